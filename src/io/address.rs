@@ -1,0 +1,41 @@
+//! The address of one end of a connection, as the kernel tells it.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
+
+/// One end of a connection or a listening socket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// An IPv4 or IPv6 address and a port.
+    Tcp(SocketAddr),
+    /// A UNIX stream socket; the path is empty where the peer did not bind one.
+    Unix(Arc<Path>),
+}
+
+impl Address {
+    /// The IP address, by which `--max-per-source` counts; none for a UNIX socket.
+    /// An IPv4 client of a dual-stack listener counts as the IPv4 address that it is.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Address::Tcp(address) => Some(address.ip().to_canonical()),
+            Address::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    /// `127.0.0.1:80`, `[::1]:80`, `unix:/path`; an IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) reads as IPv4.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => {
+                write!(f, "{}", SocketAddr::new(address.ip().to_canonical(), address.port()))
+            }
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! An address as a user types it (`ADDR` in the help): a name still to be resolved, or a path.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+    str::FromStr,
+};
+
+/// Where to listen or connect, before any name is resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// A host and a port.
+    Tcp {
+        /// The host, as typed.
+        host: Host,
+        /// The port; 0 lets the kernel choose one for a listener.
+        port: u16,
+    },
+    /// `unix:/path`.
+    Unix(PathBuf),
+}
+
+/// The host part of an [`Endpoint`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// Nothing before the colon: every interface, IPv4 and IPv6, for a listener; this machine for an upstream.
+    Any,
+    /// A literal IP address.
+    Ip(IpAddr),
+    /// A name for the resolver.
+    Name(String),
+}
+
+impl Endpoint {
+    /// A port on the IPv4 loopback address.
+    #[must_use]
+    pub fn loopback(port: u16) -> Self {
+        Endpoint::Tcp { host: Host::Ip(Ipv4Addr::LOCALHOST.into()), port }
+    }
+
+    /// Reads an address like [`FromStr`], with `default_port` where the text names none (`example.com`).
+    ///
+    /// # Errors
+    /// The reason, as a sentence for the user, where the text is not an address.
+    pub fn parse(text: &str, default_port: Option<u16>) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return parse_path(path);
+        }
+        if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
+            return Ok(Endpoint::loopback(parse_port(text)?));
+        }
+        let (host, port) = match split(text)? {
+            (host, Some(port)) => (host, parse_port(port)?),
+            (host, None) => (host, default_port.ok_or("it names no port; write host:port")?),
+        };
+        Ok(Endpoint::Tcp { host: parse_host(host)?, port })
+    }
+}
+
+/// Splits `host:port`, `[v6]:port`, `host` and `[v6]`; the brackets stay on the host.
+fn split(text: &str) -> Result<(&str, Option<&str>), String> {
+    if text.starts_with('[') {
+        let end = text.find(']').ok_or("the bracket is not closed; write [address]:port")?;
+        let (host, rest) = text.split_at(end + 1);
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if rest.is_empty() => Ok((host, None)),
+            None => Err("there is something between the bracket and the port".into()),
+        };
+    }
+    match text.rsplit_once(':') {
+        Some((host, _)) if host.contains(':') => {
+            Err("an IPv6 address needs brackets; write [address]:port".into())
+        }
+        Some((host, port)) => Ok((host, Some(port))),
+        None => Ok((text, None)),
+    }
+}
+
+fn parse_host(host: &str) -> Result<Host, String> {
+    if host.is_empty() {
+        return Ok(Host::Any);
+    }
+    if let Some(inner) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return match inner.parse::<Ipv6Addr>() {
+            Ok(address) => Ok(Host::Ip(address.into())),
+            Err(_) => Err(format!("{inner:?} is not an IPv6 address")),
+        };
+    }
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(Host::Ip(address));
+    }
+    // RFC 1123 §2.1 and the underscore that real zones use; anything else is a typing error, not a name.
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    if host.len() > 253 || !host.bytes().all(legal) || host.starts_with('-') {
+        return Err(format!("{host:?} is not a host name"));
+    }
+    Ok(Host::Name(host.to_owned()))
+}
+
+fn parse_port(port: &str) -> Result<u16, String> {
+    if port.bytes().all(|byte| byte.is_ascii_digit())
+        && let Ok(port) = port.parse()
+    {
+        return Ok(port);
+    }
+    Err(format!("{port:?} is not a port; a port is a number from 0 to 65535"))
+}
+
+/// `sun_path` holds 108 bytes with the closing zero (unix(7)).
+const UNIX_PATH_MAX: usize = 107;
+
+fn parse_path(path: &str) -> Result<Endpoint, String> {
+    match path.len() {
+        0 => Err("the path after unix: is empty".into()),
+        1..=UNIX_PATH_MAX => Ok(Endpoint::Unix(path.into())),
+        length => Err(format!("the path has {length} bytes; a UNIX socket's path has at most {UNIX_PATH_MAX}")),
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Endpoint::parse(text, None)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Tcp { host: Host::Any, port } => write!(f, ":{port}"),
+            Endpoint::Tcp { host: Host::Ip(IpAddr::V6(address)), port } => write!(f, "[{address}]:{port}"),
+            Endpoint::Tcp { host: Host::Ip(address), port } => write!(f, "{address}:{port}"),
+            Endpoint::Tcp { host: Host::Name(name), port } => write!(f, "{name}:{port}"),
+            Endpoint::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_documented_form_is_read_and_written_back() {
+        for (text, shown) in [
+            ("8002", "127.0.0.1:8002"),
+            (":8002", ":8002"),
+            ("localhost:80", "localhost:80"),
+            ("10.0.0.1:80", "10.0.0.1:80"),
+            ("[::1]:80", "[::1]:80"),
+            ("unix:/tmp/a", "unix:/tmp/a"),
+        ] {
+            assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_address_is_refused() {
+        for text in ["", "host", "host:", "host:x", "host:65536", "::1:80", "[::1", "[::1]x:80", "a b:80", "unix:", ":+80"] {
+            assert!(text.parse::<Endpoint>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_default_port_serves_where_none_is_typed() {
+        assert_eq!(Endpoint::parse("example.com", Some(80)).unwrap().to_string(), "example.com:80");
+        assert_eq!(Endpoint::parse("[::1]", Some(80)).unwrap().to_string(), "[::1]:80");
+    }
+}

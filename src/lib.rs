@@ -1,0 +1,7 @@
+//! Switchboard: a TCP multiplexer built of actors.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod error;
+pub mod io;
+pub mod observe;

@@ -1,0 +1,2 @@
+//! Parse, run, map the outcome to an exit code; nothing else.
+fn main() {}

@@ -1,0 +1,4 @@
+//! What happened, said once: events, causes, counters and the formats they are shown in.
+
+pub mod cause;
+pub mod event;
