@@ -1,4 +1,5 @@
 //! What happened, said once: events, causes, counters and the formats they are shown in.
 
 pub mod cause;
+pub mod escape;
 pub mod event;
