@@ -1,5 +1,6 @@
 //! What happened, said once: events, causes, counters and the formats they are shown in.
 
 pub mod cause;
+pub mod dump;
 pub mod escape;
 pub mod event;
