@@ -4,3 +4,6 @@ pub mod cause;
 pub mod dump;
 pub mod escape;
 pub mod event;
+pub mod format;
+pub mod json;
+pub mod text;
