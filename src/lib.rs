@@ -4,4 +4,6 @@
 pub mod config;
 pub mod error;
 pub mod io;
+pub mod mailbox;
 pub mod observe;
+pub mod runtime;
