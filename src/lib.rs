@@ -6,4 +6,5 @@ pub mod error;
 pub mod io;
 pub mod mailbox;
 pub mod observe;
+pub mod relay;
 pub mod runtime;

@@ -9,4 +9,6 @@ pub mod limits;
 pub mod listener;
 pub mod pipe;
 pub mod resolve;
+pub mod settle;
 pub mod socket;
+pub mod stream;

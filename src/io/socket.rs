@@ -26,7 +26,10 @@ use std::{
     net::SocketAddr,
     os::{fd::OwnedFd, unix::ffi::OsStrExt},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -37,6 +40,9 @@ pub struct Socket {
     registration: Registration,
     descriptor: OwnedFd,
     clean: bool,
+    /// The kernel tells of a lost connection once, to whoever asks first; a read after a failed write would see a clean
+    /// end. So it is remembered here.
+    lost: AtomicBool,
 }
 
 /// Options of a TCP leg.
@@ -76,7 +82,7 @@ impl Socket {
     /// # Errors
     /// Where it cannot be watched for readiness.
     pub fn new(descriptor: OwnedFd, connected: bool) -> io::Result<Self> {
-        Ok(Socket { registration: Registration::new(&descriptor, connected)?, descriptor, clean: false })
+        Ok(Socket { registration: Registration::new(&descriptor, connected)?, descriptor, clean: false, lost: AtomicBool::new(false) })
     }
 
     /// Waits until a read may give something.
@@ -102,9 +108,22 @@ impl Socket {
         let size = room.len();
         self.registration.read(|| {
             let (_, count) = retry(|| recv(&self.descriptor, &mut *room, RecvFlags::empty()))?;
+            if count == 0 && self.lost.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
             // A read of nothing is the end: it stays readable.
             Ok((count, count > 0 && count < size))
         })
+    }
+
+    /// Fills `buffer` with what is there and returns how much came.
+    ///
+    /// # Errors
+    /// As [`Socket::try_read`].
+    pub fn try_fill(&self, buffer: &mut Buffer) -> io::Result<usize> {
+        let count = self.try_read(buffer.room())?;
+        buffer.filled(count);
+        Ok(count)
     }
 
     /// As [`Socket::try_read`], after waiting.
@@ -159,9 +178,19 @@ impl Socket {
             });
             match result {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
+                result => return Poll::Ready(result.map_err(|error| self.note_loss(error))),
             }
         }
+    }
+
+    /// Notes an error of writing that says the connection is lost.
+    ///
+    /// After the peer's FIN the kernel tells of its RST as a broken pipe: then the end of its stream was a true one.
+    fn note_loss(&self, error: io::Error) -> io::Error {
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+        error
     }
 
     /// Moves some of what the pipe holds into the socket.
@@ -183,7 +212,7 @@ impl Socket {
                     pipe.written(count);
                     return Ok(count);
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(self.note_loss(error)),
             }
         }
     }
@@ -241,17 +270,6 @@ impl Drop for Socket {
             // Lingering for no time makes close(2) send RST and drop what is queued (socket(7)).
             let _ = sockopt::set_socket_linger(&self.descriptor, Some(Duration::ZERO));
         }
-    }
-}
-
-/// Fills `buffer` with what is there and returns how much came.
-impl Socket {
-    /// # Errors
-    /// As [`Socket::try_read`].
-    pub fn try_fill(&self, buffer: &mut Buffer) -> io::Result<usize> {
-        let count = self.try_read(buffer.room())?;
-        buffer.filled(count);
-        Ok(count)
     }
 }
 
