@@ -1,6 +1,7 @@
 //! Switchboard: a TCP multiplexer built of actors.
 #![forbid(unsafe_code)]
 
+pub mod args;
 pub mod config;
 pub mod error;
 pub mod io;
