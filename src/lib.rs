@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
-pub mod args;
 pub mod config;
 pub mod error;
 pub mod io;
