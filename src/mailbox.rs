@@ -64,7 +64,8 @@ impl<T> Address<T> {
             Ok(()) => Ok(()),
             Err(Refused::Closed(message)) => Err(Closed(message)),
             Err(Refused::Full(message)) => {
-                self.sender.send_async(message).await.map_err(|error| Closed(error.into_inner()))
+                // Boxed because waiting is the rare case, and whoever may wait would hold its place all the time.
+                Box::pin(self.sender.send_async(message)).await.map_err(|error| Closed(error.into_inner()))
             }
         }
     }

@@ -32,9 +32,9 @@ use crate::{
 use futures::{
     FutureExt,
     future::{Either, select},
-    pin_mut, select_biased,
+    select_biased,
 };
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 /// Commands that may wait for a session; they are rare and small.
 const COMMANDS: usize = 2;
@@ -86,8 +86,7 @@ impl Actor {
         });
         {
             let mut watch = Watch::new(record, &context.deadlines);
-            let live = live(socket, record, context).fuse();
-            pin_mut!(live);
+            let mut live = pin!(live(socket, record, context).fuse());
             // Leaving this block drops what still lives, which resets both peers.
             let expired = select_biased! {
                 () = live => None,
@@ -107,71 +106,65 @@ impl Actor {
 
 /// The session's life, where nobody ends it from outside.
 async fn live(socket: Socket, record: &Arc<Record>, context: &Arc<Context>) {
-    let upstream = match &context.role {
-        Role::Echo => None,
-        Role::Proxy(upstream) => Some(upstream.clone()),
-        Role::Origin => return origin::serve(socket, record).await,
-    };
-    let dump = Dump::new(&context.reporter, record, Side::Client, context.dump_limit);
     let (up, up_end) = link();
-    let Some(upstream) = upstream else {
-        let flows = Flows { incoming: &record.from_client, outgoing: &record.from_client };
-        let end = relay(&socket, context.splice, up, up_end, flows, &dump).await;
-        return conclude(socket, record, end).await;
+    // Echo is the link back to itself, and an upstream that has ended already.
+    let (inbound, upstream, from_other) = match &context.role {
+        Role::Origin => return Box::pin(origin::serve(socket, record)).await,
+        Role::Echo => (up_end, None, &record.from_client),
+        Role::Proxy(upstream) => {
+            let (down_end, down) = link();
+            let upstream =
+                upstream::start(record.clone(), context.clone(), upstream.clone(), up_end, down_end);
+            (down, Some(upstream), &record.from_upstream)
+        }
     };
-    let (down_end, down) = link();
-    let mut upstream = upstream::start(record.clone(), context.clone(), upstream, up_end, down_end);
-    let flows = Flows { incoming: &record.from_client, outgoing: &record.from_upstream };
     let end = {
-        let relay = relay(&socket, context.splice, up, down, flows, &dump);
-        pin_mut!(relay);
-        match select(relay, &mut upstream).await {
-            Either::Left((end, _)) => Either::Left(end),
-            Either::Right((Ok(upstream::End::Clean), relay)) => Either::Right(Some(relay.await)),
-            Either::Right((end, relay)) => {
-                note_fault(record, end);
-                Either::Right(last_delivery(relay, &record.from_upstream).await)
-            }
-        }
+        let dump = Dump::new(&context.reporter, record, Side::Client, context.dump_limit);
+        let flows = Flows { incoming: &record.from_client, outgoing: from_other };
+        let relay = pin!(relay(&socket, context.splice, up, inbound, flows, &dump));
+        relay_beside(relay, upstream, record).await
     };
+    let (end, upstream) = end;
+    let gone = matches!(end, Some(End::PeerGone(_)));
     match end {
-        // The upstream has ended; the client was the last.
-        Either::Right(Some(end)) => conclude(socket, record, end).await,
+        Some(End::Clean) => socket.close(),
+        Some(End::PeerGone(error)) => {
+            let cause = lost(&error, from_other.waiting() > 0, Cause::ClientReset);
+            record.end(cause, Some(format!("client: {error}")));
+        }
+        Some(End::OtherGone(_)) => Box::pin(settle(&socket)).await,
         // The upstream is gone and the client takes nothing more.
-        Either::Right(None) => {}
-        // The client's side has ended; what it sent is still on its way.
-        Either::Left(end) => {
-            let gone = matches!(end, End::PeerGone(_));
-            conclude(socket, record, end).await;
-            if gone && !record.connected() {
-                return;
-            }
-            let ended =
-                if gone { last_delivery(upstream, &record.from_client).await } else { Some(upstream.await) };
-            if let Some(ended) = ended {
-                note_fault(record, ended);
-            }
+        None => {}
+    }
+    // The client's side has ended; what it sent may still be on its way. A dial is for nobody then.
+    if let Some(upstream) = upstream
+        && (!gone || record.connected())
+    {
+        let ended =
+            if gone { last_delivery(upstream, &record.from_client).await } else { Some(upstream.await) };
+        note_fault(record, ended);
+    }
+}
+
+/// Runs the client's relay beside the upstream, until the client's side has ended. Gives the upstream back where it goes on.
+async fn relay_beside(
+    relay: impl Future<Output = End> + Unpin,
+    upstream: Option<Task<upstream::End>>,
+    record: &Record,
+) -> (Option<End>, Option<Task<upstream::End>>) {
+    let Some(upstream) = upstream else { return (Some(relay.await), None) };
+    match select(relay, upstream).await {
+        Either::Left((end, upstream)) => (Some(end), Some(upstream)),
+        Either::Right((Ok(upstream::End::Clean), relay)) => (Some(relay.await), None),
+        Either::Right((ended, relay)) => {
+            note_fault(record, Some(ended));
+            (last_delivery(relay, &record.from_upstream).await, None)
         }
     }
 }
 
-/// Ends the client's connection as the relay says.
-async fn conclude(socket: Socket, record: &Record, end: End) {
-    match end {
-        End::Clean => socket.close(),
-        End::PeerGone(error) => {
-            let waiting = match record.mode {
-                crate::observe::event::Mode::Echo => record.from_client.waiting(),
-                _ => record.from_upstream.waiting(),
-            };
-            record.end(lost(&error, waiting > 0, Cause::ClientReset), Some(format!("client: {error}")));
-        }
-        End::OtherGone(_) => settle(&socket).await,
-    }
-}
-
-fn note_fault(record: &Record, end: Result<upstream::End, Panicked>) {
-    if let Err(panicked) = end {
+fn note_fault(record: &Record, ended: Option<Result<upstream::End, Panicked>>) {
+    if let Some(Err(panicked)) = ended {
         record.end(Cause::Internal, Some(panicked.to_string()));
     }
 }
@@ -186,5 +179,27 @@ async fn last_delivery<T>(delivery: impl Future<Output = T> + Unpin, flow: &Flow
             Either::Right(_) if flow.delivered() == before => return None,
             Either::Right(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a session and its upstream hold while nothing flows, in bytes; the rest of an idle session is two links, a
+    /// mailbox and two registrations.
+    const SESSION_BYTES_MAX: usize = 1100;
+    const UPSTREAM_BYTES_MAX: usize = 900;
+
+    #[test]
+    fn an_idle_session_is_small() {
+        let session = size(|actor: Actor, socket| actor.run(socket));
+        assert!(session <= SESSION_BYTES_MAX, "{session}");
+        let upstream = upstream::future_bytes();
+        assert!(upstream <= UPSTREAM_BYTES_MAX, "{upstream}");
+    }
+
+    fn size<A, B, F: Future>(_: impl FnOnce(A, B) -> F) -> usize {
+        size_of::<F>()
     }
 }
