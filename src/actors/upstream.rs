@@ -39,7 +39,7 @@ struct FirstByte<'a> {
     dump: Dump<'a>,
 }
 
-/// Starts dialling the upstream of `context` for the session of `record`.
+/// Starts dialling `upstream` for the session of `record`; `inbound` is what the client sends, `out` what it is sent.
 pub fn start(
     record: Arc<Record>,
     context: Arc<Context>,
@@ -50,33 +50,32 @@ pub fn start(
     task::spawn(run(record, context, upstream, inbound, out))
 }
 
-async fn run(
+fn run(
     record: Arc<Record>,
     context: Arc<Context>,
     upstream: Arc<Upstream>,
     inbound: LinkReceiver,
     out: LinkSender,
-) -> End {
-    // Boxed: what dialling needs is not kept while the connection lives.
-    let Some(socket) = Box::pin(connect(&record, &context, &upstream)).await else { return End::Aborted };
-    let end = {
+) -> impl Future<Output = End> + Send {
+    async move {
+        // Boxed: what dialling needs is not kept while the connection lives.
+        let Some(socket) = Box::pin(connect(&record, &context, &upstream)).await else { return End::Aborted };
         let flows = Flows { incoming: &record.from_upstream, outgoing: &record.from_client };
         let dump = Dump::new(&context.reporter, &record, Side::Upstream, context.dump_limit);
         let observer = FirstByte { record: &record, dump };
-        relay(&socket, context.splice, out, inbound, flows, &observer).await
-    };
-    match end {
-        duplex::End::Clean => {
-            socket.close();
-            return End::Clean;
+        match relay(&socket, context.splice, out, inbound, flows, &observer).await {
+            duplex::End::Clean => {
+                socket.close();
+                return End::Clean;
+            }
+            duplex::End::PeerGone(error) => {
+                let cause = lost(&error, record.from_client.waiting() > 0, Cause::UpstreamReset);
+                record.end(cause, Some(format!("upstream: {error}")));
+            }
+            duplex::End::OtherGone(_) => Box::pin(settle(&socket)).await,
         }
-        duplex::End::PeerGone(error) => {
-            let cause = lost(&error, record.from_client.waiting() > 0, Cause::UpstreamReset);
-            record.end(cause, Some(format!("upstream: {error}")));
-        }
-        duplex::End::OtherGone(_) => Box::pin(settle(&socket)).await,
+        End::Aborted
     }
-    End::Aborted
 }
 
 /// Dials, and notes how that went.
