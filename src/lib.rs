@@ -3,6 +3,7 @@
 
 pub mod actors;
 pub mod args;
+pub mod client;
 pub mod config;
 pub mod error;
 pub mod io;

@@ -42,7 +42,7 @@ pub async fn serve(socket: Socket, record: &Record) {
             .header_read_timeout(None)
             .serve_connection(FuturesIo::new(wire), service);
         // hyper has answered what it could not read (400, 414, 431); only a lost connection is left to tell.
-        connection.await.err().and_then(connection_error)
+        connection.await.err().as_ref().and_then(connection_error)
     };
     let end = match lost {
         Some(error) => Err(error),
@@ -89,8 +89,8 @@ async fn discard(socket: &Socket, record: &Record) -> io::Result<()> {
 }
 
 /// The error of the connection itself, where one is behind an error of hyper; a request cut short by FIN is none.
-fn connection_error(error: hyper::Error) -> Option<io::Error> {
-    let mut source = std::error::Error::source(&error);
+fn connection_error(error: &hyper::Error) -> Option<io::Error> {
+    let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if let Some(found) = cause.downcast_ref::<io::Error>() {
             let kind = found.kind();
