@@ -8,10 +8,7 @@ use crate::{
     peer,
     proc::SYN_SENT,
     route::{EACH, THROUGH, Way},
-    stream::{
-        End, LIMIT, Received, await_acknowledged, exchange, read_exactly, read_to_end, reset,
-        write_until_refused,
-    },
+    stream::{End, LIMIT, Received, await_acknowledged, exchange, read_exactly, read_to_end, reset},
 };
 use std::{
     io::Write,
