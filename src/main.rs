@@ -5,12 +5,17 @@ use std::{
     process::ExitCode,
 };
 use switchboard::{
+    actors::supervisor::Outcome,
     args::{self, Parsed},
     config::Config,
+    runtime::executor,
+    server,
 };
 
 /// The command line cannot be followed.
 const USAGE: u8 = 2;
+/// Sessions were cut at the drain deadline or by the second signal.
+const CUT: u8 = 3;
 
 fn main() -> ExitCode {
     match args::parse(std::env::args_os().skip(1)) {
@@ -23,14 +28,25 @@ fn main() -> ExitCode {
     }
 }
 
-/// The one place where a configuration becomes a running program.
+/// The one place where a configuration becomes a running program, and its outcome an exit code.
 fn run(config: Config) -> ExitCode {
     match config {
-        Config::Server(_) | Config::Client(_) => {
-            complain(&"nothing runs yet");
-            ExitCode::FAILURE
+        Config::Server(config) => {
+            let busy_poll = config.busy_poll;
+            match executor::run(busy_poll, server::run(*config)) {
+                Ok(Ok(Outcome::Drained)) => ExitCode::SUCCESS,
+                Ok(Ok(Outcome::Cut)) => ExitCode::from(CUT),
+                Ok(Err(error)) => fail(&error),
+                Err(error) => fail(&error),
+            }
         }
+        Config::Client(_) => fail(&"not yet"),
     }
+}
+
+fn fail(problem: &dyn std::fmt::Display) -> ExitCode {
+    complain(problem);
+    ExitCode::FAILURE
 }
 
 fn print(text: &str) -> ExitCode {

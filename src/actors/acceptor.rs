@@ -84,16 +84,7 @@ impl Acceptor {
 
 impl Actor {
     async fn run(mut self) {
-        loop {
-            let wait = async {
-                self.listener.readable().await;
-                self.slots.take().await
-            };
-            pin_mut!(wait);
-            let slot = match select(wait, self.stop.next().boxed()).await {
-                Either::Left((slot, _)) => slot,
-                Either::Right(_) => break,
-            };
+        while let Some(slot) = self.next_slot().await {
             if !self.accept(slot).await {
                 return;
             }
@@ -104,6 +95,21 @@ impl Actor {
                 Err(error) if classify(&error) == AcceptError::Connection && !would_block(&error) => {}
                 Err(_) => return,
             }
+        }
+    }
+
+    /// A place for the next connection, once one is there; none when the actor is stopped.
+    async fn next_slot(&mut self) -> Option<Slot> {
+        let Actor { listener, slots, stop, .. } = self;
+        let wait = async {
+            listener.readable().await;
+            slots.take().await
+        };
+        let stopped = stop.next();
+        pin_mut!(wait, stopped);
+        match select(wait, stopped).await {
+            Either::Left((slot, _)) => Some(slot),
+            Either::Right(_) => None,
         }
     }
 
@@ -132,7 +138,8 @@ impl Actor {
         if self.shortage_reported.is_none_or(|last| last.elapsed() >= SHORTAGE_REPORTED_EVERY) {
             self.shortage_reported = Some(Instant::now());
             let address = self.listener.address();
-            self.reporter.warn(format!("{address} pauses accepting until there are descriptors again: {error}"));
+            self.reporter
+                .warn(format!("{address} pauses accepting until there are descriptors again: {error}"));
         }
         sleep(SHORTAGE_PAUSE).await;
     }

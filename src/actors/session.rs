@@ -146,7 +146,8 @@ async fn live(socket: Socket, record: &Arc<Record>, context: &Arc<Context>) {
             if gone && !record.connected() {
                 return;
             }
-            let ended = if gone { last_delivery(upstream, &record.from_client).await } else { Some(upstream.await) };
+            let ended =
+                if gone { last_delivery(upstream, &record.from_client).await } else { Some(upstream.await) };
             if let Some(ended) = ended {
                 note_fault(record, ended);
             }

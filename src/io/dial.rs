@@ -78,8 +78,16 @@ pub async fn dial(
         None => Err(DialError {
             cause: Cause::ConnectTimeout,
             text: match resolved {
-                Some(_) => format!("{} did not answer within {:.1} s", upstream.endpoint, begin.elapsed().as_secs_f64()),
-                None => format!("{} did not resolve within {:.1} s", upstream.endpoint, begin.elapsed().as_secs_f64()),
+                Some(_) => format!(
+                    "{} did not answer within {:.1} s",
+                    upstream.endpoint,
+                    begin.elapsed().as_secs_f64()
+                ),
+                None => format!(
+                    "{} did not resolve within {:.1} s",
+                    upstream.endpoint,
+                    begin.elapsed().as_secs_f64()
+                ),
             },
             resolve: resolved.flatten(),
         }),
@@ -101,7 +109,9 @@ async fn attempt_all(
             let address = Address::Unix(path.as_path().into());
             return Ok(Dialled { socket, address, resolve: None, connect: begin.elapsed() });
         }
-        Endpoint::Tcp { host: Host::Any, port } => (vec![SocketAddr::from((Ipv4Addr::LOCALHOST, *port))], *port),
+        Endpoint::Tcp { host: Host::Any, port } => {
+            (vec![SocketAddr::from((Ipv4Addr::LOCALHOST, *port))], *port)
+        }
         Endpoint::Tcp { host: Host::Ip(ip), port } => (vec![SocketAddr::new(*ip, *port)], *port),
         Endpoint::Tcp { host: Host::Name(name), port } => {
             let found = resolve(name, *port, &upstream.overrides).await;
@@ -238,7 +248,9 @@ pub fn is_own(address: SocketAddr, port: u16, own: &[Address]) -> bool {
     own.iter().any(|listener| match listener {
         Address::Tcp(listener) if listener.port() == port => {
             let (ip, listening) = (address.ip().to_canonical(), listener.ip().to_canonical());
-            ip == listening || (listening.is_unspecified() && is_local(ip)) || (ip.is_unspecified() && is_local(listening))
+            ip == listening
+                || (listening.is_unspecified() && is_local(ip))
+                || (ip.is_unspecified() && is_local(listening))
         }
         _ => false,
     })

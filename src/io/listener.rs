@@ -11,8 +11,8 @@ use crate::{
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, getsockname, listen, socket_with,
-        sockopt,
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, getsockname, listen,
+        socket_with, sockopt,
     },
 };
 use std::{
@@ -72,7 +72,9 @@ impl Listener {
     fn bind_any(port: u16, backlog: i32, options: &Options) -> io::Result<Self> {
         let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
         match Self::bind_tcp(v6, backlog, options) {
-            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)) => {
+            Err(error)
+                if matches!(Errno::from_io_error(&error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)) =>
+            {
                 Self::bind_tcp(SocketAddr::from(([0, 0, 0, 0], port)), backlog, options)
             }
             result => result,
@@ -147,8 +149,12 @@ impl Drop for Listener {
 #[must_use]
 pub fn classify(error: &io::Error) -> AcceptError {
     match Errno::from_io_error(error) {
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC) => AcceptError::Resources,
-        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT) => AcceptError::Fatal,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC) => {
+            AcceptError::Resources
+        }
+        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT) => {
+            AcceptError::Fatal
+        }
         _ => AcceptError::Connection,
     }
 }

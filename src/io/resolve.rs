@@ -67,7 +67,10 @@ async fn lookup(host: String) -> Answer {
         let _slot = slot;
         (host.as_str(), 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect())
     };
-    let found: io::Result<Vec<IpAddr>> = task::spawn(blocking(work)).await.map_err(|panicked| io::Error::other(panicked.to_string())).flatten();
+    let found: io::Result<Vec<IpAddr>> = task::spawn(blocking(work))
+        .await
+        .map_err(|panicked| io::Error::other(panicked.to_string()))
+        .flatten();
     match found {
         Ok(addresses) if addresses.is_empty() => {
             Err(Arc::new(io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
@@ -107,9 +110,12 @@ mod tests {
 
     #[test]
     fn families_take_turns_and_nothing_comes_twice() {
-        let addresses: Vec<IpAddr> =
-            ["::1", "::2", "::1", "10.0.0.1", "10.0.0.2", "10.0.0.3"].iter().map(|text| text.parse().unwrap()).collect();
-        let mixed: Vec<String> = interleave(&addresses, 7).iter().map(|address| address.ip().to_string()).collect();
+        let addresses: Vec<IpAddr> = ["::1", "::2", "::1", "10.0.0.1", "10.0.0.2", "10.0.0.3"]
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect();
+        let mixed: Vec<String> =
+            interleave(&addresses, 7).iter().map(|address| address.ip().to_string()).collect();
         assert_eq!(mixed, ["::1", "10.0.0.1", "::2", "10.0.0.2", "10.0.0.3"]);
     }
 }

@@ -15,8 +15,8 @@ use crate::{
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrAny, getpeername, getsockname, recv, send, shutdown,
-        sockopt,
+        AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrAny, getpeername, getsockname, recv, send,
+        shutdown, sockopt,
     },
     pipe::{SpliceFlags, splice},
 };
@@ -82,7 +82,12 @@ impl Socket {
     /// # Errors
     /// Where it cannot be watched for readiness.
     pub fn new(descriptor: OwnedFd, connected: bool) -> io::Result<Self> {
-        Ok(Socket { registration: Registration::new(&descriptor, connected)?, descriptor, clean: false, lost: AtomicBool::new(false) })
+        Ok(Socket {
+            registration: Registration::new(&descriptor, connected)?,
+            descriptor,
+            clean: false,
+            lost: AtomicBool::new(false),
+        })
     }
 
     /// Waits until a read may give something.

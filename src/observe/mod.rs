@@ -6,5 +6,5 @@ pub mod escape;
 pub mod event;
 pub mod format;
 pub mod json;
-pub mod text;
 pub mod record;
+pub mod text;

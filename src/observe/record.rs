@@ -110,7 +110,9 @@ impl Record {
             (None, None) => None,
             (Some(_), None) => Some(Side::Client),
             (None, Some(_)) => Some(Side::Upstream),
-            (Some(client), Some(upstream)) => Some(if client < upstream { Side::Client } else { Side::Upstream }),
+            (Some(client), Some(upstream)) => {
+                Some(if client < upstream { Side::Client } else { Side::Upstream })
+            }
         }
     }
 

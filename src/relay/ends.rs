@@ -46,7 +46,9 @@ impl<'a> SocketSource<'a> {
                 Ok(Some(pipe))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && urgent => Ok(None),
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::OutOfMemory) => {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::OutOfMemory) =>
+            {
                 self.splice = false;
                 Ok(None)
             }

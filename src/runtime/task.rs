@@ -22,7 +22,8 @@ pub struct Panicked(String);
 
 /// Starts `future` as a task of its own.
 pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Task<T> {
-    let caught = AssertUnwindSafe(future).catch_unwind().map(|end| end.map_err(|panic| Panicked::new(&*panic)));
+    let caught =
+        AssertUnwindSafe(future).catch_unwind().map(|end| end.map_err(|panic| Panicked::new(&*panic)));
     Task { handle: Some(async_std::task::spawn(caught)) }
 }
 
