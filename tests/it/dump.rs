@@ -7,6 +7,7 @@ use crate::{
     route::THROUGH,
     stream::{End, LIMIT, exchange, read_to_end},
 };
+use serde_json::Value;
 use std::{io::Write, net::Shutdown};
 
 /// Escape sequences, C1 controls as a byte and as a character, a bidirectional override, line ends, and a backslash.
@@ -20,34 +21,38 @@ fn acts_on_a_terminal(c: char) -> bool {
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{fffd}')
 }
 
+/// Sends the hostile bytes both ways through a proxy that logs like this, and returns its lines: open, connect, the
+/// bytes from either side, close.
+fn lines_of_a_hostile_session(log: &str) -> Vec<String> {
+    let upstream = peer::echoes();
+    let server = Server::proxy(upstream.address, &["--dump", "text", "--log", log]);
+    exchange(&mut server.connect(), HOSTILE);
+    within(LIMIT, "the last line", || {
+        let lines = server.lines.all();
+        lines.last()?.contains("done").then_some(lines)
+    })
+}
+
 #[test]
 fn what_a_peer_sends_is_escaped_in_json() {
-    let server = Server::echo(&["--dump", "text"]);
-    exchange(&mut server.connect(), HOSTILE);
-    server.await_closes(1);
-    for from in ["client", "upstream"] {
-        let data = server.await_event("data", |event| event["from"] == from);
-        assert_eq!((&data["text"], &data["bytes"]), (&HARMLESS.into(), &HOSTILE.len().into()), "{data}");
-    }
-    let lines = server.lines.all();
-    assert_eq!(lines.len(), 4, "one event is one line: {lines:?}");
+    let lines = lines_of_a_hostile_session("json");
+    assert_eq!(lines.len(), 5, "one event is one line: {lines:?}");
     assert!(!lines.concat().contains(acts_on_a_terminal), "{lines:?}");
+    for from in ["client", "upstream"] {
+        let events = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let data = events.into_iter().find(|event| event["from"] == from).unwrap();
+        assert_eq!((&data["text"], &data["bytes"]), (&HARMLESS.into(), &HOSTILE.len().into()), "{data}");
+        // What the JSON string says, once read, is harmless too.
+        assert!(!data["text"].as_str().unwrap().contains(acts_on_a_terminal), "{data}");
+    }
 }
 
 #[test]
 fn what_a_peer_sends_is_escaped_in_text() {
-    let server = Server::echo(&["--dump", "text", "--log", "text"]);
-    exchange(&mut server.connect(), HOSTILE);
-    within(LIMIT, "the close line", || {
-        server.lines.all().iter().any(|line| line.contains("close")).then_some(())
-    });
-    within(LIMIT, "the close line", || {
-        server.lines.all().iter().any(|line| line.contains("done")).then_some(())
-    });
-    let lines = server.lines.all();
-    assert_eq!(lines.len(), 4, "one event is one line: {lines:?}");
-    assert_eq!(lines.iter().filter(|line| line.contains(HARMLESS)).count(), 2, "{lines:?}");
+    let lines = lines_of_a_hostile_session("text");
+    assert_eq!(lines.len(), 5, "one event is one line: {lines:?}");
     assert!(!lines.concat().contains(acts_on_a_terminal), "{lines:?}");
+    assert_eq!(lines.iter().filter(|line| line.contains(HARMLESS)).count(), 2, "{lines:?}");
 }
 
 #[test]

@@ -2,15 +2,15 @@
 //! and nothing of what a peer sends that could act on a terminal.
 
 use crate::{
-    harness::{Launch, Output, Server},
+    harness::{Launch, Lines, Output, Server, within},
     pattern::pattern,
     peer,
     route::THROUGH,
-    stream::{End, Received, exchange, read_exactly, read_to_end},
+    stream::{End, LIMIT, Received, exchange, read_to_end},
 };
 use serde_json::Value;
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::Write,
     net::{Shutdown, TcpStream},
 };
 
@@ -62,6 +62,7 @@ fn the_lines_of_a_proxied_session_have_these_keys_in_this_order() {
     let name = format!("localhost:{}", upstream.address.port());
     let server = Server::proxy(&name, &["--dump", "text"]);
     let mut client = server.connect();
+    server.await_event("connect", |_| true);
     exchange(&mut client, b"hello");
     client.shutdown(Shutdown::Write).unwrap();
     assert_eq!(read_to_end(&mut client).end, End::Fin);
@@ -162,31 +163,32 @@ fn without_a_log_nothing_is_printed() {
 
 #[test]
 fn every_line_is_written_or_counted_when_nobody_reads() {
-    const SESSIONS: u64 = 3000;
-    let mut server = Launch { mode: "echo", flags: &[], shell: None, output: Output::Unread }.start();
-    for _ in 0..SESSIONS {
-        let mut client = server.connect();
+    const PIECES: u64 = 12_000;
+    // One line for each piece, the session's open and its close.
+    const LINES: u64 = PIECES + 2;
+    let flags = ["--dump", "text"];
+    let mut server = Launch { mode: "echo", flags: &flags, shell: None, output: Output::Unread }.start();
+    let mut client = server.connect();
+    for _ in 0..PIECES {
         exchange(&mut client, b"x");
-        client.shutdown(Shutdown::Write).unwrap();
-        read_exactly(&mut client, 0);
-        assert_eq!(read_to_end(&mut client).end, End::Fin);
     }
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_to_end(&mut client).end, End::Fin);
     // Now somebody does: what waited comes out, and how much did not.
-    let pipe = server.unread.take().unwrap();
-    let reading =
-        std::thread::spawn(|| BufReader::new(pipe).lines().map_while(Result::ok).collect::<Vec<String>>());
+    let lines = Lines::of(server.unread.take().unwrap());
+    let (written, dropped) = within(LIMIT, "every line is accounted for", || {
+        let (counts, others): (Vec<String>, Vec<String>) =
+            lines.all().into_iter().partition(|line| line.contains("\"dropped\""));
+        let dropped: u64 = counts.iter().map(|line| dropped_lines(line)).sum();
+        let written = others.len() as u64;
+        (written + dropped >= LINES).then_some((written, dropped))
+    });
+    assert_eq!(written + dropped, LINES);
+    assert!(dropped > 0, "{written} lines found room: the test shows nothing");
     assert_eq!(server.stop(), 0);
-    let (mut written, mut dropped) = (0, 0);
-    for line in reading.join().unwrap() {
-        let event: Value = serde_json::from_str(&line).unwrap();
-        match event["event"].as_str() {
-            Some("dropped") => {
-                assert_eq!(keys(&line), ["ts", "event", "lines"]);
-                dropped += event["lines"].as_u64().unwrap();
-            }
-            _ => written += 1,
-        }
-    }
-    assert!(dropped > 0, "the pipe held {written} lines: the test shows nothing");
-    assert_eq!(written + dropped, 2 * SESSIONS);
+}
+
+fn dropped_lines(line: &str) -> u64 {
+    assert_eq!(keys(line), ["ts", "event", "lines"]);
+    serde_json::from_str::<Value>(line).unwrap()["lines"].as_u64().unwrap()
 }

@@ -40,6 +40,7 @@ fn a_drain_refuses_new_connections_and_lets_the_live_finish() {
     let upstream = peer::echoes();
     let mut server = Server::proxy(upstream.address, &[]);
     let mut client = server.connect();
+    let address = client.local_addr().unwrap();
     exchange(&mut client, b"before");
     server.signal(Signal::TERM);
     await_refused(server.address());
@@ -58,7 +59,7 @@ fn a_drain_refuses_new_connections_and_lets_the_live_finish() {
     assert!(received == Received { bytes: sent, end: End::Fin }, "{} bytes", received.bytes.len());
     assert_eq!(server.await_exit(), 0);
     assert!(finished.elapsed() < SLACK, "it ended only {:?} after the last session", finished.elapsed());
-    assert_eq!(server.await_closes(1)[0]["cause"], "done");
+    assert_eq!(server.await_close(address)["cause"], "done");
 }
 
 #[test]
@@ -84,6 +85,7 @@ fn a_second_signal_cuts_at_once() {
     {
         let mut server = Server::echo(&["--drain-timeout", "60s"]);
         let mut client = server.connect();
+        let address = client.local_addr().unwrap();
         exchange(&mut client, b"alive");
         server.signal(first);
         await_refused(server.address());
@@ -93,7 +95,7 @@ fn a_second_signal_cuts_at_once() {
         assert_eq!(read_to_end(&mut client).end, End::Reset);
         assert_eq!(server.await_exit(), 3);
         assert!(begin.elapsed() < SLACK, "{:?}", begin.elapsed());
-        assert_eq!(server.await_closes(1)[0]["cause"], "drain");
+        assert_eq!(server.await_close(address)["cause"], "drain");
     }
 }
 
