@@ -43,24 +43,25 @@ impl Peer {
 }
 
 /// The fake's own end of the talk with the test.
-struct Part {
+pub struct Part {
     reached: Sender<()>,
     go: Arc<Mutex<Receiver<()>>>,
 }
 
 impl Part {
     /// Tells the test, which may no longer be interested.
-    fn reach(&self) {
+    pub fn reach(&self) {
         let _ = self.reached.send(());
     }
 
     /// Waits for the test; goes on as well when the test is over.
-    fn wait(&self) {
+    pub fn wait(&self) {
         let _ = self.go.lock().unwrap().recv_timeout(LIMIT);
     }
 }
 
-fn peer(behave: impl Fn(TcpStream, &Part) -> Received + Send + Sync + 'static) -> Peer {
+/// A fake that does this with every connection.
+pub fn peer(behave: impl Fn(TcpStream, &Part) -> Received + Send + Sync + 'static) -> Peer {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let ((reached_to, reached), (go, go_from), (received_to, received)) = (channel(), channel(), channel());
