@@ -146,8 +146,24 @@ fn a_reset_as_soon_as_the_upstream_is_reached_is_no_clean_end() {
     for way in EACH {
         let upstream = peer::resets_at_once();
         let route = way.to(upstream.address, &[]);
-        let mut client = route.connect();
-        assert_eq!(route.read_to_end(&mut client, "upstream_reset"), cut_off(&[]), "{way:?}");
+        for _ in 0..20 {
+            let mut client = route.connect();
+            assert_eq!(route.read_to_end(&mut client, "upstream_reset"), cut_off(&[]), "{way:?}");
+        }
+    }
+}
+
+#[test]
+fn a_word_before_a_reset_at_once_is_heard() {
+    // The word and the RST may both be there before the dialler has looked.
+    const ROUNDS: usize = 50;
+    for way in EACH {
+        let upstream = peer::resets_after(vec![b"busy".to_vec(); ROUNDS]);
+        let route = way.to(upstream.address, &[]);
+        for _ in 0..ROUNDS {
+            let mut client = route.connect();
+            assert_eq!(route.read_to_end(&mut client, "upstream_reset"), cut_off(b"busy"), "{way:?}");
+        }
     }
 }
 

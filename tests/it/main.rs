@@ -21,6 +21,7 @@ mod echo;
 mod events;
 mod layering;
 mod limit;
+mod options;
 mod relay;
 mod start;
 mod stop;
