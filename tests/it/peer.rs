@@ -78,7 +78,6 @@ fn peer(behave: impl Fn(TcpStream, &Part) -> Received + Send + Sync + 'static) -
     Peer { address, reached, go, received }
 }
 
-/// What a fake received that read nothing.
 fn nothing() -> Received {
     Received { bytes: Vec::new(), end: End::Reset }
 }
