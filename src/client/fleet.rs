@@ -34,7 +34,8 @@ struct Fleet {
     plan: Plan,
     kept: Kept,
     total: u64,
-    begun: AtomicU64,
+    /// The number of the next run.
+    next: AtomicU64,
     tally: Mutex<Tally>,
 }
 
@@ -53,8 +54,8 @@ pub async fn run(plan: Plan, kept: Kept, mut notes: Output) -> Result<(), Failur
         note(&mut notes, text).await;
     }
     let total = (parallel as u64).saturating_mul(repeat as u64);
-    let (begun, tally) = (AtomicU64::new(0), Mutex::new(Tally::new()));
-    let fleet = Arc::new(Fleet { plan, kept, total, begun, tally });
+    let (next, tally) = (AtomicU64::new(0), Mutex::new(Tally::new()));
+    let fleet = Arc::new(Fleet { plan, kept, total, next, tally });
     let begin = Instant::now();
     let workers: Vec<Task<()>> = (0..clients).map(|_| task::spawn(fleet.clone().work())).collect();
     watch(workers, &fleet, &mut notes).await;
@@ -70,7 +71,7 @@ pub async fn run(plan: Plan, kept: Kept, mut notes: Output) -> Result<(), Failur
 impl Fleet {
     /// Runs one after the other until all have begun.
     async fn work(self: Arc<Self>) {
-        while self.begun.fetch_add(1, Relaxed) < self.total {
+        while self.next.fetch_add(1, Relaxed) < self.total {
             let begin = Instant::now();
             let end = self.plan.ask(self.kept.clone().payload(), None).await;
             self.tally().add(end, begin.elapsed());

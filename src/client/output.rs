@@ -57,7 +57,7 @@ impl Output {
 
     /// Writes what is left. On a terminal the last line is ended, so that what follows begins a new one.
     pub(super) async fn finish(mut self) -> io::Result<()> {
-        if !self.is_terminal { Ok(()) } else { self.with(Sink::end_screen).await }
+        if self.is_terminal { self.with(Sink::end_screen).await } else { Ok(()) }
     }
 
     async fn with(

@@ -34,18 +34,18 @@ pub async fn talk(
     output: Option<&mut Output>,
     limit: Option<Duration>,
 ) -> Result<u64, Failure> {
-    let (sent, received) = (Flow::new(), Flow::new());
+    let (outgoing, incoming) = (Flow::new(), Flow::new());
     let (to_socket, from_payload) = link();
     let (to_output, from_socket) = link();
     let (stop, stopped) = mailbox(1);
     let mut stop = Some(stop);
     let mut ends = Ends::default();
     {
-        let feed = read_into(Feed { payload, stop: stopped }, to_socket, &sent, &Unobserved).fuse();
-        let send = write_from(from_payload, SocketSink::new(&socket), &sent).fuse();
-        let read = read_into(SocketSource::new(&socket, false), to_output, &received, &Unobserved).fuse();
-        let print = write_from(from_socket, Printer { output }, &received).fuse();
-        let last_moved = || (received.waiting() == 0).then(|| sent.moved_ms().max(received.moved_ms()));
+        let feed = read_into(Feed { payload, stop: stopped }, to_socket, &outgoing, &Unobserved).fuse();
+        let send = write_from(from_payload, SocketSink::new(&socket), &outgoing).fuse();
+        let read = read_into(SocketSource::new(&socket, false), to_output, &incoming, &Unobserved).fuse();
+        let print = write_from(from_socket, Printer { output }, &incoming).fuse();
+        let last_moved = || (incoming.waiting() == 0).then(|| outgoing.moved_ms().max(incoming.moved_ms()));
         let idle = idle(limit, last_moved).fuse();
         pin_mut!(feed, send, read, print, idle);
         loop {
@@ -60,12 +60,13 @@ pub async fn talk(
                 end = send => ends.send = Some(end),
                 end = feed => {
                     if let ReadEnd::Failed(error) = end {
-                        return Err(Failure::input("what to send", &error));
+                        let name = if endless { "standard input" } else { "the file to send" };
+                        return Err(Failure::input(name, &error));
                     }
                 }
-                limit = idle => return Err(Failure::idle(peer, limit, received.received())),
+                limit = idle => return Err(Failure::idle(peer, limit, incoming.received())),
             }
-            if let Some(end) = ends.judge(peer, received.received()) {
+            if let Some(end) = ends.judge(peer, incoming.received()) {
                 end?;
                 break;
             }
@@ -73,7 +74,7 @@ pub async fn talk(
     }
     drop(stop);
     socket.close();
-    Ok(received.received())
+    Ok(incoming.received())
 }
 
 #[derive(Default)]

@@ -3,7 +3,7 @@
 
 use crate::{
     dead,
-    harness::within,
+    harness::{Server, within},
     pattern::pattern,
     peer,
     proc::SYN_SENT,
@@ -146,8 +146,24 @@ fn a_reset_as_soon_as_the_upstream_is_reached_is_no_clean_end() {
     for way in EACH {
         let upstream = peer::resets_at_once();
         let route = way.to(upstream.address, &[]);
-        let mut client = route.connect();
-        assert_eq!(route.read_to_end(&mut client, "upstream_reset"), cut_off(&[]), "{way:?}");
+        for _ in 0..20 {
+            let mut client = route.connect();
+            assert_eq!(route.read_to_end(&mut client, "upstream_reset"), cut_off(&[]), "{way:?}");
+        }
+    }
+}
+
+#[test]
+fn a_word_before_a_reset_at_once_is_heard() {
+    // The word and the RST may both be there before the dialler has looked.
+    const ROUNDS: usize = 50;
+    for way in EACH {
+        let upstream = peer::resets_after(vec![b"busy".to_vec(); ROUNDS]);
+        let route = way.to(upstream.address, &[]);
+        for _ in 0..ROUNDS {
+            let mut client = route.connect();
+            assert_eq!(route.read_to_end(&mut client, "upstream_reset"), cut_off(b"busy"), "{way:?}");
+        }
     }
 }
 
@@ -170,4 +186,36 @@ fn a_client_that_leaves_during_the_dial_ends_the_dial_at_once() {
             route.await_cause(address, "client_reset");
         }
     }
+}
+
+#[test]
+fn a_client_that_closes_during_the_dial_without_having_sent_a_byte_ends_the_dial() {
+    // Its close looks like the end of one direction; with nothing sent, nobody waits for an answer.
+    let upstream = dead::never_accepts();
+    let server = Server::proxy(upstream.address, &["--connect-timeout", "20s"]);
+    let client = server.connect();
+    let address = client.local_addr().unwrap();
+    within(LIMIT, "the dial begins", || (server.process().sockets_in(SYN_SENT) == 1).then_some(()));
+    drop(client);
+    let left = Instant::now();
+    within(LIMIT, "the dial ends", || (server.process().sockets_in(SYN_SENT) == 0).then_some(()));
+    assert!(left.elapsed() < Duration::from_secs(5), "only after {:?}", left.elapsed());
+    assert_eq!(server.await_close(address)["cause"], "client_reset");
+}
+
+#[test]
+fn a_request_that_ends_during_the_dial_still_gets_its_reply() {
+    // Three silent addresses come before the live one, so the dial takes three quarters of a second.
+    let live = peer::replies_after_fin(b"reply".to_vec(), Duration::ZERO);
+    let port = live.address.port();
+    let silent: Vec<_> =
+        [2, 3, 4].map(|last| dead::never_accepts_on(([127, 0, 0, last], port).into())).into();
+    let resolve = format!("upstream.test:{port}:127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.1");
+    let server = Server::proxy(format!("upstream.test:{port}"), &["--resolve", &resolve]);
+    let mut client = server.connect();
+    client.write_all(b"request").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_to_end(&mut client), whole(b"reply"));
+    assert_eq!(live.await_received(), whole(b"request"));
+    drop(silent);
 }

@@ -3,7 +3,7 @@
 use crate::{
     harness::{Launch, Output, Server, within},
     peer,
-    stream::{End, LIMIT, connect, connect_from, exchange, is_silent, read_exactly, read_to_end},
+    stream::{End, LIMIT, connect, connect_from, exchange, is_silent, read_exactly, read_to_end, reset},
 };
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::{
@@ -101,6 +101,18 @@ fn two_thousand_connects_at_once_lose_none() {
     drop(clients);
     let closes = server.await_closes(CLIENTS);
     assert!(closes.iter().all(|close| close["cause"] == "done"), "not every session was done");
+}
+
+#[test]
+fn connections_reset_in_the_backlog_cost_no_pause() {
+    let server = Server::echo(&[]);
+    server.signal(Signal::STOP);
+    (0..500).for_each(|_| reset(server.connect()));
+    let mut last = server.connect();
+    server.signal(Signal::CONT);
+    let begin = Instant::now();
+    exchange(&mut last, b"next");
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
 }
 
 #[test]

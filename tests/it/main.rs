@@ -24,6 +24,7 @@ mod echo;
 mod events;
 mod layering;
 mod limit;
+mod options;
 mod origin;
 mod relay;
 mod start;

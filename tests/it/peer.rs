@@ -79,7 +79,6 @@ pub fn peer(behave: impl Fn(TcpStream, &Part) -> Received + Send + Sync + 'stati
     Peer { address, reached, go, received }
 }
 
-/// What a fake received that read nothing.
 fn nothing() -> Received {
     Received { bytes: Vec::new(), end: End::Reset }
 }
@@ -178,25 +177,22 @@ pub fn resets_at_once() -> Peer {
     resets_after(Vec::new())
 }
 
-/// Replies to the first bytes of an upload and closes, with the rest unread: its kernel sends a RST.
+/// Replies to the first bytes of an upload and, when told to, closes with the rest unread: its kernel sends a RST.
+/// Its point: the kernel at the other end has the reply.
 pub fn replies_early_and_closes(reply: Vec<u8>) -> Peer {
-    peer(move |mut stream, part| {
-        stream.read_exact(&mut [0; 1000]).unwrap();
-        stream.write_all(&reply).unwrap();
-        await_acknowledged(&stream);
-        part.reach();
-        part.wait();
-        nothing()
-    })
+    replies_early(reply, |_| {})
 }
 
-/// Replies to the first bytes of an upload, ends its stream, and closes when told to, with the rest unread.
-/// Its point: the kernel at the other end has the reply and its end.
+/// The same, but it ends its stream before that.
 pub fn replies_early_and_half_closes(reply: Vec<u8>) -> Peer {
+    replies_early(reply, |stream| stream.shutdown(Shutdown::Write).unwrap())
+}
+
+fn replies_early(reply: Vec<u8>, end: fn(&TcpStream)) -> Peer {
     peer(move |mut stream, part| {
         stream.read_exact(&mut [0; 1000]).unwrap();
         stream.write_all(&reply).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
+        end(&stream);
         await_acknowledged(&stream);
         part.reach();
         part.wait();
@@ -218,6 +214,14 @@ pub fn pushes_without_end() -> Peer {
     peer(|mut stream, part| {
         write_until_refused(&mut stream);
         part.reach();
+        nothing()
+    })
+}
+
+/// Replies with one byte to every two bytes.
+pub fn replies_to_pairs() -> Peer {
+    peer(|mut stream, _| {
+        while stream.read_exact(&mut [0; 2]).and_then(|()| stream.write_all(b"!")).is_ok() {}
         nothing()
     })
 }

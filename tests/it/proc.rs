@@ -8,10 +8,13 @@ use std::{
 };
 
 /// TCP states as `/proc/net/tcp` numbers them (include/net/tcp_states.h).
+const ESTABLISHED: u8 = 1;
 pub const SYN_SENT: u8 = 2;
 pub const CLOSE_WAIT: u8 = 8;
 
-/// The unit of the times in `/proc/PID/stat`: USER_HZ, 100 on every architecture of Linux in use.
+/// The name of the keepalive timer in the column `tr` (net/ipv4/tcp_ipv4.c).
+const KEEPALIVE_TIMER: &str = "02";
+/// The unit of the times in `/proc`: USER_HZ, 100 on every architecture of Linux in use.
 const TICKS_PER_SECOND: u64 = 100;
 
 /// One IPv4 TCP socket of this machine.
@@ -24,9 +27,20 @@ pub struct Socket {
     pub unsent: u64,
     /// Bytes received that the program has not read.
     pub unread: u64,
+    /// Until the keepalive timer ends, where it runs.
+    pub keepalive_in: Option<Duration>,
 }
 
 impl Socket {
+    pub fn leads_to(&self, remote: SocketAddr) -> bool {
+        self.remote == remote
+    }
+
+    /// Whether bytes can go either way.
+    pub fn is_open(&self) -> bool {
+        self.state == ESTABLISHED
+    }
+
     pub fn joins(&self, local: SocketAddr, remote: SocketAddr) -> bool {
         self.local == local && self.remote == remote
     }
@@ -41,6 +55,8 @@ pub fn sockets() -> Vec<Socket> {
 fn parse(line: &str) -> Option<Socket> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let (unsent, unread) = fields.get(4)?.split_once(':')?;
+    let (timer, ticks) = fields.get(5)?.split_once(':')?;
+    let ticks = u64::from_str_radix(ticks, 16).ok()?;
     Some(Socket {
         local: parse_address(fields.get(1)?)?,
         remote: parse_address(fields.get(2)?)?,
@@ -48,6 +64,8 @@ fn parse(line: &str) -> Option<Socket> {
         state: u8::from_str_radix(fields.get(3)?, 16).ok()?,
         unsent: u64::from_str_radix(unsent, 16).ok()?,
         unread: u64::from_str_radix(unread, 16).ok()?,
+        keepalive_in: (timer == KEEPALIVE_TIMER)
+            .then(|| Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)),
     })
 }
 
@@ -108,8 +126,9 @@ impl Process {
 
 #[test]
 fn a_line_of_the_socket_table_is_read() {
-    let line = "  0: 0100007F:1F90 0200007F:0050 08 00000010:00000020 00:00000000 00000000 0 0 4711 1";
+    let line = "  0: 0100007F:1F90 0200007F:0050 08 00000010:00000020 02:00000190 00000000 0 0 4711 1";
     let socket = parse(line).unwrap();
     assert!(socket.joins("127.0.0.1:8080".parse().unwrap(), "127.0.0.2:80".parse().unwrap()));
+    assert_eq!(socket.keepalive_in, Some(Duration::from_secs(4)));
     assert_eq!((socket.state, socket.unsent, socket.unread, socket.inode), (CLOSE_WAIT, 16, 32, 4711));
 }

@@ -3,6 +3,7 @@
 use super::{Client, run};
 use crate::{
     dead,
+    dial::UNRESOLVABLE,
     harness::{Server, within},
     peer,
     proc::Process,
@@ -122,7 +123,7 @@ fn what_cannot_be_reached_is_named() {
     let silent = dead::never_accepts();
     run(&[&silent.address.to_string(), "--connect-timeout", "100ms"])
         .assert_ended(28, &silent.address.to_string());
-    run(&["name.invalid", "--connect-timeout", "5s"]).assert_ended(6, "name.invalid");
+    run(&[UNRESOLVABLE]).assert_ended(6, "cannot resolve");
 }
 
 #[test]

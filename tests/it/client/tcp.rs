@@ -108,6 +108,7 @@ fn standard_input_that_cannot_be_read_resets_what_was_begun() {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_switchboard"));
     let output = command.args(["client", &target(server.address)]).stdin(folder).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.stderr, b"switchboard: cannot read standard input: is a directory\n");
     assert_eq!(server.await_received().end, crate::stream::End::Reset);
 }
 
