@@ -7,6 +7,8 @@ use crate::{
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    thread,
+    time::Duration,
 };
 
 /// What a fake does after its answer.
@@ -25,17 +27,23 @@ pub fn answers(answer: impl Into<Vec<u8>>, then: Then) -> Peer {
     answers_in_pieces(vec![answer.into()], then)
 }
 
-/// Answers in pieces; each is written when the other end's kernel has the one before.
+/// Long enough for the other end to read a piece before the next one comes; nothing depends on it.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Answers in pieces, with a short pause after each.
 pub fn answers_in_pieces(pieces: Vec<Vec<u8>>, then: Then) -> Peer {
     peer(move |mut stream, _| {
         let bytes = read_head(&mut stream);
         for piece in &pieces {
             let _ = stream.write_all(piece);
-            await_acknowledged(&stream);
+            thread::sleep(PAUSE);
         }
         match then {
             Then::Fin => {}
-            Then::Reset => reset(stream),
+            Then::Reset => {
+                await_acknowledged(&stream);
+                reset(stream);
+            }
             Then::Stay => await_hangup(&stream),
         }
         Received { bytes, end: End::Fin }
