@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Runs real programs through the built binary: every subject beside this file, or those named (`run.sh echo http`).
+# Each has a time limit of its own. The last line counts the checks; the exit code is 1 where one failed.
+set -euo pipefail
+
+HERE=$(cd "$(dirname "$0")" && pwd)
+SUBJECTS=(make echo client http socat redis wrk iperf3 tls haproxy matrix splice default_upstream)
+SUBJECT_LIMIT_SECONDS=120
+
+INTEROP_RESULTS=$(mktemp)
+export INTEROP_RESULTS
+trap 'rm -f "$INTEROP_RESULTS"' EXIT
+trap 'kill -TERM "$RUNNING"; wait "$RUNNING"; exit 130' INT TERM
+
+[ $# -gt 0 ] || set -- "${SUBJECTS[@]}"
+for subject; do
+    began=$SECONDS status=0
+    timeout -k 10 "$SUBJECT_LIMIT_SECONDS" bash "$HERE/$subject.sh" </dev/null &
+    RUNNING=$!
+    wait "$RUNNING" || status=$?
+    [ "$status" = 0 ] || echo "FAIL $subject: ended early, status $status" | tee -a "$INTEROP_RESULTS"
+    echo "---- $subject took $((SECONDS - began)) s"
+done
+
+count() { grep -c "^$1 " "$INTEROP_RESULTS" || true; }
+failed=$(count FAIL)
+echo "$(count ok) passed, $failed failed, $(count skip) skipped"
+[ "$failed" = 0 ]
