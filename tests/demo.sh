@@ -53,15 +53,17 @@ for i in 1 2 3; do head -n 1 "$TMP/page$i"; done
 
 say "both servers stop at SIGTERM, when the last session is done"
 kill -TERM "${PIDS[@]}"
-(sleep 20; kill -KILL "${PIDS[@]}" 2>/dev/null) &
-WATCH=$!
+for ((tries = 0; tries < 400; tries++)); do
+    kill -0 "${PIDS[@]}" 2>/dev/null || break
+    sleep 0.05
+done
 for pid in "${PIDS[@]}"; do
+    if kill -KILL "$pid" 2>/dev/null; then echo "process $pid had to be killed"; fi
     wait "$pid"
     echo "exit code $?"
 done
-kill "$WATCH"
 PIDS=()
 
 say "how each session ended, by the proxy's log"
-grep ' close ' "$TMP/proxy.out"
-[ "$(grep -c ' close ' "$TMP/proxy.out")" = 12 ]
+grep ' #[0-9]* close ' "$TMP/proxy.out"
+[ "$(grep -c ' #[0-9]* close done' "$TMP/proxy.out")" = 12 ]

@@ -54,7 +54,7 @@ check "50 clients at once each get their own bytes" many_at_once
 
 serve hex echo --listen 127.0.0.1:0 --dump hex
 check "Foobar with --dump hex" foobar "$PORT"
-check "the hex dump shows it" shown "46 6f 6f 62 61 72" hex
+check "the hex dump shows it" shown "466f 6f62 6172" hex
 
 serve json echo --listen 127.0.0.1:0 --log json
 if command -v python3 >/dev/null; then check "--log json: one object a line, with how it ended" json_lines; else skip "python3 is not installed"; fi
