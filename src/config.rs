@@ -29,6 +29,11 @@ pub const BACKLOG: i32 = 4096;
 /// Enough to read a request's head; what is longer is cut with a note.
 pub const DUMP_LIMIT_BYTES: usize = 4096;
 
+/// Spans the gap between two messages of a busy peer; longer only burns a core that others could use.
+pub const BUSY_POLL: Option<Duration> = Some(Duration::from_micros(100));
+/// Somebody waits for a client's answer: a minute of silence is an answer too.
+pub const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// TCP keepalive of both legs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {

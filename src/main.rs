@@ -1,2 +1,69 @@
 //! Parse, run, map the outcome to an exit code; nothing else.
-fn main() {}
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+use switchboard::{
+    actors::supervisor::Outcome,
+    args::{self, Parsed},
+    config::Config,
+    runtime::executor,
+    server,
+};
+
+/// The command line cannot be followed.
+const USAGE: u8 = 2;
+/// Sessions were cut at the drain deadline or by the second signal.
+const CUT: u8 = 3;
+
+fn main() -> ExitCode {
+    match args::parse(std::env::args_os().skip(1)) {
+        Ok(Parsed::Run(config)) => run(config),
+        Ok(Parsed::Print(text)) => print(&text),
+        Err(usage) => {
+            complain(&usage);
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// The one place where a configuration becomes a running program, and its outcome an exit code.
+fn run(config: Config) -> ExitCode {
+    match config {
+        Config::Server(config) => {
+            let busy_poll = config.busy_poll;
+            match executor::run(busy_poll, server::run(*config)) {
+                Ok(Ok(Outcome::Drained)) => ExitCode::SUCCESS,
+                Ok(Ok(Outcome::Cut)) => ExitCode::from(CUT),
+                Ok(Err(error)) => fail(&error),
+                Err(error) => fail(&error),
+            }
+        }
+        Config::Client(_) => fail(&"not yet"),
+    }
+}
+
+fn fail(problem: &dyn std::fmt::Display) -> ExitCode {
+    complain(problem);
+    ExitCode::FAILURE
+}
+
+fn print(text: &str) -> ExitCode {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read it has seen enough, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format_args!("cannot write to standard output: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One line on standard error; where that is closed, nobody is left to tell.
+fn complain(problem: &dyn std::fmt::Display) {
+    let line = format!("switchboard: {problem}\n");
+    let _ = io::stderr().write_all(line.as_bytes());
+}

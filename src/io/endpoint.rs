@@ -115,7 +115,9 @@ fn parse_path(path: &str) -> Result<Endpoint, String> {
     match path.len() {
         0 => Err("the path after unix: is empty".into()),
         1..=UNIX_PATH_MAX => Ok(Endpoint::Unix(path.into())),
-        length => Err(format!("the path has {length} bytes; a UNIX socket's path has at most {UNIX_PATH_MAX}")),
+        length => {
+            Err(format!("the path has {length} bytes; a UNIX socket's path has at most {UNIX_PATH_MAX}"))
+        }
     }
 }
 
@@ -159,7 +161,19 @@ mod tests {
 
     #[test]
     fn what_is_not_an_address_is_refused() {
-        for text in ["", "host", "host:", "host:x", "host:65536", "::1:80", "[::1", "[::1]x:80", "a b:80", "unix:", ":+80"] {
+        for text in [
+            "",
+            "host",
+            "host:",
+            "host:x",
+            "host:65536",
+            "::1:80",
+            "[::1",
+            "[::1]x:80",
+            "a b:80",
+            "unix:",
+            ":+80",
+        ] {
             assert!(text.parse::<Endpoint>().is_err(), "{text}");
         }
     }

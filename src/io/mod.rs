@@ -1,4 +1,14 @@
-//! Sockets, pipes and buffers: everything that holds a descriptor of a session.
+//! Sockets, pipes and buffers: everything that holds a descriptor or the bytes of a session.
 
 pub mod address;
+pub mod buffer;
+pub mod diag;
+pub mod dial;
 pub mod endpoint;
+pub mod limits;
+pub mod listener;
+pub mod pipe;
+pub mod resolve;
+pub mod settle;
+pub mod socket;
+pub mod stream;

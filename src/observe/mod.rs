@@ -1,4 +1,10 @@
 //! What happened, said once: events, causes, counters and the formats they are shown in.
 
 pub mod cause;
+pub mod dump;
+pub mod escape;
 pub mod event;
+pub mod format;
+pub mod json;
+pub mod record;
+pub mod text;

@@ -1,0 +1,38 @@
+//! Shows the bytes of one direction to the reporter, with `--dump`.
+
+use crate::{
+    actors::reporter::Reporter,
+    observe::{
+        event::{Side, What},
+        record::Record,
+    },
+    relay::half::Observer,
+};
+
+/// Looks at what one side of a session sends.
+pub struct Dump<'a> {
+    reporter: &'a Reporter,
+    record: &'a Record,
+    side: Side,
+    limit: Option<usize>,
+}
+
+impl<'a> Dump<'a> {
+    /// Shows the first `limit` bytes of each piece; none: nothing.
+    #[must_use]
+    pub fn new(reporter: &'a Reporter, record: &'a Record, side: Side, limit: Option<usize>) -> Self {
+        Dump { reporter, record, side, limit }
+    }
+}
+
+impl Observer for Dump<'_> {
+    fn watches(&self) -> bool {
+        self.limit.is_some()
+    }
+
+    fn show(&self, offset: u64, bytes: &[u8]) {
+        let shown = bytes[..bytes.len().min(self.limit.unwrap_or(0))].into();
+        let session = self.record.id;
+        self.reporter.report(What::Data { session, from: self.side, offset, bytes: bytes.len(), shown });
+    }
+}

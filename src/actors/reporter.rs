@@ -1,0 +1,179 @@
+//! The reporter actor: turns events into lines on stdout, and warnings into lines on stderr.
+//!
+//! It is two threads, one a stream, because a write to a terminal or a pipe may block for as long as its reader likes.
+//! Nobody waits for them: what a full mailbox does not take is dropped and counted. They end when the last [`Reporter`]
+//! is gone and everything is written.
+
+use crate::{
+    mailbox::{Address, Mailbox, mailbox},
+    observe::{
+        escape::Escaped,
+        event::{Event, What},
+        format::Format,
+    },
+    runtime::clock::within,
+};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+    stdio,
+};
+use std::{
+    fmt::Write,
+    io,
+    os::fd::BorrowedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, SystemTime},
+};
+
+/// Events that may wait for a slow reader of stdout. A burst of 2,000 connects and closes fits; with `--dump`, each holds
+/// up to `--dump-limit` bytes (4 KiB): 32 MiB.
+const EVENTS: usize = 8192;
+/// Warnings that may wait for a slow reader of stderr: a line each, and rare.
+const WARNINGS: usize = 64;
+/// Lines are gathered up to this size and written at once.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// Where events go. Cheap to clone; never waits.
+#[derive(Clone)]
+pub struct Reporter {
+    events: Option<Address<Event>>,
+    warnings: Address<String>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// The reporter's end.
+pub struct Finish {
+    /// Each thread holds an address and never sends; the mailbox ends when both are gone.
+    threads: Mailbox<()>,
+}
+
+impl Reporter {
+    /// Starts reporting in `format`; without a format, only warnings are told.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn start(format: Option<Format>) -> io::Result<(Self, Finish)> {
+        let (running, threads) = mailbox(1);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let (warnings, mut inbox) = mailbox::<String>(WARNINGS);
+        let alive = running.clone();
+        thread::Builder::new().name("warnings".into()).spawn(move || {
+            let _alive = alive;
+            while let Some(line) = inbox.next_blocking() {
+                let _ = write_all(stdio::stderr(), format!("{line}\n").as_bytes());
+            }
+        })?;
+        let mut events = None;
+        if let Some(format) = format {
+            let (address, inbox) = mailbox(EVENTS);
+            let lines = Lines { format, inbox, dropped: dropped.clone(), text: String::new() };
+            thread::Builder::new().name("reporter".into()).spawn(move || {
+                let _alive = running;
+                lines.run();
+            })?;
+            events = Some(address);
+        }
+        Ok((Reporter { events, warnings, dropped }, Finish { threads }))
+    }
+
+    /// Whether events are told at all.
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// Tells an event.
+    pub fn report(&self, what: What) {
+        if let Some(events) = &self.events
+            && events.try_send(Event { at: SystemTime::now(), what }).is_err()
+        {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells an event that is made only where events are told.
+    pub fn report_with(&self, what: impl FnOnce() -> What) {
+        if self.listens() {
+            self.report(what());
+        }
+    }
+
+    /// Tells the operator, on stderr, of something that concerns no single session.
+    pub fn warn(&self, text: impl AsRef<str>) {
+        let _ = self.warnings.try_send(Escaped(text.as_ref().as_bytes()).to_string());
+    }
+}
+
+impl Finish {
+    /// Waits until everything is written, at most for `limit`: a reader that never reads must not hold up the end.
+    pub async fn wait(mut self, limit: Duration) {
+        within(Some(limit), self.threads.next()).await;
+    }
+}
+
+/// The thread that owns stdout.
+struct Lines {
+    format: Format,
+    inbox: Mailbox<Event>,
+    dropped: Arc<AtomicU64>,
+    text: String,
+}
+
+impl Lines {
+    fn run(mut self) {
+        while let Some(event) = self.inbox.next_blocking() {
+            self.text.clear();
+            let mut lines = 1;
+            self.format.line(&event, &mut self.text);
+            while self.text.len() < BATCH_BYTES
+                && let Some(event) = self.inbox.try_next()
+            {
+                lines += 1;
+                self.format.line(&event, &mut self.text);
+            }
+            let dropped = self.dropped.swap(0, Ordering::Relaxed);
+            if dropped > 0 {
+                self.format.dropped(SystemTime::now(), dropped, &mut self.text);
+            }
+            // A reader that is gone, or a disk that is full, loses these lines; there may be room for later ones.
+            if write_all(stdio::stdout(), self.text.as_bytes()).is_err() {
+                self.dropped.fetch_add(lines + dropped, Ordering::Relaxed);
+            }
+        }
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            self.text.clear();
+            self.format.dropped(SystemTime::now(), dropped, &mut self.text);
+            let _ = write_all(stdio::stdout(), self.text.as_bytes());
+        }
+    }
+}
+
+/// Writes all of `bytes`, also to a descriptor that another program made non-blocking.
+fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(to, bytes) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(count) => bytes = &bytes[count..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                poll(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], None)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The start line of one listener, on stderr.
+#[must_use]
+pub fn start_line(listening: &str, doing: &str) -> String {
+    let mut line = String::new();
+    let _ = write!(line, "listening on {listening}, {doing}");
+    line
+}

@@ -1,0 +1,164 @@
+//! The words of one command, put in the form that argh understands.
+//!
+//! argh knows `--flag value` alone. Here `--flag=value` is split, so that a value may hold `=` or begin with a dash;
+//! the last of several equal options counts, so that a script can be overridden; what follows `--` is no option;
+//! and whatever no command knows is refused with the nearest name that it knows.
+
+/// An option of a command.
+pub struct Known {
+    /// With its two dashes.
+    pub name: &'static str,
+    /// Whether a value follows.
+    pub takes_value: bool,
+    /// Whether each of several counts.
+    pub repeats: bool,
+}
+
+/// What the words of a command ask for.
+pub enum Asked<'a> {
+    /// The command's help.
+    Help,
+    /// The program's version.
+    Version,
+    /// To run it with these: options, each before its value, then `--`, then the rest.
+    Run(Vec<&'a str>),
+}
+
+/// Reads the words that follow a command's name.
+///
+/// # Errors
+/// An unknown option, a value missing or out of place.
+pub fn read<'a>(words: &'a [String], known: &[Known]) -> Result<Asked<'a>, String> {
+    let mut options: Vec<(&str, Option<&str>)> = Vec::new();
+    let mut operands = Vec::new();
+    let mut words = words.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        match word {
+            "--" => operands.extend(words.by_ref()),
+            "-h" | "--help" => return Ok(Asked::Help),
+            "-V" | "--version" => return Ok(Asked::Version),
+            _ if !word.starts_with('-') => operands.push(word),
+            _ => {
+                let (option, value) = option(word, &mut words, known)?;
+                if !option.repeats {
+                    options.retain(|&(name, _)| name != option.name);
+                }
+                options.push((option.name, value));
+            }
+        }
+    }
+    let mut ordered = Vec::new();
+    for (name, value) in options {
+        ordered.push(name);
+        ordered.extend(value);
+    }
+    ordered.push("--");
+    ordered.extend(operands);
+    Ok(Asked::Run(ordered))
+}
+
+/// Reads one option and, where it takes one, its value.
+fn option<'a, 'k>(
+    word: &'a str,
+    rest: &mut impl Iterator<Item = &'a str>,
+    known: &'k [Known],
+) -> Result<(&'k Known, Option<&'a str>), String> {
+    let (name, inline) = match word.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (word, None),
+    };
+    let Some(option) = find(name, known) else {
+        return Err(match nearest(name, known.iter().map(|option| option.name)) {
+            Some(nearest) => format!("unrecognized option '{name}'; did you mean '{nearest}'?"),
+            None => format!("unrecognized option '{name}'"),
+        });
+    };
+    match (option.takes_value, inline) {
+        (true, Some(value)) => Ok((option, Some(value))),
+        (true, None) => Ok((option, Some(following(name, rest.next(), known)?))),
+        (false, None) => Ok((option, None)),
+        (false, Some(value)) => {
+            Err(format!("option '{name}' takes no value, and '{value}' is one; leave it out"))
+        }
+    }
+}
+
+/// The word after an option. An option there was hardly meant as a value.
+fn following<'a>(name: &str, next: Option<&'a str>, known: &[Known]) -> Result<&'a str, String> {
+    let value = next.ok_or_else(|| format!("option '{name}' needs a value; write {name} VALUE"))?;
+    let before_equals = value.split_once('=').map_or(value, |(before, _)| before);
+    match find(before_equals, known) {
+        Some(_) => {
+            Err(format!("option '{name}' needs a value; where '{value}' is meant, write {name}={value}"))
+        }
+        None => Ok(value),
+    }
+}
+
+fn find<'k>(name: &str, known: &'k [Known]) -> Option<&'k Known> {
+    known.iter().find(|option| option.name == name)
+}
+
+/// Longer than any name here; a longer word is no typing error of one.
+const NAME_BYTES_MAX: usize = 40;
+
+/// The candidate that was probably meant: `word` is its beginning, or a few letters away.
+pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    if word.len() > NAME_BYTES_MAX {
+        return None;
+    }
+    let bare = word.trim_start_matches('-');
+    candidates
+        .filter_map(|candidate| {
+            let name = candidate.trim_start_matches('-');
+            let begins = bare.len() >= 3 && name.starts_with(bare);
+            let far = if begins { 0 } else { distance(bare, name) };
+            (far <= name.len() / 3).then_some((far, candidate))
+        })
+        .min_by_key(|&(far, _)| far)
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters must be put in, left out or changed (Levenshtein).
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (line, char) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = line + 1;
+        for (column, &other) in to.iter().enumerate() {
+            let changed = diagonal + usize::from(char != other);
+            diagonal = row[column + 1];
+            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typing_error_finds_the_name_that_was_meant() {
+        let names = ["--listen", "--log", "--max-sessions", "--body"];
+        for (word, meant) in [
+            ("--lsten", Some("--listen")),
+            ("-listen", Some("--listen")),
+            ("--max", Some("--max-sessions")),
+            ("--logs", Some("--log")),
+            ("--frobnicate", None),
+            ("-x", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, names.into_iter()), meant, "{word}");
+        }
+    }
+
+    #[test]
+    fn the_distance_counts_single_letters() {
+        for (from, to, expected) in [("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3)] {
+            assert_eq!(distance(from, to), expected, "{from} {to}");
+        }
+    }
+}

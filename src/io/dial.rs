@@ -1,0 +1,262 @@
+//! Connecting: resolve, then try the addresses as RFC 8305 ("Happy Eyeballs") says.
+
+use crate::{
+    config::Upstream,
+    io::{
+        address::Address,
+        endpoint::{Endpoint, Host},
+        listener::stream_socket,
+        resolve::resolve,
+        socket::{Options, Socket},
+    },
+    observe::cause::Cause,
+    runtime::clock::{sleep, within},
+};
+use futures::{
+    FutureExt, StreamExt,
+    future::{Either, select},
+    stream::FuturesUnordered,
+};
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, connect},
+};
+use std::{
+    collections::VecDeque,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// RFC 8305 §5: how long an attempt goes alone before the next address is tried beside it.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// Out of descriptors, a dial waits this long before it asks again; a thousand of them cost little.
+const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(500);
+/// Below it Linux chooses no local port by itself (`ip_local_port_range`).
+const FIRST_EPHEMERAL_PORT: u16 = 1024;
+
+/// A connection that was made.
+pub struct Dialled {
+    /// The connected socket.
+    pub socket: Socket,
+    /// The address that answered.
+    pub address: Address,
+    /// How long the name took to resolve; none where there was no name.
+    pub resolve: Option<Duration>,
+    /// How long connecting took, after that.
+    pub connect: Duration,
+}
+
+/// A connection that could not be made.
+#[derive(Debug)]
+pub struct DialError {
+    /// Why, as the log names it.
+    pub cause: Cause,
+    /// Why, in words.
+    pub text: String,
+    /// How long the name took to resolve, where it did.
+    pub resolve: Option<Duration>,
+}
+
+/// Connects to `upstream` within `limit`. Dropping the future ends every attempt at once.
+///
+/// `own` are this program's listening addresses: connecting to one of them would be a loop, and is refused.
+///
+/// # Errors
+/// [`DialError`] names the cause.
+pub async fn dial(
+    upstream: &Upstream,
+    options: &Options,
+    limit: Option<Duration>,
+    own: &[Address],
+) -> Result<Dialled, DialError> {
+    let mut resolved = None;
+    let begin = Instant::now();
+    match within(limit, attempt_all(upstream, options, own, &mut resolved)).await {
+        Some(result) => result,
+        None => Err(DialError {
+            cause: Cause::ConnectTimeout,
+            text: match resolved {
+                Some(_) => format!(
+                    "{} did not answer within {:.1} s",
+                    upstream.endpoint,
+                    begin.elapsed().as_secs_f64()
+                ),
+                None => format!(
+                    "{} did not resolve within {:.1} s",
+                    upstream.endpoint,
+                    begin.elapsed().as_secs_f64()
+                ),
+            },
+            resolve: resolved.flatten(),
+        }),
+    }
+}
+
+/// `resolved` tells the caller how far it came when the time is over.
+async fn attempt_all(
+    upstream: &Upstream,
+    options: &Options,
+    own: &[Address],
+    resolved: &mut Option<Option<Duration>>,
+) -> Result<Dialled, DialError> {
+    let begin = Instant::now();
+    let (addresses, port) = match &upstream.endpoint {
+        Endpoint::Unix(path) => {
+            *resolved = Some(None);
+            let socket = open_unix(path).await.map_err(|error| failed(upstream, &error, None))?;
+            let address = Address::Unix(path.as_path().into());
+            return Ok(Dialled { socket, address, resolve: None, connect: begin.elapsed() });
+        }
+        Endpoint::Tcp { host: Host::Any, port } => {
+            (vec![SocketAddr::from((Ipv4Addr::LOCALHOST, *port))], *port)
+        }
+        Endpoint::Tcp { host: Host::Ip(ip), port } => (vec![SocketAddr::new(*ip, *port)], *port),
+        Endpoint::Tcp { host: Host::Name(name), port } => {
+            let found = resolve(name, *port, &upstream.overrides).await;
+            *resolved = Some(Some(begin.elapsed()));
+            let text = |error: io::Error| format!("cannot resolve {name}: {error}");
+            (
+                found.map_err(|error| DialError {
+                    cause: Cause::ResolveFailed,
+                    text: text(error),
+                    resolve: Some(begin.elapsed()),
+                })?,
+                *port,
+            )
+        }
+    };
+    let resolve = resolved.get_or_insert(None).to_owned();
+    let (loops, addresses): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| is_own(*address, port, own));
+    if addresses.is_empty() && !loops.is_empty() {
+        let text = format!("{} is this proxy's own listener", upstream.endpoint);
+        return Err(DialError { cause: Cause::ConnectRefused, text, resolve });
+    }
+    let begin = Instant::now();
+    match race(addresses.into(), options).await {
+        Ok((socket, address)) => {
+            Ok(Dialled { socket, address: Address::Tcp(address), resolve, connect: begin.elapsed() })
+        }
+        Err(error) => Err(failed(upstream, &error, resolve)),
+    }
+}
+
+/// RFC 8305 §5: the addresses in turn, each with a head start; the first that answers wins, the others are dropped.
+async fn race(mut addresses: VecDeque<SocketAddr>, options: &Options) -> io::Result<(Socket, SocketAddr)> {
+    let mut attempts = FuturesUnordered::new();
+    let mut worst: Option<io::Error> = None;
+    loop {
+        if let Some(address) = addresses.pop_front() {
+            attempts.push(open_tcp(address, options).map(move |end| end.map(|socket| (socket, address))));
+        }
+        let head_start = if addresses.is_empty() {
+            futures::future::pending().left_future()
+        } else {
+            sleep(ATTEMPT_DELAY).right_future()
+        };
+        match select(attempts.next(), head_start).await {
+            Either::Left((Some(Ok(connected)), _)) => return Ok(connected),
+            Either::Left((Some(Err(error)), _)) => {
+                // A refusal says more than a missing route.
+                let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+                if refused || worst.is_none() {
+                    worst = Some(error);
+                }
+                if addresses.is_empty() && attempts.is_empty() {
+                    return Err(worst.unwrap_or_else(|| io::ErrorKind::NotFound.into()));
+                }
+            }
+            Either::Left((None, _)) => {
+                return Err(worst.unwrap_or_else(|| io::Error::other("the name has no address")));
+            }
+            Either::Right(_) => {}
+        }
+    }
+}
+
+async fn open_tcp(address: SocketAddr, options: &Options) -> io::Result<Socket> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let descriptor = descriptor(family).await?;
+    // The user timeout would bound the handshake too, which has a limit of its own.
+    Options { user_timeout: None, ..*options }.apply(&descriptor)?;
+    match connect(&descriptor, &address) {
+        Ok(()) | Err(Errno::INPROGRESS) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let socket = Socket::new(descriptor, false)?;
+    socket.writable().await;
+    socket.connect_result()?;
+    if options.user_timeout.is_some() {
+        socket.set(&Options { keepalive: None, user_timeout: options.user_timeout })?;
+    }
+    // A port that nobody listens on can be met by our own request (simultaneous open, RFC 9293 §3.5).
+    let may_be_self = address.ip().is_loopback() && address.port() >= FIRST_EPHEMERAL_PORT;
+    if may_be_self && socket.local_address()? == Address::Tcp(address) {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(socket)
+}
+
+async fn open_unix(path: &Path) -> io::Result<Socket> {
+    let descriptor = descriptor(AddressFamily::UNIX).await?;
+    let address = SocketAddrUnix::new(path)?;
+    loop {
+        match connect(&descriptor, &address) {
+            Ok(()) => return Socket::new(descriptor, true),
+            // Unlike TCP, a full backlog is told at once and cannot be waited for (unix(7)).
+            Err(Errno::AGAIN) => sleep(UNIX_BACKLOG_PAUSE).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// How long to wait for room in a UNIX listener's backlog before asking again.
+const UNIX_BACKLOG_PAUSE: Duration = Duration::from_millis(20);
+
+/// A descriptor; waits while the process or the system has none.
+async fn descriptor(family: AddressFamily) -> io::Result<std::os::fd::OwnedFd> {
+    loop {
+        match stream_socket(family) {
+            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) => {
+                sleep(DESCRIPTOR_PAUSE).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+fn failed(upstream: &Upstream, error: &io::Error, resolve: Option<Duration>) -> DialError {
+    let cause = match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Cause::ConnectRefused,
+        io::ErrorKind::TimedOut => Cause::ConnectTimeout,
+        _ => Cause::ConnectUnreachable,
+    };
+    DialError { cause, text: format!("cannot connect to {}: {}", upstream.endpoint, reason(error)), resolve }
+}
+
+/// The error in words, without the number that the standard library adds.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+/// Whether connecting to `address` would reach one of the listeners `own`.
+#[must_use]
+pub fn is_own(address: SocketAddr, port: u16, own: &[Address]) -> bool {
+    own.iter().any(|listener| match listener {
+        Address::Tcp(listener) if listener.port() == port => {
+            let (ip, listening) = (address.ip().to_canonical(), listener.ip().to_canonical());
+            ip == listening
+                || (listening.is_unspecified() && is_local(ip))
+                || (ip.is_unspecified() && is_local(listening))
+        }
+        _ => false,
+    })
+}
+
+/// Whether the address is one of this machine's.
+fn is_local(ip: IpAddr) -> bool {
+    ip.is_loopback() || ip.is_unspecified() || std::net::UdpSocket::bind(SocketAddr::new(ip, 0)).is_ok()
+}

@@ -1,0 +1,176 @@
+//! A listening socket, TCP or UNIX.
+
+use crate::{
+    io::{
+        address::Address,
+        endpoint::{Endpoint, Host},
+        socket::{Options, Socket, address},
+    },
+    runtime::readiness::Registration,
+};
+use rustix::{
+    io::Errno,
+    net::{
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, getsockname, listen,
+        socket_with, sockopt,
+    },
+};
+use std::{
+    future::poll_fn,
+    io,
+    net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs},
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+/// A listening socket. Dropping it refuses new connections and resets those not yet accepted.
+pub struct Listener {
+    registration: Registration,
+    descriptor: OwnedFd,
+    address: Address,
+    /// Removed on drop; holds the path this listener made.
+    path: Option<PathBuf>,
+}
+
+/// What an error of accept(2) means for the listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceptError {
+    /// Of one connection: go on at once.
+    Connection,
+    /// Out of descriptors or memory: pause, then go on.
+    Resources,
+    /// Of the listener: stop.
+    Fatal,
+}
+
+impl Listener {
+    /// Binds `endpoint` and listens. A name is resolved here; the first of its addresses that can be bound counts.
+    ///
+    /// # Errors
+    /// Where the name does not resolve or no address can be bound.
+    pub fn bind(endpoint: &Endpoint, backlog: i32, options: &Options) -> io::Result<Self> {
+        match endpoint {
+            Endpoint::Unix(path) => Self::bind_unix(path, backlog),
+            Endpoint::Tcp { host: Host::Any, port } => Self::bind_any(*port, backlog, options),
+            Endpoint::Tcp { host: Host::Ip(ip), port } => {
+                Self::bind_tcp(SocketAddr::new(*ip, *port), backlog, options)
+            }
+            Endpoint::Tcp { host: Host::Name(name), port } => {
+                let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+                for address in (name.as_str(), *port).to_socket_addrs()? {
+                    match Self::bind_tcp(address, backlog, options) {
+                        Ok(listener) => return Ok(listener),
+                        Err(error) => last = error,
+                    }
+                }
+                Err(last)
+            }
+        }
+    }
+
+    /// Both families through one IPv6 socket (RFC 3493 §5.3); IPv4 alone where the machine has no IPv6.
+    fn bind_any(port: u16, backlog: i32, options: &Options) -> io::Result<Self> {
+        let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
+        match Self::bind_tcp(v6, backlog, options) {
+            Err(error)
+                if matches!(Errno::from_io_error(&error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)) =>
+            {
+                Self::bind_tcp(SocketAddr::from(([0, 0, 0, 0], port)), backlog, options)
+            }
+            result => result,
+        }
+    }
+
+    fn bind_tcp(at: SocketAddr, backlog: i32, options: &Options) -> io::Result<Self> {
+        let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let descriptor = stream_socket(family)?;
+        // A restart binds at once although old connections are in TIME-WAIT (RFC 9293 §3.6.1).
+        sockopt::set_socket_reuseaddr(&descriptor, true)?;
+        if at.is_ipv6() {
+            sockopt::set_ipv6_v6only(&descriptor, !at.ip().is_unspecified())?;
+        }
+        options.apply(&descriptor)?;
+        bind(&descriptor, &at)?;
+        Self::listen(descriptor, backlog, None)
+    }
+
+    fn bind_unix(path: &Path, backlog: i32) -> io::Result<Self> {
+        let at = SocketAddrUnix::new(path)?;
+        let descriptor = stream_socket(AddressFamily::UNIX)?;
+        match bind(&descriptor, &at) {
+            Err(Errno::ADDRINUSE) if is_stale(path)? => {
+                std::fs::remove_file(path)?;
+                bind(&descriptor, &at)?;
+            }
+            result => result?,
+        }
+        Self::listen(descriptor, backlog, Some(path.to_owned()))
+    }
+
+    fn listen(descriptor: OwnedFd, backlog: i32, path: Option<PathBuf>) -> io::Result<Self> {
+        listen(&descriptor, backlog)?;
+        let address = address(&getsockname(&descriptor)?);
+        Ok(Listener { registration: Registration::new(&descriptor, false)?, descriptor, address, path })
+    }
+
+    /// The address it really has.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Waits until a connection may be there.
+    pub async fn readable(&self) {
+        poll_fn(|context| self.registration.poll_readable(context)).await;
+    }
+
+    /// Takes one connection.
+    ///
+    /// # Errors
+    /// `WouldBlock`: none is there. Otherwise see [`classify`].
+    pub fn try_accept(&self) -> io::Result<(Socket, Address)> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (descriptor, peer) =
+            self.registration.read(|| Ok((acceptfrom_with(&self.descriptor, flags)?, false)))?;
+        let peer = peer.as_ref().map_or_else(|| Address::Unix(Path::new("").into()), address);
+        Ok((Socket::new(descriptor, true)?, peer))
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// What an error of [`Listener::try_accept`] means (accept(2), "Error handling").
+#[must_use]
+pub fn classify(error: &io::Error) -> AcceptError {
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC) => {
+            AcceptError::Resources
+        }
+        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT) => {
+            AcceptError::Fatal
+        }
+        _ => AcceptError::Connection,
+    }
+}
+
+/// A non-blocking stream socket that no child inherits.
+pub(crate) fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(socket_with(family, SocketType::STREAM, flags, None)?)
+}
+
+/// Whether `path` is a socket that nobody listens on any more.
+fn is_stale(path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::FileTypeExt;
+    if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Ok(false);
+    }
+    let probe = std::os::unix::net::UnixStream::connect(path);
+    Ok(probe.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))
+}

@@ -1,0 +1,155 @@
+//! Bounded mailboxes: the one file that names flume, and where its traps are fenced.
+//!
+//! - One consumer: a [`Mailbox`] cannot be cloned (a second taker on a flume channel can lose wake-ups).
+//! - A send that waits takes the message by value and is awaited to its end by its owner; it must not be an
+//!   arm of a select, because flume's `send_async` may lose the message when it is dropped.
+//! - A dropped mailbox drops what it still holds at once, not when the last address goes.
+
+use futures::Stream;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// Where to send to. Cheap to clone.
+pub struct Address<T> {
+    sender: flume::Sender<T>,
+}
+
+/// Where messages arrive. It has one owner.
+pub struct Mailbox<T: 'static> {
+    // The stream keeps one registered waiter over many polls; a new receive future a poll would allocate each time.
+    stream: flume::r#async::RecvStream<'static, T>,
+    receiver: flume::Receiver<T>,
+}
+
+/// The mailbox is gone; the message comes back.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Closed<T>(pub T);
+
+/// Why a message was not taken at once; it comes back.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refused<T> {
+    /// The mailbox is full.
+    Full(T),
+    /// The mailbox is gone.
+    Closed(T),
+}
+
+/// A mailbox for `capacity` messages (at least 1: flume's 0 is not a rendezvous for async senders).
+#[must_use]
+pub fn mailbox<T>(capacity: usize) -> (Address<T>, Mailbox<T>) {
+    let (sender, receiver) = flume::bounded(capacity.max(1));
+    (Address { sender }, Mailbox { stream: receiver.clone().into_stream(), receiver })
+}
+
+impl<T> Address<T> {
+    /// Delivers without waiting.
+    ///
+    /// # Errors
+    /// The message, where the mailbox is full or gone.
+    pub fn try_send(&self, message: T) -> Result<(), Refused<T>> {
+        self.sender.try_send(message).map_err(|error| match error {
+            flume::TrySendError::Full(message) => Refused::Full(message),
+            flume::TrySendError::Disconnected(message) => Refused::Closed(message),
+        })
+    }
+
+    /// Waits for room, then delivers. Not cancel-safe: a dropped send may lose the message.
+    ///
+    /// # Errors
+    /// The message, where the mailbox is gone.
+    pub async fn send(&self, message: T) -> Result<(), Closed<T>> {
+        match self.try_send(message) {
+            Ok(()) => Ok(()),
+            Err(Refused::Closed(message)) => Err(Closed(message)),
+            Err(Refused::Full(message)) => {
+                self.sender.send_async(message).await.map_err(|error| Closed(error.into_inner()))
+            }
+        }
+    }
+}
+
+impl<T> Clone for Address<T> {
+    fn clone(&self) -> Self {
+        Address { sender: self.sender.clone() }
+    }
+}
+
+impl<T> Mailbox<T> {
+    /// The next message; none when every address is gone and all was taken. Cancel-safe.
+    pub async fn next(&mut self) -> Option<T> {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// As [`Mailbox::next`], for a hand-written future.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
+        Pin::new(&mut self.stream).poll_next(context)
+    }
+
+    /// A message that is there already.
+    pub fn try_next(&mut self) -> Option<T> {
+        self.receiver.try_recv().ok()
+    }
+
+    /// Blocks the thread for the next message; for an actor that is a thread.
+    pub fn next_blocking(&mut self) -> Option<T> {
+        self.receiver.recv().ok()
+    }
+}
+
+impl<T> Drop for Mailbox<T> {
+    fn drop(&mut self) {
+        self.receiver.drain();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::{FutureExt, executor::block_on};
+    use std::sync::Arc;
+
+    #[test]
+    fn messages_arrive_in_order_and_the_end_is_seen() {
+        let (address, mut mailbox) = mailbox(2);
+        address.try_send(1).unwrap();
+        address.try_send(2).unwrap();
+        assert_eq!(address.try_send(3), Err(Refused::Full(3)));
+        drop(address);
+        assert_eq!(block_on(mailbox.next()), Some(1));
+        assert_eq!(block_on(mailbox.next()), Some(2));
+        assert_eq!(block_on(mailbox.next()), None);
+    }
+
+    #[test]
+    fn a_waiting_send_is_delivered_when_there_is_room() {
+        let (address, mut mailbox) = mailbox(1);
+        address.try_send(1).unwrap();
+        let mut send = Box::pin(address.send(2));
+        assert!(send.as_mut().now_or_never().is_none());
+        assert_eq!(mailbox.try_next(), Some(1));
+        assert_eq!(block_on(send), Ok(()));
+        assert_eq!(block_on(mailbox.next()), Some(2));
+    }
+
+    #[test]
+    fn a_dropped_mailbox_drops_its_messages_and_refuses_more() {
+        let (address, mailbox) = mailbox(4);
+        let message = Arc::new(());
+        address.try_send(message.clone()).unwrap();
+        drop(mailbox);
+        assert_eq!(Arc::strong_count(&message), 1);
+        assert!(matches!(address.try_send(message), Err(Refused::Closed(_))));
+    }
+
+    #[test]
+    fn a_mailbox_that_goes_ends_a_waiting_send() {
+        let (address, mailbox) = mailbox(1);
+        address.try_send(1).unwrap();
+        let mut send = Box::pin(address.send(2));
+        assert!(send.as_mut().now_or_never().is_none());
+        drop(mailbox);
+        assert_eq!(block_on(send), Err(Closed(2)));
+    }
+}

@@ -1,0 +1,171 @@
+//! What is known of one session: facts, counters, and its end. Written by the session's actors, read by whoever looks.
+
+use crate::{
+    io::address::Address,
+    observe::{
+        cause::Cause,
+        event::{Close, Mode, Side},
+    },
+    relay::flow::Flow,
+};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+/// One session, from its begin.
+#[derive(Debug)]
+pub struct Record {
+    /// Unique in this process, from 1.
+    pub id: u64,
+    /// What the session does.
+    pub mode: Mode,
+    /// The listening address the client connected to.
+    pub listener: Address,
+    /// The client's address.
+    pub client: Address,
+    /// When it began.
+    pub began: Instant,
+    /// Bytes from the client.
+    pub from_client: Flow,
+    /// Bytes from the upstream, or from this program in origin mode; unused in echo mode.
+    pub from_upstream: Flow,
+    dial: OnceLock<Dial>,
+    first_byte: OnceLock<Duration>,
+    ending: OnceLock<Ending>,
+}
+
+/// How the upstream was reached.
+#[derive(Clone, Debug)]
+pub struct Dial {
+    /// The address that answered; none where none did.
+    pub upstream: Option<Address>,
+    /// How long the name took to resolve, where there was one.
+    pub resolve: Option<Duration>,
+    /// How long connecting took.
+    pub connect: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Ending {
+    cause: Cause,
+    error: Option<String>,
+}
+
+impl Record {
+    /// A session that begins now.
+    #[must_use]
+    pub fn new(id: u64, mode: Mode, listener: Address, client: Address) -> Self {
+        Record {
+            id,
+            mode,
+            listener,
+            client,
+            began: Instant::now(),
+            from_client: Flow::new(),
+            from_upstream: Flow::new(),
+            dial: OnceLock::new(),
+            first_byte: OnceLock::new(),
+            ending: OnceLock::new(),
+        }
+    }
+
+    /// Notes how dialling went.
+    pub fn set_dial(&self, dial: Dial) {
+        let _ = self.dial.set(dial);
+    }
+
+    /// How dialling went, once it is over.
+    #[must_use]
+    pub fn dial(&self) -> Option<&Dial> {
+        self.dial.get()
+    }
+
+    /// Whether the upstream was reached.
+    #[must_use]
+    pub fn connected(&self) -> bool {
+        self.dial.get().is_some_and(|dial| dial.upstream.is_some())
+    }
+
+    /// Notes that the first byte from the upstream is here; only the first call counts.
+    pub fn note_first_byte(&self) {
+        let _ = self.first_byte.set(self.began.elapsed());
+    }
+
+    /// Notes why the session ends. Only the first cause counts: what follows from it is not another.
+    pub fn end(&self, cause: Cause, error: Option<String>) {
+        let _ = self.ending.set(Ending { cause, error });
+    }
+
+    /// Why the session ended; both sides finished where nothing else was noted.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        self.ending.get().map_or(Cause::Done, |ending| ending.cause)
+    }
+
+    /// The side whose stream ended first, where one did.
+    #[must_use]
+    pub fn first_closer(&self) -> Option<Side> {
+        match (self.from_client.end(), self.from_upstream.end()) {
+            (None, None) => None,
+            (Some(_), None) => Some(Side::Client),
+            (None, Some(_)) => Some(Side::Upstream),
+            (Some(client), Some(upstream)) => {
+                Some(if client < upstream { Side::Client } else { Side::Upstream })
+            }
+        }
+    }
+
+    /// The session's close event.
+    #[must_use]
+    pub fn close(&self) -> Close {
+        let dial = self.dial.get();
+        Close {
+            session: self.id,
+            mode: self.mode,
+            client: self.client.clone(),
+            upstream: dial.and_then(|dial| dial.upstream.clone()),
+            cause: self.cause(),
+            first_closer: self.first_closer(),
+            client_bytes: self.from_client.received(),
+            upstream_bytes: match self.mode {
+                Mode::Echo => self.from_client.delivered(),
+                Mode::Proxy | Mode::Origin => self.from_upstream.received(),
+            },
+            duration: self.began.elapsed(),
+            resolve: dial.and_then(|dial| dial.resolve),
+            connect: dial.and_then(|dial| dial.connect),
+            first_byte: self.first_byte.get().copied(),
+            error: self.ending.get().and_then(|ending| ending.error.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        let address = Address::Tcp("127.0.0.1:1".parse().unwrap());
+        Record::new(1, Mode::Proxy, address.clone(), address)
+    }
+
+    #[test]
+    fn the_first_cause_counts() {
+        let record = record();
+        assert_eq!(record.cause(), Cause::Done);
+        record.end(Cause::UpstreamReset, Some("a".into()));
+        record.end(Cause::ClientReset, Some("b".into()));
+        assert_eq!((record.cause(), record.close().error), (Cause::UpstreamReset, Some("a".into())));
+    }
+
+    #[test]
+    fn the_first_closer_is_the_side_that_ended_first() {
+        let record = record();
+        assert_eq!(record.first_closer(), None);
+        record.from_upstream.set_ended();
+        assert_eq!(record.first_closer(), Some(Side::Upstream));
+        record.from_client.set_ended();
+        assert_eq!(record.first_closer(), Some(Side::Upstream));
+    }
+}

@@ -1,0 +1,124 @@
+//! The counters of one direction of a session: written by the half-loops, read by whoever looks.
+
+use crate::runtime::clock::coarse_ms;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Numbers the ends of streams, so that it can be told which of two came first.
+static ENDS: AtomicU64 = AtomicU64::new(1);
+
+/// What one direction has moved, and when it last did.
+#[derive(Debug)]
+pub struct Flow {
+    received: AtomicU64,
+    delivered: AtomicU64,
+    /// When a byte or the end last moved, in milliseconds of the coarse clock.
+    moved_ms: AtomicU64,
+    /// Since when bytes wait that nobody took; meaningful while some wait.
+    waiting_since_ms: AtomicU64,
+    /// The number of its end; 0 while it goes on.
+    end: AtomicU64,
+}
+
+impl Flow {
+    /// A direction that begins now.
+    #[must_use]
+    pub fn new() -> Self {
+        let now = coarse_ms();
+        Flow {
+            received: AtomicU64::new(0),
+            delivered: AtomicU64::new(0),
+            moved_ms: AtomicU64::new(now),
+            waiting_since_ms: AtomicU64::new(now),
+            end: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes that `count` bytes came from the sender.
+    pub fn add_received(&self, count: usize) {
+        let now = coarse_ms();
+        if self.waiting() == 0 {
+            self.waiting_since_ms.store(now, Relaxed);
+        }
+        self.received.fetch_add(count as u64, Relaxed);
+        self.moved_ms.store(now, Relaxed);
+    }
+
+    /// Notes that the receiver's kernel took `count` bytes.
+    pub fn add_delivered(&self, count: usize) {
+        let now = coarse_ms();
+        self.delivered.fetch_add(count as u64, Relaxed);
+        self.waiting_since_ms.store(now, Relaxed);
+        self.moved_ms.store(now, Relaxed);
+    }
+
+    /// Notes that the sender ended its stream.
+    pub fn set_ended(&self) {
+        self.end.store(ENDS.fetch_add(1, Relaxed), Relaxed);
+        self.moved_ms.store(coarse_ms(), Relaxed);
+    }
+
+    /// Bytes received from the sender.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received.load(Relaxed)
+    }
+
+    /// Bytes handed to the receiver's kernel.
+    #[must_use]
+    pub fn delivered(&self) -> u64 {
+        self.delivered.load(Relaxed)
+    }
+
+    /// Bytes received and not delivered.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.received().saturating_sub(self.delivered())
+    }
+
+    /// Whether the sender ended its stream.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.end().is_some()
+    }
+
+    /// The number of the stream's end among all ends of the process, where it ended.
+    #[must_use]
+    pub fn end(&self) -> Option<u64> {
+        Some(self.end.load(Relaxed)).filter(|number| *number > 0)
+    }
+
+    /// When a byte or the end last moved, in milliseconds of [`coarse_ms`].
+    #[must_use]
+    pub fn moved_ms(&self) -> u64 {
+        self.moved_ms.load(Relaxed)
+    }
+
+    /// Since when bytes wait for a receiver that takes none, in milliseconds of [`coarse_ms`].
+    #[must_use]
+    pub fn waiting_since_ms(&self) -> Option<u64> {
+        (self.waiting() > 0).then(|| self.waiting_since_ms.load(Relaxed))
+    }
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_wait_until_they_are_delivered() {
+        let flow = Flow::new();
+        assert_eq!(flow.waiting_since_ms(), None);
+        flow.add_received(10);
+        assert!(flow.waiting_since_ms().is_some());
+        flow.add_delivered(4);
+        assert_eq!((flow.received(), flow.delivered(), flow.waiting()), (10, 4, 6));
+        flow.add_delivered(6);
+        assert_eq!(flow.waiting_since_ms(), None);
+    }
+}

@@ -1,0 +1,188 @@
+//! One clock for every deadline of the process: an ordered list of sleepers and one timer of the runtime.
+//!
+//! Every arming of a timer of async-io wakes its reactor, which costs a system call and often a change of threads. Here a
+//! sleeper costs a list entry; the runtime's timer moves only when a sleeper comes that is due before all others.
+
+use crate::runtime::task::{self, Task};
+use futures::task::AtomicWaker;
+use rustix::time::{ClockId, clock_gettime};
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+static CLOCK: Clock = Clock {
+    sleepers: Mutex::new(Sleepers { due: BTreeMap::new(), armed: None, last_number: 0 }),
+    earlier: AtomicWaker::new(),
+};
+
+struct Clock {
+    sleepers: Mutex<Sleepers>,
+    /// Wakes the clock's task when a sleeper comes that is due before `armed`.
+    earlier: AtomicWaker,
+}
+
+struct Sleepers {
+    due: BTreeMap<(Instant, u64), Arc<Sleeper>>,
+    /// When the runtime's timer will fire.
+    armed: Option<Instant>,
+    last_number: u64,
+}
+
+#[derive(Default)]
+struct Sleeper {
+    fired: AtomicBool,
+    waker: AtomicWaker,
+}
+
+/// A future that ends at an instant. Dropping it takes it off the clock.
+pub struct Sleep {
+    key: (Instant, u64),
+    sleeper: Arc<Sleeper>,
+}
+
+/// Starts the clock. It stops when the task is dropped.
+pub fn start() -> Task<()> {
+    task::spawn(run())
+}
+
+/// Ends at `when`, never before.
+#[must_use]
+pub fn sleep_until(when: Instant) -> Sleep {
+    let sleeper = Arc::new(Sleeper::default());
+    let mut sleepers = lock();
+    sleepers.last_number += 1;
+    let key = (when, sleepers.last_number);
+    sleepers.due.insert(key, sleeper.clone());
+    let earlier = sleepers.armed.is_none_or(|armed| when < armed);
+    drop(sleepers);
+    if earlier {
+        CLOCK.earlier.wake();
+    }
+    Sleep { key, sleeper }
+}
+
+/// Ends after `duration`.
+#[must_use]
+pub fn sleep(duration: Duration) -> Sleep {
+    sleep_until(Instant::now() + duration)
+}
+
+/// The value of `future`, or none where it takes longer than `limit`. Without a limit it may take for ever.
+pub async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
+    let Some(limit) = limit else { return Some(future.await) };
+    let mut future = std::pin::pin!(future);
+    let mut sleep = sleep(limit);
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(value) = future.as_mut().poll(context) {
+            return Poll::Ready(Some(value));
+        }
+        Pin::new(&mut sleep).poll(context).map(|()| None)
+    })
+    .await
+}
+
+/// Milliseconds of the kernel's coarse monotonic clock: a few nanoseconds to read, one kernel tick ([`TICK`]) exact.
+#[must_use]
+pub fn coarse_ms() -> u64 {
+    let now = clock_gettime(ClockId::MonotonicCoarse);
+    now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
+}
+
+/// The longest tick of a Linux kernel (`CONFIG_HZ=100`), by which [`coarse_ms`] may lag.
+pub const TICK: Duration = Duration::from_millis(10);
+
+fn lock() -> MutexGuard<'static, Sleepers> {
+    // A panic while the list is held leaves it usable: every change of it is one call.
+    CLOCK.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.sleeper.waker.register(context.waker());
+        if self.sleeper.fired.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        lock().due.remove(&self.key);
+    }
+}
+
+impl Sleepers {
+    /// Takes out who is due at `now`.
+    fn take_due(&mut self, now: Instant) -> Vec<Arc<Sleeper>> {
+        let mut due = Vec::new();
+        while let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) {
+            due.push(entry.remove());
+        }
+        due
+    }
+}
+
+async fn run() {
+    let mut timer: Option<(Instant, async_io::Timer)> = None;
+    std::future::poll_fn(|context| {
+        CLOCK.earlier.register(context.waker());
+        loop {
+            let mut sleepers = lock();
+            let due = sleepers.take_due(Instant::now());
+            let next = sleepers.due.first_key_value().map(|((when, _), _)| *when);
+            sleepers.armed = next;
+            drop(sleepers);
+            for sleeper in due {
+                sleeper.fired.store(true, Ordering::Release);
+                sleeper.waker.wake();
+            }
+            let Some(next) = next else {
+                timer = None;
+                return Poll::Pending;
+            };
+            if timer.as_ref().is_none_or(|(when, _)| *when != next) {
+                timer = Some((next, async_io::Timer::at(next)));
+            }
+            let Some((_, armed)) = &mut timer else { return Poll::Pending };
+            if Pin::new(armed).poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            timer = None;
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::executor::block_on;
+
+    #[test]
+    fn sleepers_wake_in_order_and_never_early() {
+        let _clock = start();
+        let begin = Instant::now();
+        let later = sleep(Duration::from_millis(60));
+        let sooner = sleep(Duration::from_millis(20));
+        block_on(sooner);
+        assert!(begin.elapsed() >= Duration::from_millis(20));
+        block_on(later);
+        assert!(begin.elapsed() >= Duration::from_millis(60));
+    }
+
+    #[test]
+    fn a_limit_ends_what_takes_longer() {
+        let _clock = start();
+        let limit = Some(Duration::from_millis(5));
+        assert_eq!(block_on(within(limit, std::future::pending::<()>())), None);
+        assert_eq!(block_on(within(limit, std::future::ready(1))), Some(1));
+        assert_eq!(block_on(within(None, std::future::ready(1))), Some(1));
+    }
+}

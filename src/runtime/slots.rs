@@ -1,0 +1,109 @@
+//! A counted limit: who wants to go on takes a slot, and gives it back by dropping it.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
+};
+
+/// A limit on how many may go on at once.
+#[derive(Clone)]
+pub struct Slots {
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    taken: usize,
+    limit: usize,
+    waiting: VecDeque<Waker>,
+}
+
+/// The right to go on, until it is dropped.
+pub struct Slot {
+    slots: Slots,
+}
+
+impl Slots {
+    /// At most `limit` at once.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Slots { state: Arc::new(Mutex::new(State { taken: 0, limit, waiting: VecDeque::new() })) }
+    }
+
+    /// Waits for a free slot. Cancel-safe.
+    pub async fn take(&self) -> Slot {
+        std::future::poll_fn(|context| {
+            let mut state = self.lock();
+            if state.taken < state.limit {
+                state.taken += 1;
+                return Poll::Ready(Slot { slots: self.clone() });
+            }
+            if !state.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+                state.waiting.push_back(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Changes the limit; slots above it stay until they are given back.
+    pub fn set_limit(&self, limit: usize) {
+        let woken = {
+            let mut state = self.lock();
+            state.limit = limit;
+            std::mem::take(&mut state.waiting)
+        };
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// How many are taken, and the limit.
+    #[must_use]
+    pub fn count(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.taken, state.limit)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change under the lock is complete at each point where it could panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // Everyone who waits looks again: waiters are few (one a listener, one a lookup), and a waiter that has been
+        // dropped must not swallow the only wake-up.
+        let woken = {
+            let mut state = self.slots.lock();
+            state.taken -= 1;
+            std::mem::take(&mut state.waiting)
+        };
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::{FutureExt, executor::block_on};
+
+    #[test]
+    fn a_slot_is_free_again_when_it_is_dropped() {
+        let slots = Slots::new(1);
+        let first = block_on(slots.take());
+        let mut second = Box::pin(slots.take());
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(first);
+        let _second = block_on(second);
+        assert_eq!(slots.count(), (1, 1));
+    }
+
+    #[test]
+    fn a_raised_limit_lets_a_waiter_go_on() {
+        let slots = Slots::new(0);
+        let mut waiter = Box::pin(slots.take());
+        assert!(waiter.as_mut().now_or_never().is_none());
+        slots.set_limit(1);
+        assert!(waiter.now_or_never().is_some());
+    }
+}

@@ -1,0 +1,187 @@
+//! A server from its start to its end: binds, starts the actors, waits for a signal, drains.
+
+use crate::{
+    actors::{
+        acceptor::Acceptor,
+        context::Context,
+        reporter::{Finish, Reporter, start_line},
+        supervisor::{Outcome, Supervisor},
+    },
+    config::{Dump, Log, Role, Server},
+    error::Error,
+    io::{
+        address::Address,
+        dial::is_own,
+        endpoint::{Endpoint, Host},
+        limits::{raise_descriptor_limit, share},
+        listener::Listener,
+        pipe,
+        socket::Options,
+    },
+    observe::format::Format,
+    runtime::{
+        signals::StopSignals,
+        slots::Slots,
+        task::{Panicked, Task},
+    },
+};
+use futures::{FutureExt, future::select_all, select_biased};
+use std::{
+    io::{self, IsTerminal},
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+/// After a drain, how long the last lines may take: a reader that never reads must not hold up the end.
+const LAST_LINES: Duration = Duration::from_millis(500);
+/// After a cut, the operator wants the end at once.
+const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
+
+/// Runs a server until it is stopped.
+///
+/// # Errors
+/// Where it cannot listen or loses its listeners.
+pub async fn run(config: Server) -> Result<Outcome, Error> {
+    let share = share(raise_descriptor_limit());
+    pipe::set_limit(if config.splice { share.pipes } else { 0 });
+    let mut signals = StopSignals::new().map_err(|error| Error::server("cannot take signals over", error))?;
+    let options = Options { keepalive: config.keepalive, user_timeout: config.deadlines.stall };
+    let listeners = listen(&config, &options)?;
+    let own: Vec<Address> = listeners.iter().map(|listener| listener.address().clone()).collect();
+    refuse_loop(&config.role, &own)?;
+    let (reporter, finish) = Reporter::start(format(&config))
+        .map_err(|error| Error::server("cannot start the reporter", error))?;
+    let slots = Slots::new(config.max_sessions.unwrap_or(share.sessions));
+    let doing = doing(&config.role);
+    let context = Arc::new(Context {
+        role: config.role,
+        deadlines: config.deadlines,
+        splice: config.splice,
+        dump_limit: (config.dump != Dump::Off && config.log != Log::Off).then_some(config.dump_limit),
+        options,
+        own,
+        reporter: reporter.clone(),
+    });
+    let (supervisor, sessions) = Supervisor::start(context, config.max_per_source);
+    let acceptors = listeners
+        .into_iter()
+        .map(|listener| {
+            reporter.warn(start_line(&listener.address().to_string(), &doing));
+            Acceptor::start(listener, slots.clone(), supervisor.clone(), reporter.clone())
+        })
+        .collect();
+    let running = Running { signals: &mut signals, acceptors, supervisor, sessions };
+    let outcome = running.until_stopped(config.deadlines.drain).await;
+    drop(reporter);
+    last_lines(finish, outcome.as_ref().ok()).await;
+    outcome
+}
+
+struct Running<'a> {
+    signals: &'a mut StopSignals,
+    acceptors: Vec<Acceptor>,
+    supervisor: Supervisor,
+    sessions: Task<Outcome>,
+}
+
+impl Running<'_> {
+    async fn until_stopped(mut self, drain: Option<Duration>) -> Result<Outcome, Error> {
+        let failure = {
+            let failed = select_all(self.acceptors.iter_mut().map(|acceptor| acceptor.failed().boxed()));
+            select_biased! {
+                () = self.signals.next().fuse() => None,
+                (_, _, _) = failed.fuse() => Some(io::Error::other("a listener failed")),
+            }
+        };
+        if let Some(failure) = failure {
+            return Err(Error::server("cannot go on accepting", failure));
+        }
+        for acceptor in self.acceptors {
+            acceptor.stop().await;
+        }
+        self.supervisor.drain(drain).await;
+        loop {
+            select_biased! {
+                end = (&mut self.sessions).fuse() => return end.map_err(fault),
+                () = self.signals.next().fuse() => self.supervisor.cut().await,
+            }
+        }
+    }
+}
+
+fn fault(panicked: Panicked) -> Error {
+    Error::server("the supervisor ended", io::Error::other(panicked.to_string()))
+}
+
+async fn last_lines(finish: Finish, outcome: Option<&Outcome>) {
+    let limit = if outcome == Some(&Outcome::Cut) { LAST_LINES_AFTER_CUT } else { LAST_LINES };
+    finish.wait(limit).await;
+}
+
+fn listen(config: &Server, options: &Options) -> Result<Vec<Listener>, Error> {
+    let bind = |endpoint: &Endpoint| {
+        Listener::bind(endpoint, config.backlog, options).map_err(|error| {
+            let advice = match error.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "; stop the program that uses it or choose another --listen address"
+                }
+                io::ErrorKind::PermissionDenied => {
+                    "; choose a --listen port from 1024 up, or run with the right to bind it"
+                }
+                io::ErrorKind::AddrNotAvailable => "; choose a --listen address of this machine",
+                _ => "",
+            };
+            let text = error.to_string();
+            let reason = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
+            Error::server(
+                format!("cannot listen on {endpoint}"),
+                io::Error::new(error.kind(), format!("{reason}{advice}")),
+            )
+        })
+    };
+    config.listen.iter().map(bind).collect()
+}
+
+/// An upstream that is one of our own listeners would connect to itself for ever.
+fn refuse_loop(role: &Role, own: &[Address]) -> Result<(), Error> {
+    let Role::Proxy(upstream) = role else { return Ok(()) };
+    let looped = match &upstream.endpoint {
+        Endpoint::Unix(path) => {
+            own.iter().any(|address| matches!(address, Address::Unix(own) if **own == **path))
+        }
+        Endpoint::Tcp { host, port } => match host {
+            Host::Any => is_own(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)), *port, own),
+            Host::Ip(ip) => is_own(SocketAddr::new(*ip, *port), *port, own),
+            Host::Name(name) => {
+                let fixed =
+                    upstream.overrides.iter().filter(|entry| entry.host == *name && entry.port == *port);
+                let mut addresses = fixed.flat_map(|entry| entry.addresses.iter().copied());
+                name == "localhost" && is_own(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)), *port, own)
+                    || addresses.any(|ip| is_own(SocketAddr::new(ip, *port), *port, own))
+            }
+        },
+    };
+    if looped {
+        let reason = io::Error::other(
+            "it is this proxy's own listener; choose another --upstream or --listen address",
+        );
+        return Err(Error::server(format!("cannot relay to {}", upstream.endpoint), reason));
+    }
+    Ok(())
+}
+
+fn format(config: &Server) -> Option<Format> {
+    let colour =
+        io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    (config.log != Log::Off).then_some(Format { log: config.log, dump: config.dump, colour })
+}
+
+/// What the start line says after the address.
+fn doing(role: &Role) -> String {
+    match role {
+        Role::Echo => "echoing".to_owned(),
+        Role::Proxy(upstream) => format!("proxying to {}", upstream.endpoint),
+        Role::Origin => "serving HTTP".to_owned(),
+    }
+}
