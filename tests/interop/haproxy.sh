@@ -16,7 +16,7 @@ defaults
     timeout server 30s
 listen relay
     bind 127.0.0.1:$HAPROXY
-    server next 127.0.0.1:$3 check inter 100ms
+    server next 127.0.0.1:$3 check inter 100ms pool-max-conn 0
 END
     start "$1" haproxy -db -q -f "$TMP/$1.cfg"
     await_port "$HAPROXY" || { cat "$TMP/$1.err" >&2; return 1; }
@@ -34,7 +34,7 @@ many() {
     [ "$(grep -cx 200 "$TMP/codes")" = 300 ]
 }
 
-# Ten health checks later the haproxies in front still hold the proxy for alive, and it does not hold them as sessions.
+# More than ten health checks later the haproxies in front still hold the proxy for alive, and it does not hold them as sessions.
 healthy() {
     local log=$TMP/proxy.out
     [ "$(grep -c '"event":"open"' "$log")" -gt 10 ]

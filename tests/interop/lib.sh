@@ -9,10 +9,6 @@ export LC_ALL=C
 unset MAKEFLAGS MAKEOVERRIDES MFLAGS MAKELEVEL # A make that a subject runs is not part of `make interop`.
 
 SUBJECT=$(basename "$0" .sh)
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-cd "$ROOT"
-SWITCHBOARD=$(realpath -m "${SWITCHBOARD:-${CARGO_TARGET_DIR:-target}/release/switchboard}")
-[ -x "$SWITCHBOARD" ] || { echo "$SWITCHBOARD is not there: run make build first" >&2; exit 1; }
 : "${INTEROP_RESULTS:?run it with tests/interop/run.sh $SUBJECT}"
 TMP=$(mktemp -d "${TMPDIR:-/tmp}/switchboard-$SUBJECT.XXXXXX")
 touch "$TMP/pids"

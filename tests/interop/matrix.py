@@ -264,7 +264,7 @@ def reset_half_closed(talk):
 @row("upstream RST while the client pauses", receive_buffer=4 * KIB)
 def reset_paused(talk):
     c, s = talk.accept()
-    with during(lambda: (s.write(PIECES[: 64 * KIB]), s.reset())):
+    with during(lambda: (s.write(PIECES[: 512 * KIB]), s.reset())):
         time.sleep(PAUSE_SECONDS)
         c.read()
 
@@ -354,6 +354,8 @@ def refused(port, listener):
         client = Talk(port, listener).client
     except ConnectionRefusedError:
         return "refused"
+    except ConnectionResetError:  # The connection was made, and aborted before this program looked at it.
+        return "no byte, RST"
     client.read(), client.close()
     return client.saw()
 

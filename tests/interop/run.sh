@@ -3,19 +3,21 @@
 # Each has a time limit of its own. The last line counts the checks; the exit code is 1 where one failed.
 set -euo pipefail
 
-HERE=$(cd "$(dirname "$0")" && pwd)
+cd "$(dirname "$0")/../.."
+SWITCHBOARD=$(realpath -m "${SWITCHBOARD:-${CARGO_TARGET_DIR:-target}/release/switchboard}")
+[ -x "$SWITCHBOARD" ] || { echo "$SWITCHBOARD is not there: make build makes it" >&2; exit 1; }
 SUBJECTS=(make echo client http socat redis wrk iperf3 tls haproxy matrix splice default_upstream)
 SUBJECT_LIMIT_SECONDS=120
 
 INTEROP_RESULTS=$(mktemp)
-export INTEROP_RESULTS
+export INTEROP_RESULTS SWITCHBOARD
 trap 'rm -f "$INTEROP_RESULTS"' EXIT
 trap 'kill -TERM "$RUNNING"; wait "$RUNNING"; exit 130' INT TERM
 
 [ $# -gt 0 ] || set -- "${SUBJECTS[@]}"
 for subject; do
     began=$SECONDS status=0
-    timeout -k 10 "$SUBJECT_LIMIT_SECONDS" bash "$HERE/$subject.sh" </dev/null &
+    timeout -k 10 "$SUBJECT_LIMIT_SECONDS" bash "tests/interop/$subject.sh" </dev/null &
     RUNNING=$!
     wait "$RUNNING" || status=$?
     [ "$status" = 0 ] || echo "FAIL $subject: ended early, status $status" | tee -a "$INTEROP_RESULTS"
