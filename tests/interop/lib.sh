@@ -42,8 +42,8 @@ need() {
 
 # ── waiting ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-# within SECONDS PROGRAM…: the program's own status, or 124 where it takes longer.
-within() { timeout -k 2 "$@"; }
+# within SECONDS PROGRAM…: the program's own status, or 124 where it takes longer. It stays in the group that run.sh ends.
+within() { timeout --foreground -k 2 "$@"; }
 
 # eventually SECONDS COMMAND…: tries COMMAND until it holds.
 eventually() {
