@@ -11,7 +11,7 @@ use crate::{
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, getsockname, listen,
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, connect, getsockname, listen,
         socket_with, sockopt,
     },
 };
@@ -165,12 +165,12 @@ pub(crate) fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
     Ok(socket_with(family, SocketType::STREAM, flags, None)?)
 }
 
-/// Whether `path` is a socket that nobody listens on any more.
+/// Whether `path` is a socket that nobody listens on any more. A listener with a full backlog is alive (unix(7)).
 fn is_stale(path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::FileTypeExt;
     if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
         return Ok(false);
     }
-    let probe = std::os::unix::net::UnixStream::connect(path);
-    Ok(probe.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))
+    let probe = stream_socket(AddressFamily::UNIX)?;
+    Ok(connect(&probe, &SocketAddrUnix::new(path)?) == Err(Errno::CONNREFUSED))
 }

@@ -6,3 +6,6 @@ pub mod ends;
 pub mod flow;
 pub mod half;
 pub mod link;
+
+#[cfg(test)]
+mod schedules;

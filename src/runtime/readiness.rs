@@ -95,6 +95,8 @@ async fn run(outer: Async<Arc<OwnedFd>>, busy_poll: Option<Duration>) {
     loop {
         if take_events(outer.get_ref()) > 0 {
             last_event = Instant::now();
+            // The first round runs who was woken, the second who those woke: then there is a batch to look for again.
+            yield_now().await;
             yield_now().await;
         } else if busy_poll.is_some_and(|limit| last_event.elapsed() < limit) {
             yield_now().await;

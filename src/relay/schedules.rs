@@ -1,0 +1,182 @@
+//! The half-loops under every schedule: sources and sinks that step few bytes, block and fail where the test says.
+
+use crate::{
+    io::buffer::Buffer,
+    observe::cause::Cause,
+    relay::{
+        chunk::Chunk,
+        duplex::{End, Flows, duplex},
+        flow::Flow,
+        half::{ReadEnd, Sink, Source, Unobserved, WriteEnd, read_into, write_from},
+        link::link,
+    },
+};
+use futures::{executor::block_on, future::join};
+use proptest::prelude::*;
+use std::{
+    collections::VecDeque,
+    future::{pending, poll_fn},
+    io,
+    sync::{Arc, Mutex},
+    task::Poll,
+};
+
+/// One step of a source or sink: how often it blocks before it, and how many bytes it moves.
+type Step = (u8, u8);
+
+/// Blocks `times`, each time waking itself at once.
+async fn block(mut times: u8) {
+    poll_fn(|context| {
+        if times == 0 {
+            return Poll::Ready(());
+        }
+        times -= 1;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Gives `bytes` in steps, then ends or fails.
+struct Scripted {
+    bytes: VecDeque<u8>,
+    steps: VecDeque<Step>,
+    /// Blocks left before the next step; kept across cancelled reads.
+    fails: bool,
+}
+
+impl Source for Scripted {
+    async fn read(&mut self, _copy: bool) -> io::Result<Option<Chunk>> {
+        let (blocks, size) = self.steps.front().copied().unwrap_or((0, 1));
+        block(blocks).await;
+        self.steps.pop_front();
+        let size = usize::from(size).clamp(1, self.bytes.len().max(1));
+        if self.bytes.is_empty() {
+            return if self.fails { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(None) };
+        }
+        let piece: Vec<u8> = self.bytes.drain(..size).collect();
+        Ok(Some(Chunk::Bytes(Buffer::holding(&piece))))
+    }
+}
+
+/// What came out at the far end.
+#[derive(Default)]
+struct Written {
+    bytes: Vec<u8>,
+    finished: bool,
+}
+
+/// Takes bytes in steps; fails after `room` bytes, where it has a limit.
+struct Choosy {
+    steps: VecDeque<Step>,
+    room: Option<usize>,
+    written: Arc<Mutex<Written>>,
+}
+
+impl Sink for Choosy {
+    async fn write(&mut self, chunk: &mut Chunk) -> io::Result<usize> {
+        let (blocks, size) = self.steps.pop_front().unwrap_or((0, u8::MAX));
+        block(blocks).await;
+        let Chunk::Bytes(buffer) = chunk else { unreachable!("the source gives bytes") };
+        let mut count = usize::from(size.max(1)).min(buffer.bytes().len());
+        if let Some(room) = &mut self.room {
+            if *room == 0 {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            count = count.min(*room);
+            *room -= count;
+        }
+        self.written.lock().unwrap().bytes.extend_from_slice(&buffer.bytes()[..count]);
+        buffer.written(count);
+        Ok(count)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.written.lock().unwrap().finished = true;
+        Ok(())
+    }
+}
+
+fn steps() -> impl Strategy<Value = VecDeque<Step>> {
+    prop::collection::vec_deque((0u8..4, any::<u8>()), 0..40)
+}
+
+proptest! {
+    #[test]
+    fn what_was_accepted_is_delivered_in_order_and_the_end_is_the_right_one(
+        bytes in prop::collection::vec(any::<u8>(), 0..2000),
+        reads in steps(),
+        writes in steps(),
+        source_fails: bool,
+        room in prop::option::of(0usize..2500),
+    ) {
+        let written = Arc::new(Mutex::new(Written::default()));
+        let source = Scripted { bytes: bytes.clone().into(), steps: reads, fails: source_fails };
+        let sink = Choosy { steps: writes, room, written: written.clone() };
+        let (flow, (sender, receiver)) = (Flow::new(), link());
+        let (read, write) = block_on(join(
+            read_into(source, sender, &flow, &Unobserved),
+            write_from(receiver, sink, &flow),
+        ));
+        let written = written.lock().unwrap();
+        prop_assert!(bytes.starts_with(&written.bytes));
+        prop_assert_eq!(flow.delivered(), written.bytes.len() as u64);
+        let sink_failed = room.is_some_and(|room| room < bytes.len());
+        match (sink_failed, source_fails) {
+            (true, _) => {
+                prop_assert_eq!(Some(written.bytes.len()), room);
+                prop_assert!(!written.finished);
+                prop_assert!(matches!(write, WriteEnd::Failed(_)));
+            }
+            (false, true) => {
+                prop_assert_eq!(&written.bytes, &bytes);
+                prop_assert!(!written.finished);
+                prop_assert!(matches!(read, ReadEnd::Failed(_)));
+                prop_assert!(matches!(write, WriteEnd::Aborted(_)));
+            }
+            (false, false) => {
+                prop_assert_eq!(&written.bytes, &bytes);
+                prop_assert!(written.finished && flow.ended());
+                prop_assert!(matches!(read, ReadEnd::Finished));
+                prop_assert!(matches!(write, WriteEnd::Finished));
+            }
+        }
+    }
+
+    #[test]
+    fn an_echo_ends_clean_only_where_all_came_back(
+        bytes in prop::collection::vec(any::<u8>(), 0..2000),
+        reads in steps(),
+        writes in steps(),
+        source_fails: bool,
+        room in prop::option::of(0usize..2500),
+    ) {
+        let written = Arc::new(Mutex::new(Written::default()));
+        let source = Scripted { bytes: bytes.clone().into(), steps: reads, fails: source_fails };
+        let sink = Choosy { steps: writes, room, written: written.clone() };
+        let flow = Flow::new();
+        let (sender, receiver) = link();
+        let flows = Flows { incoming: &flow, outgoing: &flow };
+        let end = block_on(duplex(source, sink, pending(), sender, receiver, flows, &Unobserved));
+        let written = written.lock().unwrap();
+        let whole = written.bytes == bytes && written.finished;
+        prop_assert_eq!(matches!(end, End::Clean), whole);
+        prop_assert_eq!(whole, !source_fails && room.is_none_or(|room| room >= bytes.len()));
+    }
+}
+
+#[test]
+fn a_reset_from_the_other_side_comes_after_what_it_sent() {
+    let written = Arc::new(Mutex::new(Written::default()));
+    let sink = Choosy { steps: VecDeque::new(), room: None, written: written.clone() };
+    let flow = Flow::new();
+    let (sender, receiver) = link();
+    let send = async {
+        sender.send(Chunk::Bytes(Buffer::holding(b"tail"))).await.unwrap();
+        // A full link drops the parcel, which is an abort too; either way it comes last.
+        sender.reset(Cause::UpstreamReset);
+    };
+    let (end, ()) = block_on(join(write_from(receiver, sink, &flow), send));
+    assert!(matches!(end, WriteEnd::Aborted(_)));
+    assert_eq!(written.lock().unwrap().bytes, b"tail");
+}
