@@ -12,22 +12,30 @@ trap 'exit 130' INT TERM
 
 say() { printf '\n── %s\n' "$*"; }
 
-# serve NAME ARGUMENTS…: starts a server on a free port and waits for its start line, which names the port; sets ADDRESS.
+# await PATTERN FILE: until a line of the file matches, ten seconds at most.
+await() {
+    local tries
+    for ((tries = 0; tries < 200; tries++)); do
+        ! grep -q "$1" "$2" 2>/dev/null || return 0
+        sleep 0.05
+    done
+    cat "$2"
+    echo "no line matches '$1' within 10 s"
+    return 1
+}
+
+# serve NAME ARGUMENTS…: starts a server on a free port, which its start line names; sets ADDRESS.
 serve() {
-    local name=$1 tries
+    local name=$1
     shift
     "$SWITCHBOARD" "$@" --listen 127.0.0.1:0 >"$TMP/$name.out" 2>"$TMP/$name.err" &
     PIDS+=($!)
-    for ((tries = 0; tries < 200; tries++)); do
-        ADDRESS=$(sed -n 's/^listening on \([^ ,]*\).*/\1/p' "$TMP/$name.err")
-        [ -z "$ADDRESS" ] || break
-        sleep 0.05
-    done
+    await '^listening on ' "$TMP/$name.err"
     cat "$TMP/$name.err"
-    [ -n "$ADDRESS" ]
+    ADDRESS=$(sed -n 's/^listening on \([^ ,]*\).*/\1/p' "$TMP/$name.err")
 }
 
-client() { timeout 15 "$SWITCHBOARD" client "http://$ORIGIN/" --via "$PROXY" "$@"; }
+client() { timeout --foreground 15 "$SWITCHBOARD" client "http://$ORIGIN/" --via "$PROXY" "$@"; }
 
 say "an origin, and a proxy in front of it"
 serve origin origin
@@ -39,6 +47,7 @@ say "a client through the proxy: switchboard client http://$ORIGIN/ --via $PROXY
 client
 
 say "what the proxy saw of it"
+await ' #1 close ' "$TMP/proxy.out"
 cat "$TMP/proxy.out"
 
 say "three clients at once, and one with eight connections: --parallel 8"
