@@ -1,0 +1,135 @@
+//! One direction fails while the other still delivers, and urgent bytes: neither loses, stalls or changes anything else.
+//! Each scenario runs directly first, as the control of the test itself.
+
+use crate::{
+    pattern::pattern,
+    peer,
+    route::{EACH, Route},
+    stream::{End, Received, read_to_end, write_until_refused},
+};
+use socket2::SockRef;
+use std::{
+    io::{ErrorKind, Write},
+    net::{Shutdown, TcpStream},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+fn whole(bytes: &[u8]) -> Received {
+    Received { bytes: bytes.to_vec(), end: End::Fin }
+}
+
+/// Uploads without end on a thread; its result is the error that ended the upload.
+fn upload_without_end(client: &TcpStream) -> JoinHandle<ErrorKind> {
+    let mut writer = client.try_clone().unwrap();
+    thread::spawn(move || write_until_refused(&mut writer))
+}
+
+/// What the client saw of an upload and its early reply, over and done.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    reply: Vec<u8>,
+    /// A RST came before the reply's end. The kernel tells it once, to the reader or to the writer, whoever asks first;
+    /// behind a FIN, the writer is told of a broken pipe instead (RFC 9293 §3.10.7.4, CLOSE-WAIT).
+    cut_off: bool,
+}
+
+fn outcome(route: &Route, client: &mut TcpStream, upload: JoinHandle<ErrorKind>) -> Outcome {
+    let received = route.read_to_end(client, "upstream_reset");
+    let error = upload.join().unwrap();
+    assert!(
+        matches!(error, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe),
+        "the upload ended with {error}"
+    );
+    let cut_off = received.end == End::Reset || error == ErrorKind::ConnectionReset;
+    Outcome { reply: received.bytes, cut_off }
+}
+
+#[test]
+fn an_early_reply_during_an_endless_upload_arrives_whole_and_then_the_reset() {
+    let reply = pattern(8, 60_000);
+    for way in EACH {
+        let upstream = peer::replies_early_and_closes(reply.clone());
+        let route = way.to(upstream.address, &[]);
+        let mut client = route.connect();
+        let upload = upload_without_end(&client);
+        upstream.await_reached();
+        upstream.go();
+        let outcome = outcome(&route, &mut client, upload);
+        assert!(outcome.reply == reply, "{way:?}: {} of {} bytes", outcome.reply.len(), reply.len());
+        assert!(outcome.cut_off, "{way:?}: it looks complete");
+    }
+}
+
+#[test]
+fn an_early_reply_that_ends_cleanly_does_so_although_the_upload_is_refused_then() {
+    let reply = pattern(9, 60_000);
+    for way in EACH {
+        let upstream = peer::replies_early_and_half_closes(reply.clone());
+        let route = way.to(upstream.address, &[]);
+        let mut client = route.connect();
+        let upload = upload_without_end(&client);
+        upstream.await_reached();
+        upstream.go();
+        let outcome = outcome(&route, &mut client, upload);
+        assert_eq!(outcome, Outcome { reply: reply.clone(), cut_off: false }, "{way:?}");
+    }
+}
+
+#[test]
+fn bytes_for_an_upstream_that_has_closed_meet_a_reset_behind_its_clean_end() {
+    for way in EACH {
+        let upstream = peer::speaks_and_closes(b"bye".to_vec());
+        let route = way.to(upstream.address, &[]);
+        let mut client = route.connect();
+        let address = client.local_addr().unwrap();
+        assert_eq!(read_to_end(&mut client), whole(b"bye"), "{way:?}");
+        assert_eq!(write_until_refused(&mut client), ErrorKind::BrokenPipe, "{way:?}");
+        route.await_cause(address, "upstream_reset");
+    }
+}
+
+/// Processor time that a session may use while nothing flows, of a window of a second.
+const QUIET: Duration = Duration::from_millis(100);
+
+fn assert_no_spin(route: &Route) {
+    if let Some(server) = route.server() {
+        let before = server.process().processor_time();
+        thread::sleep(Duration::from_secs(1));
+        let used = server.process().processor_time().saturating_sub(before);
+        assert!(used <= QUIET, "{used:?} of processor time in a second without traffic");
+    }
+}
+
+#[test]
+fn an_urgent_byte_from_the_upstream_neither_stalls_nor_spins_nor_changes_the_rest() {
+    // Large enough that the program splices by the time the urgent byte comes.
+    let (before, after) = (pattern(10, 3_000_000), pattern(11, 3_000_000));
+    for way in EACH {
+        let upstream = peer::sends_an_urgent_byte(before.clone(), after.clone());
+        let route = way.to(upstream.address, &[]);
+        let mut client = route.connect();
+        let received = read_to_end(&mut client);
+        assert_eq!((received.bytes.len(), received.end), (before.len() + after.len(), End::Fin), "{way:?}");
+        assert!(received.bytes == [&before[..], &after[..]].concat(), "{way:?}: other bytes");
+        assert_no_spin(&route);
+        client.write_all(b"on").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(upstream.await_received(), whole(b"on"), "{way:?}");
+    }
+}
+
+#[test]
+fn an_urgent_byte_that_comes_last_does_not_hide_what_follows() {
+    for way in EACH {
+        let upstream = peer::takes_all();
+        let route = way.to(upstream.address, &[]);
+        let mut client = route.connect();
+        client.write_all(b"before").unwrap();
+        SockRef::from(&client).send_out_of_band(b"!").unwrap();
+        assert_no_spin(&route);
+        client.write_all(b"after").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(upstream.await_received(), whole(b"beforeafter"), "{way:?}");
+    }
+}

@@ -1,0 +1,222 @@
+//! Every cause has a way to happen, and the close event tells it.
+
+use crate::{
+    dead,
+    dial::UNRESOLVABLE,
+    harness::Server,
+    peer,
+    stream::{End, connect_from, exchange, read_exactly, read_to_end, reset},
+};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::{
+    collections::BTreeSet,
+    io::Write,
+    net::{Shutdown, TcpStream},
+    time::{Duration, Instant},
+};
+use switchboard::observe::cause::Cause;
+
+/// Waits for the close event, and checks what every close event tells.
+fn close_of(server: &Server, client: &TcpStream) -> Value {
+    let close = server.await_close(client.local_addr().unwrap());
+    assert!(close["duration_ms"].as_f64().unwrap() >= 0.0, "{close}");
+    assert!(close["session"].is_u64(), "{close}");
+    close
+}
+
+/// The client meets a RST, and the close event says that no upstream was reached, why, and how long it took.
+fn fails_to_connect(server: &Server) -> Value {
+    let mut client = server.connect();
+    let received = read_to_end(&mut client);
+    assert_eq!((received.bytes.len(), received.end), (0, End::Reset));
+    let close = close_of(server, &client);
+    assert_eq!(close["upstream"], Value::Null, "{close}");
+    assert_eq!(close["first_closer"], Value::Null, "{close}");
+    assert_eq!(close["connect_ms"], Value::Null, "{close}");
+    assert!(close["error"].as_str().is_some_and(|error| !error.is_empty()), "{close}");
+    assert!(!server.events().iter().any(|event| event["event"] == "connect"));
+    close
+}
+
+/// The client meets a RST; the session had reached its upstream.
+fn ends_with_reset(server: &Server, client: &mut TcpStream) -> Value {
+    assert_eq!(read_to_end(client).end, End::Reset);
+    let close = close_of(server, client);
+    assert!(close["upstream"].is_string(), "{close}");
+    close
+}
+
+fn done() -> Value {
+    let upstream = peer::echoes();
+    let server = Server::proxy(upstream.address, &[]);
+    let mut client = server.connect();
+    exchange(&mut client, b"all of it");
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_to_end(&mut client).end, End::Fin);
+    let close = close_of(&server, &client);
+    assert_eq!(close["first_closer"], "client", "{close}");
+    assert_eq!(close["error"], Value::Null, "{close}");
+    assert_eq!(close["upstream"], upstream.address.to_string(), "{close}");
+    close
+}
+
+fn client_reset() -> Value {
+    let upstream = peer::echoes();
+    let server = Server::proxy(upstream.address, &[]);
+    let mut client = server.connect();
+    exchange(&mut client, b"some of it");
+    let address = client.local_addr().unwrap();
+    reset(client);
+    let close = server.await_close(address);
+    assert_eq!(close["client_bytes"], 10, "{close}");
+    close
+}
+
+fn upstream_reset() -> Value {
+    let upstream = peer::resets_in_mid_reply(b"some of it".to_vec());
+    let server = Server::proxy(upstream.address, &[]);
+    let mut client = server.connect();
+    read_exactly(&mut client, 10);
+    upstream.go();
+    let close = ends_with_reset(&server, &mut client);
+    assert_eq!(close["upstream_bytes"], 10, "{close}");
+    close
+}
+
+fn resolve_failed() -> Value {
+    fails_to_connect(&Server::proxy(UNRESOLVABLE, &[]))
+}
+
+fn connect_refused() -> Value {
+    let (address, _reserved) = dead::refuses();
+    fails_to_connect(&Server::proxy(address, &[]))
+}
+
+fn connect_unreachable() -> Value {
+    // TCP to the broadcast address fails in the kernel with ENETUNREACH; nothing is sent.
+    let resolve = "unreachable.test:80:255.255.255.255";
+    fails_to_connect(&Server::proxy("unreachable.test:80", &["--resolve", resolve]))
+}
+
+fn connect_timeout() -> Value {
+    let upstream = dead::never_accepts();
+    fails_to_connect(&Server::proxy(upstream.address, &["--connect-timeout", "300ms"]))
+}
+
+fn idle_timeout() -> Value {
+    let upstream = peer::echoes();
+    let server = Server::proxy(upstream.address, &["--idle-timeout", "300ms"]);
+    let mut client = server.connect();
+    exchange(&mut client, b"one byte or two");
+    ends_with_reset(&server, &mut client)
+}
+
+fn half_close_timeout() -> Value {
+    let upstream = peer::never_replies();
+    let server = Server::proxy(upstream.address, &["--half-close-timeout", "300ms"]);
+    let mut client = server.connect();
+    client.shutdown(Shutdown::Write).unwrap();
+    let close = ends_with_reset(&server, &mut client);
+    assert_eq!(close["first_closer"], "client", "{close}");
+    close
+}
+
+fn stall_timeout() -> Value {
+    let upstream = peer::pushes_without_end();
+    let server = Server::proxy(upstream.address, &["--stall-timeout", "500ms"]);
+    let mut client = server.connect();
+    let address = client.local_addr().unwrap();
+    let close = server.await_close(address);
+    assert_eq!(read_to_end(&mut client).end, End::Reset);
+    close
+}
+
+fn lifetime() -> Value {
+    let upstream = peer::echoes();
+    let server = Server::proxy(upstream.address, &["--max-lifetime", "300ms"]);
+    ends_with_reset(&server, &mut server.connect())
+}
+
+fn drain() -> Value {
+    let upstream = peer::echoes();
+    let server = Server::proxy(upstream.address, &["--drain-timeout", "300ms"]);
+    let mut client = server.connect();
+    exchange(&mut client, b"alive");
+    server.signal(Signal::TERM);
+    ends_with_reset(&server, &mut client)
+}
+
+fn refused_limit() -> Value {
+    let server = Server::echo(&["--max-per-source", "1"]);
+    let mut first = server.connect();
+    exchange(&mut first, b"in");
+    let mut second = server.connect();
+    assert_eq!(read_to_end(&mut second).end, End::Reset);
+    // Another source is not concerned.
+    let mut other = connect_from([127, 0, 0, 2].into(), server.address());
+    exchange(&mut other, b"in as well");
+    exchange(&mut first, b"still in");
+    close_of(&server, &second)
+}
+
+/// Every cause that a peer, a user's flag or a signal can bring about, and a scenario that does.
+const SCENARIOS: [(Cause, fn() -> Value); 13] = [
+    (Cause::Done, done),
+    (Cause::ClientReset, client_reset),
+    (Cause::UpstreamReset, upstream_reset),
+    (Cause::ResolveFailed, resolve_failed),
+    (Cause::ConnectRefused, connect_refused),
+    (Cause::ConnectUnreachable, connect_unreachable),
+    (Cause::ConnectTimeout, connect_timeout),
+    (Cause::IdleTimeout, idle_timeout),
+    (Cause::HalfCloseTimeout, half_close_timeout),
+    (Cause::StallTimeout, stall_timeout),
+    (Cause::Lifetime, lifetime),
+    (Cause::Drain, drain),
+    (Cause::RefusedLimit, refused_limit),
+];
+/// `cut` needs an operator's control connection, which does not exist yet; `internal` a fault that nobody can cause
+/// from outside.
+const NOT_FROM_OUTSIDE: [Cause; 2] = [Cause::Cut, Cause::Internal];
+
+#[test]
+fn every_cause_has_a_scenario() {
+    let covered = SCENARIOS.iter().map(|(cause, _)| *cause).chain(NOT_FROM_OUTSIDE);
+    let covered: BTreeSet<&str> = covered.map(Cause::name).collect();
+    assert_eq!(covered, Cause::ALL.into_iter().map(Cause::name).collect());
+}
+
+#[test]
+fn every_scenario_ends_with_its_cause() {
+    for (cause, scenario) in SCENARIOS {
+        let close = scenario();
+        assert_eq!(close["cause"], cause.name(), "{close}");
+    }
+}
+
+#[test]
+fn the_side_that_ends_its_stream_first_is_named() {
+    let upstream = peer::half_closes_first(b"reply".to_vec());
+    let server = Server::proxy(upstream.address, &[]);
+    let mut client = server.connect();
+    assert_eq!(read_to_end(&mut client).bytes, b"reply");
+    client.write_all(b"upload").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let close = close_of(&server, &client);
+    assert_eq!((&close["cause"], &close["first_closer"]), (&"done".into(), &"upstream".into()), "{close}");
+    assert_eq!((&close["client_bytes"], &close["upstream_bytes"]), (&6.into(), &5.into()), "{close}");
+}
+
+#[test]
+fn a_refused_dial_is_passed_on_promptly_every_time() {
+    let (refusing, _reserved) = dead::refuses();
+    let server = Server::proxy(refusing, &["--connect-timeout", "20s"]);
+    for _ in 0..50 {
+        let begin = Instant::now();
+        assert_eq!(read_to_end(&mut server.connect()).end, End::Reset);
+        assert!(begin.elapsed() < Duration::from_secs(5), "only after {:?}", begin.elapsed());
+    }
+    let closes = server.await_closes(50);
+    assert!(closes.iter().all(|close| close["cause"] == "connect_refused"), "{closes:?}");
+}

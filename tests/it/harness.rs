@@ -1,0 +1,226 @@
+//! Starts the built binary as a server, reads what it prints, and ends it with the test.
+
+use crate::{
+    proc::Process,
+    stream::{self, LIMIT},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::{SocketAddr, TcpStream},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Looks for something until it is there, and fails the test after `limit`.
+pub fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begin.elapsed() < limit, "not within {limit:?}: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The lines that came out of a pipe so far.
+#[derive(Clone, Default)]
+pub struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    /// Collects lines until the pipe's other end is closed.
+    pub fn of(pipe: impl Read + Send + 'static) -> Self {
+        let lines = Lines::default();
+        let collected = lines.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+                collected.0.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
+            }
+        });
+        lines
+    }
+
+    pub fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// What becomes of the server's standard output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Every line is collected.
+    Read,
+    /// It is a pipe that nobody reads.
+    Unread,
+    /// It is a pipe whose reader is gone.
+    Broken,
+}
+
+/// How to start a server.
+pub struct Launch<'a> {
+    /// `echo`, `proxy` or `origin`.
+    pub mode: &'a str,
+    /// Flags. Without `--listen` the server takes a free port, without `--log` it writes JSON.
+    pub flags: &'a [&'a str],
+    /// A shell's words that run `"$0" "$@"`, to set limits and redirections first.
+    pub shell: Option<&'a str>,
+    pub output: Output,
+}
+
+impl Launch<'_> {
+    /// The command, ready to be started.
+    pub fn command(&self) -> Command {
+        let binary = env!("CARGO_BIN_EXE_switchboard");
+        let mut command = match self.shell {
+            Some(words) => {
+                let mut command = Command::new("sh");
+                command.args(["-c", words, binary]);
+                command
+            }
+            None => Command::new(binary),
+        };
+        command.arg(self.mode).args(self.flags);
+        for (flag, value) in [("--listen", "127.0.0.1:0"), ("--log", "json")] {
+            if !self.flags.iter().any(|given| given.starts_with(flag)) {
+                command.args([flag, value]);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts the server and waits until it says that connections can be made.
+    pub fn start(self) -> Server {
+        let listeners = self.flags.iter().filter(|flag| flag.starts_with("--listen")).count().max(1);
+        let mut child = self.command().spawn().unwrap();
+        let errors = Lines::of(child.stderr.take().unwrap());
+        let stdout = child.stdout.take().unwrap();
+        let (lines, unread) = match self.output {
+            Output::Read => (Lines::of(stdout), None),
+            Output::Unread => (Lines::default(), Some(stdout)),
+            Output::Broken => (Lines::default(), None),
+        };
+        let mut server = Server { child, addresses: Vec::new(), lines, errors, unread };
+        server.addresses = within(LIMIT, "the start line", || {
+            let exit = server.child.try_wait().unwrap();
+            assert!(exit.is_none(), "it ended at start with {exit:?}: {:?}", server.errors.all());
+            let found: Vec<String> =
+                server.errors.all().iter().filter_map(|line| listening_address(line)).collect();
+            (found.len() == listeners).then_some(found)
+        });
+        server
+    }
+}
+
+/// The address in `listening on ADDRESS, …`.
+fn listening_address(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once("listening on ")?;
+    Some(rest.split(',').next()?.trim().to_owned())
+}
+
+/// A running server; dropping it kills it.
+pub struct Server {
+    child: Child,
+    /// Where it listens, as its start lines say.
+    pub addresses: Vec<String>,
+    /// Its standard output.
+    pub lines: Lines,
+    /// Its standard error.
+    pub errors: Lines,
+    /// Its standard output with [`Output::Unread`].
+    pub unread: Option<ChildStdout>,
+}
+
+impl Server {
+    /// Starts a server of this mode; see [`Launch::flags`].
+    pub fn start(mode: &str, flags: &[&str]) -> Server {
+        Launch { mode, flags, shell: None, output: Output::Read }.start()
+    }
+
+    pub fn echo(flags: &[&str]) -> Server {
+        Server::start("echo", flags)
+    }
+
+    pub fn proxy(upstream: impl ToString, flags: &[&str]) -> Server {
+        Server::start("proxy", &[&["--upstream", &upstream.to_string()], flags].concat())
+    }
+
+    /// Where its first listener is.
+    pub fn address(&self) -> SocketAddr {
+        self.addresses[0].parse().unwrap()
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        stream::connect(self.address())
+    }
+
+    pub fn process(&self) -> Process {
+        Process(self.child.id())
+    }
+
+    /// Every event line so far, parsed.
+    pub fn events(&self) -> Vec<Value> {
+        let parse = |line: &String| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+        self.lines.all().iter().map(parse).collect()
+    }
+
+    /// Waits for an event of this kind that `wanted` accepts.
+    pub fn await_event(&self, kind: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        within(LIMIT, &format!("the event {kind}"), || {
+            self.events().into_iter().find(|event| event["event"] == kind && wanted(event))
+        })
+    }
+
+    /// Waits for the close event of the session with this client.
+    pub fn await_close(&self, client: SocketAddr) -> Value {
+        let client = client.to_string();
+        self.await_event("close", |event| event["client"] == *client)
+    }
+
+    /// Waits until `count` sessions have ended; returns their close events.
+    pub fn await_closes(&self, count: usize) -> Vec<Value> {
+        within(LIMIT, &format!("{count} close events"), || {
+            let closes: Vec<Value> =
+                self.events().into_iter().filter(|event| event["event"] == "close").collect();
+            (closes.len() >= count).then_some(closes)
+        })
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the end of the process.
+    pub fn await_exit(&mut self) -> i32 {
+        let child = &mut self.child;
+        let status = within(LIMIT, "the process ends", || child.try_wait().unwrap());
+        status.code().unwrap_or_else(|| panic!("it was killed: {status}"))
+    }
+
+    /// Asks for a drain, and waits for the end of the process.
+    pub fn stop(&mut self) -> i32 {
+        self.signal(Signal::TERM);
+        self.await_exit()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Either fails only where the process is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            let tail = |lines: Vec<String>| lines[lines.len().saturating_sub(20)..].join("\n");
+            eprintln!(
+                "its standard error:\n{}\nits events:\n{}",
+                tail(self.errors.all()),
+                tail(self.lines.all())
+            );
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Reads `src` and checks the rules that no compiler checks (CONVENTIONS): who may name what, and how large files are.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A source file: its path below `src`, and its lines without comments and without its own tests.
+struct Source {
+    path: String,
+    text: String,
+    code: String,
+}
+
+impl Source {
+    fn is_in(&self, places: &[&str]) -> bool {
+        places
+            .iter()
+            .any(|place| self.path == *place || (place.ends_with('/') && self.path.starts_with(place)))
+    }
+
+    /// Whether the code holds `word` with nothing of a name before or after it.
+    fn names(&self, word: &str) -> bool {
+        let is_name = |c: char| c.is_alphanumeric() || c == '_';
+        self.code.match_indices(word).any(|(at, _)| {
+            let before = self.code[..at].chars().next_back();
+            let after = self.code[at + word.len()..].chars().next();
+            !before.is_some_and(is_name) && !after.is_some_and(is_name)
+        })
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![root.clone()];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(read(&root, &path));
+            }
+        }
+    }
+    assert!(found.len() > 20, "only {} files", found.len());
+    found
+}
+
+fn read(root: &Path, path: &PathBuf) -> Source {
+    let text = fs::read_to_string(path).unwrap();
+    let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+    // A file's tests are its last part, or files of their own.
+    let is_test = name.ends_with("tests.rs") || name.contains("/tests/");
+    let own = if is_test { "" } else { text.split("#[cfg(test)]\nmod tests").next().unwrap() };
+    let code: Vec<&str> = own.lines().map(|line| line.split("//").next().unwrap()).collect();
+    Source { path: name, code: code.join("\n"), text }
+}
+
+/// Fails for every file outside `places` that names one of `words`.
+fn only(places: &[&str], words: &[&str]) {
+    let broken: Vec<String> = sources()
+        .iter()
+        .filter(|source| !source.is_in(places))
+        .flat_map(|source| {
+            let named = words.iter().filter(|word| source.names(word));
+            named.map(|word| format!("{} names {word}", source.path)).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(broken.is_empty(), "only {places:?} may: {broken:#?}");
+}
+
+#[test]
+fn only_runtime_names_the_async_runtime() {
+    only(&["runtime/"], &["async_std", "async_io", "async_global_executor", "async_signal"]);
+}
+
+#[test]
+fn only_the_mailbox_names_the_channel_crate() {
+    only(&["mailbox.rs"], &["flume", "mpsc"]);
+}
+
+#[test]
+fn only_the_arguments_name_their_parser() {
+    only(&["args.rs", "args/"], &["argh"]);
+}
+
+#[test]
+fn only_the_reporter_and_main_print() {
+    let places = ["actors/reporter.rs", "main.rs"];
+    only(&places, &["println!", "eprintln!", "print!", "eprint!", "dbg!"]);
+    for mut source in sources() {
+        // Asking what a stream is does not write to it.
+        for question in ["stdout().is_terminal()", "stderr().is_terminal()"] {
+            source.code = source.code.replace(question, "");
+        }
+        let writes = source.names("stdout()") || source.names("stderr()");
+        assert!(!writes || source.is_in(&places), "{} has a standard stream", source.path);
+    }
+}
+
+/// Every module of this crate that the code names: after `crate::`, alone or in a group.
+fn modules_named(source: &Source) -> Vec<&str> {
+    let first_name =
+        |text: &'_ str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let mut modules = Vec::new();
+    for (at, prefix) in source.code.match_indices("crate::") {
+        let rest = &source.code[at + prefix.len()..];
+        let Some(group) = rest.strip_prefix('{') else {
+            modules.push(&rest[..first_name(rest)]);
+            continue;
+        };
+        let mut depth = 0_usize;
+        let mut at_item = true;
+        for (at, c) in group.char_indices() {
+            match c {
+                '}' if depth == 0 => break,
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 0 => at_item = true,
+                c if at_item && !c.is_whitespace() => {
+                    modules.push(&group[at..at + first_name(&group[at..])]);
+                    at_item = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    modules
+}
+
+#[test]
+fn imports_point_one_way() {
+    let rules: [(&str, &[&str]); 8] = [
+        ("runtime/", &["io", "relay", "observe", "actors", "client", "server", "args"]),
+        ("mailbox.rs", &["io", "relay", "observe", "actors", "client", "server", "args", "runtime"]),
+        ("io/", &["relay", "actors", "client", "server", "args"]),
+        ("observe/", &["actors", "client", "server", "args"]),
+        ("relay/", &["actors", "client", "server", "args"]),
+        ("actors/", &["client", "server", "args"]),
+        ("origin/", &["actors", "client", "server", "args"]),
+        ("client/", &["actors", "origin", "server", "args"]),
+    ];
+    for (place, forbidden) in rules {
+        let sources = sources();
+        let placed: Vec<&Source> = sources.iter().filter(|source| source.is_in(&[place])).collect();
+        assert!(!placed.is_empty(), "there is no {place}");
+        for source in placed {
+            let named = modules_named(source).into_iter().find(|module| forbidden.contains(module));
+            assert_eq!(named, None, "{}", source.path);
+        }
+    }
+}
+
+#[test]
+fn modules_are_found_alone_and_in_groups() {
+    let code =
+        "use crate::alone::A;\nuse crate::{\n    first::{B, C},\n    second::D,\n};\nuse crate::{x, y::z};";
+    let source = Source { path: String::new(), text: String::new(), code: code.into() };
+    assert_eq!(modules_named(&source), ["alone", "first", "second", "x", "y"]);
+}
+
+#[test]
+fn the_supervisor_knows_nothing_of_sockets() {
+    let supervisor = sources().into_iter().find(|source| source.path == "actors/supervisor.rs").unwrap();
+    for word in ["Socket", "TcpStream", "Listener", "socket2", "rustix"] {
+        assert!(!supervisor.names(word), "it names {word}");
+    }
+}
+
+#[test]
+fn nothing_outside_tests_unwraps() {
+    only(&[], &["unwrap()", "todo!", "unimplemented!"]);
+}
+
+#[test]
+fn unsafe_code_is_forbidden() {
+    for root in sources().iter().filter(|source| source.is_in(&["lib.rs", "main.rs"])) {
+        assert!(root.code.contains("#![forbid(unsafe_code)]"), "{}", root.path);
+    }
+    only(&["lib.rs", "main.rs"], &["unsafe"]);
+}
+
+#[test]
+fn files_and_functions_are_small() {
+    const FILE_LINES: usize = 250;
+    let large: Vec<String> = sources()
+        .iter()
+        .map(|source| (source.path.clone(), source.text.lines().count()))
+        .filter(|(_, lines)| *lines > FILE_LINES)
+        .map(|(path, lines)| format!("{path}: {lines} lines"))
+        .collect();
+    assert!(large.is_empty(), "past {FILE_LINES} lines an idea has split: {large:#?}");
+}
+
+#[test]
+fn names_say_what_a_file_is() {
+    const EMPTY: [&str; 6] = ["manager", "helper", "util", "common", "misc", "types"];
+    for source in sources() {
+        let stem = Path::new(&source.path).file_stem().unwrap().to_str().unwrap();
+        assert!(!EMPTY.iter().any(|word| stem.contains(word)), "{} says nothing", source.path);
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    for source in sources() {
+        assert!(source.text.starts_with("//!"), "{} does not begin with //!", source.path);
+    }
+}
+
+#[test]
+fn nothing_is_imported_by_a_star_or_detached() {
+    for source in sources() {
+        let star =
+            source.code.lines().any(|line| line.trim_start().starts_with("use ") && line.contains("::*"));
+        assert!(!star, "{} imports by a star", source.path);
+        assert!(!source.names("detach") || source.is_in(&["runtime/"]), "{} detaches a task", source.path);
+    }
+}

@@ -1,0 +1,195 @@
+//! Limits hold, and reaching one, the kernel's included, hurts nobody who is already in.
+
+use crate::{
+    harness::{Launch, Output, Server, within},
+    peer,
+    stream::{End, LIMIT, connect, connect_from, exchange, is_silent, read_exactly, read_to_end, reset},
+};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use std::{
+    io::Write,
+    net::TcpStream,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A server with at most 64 open descriptors.
+fn start_poor(mode: &str, flags: &[&str]) -> Server {
+    let shell = Some("ulimit -n 64; exec \"$0\" \"$@\"");
+    Launch { mode, flags, shell, output: Output::Read }.start()
+}
+
+#[test]
+fn over_the_session_limit_a_connection_waits_its_turn() {
+    let server = Server::echo(&["--max-sessions", "2"]);
+    let (mut first, mut second) = (server.connect(), server.connect());
+    exchange(&mut first, b"1");
+    exchange(&mut second, b"2");
+    let mut third = server.connect();
+    third.write_all(b"3").unwrap();
+    assert!(is_silent(&mut third, Duration::from_millis(300)), "a third session is served");
+    let opened =
+        |events: Vec<serde_json::Value>| events.iter().filter(|event| event["event"] == "open").count();
+    assert_eq!(opened(server.events()), 2);
+    drop(first);
+    assert_eq!(read_exactly(&mut third, 1), b"3");
+    exchange(&mut second, b"still 2");
+}
+
+#[test]
+fn the_session_limit_holds_under_a_crowd() {
+    const LIMIT_OF_SESSIONS: usize = 5;
+    let server = Server::echo(&["--max-sessions", "5"]);
+    let address = server.address();
+    let crowd: Vec<_> = (0..50)
+        .map(|_| thread::spawn(move || (0..4).for_each(|_| exchange(&mut connect(address), b"in and out"))))
+        .collect();
+    for visitor in crowd {
+        visitor.join().unwrap();
+    }
+    server.await_closes(200);
+    let mut alive = 0_usize;
+    for event in server.events() {
+        match event["event"].as_str() {
+            Some("open") => alive += 1,
+            Some("close") => alive -= 1,
+            _ => {}
+        }
+        assert!(alive <= LIMIT_OF_SESSIONS, "{alive} sessions at once");
+    }
+}
+
+#[test]
+fn a_source_over_its_limit_is_refused_and_let_in_again_later() {
+    let server = Server::echo(&["--max-per-source", "2"]);
+    let (mut first, mut second) = (server.connect(), server.connect());
+    exchange(&mut first, b"1");
+    exchange(&mut second, b"2");
+    for _ in 0..5 {
+        let received = read_to_end(&mut server.connect());
+        assert_eq!((received.bytes.len(), received.end), (0, End::Reset));
+    }
+    exchange(&mut connect_from([127, 0, 0, 3].into(), server.address()), b"another source");
+    let address = first.local_addr().unwrap();
+    drop(first);
+    server.await_close(address);
+    exchange(&mut server.connect(), b"again");
+    let refused = server.events().into_iter().filter(|event| event["cause"] == "refused_limit").count();
+    assert_eq!(refused, 5);
+}
+
+#[test]
+fn two_thousand_connects_at_once_lose_none() {
+    const CLIENTS: usize = 2000;
+    let wanted = CLIENTS as u64 + 500;
+    let limit = getrlimit(Resource::Nofile);
+    assert!(
+        limit.maximum.is_none_or(|hard| hard >= 2 * wanted),
+        "this test needs {wanted} descriptors at each end"
+    );
+    let current = limit.current.map(|soft| soft.max(wanted));
+    setrlimit(Resource::Nofile, Rlimit { current, maximum: limit.maximum }).unwrap();
+
+    let server = Server::echo(&[]);
+    // A stopped server accepts nothing: the kernel's backlog alone holds them all.
+    server.signal(Signal::STOP);
+    let mut clients: Vec<TcpStream> = (0..CLIENTS).map(|_| server.connect()).collect();
+    server.signal(Signal::CONT);
+    for (number, client) in clients.iter_mut().enumerate() {
+        exchange(client, number.to_string().as_bytes());
+    }
+    drop(clients);
+    let closes = server.await_closes(CLIENTS);
+    assert!(closes.iter().all(|close| close["cause"] == "done"), "not every session was done");
+}
+
+#[test]
+fn connections_reset_in_the_backlog_cost_no_pause() {
+    let server = Server::echo(&[]);
+    server.signal(Signal::STOP);
+    (0..500).for_each(|_| reset(server.connect()));
+    let mut last = server.connect();
+    server.signal(Signal::CONT);
+    let begin = Instant::now();
+    exchange(&mut last, b"next");
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn the_default_session_limit_keeps_the_program_from_running_out_of_descriptors() {
+    let server = start_poor("echo", &[]);
+    let mut clients: Vec<TcpStream> = (0..100).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.write_all(b"x").unwrap();
+    }
+    for mut client in clients {
+        assert_eq!(read_exactly(&mut client, 1), b"x");
+    }
+    assert_eq!(server.errors.all().len(), 1, "{:?}", server.errors.all());
+}
+
+/// What the process may use of one processor while it can accept nothing.
+const QUIET_SHARE: f64 = 0.1;
+
+fn assert_quiet(server: &Server) {
+    const WINDOW: Duration = Duration::from_secs(2);
+    let before = server.process().processor_time();
+    thread::sleep(WINDOW);
+    let used = server.process().processor_time().saturating_sub(before);
+    assert!(used <= WINDOW.mul_f64(QUIET_SHARE), "{used:?} of processor time in {WINDOW:?}");
+}
+
+#[test]
+fn out_of_descriptors_at_accept_the_live_go_on_and_the_others_wait() {
+    let server = start_poor("echo", &["--max-sessions", "1000"]);
+    let mut clients: Vec<TcpStream> = (0..100).map(|_| server.connect()).collect();
+    exchange(&mut clients[0], b"in");
+    within(LIMIT, "the lack of descriptors is reported", || (server.errors.all().len() > 1).then_some(()));
+    assert_quiet(&server);
+    assert!(server.errors.all().len() <= 6, "too many lines: {:?}", server.errors.all());
+    // No pipe can be had either: bulk data still crosses.
+    for _ in 0..64 {
+        exchange(&mut clients[0], &[b'b'; 100_000]);
+    }
+    let mut waiting = clients.split_off(70);
+    drop(clients);
+    let relief = Instant::now();
+    for client in &mut waiting {
+        exchange(client, b"at last");
+    }
+    assert!(relief.elapsed() < Duration::from_secs(6), "service only {:?} after relief", relief.elapsed());
+    exchange(&mut server.connect(), b"and new ones");
+}
+
+#[test]
+fn out_of_descriptors_at_the_dial_the_live_go_on() {
+    let upstream = peer::echoes();
+    let flags = ["--max-sessions", "1000", "--upstream", &upstream.address.to_string()];
+    let server = start_poor("proxy", &flags);
+    let mut first = server.connect();
+    exchange(&mut first, b"in");
+    let crowd: Vec<TcpStream> = (0..100).map(|_| server.connect()).collect();
+    within(LIMIT, "descriptors run out", || {
+        let refused = server.events().iter().any(|event| event["event"] == "close");
+        (refused || server.errors.all().len() > 1).then_some(())
+    });
+    assert_quiet(&server);
+    exchange(&mut first, b"still in");
+    let refused = server.events().into_iter().filter(|event| event["event"] == "close");
+    refused.for_each(|close| assert_eq!(close["cause"], "connect_unreachable", "{close}"));
+    drop(crowd);
+    let relief = Instant::now();
+    within(LIMIT, "a new session is served", || {
+        let mut client = server.connect();
+        client.write_all(b"?").ok()?;
+        (read_to_end_of_one(&mut client) == Some(b'?')).then_some(())
+    });
+    assert!(relief.elapsed() < Duration::from_secs(6), "service only {:?} after relief", relief.elapsed());
+    exchange(&mut first, b"and still");
+}
+
+/// One byte, where one comes before the stream ends.
+fn read_to_end_of_one(client: &mut TcpStream) -> Option<u8> {
+    let mut byte = [0];
+    std::io::Read::read_exact(client, &mut byte).ok().map(|()| byte[0])
+}

@@ -1,0 +1,33 @@
+//! Black-box tests of the built binary over real sockets: port 0 everywhere, every wait bounded, nothing outside
+//! 127.0.0.0/8. `harness` starts the program, `peer` plays the other ends, the rest is one module a subject.
+#![forbid(unsafe_code)]
+
+mod dead;
+mod harness;
+mod pattern;
+mod peer;
+mod proc;
+mod route;
+mod stream;
+mod terminal;
+mod web;
+
+mod abort;
+mod cause;
+mod client;
+mod close;
+mod cuts;
+mod deadline;
+mod dial;
+mod dump;
+mod echo;
+mod events;
+mod layering;
+mod limit;
+mod options;
+mod origin;
+mod relay;
+mod start;
+mod stop;
+mod trouble;
+mod unix;

@@ -1,0 +1,251 @@
+//! Fakes that play the upstream, one behaviour each, named by it. A fake tells the test where it is and can be told
+//! when to go on, so that a test orders events without sleeping.
+
+use crate::stream::{
+    End, LIMIT, Received, await_acknowledged, await_hangup, bounded, read_each, read_to_end, reset,
+    write_until_refused,
+};
+use socket2::SockRef;
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
+    time::Duration,
+};
+
+/// A fake that listens; it serves every connection on a thread of its own.
+pub struct Peer {
+    pub address: SocketAddr,
+    reached: Receiver<()>,
+    go: Sender<()>,
+    received: Receiver<Received>,
+}
+
+impl Peer {
+    /// Waits until the fake has come to the point that its documentation names.
+    pub fn await_reached(&self) {
+        self.reached.recv_timeout(LIMIT).expect("the fake comes to its point");
+    }
+
+    /// Lets the fake go on from where it waits.
+    pub fn go(&self) {
+        self.go.send(()).unwrap();
+    }
+
+    /// Waits for the end of one connection; what the fake received over it.
+    pub fn await_received(&self) -> Received {
+        self.received.recv_timeout(LIMIT).expect("the fake's connection ends")
+    }
+}
+
+/// The fake's own end of the talk with the test.
+pub struct Part {
+    reached: Sender<()>,
+    go: Arc<Mutex<Receiver<()>>>,
+}
+
+impl Part {
+    /// Tells the test, which may no longer be interested.
+    pub fn reach(&self) {
+        let _ = self.reached.send(());
+    }
+
+    /// Waits for the test; goes on as well when the test is over.
+    pub fn wait(&self) {
+        let _ = self.go.lock().unwrap().recv_timeout(LIMIT);
+    }
+}
+
+/// A fake that does this with every connection.
+pub fn peer(behave: impl Fn(TcpStream, &Part) -> Received + Send + Sync + 'static) -> Peer {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let ((reached_to, reached), (go, go_from), (received_to, received)) = (channel(), channel(), channel());
+    let (behave, go_from) = (Arc::new(behave), Arc::new(Mutex::new(go_from)));
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let (behave, received_to) = (behave.clone(), received_to.clone());
+            let part = Part { reached: reached_to.clone(), go: go_from.clone() };
+            thread::spawn(move || {
+                let received = behave(bounded(stream), &part);
+                let _ = received_to.send(received);
+            });
+        }
+    });
+    Peer { address, reached, go, received }
+}
+
+fn nothing() -> Received {
+    Received { bytes: Vec::new(), end: End::Reset }
+}
+
+/// Sends back all that comes, then ends its stream. Reports only how the stream ended.
+pub fn echoes() -> Peer {
+    peer(|mut stream, _| {
+        let mut writer = stream.try_clone().unwrap();
+        let end = read_each(&mut stream, |piece| {
+            let _ = writer.write_all(piece);
+        });
+        Received { bytes: Vec::new(), end }
+    })
+}
+
+/// Reads to the end of the stream, then closes. Its point: the connection stands.
+pub fn takes_all() -> Peer {
+    peer(|mut stream, part| {
+        part.reach();
+        read_to_end(&mut stream)
+    })
+}
+
+/// Reads to the end of the stream, never sends, and stays until the connection is torn down.
+/// Its point: the end of the stream was read.
+pub fn never_replies() -> Peer {
+    peer(|mut stream, part| {
+        let received = read_to_end(&mut stream);
+        part.reach();
+        await_hangup(&stream);
+        received
+    })
+}
+
+/// Reads to the end of the stream, and replies only some time after that.
+pub fn replies_after_fin(reply: Vec<u8>, pause: Duration) -> Peer {
+    peer(move |mut stream, _| {
+        let received = read_to_end(&mut stream);
+        thread::sleep(pause);
+        let _ = stream.write_all(&reply);
+        received
+    })
+}
+
+/// Sends before it reads, then reads to the end of the stream and closes.
+pub fn speaks_first(greeting: Vec<u8>) -> Peer {
+    peer(move |mut stream, _| {
+        stream.write_all(&greeting).unwrap();
+        read_to_end(&mut stream)
+    })
+}
+
+/// Sends and closes.
+pub fn speaks_and_closes(words: Vec<u8>) -> Peer {
+    peer(move |mut stream, _| {
+        stream.write_all(&words).unwrap();
+        nothing()
+    })
+}
+
+/// Sends all of its reply, ends its stream, and reads on until the client ends the other.
+pub fn half_closes_first(reply: Vec<u8>) -> Peer {
+    peer(move |mut stream, _| {
+        stream.write_all(&reply).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        read_to_end(&mut stream)
+    })
+}
+
+/// Sends a part of its reply and, when told to, resets. Its point: the kernel at the other end has the part.
+pub fn resets_in_mid_reply(part_of_reply: Vec<u8>) -> Peer {
+    peer(move |mut stream, part| {
+        stream.write_all(&part_of_reply).unwrap();
+        await_acknowledged(&stream);
+        part.reach();
+        part.wait();
+        reset(stream);
+        part.reach();
+        nothing()
+    })
+}
+
+/// Sends the n-th connection the n-th of these, and resets without waiting until the bytes are there. Reads nothing.
+pub fn resets_after(sent: Vec<Vec<u8>>) -> Peer {
+    let sent = Mutex::new(sent.into_iter());
+    peer(move |mut stream, _| {
+        let sent = sent.lock().unwrap().next().unwrap_or_default();
+        let _ = stream.write_all(&sent);
+        reset(stream);
+        nothing()
+    })
+}
+
+/// Resets every connection as soon as it stands.
+pub fn resets_at_once() -> Peer {
+    resets_after(Vec::new())
+}
+
+/// Replies to the first bytes of an upload and, when told to, closes with the rest unread: its kernel sends a RST.
+/// Its point: the kernel at the other end has the reply.
+pub fn replies_early_and_closes(reply: Vec<u8>) -> Peer {
+    replies_early(reply, |_| {})
+}
+
+/// The same, but it ends its stream before that.
+pub fn replies_early_and_half_closes(reply: Vec<u8>) -> Peer {
+    replies_early(reply, |stream| stream.shutdown(Shutdown::Write).unwrap())
+}
+
+fn replies_early(reply: Vec<u8>, end: fn(&TcpStream)) -> Peer {
+    peer(move |mut stream, part| {
+        stream.read_exact(&mut [0; 1000]).unwrap();
+        stream.write_all(&reply).unwrap();
+        end(&stream);
+        await_acknowledged(&stream);
+        part.reach();
+        part.wait();
+        nothing()
+    })
+}
+
+/// Reads nothing until told to, then everything. Its point: the connection stands.
+pub fn reads_nothing_until_told() -> Peer {
+    peer(|mut stream, part| {
+        part.reach();
+        part.wait();
+        read_to_end(&mut stream)
+    })
+}
+
+/// Sends without end, and reads nothing, until the connection refuses more. Its point: the same.
+pub fn pushes_without_end() -> Peer {
+    peer(|mut stream, part| {
+        write_until_refused(&mut stream);
+        part.reach();
+        nothing()
+    })
+}
+
+/// Replies with one byte to every two bytes.
+pub fn replies_to_pairs() -> Peer {
+    peer(|mut stream, _| {
+        while stream.read_exact(&mut [0; 2]).and_then(|()| stream.write_all(b"!")).is_ok() {}
+        nothing()
+    })
+}
+
+/// Sends a byte, `count` times, with a pause before each; then closes.
+pub fn trickles(count: usize, pause: Duration) -> Peer {
+    peer(move |mut stream, _| {
+        for _ in 0..count {
+            thread::sleep(pause);
+            if stream.write_all(b"t").is_err() {
+                break;
+            }
+        }
+        nothing()
+    })
+}
+
+/// Sends bytes, an urgent one (RFC 9293 §3.8.5), more bytes, and its end; then reads to the end of the stream.
+pub fn sends_an_urgent_byte(before: Vec<u8>, after: Vec<u8>) -> Peer {
+    peer(move |mut stream, _| {
+        stream.write_all(&before).unwrap();
+        SockRef::from(&stream).send_out_of_band(b"!").unwrap();
+        stream.write_all(&after).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        read_to_end(&mut stream)
+    })
+}

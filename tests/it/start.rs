@@ -1,0 +1,197 @@
+//! Starting, and refusing to: one readable line that names the value, the right exit code, no backtrace.
+
+use crate::{
+    harness::Server,
+    peer,
+    stream::{End, LIMIT, exchange, read_to_end},
+};
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+
+/// What a run printed, and how it ended.
+struct Run {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn run(arguments: &[&str]) -> Run {
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    let output = command.args(arguments).timeout(LIMIT).output().unwrap();
+    Run {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// The run fails with `code`, at once, and says why in at most `lines` lines that name `value`.
+fn assert_fails(arguments: &[&str], code: i32, lines: usize, value: &str) {
+    let begin = Instant::now();
+    let run = run(arguments);
+    let told = format!("{arguments:?}: {:?}: {}", run.code, run.stderr);
+    assert_eq!(run.code, Some(code), "{told}");
+    assert!(begin.elapsed() < Duration::from_secs(4), "{told} after {:?}", begin.elapsed());
+    assert!(run.stderr.contains(value), "{value} is not named: {told}");
+    assert!((1..=lines).contains(&run.stderr.lines().count()), "{told}");
+    assert!(!run.stderr.contains("panicked") && !run.stderr.contains("backtrace"), "{told}");
+    assert_eq!(run.stdout, "", "{told}");
+}
+
+/// A usage error: exit code 2, one line and the hint to the help.
+fn assert_usage(arguments: &[&str], value: &str) {
+    assert_fails(arguments, 2, 2, value);
+    assert!(run(arguments).stderr.contains("--help"), "{arguments:?}: no hint to the help");
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for mode in ["echo", "proxy", "origin"] {
+        assert_fails(&[mode, "--listen", &address], 1, 1, &address);
+    }
+}
+
+#[test]
+fn one_listener_of_several_that_fails_ends_all() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let run = run(&["echo", "--listen", "127.0.0.1:0", "--listen", &address]);
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert!(run.stderr.contains(&address), "{}", run.stderr);
+    assert!(!run.stderr.contains("listening on"), "it is said too early: {}", run.stderr);
+}
+
+#[test]
+fn an_address_that_is_not_this_machines_cannot_be_listened_on() {
+    assert_fails(&["echo", "--listen", "192.0.2.1:0"], 1, 1, "192.0.2.1:0");
+    assert_fails(&["echo", "--listen", "unix:/no/such/folder/socket"], 1, 1, "/no/such/folder/socket");
+}
+
+#[test]
+fn what_is_not_an_address_is_a_usage_error() {
+    for address in ["host:port", "127.0.0.1:99999", "::1:80", "[::1", "unix:", "a b:1"] {
+        assert_usage(&["proxy", "--listen", "127.0.0.1:0", "--upstream", address], address);
+        assert_usage(&["echo", "--listen", address], address);
+        assert_usage(&["echo", &format!("--listen={address}")], address);
+    }
+}
+
+#[test]
+fn what_is_not_a_value_is_a_usage_error() {
+    for (flag, value) in [
+        ("--idle-timeout", "10 parsecs"),
+        ("--connect-timeout", "-1s"),
+        ("--drain-timeout", "soon"),
+        ("--busy-poll", "maybe"),
+        ("--max-sessions", "many"),
+        ("--max-per-source", "-1"),
+        ("--backlog", "1e3"),
+        ("--log", "xml"),
+        ("--dump", "all"),
+        ("--splice", "perhaps"),
+    ] {
+        assert_usage(&["echo", flag, value], value);
+    }
+    for resolve in ["x", "x:80", "x:80:", "x:eighty:127.0.0.1", "x:80:127.0.0.256"] {
+        assert_usage(&["proxy", "--listen", "127.0.0.1:0", "--resolve", resolve], resolve);
+    }
+}
+
+#[test]
+fn unknown_words_are_usage_errors() {
+    assert_usage(&["echo", "--no-such-flag"], "--no-such-flag");
+    assert_usage(&["echo", "--no-such-flag=1"], "--no-such-flag");
+    assert_usage(&["no-such-mode"], "no-such-mode");
+    assert_usage(&["echo", "superfluous"], "superfluous");
+    assert_usage(&["echo", "--listen"], "--listen");
+    let run = run(&[]);
+    assert_eq!(run.code, Some(2), "{}", run.stderr);
+}
+
+#[test]
+fn help_goes_to_standard_output_and_ends_in_examples() {
+    for arguments in [
+        &["--help"][..],
+        &["echo", "--help"],
+        &["proxy", "--help"],
+        &["client", "--help"],
+        &["origin", "--help"],
+    ] {
+        let run = run(arguments);
+        assert_eq!(run.code, Some(0), "{arguments:?}: {}", run.stderr);
+        assert!(run.stdout.to_lowercase().contains("example"), "{arguments:?}: {}", run.stdout);
+        assert!(run.stdout.lines().count() <= 60, "{arguments:?} does not fit a screen");
+        assert!(run.stdout.lines().all(|line| line.chars().count() <= 132), "{arguments:?}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn a_value_may_follow_its_flag_with_a_space_or_an_equals_sign() {
+    let with_spaces =
+        ["--listen", "127.0.0.1:0", "--log", "json", "--idle-timeout", "1h", "--max-sessions", "10"];
+    let with_signs = ["--listen=127.0.0.1:0", "--log=json", "--idle-timeout=1h", "--max-sessions=10"];
+    for flags in [&with_spaces[..], &with_signs] {
+        let server = Server::echo(flags);
+        exchange(&mut server.connect(), b"hello");
+    }
+}
+
+#[test]
+fn the_start_line_names_the_real_address_and_what_is_done_there() {
+    let server = Server::echo(&[]);
+    assert_ne!(server.address().port(), 0);
+    let upstream = peer::echoes();
+    let server = Server::proxy(upstream.address, &[]);
+    let wanted = format!("listening on {}, proxying to {}", server.address(), upstream.address);
+    assert_eq!(server.errors.all(), [wanted]);
+}
+
+#[test]
+fn every_interface_means_both_families() {
+    let server = Server::echo(&["--listen", ":0"]);
+    let (_, port) = server.addresses[0].rsplit_once(':').unwrap();
+    let port: u16 = port.parse().unwrap();
+    exchange(&mut crate::stream::connect(([127, 0, 0, 1], port).into()), b"over v4");
+    let event = server.await_event("open", |_| true);
+    assert!(event["client"].as_str().unwrap().starts_with("127.0.0.1:"), "a v4 client reads as v4: {event}");
+    // Where the machine has no IPv6 there is nothing to show.
+    if TcpListener::bind("[::1]:0").is_ok() {
+        exchange(&mut crate::stream::connect((std::net::Ipv6Addr::LOCALHOST, port).into()), b"over v6");
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn a_proxy_to_itself_is_refused_at_start() {
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let itself = [("--listen", address.as_str()), ("--upstream", address.as_str())];
+    for listen in [address.clone(), port.to_string(), format!("0.0.0.0:{port}"), format!(":{port}")] {
+        let arguments = ["proxy", "--listen", &listen, itself[1].0, itself[1].1];
+        let run = run(&arguments);
+        assert!(matches!(run.code, Some(1 | 2)), "{arguments:?}: {:?}", run.code);
+        assert!(run.stderr.contains(&address) && !run.stderr.contains("listening on"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_loop_that_shows_only_later_does_not_eat_the_descriptors() {
+    // Only resolving it tells that this name, in capitals, leads to the listener.
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let server = Server::proxy(format!("LOCALHOST:{port}"), &["--listen", &listen]);
+    let before = server.process().descriptors().len();
+    let mut client = server.connect();
+    assert_eq!(read_to_end(&mut client).end, End::Reset);
+    server.await_closes(1);
+    assert!(server.process().descriptors().len() < before + 50);
+    assert!(server.events().iter().filter(|event| event["event"] == "open").count() < 50);
+}

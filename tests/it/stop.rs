@@ -1,0 +1,186 @@
+//! Stopping: the listener closes first, the live finish, the deadline is kept, and the exit code tells which it was.
+
+use crate::{
+    dead,
+    harness::{Launch, Output, Server, within},
+    pattern::pattern,
+    peer, proc,
+    stream::{End, LIMIT, Received, connect, exchange, read_exactly, read_to_end},
+};
+use rustix::process::Signal;
+use std::{
+    io::{ErrorKind, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+/// What a busy machine may add to what is promised.
+const SLACK: Duration = Duration::from_secs(3);
+
+fn await_refused(address: SocketAddr) {
+    within(Duration::from_secs(2), "new connections are refused", || {
+        let error = TcpStream::connect(address).err()?;
+        (error.kind() == ErrorKind::ConnectionRefused).then_some(())
+    });
+}
+
+#[test]
+fn without_sessions_either_signal_ends_it_at_once() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut server = Server::echo(&[]);
+        let begin = Instant::now();
+        server.signal(signal);
+        assert_eq!(server.await_exit(), 0);
+        assert!(begin.elapsed() < SLACK, "{:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn a_drain_refuses_new_connections_and_lets_the_live_finish() {
+    let upstream = peer::echoes();
+    let mut server = Server::proxy(upstream.address, &[]);
+    let mut client = server.connect();
+    let address = client.local_addr().unwrap();
+    exchange(&mut client, b"before");
+    server.signal(Signal::TERM);
+    await_refused(server.address());
+    let sent = pattern(31, 4 << 20);
+    let mut writer = client.try_clone().unwrap();
+    let writing = std::thread::spawn({
+        let sent = sent.clone();
+        move || {
+            writer.write_all(&sent).unwrap();
+            writer.shutdown(Shutdown::Write).unwrap();
+        }
+    });
+    let received = read_to_end(&mut client);
+    let finished = Instant::now();
+    writing.join().unwrap();
+    assert!(received == Received { bytes: sent, end: End::Fin }, "{} bytes", received.bytes.len());
+    assert_eq!(server.await_exit(), 0);
+    assert!(finished.elapsed() < SLACK, "it ended only {:?} after the last session", finished.elapsed());
+    assert_eq!(server.await_close(address)["cause"], "done");
+}
+
+#[test]
+fn at_the_drain_deadline_the_rest_is_cut() {
+    let upstream = peer::takes_all();
+    let mut server = Server::proxy(upstream.address, &["--drain-timeout", "700ms"]);
+    let mut client = server.connect();
+    upstream.await_reached();
+    let begin = Instant::now();
+    server.signal(Signal::TERM);
+    assert_eq!(read_to_end(&mut client).end, End::Reset);
+    assert!(begin.elapsed() >= Duration::from_millis(700), "cut after {:?}", begin.elapsed());
+    assert_eq!(upstream.await_received().end, End::Reset);
+    assert_eq!(server.await_exit(), 3);
+    assert!(begin.elapsed() < Duration::from_millis(700) + SLACK, "{:?}", begin.elapsed());
+    assert_eq!(server.await_closes(1)[0]["cause"], "drain");
+}
+
+#[test]
+fn a_second_signal_cuts_at_once() {
+    for (first, second) in
+        [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::TERM), (Signal::TERM, Signal::INT)]
+    {
+        let mut server = Server::echo(&["--drain-timeout", "60s"]);
+        let mut client = server.connect();
+        let address = client.local_addr().unwrap();
+        exchange(&mut client, b"alive");
+        server.signal(first);
+        await_refused(server.address());
+        exchange(&mut client, b"still alive");
+        let begin = Instant::now();
+        server.signal(second);
+        assert_eq!(read_to_end(&mut client).end, End::Reset);
+        assert_eq!(server.await_exit(), 3);
+        assert!(begin.elapsed() < SLACK, "{:?}", begin.elapsed());
+        assert_eq!(server.await_close(address)["cause"], "drain");
+    }
+}
+
+#[test]
+fn a_dial_that_gets_no_answer_does_not_outlive_the_drain() {
+    let upstream = dead::never_accepts();
+    let flags = ["--drain-timeout", "300ms", "--connect-timeout", "60s"];
+    let mut server = Server::proxy(upstream.address, &flags);
+    let mut client = server.connect();
+    server.await_event("open", |_| true);
+    assert_eq!(server.stop(), 3);
+    assert_eq!(read_to_end(&mut client).end, End::Reset);
+    assert_eq!(server.await_closes(1)[0]["cause"], "drain");
+}
+
+#[test]
+fn a_thousand_sessions_are_cut_inside_the_bound() {
+    const SESSIONS: usize = 1000;
+    let mut server = Server::echo(&["--drain-timeout", "500ms"]);
+    let mut clients: Vec<TcpStream> = (0..SESSIONS).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(|client| exchange(client, b"in"));
+    let begin = Instant::now();
+    assert_eq!(server.stop(), 3);
+    assert!(begin.elapsed() < Duration::from_millis(500) + SLACK, "{:?}", begin.elapsed());
+    assert!(clients.iter_mut().all(|client| read_to_end(client).end == End::Reset));
+    assert!(server.await_closes(SESSIONS).iter().all(|close| close["cause"] == "drain"));
+}
+
+/// TCP state 6 in `/proc/net/tcp`: the side that ended first waits for stray segments.
+const TIME_WAIT: u8 = 6;
+
+#[test]
+fn a_restart_binds_the_same_port_at_once() {
+    let upstream = peer::speaks_and_closes(b"bye".to_vec());
+    let mut server = Server::proxy(upstream.address, &[]);
+    let address = server.address();
+    // The program ends first, so the connection stays behind in TIME_WAIT at its port.
+    let mut client = server.connect();
+    let client_address = client.local_addr().unwrap();
+    assert_eq!(read_to_end(&mut client).end, End::Fin);
+    drop(client);
+    server.await_close(client_address);
+    assert_eq!(server.stop(), 0);
+    let behind = |socket: &proc::Socket| socket.state == TIME_WAIT && socket.joins(address, client_address);
+    assert!(proc::sockets().iter().any(behind), "nothing is left in TIME_WAIT: the test shows nothing");
+    let again = Server::proxy(upstream.address, &["--listen", &address.to_string()]);
+    assert_eq!(again.address(), address);
+    assert_eq!(read_exactly(&mut again.connect(), 3), b"bye");
+}
+
+/// Serves more sessions than a pipe has room for event lines, then stops.
+fn serves_and_stops(mut server: Server) {
+    for _ in 0..20 {
+        exchange(&mut server.connect(), &[b'x'; 20_000]);
+    }
+    let mut last = connect(server.address());
+    exchange(&mut last, b"still serving");
+    drop(last);
+    let begin = Instant::now();
+    assert_eq!(server.stop(), 0);
+    assert!(begin.elapsed() < SLACK + SLACK, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_standard_output_that_nobody_reads_stops_nothing() {
+    for output in [Output::Unread, Output::Broken] {
+        for log in ["json", "text"] {
+            let flags = ["--dump", "text", "--log", log];
+            serves_and_stops(Launch { mode: "echo", flags: &flags, shell: None, output }.start());
+        }
+    }
+}
+
+#[test]
+fn a_closed_standard_output_stops_nothing() {
+    let shell = Some("exec \"$0\" \"$@\" >&-");
+    serves_and_stops(Launch { mode: "echo", flags: &["--dump=text"], shell, output: Output::Broken }.start());
+}
+
+#[test]
+fn the_last_events_are_written_before_the_end() {
+    let mut server = Server::echo(&[]);
+    let clients: Vec<TcpStream> = (0..50).map(|_| server.connect()).collect();
+    clients.into_iter().for_each(|mut client| exchange(&mut client, b"in"));
+    assert_eq!(server.stop(), 0);
+    // The process is gone, so what the pipe holds is all there will be.
+    within(LIMIT, "every session's open and close", || (server.lines.all().len() == 100).then_some(()));
+}

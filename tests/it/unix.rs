@@ -1,0 +1,154 @@
+//! UNIX sockets (`unix:/path`) as listener and as upstream.
+
+use crate::{
+    harness::Server,
+    pattern::pattern,
+    peer,
+    stream::{End, LIMIT, Received, exchange, read_to_end},
+};
+use std::{
+    fs,
+    io::Write,
+    net::Shutdown,
+    os::unix::net::{UnixListener, UnixStream},
+    path::Path,
+    thread,
+};
+use tempfile::TempDir;
+
+fn connect(path: &Path) -> UnixStream {
+    let stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream.set_write_timeout(Some(LIMIT)).unwrap();
+    stream
+}
+
+/// Uploads and ends its stream while reading to the end of the other.
+fn talk(client: &mut UnixStream, sent: Vec<u8>) -> Received {
+    let mut writer = client.try_clone().unwrap();
+    let writing = thread::spawn(move || {
+        writer.write_all(&sent).unwrap();
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    let received = read_to_end(client);
+    writing.join().unwrap();
+    received
+}
+
+#[test]
+fn a_unix_listener_echoes() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("echo");
+    let listen = format!("unix:{}", path.display());
+    for splice in ["auto", "off"] {
+        let server = Server::echo(&["--listen", &listen, "--splice", splice]);
+        assert_eq!(server.addresses, std::slice::from_ref(&listen));
+        let sent = pattern(41, 3_000_000);
+        let received = talk(&mut connect(&path), sent.clone());
+        assert!(received == Received { bytes: sent, end: End::Fin }, "{} bytes", received.bytes.len());
+        let close = &server.await_closes(1)[0];
+        assert_eq!((&close["cause"], &close["client_bytes"]), (&"done".into(), &3_000_000.into()), "{close}");
+        let open = server.await_event("open", |_| true);
+        assert_eq!(open["listener"], *listen, "{open}");
+    }
+}
+
+#[test]
+fn a_unix_upstream_is_relayed_to() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("upstream");
+    let upstream = UnixListener::bind(&path).unwrap();
+    let server = Server::proxy(format!("unix:{}", path.display()), &[]);
+    let mut client = server.connect();
+    let (mut accepted, _) = upstream.accept().unwrap();
+    accepted.set_read_timeout(Some(LIMIT)).unwrap();
+    client.write_all(b"request").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_to_end(&mut accepted), Received { bytes: b"request".to_vec(), end: End::Fin });
+    let reply = pattern(42, 200_000);
+    let writing = thread::spawn({
+        let reply = reply.clone();
+        move || accepted.write_all(&reply).unwrap()
+    });
+    let received = read_to_end(&mut client);
+    writing.join().unwrap();
+    assert!(received == Received { bytes: reply, end: End::Fin }, "{} bytes", received.bytes.len());
+    let close = server.await_close(client.local_addr().unwrap());
+    assert_eq!(close["upstream"], format!("unix:{}", path.display()), "{close}");
+    assert_eq!(close["cause"], "done", "{close}");
+}
+
+#[test]
+fn a_unix_listener_relays_to_tcp() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("proxy");
+    let upstream = peer::echoes();
+    let server = Server::proxy(upstream.address, &["--listen", &format!("unix:{}", path.display())]);
+    let sent = pattern(43, 1_000_000);
+    let received = talk(&mut connect(&path), sent.clone());
+    assert!(received == Received { bytes: sent, end: End::Fin }, "{} bytes", received.bytes.len());
+    assert_eq!(server.await_closes(1)[0]["cause"], "done");
+}
+
+#[test]
+fn a_missing_unix_upstream_fails_like_a_refused_port() {
+    let folder = TempDir::new().unwrap();
+    let missing = folder.path().join("missing");
+    let stale = folder.path().join("stale");
+    drop(UnixListener::bind(&stale).unwrap());
+    for (path, causes) in
+        [(missing, ["connect_unreachable", "connect_refused"]), (stale, ["connect_refused"; 2])]
+    {
+        let server = Server::proxy(format!("unix:{}", path.display()), &[]);
+        let mut client = server.connect();
+        assert_eq!(read_to_end(&mut client).end, End::Reset);
+        let close = server.await_close(client.local_addr().unwrap());
+        assert!(causes.iter().any(|cause| close["cause"] == **cause), "{close}");
+    }
+}
+
+#[test]
+fn a_stale_socket_is_replaced_and_a_live_one_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("socket");
+    let listen = format!("unix:{}", path.display());
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(path.exists(), "a stale socket is left behind");
+    let server = Server::echo(&["--listen", &listen]);
+    exchange(&mut connect(&path), b"served");
+
+    let second = assert_cmd::Command::new(env!("CARGO_BIN_EXE_switchboard"))
+        .args(["echo", "--listen", &listen])
+        .timeout(LIMIT)
+        .output()
+        .unwrap();
+    let message = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(1), "{message}");
+    assert!(message.contains(path.to_str().unwrap()), "{message}");
+    exchange(&mut connect(&path), b"still served");
+    drop(server);
+}
+
+#[test]
+fn a_file_that_is_no_socket_is_left_alone() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, "precious").unwrap();
+    let refused = assert_cmd::Command::new(env!("CARGO_BIN_EXE_switchboard"))
+        .args(["echo", "--listen", &format!("unix:{}", path.display())])
+        .timeout(LIMIT)
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+}
+
+#[test]
+fn a_stopped_server_removes_its_socket() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("socket");
+    let mut server = Server::echo(&["--listen", &format!("unix:{}", path.display())]);
+    exchange(&mut connect(&path), b"served");
+    assert_eq!(server.stop(), 0);
+    assert!(!path.exists(), "the socket is left behind");
+}
