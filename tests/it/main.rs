@@ -22,6 +22,7 @@ mod events;
 mod layering;
 mod limit;
 mod options;
+mod origin;
 mod relay;
 mod start;
 mod stop;
