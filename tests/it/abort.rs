@@ -62,6 +62,23 @@ fn an_early_reply_during_an_endless_upload_arrives_whole_and_then_the_reset() {
 }
 
 #[test]
+fn a_reset_that_meets_the_upload_first_is_still_no_clean_end() {
+    // The kernel tells of the RST once: in the rounds where it tells the program's write, its read sees an end only.
+    const ROUNDS: usize = 30;
+    let reply = pattern(13, 5000);
+    for way in EACH {
+        let upstream = peer::resets_in_mid_upload(reply.clone(), 1_000_000);
+        let route = way.to(upstream.address, &[]);
+        for _ in 0..ROUNDS {
+            let mut client = route.connect();
+            let upload = upload_without_end(&client);
+            let outcome = outcome(&route, &mut client, upload);
+            assert_eq!(outcome, Outcome { reply: reply.clone(), cut_off: true }, "{way:?}");
+        }
+    }
+}
+
+#[test]
 fn an_early_reply_that_ends_cleanly_does_so_although_the_upload_is_refused_then() {
     let reply = pattern(9, 60_000);
     for way in EACH {
