@@ -5,12 +5,13 @@ use crate::{
     pattern::pattern,
     peer,
     route::{EACH, Route},
-    stream::{End, Received, read_to_end, write_until_refused},
+    stream::{End, Received, await_acknowledged, bounded, read_to_end, write_until_refused},
 };
+use rustix::process::Signal;
 use socket2::SockRef;
 use std::{
-    io::{ErrorKind, Write},
-    net::{Shutdown, TcpStream},
+    io::{ErrorKind, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -58,6 +59,49 @@ fn an_early_reply_during_an_endless_upload_arrives_whole_and_then_the_reset() {
         let outcome = outcome(&route, &mut client, upload);
         assert!(outcome.reply == reply, "{way:?}: {} of {} bytes", outcome.reply.len(), reply.len());
         assert!(outcome.cut_off, "{way:?}: it looks complete");
+    }
+}
+
+#[test]
+fn a_refused_upload_discards_nothing_of_a_reply_that_the_program_has_not_read_yet() {
+    let reply = pattern(14, 60_000);
+    for (way, half_close) in EACH.into_iter().flat_map(|way| [(way, false), (way, true)]) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let route = way.to(listener.local_addr().unwrap(), &[]);
+        let mut client = route.connect();
+        let upload = upload_without_end(&client);
+        let mut upstream = bounded(listener.accept().unwrap().0);
+        upstream.read_exact(&mut [0; 1000]).unwrap();
+        // A stopped program finds it all at once when it goes on: the reply, its end, and a RST that refuses the upload.
+        let tell = |signal| route.server().into_iter().for_each(|server| server.signal(signal));
+        tell(Signal::STOP);
+        upstream.write_all(&reply).unwrap();
+        if half_close {
+            upstream.shutdown(Shutdown::Write).unwrap();
+        }
+        await_acknowledged(&upstream);
+        drop(upstream);
+        tell(Signal::CONT);
+        let outcome = outcome(&route, &mut client, upload);
+        let wanted = Outcome { reply: reply.clone(), cut_off: !half_close };
+        assert!(outcome == wanted, "{way:?}: {} bytes, cut off: {}", outcome.reply.len(), outcome.cut_off);
+    }
+}
+
+#[test]
+fn a_reset_that_meets_the_upload_first_is_still_no_clean_end() {
+    // The kernel tells of the RST once: in the rounds where it tells the program's write, its read sees an end only.
+    const ROUNDS: usize = 15;
+    let reply = pattern(13, 5000);
+    for way in EACH {
+        let upstream = peer::resets_in_mid_upload(reply.clone(), 1_000_000);
+        let route = way.to(upstream.address, &[]);
+        for _ in 0..ROUNDS {
+            let mut client = route.connect();
+            let upload = upload_without_end(&client);
+            let outcome = outcome(&route, &mut client, upload);
+            assert_eq!(outcome, Outcome { reply: reply.clone(), cut_off: true }, "{way:?}");
+        }
     }
 }
 

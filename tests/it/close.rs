@@ -114,6 +114,27 @@ fn a_client_reset_reaches_the_upstream_after_the_bytes_that_came() {
 }
 
 #[test]
+fn what_came_before_a_client_reset_waits_for_an_upstream_that_reads_later() {
+    for (way, length) in [(Way::Direct, 40_000), (Way::Spliced, 400_000), (Way::Copied, 400_000)] {
+        let part = pattern(12, length);
+        let upstream = peer::reads_nothing_until_told();
+        let route = way.to(upstream.address, &[]);
+        let mut client = route.connect();
+        let address = client.local_addr().unwrap();
+        upstream.await_reached();
+        client.write_all(&part).unwrap();
+        await_acknowledged(&client);
+        reset(client);
+        // The upstream pauses: the program holds the RST back until the bytes are out.
+        thread::sleep(Duration::from_millis(300));
+        upstream.go();
+        let received = upstream.await_received();
+        assert!(received == cut_off(&part), "{way:?}: {} of {} bytes", received.bytes.len(), part.len());
+        route.await_cause(address, "client_reset");
+    }
+}
+
+#[test]
 fn a_client_reset_after_its_fin_reaches_an_upstream_that_is_still_replying() {
     for way in EACH {
         let upstream = peer::pushes_without_end();

@@ -3,6 +3,7 @@
 use crate::{
     dead,
     harness::Server,
+    pattern::pattern,
     peer,
     route::{Route, THROUGH, Way},
     stream::{End, LIMIT, Received, exchange, is_silent, read_exactly, read_to_end, write_until_refused},
@@ -183,17 +184,39 @@ fn a_client_that_takes_nothing_stalls_only_so_long() {
 
 #[test]
 fn a_slow_reader_that_takes_something_now_and_then_is_not_stalled() {
-    for way in THROUGH {
+    // The large step is many of the program's pieces; the small one less than the kernel frees at a time.
+    for (way, step) in THROUGH.into_iter().flat_map(|way| [(way, 2 << 20), (way, 64 << 10)]) {
         let upstream = peer::pushes_without_end();
         let route = way.to(upstream.address, &["--stall-timeout", VALUE]);
         let mut client = route.connect();
         let begin = Instant::now();
-        // Each step is more than the window update that a kernel may hold back.
         while begin.elapsed() < DEADLINE * 4 {
-            read_exactly(&mut client, 2 << 20);
+            read_exactly(&mut client, step);
             thread::sleep(DEADLINE / 6);
         }
+        // It is alive: more comes than was in any buffer.
         read_exactly(&mut client, 64 << 20);
+    }
+}
+
+#[test]
+fn a_slow_reader_gets_the_whole_reply_of_an_upstream_that_has_ended() {
+    // The program has handed it all to the kernel early on; the bytes still move.
+    let reply = pattern(71, 3 << 20);
+    for (way, flag) in
+        THROUGH.into_iter().flat_map(|way| [(way, "--half-close-timeout"), (way, "--idle-timeout")])
+    {
+        let upstream = peer::half_closes_first(reply.clone());
+        let route = way.to(upstream.address, &[flag, VALUE]);
+        let mut client = route.connect();
+        let mut received = Vec::new();
+        while received.len() < reply.len() {
+            received.extend(read_exactly(&mut client, 128 << 10));
+            thread::sleep(DEADLINE / 8);
+        }
+        assert!(received == reply);
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(route.read_to_end(&mut client, "done").end, End::Fin, "{flag}");
     }
 }
 

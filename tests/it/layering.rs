@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A source file: its path below `src`, and its lines without comments and without its own tests.
+/// A source file: its path below `src`, its text, and its lines without comments and without tests.
 struct Source {
     path: String,
     text: String,
@@ -33,29 +33,42 @@ impl Source {
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders = vec![root.clone()];
-    let mut found = Vec::new();
+    let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(read(&root, &path));
+                let text = fs::read_to_string(&path).unwrap();
+                files.push((path.strip_prefix(&root).unwrap().to_path_buf(), text));
             }
         }
     }
-    assert!(found.len() > 20, "only {} files", found.len());
-    found
+    assert!(files.len() > 20, "only {} files", files.len());
+    let tests: Vec<PathBuf> = files.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
+    let is_test =
+        |path: &Path| tests.iter().any(|test| path.starts_with(test) || path == test.with_extension("rs"));
+    let source = |(path, text): (PathBuf, String)| {
+        // What is not a test of its own ends with its tests, or has none.
+        let own = if is_test(&path) { "" } else { text.split("#[cfg(test)]\nmod tests {").next().unwrap() };
+        let code: Vec<&str> = own.lines().map(|line| line.split("//").next().unwrap()).collect();
+        Source { path: path.to_str().unwrap().to_owned(), code: code.join("\n"), text }
+    };
+    files.into_iter().map(source).collect()
 }
 
-fn read(root: &Path, path: &PathBuf) -> Source {
-    let text = fs::read_to_string(path).unwrap();
-    let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-    // A file's tests are its last part, or files of their own.
-    let is_test = name.ends_with("tests.rs") || name.contains("/tests/");
-    let own = if is_test { "" } else { text.split("#[cfg(test)]\nmod tests").next().unwrap() };
-    let code: Vec<&str> = own.lines().map(|line| line.split("//").next().unwrap()).collect();
-    Source { path: name, code: code.join("\n"), text }
+/// The modules that a file declares for tests alone: their paths without the ending.
+fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
+    let folder =
+        if path.file_stem().is_some_and(|stem| ["mod", "lib", "main"].iter().any(|root| stem == *root)) {
+            path.parent().unwrap().to_owned()
+        } else {
+            path.with_extension("")
+        };
+    let after_marks = text.split("#[cfg(test)]\n").skip(1);
+    let names = after_marks.filter_map(|rest| rest.lines().next()?.strip_prefix("mod ")?.strip_suffix(';'));
+    names.map(|name| folder.join(name)).collect()
 }
 
 /// Fails for every file outside `places` that names one of `words`.

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod dead;
+mod fake;
 mod harness;
 mod pattern;
 mod peer;

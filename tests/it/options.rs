@@ -1,6 +1,7 @@
 //! What the program asks of the kernel for its sockets: keepalive on both legs, and no delay for small writes.
 
 use crate::{
+    fake::Peer,
     harness::{Server, within},
     peer,
     proc::{self, Socket},
@@ -14,7 +15,7 @@ use std::{
 };
 
 /// The program's own two sockets of the only session, once it is idle.
-fn both_legs(server: &Server, client: &TcpStream, upstream: &peer::Peer) -> [Socket; 2] {
+fn both_legs(server: &Server, client: &TcpStream, upstream: &Peer) -> [Socket; 2] {
     let client = client.local_addr().unwrap();
     let find = |wanted: &dyn Fn(&Socket) -> bool| proc::sockets().into_iter().find(wanted).unwrap();
     within(LIMIT, "both sockets have sent everything", || {

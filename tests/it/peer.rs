@@ -1,87 +1,20 @@
 //! Fakes that play the upstream, one behaviour each, named by it. A fake tells the test where it is and can be told
 //! when to go on, so that a test orders events without sleeping.
 
-use crate::stream::{
-    End, LIMIT, Received, await_acknowledged, await_hangup, bounded, read_each, read_to_end, reset,
-    write_until_refused,
+use crate::{
+    fake::{Peer, nothing, peer},
+    stream::{
+        Received, await_acknowledged, await_hangup, read_each, read_to_end, reset, write_until_refused,
+    },
 };
 use socket2::SockRef;
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc, Mutex,
-        mpsc::{Receiver, Sender, channel},
-    },
+    net::{Shutdown, TcpStream},
+    sync::Mutex,
     thread,
     time::Duration,
 };
-
-/// A fake that listens; it serves every connection on a thread of its own.
-pub struct Peer {
-    pub address: SocketAddr,
-    reached: Receiver<()>,
-    go: Sender<()>,
-    received: Receiver<Received>,
-}
-
-impl Peer {
-    /// Waits until the fake has come to the point that its documentation names.
-    pub fn await_reached(&self) {
-        self.reached.recv_timeout(LIMIT).expect("the fake comes to its point");
-    }
-
-    /// Lets the fake go on from where it waits.
-    pub fn go(&self) {
-        self.go.send(()).unwrap();
-    }
-
-    /// Waits for the end of one connection; what the fake received over it.
-    pub fn await_received(&self) -> Received {
-        self.received.recv_timeout(LIMIT).expect("the fake's connection ends")
-    }
-}
-
-/// The fake's own end of the talk with the test.
-pub struct Part {
-    reached: Sender<()>,
-    go: Arc<Mutex<Receiver<()>>>,
-}
-
-impl Part {
-    /// Tells the test, which may no longer be interested.
-    pub fn reach(&self) {
-        let _ = self.reached.send(());
-    }
-
-    /// Waits for the test; goes on as well when the test is over.
-    pub fn wait(&self) {
-        let _ = self.go.lock().unwrap().recv_timeout(LIMIT);
-    }
-}
-
-/// A fake that does this with every connection.
-pub fn peer(behave: impl Fn(TcpStream, &Part) -> Received + Send + Sync + 'static) -> Peer {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    let ((reached_to, reached), (go, go_from), (received_to, received)) = (channel(), channel(), channel());
-    let (behave, go_from) = (Arc::new(behave), Arc::new(Mutex::new(go_from)));
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let (behave, received_to) = (behave.clone(), received_to.clone());
-            let part = Part { reached: reached_to.clone(), go: go_from.clone() };
-            thread::spawn(move || {
-                let received = behave(bounded(stream), &part);
-                let _ = received_to.send(received);
-            });
-        }
-    });
-    Peer { address, reached, go, received }
-}
-
-fn nothing() -> Received {
-    Received { bytes: Vec::new(), end: End::Reset }
-}
 
 /// Sends back all that comes, then ends its stream. Reports only how the stream ended.
 pub fn echoes() -> Peer {
@@ -196,6 +129,17 @@ fn replies_early(reply: Vec<u8>, end: fn(&TcpStream)) -> Peer {
         await_acknowledged(&stream);
         part.reach();
         part.wait();
+        nothing()
+    })
+}
+
+/// Replies, takes some of an upload, and resets in the middle of it.
+pub fn resets_in_mid_upload(reply: Vec<u8>, taken: usize) -> Peer {
+    peer(move |mut stream, _| {
+        stream.write_all(&reply).unwrap();
+        await_acknowledged(&stream);
+        stream.read_exact(&mut vec![0; taken]).unwrap();
+        reset(stream);
         nothing()
     })
 }

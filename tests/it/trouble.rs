@@ -2,9 +2,10 @@
 
 use crate::{
     dead,
+    fake::Peer,
     harness::{Launch, Output, Server, within},
     pattern::{Pattern, pattern},
-    peer::{self, Peer},
+    peer,
     proc::{CLOSE_WAIT, Process, SYN_SENT},
     route::{THROUGH, Way},
     stream::{self, LIMIT, exchange, read_each, reset},

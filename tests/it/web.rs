@@ -1,7 +1,7 @@
 //! Fakes that answer HTTP, well or badly. Each reads a request's head and reports it.
 
 use crate::{
-    peer::{Peer, peer},
+    fake::{Peer, peer},
     stream::{End, Received, await_acknowledged, await_hangup, reset},
 };
 use std::{
