@@ -8,6 +8,7 @@ use crate::{
     route::{Route, THROUGH, Way},
     stream::{End, LIMIT, Received, exchange, is_silent, read_exactly, read_to_end, write_until_refused},
 };
+use socket2::SockRef;
 use std::{
     io::{ErrorKind, Read, Write},
     net::{Shutdown, TcpStream},
@@ -182,6 +183,9 @@ fn a_client_that_takes_nothing_stalls_only_so_long() {
     }
 }
 
+/// A reader's receive buffer, in bytes, smaller than two of its reads.
+const SMALL_BUFFER: usize = 64 << 10;
+
 #[test]
 fn a_slow_reader_that_takes_something_now_and_then_is_not_stalled() {
     // The large step is many of the program's pieces; the small one less than the kernel frees at a time.
@@ -189,6 +193,8 @@ fn a_slow_reader_that_takes_something_now_and_then_is_not_stalled() {
         let upstream = peer::pushes_without_end();
         let route = way.to(upstream.address, &["--stall-timeout", VALUE]);
         let mut client = route.connect();
+        // What lies in the reader's own kernel counts as taken; a small buffer there lets its reads be felt.
+        SockRef::from(&client).set_recv_buffer_size(SMALL_BUFFER).unwrap();
         let begin = Instant::now();
         while begin.elapsed() < DEADLINE * 4 {
             read_exactly(&mut client, step);
@@ -209,6 +215,7 @@ fn a_slow_reader_gets_the_whole_reply_of_an_upstream_that_has_ended() {
         let upstream = peer::half_closes_first(reply.clone());
         let route = way.to(upstream.address, &[flag, VALUE]);
         let mut client = route.connect();
+        SockRef::from(&client).set_recv_buffer_size(SMALL_BUFFER).unwrap();
         let mut received = Vec::new();
         while received.len() < reply.len() {
             received.extend(read_exactly(&mut client, 128 << 10));
