@@ -1,5 +1,7 @@
 //! Validated settings. Each default is a named constant with its reason.
 
+pub mod ctl;
+
 use crate::io::endpoint::Endpoint;
 use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -26,6 +28,8 @@ pub const STALL_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Holds 2,000 connects at once; Linux's own default limit (`net.core.somaxconn`).
 pub const BACKLOG: i32 = 4096;
+/// A day's worth of a quiet server; some 400 KiB.
+pub const REMEMBER: usize = 1000;
 /// Enough to read a request's head; what is longer is cut with a note.
 pub const DUMP_LIMIT_BYTES: usize = 4096;
 
@@ -161,6 +165,22 @@ pub struct Server {
     pub splice: bool,
     /// How long to look for the next event before sleeping; `None`: not at all.
     pub busy_poll: Option<Duration>,
+    /// Where operators connect.
+    pub control: Control,
+    /// Sessions that are remembered after their end.
+    pub remember: usize,
+}
+
+/// The place of a server's control socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Control {
+    /// In the user's folder, named by the pid.
+    #[default]
+    Default,
+    /// Here.
+    At(PathBuf),
+    /// Nowhere.
+    Off,
 }
 
 /// The protocol of a client's target.
@@ -220,4 +240,6 @@ pub enum Config {
     Server(Box<Server>),
     /// `client`.
     Client(Box<Client>),
+    /// `ctl`.
+    Ctl(Box<ctl::Ctl>),
 }

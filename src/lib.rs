@@ -50,6 +50,8 @@ pub mod actors;
 pub mod args;
 pub mod client;
 pub mod config;
+pub mod control;
+pub mod ctl;
 pub mod error;
 pub mod io;
 pub mod mailbox;

@@ -11,7 +11,8 @@ use switchboard::{
     actors::supervisor::Outcome,
     args::{self, Parsed},
     client::{self, Output, Streams},
-    config::Config,
+    config::{self, Config},
+    ctl,
     runtime::executor,
     server,
 };
@@ -44,6 +45,7 @@ fn run(config: Config) -> ExitCode {
                 Err(error) => fail(&error),
             }
         }
+        Config::Ctl(config) => control(&config),
         Config::Client(config) => {
             let streams = match streams() {
                 Ok(streams) => streams,
@@ -58,6 +60,14 @@ fn run(config: Config) -> ExitCode {
                 Err(error) => fail(&error),
             }
         }
+    }
+}
+
+/// Asks a running server; no runtime is needed for that.
+fn control(config: &config::ctl::Ctl) -> ExitCode {
+    match ctl::run(config, &mut io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(&failure),
     }
 }
 

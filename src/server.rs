@@ -8,6 +8,10 @@ use crate::{
         supervisor::{Outcome, Supervisor},
     },
     config::{Dump, Log, Role, Server},
+    control::{
+        self,
+        server::{Control, Facts},
+    },
     error::Error,
     io::{
         address::Address,
@@ -32,7 +36,7 @@ use std::{
     io::{self, IsTerminal},
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// After a drain, how long the last lines may take: a reader that never reads must not hold up the end.
@@ -56,6 +60,7 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
     refuse_loop(&config.role, &own)?;
     let (reporter, finish) = Reporter::start(format(&config))
         .map_err(|error| Error::server("cannot start the reporter", error))?;
+    let control = control::server::bind(&config.control, |text| reporter.warn(text))?;
     let slots = Slots::new(config.max_sessions.unwrap_or(share.sessions));
     let doing = doing(&config.role);
     let (alive, gone) = mailbox(1);
@@ -65,11 +70,16 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
         splice: config.splice,
         dump_limit: (config.dump != Dump::Off && config.log != Log::Off).then_some(config.dump_limit),
         options,
-        own,
+        own: own.clone(),
         reporter: reporter.clone(),
         alive,
     });
-    let (supervisor, sessions) = Supervisor::start(context, config.max_per_source);
+    let mode = context.mode();
+    let (supervisor, sessions) = Supervisor::start(context, config.max_per_source, config.remember);
+    let control = control.map(|listener| {
+        let (slots, supervisor) = (slots.clone(), supervisor.clone());
+        Control::start(listener, Facts { mode, listeners: own, began: Instant::now(), slots, supervisor })
+    });
     let acceptors = listeners
         .into_iter()
         .map(|listener| {
@@ -79,6 +89,9 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
         .collect();
     let running = Running { signals: &mut signals, acceptors, supervisor, sessions };
     let outcome = running.until_stopped(config.deadlines.drain).await;
+    if let Some(control) = control {
+        control.stop().await;
+    }
     drop(reporter);
     wind_up(gone, finish, outcome.as_ref().ok()).await;
     outcome

@@ -3,10 +3,12 @@
 //! It knows nothing of sockets. It ends when its last [`Supervisor`] is gone, or a drain was asked for, and the set is
 //! empty.
 
+pub mod question;
+
 use crate::{
     actors::{acceptor::Connection, context::Context, session},
     mailbox::{Address, Mailbox, mailbox},
-    observe::{cause::Cause, event::What, record::Record},
+    observe::{cause::Cause, event::What, history::History, record::Record, verdict::Ended},
     runtime::{
         clock::{Sleep, sleep},
         slots::Slot,
@@ -14,6 +16,7 @@ use crate::{
     },
 };
 use futures::{FutureExt, future::Fuse, select_biased};
+use question::{Overview, Question};
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 /// Connections that may wait to become sessions: an acceptor that is ahead waits, and the kernel's backlog holds the rest.
@@ -31,6 +34,7 @@ enum Message {
     Finished(u64),
     Drain(Option<Duration>),
     Cut,
+    Ask(Question),
 }
 
 /// How a server's sessions ended.
@@ -56,6 +60,7 @@ struct Actor {
     live: HashMap<u64, Entry>,
     per_source: HashMap<IpAddr, usize>,
     last_id: u64,
+    history: History,
     /// Fires when the drain is over.
     drain: Fuse<Sleep>,
     draining: bool,
@@ -70,8 +75,12 @@ struct Entry {
 }
 
 impl Supervisor {
-    /// Starts a supervisor whose sessions are told `context`.
-    pub fn start(context: Arc<Context>, max_per_source: Option<usize>) -> (Self, Task<Outcome>) {
+    /// Starts a supervisor whose sessions are told `context`, and that remembers the last `remember` of them.
+    pub fn start(
+        context: Arc<Context>,
+        max_per_source: Option<usize>,
+        remember: usize,
+    ) -> (Self, Task<Outcome>) {
         let (address, mailbox) = mailbox(CONNECTIONS);
         let actor = Actor {
             context,
@@ -81,6 +90,7 @@ impl Supervisor {
             live: HashMap::new(),
             per_source: HashMap::new(),
             last_id: 0,
+            history: History::new(remember),
             drain: Fuse::terminated(),
             draining: false,
             outcome: Outcome::Drained,
@@ -115,6 +125,7 @@ impl Actor {
                     self.drain = limit.map_or_else(Fuse::terminated, |limit| sleep(limit).fuse());
                 }
                 Event::Message(Message::Cut) | Event::DrainOver => self.cut(),
+                Event::Message(Message::Ask(question)) => self.answer(question),
             }
         }
         self.outcome
@@ -135,11 +146,12 @@ impl Actor {
         self.last_id += 1;
         let id = self.last_id;
         let record = Arc::new(Record::new(id, self.context.mode(), listener, local, client));
+        self.history.note_begin();
         if let Some((ip, limit)) = record.client.ip().zip(self.max_per_source) {
             let count = self.per_source.entry(ip).or_default();
             if *count >= limit {
                 record.end(Cause::RefusedLimit, Some(format!("{ip} has {limit} sessions already")));
-                self.report_close(&record);
+                self.close(&record);
                 // Dropping the socket resets the client.
                 return;
             }
@@ -156,7 +168,7 @@ impl Actor {
     fn finished(&mut self, id: u64) {
         // A session that finished while it was being cut is not in the set any more.
         let Some(entry) = self.live.remove(&id) else { return };
-        self.report_close(&entry.record);
+        self.close(&entry.record);
         if let Some(ip) = entry.record.client.ip()
             && let Some(count) = self.per_source.get_mut(&ip)
         {
@@ -174,11 +186,41 @@ impl Actor {
         }
         for entry in std::mem::take(&mut self.live).into_values() {
             entry.record.end(Cause::Drain, None);
-            self.report_close(&entry.record);
+            self.close(&entry.record);
         }
     }
 
-    fn report_close(&self, record: &Record) {
-        self.context.reporter.report_with(|| What::Close(Box::new(record.close())));
+    /// Tells that a session ended, and remembers it.
+    fn close(&mut self, record: &Record) {
+        let ended = Ended::now(record);
+        self.context.reporter.report_with(|| What::Close(Box::new(ended.close.clone())));
+        self.history.note_end(ended);
+    }
+
+    /// Answers at once; an asker that is gone gets nothing.
+    fn answer(&self, question: Question) {
+        match question {
+            Question::List(reply) => {
+                let _ = reply.try_send(self.live.values().map(|entry| entry.record.clone()).collect());
+            }
+            Question::Find(id, reply) => {
+                let _ = reply.try_send(self.live.get(&id).map(|entry| entry.record.clone()));
+            }
+            Question::Closed(count, reply) => {
+                let _ = reply.try_send(self.history.newest(count));
+            }
+            Question::Ended(id, reply) => {
+                let _ = reply.try_send(self.history.find(id));
+            }
+            Question::Totals(reply) => {
+                let mut totals = self.history.totals().clone();
+                for (client_bytes, upstream_bytes) in self.live.values().map(|entry| entry.record.bytes()) {
+                    totals.client_bytes += client_bytes;
+                    totals.upstream_bytes += upstream_bytes;
+                }
+                let overview = Overview { totals, live: self.live.len(), draining: self.draining };
+                let _ = reply.try_send(overview);
+            }
+        }
     }
 }

@@ -2,12 +2,14 @@
 //! A new command is one more struct, one more variant of [`Command`], and one more arm of [`config`].
 
 mod client;
+mod ctl;
 mod servers;
 
 use super::words::Known;
 use crate::config::Config;
 use argh::{ArgsInfo, FlagInfoKind, FromArgs, Optionality};
 use client::Client;
+use ctl::Ctl;
 use servers::{Echo, Origin, Proxy};
 
 /// What argh knows about a command.
@@ -27,6 +29,7 @@ enum Command {
     Proxy(Proxy),
     Client(Client),
     Origin(Origin),
+    Ctl(Ctl),
 }
 
 /// All commands, in the order of the help.
@@ -43,6 +46,7 @@ pub fn names() -> String {
 pub fn known(command: &CommandInfo) -> Vec<Known> {
     let option = |flag: &argh::FlagInfo<'static>| Known {
         name: flag.long,
+        short: flag.short,
         takes_value: !matches!(flag.kind, FlagInfoKind::Switch),
         repeats: matches!(flag.optionality, Optionality::Repeating),
     };
@@ -57,6 +61,7 @@ pub fn config(command: &str, words: &[&str]) -> Result<Config, String> {
         Command::Proxy(proxy) => proxy.config(),
         Command::Origin(origin) => Ok(origin.config()),
         Command::Client(client) => client.config(),
+        Command::Ctl(ctl) => ctl.config(),
     }
 }
 

@@ -2,7 +2,10 @@
 //! Each error is the reason alone; the caller names the option and the value before it.
 
 use crate::{
-    config::{Dump, Keepalive, Log, Override},
+    config::{
+        Control, Dump, Keepalive, Log, Override,
+        ctl::{Network, Sort},
+    },
     io::endpoint::{Endpoint, Host},
 };
 use std::{net::IpAddr, time::Duration};
@@ -60,6 +63,11 @@ pub fn count_or_off(text: &str) -> Result<Option<usize>, String> {
         "0" => Err("it would refuse every client; write off for no limit".into()),
         _ => count(text).map(Some),
     }
+}
+
+/// A number of sessions to remember; `off` is 0.
+pub fn remember(text: &str) -> Result<usize, String> {
+    if text == "off" { Ok(0) } else { count(text) }
 }
 
 /// Clients at once.
@@ -162,6 +170,37 @@ fn whole_seconds(text: &str) -> Result<Duration, String> {
         Ok(Some(time)) if time.subsec_nanos() == 0 && time.as_secs() <= KEEPALIVE_SECONDS_MAX => Ok(time),
         _ => Err(format!("{text:?} must be whole seconds from 1s to {KEEPALIVE_SECONDS_MAX}s")),
     }
+}
+
+/// The path of a control socket, or `off`.
+pub fn control(text: &str) -> Result<Control, String> {
+    match text {
+        "off" => Ok(Control::Off),
+        path => match format!("unix:{path}").parse()? {
+            Endpoint::Unix(path) => Ok(Control::At(path)),
+            Endpoint::Tcp { .. } => Err("it is not a path".into()),
+        },
+    }
+}
+
+/// The number of a session.
+pub fn session(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "it is not the number of a session; 'ctl list' shows them".into())
+}
+
+/// `age`, `bytes`, `rate` or `idle`.
+pub fn sort(text: &str) -> Result<Sort, String> {
+    choice(text, &[("age", Sort::Age), ("bytes", Sort::Bytes), ("rate", Sort::Rate), ("idle", Sort::Idle)])
+}
+
+/// `10.0.0.0/8`, or one address.
+pub fn network(text: &str) -> Result<Network, String> {
+    let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+    let ip = ip(address)?;
+    let most: u8 = if ip.is_ipv4() { 32 } else { 128 };
+    let bits = bits.map_or(Some(most), |bits| bits.parse().ok().filter(|bits| *bits <= most));
+    let bits = bits.ok_or_else(|| format!("the bits after the slash are a number from 0 to {most}"))?;
+    Ok(Network { ip, bits })
 }
 
 /// `text`, `json` or `off`.

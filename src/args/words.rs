@@ -8,6 +8,8 @@
 pub struct Known {
     /// With its two dashes.
     pub name: &'static str,
+    /// The letter that may follow one dash in its place.
+    pub short: Option<char>,
     /// Whether a value follows.
     pub takes_value: bool,
     /// Whether each of several counts.
@@ -96,7 +98,10 @@ fn following<'a>(name: &str, next: Option<&'a str>, known: &[Known]) -> Result<&
 }
 
 fn find<'k>(name: &str, known: &'k [Known]) -> Option<&'k Known> {
-    known.iter().find(|option| option.name == name)
+    let short = |option: &Known| {
+        option.short.is_some_and(|letter| name.strip_prefix('-') == Some(letter.encode_utf8(&mut [0; 4])))
+    };
+    known.iter().find(|option| option.name == name || short(option))
 }
 
 /// Longer than any name here; a longer word is no typing error of one.

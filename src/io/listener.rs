@@ -10,6 +10,7 @@ use crate::{
     runtime::readiness::Registration,
 };
 use rustix::{
+    fs::Mode,
     io::Errno,
     net::{
         AddressFamily, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, connect, getsockname,
@@ -51,7 +52,7 @@ impl Listener {
     /// Where the name does not resolve or no address can be bound.
     pub fn bind(endpoint: &Endpoint, backlog: i32, options: &Options) -> io::Result<Self> {
         match endpoint {
-            Endpoint::Unix(path) => Self::bind_unix(path, backlog),
+            Endpoint::Unix(path) => Self::bind_unix(path, backlog, None),
             Endpoint::Tcp { host: Host::Any, port } => Self::bind_any(*port, backlog, options),
             Endpoint::Tcp { host: Host::Ip(ip), port } => {
                 Self::bind_tcp(SocketAddr::new(*ip, *port), backlog, options)
@@ -67,6 +68,18 @@ impl Listener {
                 Err(last)
             }
         }
+    }
+
+    /// Binds a UNIX socket that only its owner can connect to, whatever the umask.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub fn bind_private(path: &Path, backlog: i32) -> io::Result<Self> {
+        let owner = Mode::RUSR | Mode::WUSR;
+        let listener = Self::bind_unix(path, backlog, Some(owner))?;
+        // The umask may have taken the owner's own rights.
+        rustix::fs::chmod(path, owner)?;
+        Ok(listener)
     }
 
     /// Both families through one IPv6 socket (RFC 3493 §5.3); IPv4 alone where the machine has no IPv6.
@@ -95,9 +108,13 @@ impl Listener {
         Self::listen(descriptor, backlog, None)
     }
 
-    fn bind_unix(path: &Path, backlog: i32) -> io::Result<Self> {
+    fn bind_unix(path: &Path, backlog: i32, mode: Option<Mode>) -> io::Result<Self> {
         let at = SocketAddrUnix::new(path)?;
         let descriptor = stream_socket(AddressFamily::UNIX)?;
+        if let Some(mode) = mode {
+            // bind(2) gives the file the socket's own mode: there is no moment in which it is open to others.
+            rustix::fs::fchmod(&descriptor, mode)?;
+        }
         match bind(&descriptor, &at) {
             Err(Errno::ADDRINUSE) if is_stale(path)? => {
                 std::fs::remove_file(path)?;

@@ -15,3 +15,4 @@ pub mod settle;
 pub mod socket;
 pub mod splice;
 pub mod stream;
+pub mod tcp_info;

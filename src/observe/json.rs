@@ -7,6 +7,7 @@ use crate::{
         dump::Hex,
         escape::{Escaped, EscapedAddress},
         event::{Close, Event, Mode, Side, What},
+        verdict::Ended,
     },
 };
 use jiff::Timestamp;
@@ -115,6 +116,28 @@ struct Closed<'a> {
     error: Option<Shown<Escaped<'a>>>,
 }
 
+/// A session that ended, as it is remembered: its close event, and what that means.
+#[derive(Serialize)]
+pub struct Remembered<'a> {
+    #[serde(flatten)]
+    line: Line<Closed<'a>>,
+    /// Bytes that the receiver's kernel did not take.
+    client_undelivered: u64,
+    upstream_undelivered: u64,
+    verdict: String,
+}
+
+impl<'a> From<&'a Ended> for Remembered<'a> {
+    fn from(ended: &'a Ended) -> Self {
+        Remembered {
+            line: Line { ts: Shown(Moment(ended.at)), event: "close", body: Closed::from(&ended.close) },
+            client_undelivered: ended.client_undelivered,
+            upstream_undelivered: ended.upstream_undelivered,
+            verdict: ended.verdict(),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Dropped {
     lines: u64,
@@ -159,7 +182,8 @@ impl fmt::Display for Moment {
 }
 
 /// Milliseconds with at most three decimals.
-fn milliseconds(duration: Duration) -> f64 {
+#[must_use]
+pub fn milliseconds(duration: Duration) -> f64 {
     const MICROS_PER_MILLI: f64 = 1_000.0;
     const NANOS_PER_MICRO: f64 = 1_000.0;
     #[expect(clippy::cast_precision_loss, reason = "exact for a hundred days")]

@@ -5,6 +5,8 @@ pub mod dump;
 pub mod escape;
 pub mod event;
 pub mod format;
+pub mod history;
 pub mod json;
 pub mod record;
 pub mod text;
+pub mod verdict;

@@ -121,10 +121,27 @@ impl Record {
         }
     }
 
+    /// Bytes from the client so far, and from the upstream; in echo mode, sent back.
+    #[must_use]
+    pub fn bytes(&self) -> (u64, u64) {
+        let upstream = match self.mode {
+            Mode::Echo => self.from_client.delivered(),
+            Mode::Proxy | Mode::Origin => self.from_upstream.received(),
+        };
+        (self.from_client.received(), upstream)
+    }
+
+    /// How long after its begin the first byte from the upstream came, where one did.
+    #[must_use]
+    pub fn first_byte(&self) -> Option<Duration> {
+        self.first_byte.get().copied()
+    }
+
     /// The session's close event.
     #[must_use]
     pub fn close(&self) -> Close {
         let dial = self.dial.get();
+        let (client_bytes, upstream_bytes) = self.bytes();
         Close {
             session: self.id,
             mode: self.mode,
@@ -132,11 +149,8 @@ impl Record {
             upstream: dial.and_then(|dial| dial.upstream.clone()),
             cause: self.cause(),
             first_closer: self.first_closer(),
-            client_bytes: self.from_client.received(),
-            upstream_bytes: match self.mode {
-                Mode::Echo => self.from_client.delivered(),
-                Mode::Proxy | Mode::Origin => self.from_upstream.received(),
-            },
+            client_bytes,
+            upstream_bytes,
             duration: self.began.elapsed(),
             resolve: dial.and_then(|dial| dial.resolve),
             connect: dial.and_then(|dial| dial.connect),

@@ -3,8 +3,10 @@
 use crate::runtime::clock::coarse_ms;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Numbers the ends of streams, so that it can be told which of two came first.
+/// Numbers the ends of streams, so that it can be told which of two in one tick of the clock came first.
 static ENDS: AtomicU64 = AtomicU64::new(1);
+/// The low bits of an end's number count ends, the others hold its milliseconds: a million ends in one tick.
+const ENDS_BITS: u32 = 20;
 
 /// What one direction has moved, and when it last did.
 #[derive(Debug)]
@@ -15,7 +17,7 @@ pub struct Flow {
     moved_ms: AtomicU64,
     /// Since when bytes wait that nobody took; meaningful while some wait.
     waiting_since_ms: AtomicU64,
-    /// The number of its end; 0 while it goes on.
+    /// The number of its end, which holds its moment; 0 while it goes on.
     end: AtomicU64,
 }
 
@@ -53,8 +55,10 @@ impl Flow {
 
     /// Notes that the sender ended its stream.
     pub fn set_ended(&self) {
-        self.end.store(ENDS.fetch_add(1, Relaxed), Relaxed);
-        self.moved_ms.store(coarse_ms(), Relaxed);
+        let now = coarse_ms();
+        let count = ENDS.fetch_add(1, Relaxed) % (1 << ENDS_BITS);
+        self.end.store(now << ENDS_BITS | count, Relaxed);
+        self.moved_ms.store(now, Relaxed);
     }
 
     /// Bytes received from the sender.
@@ -85,6 +89,12 @@ impl Flow {
     #[must_use]
     pub fn end(&self) -> Option<u64> {
         Some(self.end.load(Relaxed)).filter(|number| *number > 0)
+    }
+
+    /// When the stream ended, in milliseconds of [`coarse_ms`], where it did.
+    #[must_use]
+    pub fn ended_ms(&self) -> Option<u64> {
+        self.end().map(|number| number >> ENDS_BITS)
     }
 
     /// When a byte or the end last moved, in milliseconds of [`coarse_ms`].

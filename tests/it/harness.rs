@@ -64,7 +64,8 @@ pub enum Output {
 pub struct Launch<'a> {
     /// `echo`, `proxy` or `origin`.
     pub mode: &'a str,
-    /// Flags. Without `--listen` the server takes a free port, without `--log` it writes JSON.
+    /// Flags. Without `--listen` the server takes a free port, without `--log` it writes JSON, and without
+    /// `--control` it has no control socket.
     pub flags: &'a [&'a str],
     /// A shell's words that run `"$0" "$@"`, to set limits and redirections first.
     pub shell: Option<&'a str>,
@@ -84,7 +85,7 @@ impl Launch<'_> {
             None => Command::new(binary),
         };
         command.arg(self.mode).args(self.flags);
-        for (flag, value) in [("--listen", "127.0.0.1:0"), ("--log", "json")] {
+        for (flag, value) in [("--listen", "127.0.0.1:0"), ("--log", "json"), ("--control", "off")] {
             if !self.flags.iter().any(|given| given.starts_with(flag)) {
                 command.args([flag, value]);
             }

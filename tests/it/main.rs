@@ -5,6 +5,7 @@
 mod dead;
 mod fake;
 mod harness;
+mod operator;
 mod pattern;
 mod peer;
 mod proc;
@@ -17,6 +18,7 @@ mod abort;
 mod cause;
 mod client;
 mod close;
+mod control;
 mod cuts;
 mod deadline;
 mod dial;

@@ -8,8 +8,9 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
     for (line, parts) in [
         (
             "",
-            &["a command is missing; the commands are echo, proxy, client, origin; try 'switchboard --help'"]
-                [..],
+            &[
+                "a command is missing; the commands are echo, proxy, client, origin, ctl; try 'switchboard --help'",
+            ][..],
         ),
         ("prox", &["unrecognized command 'prox'; did you mean 'proxy'?; try 'switchboard --help'"]),
         ("serve", &["unrecognized command 'serve'; the commands are echo,"]),

@@ -2,7 +2,7 @@
 
 use crate::{
     args::values,
-    config::{self, Config, Deadlines, Dump, Keepalive, Log, Override, Role, Upstream},
+    config::{self, Config, Control, Deadlines, Dump, Keepalive, Log, Override, Role, Upstream},
     io::endpoint::Endpoint,
 };
 use argh::{ArgsInfo, FromArgs};
@@ -69,6 +69,13 @@ macro_rules! server {
             /// how long to look for the next event before sleeping (default 100us)
             #[argh(option, arg_name = "TIME", default = "config::BUSY_POLL", from_str_fn(values::duration))]
             busy_poll: Option<Duration>,
+            /// the socket for 'switchboard ctl' (default from $XDG_RUNTIME_DIR or /tmp)
+            #[argh(option, arg_name = "PATH|off", default = "Control::default()")]
+            #[argh(from_str_fn(values::control))]
+            control: Control,
+            /// sessions that 'ctl closed' remembers (default 1000)
+            #[argh(option, arg_name = "N|off", default = "config::REMEMBER", from_str_fn(values::remember))]
+            remember: usize,
         }
 
         impl $name {
@@ -95,6 +102,8 @@ macro_rules! server {
                     dump_limit: self.dump_limit,
                     splice: self.splice,
                     busy_poll: self.busy_poll,
+                    control: self.control,
+                    remember: self.remember,
                 }))
             }
         }

@@ -1,0 +1,102 @@
+//! What `switchboard ctl` is told: which server, and what to ask of it.
+
+use std::{net::IpAddr, path::PathBuf};
+
+/// One run of `switchboard ctl`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ctl {
+    /// The server's control socket; `None`: that of the one server that runs.
+    pub control: Option<PathBuf>,
+    /// Print what the server says as JSON lines.
+    pub json: bool,
+    /// What to ask.
+    pub command: Command,
+}
+
+/// What to ask of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Its live sessions.
+    List {
+        /// The order of the lines.
+        sort: Sort,
+        /// Only clients of these addresses.
+        from: Option<Network>,
+    },
+    /// Everything about one session.
+    Show(u64),
+    /// Sessions that ended.
+    Closed {
+        /// This one alone.
+        session: Option<u64>,
+        /// At most so many, the newest.
+        last: Option<usize>,
+    },
+    /// Totals.
+    Stats,
+}
+
+/// The order of a list: the largest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// By number: the oldest first.
+    #[default]
+    Age,
+    /// By bytes both ways.
+    Bytes,
+    /// By bytes a second both ways.
+    Rate,
+    /// By how long nothing moved.
+    Idle,
+}
+
+/// Addresses that begin with the same bits (CIDR, RFC 4632).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// One of its addresses.
+    pub ip: IpAddr,
+    /// How many bits all of them share.
+    pub bits: u8,
+}
+
+impl Network {
+    /// Whether `ip` is one of its addresses.
+    #[must_use]
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let bits = u32::from(self.bits);
+        match (self.ip, ip) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let differs = own.to_bits() ^ other.to_bits();
+                differs.checked_shr(u32::BITS - bits.min(u32::BITS)).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let differs = own.to_bits() ^ other.to_bits();
+                differs.checked_shr(u128::BITS - bits.min(u128::BITS)).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_contains_the_addresses_that_begin_with_its_bits() {
+        for (network, bits, ip, inside) in [
+            ("10.0.0.0", 8, "10.200.3.4", true),
+            ("10.0.0.0", 8, "11.0.0.0", false),
+            ("10.0.0.1", 32, "10.0.0.1", true),
+            ("10.0.0.1", 32, "10.0.0.2", false),
+            ("0.0.0.0", 0, "200.0.0.1", true),
+            ("0.0.0.0", 0, "::1", false),
+            ("fe80::", 10, "fe80::1", true),
+            ("::", 0, "fe80::1", true),
+            ("::1", 128, "::2", false),
+        ] {
+            let network = Network { ip: network.parse().unwrap(), bits };
+            assert_eq!(network.contains(ip.parse().unwrap()), inside, "{network:?} {ip}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A session as an operator sees it, made from its record at the moment of asking.
+
+use crate::{
+    actors::supervisor::question::Overview,
+    control::{
+        protocol::{Detail, Session, Stats},
+        rates::Rates,
+    },
+    io::{address::Address, tcp_info::TcpInfo},
+    observe::{cause::Cause, escape::EscapedAddress, event::Mode, json::milliseconds, record::Record},
+    runtime::clock::coarse_ms,
+};
+use std::time::{Duration, Instant};
+
+/// The line of one session in `list`.
+#[must_use]
+pub fn session(record: &Record, rates: &Rates, draining: bool) -> Session {
+    let (client_bytes, upstream_bytes) = record.bytes();
+    let (client_rate, upstream_rate) = rates.of(record);
+    let moved_ms = record.from_client.moved_ms().max(record.from_upstream.moved_ms());
+    let upstream = record.dial().and_then(|dial| dial.upstream.as_ref());
+    Session {
+        session: record.id,
+        mode: record.mode,
+        listener: shown(&record.listener),
+        client: shown(&record.client),
+        upstream: upstream.map(shown),
+        phase: phase(record, draining),
+        age_ms: whole_milliseconds(record.began.elapsed()),
+        idle_ms: coarse_ms().saturating_sub(moved_ms),
+        client_bytes,
+        upstream_bytes,
+        client_rate,
+        upstream_rate,
+        client_waiting: record.from_client.waiting(),
+        upstream_waiting: record.from_upstream.waiting(),
+    }
+}
+
+/// Everything about one session.
+#[must_use]
+pub fn detail(record: &Record, rates: &Rates, draining: bool) -> Detail {
+    let dial = record.dial();
+    let (near, far) =
+        (dial.and_then(|dial| dial.local.as_ref()), dial.and_then(|dial| dial.upstream.as_ref()));
+    Detail {
+        session: session(record, rates, draining),
+        local: shown(&record.local),
+        upstream_local: near.map(shown),
+        resolve_ms: dial.and_then(|dial| dial.resolve).map(milliseconds),
+        connect_ms: dial.and_then(|dial| dial.connect).map(milliseconds),
+        first_byte_ms: record.first_byte().map(milliseconds),
+        first_closer: record.first_closer(),
+        client_tcp: TcpInfo::query(&record.local, &record.client).ok(),
+        upstream_tcp: near.zip(far).and_then(|(near, far)| TcpInfo::query(near, far).ok()),
+    }
+}
+
+/// The sums of a server that began at `began`.
+#[must_use]
+pub fn stats(overview: &Overview, began: Instant, max_sessions: usize) -> Stats {
+    let totals = &overview.totals;
+    let causes = Cause::ALL.iter().zip(totals.ended).filter(|(_, count)| *count > 0);
+    Stats {
+        uptime_ms: whole_milliseconds(began.elapsed()),
+        live: overview.live,
+        max_sessions,
+        draining: overview.draining,
+        opened: totals.opened,
+        ended: totals.ended.iter().sum(),
+        causes: causes.map(|(cause, count)| (cause.name(), count)).collect(),
+        client_bytes: totals.client_bytes,
+        upstream_bytes: totals.upstream_bytes,
+    }
+}
+
+/// Where a session is in its life. One of which both streams have ended delivers what is left, as every session of a
+/// server that drains does.
+fn phase(record: &Record, draining: bool) -> &'static str {
+    match (record.from_client.ended(), record.from_upstream.ended()) {
+        (true, true) => "draining",
+        (true, false) => "client-closed",
+        (false, true) => "upstream-closed",
+        (false, false) if record.mode == Mode::Proxy && record.dial().is_none() => "dialling",
+        (false, false) if draining => "draining",
+        (false, false) => "open",
+    }
+}
+
+fn shown(address: &Address) -> String {
+    EscapedAddress(address).to_string()
+}
+
+fn whole_milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

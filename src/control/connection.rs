@@ -1,0 +1,195 @@
+//! One control connection: reads requests line by line, writes answers. It ends when its client does, or takes too long.
+
+use crate::{
+    control::{
+        answer,
+        protocol::{Greeting, Item, Last, Request, VERSION},
+        rates::Rates,
+        server::Facts,
+    },
+    io::socket::Socket,
+    observe::{escape::EscapedAddress, json},
+    runtime::clock::{sleep, within},
+};
+use serde::Serialize;
+use std::{io, sync::Arc, time::Duration};
+
+/// A request is short; the longest names some thousand sessions to cut.
+const LINE_BYTES_MAX: usize = 64 * 1024;
+/// A client that asks nothing for so long can connect again.
+const REQUEST_WAIT: Duration = Duration::from_secs(60);
+/// A client that takes nothing of an answer for so long will not take the rest.
+const WRITE_WAIT: Duration = Duration::from_secs(10);
+/// Lines are gathered up to this size and written at once.
+const BATCH_BYTES: usize = 64 * 1024;
+/// Between two looks at the counters, for a rate.
+const RATE_WINDOW: Duration = Duration::from_millis(250);
+/// Closed sessions that one answer holds where no number is asked for.
+const CLOSED_DEFAULT: usize = 1000;
+
+/// A control connection.
+pub struct Connection {
+    socket: Socket,
+    facts: Arc<Facts>,
+    /// What was read and not yet taken as lines.
+    unread: Vec<u8>,
+    /// Lines on their way out.
+    unwritten: String,
+    /// The last look of this client at the sessions.
+    rates: Option<Rates>,
+}
+
+impl Connection {
+    /// A connection to a server of these `facts`.
+    #[must_use]
+    pub fn new(socket: Socket, facts: Arc<Facts>) -> Self {
+        Connection { socket, facts, unread: Vec::new(), unwritten: String::new(), rates: None }
+    }
+
+    /// Serves until the client ends, or is given up.
+    pub async fn serve(mut self) {
+        // Why it ended concerns nobody but its client, who knows.
+        let _ = self.converse().await;
+    }
+
+    async fn converse(&mut self) -> io::Result<()> {
+        let greeting = Greeting {
+            switchboard: VERSION,
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            mode: self.facts.mode,
+            listeners: self.facts.listeners.iter().map(|own| EscapedAddress(own).to_string()).collect(),
+        };
+        self.push(&greeting);
+        self.flush().await?;
+        while let Some(line) = self.next_line().await? {
+            let last = match serde_json::from_slice(&line) {
+                Ok(request) => self.follow(request).await?,
+                Err(error) => Last::Failed { error: format!("it is not a request: {error}") },
+            };
+            self.push(&last);
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn follow(&mut self, request: Request) -> io::Result<Last> {
+        let supervisor = self.facts.supervisor.clone();
+        match request {
+            Request::List => {
+                self.look().await;
+                let draining = self.draining().await;
+                let records = supervisor.list().await;
+                let rates =
+                    self.rates.replace(Rates::look(&records)).unwrap_or_else(|| Rates::look(&records));
+                for record in records {
+                    self.item(&answer::session(&record, &rates, draining)).await?;
+                }
+            }
+            Request::Show { session } => {
+                self.look().await;
+                let draining = self.draining().await;
+                let Some(record) = supervisor.find(session).await else {
+                    return Ok(self.unknown(session).await);
+                };
+                if let Some(rates) = &self.rates {
+                    let detail = answer::detail(&record, rates, draining);
+                    self.item(&detail).await?;
+                }
+            }
+            Request::Closed { session: Some(session), .. } => match supervisor.ended(session).await {
+                Some(ended) => self.item(&json::Remembered::from(&*ended)).await?,
+                None => return Ok(self.unknown(session).await),
+            },
+            Request::Closed { session: None, last } => {
+                for ended in supervisor.closed(last.unwrap_or(CLOSED_DEFAULT)).await {
+                    self.item(&json::Remembered::from(&*ended)).await?;
+                }
+            }
+            Request::Stats => {
+                let Some(overview) = supervisor.overview().await else { return Ok(ending()) };
+                let (_, limit) = self.facts.slots.count();
+                let stats = answer::stats(&overview, self.facts.began, limit);
+                self.item(&stats).await?;
+            }
+        }
+        Ok(Last::OK)
+    }
+
+    /// Sees to it that the last look is a while ago, so that rates can be told.
+    async fn look(&mut self) {
+        if self.rates.is_none() {
+            self.rates = Some(Rates::look(&self.facts.supervisor.list().await));
+        }
+        let age = self.rates.as_ref().map_or(RATE_WINDOW, Rates::age);
+        if age < RATE_WINDOW {
+            sleep(RATE_WINDOW - age).await;
+        }
+    }
+
+    async fn draining(&self) -> bool {
+        self.facts.supervisor.overview().await.is_none_or(|overview| overview.draining)
+    }
+
+    /// What is wrong with a session's number.
+    async fn unknown(&self, session: u64) -> Last {
+        let supervisor = &self.facts.supervisor;
+        let error = if supervisor.find(session).await.is_some() {
+            format!("session {session} is alive")
+        } else if supervisor.ended(session).await.is_some() {
+            format!("session {session} has ended; 'ctl closed {session}' tells how")
+        } else {
+            format!("there is no session {session}")
+        };
+        Last::Failed { error }
+    }
+
+    async fn item(&mut self, item: &impl Serialize) -> io::Result<()> {
+        self.push(&Item { item });
+        if self.unwritten.len() < BATCH_BYTES { Ok(()) } else { self.flush().await }
+    }
+
+    fn push(&mut self, line: &impl Serialize) {
+        let text = serde_json::to_string(line).expect("these lines have string keys");
+        self.unwritten.push_str(&text);
+        self.unwritten.push('\n');
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        let text = std::mem::take(&mut self.unwritten);
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            let written = within(Some(WRITE_WAIT), self.socket.write(rest)).await;
+            rest = &rest[written.ok_or(io::ErrorKind::TimedOut)??..];
+        }
+        Ok(())
+    }
+
+    /// The next line without its end; none at the end of the stream.
+    async fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
+                let line = self.unread.drain(..=end).take(end).collect();
+                return Ok(Some(line));
+            }
+            if self.unread.len() >= LINE_BYTES_MAX {
+                self.push(&Last::Failed { error: format!("a line has at most {LINE_BYTES_MAX} bytes") });
+                self.flush().await?;
+                return Ok(None);
+            }
+            within(Some(REQUEST_WAIT), self.socket.readable()).await.ok_or(io::ErrorKind::TimedOut)?;
+            let mut room = [0; 4096];
+            match self.socket.try_read(&mut room) {
+                Ok(0) => return Ok(None),
+                Ok(count) => self.unread.extend_from_slice(&room[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// The supervisor is gone.
+fn ending() -> Last {
+    Last::Failed { error: "the server is ending".into() }
+}

@@ -1,0 +1,156 @@
+//! Where control sockets are: one folder a user, one socket a server, named by its pid.
+
+use crate::io::endpoint::Endpoint;
+use rustix::process::{Pid, geteuid, test_kill_process};
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::unix::{
+        fs::{DirBuilderExt, MetadataExt},
+        net::UnixStream,
+    },
+    path::{Path, PathBuf},
+};
+
+/// Nobody but the owner may look into the folder.
+const FOLDER_MODE: u32 = 0o700;
+/// The bits of a mode that let others in.
+const OTHERS: u32 = 0o077;
+/// What the name of a socket ends in.
+const ENDING: &str = ".sock";
+
+/// The folder of this user's control sockets: `$XDG_RUNTIME_DIR/switchboard`, else `/tmp/switchboard-UID`.
+#[must_use]
+pub fn folder() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute()) {
+        Some(runtime) => runtime.join("switchboard"),
+        None => PathBuf::from(format!("/tmp/switchboard-{}", geteuid().as_raw())),
+    }
+}
+
+/// Makes the folder where it is not there, removes the sockets of dead servers, and names the socket of process `pid`.
+///
+/// # Errors
+/// Where the folder cannot be made, belongs to somebody else, or is open to others.
+pub fn prepare(folder: &Path, pid: u32) -> io::Result<PathBuf> {
+    match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => check(folder)?,
+    }
+    for (pid, path) in sockets(folder) {
+        if is_dead(pid) && UnixStream::connect(&path).is_err() {
+            // Another server may have been faster.
+            let _ = fs::remove_file(path);
+        }
+    }
+    let path = folder.join(format!("{pid}{ENDING}"));
+    fits(&path)?;
+    Ok(path)
+}
+
+/// Every server of this user that can be reached, by its pid.
+///
+/// # Errors
+/// Where the folder belongs to somebody else, or is open to others; one that is not there holds no servers.
+pub fn running(folder: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
+    match check(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        result => result?,
+    }
+    let mut running = sockets(folder);
+    running.retain(|(_, path)| UnixStream::connect(path).is_ok());
+    running.sort_unstable();
+    Ok(running)
+}
+
+/// Whether a path is short enough for a UNIX socket.
+fn fits(path: &Path) -> io::Result<()> {
+    format!("unix:{}", path.display())
+        .parse::<Endpoint>()
+        .map(|_| ())
+        .map_err(|reason| io::Error::new(io::ErrorKind::InvalidInput, reason))
+}
+
+/// That the folder is a folder, ours, and closed to others; a link could be turned to another place at any time.
+fn check(folder: &Path) -> io::Result<()> {
+    let is = fs::symlink_metadata(folder)?;
+    let wrong = if !is.is_dir() {
+        Some("it is not a folder".to_owned())
+    } else if is.uid() != geteuid().as_raw() {
+        Some(format!("it belongs to user {}", is.uid()))
+    } else if is.mode() & OTHERS != 0 {
+        Some(format!("its mode is {:o}, and must be {FOLDER_MODE:o}", is.mode() & 0o7777))
+    } else {
+        None
+    };
+    wrong.map_or(Ok(()), |reason| {
+        let text = format!("{} is not used: {reason}", folder.display());
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+    })
+}
+
+/// The sockets in the folder that are named by a pid.
+fn sockets(folder: &Path) -> Vec<(u32, PathBuf)> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let named = |path: PathBuf| {
+        let pid = path.file_name()?.to_str()?.strip_suffix(ENDING)?.parse().ok()?;
+        Some((pid, path))
+    };
+    entries.filter_map(|entry| named(entry.ok()?.path())).collect()
+}
+
+fn is_dead(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_none_or(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::{fs::PermissionsExt, net::UnixListener};
+    use tempfile::TempDir;
+
+    #[test]
+    fn a_folder_is_made_for_its_owner_alone() {
+        let root = TempDir::new().unwrap();
+        let folder = root.path().join("switchboard");
+        assert_eq!(running(&folder).unwrap(), []);
+        assert_eq!(prepare(&folder, 7).unwrap(), folder.join("7.sock"));
+        assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o7777, 0o700);
+    }
+
+    #[test]
+    fn a_folder_that_is_open_to_others_or_no_folder_is_not_used() {
+        let root = TempDir::new().unwrap();
+        let (open, file, link) =
+            (root.path().join("open"), root.path().join("file"), root.path().join("link"));
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o750)).unwrap();
+        fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink(root.path(), &link).unwrap();
+        for folder in [open, file, link] {
+            assert!(prepare(&folder, 7).is_err() && running(&folder).is_err(), "{}", folder.display());
+        }
+    }
+
+    #[test]
+    fn only_the_sockets_of_dead_processes_are_removed() {
+        // More than any kernel's pid_max.
+        const DEAD: u32 = 1 << 30;
+        let root = TempDir::new().unwrap();
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let [dead, own, other] = [DEAD.to_string(), std::process::id().to_string(), "notes".into()]
+            .map(|name| root.path().join(format!("{name}.sock")));
+        drop(UnixListener::bind(&dead).unwrap());
+        let _alive = UnixListener::bind(&own).unwrap();
+        fs::write(&other, "").unwrap();
+        prepare(root.path(), 7).unwrap();
+        assert_eq!([dead.exists(), own.exists(), other.exists()], [false, true, true]);
+        assert_eq!(running(root.path()).unwrap(), [(std::process::id(), own)]);
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_for_a_socket_is_refused() {
+        assert!(fits(Path::new(&"x".repeat(108))).is_err());
+    }
+}

@@ -1,0 +1,63 @@
+//! `switchboard ctl`: asks a running server over its control socket, and prints the answer.
+//!
+//! It does one thing after the other, and each wait has a limit.
+
+mod find;
+mod lines;
+mod report;
+mod table;
+
+use crate::config::ctl::{Command, Ctl};
+use crate::control::protocol::Request;
+use serde_json::Value;
+use std::{
+    fmt,
+    io::{self, Write},
+};
+
+/// Why it could not be done: one sentence for the user.
+#[derive(Debug)]
+pub struct Failure(String);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whoever reads what is printed may have seen enough, as `head` does: that is no failure.
+fn written(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Does what `config` says, and prints the answer to `out`.
+///
+/// # Errors
+/// Where there is no server, several, or the server refuses.
+pub fn run(config: &Ctl, out: &mut dyn Write) -> Result<(), Failure> {
+    let mut lines = find::server(config.control.as_deref())?;
+    let items = lines.ask(&request(&config.command))?;
+    let text =
+        if config.json { json(&config.command, items) } else { report::report(&config.command, items) };
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+fn request(command: &Command) -> Request {
+    match command {
+        Command::List { .. } => Request::List,
+        Command::Show(session) => Request::Show { session: *session },
+        Command::Closed { session, last } => Request::Closed { session: *session, last: *last },
+        Command::Stats => Request::Stats,
+    }
+}
+
+/// The items as the server told them, one a line, in the order and choice that were asked for.
+fn json(command: &Command, items: Vec<Value>) -> String {
+    let items = report::chosen(command, items);
+    items.iter().map(|item| format!("{item}\n")).collect()
+}

@@ -1,0 +1,129 @@
+//! Answers for people.
+
+use crate::{
+    config::ctl::{Command, Network, Sort},
+    ctl::table::{
+        Align::{Left, Right},
+        bytes, span, table,
+    },
+    io::endpoint::{Endpoint, Host},
+};
+use serde_json::Value;
+use std::{cmp::Reverse, fmt::Write};
+
+/// The items in the order and choice that were asked for.
+pub fn chosen(command: &Command, mut items: Vec<Value>) -> Vec<Value> {
+    if let Command::List { sort, from } = command {
+        if let Some(network) = from {
+            items.retain(|item| comes_from(item, network));
+        }
+        let sum = |item: &Value, keys: [&str; 2]| {
+            Reverse(keys.iter().map(|key| item[key].as_u64().unwrap_or(0)).sum::<u64>())
+        };
+        match sort {
+            Sort::Age => items.sort_by_key(|item| item["session"].as_u64()),
+            Sort::Bytes => items.sort_by_key(|item| sum(item, ["client_bytes", "upstream_bytes"])),
+            Sort::Rate => items.sort_by_key(|item| sum(item, ["client_rate", "upstream_rate"])),
+            Sort::Idle => items.sort_by_key(|item| Reverse(item["idle_ms"].as_u64())),
+        }
+    }
+    items
+}
+
+/// A whole answer as text.
+pub fn report(command: &Command, items: Vec<Value>) -> String {
+    let items = chosen(command, items);
+    match command {
+        Command::List { .. } => list(&items),
+        Command::Closed { .. } => closed(&items),
+        Command::Show(_) | Command::Stats => items.iter().map(|item| facts(item, "")).collect(),
+    }
+}
+
+fn comes_from(item: &Value, network: &Network) -> bool {
+    let client: Result<Endpoint, _> = text(&item["client"]).parse();
+    matches!(client, Ok(Endpoint::Tcp { host: Host::Ip(ip), .. }) if network.contains(ip))
+}
+
+fn list(items: &[Value]) -> String {
+    let heads = [
+        ("ID", Right),
+        ("MODE", Left),
+        ("CLIENT", Left),
+        ("UPSTREAM", Left),
+        ("AGE", Right),
+        ("IDLE", Right),
+        ("PHASE", Left),
+        ("FROM CLIENT", Right),
+        ("FROM UPSTREAM", Right),
+        ("RATES", Right),
+        ("WAITING", Right),
+    ];
+    let row = |item: &Value| {
+        let waits = [&item["client_waiting"], &item["upstream_waiting"]];
+        let waiting: u64 = waits.iter().filter_map(|count| count.as_u64()).sum();
+        [
+            text(&item["session"]),
+            text(&item["mode"]),
+            text(&item["client"]),
+            text(&item["upstream"]),
+            span(&item["age_ms"]),
+            span(&item["idle_ms"]),
+            text(&item["phase"]),
+            bytes(&item["client_bytes"]),
+            bytes(&item["upstream_bytes"]),
+            format!("{}/s {}/s", bytes(&item["client_rate"]), bytes(&item["upstream_rate"])),
+            bytes(&waiting.into()),
+        ]
+    };
+    table(heads, &items.iter().map(row).collect::<Vec<_>>())
+}
+
+fn closed(items: &[Value]) -> String {
+    let heads = [
+        ("ID", Right),
+        ("ENDED", Left),
+        ("CLIENT", Left),
+        ("UPSTREAM", Left),
+        ("FROM CLIENT", Right),
+        ("FROM UPSTREAM", Right),
+        ("CAUSE", Left),
+        ("VERDICT", Left),
+    ];
+    let row = |item: &Value| {
+        [
+            text(&item["session"]),
+            text(&item["ts"]),
+            text(&item["client"]),
+            text(&item["upstream"]),
+            bytes(&item["client_bytes"]),
+            bytes(&item["upstream_bytes"]),
+            text(&item["cause"]),
+            text(&item["verdict"]),
+        ]
+    };
+    table(heads, &items.iter().map(row).collect::<Vec<_>>())
+}
+
+/// One fact a line, under its name; facts of facts stand further to the right.
+fn facts(item: &Value, indent: &str) -> String {
+    let mut lines = String::new();
+    for (name, value) in item.as_object().into_iter().flatten() {
+        let label = name.replace('_', " ");
+        if value.is_object() {
+            let _ = write!(lines, "{indent}{label}\n{}", facts(value, "  "));
+        } else {
+            let _ = writeln!(lines, "{indent}{label:width$}  {}", text(value), width = 24 - indent.len());
+        }
+    }
+    lines
+}
+
+/// A value without quotes; nothing is a dash.
+pub fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".into(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
