@@ -3,7 +3,7 @@
 use crate::{
     actors::{
         acceptor::Acceptor,
-        context::Context,
+        context::{Context, CurrentDeadlines},
         reporter::{Finish, Reporter, start_line},
         supervisor::{Outcome, Supervisor},
     },
@@ -33,8 +33,10 @@ use crate::{
 };
 use futures::{FutureExt, future::select_all, select_biased};
 use std::{
+    future::pending,
     io::{self, IsTerminal},
     net::{Ipv4Addr, SocketAddr},
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -64,9 +66,11 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
     let slots = Slots::new(config.max_sessions.unwrap_or(share.sessions));
     let doing = doing(&config.role);
     let (alive, gone) = mailbox(1);
+    let (drain, drained) = mailbox(1);
+    let deadlines = Arc::new(CurrentDeadlines::new(config.deadlines));
     let context = Arc::new(Context {
         role: config.role,
-        deadlines: config.deadlines,
+        deadlines: deadlines.clone(),
         splice: config.splice,
         dump_limit: (config.dump != Dump::Off && config.log != Log::Off).then_some(config.dump_limit),
         options,
@@ -77,8 +81,16 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
     let mode = context.mode();
     let (supervisor, sessions) = Supervisor::start(context, config.max_per_source, config.remember);
     let control = control.map(|listener| {
-        let (slots, supervisor) = (slots.clone(), supervisor.clone());
-        Control::start(listener, Facts { mode, listeners: own, began: Instant::now(), slots, supervisor })
+        let facts = Facts {
+            mode,
+            listeners: own,
+            began: Instant::now(),
+            slots: slots.clone(),
+            deadlines: deadlines.clone(),
+            supervisor: supervisor.clone(),
+            drain,
+        };
+        Control::start(listener, facts)
     });
     let acceptors = listeners
         .into_iter()
@@ -87,8 +99,8 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
             Acceptor::start(listener, slots.clone(), supervisor.clone(), reporter.clone())
         })
         .collect();
-    let running = Running { signals: &mut signals, acceptors, supervisor, sessions };
-    let outcome = running.until_stopped(config.deadlines.drain).await;
+    let running = Running { signals: &mut signals, drain: drained, acceptors, supervisor, sessions };
+    let outcome = running.until_stopped(&deadlines).await;
     if let Some(control) = control {
         control.stop().await;
     }
@@ -99,17 +111,26 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
 
 struct Running<'a> {
     signals: &'a mut StopSignals,
+    /// Where an operator asks for a drain.
+    drain: Mailbox<()>,
     acceptors: Vec<Acceptor>,
     supervisor: Supervisor,
     sessions: Task<Outcome>,
 }
 
 impl Running<'_> {
-    async fn until_stopped(mut self, drain: Option<Duration>) -> Result<Outcome, Error> {
+    async fn until_stopped(mut self, deadlines: &CurrentDeadlines) -> Result<Outcome, Error> {
         let failure = {
+            let drain = async {
+                // Without a control socket nobody asks.
+                if self.drain.next().await.is_none() {
+                    pending::<()>().await;
+                }
+            };
             let failed = select_all(self.acceptors.iter_mut().map(|acceptor| acceptor.failed().boxed()));
             select_biased! {
                 () = self.signals.next().fuse() => None,
+                () = pin!(drain.fuse()) => None,
                 (_, _, _) = failed.fuse() => Some(io::Error::other("a listener failed")),
             }
         };
@@ -119,7 +140,7 @@ impl Running<'_> {
         for acceptor in self.acceptors {
             acceptor.stop().await;
         }
-        self.supervisor.drain(drain).await;
+        self.supervisor.drain(deadlines.get().drain).await;
         loop {
             select_biased! {
                 end = (&mut self.sessions).fuse() => return end.map_err(fault),

@@ -7,13 +7,14 @@ use crate::{
     mailbox,
     observe::event::Mode,
 };
+use std::sync::{Arc, PoisonError, RwLock};
 
-/// Shared by the sessions of one server; nothing in it changes.
+/// Shared by the sessions of one server; nothing in it changes but the deadlines.
 pub struct Context {
     /// What to do with connections.
     pub role: Role,
-    /// Every wait on a peer.
-    pub deadlines: Deadlines,
+    /// Every wait on a peer, of the sessions to come.
+    pub deadlines: Arc<CurrentDeadlines>,
     /// Whether bulk may cross as pipes.
     pub splice: bool,
     /// Bytes of a piece that a dump shows; none: no dump.
@@ -26,6 +27,28 @@ pub struct Context {
     pub reporter: Reporter,
     /// Never sent to: its mailbox ends when the last actor that was told this context is gone, and its socket with it.
     pub alive: mailbox::Address<()>,
+}
+
+/// The deadlines of sessions to come: read once by each, changed by an operator.
+pub struct CurrentDeadlines(RwLock<Arc<Deadlines>>);
+
+impl CurrentDeadlines {
+    /// These, until they are changed.
+    #[must_use]
+    pub fn new(deadlines: Deadlines) -> Self {
+        CurrentDeadlines(RwLock::new(Arc::new(deadlines)))
+    }
+
+    /// As they are now.
+    #[must_use]
+    pub fn get(&self) -> Arc<Deadlines> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes them for the sessions to come.
+    pub fn change(&self, change: impl FnOnce(&mut Deadlines)) {
+        change(Arc::make_mut(&mut self.0.write().unwrap_or_else(PoisonError::into_inner)));
+    }
 }
 
 impl Context {

@@ -10,6 +10,7 @@ use crate::{
 use std::{
     future::poll_fn,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -26,7 +27,7 @@ const LOOKS: u32 = 8;
 /// Watches the deadlines of a session.
 pub struct Watch<'a> {
     record: &'a Record,
-    deadlines: &'a Deadlines,
+    deadlines: Arc<Deadlines>,
     began_ms: u64,
     delivery: Delivery,
     /// When the queues were last looked at; what had moved before then.
@@ -49,7 +50,7 @@ enum Due {
 impl<'a> Watch<'a> {
     /// Watches the session of `record`, which begins now.
     #[must_use]
-    pub fn new(record: &'a Record, deadlines: &'a Deadlines) -> Self {
+    pub fn new(record: &'a Record, deadlines: Arc<Deadlines>) -> Self {
         let (began_ms, delivery) = (coarse_ms(), Delivery::default());
         Watch { record, deadlines, began_ms, delivery, looked_ms: 0, settled: false, armed: None }
     }
@@ -146,7 +147,7 @@ mod tests {
 
     /// What ends the session first, once its queues were found empty.
     fn earliest(record: &Record) -> Option<Cause> {
-        let mut watch = Watch::new(record, &DEADLINES);
+        let mut watch = Watch::new(record, Arc::new(DEADLINES));
         watch.look(coarse_ms());
         watch.earliest().map(|(_, due)| match due {
             Due::End(cause) => cause,
@@ -157,7 +158,7 @@ mod tests {
     #[test]
     fn a_session_that_went_quiet_is_looked_at_before_it_ends() {
         let record = record(Mode::Echo);
-        assert_eq!(Watch::new(&record, &DEADLINES).earliest().map(|(_, due)| due), Some(Due::Look));
+        assert_eq!(Watch::new(&record, Arc::new(DEADLINES)).earliest().map(|(_, due)| due), Some(Due::Look));
     }
 
     #[test]
@@ -184,6 +185,6 @@ mod tests {
     #[test]
     fn without_deadlines_nothing_falls_due() {
         let off = Deadlines { idle: None, half_close: None, stall: None, ..DEADLINES };
-        assert!(Watch::new(&record(Mode::Echo), &off).earliest().is_none());
+        assert!(Watch::new(&record(Mode::Echo), Arc::new(off)).earliest().is_none());
     }
 }

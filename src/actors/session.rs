@@ -12,7 +12,7 @@ use crate::{
         upstream::{self, lost},
     },
     config::Role,
-    io::{settle::settle, socket::Socket},
+    io::{options::Options, settle::settle, socket::Socket},
     observe::{
         cause::Cause,
         event::{Mode, Side, What},
@@ -57,7 +57,15 @@ async fn run(socket: Socket, record: &Arc<Record>, context: &Arc<Context>) {
         listener: record.listener.clone(),
         client: record.client.clone(),
     });
-    let mut watch = Watch::new(record, &context.deadlines);
+    let mut watch = {
+        let deadlines = context.deadlines.get();
+        // An accepted socket has the user timeout of its listener, which was made before an operator changed it.
+        if deadlines.stall != context.options.user_timeout && record.client.ip().is_some() {
+            let _ = socket.set(&Options { user_timeout: deadlines.stall, ..context.options });
+        }
+        record.set_leg(Side::Client, socket.reading());
+        Watch::new(record, deadlines)
+    };
     // Dropping what lives when a deadline passes resets both peers.
     if let Either::Right((cause, _)) =
         select(pin!(live(socket, record, context)), pin!(watch.expired())).await

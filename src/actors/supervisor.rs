@@ -16,7 +16,7 @@ use crate::{
     },
 };
 use futures::{FutureExt, future::Fuse, select_biased};
-use question::{Overview, Question};
+use question::Question;
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 /// Connections that may wait to become sessions: an acceptor that is ahead waits, and the kernel's backlog holds the rest.
@@ -35,6 +35,8 @@ enum Message {
     Drain(Option<Duration>),
     Cut,
     Ask(Question),
+    /// A session that was to end by FIN has had its time.
+    Overdue(u64),
 }
 
 /// How a server's sessions ended.
@@ -61,6 +63,8 @@ struct Actor {
     per_source: HashMap<IpAddr, usize>,
     last_id: u64,
     history: History,
+    /// Of the sessions that are to end by FIN: what ends them otherwise.
+    overdue: HashMap<u64, Task<()>>,
     /// Fires when the drain is over.
     drain: Fuse<Sleep>,
     draining: bool,
@@ -91,6 +95,7 @@ impl Supervisor {
             per_source: HashMap::new(),
             last_id: 0,
             history: History::new(remember),
+            overdue: HashMap::new(),
             drain: Fuse::terminated(),
             draining: false,
             outcome: Outcome::Drained,
@@ -119,7 +124,7 @@ impl Actor {
         while !(self.draining && self.live.is_empty()) {
             match self.next_event().await {
                 Event::Message(Message::Admit(connection)) => self.admit(*connection),
-                Event::Message(Message::Finished(id)) => self.finished(id),
+                Event::Message(Message::Finished(id) | Message::Overdue(id)) => self.finished(id),
                 Event::Message(Message::Drain(limit)) => {
                     self.draining = true;
                     self.drain = limit.map_or_else(Fuse::terminated, |limit| sleep(limit).fuse());
@@ -166,6 +171,7 @@ impl Actor {
     }
 
     fn finished(&mut self, id: u64) {
+        self.overdue.remove(&id);
         // A session that finished while it was being cut is not in the set any more.
         let Some(entry) = self.live.remove(&id) else { return };
         self.close(&entry.record);
@@ -195,32 +201,5 @@ impl Actor {
         let ended = Ended::now(record);
         self.context.reporter.report_with(|| What::Close(Box::new(ended.close.clone())));
         self.history.note_end(ended);
-    }
-
-    /// Answers at once; an asker that is gone gets nothing.
-    fn answer(&self, question: Question) {
-        match question {
-            Question::List(reply) => {
-                let _ = reply.try_send(self.live.values().map(|entry| entry.record.clone()).collect());
-            }
-            Question::Find(id, reply) => {
-                let _ = reply.try_send(self.live.get(&id).map(|entry| entry.record.clone()));
-            }
-            Question::Closed(count, reply) => {
-                let _ = reply.try_send(self.history.newest(count));
-            }
-            Question::Ended(id, reply) => {
-                let _ = reply.try_send(self.history.find(id));
-            }
-            Question::Totals(reply) => {
-                let mut totals = self.history.totals().clone();
-                for (client_bytes, upstream_bytes) in self.live.values().map(|entry| entry.record.bytes()) {
-                    totals.client_bytes += client_bytes;
-                    totals.upstream_bytes += upstream_bytes;
-                }
-                let overview = Overview { totals, live: self.live.len(), draining: self.draining };
-                let _ = reply.try_send(overview);
-            }
-        }
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     config::Upstream,
     io::{
         dial::{Dialled, dial},
+        options::Options,
         settle::settle,
         socket::Socket,
     },
@@ -80,9 +81,12 @@ fn run(
 
 /// Dials, and notes how that went.
 async fn connect(record: &Record, context: &Context, upstream: &Upstream) -> Option<Socket> {
-    match dial(upstream, &context.options, context.deadlines.connect, &context.own).await {
+    let deadlines = context.deadlines.get();
+    let options = Options { user_timeout: deadlines.stall, ..context.options };
+    match dial(upstream, &options, deadlines.connect, &context.own).await {
         Ok(Dialled { socket, address, resolve, connect }) => {
             let local = socket.local_address().ok();
+            record.set_leg(Side::Upstream, socket.reading());
             record.set_dial(Dial { upstream: Some(address.clone()), local, resolve, connect: Some(connect) });
             context.reporter.report_with(|| What::Connect {
                 session: record.id,

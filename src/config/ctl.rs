@@ -34,6 +34,26 @@ pub enum Command {
     },
     /// Totals.
     Stats,
+    /// End these sessions.
+    Cut {
+        /// Their numbers.
+        sessions: Vec<u64>,
+        /// By FIN after what is under way, and not by RST.
+        fin: bool,
+    },
+    /// Accept no more connections.
+    Pause,
+    /// Accept again.
+    Resume,
+    /// As SIGTERM.
+    Drain,
+    /// Change a limit.
+    Set {
+        /// The option's name without its dashes.
+        setting: String,
+        /// A number of sessions, or milliseconds; `None` is off.
+        value: Option<u64>,
+    },
 }
 
 /// The order of a list: the largest first.

@@ -8,7 +8,7 @@ use crate::{
     },
     io::{address::Address, tcp_info::TcpInfo},
     observe::{cause::Cause, escape::EscapedAddress, event::Mode, json::milliseconds, record::Record},
-    runtime::clock::coarse_ms,
+    runtime::{clock::coarse_ms, slots::Slots},
 };
 use std::time::{Duration, Instant};
 
@@ -56,15 +56,16 @@ pub fn detail(record: &Record, rates: &Rates, draining: bool) -> Detail {
     }
 }
 
-/// The sums of a server that began at `began`.
+/// The sums of a server that began at `began` and gives out `slots`.
 #[must_use]
-pub fn stats(overview: &Overview, began: Instant, max_sessions: usize) -> Stats {
+pub fn stats(overview: &Overview, began: Instant, slots: &Slots) -> Stats {
     let totals = &overview.totals;
     let causes = Cause::ALL.iter().zip(totals.ended).filter(|(_, count)| *count > 0);
     Stats {
         uptime_ms: whole_milliseconds(began.elapsed()),
         live: overview.live,
-        max_sessions,
+        max_sessions: slots.count().1,
+        paused: slots.paused(),
         draining: overview.draining,
         opened: totals.opened,
         ended: totals.ended.iter().sum(),

@@ -108,9 +108,24 @@ impl Connection {
             }
             Request::Stats => {
                 let Some(overview) = supervisor.overview().await else { return Ok(ending()) };
-                let (_, limit) = self.facts.slots.count();
-                let stats = answer::stats(&overview, self.facts.began, limit);
+                let stats = answer::stats(&overview, self.facts.began, &self.facts.slots);
                 self.item(&stats).await?;
+            }
+            Request::Cut { sessions, fin } => {
+                if let Some(missing) = supervisor.cut_some(sessions, fin).await.first() {
+                    return Ok(self.unknown(*missing).await);
+                }
+            }
+            Request::Pause => self.facts.slots.set_paused(true),
+            Request::Resume => self.facts.slots.set_paused(false),
+            Request::Drain => {
+                // A full mailbox holds the same already.
+                let _ = self.facts.drain.try_send(());
+            }
+            Request::Set { setting, value } => {
+                if let Err(error) = self.facts.set(&setting, value) {
+                    return Ok(Last::Failed { error });
+                }
             }
         }
         Ok(Last::OK)

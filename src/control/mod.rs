@@ -9,3 +9,4 @@ pub mod place;
 pub mod protocol;
 pub mod rates;
 pub mod server;
+mod setting;

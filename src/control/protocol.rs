@@ -45,6 +45,27 @@ pub enum Request {
     },
     /// Totals.
     Stats,
+    /// End sessions.
+    Cut {
+        /// Their numbers.
+        sessions: Vec<u64>,
+        /// By FIN after what is under way, and not by RST.
+        #[serde(default)]
+        fin: bool,
+    },
+    /// Accept no more connections.
+    Pause,
+    /// Accept again.
+    Resume,
+    /// As SIGTERM.
+    Drain,
+    /// Change a limit; sessions to come follow it.
+    Set {
+        /// The option's name without its dashes.
+        setting: String,
+        /// The number of sessions, or milliseconds; none for off.
+        value: Option<u64>,
+    },
 }
 
 /// A line of an answer before the last.
@@ -141,6 +162,8 @@ pub struct Stats {
     pub live: usize,
     /// The limit of sessions at once.
     pub max_sessions: usize,
+    /// No connections are accepted, because an operator said so.
+    pub paused: bool,
     /// A drain has begun.
     pub draining: bool,
     /// Sessions that began.

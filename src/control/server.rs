@@ -3,7 +3,7 @@
 //! It ends when its [`Control`] is stopped, and its connections with it.
 
 use crate::{
-    actors::supervisor::Supervisor,
+    actors::{context::CurrentDeadlines, supervisor::Supervisor},
     config,
     control::{connection::Connection, place},
     error::{Error, reason},
@@ -43,8 +43,12 @@ pub struct Facts {
     pub began: Instant,
     /// The limit of sessions at once.
     pub slots: Slots,
+    /// The deadlines of sessions to come.
+    pub deadlines: Arc<CurrentDeadlines>,
     /// Its sessions.
     pub supervisor: Supervisor,
+    /// Asks for a drain.
+    pub drain: mailbox::Address<()>,
 }
 
 /// A running control actor.

@@ -53,6 +53,11 @@ fn request(command: &Command) -> Request {
         Command::Show(session) => Request::Show { session: *session },
         Command::Closed { session, last } => Request::Closed { session: *session, last: *last },
         Command::Stats => Request::Stats,
+        Command::Cut { sessions, fin } => Request::Cut { sessions: sessions.clone(), fin: *fin },
+        Command::Pause => Request::Pause,
+        Command::Resume => Request::Resume,
+        Command::Drain => Request::Drain,
+        Command::Set { setting, value } => Request::Set { setting: setting.clone(), value: *value },
     }
 }
 

@@ -36,7 +36,8 @@ pub fn report(command: &Command, items: Vec<Value>) -> String {
     match command {
         Command::List { .. } => list(&items),
         Command::Closed { .. } => closed(&items),
-        Command::Show(_) | Command::Stats => items.iter().map(|item| facts(item, "")).collect(),
+        // The other commands have no items.
+        _ => items.iter().map(|item| facts(item, "")).collect(),
     }
 }
 

@@ -26,11 +26,10 @@ impl Options {
             sockopt::set_tcp_keepcnt(descriptor, keepalive.probes)?;
             sockopt::set_socket_keepalive(descriptor, true)?;
         }
-        if let Some(limit) = self.user_timeout {
-            // Zero would mean the system's default.
-            let limit_ms = u32::try_from(limit.as_millis().max(1)).unwrap_or(u32::MAX);
-            sockopt::set_tcp_user_timeout(descriptor, limit_ms)?;
-        }
+        // Zero is the system's default.
+        let limit_ms =
+            self.user_timeout.map_or(0, |limit| u32::try_from(limit.as_millis().max(1)).unwrap_or(u32::MAX));
+        sockopt::set_tcp_user_timeout(descriptor, limit_ms)?;
         Ok(())
     }
 }

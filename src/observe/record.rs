@@ -7,9 +7,13 @@ use crate::{
         event::{Close, Mode, Side},
     },
     relay::flow::Flow,
+    runtime::readiness::Reading,
 };
 use std::{
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -35,6 +39,8 @@ pub struct Record {
     dial: OnceLock<Dial>,
     first_byte: OnceLock<Duration>,
     ending: OnceLock<Ending>,
+    /// The readings of both connections as numbers from 1; 0 where there is none.
+    legs: [AtomicU64; 2],
 }
 
 /// How the upstream was reached.
@@ -72,7 +78,19 @@ impl Record {
             dial: OnceLock::new(),
             first_byte: OnceLock::new(),
             ending: OnceLock::new(),
+            legs: [const { AtomicU64::new(0) }; 2],
         }
+    }
+
+    /// Notes the connection to one of the peers.
+    pub fn set_leg(&self, side: Side, reading: Reading) {
+        self.legs[side as usize].store(reading.token() + 1, Relaxed);
+    }
+
+    /// Ends the streams of both peers after what is there: the session then ends by FIN.
+    pub fn end_reading(&self) {
+        let tokens = self.legs.iter().filter_map(|leg| leg.load(Relaxed).checked_sub(1));
+        tokens.for_each(|token| Reading::from_token(token).end());
     }
 
     /// Notes how dialling went.

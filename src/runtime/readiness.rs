@@ -50,6 +50,31 @@ pub struct Registration {
     token: u64,
 }
 
+/// The reading of one socket, for whoever may end it. It outlives the socket, and then does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading(u64);
+
+impl Reading {
+    /// As a number, for a place that holds only numbers.
+    #[must_use]
+    pub fn token(self) -> u64 {
+        self.0
+    }
+
+    /// From [`Reading::token`].
+    #[must_use]
+    pub fn from_token(token: u64) -> Self {
+        Reading(token)
+    }
+
+    /// Ends the stream that is read from the socket, after what is there already.
+    pub fn end(self) {
+        if let Some(source) = registry().lock().find(self.0) {
+            source.end_reading();
+        }
+    }
+}
+
 /// Starts the actor. The first call counts; later ones (tests) find it running.
 ///
 /// # Errors
@@ -134,6 +159,12 @@ impl Slots {
 }
 
 impl Registration {
+    /// The socket's reading.
+    #[must_use]
+    pub fn reading(&self) -> Reading {
+        Reading(self.token)
+    }
+
     /// Registers `socket`. `writable` says that it can be written to already, as an accepted socket can.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ pub struct Slots {
 struct State {
     taken: usize,
     limit: usize,
+    paused: bool,
     waiting: VecDeque<Waker>,
 }
 
@@ -27,14 +28,15 @@ impl Slots {
     /// At most `limit` at once.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Slots { state: Arc::new(Mutex::new(State { taken: 0, limit, waiting: VecDeque::new() })) }
+        let state = State { taken: 0, limit, paused: false, waiting: VecDeque::new() };
+        Slots { state: Arc::new(Mutex::new(state)) }
     }
 
     /// Waits for a free slot. Cancel-safe.
     pub async fn take(&self) -> Slot {
         std::future::poll_fn(|context| {
             let mut state = self.lock();
-            if state.taken < state.limit {
+            if state.taken < state.limit && !state.paused {
                 state.taken += 1;
                 return Poll::Ready(Slot { slots: self.clone() });
             }
@@ -48,9 +50,25 @@ impl Slots {
 
     /// Changes the limit; slots above it stay until they are given back.
     pub fn set_limit(&self, limit: usize) {
+        self.change(|state| state.limit = limit);
+    }
+
+    /// Gives out no slots while it is paused, free or not.
+    pub fn set_paused(&self, paused: bool) {
+        self.change(|state| state.paused = paused);
+    }
+
+    /// Whether it is paused.
+    #[must_use]
+    pub fn paused(&self) -> bool {
+        self.lock().paused
+    }
+
+    /// Changes something that who waits may have waited for.
+    fn change(&self, change: impl FnOnce(&mut State)) {
         let woken = {
             let mut state = self.lock();
-            state.limit = limit;
+            change(&mut state);
             std::mem::take(&mut state.waiting)
         };
         woken.into_iter().for_each(Waker::wake);
@@ -73,12 +91,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         // Everyone who waits looks again: waiters are few (one a listener, one a lookup), and a waiter that has been
         // dropped must not swallow the only wake-up.
-        let woken = {
-            let mut state = self.slots.lock();
-            state.taken -= 1;
-            std::mem::take(&mut state.waiting)
-        };
-        woken.into_iter().for_each(Waker::wake);
+        self.slots.change(|state| state.taken -= 1);
     }
 }
 
@@ -96,6 +109,16 @@ mod tests {
         drop(first);
         let _second = block_on(second);
         assert_eq!(slots.count(), (1, 1));
+    }
+
+    #[test]
+    fn nobody_gets_a_slot_while_it_is_paused() {
+        let slots = Slots::new(1);
+        slots.set_paused(true);
+        let mut waiter = Box::pin(slots.take());
+        assert!(waiter.as_mut().now_or_never().is_none());
+        slots.set_paused(false);
+        assert!(waiter.now_or_never().is_some());
     }
 
     #[test]

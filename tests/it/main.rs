@@ -27,6 +27,7 @@ mod echo;
 mod events;
 mod layering;
 mod limit;
+mod operate;
 mod options;
 mod origin;
 mod relay;

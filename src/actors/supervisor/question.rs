@@ -1,11 +1,15 @@
 //! What a supervisor is asked by an operator, and the answers. Nothing here waits for the asker.
 
-use super::{Message, Supervisor};
+use super::{Actor, Message, Supervisor};
 use crate::{
     mailbox::{Address, mailbox},
-    observe::{history::Totals, record::Record, verdict::Ended},
+    observe::{cause::Cause, history::Totals, record::Record, verdict::Ended},
+    runtime::{clock::sleep, task::spawn},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// How long a session that is to end by FIN may take to deliver what is under way; then it ends by RST.
+const FIN_GRACE: Duration = Duration::from_secs(5);
 
 /// A question, with a mailbox of one place for its answer.
 pub(super) enum Question {
@@ -19,6 +23,8 @@ pub(super) enum Question {
     Ended(u64, Address<Option<Arc<Ended>>>),
     /// Sums.
     Totals(Address<Overview>),
+    /// To end these sessions, by FIN or by RST; the answer is those that are not there.
+    Cut(Vec<u64>, bool, Address<Vec<u64>>),
 }
 
 /// The sums of all sessions, and what goes on just now.
@@ -60,10 +66,70 @@ impl Supervisor {
         self.ask(Question::Totals).await
     }
 
+    /// Ends sessions by RST, or by `fin` after what is under way; says which of them are not there.
+    pub async fn cut_some(&self, ids: Vec<u64>, fin: bool) -> Vec<u64> {
+        let all = ids.clone();
+        self.ask(|reply| Question::Cut(ids, fin, reply)).await.unwrap_or(all)
+    }
+
     /// Asks, and waits for the answer; none where the supervisor has ended.
     async fn ask<T: 'static>(&self, question: impl FnOnce(Address<T>) -> Question) -> Option<T> {
         let (reply, mut answer) = mailbox(1);
         self.address.send(Message::Ask(question(reply))).await.ok()?;
         answer.next().await
+    }
+}
+
+impl Actor {
+    /// Answers at once; an asker that is gone gets nothing.
+    pub(super) fn answer(&mut self, question: Question) {
+        match question {
+            Question::List(reply) => {
+                let _ = reply.try_send(self.live.values().map(|entry| entry.record.clone()).collect());
+            }
+            Question::Find(id, reply) => {
+                let _ = reply.try_send(self.live.get(&id).map(|entry| entry.record.clone()));
+            }
+            Question::Closed(count, reply) => {
+                let _ = reply.try_send(self.history.newest(count));
+            }
+            Question::Ended(id, reply) => {
+                let _ = reply.try_send(self.history.find(id));
+            }
+            Question::Totals(reply) => {
+                let _ = reply.try_send(self.overview());
+            }
+            Question::Cut(mut ids, fin, reply) => {
+                ids.retain(|id| !self.cut_one(*id, fin));
+                let _ = reply.try_send(ids);
+            }
+        }
+    }
+
+    fn overview(&self) -> Overview {
+        let mut totals = self.history.totals().clone();
+        for (client_bytes, upstream_bytes) in self.live.values().map(|entry| entry.record.bytes()) {
+            totals.client_bytes += client_bytes;
+            totals.upstream_bytes += upstream_bytes;
+        }
+        Overview { totals, live: self.live.len(), draining: self.draining }
+    }
+
+    /// Ends one session; false where it is not there.
+    fn cut_one(&mut self, id: u64, fin: bool) -> bool {
+        let Some(entry) = self.live.get(&id) else { return false };
+        entry.record.end(Cause::Cut, None);
+        if fin {
+            entry.record.end_reading();
+            let address = self.address.clone();
+            let overdue = spawn(async move {
+                sleep(FIN_GRACE).await;
+                let _ = address.send(Message::Overdue(id)).await;
+            });
+            self.overdue.insert(id, overdue);
+        } else {
+            self.finished(id);
+        }
+        true
     }
 }

@@ -17,9 +17,15 @@ use std::path::PathBuf;
 #[argh(note = "show ID                 all about one, with the kernel's view of both connections")]
 #[argh(note = "closed [ID]             the last sessions that ended, and how")]
 #[argh(note = "stats                   totals, by cause")]
+#[argh(note = "cut ID… [--fin]         end sessions by RST, or by FIN after what is under way")]
+#[argh(note = "pause, resume           accept no more connections, and go on")]
+#[argh(note = "drain                   stop the server as SIGTERM does")]
+#[argh(note = "set LIMIT VALUE         max-sessions, or a timeout named as the server's, for new sessions")]
 #[argh(note = "Exit: 0 done, 1 not done, 2 usage")]
 #[argh(example = "switchboard ctl list --sort rate --from 10.0.0.0/8")]
 #[argh(example = "switchboard ctl closed -n 20")]
+#[argh(example = "switchboard ctl cut 42 43 --fin")]
+#[argh(example = "switchboard ctl set idle-timeout 10m")]
 pub struct Ctl {
     /// what to do, and the sessions to do it to
     #[argh(positional, arg_name = "COMMAND")]
@@ -36,6 +42,9 @@ pub struct Ctl {
     /// list: only clients of this network
     #[argh(option, arg_name = "CIDR")]
     from: Option<String>,
+    /// cut: by FIN after what is under way
+    #[argh(switch)]
+    fin: bool,
     /// closed: at most so many
     #[argh(option, short = 'n', arg_name = "N", from_str_fn(values::count))]
     last: Option<usize>,
@@ -59,10 +68,19 @@ impl Ctl {
             ["closed"] => Command::Closed { session: None, last: self.last.take() },
             ["closed", id] => Command::Closed { session: Some(session(id)?), last: None },
             ["stats"] => Command::Stats,
-            ["show"] => {
+            ["cut", ref ids @ ..] if !ids.is_empty() => {
+                let sessions = ids.iter().map(|id| session(id)).collect::<Result<_, _>>()?;
+                Command::Cut { sessions, fin: std::mem::take(&mut self.fin) }
+            }
+            ["pause"] => Command::Pause,
+            ["resume"] => Command::Resume,
+            ["drain"] => Command::Drain,
+            ["set", name, value] => setting(name, value)?,
+            ["set", ..] => return Err(format!("'set' needs a limit and its value; {}", limits())),
+            ["show" | "cut"] => {
                 return Err(format!("'{}' needs the number of a session; 'ctl list' shows them", words[0]));
             }
-            ["list" | "show" | "closed" | "stats", ..] => {
+            ["list" | "show" | "closed" | "stats" | "pause" | "resume" | "drain", ..] => {
                 return Err(format!("unexpected argument '{}' after '{}'", words[words.len() - 1], words[0]));
             }
             [other, ..] => return Err(format!("'{other}' is nothing that ctl does; write {COMMANDS}")),
@@ -79,12 +97,37 @@ impl Ctl {
             ("--sort", self.sort.is_some()),
             ("--from", self.from.is_some()),
             ("--last", self.last.is_some()),
+            ("--fin", self.fin),
         ];
         given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
     }
 }
 
-const COMMANDS: &str = "list, show, closed or stats";
+const COMMANDS: &str = "list, show, closed, stats, cut, pause, resume, drain or set";
+
+const TIMEOUTS: [&str; 6] = [
+    "connect-timeout",
+    "idle-timeout",
+    "half-close-timeout",
+    "stall-timeout",
+    "max-lifetime",
+    "drain-timeout",
+];
+
+fn limits() -> String {
+    format!("the limits are max-sessions, {}", TIMEOUTS.join(", "))
+}
+
+/// `set` with its operands: the same values as on a server's command line.
+fn setting(name: &str, value: &str) -> Result<Command, String> {
+    let number = match name {
+        "max-sessions" => Some(refused(name, value, values::count)? as u64),
+        _ if TIMEOUTS.contains(&name) => refused(name, value, values::duration)?
+            .map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1)),
+        _ => return Err(format!("'{name}' cannot be set; {}", limits())),
+    };
+    Ok(Command::Set { setting: name.to_owned(), value: number })
+}
 
 fn session(text: &str) -> Result<u64, String> {
     refused("session", text, values::session)
