@@ -27,7 +27,7 @@
 //! 6. [`relay::ends`]: copying and splicing; [`io::socket`]: the two ways to end a connection.
 //!
 //! Beside the path: [`io::dial`] (resolve, RFC 8305), [`actors::deadline`] (one sleeper a session), [`observe`] (events,
-//! causes, formats), [`runtime`] (executor, clock, readiness), [`mailbox`] (the channels), [`args`] and [`config`].
+//! causes, formats), [`control`] and [`ctl`] (the two ends of the control socket), [`runtime`] (executor, clock, readiness), [`mailbox`] (the channels), [`args`] and [`config`].
 //!
 //! # Invariants
 //! - A link or a socket that is dropped without having been finished is an abort: nothing that fails looks like a clean end.
@@ -37,7 +37,7 @@
 //!   observer.
 //! - Every wait on a peer has a limit, and each limit a named cause ([`observe::cause::Cause`]).
 //! - A task has one owner and ends when the owner lets go; a panic ends one session.
-//! - Imports point one way: `runtime`, `io`, `relay`, `actors`, `server`. Only [`runtime`] names the async runtime, only
+//! - Imports point one way: `runtime`, `io`, `relay`, `actors`, `control`, `server`. Only [`runtime`] names the async runtime, only
 //!   [`mailbox`] the channel crate, only [`args`] the argument parser.
 //!
 //! # What is deliberately absent

@@ -65,7 +65,10 @@ fn run(config: Config) -> ExitCode {
 
 /// Asks a running server; no runtime is needed for that.
 fn control(config: &config::ctl::Ctl) -> ExitCode {
-    match ctl::run(config, &mut io::stdout().lock()) {
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    let is_terminal = stdout.is_terminal();
+    let mut streams = ctl::Streams { out: &mut stdout.lock(), notes: &mut stderr.lock(), is_terminal };
+    match ctl::run(config, &mut streams) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => fail(&failure),
     }

@@ -1,4 +1,4 @@
-//! Shows the bytes of one direction to the reporter, with `--dump`.
+//! Shows the bytes of one direction to the reporter, with `--dump`, and to the session's taps.
 
 use crate::{
     actors::reporter::Reporter,
@@ -18,7 +18,7 @@ pub struct Dump<'a> {
 }
 
 impl<'a> Dump<'a> {
-    /// Shows the first `limit` bytes of each piece; none: nothing.
+    /// Tells the reporter the first `limit` bytes of each piece; none: nothing.
     #[must_use]
     pub fn new(reporter: &'a Reporter, record: &'a Record, side: Side, limit: Option<usize>) -> Self {
         Dump { reporter, record, side, limit }
@@ -27,12 +27,15 @@ impl<'a> Dump<'a> {
 
 impl Observer for Dump<'_> {
     fn watches(&self) -> bool {
-        self.limit.is_some()
+        self.limit.is_some() || self.record.taps.count() > 0
     }
 
     fn show(&self, offset: u64, bytes: &[u8]) {
-        let shown = bytes[..bytes.len().min(self.limit.unwrap_or(0))].into();
-        let session = self.record.id;
-        self.reporter.report(What::Data { session, from: self.side, offset, bytes: bytes.len(), shown });
+        if let Some(limit) = self.limit {
+            let shown = bytes[..bytes.len().min(limit)].into();
+            let session = self.record.id;
+            self.reporter.report(What::Data { session, from: self.side, offset, bytes: bytes.len(), shown });
+        }
+        self.record.taps.offer(self.side, offset, bytes);
     }
 }

@@ -4,9 +4,10 @@
 use crate::{
     config::{
         Control, Dump, Keepalive, Log, Override,
-        ctl::{Network, Sort},
+        ctl::{Network, Show, Sort},
     },
     io::endpoint::{Endpoint, Host},
+    observe::event::Side,
 };
 use std::{net::IpAddr, time::Duration};
 
@@ -191,6 +192,16 @@ pub fn session(text: &str) -> Result<u64, String> {
 /// `age`, `bytes`, `rate` or `idle`.
 pub fn sort(text: &str) -> Result<Sort, String> {
     choice(text, &[("age", Sort::Age), ("bytes", Sort::Bytes), ("rate", Sort::Rate), ("idle", Sort::Idle)])
+}
+
+/// `client`, `upstream`, or `both`, which is `None`.
+pub fn side(text: &str) -> Result<Option<Side>, String> {
+    choice(text, &[("client", Some(Side::Client)), ("upstream", Some(Side::Upstream)), ("both", None)])
+}
+
+/// `text`, `hex` or `raw`.
+pub fn show(text: &str) -> Result<Show, String> {
+    choice(text, &[("text", Show::Text), ("hex", Show::Hex), ("raw", Show::Raw)])
 }
 
 /// `10.0.0.0/8`, or one address.

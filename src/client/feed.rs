@@ -4,7 +4,10 @@ use crate::{
     client::input::Payload,
     io::buffer::Buffer,
     mailbox::Mailbox,
-    relay::{chunk::Chunk, half::Source},
+    relay::{
+        chunk::Chunk,
+        half::{Observer, Source},
+    },
 };
 use futures::future::{Either, select};
 use std::{io, pin::pin};
@@ -18,7 +21,7 @@ pub struct Feed {
 }
 
 impl Source for Feed {
-    async fn read(&mut self, _copy: bool) -> io::Result<Option<Chunk>> {
+    async fn read(&mut self, _: &impl Observer) -> io::Result<Option<Chunk>> {
         let fill = pin!(self.payload.fill(Buffer::take()));
         let stop = pin!(self.stop.next());
         match select(stop, fill).await {
@@ -34,7 +37,7 @@ impl Source for Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mailbox::mailbox;
+    use crate::{mailbox::mailbox, relay::half::Unobserved};
     use futures::executor::block_on;
 
     #[test]
@@ -43,6 +46,6 @@ mod tests {
         let (reader, _writer) = io::pipe().unwrap();
         let mut feed = Feed { payload: Payload::Stream(Some(Box::new(reader))), stop: stopped };
         drop(stop);
-        assert!(block_on(feed.read(false)).unwrap().is_none());
+        assert!(block_on(feed.read(&Unobserved)).unwrap().is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! What `switchboard ctl` is told: which server, and what to ask of it.
 
+use crate::observe::event::Side;
 use std::{net::IpAddr, path::PathBuf};
 
 /// One run of `switchboard ctl`.
@@ -41,6 +42,15 @@ pub enum Command {
         /// By FIN after what is under way, and not by RST.
         fin: bool,
     },
+    /// Show the bytes of a session as they flow.
+    Tap {
+        /// Its number.
+        session: u64,
+        /// Whose bytes; `None`: both sides'.
+        from: Option<Side>,
+        /// How they are shown.
+        show: Show,
+    },
     /// Accept no more connections.
     Pause,
     /// Accept again.
@@ -54,6 +64,18 @@ pub enum Command {
         /// A number of sessions, or milliseconds; `None` is off.
         value: Option<u64>,
     },
+}
+
+/// How a tap shows bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Show {
+    /// Escaped, a line a piece.
+    #[default]
+    Text,
+    /// As `xxd` shows them.
+    Hex,
+    /// As they are.
+    Raw,
 }
 
 /// The order of a list: the largest first.

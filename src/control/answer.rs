@@ -51,6 +51,7 @@ pub fn detail(record: &Record, rates: &Rates, draining: bool) -> Detail {
         connect_ms: dial.and_then(|dial| dial.connect).map(milliseconds),
         first_byte_ms: record.first_byte().map(milliseconds),
         first_closer: record.first_closer(),
+        taps: record.taps.count(),
         client_tcp: TcpInfo::query(&record.local, &record.client).ok(),
         upstream_tcp: near.zip(far).and_then(|(near, far)| TcpInfo::query(near, far).ok()),
     }

@@ -20,6 +20,8 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 const REQUEST_WAIT: Duration = Duration::from_secs(60);
 /// A client that takes nothing of an answer for so long will not take the rest.
 const WRITE_WAIT: Duration = Duration::from_secs(10);
+/// Read at a time.
+const READ_BYTES: usize = 4096;
 /// Lines are gathered up to this size and written at once.
 const BATCH_BYTES: usize = 64 * 1024;
 /// Between two looks at the counters, for a rate.
@@ -30,7 +32,7 @@ const CLOSED_DEFAULT: usize = 1000;
 /// A control connection.
 pub struct Connection {
     socket: Socket,
-    facts: Arc<Facts>,
+    pub(super) facts: Arc<Facts>,
     /// What was read and not yet taken as lines.
     unread: Vec<u8>,
     /// Lines on their way out.
@@ -61,14 +63,14 @@ impl Connection {
             listeners: self.facts.listeners.iter().map(|own| EscapedAddress(own).to_string()).collect(),
         };
         self.push(&greeting);
-        self.flush().await?;
+        self.flush(WRITE_WAIT).await?;
         while let Some(line) = self.next_line().await? {
             let last = match serde_json::from_slice(&line) {
                 Ok(request) => self.follow(request).await?,
                 Err(error) => Last::Failed { error: format!("it is not a request: {error}") },
             };
             self.push(&last);
-            self.flush().await?;
+            self.flush(WRITE_WAIT).await?;
         }
         Ok(())
     }
@@ -116,6 +118,7 @@ impl Connection {
                     return Ok(self.unknown(*missing).await);
                 }
             }
+            Request::Tap { session, from } => return self.tap(session, from).await,
             Request::Pause => self.facts.slots.set_paused(true),
             Request::Resume => self.facts.slots.set_paused(false),
             Request::Drain => {
@@ -147,7 +150,7 @@ impl Connection {
     }
 
     /// What is wrong with a session's number.
-    async fn unknown(&self, session: u64) -> Last {
+    pub(super) async fn unknown(&self, session: u64) -> Last {
         let supervisor = &self.facts.supervisor;
         let error = if supervisor.find(session).await.is_some() {
             format!("session {session} is alive")
@@ -160,8 +163,17 @@ impl Connection {
     }
 
     async fn item(&mut self, item: &impl Serialize) -> io::Result<()> {
+        self.push_item(item);
+        if self.unwritten.len() < BATCH_BYTES { Ok(()) } else { self.flush(WRITE_WAIT).await }
+    }
+
+    pub(super) fn push_item(&mut self, item: &impl Serialize) {
         self.push(&Item { item });
-        if self.unwritten.len() < BATCH_BYTES { Ok(()) } else { self.flush().await }
+    }
+
+    /// Bytes of lines that are not written yet.
+    pub(super) fn unwritten(&self) -> usize {
+        self.unwritten.len()
     }
 
     fn push(&mut self, line: &impl Serialize) {
@@ -170,11 +182,12 @@ impl Connection {
         self.unwritten.push('\n');
     }
 
-    async fn flush(&mut self) -> io::Result<()> {
+    /// Writes what was pushed; gives up where the client takes nothing for `wait`.
+    pub(super) async fn flush(&mut self, wait: Duration) -> io::Result<()> {
         let text = std::mem::take(&mut self.unwritten);
         let mut rest = text.as_bytes();
         while !rest.is_empty() {
-            let written = within(Some(WRITE_WAIT), self.socket.write(rest)).await;
+            let written = within(Some(wait), self.socket.write(rest)).await;
             rest = &rest[written.ok_or(io::ErrorKind::TimedOut)??..];
         }
         Ok(())
@@ -189,16 +202,27 @@ impl Connection {
             }
             if self.unread.len() >= LINE_BYTES_MAX {
                 self.push(&Last::Failed { error: format!("a line has at most {LINE_BYTES_MAX} bytes") });
-                self.flush().await?;
+                self.flush(WRITE_WAIT).await?;
                 return Ok(None);
             }
-            within(Some(REQUEST_WAIT), self.socket.readable()).await.ok_or(io::ErrorKind::TimedOut)?;
-            let mut room = [0; 4096];
+            if !within(Some(REQUEST_WAIT), self.read_more()).await.ok_or(io::ErrorKind::TimedOut)?? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits for more from the client; false at the end of its stream. Cancel-safe.
+    pub(super) async fn read_more(&mut self) -> io::Result<bool> {
+        let mut room = vec![0; READ_BYTES];
+        loop {
+            self.socket.readable().await;
             match self.socket.try_read(&mut room) {
-                Ok(0) => return Ok(None),
-                Ok(count) => self.unread.extend_from_slice(&room[..count]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
+                Ok(count) => {
+                    self.unread.extend_from_slice(&room[..count]);
+                    return Ok(count > 0);
+                }
             }
         }
     }

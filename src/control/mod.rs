@@ -10,3 +10,4 @@ pub mod protocol;
 pub mod rates;
 pub mod server;
 mod setting;
+mod tap;

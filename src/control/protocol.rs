@@ -53,6 +53,13 @@ pub enum Request {
         #[serde(default)]
         fin: bool,
     },
+    /// Show the bytes of a session as they flow.
+    Tap {
+        /// Its number.
+        session: u64,
+        /// Whose bytes; none: both sides'.
+        from: Option<Side>,
+    },
     /// Accept no more connections.
     Pause,
     /// Accept again.
@@ -147,6 +154,8 @@ pub struct Detail {
     pub first_byte_ms: Option<f64>,
     /// Whose stream ended first.
     pub first_closer: Option<Side>,
+    /// Taps that watch it.
+    pub taps: usize,
     /// The kernel's view of the client's connection; none of a UNIX socket.
     pub client_tcp: Option<TcpInfo>,
     /// The same of the upstream's.

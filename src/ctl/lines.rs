@@ -56,6 +56,11 @@ impl Lines {
         self.stream.get_mut().write_all(format!("{line}\n").as_bytes()).map_err(|error| lost(&error))
     }
 
+    /// From now on waits for items as long as they take.
+    pub fn wait_for_ever(&mut self) -> Result<(), Failure> {
+        self.stream.get_ref().set_read_timeout(None).map_err(|error| lost(&error))
+    }
+
     /// The next item of the answer; none at its end.
     pub fn item(&mut self) -> Result<Option<Value>, Failure> {
         let mut line = self.next().map_err(|error| lost(&error))?;

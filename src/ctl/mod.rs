@@ -6,6 +6,7 @@ mod find;
 mod lines;
 mod report;
 mod table;
+mod tap;
 
 use crate::config::ctl::{Command, Ctl};
 use crate::control::protocol::Request;
@@ -25,6 +26,16 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Where to write.
+pub struct Streams<'a> {
+    /// The answer.
+    pub out: &'a mut dyn Write,
+    /// What is to be said beside it.
+    pub notes: &'a mut dyn Write,
+    /// A person sees the answer at once.
+    pub is_terminal: bool,
+}
+
 /// Whoever reads what is printed may have seen enough, as `head` does: that is no failure.
 fn written(result: io::Result<()>) -> Result<(), Failure> {
     match result {
@@ -35,12 +46,18 @@ fn written(result: io::Result<()>) -> Result<(), Failure> {
     }
 }
 
-/// Does what `config` says, and prints the answer to `out`.
+/// Does what `config` says, and prints the answer.
 ///
 /// # Errors
 /// Where there is no server, several, or the server refuses.
-pub fn run(config: &Ctl, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn run(config: &Ctl, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let mut lines = find::server(config.control.as_deref())?;
+    if let Command::Tap { session, show, .. } = &config.command {
+        let show = (!config.json).then_some(*show);
+        lines.send(&request(&config.command))?;
+        return tap::run(&mut lines, *session, show, streams);
+    }
+    let out = &mut *streams.out;
     let items = lines.ask(&request(&config.command))?;
     let text =
         if config.json { json(&config.command, items) } else { report::report(&config.command, items) };
@@ -54,6 +71,7 @@ fn request(command: &Command) -> Request {
         Command::Closed { session, last } => Request::Closed { session: *session, last: *last },
         Command::Stats => Request::Stats,
         Command::Cut { sessions, fin } => Request::Cut { sessions: sessions.clone(), fin: *fin },
+        Command::Tap { session, from, .. } => Request::Tap { session: *session, from: *from },
         Command::Pause => Request::Pause,
         Command::Resume => Request::Resume,
         Command::Drain => Request::Drain,

@@ -1,7 +1,7 @@
 //! What the actors tell the reporter. One event is one line of the log.
 
 use crate::{io::address::Address, observe::cause::Cause};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -20,7 +20,7 @@ pub enum Mode {
 }
 
 /// One of the two peers of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// The peer that connected to us.

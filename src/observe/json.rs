@@ -173,7 +173,7 @@ impl<T: fmt::Display> Serialize for Shown<T> {
 }
 
 /// A moment in UTC with microseconds (RFC 3339); the epoch where the clock is beyond the year 9999.
-struct Moment(SystemTime);
+pub struct Moment(pub SystemTime);
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

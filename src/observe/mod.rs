@@ -8,5 +8,6 @@ pub mod format;
 pub mod history;
 pub mod json;
 pub mod record;
+pub mod tap;
 pub mod text;
 pub mod verdict;

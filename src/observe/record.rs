@@ -5,6 +5,7 @@ use crate::{
     observe::{
         cause::Cause,
         event::{Close, Mode, Side},
+        tap::Taps,
     },
     relay::flow::Flow,
     runtime::readiness::Reading,
@@ -39,6 +40,8 @@ pub struct Record {
     dial: OnceLock<Dial>,
     first_byte: OnceLock<Duration>,
     ending: OnceLock<Ending>,
+    /// Who watches its bytes just now.
+    pub taps: Taps,
     /// The readings of both connections as numbers from 1; 0 where there is none.
     legs: [AtomicU64; 2],
 }
@@ -78,6 +81,7 @@ impl Record {
             dial: OnceLock::new(),
             first_byte: OnceLock::new(),
             ending: OnceLock::new(),
+            taps: Taps::default(),
             legs: [const { AtomicU64::new(0) }; 2],
         }
     }

@@ -1,6 +1,10 @@
 //! The client's connection as hyper reads and writes it, with every byte counted.
 
-use crate::{io::stream::Stream, observe::record::Record, relay::flow::Flow};
+use crate::{
+    io::stream::Stream,
+    observe::{event::Side, record::Record},
+    relay::flow::Flow,
+};
 use futures::io::{AsyncRead, AsyncWrite};
 use std::{
     io,
@@ -36,6 +40,7 @@ impl AsyncRead for Wire<'_> {
         let count = ready!(Pin::new(&mut self.stream).poll_read(context, room))?;
         let flow = &self.record.from_client;
         if count > 0 {
+            self.record.taps.offer(Side::Client, flow.received(), &room[..count]);
             flow.add_received(count);
             flow.add_delivered(count);
         } else if !room.is_empty() && !flow.ended() {
@@ -64,6 +69,7 @@ impl AsyncWrite for Wire<'_> {
         }
         if let Poll::Ready(Ok(count)) = written {
             self.record.note_first_byte();
+            self.record.taps.offer(Side::Upstream, self.outgoing().delivered(), &bytes[..count]);
             self.outgoing().add_delivered(count);
             self.refused -= count;
         }

@@ -8,7 +8,7 @@ use crate::{
     },
     relay::{
         chunk::Chunk,
-        half::{Sink, Source},
+        half::{Observer, Sink, Source},
     },
 };
 use std::io;
@@ -72,10 +72,10 @@ impl<'a> SocketSource<'a> {
 }
 
 impl Source for SocketSource<'_> {
-    async fn read(&mut self, copy: bool) -> io::Result<Option<Chunk>> {
+    async fn read(&mut self, observer: &impl Observer) -> io::Result<Option<Chunk>> {
         loop {
             self.socket.readable().await;
-            match self.try_read(copy) {
+            match self.try_read(observer.watches()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
             }

@@ -13,8 +13,9 @@ use std::{io, pin::pin};
 
 /// What pieces are read from.
 pub trait Source: Send {
-    /// The next piece; none at the end of the stream. With `copy` the piece is in memory. Cancel-safe.
-    fn read(&mut self, copy: bool) -> impl Future<Output = io::Result<Option<Chunk>>> + Send;
+    /// The next piece; none at the end of the stream. Where `observer` watches when it arrives, the piece is in memory.
+    /// Cancel-safe.
+    fn read(&mut self, observer: &impl Observer) -> impl Future<Output = io::Result<Option<Chunk>>> + Send;
 }
 
 /// What pieces are written to.
@@ -86,8 +87,7 @@ pub fn read_into<'a>(
 ) -> impl Future<Output = ReadEnd> + Send + 'a {
     async move {
         loop {
-            let watched = observer.watches();
-            let read = match select(pin!(source.read(watched)), pin!(link.closed())).await {
+            let read = match select(pin!(source.read(observer)), pin!(link.closed())).await {
                 Either::Left((read, _)) => read,
                 Either::Right(((), _)) => return ReadEnd::Refused,
             };
@@ -100,7 +100,9 @@ pub fn read_into<'a>(
                 Err(error) => return ReadEnd::Failed(error),
             };
             observer.arrived(flow.received());
-            if watched && let Some(bytes) = chunk.bytes() {
+            if observer.watches()
+                && let Some(bytes) = chunk.bytes()
+            {
                 observer.show(flow.received(), bytes);
             }
             flow.add_received(chunk.len());

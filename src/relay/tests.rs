@@ -7,7 +7,7 @@ use crate::{
         chunk::Chunk,
         duplex::{End, Flows, duplex},
         flow::Flow,
-        half::{ReadEnd, Sink, Source, Unobserved, WriteEnd, read_into, write_from},
+        half::{Observer, ReadEnd, Sink, Source, Unobserved, WriteEnd, read_into, write_from},
         link::link,
     },
 };
@@ -46,7 +46,7 @@ struct Scripted {
 }
 
 impl Source for Scripted {
-    async fn read(&mut self, _copy: bool) -> io::Result<Option<Chunk>> {
+    async fn read(&mut self, _: &impl Observer) -> io::Result<Option<Chunk>> {
         let (blocks, size) = self.steps.front().copied().unwrap_or((0, 1));
         block(blocks).await;
         self.steps.pop_front();

@@ -33,5 +33,6 @@ mod origin;
 mod relay;
 mod start;
 mod stop;
+mod tap;
 mod trouble;
 mod unix;

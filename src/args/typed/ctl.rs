@@ -17,6 +17,7 @@ use std::path::PathBuf;
 #[argh(note = "show ID                 all about one, with the kernel's view of both connections")]
 #[argh(note = "closed [ID]             the last sessions that ended, and how")]
 #[argh(note = "stats                   totals, by cause")]
+#[argh(note = "tap ID                  the bytes of one as they flow, until it ends or Ctrl-C")]
 #[argh(note = "cut ID… [--fin]         end sessions by RST, or by FIN after what is under way")]
 #[argh(note = "pause, resume           accept no more connections, and go on")]
 #[argh(note = "drain                   stop the server as SIGTERM does")]
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 #[argh(note = "Exit: 0 done, 1 not done, 2 usage")]
 #[argh(example = "switchboard ctl list --sort rate --from 10.0.0.0/8")]
 #[argh(example = "switchboard ctl closed -n 20")]
+#[argh(example = "switchboard ctl tap 42 --dump hex --from upstream")]
 #[argh(example = "switchboard ctl cut 42 43 --fin")]
 #[argh(example = "switchboard ctl set idle-timeout 10m")]
 pub struct Ctl {
@@ -39,9 +41,12 @@ pub struct Ctl {
     /// list: by age, bytes, rate or idle
     #[argh(option, arg_name = "KEY")]
     sort: Option<String>,
-    /// list: only clients of this network
-    #[argh(option, arg_name = "CIDR")]
+    /// list: clients of this CIDR; tap: client, upstream or both
+    #[argh(option, arg_name = "CIDR|SIDE")]
     from: Option<String>,
+    /// tap: text, hex or raw
+    #[argh(option, arg_name = "FORM", from_str_fn(values::show))]
+    dump: Option<ctl::Show>,
     /// cut: by FIN after what is under way
     #[argh(switch)]
     fin: bool,
@@ -72,15 +77,20 @@ impl Ctl {
                 let sessions = ids.iter().map(|id| session(id)).collect::<Result<_, _>>()?;
                 Command::Cut { sessions, fin: std::mem::take(&mut self.fin) }
             }
+            ["tap", id] => Command::Tap {
+                session: session(id)?,
+                from: self.from.take().map_or(Ok(None), |text| refused("--from", &text, values::side))?,
+                show: self.dump.take().unwrap_or_default(),
+            },
             ["pause"] => Command::Pause,
             ["resume"] => Command::Resume,
             ["drain"] => Command::Drain,
             ["set", name, value] => setting(name, value)?,
             ["set", ..] => return Err(format!("'set' needs a limit and its value; {}", limits())),
-            ["show" | "cut"] => {
+            ["show" | "tap" | "cut"] => {
                 return Err(format!("'{}' needs the number of a session; 'ctl list' shows them", words[0]));
             }
-            ["list" | "show" | "closed" | "stats" | "pause" | "resume" | "drain", ..] => {
+            ["list" | "show" | "tap" | "closed" | "stats" | "pause" | "resume" | "drain", ..] => {
                 return Err(format!("unexpected argument '{}' after '{}'", words[words.len() - 1], words[0]));
             }
             [other, ..] => return Err(format!("'{other}' is nothing that ctl does; write {COMMANDS}")),
@@ -98,12 +108,13 @@ impl Ctl {
             ("--from", self.from.is_some()),
             ("--last", self.last.is_some()),
             ("--fin", self.fin),
+            ("--dump", self.dump.is_some()),
         ];
         given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
     }
 }
 
-const COMMANDS: &str = "list, show, closed, stats, cut, pause, resume, drain or set";
+const COMMANDS: &str = "list, show, closed, stats, tap, cut, pause, resume, drain or set";
 
 const TIMEOUTS: [&str; 6] = [
     "connect-timeout",

@@ -1,0 +1,181 @@
+//! `ctl tap`: the bytes of a running session as they flow, and a session that never waits for who watches it.
+
+use crate::{
+    harness::{Lines, within},
+    operator::{Operated, Talk},
+    pattern::pattern,
+    peer,
+    stream::{End, LIMIT, Received, exchange, read_to_end},
+};
+use serde_json::Value;
+use std::{
+    io::{Read, Write},
+    net::Shutdown,
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A tap that is on.
+fn tap(operated: &Operated, request: &str) -> Talk {
+    let mut talk = operated.talk();
+    talk.say(request);
+    assert_eq!(talk.line().unwrap()["item"]["attached"], 1);
+    talk
+}
+
+const BOTH: &str = r#"{"command":"tap","session":1}"#;
+
+/// The next item of a tap.
+fn item(talk: &mut Talk) -> Value {
+    talk.line().expect("the tap goes on")["item"].take()
+}
+
+#[test]
+fn a_tap_on_an_idle_session_shows_the_next_byte_at_once() {
+    let upstream = peer::echoes();
+    for flags in [&[][..], &["--splice", "off"]] {
+        let operated = Operated::proxy(upstream.address, flags);
+        let mut client = operated.server.connect();
+        exchange(&mut client, b"before");
+        // Bulk first, so that the next piece would be a pipe.
+        exchange(&mut client, &vec![b'b'; 100_000]);
+        let mut talk = tap(&operated, BOTH);
+        let begin = Instant::now();
+        client.write_all(b"\x1b[2J").unwrap();
+        let first = item(&mut talk);
+        assert!(begin.elapsed() < Duration::from_millis(100), "{:?}", begin.elapsed());
+        assert_eq!(
+            (&first["from"], &first["hex"], &first["offset"]),
+            (&"client".into(), &"1b5b324a".into(), &100_006.into())
+        );
+        let second = item(&mut talk);
+        assert_eq!((&second["from"], &second["hex"]), (&"upstream".into(), &"1b5b324a".into()));
+        assert_eq!(operated.json(&["show", "1"])[0]["taps"], 1);
+    }
+}
+
+#[test]
+fn two_taps_watch_one_session_and_one_goes_without_the_other() {
+    let upstream = peer::echoes();
+    let operated = Operated::proxy(upstream.address, &[]);
+    let mut client = operated.server.connect();
+    exchange(&mut client, b"hello");
+    let mut all = tap(&operated, BOTH);
+    let mut half = tap(&operated, r#"{"command":"tap","session":1,"from":"upstream"}"#);
+    exchange(&mut client, b"x");
+    assert_eq!([item(&mut all), item(&mut all)].map(|one| one["from"].clone()), ["client", "upstream"]);
+    assert_eq!(item(&mut half)["from"], "upstream");
+    drop(all);
+    within(LIMIT, "the tap is off", || (operated.json(&["show", "1"])[0]["taps"] == 1).then_some(()));
+    exchange(&mut client, b"y");
+    assert_eq!(item(&mut half)["hex"], "79");
+    // A line ends a tap, and the connection is as good as before.
+    half.say("");
+    assert_eq!(half.line().unwrap()["ok"], true);
+    within(LIMIT, "both are off", || (operated.json(&["show", "1"])[0]["taps"] == 0).then_some(()));
+}
+
+#[test]
+fn a_tap_tells_how_its_session_ended() {
+    let operated = Operated::start("echo", &[]);
+    let mut client = operated.server.connect();
+    exchange(&mut client, b"hello");
+    let mut talk = tap(&operated, BOTH);
+    client.shutdown(Shutdown::Write).unwrap();
+    read_to_end(&mut client);
+    assert!(item(&mut talk)["ended"].as_str().unwrap().contains("client finished"));
+    assert_eq!(talk.line().unwrap()["ok"], true);
+    operated.assert_fails(&["tap", "1"], "session 1 has ended");
+    operated.assert_fails(&["tap", "9"], "there is no session 9");
+}
+
+#[test]
+fn a_tap_that_never_reads_slows_nothing_and_is_told_what_it_lost() {
+    const SENT: usize = 50_000_000;
+    let upstream = peer::takes_all();
+    let operated = Operated::proxy(upstream.address, &[]);
+    let mut client = operated.server.connect();
+    upstream.await_reached();
+    let mut talk = tap(&operated, BOTH);
+    let sent = pattern(51, SENT);
+    client.write_all(&sent).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let received = upstream.await_received();
+    assert!(received == Received { bytes: sent, end: End::Fin }, "{} bytes", received.bytes.len());
+    let mut lost = 0;
+    let mut shown = 0;
+    loop {
+        let item = item(&mut talk);
+        lost += item["lost"].as_u64().unwrap_or(0);
+        shown += item["bytes"].as_u64().unwrap_or(0);
+        if !item["ended"].is_null() {
+            break;
+        }
+    }
+    assert!(lost > 0 && shown < SENT as u64, "{lost} lost, {shown} bytes shown");
+}
+
+#[test]
+fn a_session_in_the_middle_of_bulk_is_shown_soon() {
+    let upstream = peer::pushes_without_end();
+    let operated = Operated::proxy(upstream.address, &[]);
+    let mut client = operated.server.connect();
+    let reading = thread::spawn(move || {
+        let mut room = vec![0; 1 << 16];
+        while client.read(&mut room).is_ok_and(|count| count > 0) {}
+    });
+    within(LIMIT, "bulk", || {
+        operated.json(&["list"]).first()?["upstream_bytes"].as_u64().filter(|bytes| *bytes > 10_000_000)
+    });
+    let mut talk = tap(&operated, BOTH);
+    let begin = Instant::now();
+    assert_eq!(item(&mut talk)["from"], "upstream");
+    assert!(begin.elapsed() < Duration::from_millis(100), "{:?}", begin.elapsed());
+    drop(talk);
+    assert_eq!(operated.ctl(&["cut", "1"]).code, 0);
+    reading.join().unwrap();
+}
+
+#[test]
+fn the_command_prints_lines_and_exact_bytes() {
+    let upstream = peer::echoes();
+    for (words, expected) in [
+        (&["tap", "1"][..], "#1 client > offset 0, 7 B: a\\x1b[2J\\n"),
+        (&["tap", "1", "--dump", "hex"], "#1 client > 00000000: 611b 5b32 4a0a 62"),
+        (&["tap", "1", "--json"], r#""hex":"611b5b324a0a62""#),
+        (&["tap", "1", "--dump", "raw", "--from", "client"], "a\u{1b}[2J"),
+    ] {
+        let operated = Operated::proxy(upstream.address, &[]);
+        let mut client = operated.server.connect();
+        within(LIMIT, "the session", || (operated.json(&["list"]).len() == 1).then_some(()));
+        let mut command = operated.command(words);
+        let mut running =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (lines, notes) =
+            (Lines::of(running.stdout.take().unwrap()), Lines::of(running.stderr.take().unwrap()));
+        within(LIMIT, "the tap is on", || (operated.json(&["show", "1"])[0]["taps"] == 1).then_some(()));
+        exchange(&mut client, b"a\x1b[2J\nb");
+        within(LIMIT, expected, || lines.all().iter().any(|line| line.contains(expected)).then_some(()));
+        client.shutdown(Shutdown::Write).unwrap();
+        read_to_end(&mut client);
+        let status = within(LIMIT, "the tap ends", || running.try_wait().unwrap());
+        assert!(status.success());
+        let told = if words.contains(&"--json") { &lines } else { &notes };
+        within(LIMIT, "the verdict", || {
+            told.all().iter().any(|line| line.contains("finished first")).then_some(())
+        });
+    }
+}
+
+#[test]
+fn an_origin_can_be_tapped() {
+    let operated = Operated::start("origin", &[]);
+    let mut client = operated.server.connect();
+    within(LIMIT, "the session", || (operated.json(&["list"]).len() == 1).then_some(()));
+    let mut talk = tap(&operated, BOTH);
+    client.write_all(b"GET /bytes/3 HTTP/1.0\r\n\r\n").unwrap();
+    assert_eq!(item(&mut talk)["from"], "client");
+    assert_eq!(item(&mut talk)["from"], "upstream");
+    read_to_end(&mut client);
+}
