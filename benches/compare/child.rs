@@ -1,6 +1,6 @@
 //! Child processes that never outlive this one: ended when dropped, and all of them at a signal.
 
-use crate::usage;
+use crate::{command, usage};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     io::{self, BufRead, BufReader, Read},
@@ -88,6 +88,7 @@ pub fn end_all_on_signal() -> io::Result<()> {
         // The lock is kept to the end: no child is started any more.
         let live = live();
         live.iter().for_each(|pid| signal(&usage::family(*pid), Signal::KILL));
+        command::remove_files();
         process::exit(INTERRUPTED);
     });
     Ok(())

@@ -8,10 +8,9 @@ use crate::{
 use std::{
     fs, io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
-use tempfile::TempDir;
 
 /// The program under test.
 const SWITCHBOARD: &str = env!("CARGO_BIN_EXE_switchboard");
@@ -22,13 +21,11 @@ const RESERVED_DESCRIPTORS: usize = 100;
 /// HAProxy's pipes, two descriptors each: more than all bulk connections of a case use.
 const HAPROXY_PIPES: usize = 256;
 
-/// A command that is ready to run, and what it needs.
+/// A command that is ready to run.
 pub struct Prepared {
     /// Where it will listen.
     pub address: SocketAddr,
     pub command: Command,
-    /// Its configuration; to be kept as long as it runs.
-    pub files: Option<TempDir>,
 }
 
 /// The command of `server` in `duty`.
@@ -38,13 +35,10 @@ pub struct Prepared {
 pub fn prepare(server: Server, duty: Duty, descriptors: usize) -> io::Result<Prepared> {
     // Nobody listens here; the kernel does not give the port out again so soon.
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-    let (command, files) = match (server, duty) {
-        (Server::Switchboard, _) => (switchboard(SWITCHBOARD, duty, address), None),
-        (Server::Other, _) => {
-            let program = std::env::var(OTHER).map_err(io::Error::other)?;
-            (switchboard(&program, duty, address), None)
-        }
-        (Server::Socat, _) => (socat(duty, address), None),
+    let command = match (server, duty) {
+        (Server::Switchboard, _) => switchboard(SWITCHBOARD, duty, address),
+        (Server::Other, _) => switchboard(&std::env::var(OTHER).map_err(io::Error::other)?, duty, address),
+        (Server::Socat, _) => socat(duty, address),
         (Server::Haproxy, Duty::Proxy(upstream)) => haproxy(address, upstream, descriptors, "")?,
         (Server::HaproxySplice, Duty::Proxy(upstream)) => {
             let options = "option splice-request\n    option splice-response";
@@ -53,7 +47,26 @@ pub fn prepare(server: Server, duty: Duty, descriptors: usize) -> io::Result<Pre
         (Server::Nginx, Duty::Proxy(upstream)) => nginx(address, upstream, descriptors)?,
         _ => return Err(io::Error::other(format!("{} cannot do that", server.name()))),
     };
-    Ok(Prepared { address, command, files })
+    Ok(Prepared { address, command })
+}
+
+/// Where the configurations of this run are.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("compare-{}", std::process::id()))
+}
+
+/// Removes the configurations of this run; servers have read them when they accept.
+pub fn remove_files() {
+    // There are none where no server needed one.
+    let _ = fs::remove_dir_all(folder());
+}
+
+/// Writes the configuration of the server that listens on `at`.
+fn write(at: SocketAddr, text: &str) -> io::Result<PathBuf> {
+    fs::create_dir_all(folder())?;
+    let path = folder().join(at.port().to_string());
+    fs::write(&path, text)?;
+    Ok(path)
 }
 
 /// The stripped release binary's size in bytes.
@@ -82,12 +95,7 @@ fn socat(duty: Duty, at: SocketAddr) -> Command {
     command
 }
 
-fn haproxy(
-    at: SocketAddr,
-    upstream: SocketAddr,
-    descriptors: usize,
-    options: &str,
-) -> io::Result<(Command, Option<TempDir>)> {
+fn haproxy(at: SocketAddr, upstream: SocketAddr, descriptors: usize, options: &str) -> io::Result<Command> {
     let sessions = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2 - HAPROXY_PIPES;
     let text = format!(
         "global
@@ -106,17 +114,12 @@ listen bench
     server upstream {upstream}
 "
     );
-    let files = tempfile::tempdir()?;
-    let path = files.path().join("configuration");
-    fs::write(&path, text)?;
     let mut command = quiet("haproxy");
-    command.args(["-db", "-f"]).arg(path);
-    Ok((command, Some(files)))
+    command.args(["-db", "-f"]).arg(write(at, &text)?);
+    Ok(command)
 }
 
-fn nginx(at: SocketAddr, upstream: SocketAddr, descriptors: usize) -> io::Result<(Command, Option<TempDir>)> {
-    let files = tempfile::tempdir()?;
-    let pid = files.path().join("pid");
+fn nginx(at: SocketAddr, upstream: SocketAddr, descriptors: usize) -> io::Result<Command> {
     let module = if Path::new(NGINX_STREAM_MODULE).exists() {
         format!("load_module {NGINX_STREAM_MODULE};")
     } else {
@@ -125,7 +128,7 @@ fn nginx(at: SocketAddr, upstream: SocketAddr, descriptors: usize) -> io::Result
     let text = format!(
         "{module}
 daemon off;
-pid {};
+pid {}.pid;
 worker_processes 1;
 worker_rlimit_nofile {descriptors};
 error_log /dev/null crit;
@@ -142,11 +145,10 @@ stream {{
     }}
 }}
 ",
-        pid.display()
+        folder().join(at.port().to_string()).display()
     );
-    let path = files.path().join("configuration");
-    fs::write(&path, text)?;
+    let path = write(at, &text)?;
     let mut command = quiet("nginx");
-    command.args(["-e", "/dev/null", "-p"]).arg(files.path()).arg("-c").arg(path);
-    Ok((command, Some(files)))
+    command.args(["-e", "/dev/null", "-p"]).arg(folder()).arg("-c").arg(path);
+    Ok(command)
 }

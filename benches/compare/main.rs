@@ -35,7 +35,9 @@ fn main() -> ExitCode {
     let end = if arguments.first().is_some_and(|first| first == upstream::COMMAND) {
         upstream::serve().map_err(Into::into)
     } else {
-        compare(&arguments, descriptors)
+        let end = compare(&arguments, descriptors);
+        command::remove_files();
+        end
     };
     match end {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,7 +11,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tempfile::TempDir;
 
 /// How long a server may take until it accepts.
 const READY_LIMIT: Duration = Duration::from_secs(10);
@@ -51,7 +50,6 @@ pub struct Running {
     pub server: Server,
     pub address: SocketAddr,
     child: Option<Child>,
-    _files: Option<TempDir>,
 }
 
 impl Server {
@@ -108,11 +106,11 @@ impl Server {
     /// Starts it and waits until it accepts; `extra` are further arguments of Switchboard.
     pub fn start(self, duty: Duty, descriptors: usize, extra: &[&str]) -> io::Result<Running> {
         if let (Server::Direct, Duty::Proxy(address)) = (self, duty) {
-            return Ok(Running { server: self, address, child: None, _files: None });
+            return Ok(Running { server: self, address, child: None });
         }
-        let Prepared { address, mut command, files } = command::prepare(self, duty, descriptors)?;
+        let Prepared { address, mut command } = command::prepare(self, duty, descriptors)?;
         let child = Child::start(command.args(extra))?;
-        let running = Running { server: self, address, child: Some(child), _files: files };
+        let running = Running { server: self, address, child: Some(child) };
         await_accept(address).map_err(|error| {
             io::Error::new(error.kind(), format!("{} does not accept: {error}", self.name()))
         })?;

@@ -55,7 +55,7 @@ pub fn compare(
 
 /// Milliseconds to the first connection.
 fn until_accept(server: Server, duty: Duty, descriptors: usize) -> io::Result<f64> {
-    let Prepared { address, mut command, files: _files } = prepare(server, duty, descriptors)?;
+    let Prepared { address, mut command } = prepare(server, duty, descriptors)?;
     let begin = Instant::now();
     let _child = Child::start(&mut command)?;
     await_accept(address)?;
