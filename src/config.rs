@@ -109,7 +109,7 @@ pub enum Role {
     /// Send back what comes.
     Echo,
     /// Relay to an upstream.
-    Proxy(Upstream),
+    Proxy(Arc<Upstream>),
     /// Answer HTTP.
     Origin,
 }

@@ -41,3 +41,13 @@ impl fmt::Display for Side {
         })
     }
 }
+
+/// An error in words; one of the system begins in lower case and without the number that the standard library adds.
+#[must_use]
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(_) => text.split(" (os error").next().unwrap_or(&text).to_lowercase(),
+        None => text,
+    }
+}

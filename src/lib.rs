@@ -48,6 +48,7 @@
 
 pub mod actors;
 pub mod args;
+pub mod client;
 pub mod config;
 pub mod error;
 pub mod io;

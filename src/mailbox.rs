@@ -5,7 +5,7 @@
 //!   arm of a select, because flume's `send_async` may lose the message when it is dropped.
 //! - A dropped mailbox drops what it still holds at once, not when the last address goes.
 
-use futures::Stream;
+use futures::{FutureExt, Stream, executor::block_on};
 use std::{
     pin::Pin,
     task::{Context, Poll},
@@ -20,7 +20,6 @@ pub struct Address<T> {
 pub struct Mailbox<T: 'static> {
     // The stream keeps one registered waiter over many polls; a new receive future a poll would allocate each time.
     stream: flume::r#async::RecvStream<'static, T>,
-    receiver: flume::Receiver<T>,
 }
 
 /// The mailbox is gone; the message comes back.
@@ -40,7 +39,7 @@ pub enum Refused<T> {
 #[must_use]
 pub fn mailbox<T>(capacity: usize) -> (Address<T>, Mailbox<T>) {
     let (sender, receiver) = flume::bounded(capacity.max(1));
-    (Address { sender }, Mailbox { stream: receiver.clone().into_stream(), receiver })
+    (Address { sender }, Mailbox { stream: receiver.into_stream() })
 }
 
 impl<T> Address<T> {
@@ -89,25 +88,24 @@ impl<T> Mailbox<T> {
 
     /// A message that is there already.
     pub fn try_next(&mut self) -> Option<T> {
-        self.receiver.try_recv().ok()
+        self.next().now_or_never().flatten()
     }
 
     /// Blocks the thread for the next message; for an actor that is a thread.
     pub fn next_blocking(&mut self) -> Option<T> {
-        self.receiver.recv().ok()
+        block_on(self.next())
     }
 }
 
 impl<T> Drop for Mailbox<T> {
     fn drop(&mut self) {
-        self.receiver.drain();
+        while self.try_next().is_some() {}
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::{FutureExt, executor::block_on};
     use std::sync::Arc;
 
     #[test]

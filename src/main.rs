@@ -1,12 +1,15 @@
 //! Parse, run, map the outcome to an exit code; nothing else.
 
 use std::{
-    io::{self, Write},
+    fs::File,
+    io::{self, IsTerminal, Write},
+    os::fd::AsFd,
     process::ExitCode,
 };
 use switchboard::{
     actors::supervisor::Outcome,
     args::{self, Parsed},
+    client::{self, Output, Streams},
     config::Config,
     runtime::executor,
     server,
@@ -40,8 +43,31 @@ fn run(config: Config) -> ExitCode {
                 Err(error) => fail(&error),
             }
         }
-        Config::Client(_) => fail(&"not yet"),
+        Config::Client(config) => {
+            let streams = match streams() {
+                Ok(streams) => streams,
+                Err(error) => return fail(&format_args!("cannot use the standard streams: {error}")),
+            };
+            match executor::run(None, client::run(*config, streams)) {
+                Ok(Ok(())) => ExitCode::SUCCESS,
+                Ok(Err(failure)) => {
+                    complain(&failure);
+                    ExitCode::from(failure.fault.code())
+                }
+                Err(error) => fail(&error),
+            }
+        }
     }
+}
+
+/// The client's streams, past the buffers of the standard library: bytes go out as they come.
+fn streams() -> io::Result<Streams> {
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    Ok(Streams {
+        input: Box::new(File::from(io::stdin().as_fd().try_clone_to_owned()?)),
+        answer: Output::new(File::from(stdout.as_fd().try_clone_to_owned()?), stdout.is_terminal()),
+        notes: Output::new(File::from(stderr.as_fd().try_clone_to_owned()?), stderr.is_terminal()),
+    })
 }
 
 fn fail(problem: &dyn std::fmt::Display) -> ExitCode {

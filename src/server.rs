@@ -18,8 +18,10 @@ use crate::{
         pipe,
         socket::Options,
     },
+    mailbox::{Mailbox, mailbox},
     observe::format::Format,
     runtime::{
+        clock::within,
         signals::StopSignals,
         slots::Slots,
         task::{Panicked, Task},
@@ -35,6 +37,8 @@ use std::{
 
 /// After a drain, how long the last lines may take: a reader that never reads must not hold up the end.
 const LAST_LINES: Duration = Duration::from_millis(500);
+/// Closing a socket takes some 10 µs; this is enough for any number of them.
+const LAST_SOCKETS: Duration = Duration::from_secs(2);
 /// After a cut, the operator wants the end at once.
 const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
 
@@ -54,6 +58,7 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
         .map_err(|error| Error::server("cannot start the reporter", error))?;
     let slots = Slots::new(config.max_sessions.unwrap_or(share.sessions));
     let doing = doing(&config.role);
+    let (alive, gone) = mailbox(1);
     let context = Arc::new(Context {
         role: config.role,
         deadlines: config.deadlines,
@@ -62,6 +67,7 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
         options,
         own,
         reporter: reporter.clone(),
+        alive,
     });
     let (supervisor, sessions) = Supervisor::start(context, config.max_per_source);
     let acceptors = listeners
@@ -74,7 +80,7 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
     let running = Running { signals: &mut signals, acceptors, supervisor, sessions };
     let outcome = running.until_stopped(config.deadlines.drain).await;
     drop(reporter);
-    last_lines(finish, outcome.as_ref().ok()).await;
+    wind_up(gone, finish, outcome.as_ref().ok()).await;
     outcome
 }
 
@@ -114,7 +120,9 @@ fn fault(panicked: Panicked) -> Error {
     Error::server("the supervisor ended", io::Error::other(panicked.to_string()))
 }
 
-async fn last_lines(finish: Finish, outcome: Option<&Outcome>) {
+/// Waits until every socket is closed, for the end of the process would send FIN where RST is due, and every line written.
+async fn wind_up(mut gone: Mailbox<()>, finish: Finish, outcome: Option<&Outcome>) {
+    within(Some(LAST_SOCKETS), gone.next()).await;
     let limit = if outcome == Some(&Outcome::Cut) { LAST_LINES_AFTER_CUT } else { LAST_LINES };
     finish.wait(limit).await;
 }

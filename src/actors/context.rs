@@ -4,6 +4,7 @@ use crate::{
     actors::reporter::Reporter,
     config::{Deadlines, Role},
     io::{address::Address, socket::Options},
+    mailbox,
     observe::event::Mode,
 };
 
@@ -23,6 +24,8 @@ pub struct Context {
     pub own: Vec<Address>,
     /// Where events go.
     pub reporter: Reporter,
+    /// Never sent to: its mailbox ends when the last actor that was told this context is gone, and its socket with it.
+    pub alive: mailbox::Address<()>,
 }
 
 impl Context {

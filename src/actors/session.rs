@@ -1,7 +1,8 @@
 //! The session actor: one client connection, from its begin to its end.
 //!
 //! It owns the client's socket. In every mode it is the same: obtain a link to send into and one to receive from, then
-//! relay. It ends when both directions are done, at an abort, at a deadline, or when it is cut.
+//! relay. It ends when both directions are done, at an abort, at a deadline, or when its supervisor drops its task,
+//! which resets both peers.
 
 use crate::{
     actors::{
@@ -12,10 +13,9 @@ use crate::{
     },
     config::Role,
     io::{settle::settle, socket::Socket},
-    mailbox::{self, Mailbox, mailbox},
     observe::{
         cause::Cause,
-        event::{Side, What},
+        event::{Mode, Side, What},
         record::Record,
     },
     origin,
@@ -29,149 +29,114 @@ use crate::{
         task::{self, Panicked, Task},
     },
 };
-use futures::{
-    FutureExt,
-    future::{Either, select},
-    pin_mut, select_biased,
-};
-use std::sync::Arc;
+use futures::future::{Either, OptionFuture, select};
+use std::{pin::pin, sync::Arc};
 
-/// Commands that may wait for a session; they are rare and small.
-const COMMANDS: usize = 2;
-
-/// What a session can be told.
-#[derive(Clone, Copy, Debug)]
-pub enum Command {
-    /// End now: reset both peers.
-    Cut(Cause),
-}
-
-/// A running session, as its supervisor knows it.
-pub struct Session {
-    /// What is known of it.
-    pub record: Arc<Record>,
-    commands: mailbox::Address<Command>,
-}
-
-struct Actor {
+/// Starts the session of `record` on the client's socket; `ended` is told when it is over, unless it was dropped.
+///
+/// What the session ends by is in its record; reporting that is left to whoever hears of its end.
+pub fn start<E: Future<Output = ()> + Send>(
+    socket: Socket,
     record: Arc<Record>,
     context: Arc<Context>,
-    commands: Mailbox<Command>,
-}
-
-impl Session {
-    /// Starts the session of `record` on the client's socket.
-    pub fn start(socket: Socket, record: Record, context: Arc<Context>) -> (Self, Task<()>) {
-        let record = Arc::new(record);
-        let (address, commands) = mailbox(COMMANDS);
-        let actor = Actor { record: record.clone(), context, commands };
-        (Session { record, commands: address }, task::spawn(actor.run(socket)))
-    }
-
-    /// Tells the session to end. A session with commands waiting ends by those.
-    pub fn cut(&self, cause: Cause) {
-        let _ = self.commands.try_send(Command::Cut(cause));
-    }
-}
-
-impl Actor {
-    async fn run(mut self, socket: Socket) {
-        let Actor { record, context, commands } = &mut self;
-        let reporter = &context.reporter;
-        reporter.report_with(|| What::Open {
-            session: record.id,
-            mode: record.mode,
-            listener: record.listener.clone(),
-            client: record.client.clone(),
-        });
-        {
-            let mut watch = Watch::new(record, &context.deadlines);
-            let live = live(socket, record, context).fuse();
-            pin_mut!(live);
-            // Leaving this block drops what still lives, which resets both peers.
-            let expired = select_biased! {
-                () = live => None,
-                command = commands.next().fuse() => match command {
-                    Some(Command::Cut(cause)) => Some(cause),
-                    None => Some(Cause::Cut),
-                },
-                cause = watch.expired().fuse() => Some(cause),
-            };
-            if let Some(cause) = expired {
-                record.end(cause, None);
-            }
+    ended: impl FnOnce() -> E + Send + 'static,
+) -> Task<()> {
+    task::spawn(async move {
+        // Its own task in all but name: a panic in it is a fault of this session, and whoever waits is still told.
+        if let Err(panicked) = task::contain(run(socket, &record, &context)).await {
+            record.end(Cause::Internal, Some(panicked.to_string()));
         }
-        reporter.report_with(|| What::Close(Box::new(record.close())));
+        Box::pin(ended()).await;
+    })
+}
+
+async fn run(socket: Socket, record: &Arc<Record>, context: &Arc<Context>) {
+    context.reporter.report_with(|| What::Open {
+        session: record.id,
+        mode: record.mode,
+        listener: record.listener.clone(),
+        client: record.client.clone(),
+    });
+    let mut watch = Watch::new(record, &context.deadlines);
+    // Dropping what lives when a deadline passes resets both peers.
+    if let Either::Right((cause, _)) =
+        select(pin!(live(socket, record, context)), pin!(watch.expired())).await
+    {
+        record.end(cause, None);
     }
 }
 
 /// The session's life, where nobody ends it from outside.
-async fn live(socket: Socket, record: &Arc<Record>, context: &Arc<Context>) {
-    let upstream = match &context.role {
-        Role::Echo => None,
-        Role::Proxy(upstream) => Some(upstream.clone()),
-        Role::Origin => return origin::serve(socket, record).await,
-    };
-    let dump = Dump::new(&context.reporter, record, Side::Client, context.dump_limit);
-    let (up, up_end) = link();
-    let Some(upstream) = upstream else {
-        let flows = Flows { incoming: &record.from_client, outgoing: &record.from_client };
-        let end = relay(&socket, context.splice, up, up_end, flows, &dump).await;
-        return conclude(socket, record, end).await;
-    };
-    let (down_end, down) = link();
-    let mut upstream = upstream::start(record.clone(), context.clone(), upstream, up_end, down_end);
-    let flows = Flows { incoming: &record.from_client, outgoing: &record.from_upstream };
-    let end = {
-        let relay = relay(&socket, context.splice, up, down, flows, &dump);
-        pin_mut!(relay);
-        match select(relay, &mut upstream).await {
-            Either::Left((end, _)) => Either::Left(end),
-            Either::Right((Ok(upstream::End::Clean), relay)) => Either::Right(Some(relay.await)),
-            Either::Right((end, relay)) => {
-                note_fault(record, end);
-                Either::Right(last_delivery(relay, &record.from_upstream).await)
+fn live<'a>(
+    socket: Socket,
+    record: &'a Arc<Record>,
+    context: &'a Arc<Context>,
+) -> impl Future<Output = ()> + Send + 'a {
+    async move {
+        let (up, up_end) = link();
+        // Echo is the link back to itself, and no upstream.
+        let (inbound, mut upstream, from_other) = match &context.role {
+            Role::Origin => return Box::pin(origin::serve(socket, record)).await,
+            Role::Echo => (up_end, None, &record.from_client),
+            Role::Proxy(target) => {
+                let (down_end, down) = link();
+                let upstream =
+                    upstream::start(record.clone(), context.clone(), target.clone(), up_end, down_end);
+                (down, Some(upstream), &record.from_upstream)
             }
-        }
-    };
+        };
+        let end = {
+            let dump = Dump::new(&context.reporter, record, Side::Client, context.dump_limit);
+            let flows = Flows { incoming: &record.from_client, outgoing: from_other };
+            let mut relay = pin!(relay(&socket, context.splice, up, inbound, flows, &dump));
+            let beside = OptionFuture::from(upstream.as_mut());
+            match select(relay.as_mut(), beside).await {
+                Either::Left((end, _)) => Some(end),
+                Either::Right((None, _)) => Some(relay.await),
+                Either::Right((Some(ended), _)) => {
+                    upstream = None;
+                    match ended {
+                        Ok(upstream::End::Clean) => Some(relay.await),
+                        ended => {
+                            note_fault(record, ended);
+                            Box::pin(last_delivery(relay, from_other)).await
+                        }
+                    }
+                }
+            }
+        };
+        Box::pin(conclude(socket, record, end, upstream)).await;
+    }
+}
+
+/// Ends the client's connection as its relay ended, and waits for the upstream where it goes on.
+async fn conclude(socket: Socket, record: &Record, end: Option<End>, upstream: Option<Task<upstream::End>>) {
+    let gone = matches!(end, Some(End::PeerGone(_)));
     match end {
-        // The upstream has ended; the client was the last.
-        Either::Right(Some(end)) => conclude(socket, record, end).await,
+        Some(End::Clean) => socket.close(),
+        Some(End::PeerGone(error)) => {
+            let unread = if record.mode == Mode::Echo { &record.from_client } else { &record.from_upstream };
+            let cause = lost(&error, unread.waiting() > 0, Cause::ClientReset);
+            record.end(cause, Some(format!("client: {error}")));
+        }
+        Some(End::OtherGone(_)) => settle(&socket).await,
         // The upstream is gone and the client takes nothing more.
-        Either::Right(None) => {}
-        // The client's side has ended; what it sent is still on its way.
-        Either::Left(end) => {
-            let gone = matches!(end, End::PeerGone(_));
-            conclude(socket, record, end).await;
-            if gone && !record.connected() {
-                return;
-            }
-            let ended =
-                if gone { last_delivery(upstream, &record.from_client).await } else { Some(upstream.await) };
-            if let Some(ended) = ended {
+        None => {}
+    }
+    // What the client sent may still be on its way. A dial is for nobody once the client is gone.
+    match upstream {
+        Some(upstream) if !gone => note_fault(record, upstream.await),
+        Some(upstream) if record.connected() => {
+            if let Some(ended) = last_delivery(upstream, &record.from_client).await {
                 note_fault(record, ended);
             }
         }
+        _ => {}
     }
 }
 
-/// Ends the client's connection as the relay says.
-async fn conclude(socket: Socket, record: &Record, end: End) {
-    match end {
-        End::Clean => socket.close(),
-        End::PeerGone(error) => {
-            let waiting = match record.mode {
-                crate::observe::event::Mode::Echo => record.from_client.waiting(),
-                _ => record.from_upstream.waiting(),
-            };
-            record.end(lost(&error, waiting > 0, Cause::ClientReset), Some(format!("client: {error}")));
-        }
-        End::OtherGone(_) => settle(&socket).await,
-    }
-}
-
-fn note_fault(record: &Record, end: Result<upstream::End, Panicked>) {
-    if let Err(panicked) = end {
+fn note_fault(record: &Record, ended: Result<upstream::End, Panicked>) {
+    if let Err(panicked) = ended {
         record.end(Cause::Internal, Some(panicked.to_string()));
     }
 }
@@ -186,5 +151,27 @@ async fn last_delivery<T>(delivery: impl Future<Output = T> + Unpin, flow: &Flow
             Either::Right(_) if flow.delivered() == before => return None,
             Either::Right(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a session and its upstream hold while nothing flows, in bytes; the rest of an idle session is two links, a
+    /// mailbox and two registrations.
+    const SESSION_BYTES_MAX: usize = 1100;
+    const UPSTREAM_BYTES_MAX: usize = 900;
+
+    #[test]
+    fn an_idle_session_is_small() {
+        let session = size(|socket, (record, context)| run(socket, record, context));
+        assert!(session <= SESSION_BYTES_MAX, "{session}");
+        let upstream = upstream::future_bytes();
+        assert!(upstream <= UPSTREAM_BYTES_MAX, "{upstream}");
+    }
+
+    fn size<'a, F: Future>(_: impl FnOnce(Socket, (&'a Arc<Record>, &'a Arc<Context>)) -> F) -> usize {
+        size_of::<F>()
     }
 }

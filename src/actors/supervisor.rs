@@ -4,24 +4,17 @@
 //! empty.
 
 use crate::{
-    actors::{acceptor::Connection, context::Context, session::Session},
+    actors::{acceptor::Connection, context::Context, session},
     mailbox::{Address, Mailbox, mailbox},
     observe::{cause::Cause, event::What, record::Record},
     runtime::{
         clock::{Sleep, sleep},
         slots::Slot,
-        task::{Panicked, Task, spawn},
+        task::{Task, spawn},
     },
 };
-use futures::{FutureExt, StreamExt, future::Fuse, select_biased, stream::FuturesUnordered};
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{self, Poll},
-    time::Duration,
-};
+use futures::{FutureExt, future::Fuse, select_biased};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 /// Connections that may wait to become sessions: an acceptor that is ahead waits, and the kernel's backlog holds the rest.
 const CONNECTIONS: usize = 64;
@@ -35,6 +28,7 @@ pub struct Supervisor {
 /// What the supervisor is told.
 enum Message {
     Admit(Box<Connection>),
+    Finished(u64),
     Drain(Option<Duration>),
     Cut,
 }
@@ -49,8 +43,7 @@ pub enum Outcome {
 }
 
 enum Event {
-    Message(Option<Message>),
-    Ended(u64, Result<(), Panicked>),
+    Message(Message),
     DrainOver,
 }
 
@@ -58,8 +51,9 @@ struct Actor {
     context: Arc<Context>,
     max_per_source: Option<usize>,
     mailbox: Mailbox<Message>,
+    /// Where sessions say that they have finished.
+    address: Address<Message>,
     live: HashMap<u64, Entry>,
-    ends: FuturesUnordered<Numbered>,
     per_source: HashMap<IpAddr, usize>,
     last_id: u64,
     /// Fires when the drain is over.
@@ -68,24 +62,10 @@ struct Actor {
     outcome: Outcome,
 }
 
-/// A session's task; its end comes with the session's number.
-struct Numbered {
-    id: u64,
-    task: Task<()>,
-}
-
-impl Future for Numbered {
-    type Output = (u64, Result<(), Panicked>);
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
-        let id = self.id;
-        self.task.poll_unpin(context).map(|end| (id, end))
-    }
-}
-
-/// A live session; dropping it gives its place back.
+/// A live session. Dropping it resets its peers and gives its place back.
 struct Entry {
-    session: Session,
+    record: Arc<Record>,
+    _task: Task<()>,
     _slot: Slot,
 }
 
@@ -97,8 +77,8 @@ impl Supervisor {
             context,
             max_per_source,
             mailbox,
+            address: address.clone(),
             live: HashMap::new(),
-            ends: FuturesUnordered::new(),
             per_source: HashMap::new(),
             last_id: 0,
             drain: Fuse::terminated(),
@@ -128,14 +108,13 @@ impl Actor {
     async fn run(mut self) -> Outcome {
         while !(self.draining && self.live.is_empty()) {
             match self.next_event().await {
-                Event::Message(Some(Message::Admit(connection))) => self.admit(*connection),
-                Event::Message(Some(Message::Drain(limit))) => {
+                Event::Message(Message::Admit(connection)) => self.admit(*connection),
+                Event::Message(Message::Finished(id)) => self.finished(id),
+                Event::Message(Message::Drain(limit)) => {
                     self.draining = true;
                     self.drain = limit.map_or_else(Fuse::terminated, |limit| sleep(limit).fuse());
                 }
-                Event::Message(None) => self.draining = true,
-                Event::Message(Some(Message::Cut)) | Event::DrainOver => self.cut(),
-                Event::Ended(id, end) => self.ended(id, end),
+                Event::Message(Message::Cut) | Event::DrainOver => self.cut(),
             }
         }
         self.outcome
@@ -144,8 +123,9 @@ impl Actor {
     async fn next_event(&mut self) -> Event {
         let mut drain = &mut self.drain;
         select_biased! {
-            (id, end) = self.ends.select_next_some() => Event::Ended(id, end),
-            message = self.mailbox.next().fuse() => Event::Message(message),
+            message = self.mailbox.next().fuse() => {
+                Event::Message(message.expect("the actor holds an address of its own"))
+            }
             () = drain => Event::DrainOver,
         }
     }
@@ -154,36 +134,36 @@ impl Actor {
         let Connection { socket, client, listener, slot } = connection;
         self.last_id += 1;
         let id = self.last_id;
-        let record = Record::new(id, self.context.mode(), listener, client);
+        let record = Arc::new(Record::new(id, self.context.mode(), listener, client));
         if let Some((ip, limit)) = record.client.ip().zip(self.max_per_source) {
             let count = self.per_source.entry(ip).or_default();
             if *count >= limit {
                 record.end(Cause::RefusedLimit, Some(format!("{ip} has {limit} sessions already")));
-                self.context.reporter.report_with(|| What::Close(Box::new(record.close())));
+                self.report_close(&record);
                 // Dropping the socket resets the client.
                 return;
             }
             *count += 1;
         }
-        let (session, task) = Session::start(socket, record, self.context.clone());
-        self.ends.push(Numbered { id, task });
-        self.live.insert(id, Entry { session, _slot: slot });
+        let address = self.address.clone();
+        let finished = move || async move {
+            let _ = address.send(Message::Finished(id)).await;
+        };
+        let task = session::start(socket, record.clone(), self.context.clone(), finished);
+        self.live.insert(id, Entry { record, _task: task, _slot: slot });
     }
 
-    fn ended(&mut self, id: u64, end: Result<(), Panicked>) {
+    fn finished(&mut self, id: u64) {
+        // A session that finished while it was being cut is not in the set any more.
         let Some(entry) = self.live.remove(&id) else { return };
-        let record = &entry.session.record;
-        if let Some(ip) = record.client.ip()
+        self.report_close(&entry.record);
+        if let Some(ip) = entry.record.client.ip()
             && let Some(count) = self.per_source.get_mut(&ip)
         {
             *count -= 1;
             if *count == 0 {
                 self.per_source.remove(&ip);
             }
-        }
-        if let Err(panicked) = end {
-            record.end(Cause::Internal, Some(panicked.to_string()));
-            self.context.reporter.report_with(|| What::Close(Box::new(record.close())));
         }
     }
 
@@ -192,8 +172,13 @@ impl Actor {
         if !self.live.is_empty() {
             self.outcome = Outcome::Cut;
         }
-        for entry in self.live.values() {
-            entry.session.cut(Cause::Drain);
+        for entry in std::mem::take(&mut self.live).into_values() {
+            entry.record.end(Cause::Drain, None);
+            self.report_close(&entry.record);
         }
+    }
+
+    fn report_close(&self, record: &Record) {
+        self.context.reporter.report_with(|| What::Close(Box::new(record.close())));
     }
 }

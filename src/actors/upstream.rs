@@ -33,83 +33,69 @@ pub enum End {
     Aborted,
 }
 
-struct Actor {
-    record: Arc<Record>,
-    context: Arc<Context>,
-    /// What the client sends.
-    inbound: LinkReceiver,
-    /// What the client is sent.
-    out: LinkSender,
-}
-
 /// Notes the first byte, besides what the dump wants.
 struct FirstByte<'a> {
     record: &'a Record,
     dump: Dump<'a>,
 }
 
-/// Starts dialling `upstream` for the session of `record`.
+/// Starts dialling `upstream` for the session of `record`; `inbound` is what the client sends, `out` what it is sent.
 pub fn start(
     record: Arc<Record>,
     context: Arc<Context>,
-    upstream: Upstream,
+    upstream: Arc<Upstream>,
     inbound: LinkReceiver,
     out: LinkSender,
 ) -> Task<End> {
-    let actor = Actor { record, context, inbound, out };
-    task::spawn(actor.run(upstream))
+    task::spawn(run(record, context, upstream, inbound, out))
 }
 
-impl Actor {
-    async fn run(self, upstream: Upstream) -> End {
-        let Context { options, deadlines, own, .. } = &*self.context;
-        match dial(&upstream, options, deadlines.connect, own).await {
-            Ok(dialled) => {
-                let socket = self.connected(&upstream, dialled);
-                self.relay(socket).await
-            }
-            Err(error) => {
-                self.record.set_dial(Dial { upstream: None, resolve: error.resolve, connect: None });
-                self.record.end(error.cause, Some(error.text));
-                End::Aborted
-            }
-        }
-    }
-
-    fn connected(&self, upstream: &Upstream, dialled: Dialled) -> Socket {
-        let Dialled { socket, address, resolve, connect } = dialled;
-        self.record.set_dial(Dial { upstream: Some(address.clone()), resolve, connect: Some(connect) });
-        if self.context.reporter.listens() {
-            self.context.reporter.report(What::Connect {
-                session: self.record.id,
-                upstream: address,
-                upstream_name: upstream.endpoint.to_string().into(),
-                resolve,
-                connect,
-            });
-        }
-        socket
-    }
-
-    async fn relay(self, socket: Socket) -> End {
-        let Actor { record, context, inbound, out } = self;
+fn run(
+    record: Arc<Record>,
+    context: Arc<Context>,
+    upstream: Arc<Upstream>,
+    inbound: LinkReceiver,
+    out: LinkSender,
+) -> impl Future<Output = End> + Send {
+    async move {
+        // Boxed: what dialling needs is not kept while the connection lives.
+        let Some(socket) = Box::pin(connect(&record, &context, &upstream)).await else { return End::Aborted };
         let flows = Flows { incoming: &record.from_upstream, outgoing: &record.from_client };
         let dump = Dump::new(&context.reporter, &record, Side::Upstream, context.dump_limit);
         let observer = FirstByte { record: &record, dump };
         match relay(&socket, context.splice, out, inbound, flows, &observer).await {
             duplex::End::Clean => {
                 socket.close();
-                End::Clean
+                return End::Clean;
             }
             duplex::End::PeerGone(error) => {
-                let unread = record.from_client.waiting() > 0;
-                record.end(lost(&error, unread, Cause::UpstreamReset), Some(format!("upstream: {error}")));
-                End::Aborted
+                let cause = lost(&error, record.from_client.waiting() > 0, Cause::UpstreamReset);
+                record.end(cause, Some(format!("upstream: {error}")));
             }
-            duplex::End::OtherGone(_) => {
-                settle(&socket).await;
-                End::Aborted
-            }
+            duplex::End::OtherGone(_) => Box::pin(settle(&socket)).await,
+        }
+        End::Aborted
+    }
+}
+
+/// Dials, and notes how that went.
+async fn connect(record: &Record, context: &Context, upstream: &Upstream) -> Option<Socket> {
+    match dial(upstream, &context.options, context.deadlines.connect, &context.own).await {
+        Ok(Dialled { socket, address, resolve, connect }) => {
+            record.set_dial(Dial { upstream: Some(address.clone()), resolve, connect: Some(connect) });
+            context.reporter.report_with(|| What::Connect {
+                session: record.id,
+                upstream: address,
+                upstream_name: upstream.endpoint.to_string().into(),
+                resolve,
+                connect,
+            });
+            Some(socket)
+        }
+        Err(error) => {
+            record.set_dial(Dial { upstream: None, resolve: error.resolve, connect: None });
+            record.end(error.cause, Some(error.text));
+            None
         }
     }
 }
@@ -133,4 +119,13 @@ impl Observer for FirstByte<'_> {
             self.record.note_first_byte();
         }
     }
+}
+
+/// The size of the actor's future, for the test of its ceiling.
+#[cfg(test)]
+pub(super) fn future_bytes() -> usize {
+    fn size<A, B, C, D, E, F: Future>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+    size(run)
 }

@@ -76,7 +76,7 @@ fn a_bare_command_means_the_defaults() {
     };
     let upstream = Upstream { endpoint: "www.google.com:80".parse().unwrap(), overrides: [].into() };
     let proxy =
-        Server { listen: vec![Endpoint::loopback(8002)], role: Role::Proxy(upstream), ..echo.clone() };
+        Server { listen: vec![Endpoint::loopback(8002)], role: Role::Proxy(upstream.into()), ..echo.clone() };
     let origin = Server { listen: vec![Endpoint::loopback(8003)], role: Role::Origin, ..echo.clone() };
     assert_eq!(server("echo"), echo);
     assert_eq!(server("proxy"), proxy);
@@ -112,7 +112,7 @@ fn every_option_of_a_server_reaches_its_setting() {
     let overrides = [config::Override { host: "b".into(), port: 80, addresses }].into();
     let expected = Server {
         listen: vec![":1".parse().unwrap(), "unix:/a".parse().unwrap()],
-        role: Role::Proxy(Upstream { endpoint: "b:80".parse().unwrap(), overrides }),
+        role: Role::Proxy(Upstream { endpoint: "b:80".parse().unwrap(), overrides }.into()),
         max_sessions: Some(2),
         max_per_source: Some(3),
         backlog: 4,

@@ -11,8 +11,8 @@ use crate::{
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, connect, getsockname, listen,
-        socket_with, sockopt,
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, connect, getsockname,
+        listen, socket_with, sockopt,
     },
 };
 use std::{

@@ -22,22 +22,22 @@ const SPARE_PIPES: usize = 64;
 /// How long to copy before asking for a pipe again when there was none.
 const SHORTAGE_MS: u64 = 500;
 
-static SPARE: Mutex<Vec<Ends>> = Mutex::new(Vec::new());
+static SPARE: Mutex<Vec<Box<Ends>>> = Mutex::new(Vec::new());
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(PIPES_MAX);
 static SHORT_UNTIL: AtomicU64 = AtomicU64::new(0);
 
-/// Both ends of a kernel pipe; counted while they are open.
+/// Both ends of a kernel pipe and how many bytes are between them; counted while they are open.
 struct Ends {
     read: OwnedFd,
     write: OwnedFd,
+    held: usize,
 }
 
-/// A pipe and how many bytes it holds.
+/// A pipe and how many bytes it holds. One pointer wide: it is moved through links.
 pub struct Pipe {
     /// None only while it is dropped.
-    ends: Option<Ends>,
-    held: usize,
+    ends: Option<Box<Ends>>,
 }
 
 /// Bounds the pipes of the process to `limit`; see [`crate::io::limits`].
@@ -57,7 +57,7 @@ impl Pipe {
     #[must_use]
     pub fn take() -> Option<Self> {
         if let Some(ends) = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop() {
-            return Some(Pipe { ends: Some(ends), held: 0 });
+            return Some(Pipe { ends: Some(ends) });
         }
         if LIVE.load(Ordering::Relaxed) >= LIMIT.load(Ordering::Relaxed)
             || coarse_ms() < SHORT_UNTIL.load(Ordering::Relaxed)
@@ -68,13 +68,13 @@ impl Pipe {
         if ends.is_none() {
             SHORT_UNTIL.store(coarse_ms() + SHORTAGE_MS, Ordering::Relaxed);
         }
-        ends.map(|ends| Pipe { ends: Some(ends), held: 0 })
+        ends.map(|ends| Pipe { ends: Some(Box::new(ends)) })
     }
 
     /// How many bytes it holds.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.held
+        self.ends().held
     }
 
     /// The end to read from.
@@ -91,23 +91,30 @@ impl Pipe {
 
     /// Says that `count` more bytes are in it.
     pub fn filled(&mut self, count: usize) {
-        self.held += count;
+        self.ends_mut().held += count;
     }
 
     /// Says that `count` bytes were taken out of it.
     pub fn written(&mut self, count: usize) {
-        self.held -= count.min(self.held);
+        let ends = self.ends_mut();
+        ends.held -= count.min(ends.held);
     }
 
     fn ends(&self) -> &Ends {
-        self.ends.as_ref().expect("the ends are taken only by drop")
+        self.ends.as_ref().expect(TAKEN_BY_DROP)
+    }
+
+    fn ends_mut(&mut self) -> &mut Ends {
+        self.ends.as_mut().expect(TAKEN_BY_DROP)
     }
 }
+
+const TAKEN_BY_DROP: &str = "the ends are taken only by drop";
 
 impl Drop for Pipe {
     fn drop(&mut self) {
         // Bytes left in a pipe would turn up in another session's stream: only an empty one is used again.
-        if self.held > 0 {
+        if self.held() > 0 {
             return;
         }
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,7 +128,7 @@ impl Ends {
     fn open() -> Option<Self> {
         let (read, write) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).ok()?;
         LIVE.fetch_add(1, Ordering::Relaxed);
-        let ends = Ends { read, write };
+        let ends = Ends { read, write, held: 0 };
         // Over the soft limit on pages the kernel gives pipes of two pages (pipe(7)); copying is cheaper than those.
         fcntl_getpipe_size(&ends.write).is_ok_and(|size| size >= PIPE_BYTES).then_some(ends)
     }

@@ -102,7 +102,12 @@ impl Socket {
 
     /// Waits until the peer has reset the connection or vanished. Never ends on a socket that stays well.
     pub async fn aborted(&self) {
-        poll_fn(|context| self.registration.poll_aborted(context)).await;
+        poll_fn(|context| self.poll_aborted(context)).await;
+    }
+
+    /// As [`Socket::aborted`].
+    pub fn poll_aborted(&self, context: &Context<'_>) -> Poll<()> {
+        self.registration.poll_aborted(context)
     }
 
     /// Reads what is there into `room`; 0 is the end of the stream.

@@ -20,12 +20,13 @@ use crate::{
     },
     runtime::clock::{Sleep, sleep},
 };
-use futures::{
-    FutureExt,
-    future::{Fuse, FusedFuture},
-    pin_mut, select_biased,
+use pin_project_lite::pin_project;
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
 };
-use std::{io, time::Duration};
 
 /// How long a step of the last delivery may take once a connection is known to be lost.
 pub const LAST_DELIVERY: Duration = Duration::from_secs(5);
@@ -52,87 +53,130 @@ pub struct Flows<'a> {
 
 /// Relays `socket` into `out` and `inbound` into `socket`, until the connection's end is known.
 ///
-/// The links are gone when it returns. The socket is still open: the owner closes it, or resets it by dropping it.
-pub async fn relay(
-    socket: &Socket,
+/// The links are gone when it ends. The socket is still open: the owner closes it, or resets it by dropping it.
+pub fn relay<'a>(
+    socket: &'a Socket,
     splice: bool,
     out: LinkSender,
     inbound: LinkReceiver,
-    flows: Flows<'_>,
-    observer: &impl Observer,
-) -> End {
+    flows: Flows<'a>,
+    observer: &'a impl Observer,
+) -> impl Future<Output = End> + Send {
     let source = SocketSource::new(socket, splice);
-    duplex(source, SocketSink::new(socket), socket.aborted(), out, inbound, flows, observer).await
+    let aborted = |context: &Context<'_>| socket.poll_aborted(context);
+    duplex(source, SocketSink::new(socket), aborted, out, inbound, flows, observer)
 }
 
-/// As [`relay`], over any source and sink; `aborted` ends when the connection is known to be lost.
-pub async fn duplex(
-    source: impl Source,
-    sink: impl Sink,
-    aborted: impl Future<Output = ()>,
+/// As [`relay`], over any source and sink; `aborted` is ready when the connection is known to be lost.
+pub fn duplex<'a>(
+    source: impl Source + 'a,
+    sink: impl Sink + 'a,
+    aborted: impl Fn(&Context<'_>) -> Poll<()> + Send,
     out: LinkSender,
     inbound: LinkReceiver,
-    flows: Flows<'_>,
-    observer: &impl Observer,
-) -> End {
-    let read = read_into(source, out, flows.incoming, observer).fuse();
-    let write = write_from(inbound, sink, flows.outgoing).fuse();
-    let aborted = aborted.fuse();
-    pin_mut!(read, write, aborted);
-    let mut ends = Ends::default();
-    // What a lost connection left in our receive queue is still read, for as long as it moves.
-    let mut limit: Fuse<Sleep> = Fuse::terminated();
-    let mut seen = 0;
-    loop {
-        select_biased! {
-            end = read => ends.read = Some(end),
-            end = write => ends.write = Some(end),
-            () = aborted => {
-                if read.is_terminated() {
-                    return End::PeerGone(ends.take_error());
-                }
-                seen = flows.incoming.received();
-                limit = sleep(LAST_DELIVERY).fuse();
-            }
-            () = limit => {
-                if flows.incoming.received() == seen {
-                    return End::PeerGone(ends.take_error());
-                }
-                seen = flows.incoming.received();
-                limit = sleep(LAST_DELIVERY).fuse();
-            }
-        }
-        if let Some(end) = ends.judge() {
-            return end;
-        }
+    flows: Flows<'a>,
+    observer: &'a impl Observer,
+) -> impl Future<Output = End> + Send {
+    Duplex {
+        read: read_into(source, out, flows.incoming, observer),
+        write: write_from(inbound, sink, flows.outgoing),
+        aborted,
+        incoming: flows.incoming,
+        read_end: None,
+        write_end: None,
+        limit: None,
     }
 }
 
-#[derive(Default)]
-struct Ends {
-    read: Option<ReadEnd>,
-    write: Option<WriteEnd>,
+pin_project! {
+    /// Both half-loops in one place. An async block would keep each of them twice: as made, and as pinned.
+    struct Duplex<'a, R, W, A> {
+        #[pin]
+        read: R,
+        #[pin]
+        write: W,
+        aborted: A,
+        incoming: &'a Flow,
+        read_end: Option<ReadEnd>,
+        write_end: Option<WriteEnd>,
+        limit: Option<Limit>,
+    }
 }
 
-impl Ends {
-    /// What the ends mean together; none while the connection goes on.
-    fn judge(&mut self) -> Option<End> {
-        match (&self.read, &self.write) {
-            (_, Some(WriteEnd::Aborted(cause))) => Some(End::OtherGone(*cause)),
-            (Some(ReadEnd::Failed(_)), _) | (Some(_), Some(WriteEnd::Failed(_))) => {
-                Some(End::PeerGone(self.take_error()))
-            }
-            (Some(ReadEnd::Finished), Some(WriteEnd::Finished)) => Some(End::Clean),
-            (Some(ReadEnd::Refused), Some(WriteEnd::Finished)) => Some(End::OtherGone(Cause::Internal)),
-            (None, _) | (_, None) => None,
+/// What a lost connection left in our receive queue is still read, for as long as it moves.
+struct Limit {
+    sleep: Sleep,
+    received: u64,
+}
+
+impl<R, W, A> Future for Duplex<'_, R, W, A>
+where
+    R: Future<Output = ReadEnd>,
+    W: Future<Output = WriteEnd>,
+    A: Fn(&Context<'_>) -> Poll<()>,
+{
+    type Output = End;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<End> {
+        let this = self.project();
+        if this.read_end.is_none()
+            && let Poll::Ready(end) = this.read.poll(context)
+        {
+            *this.read_end = Some(end);
         }
+        if this.write_end.is_none()
+            && let Poll::Ready(end) = this.write.poll(context)
+        {
+            *this.write_end = Some(end);
+        }
+        if let Some(end) = judge(this.read_end, this.write_end) {
+            return Poll::Ready(end);
+        }
+        if (this.aborted)(context).is_pending() {
+            return Poll::Pending;
+        }
+        let limit = this.limit.get_or_insert_with(|| Limit::new(this.incoming));
+        if this.read_end.is_some() || limit.poll_standstill(this.incoming, context).is_ready() {
+            return Poll::Ready(End::PeerGone(take_error(this.read_end, this.write_end)));
+        }
+        Poll::Pending
+    }
+}
+
+impl Limit {
+    fn new(flow: &Flow) -> Self {
+        Limit { sleep: sleep(LAST_DELIVERY), received: flow.received() }
     }
 
-    /// The connection's error, where a half met one.
-    fn take_error(&mut self) -> io::Error {
-        match (self.read.take(), self.write.take()) {
-            (Some(ReadEnd::Failed(error)), _) | (_, Some(WriteEnd::Failed(error))) => error,
-            _ => io::ErrorKind::ConnectionReset.into(),
+    /// Ready when nothing came for [`LAST_DELIVERY`].
+    fn poll_standstill(&mut self, flow: &Flow, context: &mut Context<'_>) -> Poll<()> {
+        while Pin::new(&mut self.sleep).poll(context).is_ready() {
+            if flow.received() == self.received {
+                return Poll::Ready(());
+            }
+            *self = Limit::new(flow);
         }
+        Poll::Pending
+    }
+}
+
+/// What the ends mean together; none while the connection goes on.
+fn judge(read: &mut Option<ReadEnd>, write: &mut Option<WriteEnd>) -> Option<End> {
+    match (&read, &write) {
+        (_, Some(WriteEnd::Aborted(cause))) => Some(End::OtherGone(*cause)),
+        (Some(ReadEnd::Failed(_)), _) | (Some(_), Some(WriteEnd::Failed(_))) => {
+            Some(End::PeerGone(take_error(read, write)))
+        }
+        (Some(ReadEnd::Finished), Some(WriteEnd::Finished)) => Some(End::Clean),
+        (Some(ReadEnd::Refused), Some(WriteEnd::Finished)) => Some(End::OtherGone(Cause::Internal)),
+        (None, _) | (_, None) => None,
+    }
+}
+
+/// The connection's error, where a half met one.
+fn take_error(read: &mut Option<ReadEnd>, write: &mut Option<WriteEnd>) -> io::Error {
+    match (read.take(), write.take()) {
+        (Some(ReadEnd::Failed(error)), _) | (_, Some(WriteEnd::Failed(error))) => error,
+        _ => io::ErrorKind::ConnectionReset.into(),
     }
 }

@@ -74,53 +74,64 @@ pub enum WriteEnd {
     Failed(io::Error),
 }
 
+// Both loops are async blocks that use what they were given in place: an async function would keep it twice, as passed
+// and as used, for as long as the session lives.
+
 /// Moves `source` into `link` until one of them ends. A failed source drops the link, which aborts it.
-pub async fn read_into(
-    mut source: impl Source,
+pub fn read_into<'a>(
+    mut source: impl Source + 'a,
     link: LinkSender,
-    flow: &Flow,
-    observer: &impl Observer,
-) -> ReadEnd {
-    loop {
-        let watched = observer.watches();
-        let read = match select(pin!(source.read(watched)), pin!(link.closed())).await {
-            Either::Left((read, _)) => read,
-            Either::Right(((), _)) => return ReadEnd::Refused,
-        };
-        let chunk = match read {
-            Ok(Some(chunk)) => chunk,
-            Ok(None) => {
-                flow.set_ended();
-                return link.finish().await.map_or(ReadEnd::Refused, |()| ReadEnd::Finished);
+    flow: &'a Flow,
+    observer: &'a impl Observer,
+) -> impl Future<Output = ReadEnd> + Send + 'a {
+    async move {
+        loop {
+            let watched = observer.watches();
+            let read = match select(pin!(source.read(watched)), pin!(link.closed())).await {
+                Either::Left((read, _)) => read,
+                Either::Right(((), _)) => return ReadEnd::Refused,
+            };
+            let chunk = match read {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => {
+                    flow.set_ended();
+                    return link.finish().await.map_or(ReadEnd::Refused, |()| ReadEnd::Finished);
+                }
+                Err(error) => return ReadEnd::Failed(error),
+            };
+            observer.arrived(flow.received());
+            if watched && let Some(bytes) = chunk.bytes() {
+                observer.show(flow.received(), bytes);
             }
-            Err(error) => return ReadEnd::Failed(error),
-        };
-        observer.arrived(flow.received());
-        if watched && let Some(bytes) = chunk.bytes() {
-            observer.show(flow.received(), bytes);
-        }
-        flow.add_received(chunk.len());
-        if link.send(chunk).await.is_err() {
-            return ReadEnd::Refused;
+            flow.add_received(chunk.len());
+            if link.send(chunk).await.is_err() {
+                return ReadEnd::Refused;
+            }
         }
     }
 }
 
 /// Moves `link` into `sink` until one of them ends.
-pub async fn write_from(mut link: LinkReceiver, mut sink: impl Sink, flow: &Flow) -> WriteEnd {
-    loop {
-        match link.next().await {
-            Parcel::Data(mut chunk) => {
-                while !chunk.is_empty() {
-                    match sink.write(&mut chunk).await {
-                        Ok(0) => return WriteEnd::Failed(io::ErrorKind::WriteZero.into()),
-                        Ok(count) => flow.add_delivered(count),
-                        Err(error) => return WriteEnd::Failed(error),
+pub fn write_from<'a>(
+    mut link: LinkReceiver,
+    mut sink: impl Sink + 'a,
+    flow: &'a Flow,
+) -> impl Future<Output = WriteEnd> + Send + 'a {
+    async move {
+        loop {
+            match link.next().await {
+                Parcel::Data(mut chunk) => {
+                    while !chunk.is_empty() {
+                        match sink.write(&mut chunk).await {
+                            Ok(0) => return WriteEnd::Failed(io::ErrorKind::WriteZero.into()),
+                            Ok(count) => flow.add_delivered(count),
+                            Err(error) => return WriteEnd::Failed(error),
+                        }
                     }
                 }
+                Parcel::Fin => return sink.finish().map_or_else(WriteEnd::Failed, |()| WriteEnd::Finished),
+                Parcel::Reset(cause) => return WriteEnd::Aborted(cause),
             }
-            Parcel::Fin => return sink.finish().map_or_else(WriteEnd::Failed, |()| WriteEnd::Finished),
-            Parcel::Reset(cause) => return WriteEnd::Aborted(cause),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A sender that goes without [`LinkSender::finish`] is an abort. A receiver that goes is told to the sender at once.
 
 use crate::{
-    mailbox::{Address, Mailbox, mailbox},
+    mailbox::{Address, Mailbox, Refused, mailbox},
     observe::cause::Cause,
     relay::chunk::Chunk,
 };
@@ -67,15 +67,20 @@ impl LinkSender {
     /// # Errors
     /// Where the receiver is gone; the piece is lost with it.
     pub async fn send(&self, chunk: Chunk) -> Result<(), ReceiverGone> {
-        self.address.send(Parcel::Data(chunk)).await.map_err(|_| ReceiverGone)
+        match self.address.try_send(Parcel::Data(chunk)) {
+            Ok(()) => Ok(()),
+            // Boxed because waiting is the rare case, and the half-loop would hold its place all the time.
+            Err(Refused::Full(parcel)) => Box::pin(self.address.send(parcel)).await.map_err(|_| ReceiverGone),
+            Err(Refused::Closed(_)) => Err(ReceiverGone),
+        }
     }
 
     /// Ends the stream after all that was sent.
     ///
     /// # Errors
     /// Where the receiver is gone.
-    pub async fn finish(self) -> Result<(), ReceiverGone> {
-        self.address.send(Parcel::Fin).await.map_err(|_| ReceiverGone)
+    pub async fn finish(&self) -> Result<(), ReceiverGone> {
+        Box::pin(self.address.send(Parcel::Fin)).await.map_err(|_| ReceiverGone)
     }
 
     /// Cuts the stream off after all that was sent, without waiting.

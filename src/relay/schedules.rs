@@ -15,7 +15,7 @@ use futures::{executor::block_on, future::join};
 use proptest::prelude::*;
 use std::{
     collections::VecDeque,
-    future::{pending, poll_fn},
+    future::poll_fn,
     io,
     sync::{Arc, Mutex},
     task::Poll,
@@ -157,7 +157,7 @@ proptest! {
         let flow = Flow::new();
         let (sender, receiver) = link();
         let flows = Flows { incoming: &flow, outgoing: &flow };
-        let end = block_on(duplex(source, sink, pending(), sender, receiver, flows, &Unobserved));
+        let end = block_on(duplex(source, sink, |_| Poll::Pending, sender, receiver, flows, &Unobserved));
         let written = written.lock().unwrap();
         let whole = written.bytes == bytes && written.finished;
         prop_assert_eq!(matches!(end, End::Clean), whole);

@@ -22,9 +22,13 @@ pub struct Panicked(String);
 
 /// Starts `future` as a task of its own.
 pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Task<T> {
-    let caught =
-        AssertUnwindSafe(future).catch_unwind().map(|end| end.map_err(|panic| Panicked::new(&*panic)));
-    Task { handle: Some(async_std::task::spawn(caught)) }
+    Task { handle: Some(async_std::task::spawn(contain(future))) }
+}
+
+/// Runs `future`; a panic in it becomes a value.
+pub fn contain<T>(future: impl Future<Output = T>) -> impl Future<Output = Result<T, Panicked>> {
+    // What the future borrowed is not looked at again by it: a panic drops it.
+    AssertUnwindSafe(future).catch_unwind().map(|end| end.map_err(|panic| Panicked::new(&*panic)))
 }
 
 impl<T> Future for Task<T> {

@@ -145,13 +145,15 @@ fn modules_named(source: &Source) -> Vec<&str> {
 
 #[test]
 fn imports_point_one_way() {
-    let rules: [(&str, &[&str]); 6] = [
+    let rules: [(&str, &[&str]); 8] = [
         ("runtime/", &["io", "relay", "observe", "actors", "client", "server", "args"]),
         ("mailbox.rs", &["io", "relay", "observe", "actors", "client", "server", "args", "runtime"]),
         ("io/", &["relay", "actors", "client", "server", "args"]),
         ("observe/", &["actors", "client", "server", "args"]),
         ("relay/", &["actors", "client", "server", "args"]),
         ("actors/", &["client", "server", "args"]),
+        ("origin/", &["actors", "client", "server", "args"]),
+        ("client/", &["actors", "origin", "server", "args"]),
     ];
     for (place, forbidden) in rules {
         let sources = sources();

@@ -1,85 +1,134 @@
-//! Origin mode: the small HTTP server that stands in for the internet.
+//! The small HTTP server, seen from bare connections.
 
 use crate::{
     harness::Server,
-    stream::{End, read_to_end},
+    stream::{End, read_exactly, read_to_end, reset},
 };
 use std::{
-    io::Write,
+    io::{Read, Write},
     net::{Shutdown, TcpStream},
 };
 
-/// Sends one request on a connection of its own, and splits the answer into head and body.
-fn get(server: &Server, path: &str, fields: &str) -> (String, Vec<u8>) {
-    let mut client: TcpStream = server.connect();
-    write!(client, "GET {path} HTTP/1.1\r\nHost: origin.test\r\nConnection: close\r\n{fields}\r\n").unwrap();
-    let received = read_to_end(&mut client);
-    assert_eq!(received.end, End::Fin);
-    let end = received.bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
-    let (head, body) = received.bytes.split_at(end + 4);
-    (String::from_utf8(head.to_vec()).unwrap(), body.to_vec())
+fn origin() -> Server {
+    Server::start("origin", &[])
 }
 
-/// The value of a field of the head, whose name is compared without case.
-fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    let fields = head.lines().filter_map(|line| line.split_once(':'));
-    fields.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+/// Sends `request`, ends the stream, and reads the answers to their end.
+fn ask(origin: &Server, request: &str) -> String {
+    let mut stream = origin.connect();
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let answer = read_to_end(&mut stream);
+    assert_eq!(answer.end, End::Fin);
+    String::from_utf8(answer.bytes).unwrap()
+}
+
+/// Reads an answer's head with its empty line.
+fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.extend(read_exactly(stream, 1));
+    }
+    String::from_utf8(head).unwrap()
 }
 
 #[test]
 fn the_page_shows_who_asked_and_what_was_sent() {
-    let server = Server::start("origin", &[]);
-    let (head, body) = get(&server, "/", "X-Lab: a field of the test\r\n");
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    let body = String::from_utf8(body).unwrap();
-    let client = server.await_closes(1)[0]["client"].as_str().unwrap().to_owned();
-    for shown in [client.as_str(), "GET /", "origin.test", "a field of the test"] {
-        assert!(body.contains(shown), "{shown} is not shown: {body}");
+    let origin = origin();
+    let mut stream = origin.connect();
+    stream.write_all(b"GET /?q HTTP/1.1\r\nHost: a\r\nX-Sent: <b>\r\nConnection: close\r\n\r\n").unwrap();
+    let page = String::from_utf8(read_to_end(&mut stream).bytes).unwrap();
+    let client = stream.local_addr().unwrap().to_string();
+    for text in
+        ["HTTP/1.1 200 OK", "text/html; charset=utf-8", &client, "GET /?q HTTP/1.1", "x-sent: &lt;b&gt;"]
+    {
+        assert!(page.contains(text), "{text}: {page}");
     }
 }
 
 #[test]
-fn what_was_sent_is_no_markup_in_the_page() {
-    let server = Server::start("origin", &[]);
-    let (head, body) = get(&server, "/?<script>alert(1)</script>", "X-Lab: <script>alert(2)</script>\r\n");
-    let html = field(&head, "content-type").is_some_and(|kind| kind.contains("html"));
-    let body = String::from_utf8(body).unwrap();
-    assert!(!html || !body.contains("<script>alert"), "{body}");
+fn every_request_gets_its_answer_over_one_connection() {
+    let origin = origin();
+    let answers = ask(
+        &origin,
+        "HEAD /bytes/5 HTTP/1.1\r\nHost: a\r\n\r\n\
+         GET /bytes/5 HTTP/1.1\r\nHost: a\r\n\r\n\
+         GET /none HTTP/1.1\r\nHost: a\r\n\r\n\
+         GET /bytes/x HTTP/1.1\r\nHost: a\r\n\r\n\
+         DELETE / HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+    let statuses: Vec<&str> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    assert_eq!(statuses, ["200", "200", "404", "400", "405"], "{answers}");
+    assert_eq!(answers.matches("content-length: 5\r\n").count(), 2);
+    assert_eq!(answers.matches("\r\n\r\n!\"#$%HTTP").count(), 1);
+    assert!(answers.contains("allow: GET, HEAD\r\n"));
 }
 
 #[test]
-fn bytes_are_as_many_as_asked_for() {
-    let server = Server::start("origin", &[]);
-    for length in [0, 1, 100_000, 20_000_000] {
-        let (head, body) = get(&server, &format!("/bytes/{length}"), "");
-        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-        assert_eq!(field(&head, "content-length"), Some(length.to_string().as_str()), "{head}");
-        assert_eq!(body.len(), length);
-    }
+fn a_half_closed_client_gets_all_it_asked_for() {
+    const LENGTH: u64 = 30_000_000;
+    let origin = origin();
+    let mut stream = origin.connect();
+    let request = format!("GET /bytes/{LENGTH} HTTP/1.1\r\nHost: a\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let head = read_head(&mut stream);
+    assert!(head.contains("content-length: 30000000\r\n"), "{head}");
+    let client = stream.local_addr().unwrap();
+    assert_eq!(std::io::copy(&mut stream, &mut std::io::sink()).unwrap(), LENGTH);
+    let close = origin.await_close(client);
+    assert_eq!((&close["cause"], &close["first_closer"]), (&"done".into(), &"client".into()), "{close}");
+    assert_eq!(close["upstream_bytes"], LENGTH + head.len() as u64);
+    assert_eq!(close["client_bytes"], request.len());
 }
 
 #[test]
-fn anything_else_is_not_found() {
-    let server = Server::start("origin", &[]);
-    for path in ["/nothing", "/bytes/", "/bytes/x", "/bytes/-1"] {
-        let (head, _) = get(&server, path, "");
-        assert!(head.starts_with("HTTP/1.1 404 "), "{path}: {head}");
-    }
+fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let origin = origin();
+    let mut stream = origin.connect();
+    stream.write_all(b"not http\r\n\r\n").unwrap();
+    let mut rest = stream.try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        let sent = rest.write_all(&vec![b'x'; 4 << 20]);
+        rest.shutdown(Shutdown::Write).unwrap();
+        sent
+    });
+    let answer = read_to_end(&mut stream);
+    assert!(answer.bytes.starts_with(b"HTTP/1.1 400 "), "{answer:?}");
+    assert_eq!(answer.end, End::Fin);
+    sender.join().unwrap().unwrap();
+    let close = origin.await_close(stream.local_addr().unwrap());
+    assert_eq!((&close["cause"], &close["first_closer"]), (&"done".into(), &"upstream".into()), "{close}");
 }
 
 #[test]
-fn a_connection_serves_several_requests_and_its_close_event_counts_them_all() {
-    let server = Server::start("origin", &[]);
-    let mut client = server.connect();
-    let requests = "GET /bytes/1000 HTTP/1.1\r\nHost: origin.test\r\n\r\n".repeat(3);
-    client.write_all(requests.as_bytes()).unwrap();
-    client.shutdown(Shutdown::Write).unwrap();
-    let received = read_to_end(&mut client);
-    assert_eq!(received.end, End::Fin);
-    let text = String::from_utf8_lossy(&received.bytes);
-    assert_eq!(text.matches("HTTP/1.1 200 ").count(), 3, "{text}");
-    let close = server.await_close(client.local_addr().unwrap());
-    assert_eq!((&close["mode"], &close["cause"]), (&"origin".into(), &"done".into()), "{close}");
-    assert_eq!(close["client_bytes"], requests.len(), "{close}");
-    assert_eq!(close["upstream_bytes"], received.bytes.len(), "{close}");
+fn a_client_that_resets_is_told_from_one_that_ends() {
+    let origin = origin();
+    let mut stream = origin.connect();
+    let client = stream.local_addr().unwrap();
+    stream.write_all(b"GET /bytes/1000000000000 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    stream.read_exact(&mut [0; 100_000]).unwrap();
+    reset(stream);
+    assert_eq!(origin.await_close(client)["cause"], "client_reset");
+    let stream = origin.connect();
+    let client = stream.local_addr().unwrap();
+    drop(stream);
+    assert_eq!(origin.await_close(client)["cause"], "done");
+}
+
+#[test]
+fn a_client_that_takes_nothing_runs_into_the_stall_timeout() {
+    let origin = Server::start("origin", &["--stall-timeout", "300ms"]);
+    let mut stream = origin.connect();
+    stream.write_all(b"GET /bytes/1000000000000 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(origin.await_close(stream.local_addr().unwrap())["cause"], "stall_timeout");
+    let mut idle = origin.connect();
+    idle.write_all(b"GET /bytes/3 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    read_head(&mut idle);
+    assert_eq!(read_exactly(&mut idle, 3), b"!\"#");
+    // Nothing waits for this one: the deadline is not for it.
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    idle.write_all(b"GET /bytes/1 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    read_head(&mut idle);
+    assert_eq!(read_exactly(&mut idle, 1), b"!");
 }

@@ -13,8 +13,11 @@ use std::{path::PathBuf, time::Duration};
 #[argh(subcommand, name = "client")]
 #[argh(note = "TARGET: http://host[:port]/path, host[:port][/path] for http, tcp://host:port")]
 #[argh(note = "ADDR: 8002 (loopback), host:8002, [::1]:8002, unix:/path.  TIME: 250ms, 10s, 1m30s, 1h, off")]
-#[argh(note = "Exit: 0 complete, 2 usage, 6 cannot resolve, 7 cannot connect, 18 truncated,")]
-#[argh(note = "      23 cannot write the answer, 28 timed out, 56 connection reset")]
+#[argh(note = "Of many runs a summary is written to standard error, and no answer is printed.")]
+#[argh(note = "Exit: 0 complete, 2 usage, 6 cannot resolve, 7 cannot connect, 8 not HTTP, 18 truncated,")]
+#[argh(
+    note = "      23 cannot write the answer, 28 timed out, 56 connection reset; of many, the most frequent"
+)]
 #[argh(example = "switchboard client --via 127.0.0.1:8002")]
 #[argh(example = "switchboard client http://127.0.0.1:8003/ --body --parallel 10 --repeat 100")]
 #[argh(example = "switchboard client tcp://127.0.0.1:8001 --send Foobar")]

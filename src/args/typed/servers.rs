@@ -156,7 +156,7 @@ impl Proxy {
             None => values::upstream(config::UPSTREAM)?,
         };
         let overrides = std::mem::take(&mut self.resolve).into();
-        Ok(self.server(Role::Proxy(Upstream { endpoint, overrides }), config::PROXY_PORT))
+        Ok(self.server(Role::Proxy(Upstream { endpoint, overrides }.into()), config::PROXY_PORT))
     }
 }
 
