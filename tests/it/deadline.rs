@@ -10,7 +10,6 @@ use crate::{
 use std::{
     io::{ErrorKind, Read, Write},
     net::{Shutdown, TcpStream},
-    thread,
     time::{Duration, Instant},
 };
 
