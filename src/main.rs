@@ -1,4 +1,5 @@
 //! Parse, run, map the outcome to an exit code; nothing else.
+#![forbid(unsafe_code)]
 
 use std::{
     fs::File,

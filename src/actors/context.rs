@@ -3,7 +3,7 @@
 use crate::{
     actors::reporter::Reporter,
     config::{Deadlines, Role},
-    io::{address::Address, socket::Options},
+    io::{address::Address, options::Options},
     mailbox,
     observe::event::Mode,
 };

@@ -20,7 +20,7 @@ pub use output::Output;
 
 use crate::{
     config::{Client, Input, KEEPALIVE, Target, Upstream},
-    io::{dial::dial, socket::Options},
+    io::{dial::dial, options::Options},
 };
 use input::{Kept, Payload};
 use std::io::Read;

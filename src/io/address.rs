@@ -1,8 +1,11 @@
 //! The address of one end of a connection, as the kernel tells it.
 
+use rustix::net::{SocketAddrAny, SocketAddrUnix};
 use std::{
+    ffi::OsStr,
     fmt,
     net::{IpAddr, SocketAddr},
+    os::unix::ffi::OsStrExt,
     path::Path,
     sync::Arc,
 };
@@ -25,6 +28,23 @@ impl Address {
             Address::Tcp(address) => Some(address.ip().to_canonical()),
             Address::Unix(_) => None,
         }
+    }
+}
+
+impl Address {
+    /// The address of a UNIX socket that has none.
+    pub(crate) fn unnamed() -> Self {
+        Address::Unix(Path::new("").into())
+    }
+
+    /// An address as the kernel gives it.
+    pub(crate) fn from_kernel(any: &SocketAddrAny) -> Self {
+        if let Ok(address) = SocketAddr::try_from(any.clone()) {
+            return Address::Tcp(address);
+        }
+        let unix = SocketAddrUnix::try_from(any.clone()).ok();
+        let path = unix.as_ref().and_then(SocketAddrUnix::path_bytes).unwrap_or_default();
+        Address::Unix(Path::new(OsStr::from_bytes(path)).into())
     }
 }
 

@@ -6,8 +6,10 @@ use crate::{
         address::Address,
         endpoint::{Endpoint, Host},
         listener::stream_socket,
+        options::Options,
+        own::is_own,
         resolve::resolve,
-        socket::{Options, Socket},
+        socket::Socket,
     },
     observe::cause::Cause,
     runtime::clock::{sleep, within},
@@ -24,7 +26,7 @@ use rustix::{
 use std::{
     collections::VecDeque,
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     path::Path,
     time::{Duration, Instant},
 };
@@ -240,23 +242,4 @@ fn failed(upstream: &Upstream, error: &io::Error, resolve: Option<Duration>) -> 
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
-}
-
-/// Whether connecting to `address` would reach one of the listeners `own`.
-#[must_use]
-pub fn is_own(address: SocketAddr, port: u16, own: &[Address]) -> bool {
-    own.iter().any(|listener| match listener {
-        Address::Tcp(listener) if listener.port() == port => {
-            let (ip, listening) = (address.ip().to_canonical(), listener.ip().to_canonical());
-            ip == listening
-                || (listening.is_unspecified() && is_local(ip))
-                || (ip.is_unspecified() && is_local(listening))
-        }
-        _ => false,
-    })
-}
-
-/// Whether the address is one of this machine's.
-fn is_local(ip: IpAddr) -> bool {
-    ip.is_loopback() || ip.is_unspecified() || std::net::UdpSocket::bind(SocketAddr::new(ip, 0)).is_ok()
 }

@@ -4,7 +4,8 @@ use crate::{
     io::{
         address::Address,
         endpoint::{Endpoint, Host},
-        socket::{Options, Socket, address},
+        options::Options,
+        socket::Socket,
     },
     runtime::readiness::Registration,
 };
@@ -109,7 +110,7 @@ impl Listener {
 
     fn listen(descriptor: OwnedFd, backlog: i32, path: Option<PathBuf>) -> io::Result<Self> {
         listen(&descriptor, backlog)?;
-        let address = address(&getsockname(&descriptor)?);
+        let address = Address::from_kernel(&getsockname(&descriptor)?);
         Ok(Listener { registration: Registration::new(&descriptor, false)?, descriptor, address, path })
     }
 
@@ -132,7 +133,7 @@ impl Listener {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (descriptor, peer) =
             self.registration.read(|| Ok((acceptfrom_with(&self.descriptor, flags)?, false)))?;
-        let peer = peer.as_ref().map_or_else(|| Address::Unix(Path::new("").into()), address);
+        let peer = peer.as_ref().map_or_else(Address::unnamed, Address::from_kernel);
         Ok((Socket::new(descriptor, true)?, peer))
     }
 }

@@ -4,32 +4,18 @@
 //! [`Socket::close`] is the clean way.
 
 use crate::{
-    config::Keepalive,
-    io::{
-        address::Address,
-        buffer::Buffer,
-        pipe::{PIPE_BYTES, Pipe},
-    },
+    io::{address::Address, buffer::Buffer, options::Options},
     runtime::readiness::Registration,
 };
 use rustix::{
     io::Errno,
-    net::{
-        AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrAny, getpeername, getsockname, recv, send,
-        shutdown, sockopt,
-    },
-    pipe::{SpliceFlags, splice},
+    net::{RecvFlags, SendFlags, Shutdown, getpeername, getsockname, recv, send, shutdown, sockopt},
 };
 use std::{
     future::poll_fn,
     io,
-    net::SocketAddr,
-    os::{fd::OwnedFd, unix::ffi::OsStrExt},
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    os::fd::OwnedFd,
+    sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -37,43 +23,12 @@ use std::{
 /// A connected stream socket. At most one task at a time may read, one write, and one watch for an abort.
 pub struct Socket {
     // Drop order: the registration's slot is free before the descriptor's number is.
-    registration: Registration,
-    descriptor: OwnedFd,
+    pub(super) registration: Registration,
+    pub(super) descriptor: OwnedFd,
     clean: bool,
     /// The kernel tells of a lost connection once, to whoever asks first; a read after a failed write would see a clean
     /// end. So it is remembered here.
     lost: AtomicBool,
-}
-
-/// Options of a TCP leg.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// Probes of an idle connection (RFC 9293 §3.8.4).
-    pub keepalive: Option<Keepalive>,
-    /// How long sent data may stay unacknowledged (RFC 5482, `TCP_USER_TIMEOUT`).
-    pub user_timeout: Option<Duration>,
-}
-
-impl Options {
-    /// Sets the options. An accepted socket has those of its listener.
-    ///
-    /// # Errors
-    /// Where the kernel refuses a value.
-    pub fn apply(&self, descriptor: &OwnedFd) -> io::Result<()> {
-        sockopt::set_tcp_nodelay(descriptor, true)?;
-        if let Some(keepalive) = self.keepalive {
-            sockopt::set_tcp_keepidle(descriptor, keepalive.idle)?;
-            sockopt::set_tcp_keepintvl(descriptor, keepalive.interval)?;
-            sockopt::set_tcp_keepcnt(descriptor, keepalive.probes)?;
-            sockopt::set_socket_keepalive(descriptor, true)?;
-        }
-        if let Some(limit) = self.user_timeout {
-            // Zero would mean the system's default.
-            let limit_ms = u32::try_from(limit.as_millis().max(1)).unwrap_or(u32::MAX);
-            sockopt::set_tcp_user_timeout(descriptor, limit_ms)?;
-        }
-        Ok(())
-    }
 }
 
 impl Socket {
@@ -147,23 +102,6 @@ impl Socket {
         }
     }
 
-    /// Moves what is there into an empty pipe, without copying; up to [`PIPE_BYTES`].
-    ///
-    /// 0 does not mean the end of the stream, and `WouldBlock` not that nothing is there: at an urgent byte the kernel
-    /// says both. Where this gives neither, [`Socket::try_read`] knows.
-    ///
-    /// # Errors
-    /// `WouldBlock`, or that of the connection.
-    pub fn try_splice_in(&self, pipe: &mut Pipe) -> io::Result<usize> {
-        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-        let count = self.registration.read(|| {
-            let count = retry(|| splice(&self.descriptor, None, pipe.write_end(), None, PIPE_BYTES, flags))?;
-            Ok((count, false))
-        })?;
-        pipe.filled(count);
-        Ok(count)
-    }
-
     /// Whether a read may be held up by an urgent byte (RFC 6093), which splice cannot pass.
     #[must_use]
     pub fn urgent(&self) -> bool {
@@ -196,35 +134,11 @@ impl Socket {
     /// Notes an error of writing that says the connection is lost.
     ///
     /// After the peer's FIN the kernel tells of its RST as a broken pipe: then the end of its stream was a true one.
-    fn note_loss(&self, error: io::Error) -> io::Error {
+    pub(super) fn note_loss(&self, error: io::Error) -> io::Error {
         if error.kind() != io::ErrorKind::BrokenPipe {
             self.lost.store(true, Ordering::Relaxed);
         }
         error
-    }
-
-    /// Moves some of what the pipe holds into the socket.
-    ///
-    /// # Errors
-    /// That of the connection.
-    pub async fn splice_out(&self, pipe: &mut Pipe) -> io::Result<usize> {
-        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-        loop {
-            self.writable().await;
-            let held = pipe.held();
-            let result = self.registration.write(|| {
-                let count = retry(|| splice(pipe.read_end(), None, &self.descriptor, None, held, flags))?;
-                Ok((count, false))
-            });
-            match result {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(count) => {
-                    pipe.written(count);
-                    return Ok(count);
-                }
-                Err(error) => return Err(self.note_loss(error)),
-            }
-        }
     }
 
     /// Ends our stream: the peer gets FIN after all that was written (RFC 9293 §3.6).
@@ -242,10 +156,18 @@ impl Socket {
 
     /// What a connection request came to.
     ///
+    /// A peer that accepted and reset at once was reached: what it said before is still to be read.
+    ///
     /// # Errors
     /// Why the connection could not be made.
     pub fn connect_result(&self) -> io::Result<()> {
-        Ok(sockopt::socket_error(&self.descriptor)??)
+        match sockopt::socket_error(&self.descriptor)? {
+            // A connection request is refused with ECONNREFUSED; these two come after the handshake (RFC 9293 §3.10.7).
+            Err(Errno::CONNRESET) => self.lost.store(true, Ordering::Relaxed),
+            Err(Errno::PIPE) => {}
+            result => result?,
+        }
+        Ok(())
     }
 
     /// Sets TCP options; nothing on a UNIX socket.
@@ -261,7 +183,7 @@ impl Socket {
     /// # Errors
     /// Where the kernel gives none.
     pub fn local_address(&self) -> io::Result<Address> {
-        Ok(address(&getsockname(&self.descriptor)?))
+        Ok(Address::from_kernel(&getsockname(&self.descriptor)?))
     }
 
     /// The peer's address.
@@ -270,7 +192,7 @@ impl Socket {
     /// Where the connection is gone.
     pub fn peer_address(&self) -> io::Result<Address> {
         let peer = getpeername(&self.descriptor)?;
-        Ok(peer.as_ref().map_or_else(|| Address::Unix(Path::new("").into()), address))
+        Ok(peer.as_ref().map_or_else(Address::unnamed, Address::from_kernel))
     }
 }
 
@@ -283,21 +205,8 @@ impl Drop for Socket {
     }
 }
 
-/// An address as the kernel gives it.
-pub(crate) fn address(any: &SocketAddrAny) -> Address {
-    if let Ok(address) = SocketAddr::try_from(any.clone()) {
-        return Address::Tcp(address);
-    }
-    let path = match any.address_family() {
-        AddressFamily::UNIX => rustix::net::SocketAddrUnix::try_from(any.clone()).ok(),
-        _ => None,
-    };
-    let bytes = path.as_ref().and_then(|address| address.path_bytes()).unwrap_or_default();
-    Address::Unix(Arc::from(Path::new(std::ffi::OsStr::from_bytes(bytes))))
-}
-
 /// Goes on after a signal (signal(7)).
-fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+pub(super) fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(Errno::INTR) => {}

@@ -163,10 +163,11 @@ impl Limit {
 /// What the ends mean together; none while the connection goes on.
 fn judge(read: &mut Option<ReadEnd>, write: &mut Option<WriteEnd>) -> Option<End> {
     match (&read, &write) {
-        (_, Some(WriteEnd::Aborted(cause))) => Some(End::OtherGone(*cause)),
+        // First, because in echo mode it is what aborts the writing.
         (Some(ReadEnd::Failed(_)), _) | (Some(_), Some(WriteEnd::Failed(_))) => {
             Some(End::PeerGone(take_error(read, write)))
         }
+        (_, Some(WriteEnd::Aborted(cause))) => Some(End::OtherGone(*cause)),
         (Some(ReadEnd::Finished), Some(WriteEnd::Finished)) => Some(End::Clean),
         (Some(ReadEnd::Refused), Some(WriteEnd::Finished)) => Some(End::OtherGone(Cause::Internal)),
         (None, _) | (_, None) => None,

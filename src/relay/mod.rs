@@ -8,4 +8,4 @@ pub mod half;
 pub mod link;
 
 #[cfg(test)]
-mod schedules;
+mod tests;

@@ -8,4 +8,5 @@ pub mod executor;
 pub mod readiness;
 pub mod signals;
 pub mod slots;
+pub mod source;
 pub mod task;

@@ -6,10 +6,10 @@
 
 use crate::runtime::{
     executor::yield_now,
+    source::Source,
     task::{self, Task},
 };
 use async_io::Async;
-use futures::task::AtomicWaker;
 use rustix::event::{
     Timespec,
     epoll::{self, CreateFlags, EventData, EventFlags},
@@ -17,12 +17,9 @@ use rustix::event::{
 use std::{
     io,
     mem::MaybeUninit,
+    ops::Deref,
     os::fd::{AsFd, OwnedFd},
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU8, Ordering},
-    },
-    task::{Context, Poll},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -46,26 +43,6 @@ struct Slot {
     generation: u32,
     source: Option<Arc<Source>>,
 }
-
-/// What is known of one socket, and who waits for it: one task each way, and one for an abort.
-#[derive(Default)]
-struct Source {
-    flags: AtomicU8,
-    read: AtomicWaker,
-    write: AtomicWaker,
-    abort: AtomicWaker,
-}
-
-/// There may be something to read.
-const READABLE: u8 = 1;
-/// There may be room to write.
-const WRITABLE: u8 = 1 << 1;
-/// The peer has ended its stream: a read gives bytes or the end, and never has to wait.
-const HANGUP: u8 = 1 << 2;
-/// The socket has an error pending: the peer reset it, or vanished.
-const ABORTED: u8 = 1 << 3;
-/// An urgent byte is about: a read may stop short of it with more behind it.
-const URGENT: u8 = 1 << 4;
 
 /// A socket's place with the readiness actor. It ends when this is dropped.
 pub struct Registration {
@@ -156,47 +133,6 @@ impl Slots {
     }
 }
 
-impl Source {
-    fn notify(&self, events: EventFlags) {
-        let mut flags = 0;
-        let ended = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
-        if events.intersects(EventFlags::IN | EventFlags::PRI | ended) {
-            flags |= READABLE;
-        }
-        if events.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR) {
-            flags |= WRITABLE;
-        }
-        if events.intersects(ended) {
-            flags |= HANGUP;
-        }
-        if events.contains(EventFlags::ERR) {
-            flags |= ABORTED;
-        }
-        if events.contains(EventFlags::PRI) {
-            flags |= URGENT;
-        }
-        self.flags.fetch_or(flags, Ordering::AcqRel);
-        if flags & READABLE != 0 {
-            self.read.wake();
-        }
-        if flags & WRITABLE != 0 {
-            self.write.wake();
-        }
-        if flags & ABORTED != 0 {
-            self.abort.wake();
-        }
-    }
-
-    fn poll(&self, flag: u8, waker: &AtomicWaker, context: &Context<'_>) -> Poll<()> {
-        if self.flags.load(Ordering::Acquire) & flag != 0 {
-            return Poll::Ready(());
-        }
-        waker.register(context.waker());
-        // An event may have come between the look and the registration.
-        if self.flags.load(Ordering::Acquire) & flag != 0 { Poll::Ready(()) } else { Poll::Pending }
-    }
-}
-
 impl Registration {
     /// Registers `socket`. `writable` says that it can be written to already, as an accepted socket can.
     ///
@@ -204,8 +140,7 @@ impl Registration {
     /// Where the kernel's limit on watches is reached (`ENOSPC`, epoll(7)) or it is out of memory.
     pub fn new(socket: impl AsFd, writable: bool) -> io::Result<Self> {
         let registry = registry();
-        let source = Arc::new(Source::default());
-        source.flags.store(if writable { WRITABLE } else { 0 }, Ordering::Release);
+        let source = Arc::new(Source::new(writable));
         let token = registry.lock().insert(source.clone());
         let registration = Registration { source, token };
         let interest =
@@ -213,64 +148,13 @@ impl Registration {
         epoll::add(&registry.epoll, socket, EventData::new_u64(token), interest)?;
         Ok(registration)
     }
+}
 
-    /// Ready when a read may give something.
-    pub fn poll_readable(&self, context: &Context<'_>) -> Poll<()> {
-        self.source.poll(READABLE, &self.source.read, context)
-    }
+impl Deref for Registration {
+    type Target = Source;
 
-    /// Ready when a write may be taken.
-    pub fn poll_writable(&self, context: &Context<'_>) -> Poll<()> {
-        self.source.poll(WRITABLE, &self.source.write, context)
-    }
-
-    /// Ready when the socket has an error pending.
-    pub fn poll_aborted(&self, context: &Context<'_>) -> Poll<()> {
-        self.source.poll(ABORTED, &self.source.abort, context)
-    }
-
-    /// Does a read whose result says whether it `drained` the socket: took less than it had room for.
-    ///
-    /// The flag is cleared before the read, so that an event during it is not lost.
-    ///
-    /// # Errors
-    /// That of the read; `WouldBlock` means: wait with [`Registration::poll_readable`].
-    pub fn read<T>(&self, read: impl FnOnce() -> io::Result<(T, bool)>) -> io::Result<T> {
-        let flags = self.source.flags.fetch_and(!READABLE, Ordering::AcqRel);
-        let result = read();
-        match &result {
-            Ok((_, drained)) if *drained && flags & (HANGUP | URGENT) == 0 => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.source.flags.fetch_and(!URGENT, Ordering::AcqRel);
-            }
-            _ => {
-                self.source.flags.fetch_or(READABLE, Ordering::AcqRel);
-            }
-        }
-        result.map(|(value, _)| value)
-    }
-
-    /// Does a write whose result says whether it `filled` the socket: put in less than it had.
-    ///
-    /// # Errors
-    /// That of the write; `WouldBlock` means: wait with [`Registration::poll_writable`].
-    pub fn write<T>(&self, write: impl FnOnce() -> io::Result<(T, bool)>) -> io::Result<T> {
-        let flags = self.source.flags.fetch_and(!WRITABLE, Ordering::AcqRel);
-        let result = write();
-        let blocked = match &result {
-            Ok((_, filled)) => *filled && flags & HANGUP == 0,
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-        };
-        if !blocked {
-            self.source.flags.fetch_or(WRITABLE, Ordering::AcqRel);
-        }
-        result.map(|(value, _)| value)
-    }
-
-    /// Whether an urgent byte was announced since the socket was last found empty.
-    #[must_use]
-    pub fn urgent(&self) -> bool {
-        self.source.flags.load(Ordering::Acquire) & URGENT != 0
+    fn deref(&self) -> &Source {
+        &self.source
     }
 }
 

@@ -1,0 +1,53 @@
+# Everything that can be done here; `make` alone lists it.
+
+# LISTEN, UPSTREAM, TARGET and VIA reach the program as typed: through the environment, one argument each, a `$` in
+# them being just a dollar sign. What is not set is not passed: the program's own defaults hold.
+VARIABLES := LISTEN UPSTREAM TARGET VIA
+$(foreach name,$(VARIABLES),$(eval override $(name) := $$(value $(name))))
+export $(VARIABLES)
+export QUICK
+
+BIN := $(or $(CARGO_TARGET_DIR),target)/release/switchboard
+# The server replaces the shell, so that signals reach it and its exit code is the one that make reports.
+# ARGS are shell words; one that names another dump takes the place of ours.
+RUN := @exec "$(BIN)"
+DUMP = $(if $(filter --dump --dump=%,$(value ARGS)),,--dump text)
+
+.PHONY: help build echo proxy client origin demo test interop bench check clean
+
+## Targets:
+help: ## this list (the default)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 } sub(/^## ?/, "")' Makefile
+build: ## the release binary
+	@cargo build --release
+echo: build ## sends back what it gets, and shows it [LISTEN]
+	$(RUN) echo $(DUMP) $${LISTEN:+--listen "$$LISTEN"} $(value ARGS)
+proxy: build ## relays to an upstream, and shows what is sent [LISTEN UPSTREAM]
+	$(RUN) proxy $(DUMP) $${LISTEN:+--listen "$$LISTEN"} $${UPSTREAM:+--upstream "$$UPSTREAM"} $(value ARGS)
+client: build ## asks a server and prints the answer [TARGET VIA]
+	$(RUN) client $${VIA:+--via "$$VIA"} $(value ARGS) $${TARGET:+"$$TARGET"}
+origin: build ## a small HTTP server to stand in for the internet [LISTEN]
+	$(RUN) origin $${LISTEN:+--listen "$$LISTEN"} $(value ARGS)
+demo: build ## the main job, offline: clients through a proxy to an origin; ends by itself
+	@SWITCHBOARD="$(BIN)" tests/demo.sh
+test: ## all tests; needs only cargo
+	@cargo test
+interop: build ## real programs through the built binary; what is not installed is skipped
+	@SWITCHBOARD="$(BIN)" tests/interop/run.sh $(value ARGS)
+bench: ## beside a direct connection and other relays [QUICK=1]
+	@cargo bench
+check: ## format, lints, tests and docs, as CI runs them
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo test
+	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps
+clean: ## removes what was built
+	@cargo clean
+##
+## Variables:
+##   LISTEN    where a server listens    echo 127.0.0.1:8001, proxy 127.0.0.1:8002, origin 127.0.0.1:8003
+##   UPSTREAM  where the proxy connects  www.google.com:80
+##   TARGET    whom the client asks      http://www.google.com/
+##   VIA       connect there instead     (not set)   as in: make client VIA=127.0.0.1:8002
+##   ARGS      more arguments, as a shell reads them: make echo ARGS='--dump hex'; for interop: names of subjects
+##   QUICK     1: a short bench          (not set)

@@ -1,0 +1,36 @@
+//! The options of a TCP leg.
+
+use crate::config::Keepalive;
+use rustix::net::sockopt;
+use std::{io, os::fd::OwnedFd, time::Duration};
+
+/// Options of a TCP leg.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Probes of an idle connection (RFC 9293 §3.8.4).
+    pub keepalive: Option<Keepalive>,
+    /// How long sent data may stay unacknowledged (RFC 5482, `TCP_USER_TIMEOUT`).
+    pub user_timeout: Option<Duration>,
+}
+
+impl Options {
+    /// Sets the options. An accepted socket has those of its listener.
+    ///
+    /// # Errors
+    /// Where the kernel refuses a value.
+    pub fn apply(&self, descriptor: &OwnedFd) -> io::Result<()> {
+        sockopt::set_tcp_nodelay(descriptor, true)?;
+        if let Some(keepalive) = self.keepalive {
+            sockopt::set_tcp_keepidle(descriptor, keepalive.idle)?;
+            sockopt::set_tcp_keepintvl(descriptor, keepalive.interval)?;
+            sockopt::set_tcp_keepcnt(descriptor, keepalive.probes)?;
+            sockopt::set_socket_keepalive(descriptor, true)?;
+        }
+        if let Some(limit) = self.user_timeout {
+            // Zero would mean the system's default.
+            let limit_ms = u32::try_from(limit.as_millis().max(1)).unwrap_or(u32::MAX);
+            sockopt::set_tcp_user_timeout(descriptor, limit_ms)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! What is known of one socket's readiness, and who waits for it. Lives as long as the socket is registered.
+
+use futures::task::AtomicWaker;
+use rustix::event::epoll::EventFlags;
+use std::{
+    io,
+    sync::atomic::{AtomicU8, Ordering},
+    task::{Context, Poll},
+};
+
+/// What is known of one socket, and who waits for it: one task each way, and one for an abort.
+#[derive(Default)]
+pub struct Source {
+    flags: AtomicU8,
+    read: AtomicWaker,
+    write: AtomicWaker,
+    abort: AtomicWaker,
+}
+
+/// There may be something to read.
+const READABLE: u8 = 1;
+/// There may be room to write.
+const WRITABLE: u8 = 1 << 1;
+/// The peer has ended its stream: a read gives bytes or the end, and never has to wait.
+const HANGUP: u8 = 1 << 2;
+/// The socket has an error pending: the peer reset it, or vanished.
+const ABORTED: u8 = 1 << 3;
+/// An urgent byte is about: a read may stop short of it with more behind it.
+const URGENT: u8 = 1 << 4;
+
+impl Source {
+    /// A socket of which nothing is known, but perhaps that it can be written to.
+    pub(super) fn new(writable: bool) -> Self {
+        Source { flags: AtomicU8::new(if writable { WRITABLE } else { 0 }), ..Source::default() }
+    }
+
+    /// Notes events of the kernel and wakes who waits for them.
+    pub(super) fn notify(&self, events: EventFlags) {
+        let mut flags = 0;
+        let ended = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
+        if events.intersects(EventFlags::IN | EventFlags::PRI | ended) {
+            flags |= READABLE;
+        }
+        if events.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR) {
+            flags |= WRITABLE;
+        }
+        if events.intersects(ended) {
+            flags |= HANGUP;
+        }
+        if events.contains(EventFlags::ERR) {
+            flags |= ABORTED;
+        }
+        if events.contains(EventFlags::PRI) {
+            flags |= URGENT;
+        }
+        self.flags.fetch_or(flags, Ordering::AcqRel);
+        if flags & READABLE != 0 {
+            self.read.wake();
+        }
+        if flags & WRITABLE != 0 {
+            self.write.wake();
+        }
+        if flags & ABORTED != 0 {
+            self.abort.wake();
+        }
+    }
+
+    fn poll(&self, flag: u8, waker: &AtomicWaker, context: &Context<'_>) -> Poll<()> {
+        if self.flags.load(Ordering::Acquire) & flag != 0 {
+            return Poll::Ready(());
+        }
+        waker.register(context.waker());
+        // An event may have come between the look and the registration.
+        if self.flags.load(Ordering::Acquire) & flag != 0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Ready when a read may give something.
+    pub fn poll_readable(&self, context: &Context<'_>) -> Poll<()> {
+        self.poll(READABLE, &self.read, context)
+    }
+
+    /// Ready when a write may be taken.
+    pub fn poll_writable(&self, context: &Context<'_>) -> Poll<()> {
+        self.poll(WRITABLE, &self.write, context)
+    }
+
+    /// Ready when the socket has an error pending.
+    pub fn poll_aborted(&self, context: &Context<'_>) -> Poll<()> {
+        self.poll(ABORTED, &self.abort, context)
+    }
+
+    /// Does a read whose result says whether it `drained` the socket: took less than it had room for.
+    ///
+    /// The flag is cleared before the read, so that an event during it is not lost.
+    ///
+    /// # Errors
+    /// That of the read; `WouldBlock` means: wait with [`Source::poll_readable`].
+    pub fn read<T>(&self, read: impl FnOnce() -> io::Result<(T, bool)>) -> io::Result<T> {
+        let flags = self.flags.fetch_and(!READABLE, Ordering::AcqRel);
+        let result = read();
+        match &result {
+            Ok((_, drained)) if *drained && flags & (HANGUP | URGENT) == 0 => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.flags.fetch_and(!URGENT, Ordering::AcqRel);
+            }
+            _ => {
+                self.flags.fetch_or(READABLE, Ordering::AcqRel);
+            }
+        }
+        result.map(|(value, _)| value)
+    }
+
+    /// Does a write whose result says whether it `filled` the socket: put in less than it had.
+    ///
+    /// # Errors
+    /// That of the write; `WouldBlock` means: wait with [`Source::poll_writable`].
+    pub fn write<T>(&self, write: impl FnOnce() -> io::Result<(T, bool)>) -> io::Result<T> {
+        let flags = self.flags.fetch_and(!WRITABLE, Ordering::AcqRel);
+        let result = write();
+        let blocked = match &result {
+            Ok((_, filled)) => *filled && flags & HANGUP == 0,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        if !blocked {
+            self.flags.fetch_or(WRITABLE, Ordering::AcqRel);
+        }
+        result.map(|(value, _)| value)
+    }
+
+    /// Whether an urgent byte was announced since the socket was last found empty.
+    #[must_use]
+    pub fn urgent(&self) -> bool {
+        self.flags.load(Ordering::Acquire) & URGENT != 0
+    }
+}

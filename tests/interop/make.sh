@@ -1,0 +1,45 @@
+# The Makefile's servers and client: what is typed reaches the program as it is, Ctrl-C ends a server without an error,
+# and the demo ends by itself.
+. "$(dirname "$0")/lib.sh"
+need make nc
+
+# up NAME TARGET VARIABLES…: a server by make, as on a terminal: a process group of its own that SIGINT reaches whole.
+up() {
+    local name=$1
+    shift
+    start "$name" env --default-signal=INT setsid make --no-print-directory "$@"
+    eventually 60 eval "grep -q '^listening on ' '$TMP/$name.err' || ended $PID"
+    PORT=$(sed -n 's/^listening on [^ ,]*:\([0-9]*\).*/\1/p' "$TMP/$name.err")
+}
+
+ctrl_c() {
+    up echo echo LISTEN=127.0.0.1:0
+    [ "$(echo "Foobar" | within 10 nc localhost "$PORT" -q 1)" = Foobar ]
+    eventually 5 grep -q Foobar "$TMP/echo.out"
+    kill -INT -- "-$PID"
+    eventually 10 ended "$PID"
+    absent '\*\*\*' "$TMP/echo.err"
+}
+
+through() {
+    up origin origin LISTEN=127.0.0.1:0
+    local origin=$PORT
+    up proxy proxy LISTEN=127.0.0.1:0 UPSTREAM="127.0.0.1:$origin"
+    within 20 make client TARGET="http://127.0.0.1:$origin/?a=\$b&c='d'" VIA="127.0.0.1:$PORT" >"$TMP/page"
+    grep -q '^HTTP/1.1 200' "$TMP/page"
+    eventually 5 grep -qF "GET /?a=\$b&c='d' HTTP/1.1" "$TMP/proxy.out"
+}
+
+# fails STATUS TARGET VARIABLES…: make says which exit code the program had.
+fails() {
+    local status=$1
+    shift
+    if within 20 make "$@" 2>"$TMP/err"; then return 1; fi
+    grep -q "Error $status\$" "$TMP/err"
+}
+
+check "make echo shows what is sent; Ctrl-C ends it without an error" ctrl_c
+check "make origin, proxy and client together; a target with \$, & and ' in it" through
+check "an address that is none: exit code 2" fails 2 echo LISTEN="nowhere; echo injected"
+check "nobody listens: the client's exit code 7" fails 7 client TARGET="http://127.0.0.1:$(free_port)/"
+check "make demo ends by itself" within 60 make demo
