@@ -40,6 +40,8 @@ pub struct Connection {
     pub client: Address,
     /// The listening address it came to.
     pub listener: Address,
+    /// Our address in it, which is another where the listener takes every interface.
+    pub local: Address,
     /// Its place among the sessions.
     pub slot: Slot,
 }
@@ -130,8 +132,8 @@ impl Actor {
     }
 
     async fn admit(&self, socket: Socket, client: Address, slot: Slot) {
-        let listener = self.listener.address().clone();
-        self.supervisor.admit(Connection { socket, client, listener, slot }).await;
+        let (listener, local) = (self.listener.address().clone(), self.listener.local_address_of(&socket));
+        self.supervisor.admit(Connection { socket, client, listener, local, slot }).await;
     }
 
     async fn pause(&mut self, error: &io::Error) {

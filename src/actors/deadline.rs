@@ -1,8 +1,10 @@
 //! The deadlines of one session: one sleeper, re-armed only when something falls due sooner than it will fire.
 
 use crate::{
+    actors::delivery::Delivery,
     config::Deadlines,
     observe::{cause::Cause, event::Mode, record::Record},
+    relay::flow::Flow,
     runtime::clock::{Sleep, TICK, coarse_ms, sleep},
 };
 use std::{
@@ -16,20 +18,40 @@ use std::{
 /// direct client that ends before it is connected ends the attempt too (RFC 9293 §3.10.4, SYN-SENT).
 const LEFT_DURING_DIAL: Duration = Duration::from_millis(500);
 
+/// How long a session is quiet before its queues are looked at, and between looks; deadlines are late by at most this.
+const LOOK_AFTER: Duration = Duration::from_millis(250);
+/// A shorter deadline is looked after more often: this many times in its course.
+const LOOKS: u32 = 8;
+
 /// Watches the deadlines of a session.
 pub struct Watch<'a> {
     record: &'a Record,
     deadlines: &'a Deadlines,
     began_ms: u64,
+    delivery: Delivery,
+    /// When the queues were last looked at; what had moved before then.
+    looked_ms: u64,
+    /// The queues were empty at the last look.
+    settled: bool,
     /// When the sleeper fires, and the sleeper.
     armed: Option<(u64, Sleep)>,
+}
+
+/// What falls due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    /// A look at the kernel's queues.
+    Look,
+    /// The end of the session.
+    End(Cause),
 }
 
 impl<'a> Watch<'a> {
     /// Watches the session of `record`, which begins now.
     #[must_use]
     pub fn new(record: &'a Record, deadlines: &'a Deadlines) -> Self {
-        Watch { record, deadlines, began_ms: coarse_ms(), armed: None }
+        let (began_ms, delivery) = (coarse_ms(), Delivery::default());
+        Watch { record, deadlines, began_ms, delivery, looked_ms: 0, settled: false, armed: None }
     }
 
     /// Ends when a deadline has passed, and says which. Cancel-safe.
@@ -39,11 +61,15 @@ impl<'a> Watch<'a> {
 
     fn poll_expired(&mut self, context: &mut Context<'_>) -> Poll<Cause> {
         loop {
-            let Some((due_ms, cause)) = self.earliest() else { return Poll::Pending };
+            let Some((due_ms, due)) = self.earliest() else { return Poll::Pending };
             if self.armed.as_ref().is_none_or(|(armed_ms, _)| due_ms < *armed_ms) {
                 let now = coarse_ms();
                 if due_ms <= now {
-                    return Poll::Ready(cause);
+                    match due {
+                        Due::Look => self.look(now),
+                        Due::End(cause) => return Poll::Ready(cause),
+                    }
+                    continue;
                 }
                 // The coarse clock may lag by a tick; a deadline never comes early.
                 self.armed = Some((due_ms, sleep(Duration::from_millis(due_ms - now) + TICK)));
@@ -54,30 +80,49 @@ impl<'a> Watch<'a> {
         }
     }
 
+    fn look(&mut self, now_ms: u64) {
+        self.settled = !self.delivery.look(self.record, now_ms);
+        self.looked_ms = now_ms;
+    }
+
     /// What falls due first, as things are now, in milliseconds of the coarse clock.
-    fn earliest(&self) -> Option<(u64, Cause)> {
+    fn earliest(&self) -> Option<(u64, Due)> {
+        let Deadlines { idle, half_close, stall, lifetime, .. } = *self.deadlines;
         let (client, upstream) = (&self.record.from_client, &self.record.from_upstream);
-        let moved_ms = client.moved_ms().max(upstream.moved_ms());
+        let (to_client, to_upstream) =
+            (self.delivery.to_client.moved_ms(), self.delivery.to_upstream.moved_ms());
+        let flowed_ms = client.moved_ms().max(upstream.moved_ms());
+        let moved_ms = flowed_ms.max(to_client.max(to_upstream).unwrap_or(0));
         let half_closed = client.ended() || upstream.ended();
         let dialling = self.record.mode == Mode::Proxy && self.record.dial().is_none();
         let left = dialling && client.ended() && client.received() == 0;
-        let waiting = [client.waiting_since_ms(), upstream.waiting_since_ms()].into_iter().flatten().min();
-        let due = |since_ms: Option<u64>, limit: Option<Duration>, cause| {
-            let limit_ms = u64::try_from(limit?.as_millis()).unwrap_or(u64::MAX);
-            Some((since_ms?.saturating_add(limit_ms), cause))
+        // In echo mode what the client sends is delivered to the client.
+        let client_takes = if self.record.mode == Mode::Echo { to_client } else { to_upstream };
+        let waits = |flow: &Flow, taken_ms: Option<u64>| {
+            flow.waiting_since_ms().map(|since| since.max(taken_ms.unwrap_or(0)))
         };
+        let waiting = [waits(client, client_takes), waits(upstream, to_client)].into_iter().flatten().min();
+        let shortest = [idle, half_close, stall].into_iter().flatten().min();
+        let unsettled = !self.settled || flowed_ms > self.looked_ms;
+        let look_after = shortest.map(|limit| LOOK_AFTER.min(limit / LOOKS));
         [
-            due(Some(moved_ms), self.deadlines.idle, Cause::IdleTimeout),
-            due(half_closed.then_some(moved_ms), self.deadlines.half_close, Cause::HalfCloseTimeout),
+            due(Some(moved_ms), idle, Due::End(Cause::IdleTimeout)),
+            due(half_closed.then_some(moved_ms), half_close, Due::End(Cause::HalfCloseTimeout)),
             // Nobody can take anything before the upstream is there; that wait has its own limit.
-            due(waiting.filter(|_| !dialling), self.deadlines.stall, Cause::StallTimeout),
-            due(Some(self.began_ms), self.deadlines.lifetime, Cause::Lifetime),
-            due(left.then_some(moved_ms), Some(LEFT_DURING_DIAL), Cause::ClientReset),
+            due(waiting.filter(|_| !dialling), stall, Due::End(Cause::StallTimeout)),
+            due(Some(self.began_ms), lifetime, Due::End(Cause::Lifetime)),
+            due(left.then_some(moved_ms), Some(LEFT_DURING_DIAL), Due::End(Cause::ClientReset)),
+            due(unsettled.then_some(flowed_ms.max(self.looked_ms)), look_after, Due::Look),
         ]
         .into_iter()
         .flatten()
         .min_by_key(|(due_ms, _)| *due_ms)
     }
+}
+
+fn due(since_ms: Option<u64>, limit: Option<Duration>, what: Due) -> Option<(u64, Due)> {
+    let limit_ms = u64::try_from(limit?.as_millis()).unwrap_or(u64::MAX);
+    Some((since_ms?.saturating_add(limit_ms), what))
 }
 
 #[cfg(test)]
@@ -96,17 +141,29 @@ mod tests {
 
     fn record(mode: Mode) -> Record {
         let address = Address::Tcp("127.0.0.1:1".parse().unwrap());
-        Record::new(1, mode, address.clone(), address)
+        Record::new(1, mode, address.clone(), address.clone(), address)
     }
 
+    /// What ends the session first, once its queues were found empty.
     fn earliest(record: &Record) -> Option<Cause> {
-        Watch::new(record, &DEADLINES).earliest().map(|(_, cause)| cause)
+        let mut watch = Watch::new(record, &DEADLINES);
+        watch.look(coarse_ms());
+        watch.earliest().map(|(_, due)| match due {
+            Due::End(cause) => cause,
+            Due::Look => unreachable!("the queues are empty"),
+        })
+    }
+
+    #[test]
+    fn a_session_that_went_quiet_is_looked_at_before_it_ends() {
+        let record = record(Mode::Echo);
+        assert_eq!(Watch::new(&record, &DEADLINES).earliest().map(|(_, due)| due), Some(Due::Look));
     }
 
     #[test]
     fn what_falls_due_first_follows_the_session() {
         let record = record(Mode::Proxy);
-        record.set_dial(Dial { upstream: None, resolve: None, connect: None });
+        record.set_dial(Dial { upstream: None, local: None, resolve: None, connect: None });
         assert_eq!(earliest(&record), Some(Cause::IdleTimeout));
         record.from_client.add_received(1);
         assert_eq!(earliest(&record), Some(Cause::StallTimeout));

@@ -3,6 +3,7 @@
 pub mod acceptor;
 pub mod context;
 pub mod deadline;
+pub mod delivery;
 pub mod dump;
 pub mod reporter;
 pub mod session;

@@ -131,10 +131,10 @@ impl Actor {
     }
 
     fn admit(&mut self, connection: Connection) {
-        let Connection { socket, client, listener, slot } = connection;
+        let Connection { socket, client, listener, local, slot } = connection;
         self.last_id += 1;
         let id = self.last_id;
-        let record = Arc::new(Record::new(id, self.context.mode(), listener, client));
+        let record = Arc::new(Record::new(id, self.context.mode(), listener, local, client));
         if let Some((ip, limit)) = record.client.ip().zip(self.max_per_source) {
             let count = self.per_source.entry(ip).or_default();
             if *count >= limit {

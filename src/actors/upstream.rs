@@ -82,7 +82,8 @@ fn run(
 async fn connect(record: &Record, context: &Context, upstream: &Upstream) -> Option<Socket> {
     match dial(upstream, &context.options, context.deadlines.connect, &context.own).await {
         Ok(Dialled { socket, address, resolve, connect }) => {
-            record.set_dial(Dial { upstream: Some(address.clone()), resolve, connect: Some(connect) });
+            let local = socket.local_address().ok();
+            record.set_dial(Dial { upstream: Some(address.clone()), local, resolve, connect: Some(connect) });
             context.reporter.report_with(|| What::Connect {
                 session: record.id,
                 upstream: address,
@@ -93,7 +94,7 @@ async fn connect(record: &Record, context: &Context, upstream: &Upstream) -> Opt
             Some(socket)
         }
         Err(error) => {
-            record.set_dial(Dial { upstream: None, resolve: error.resolve, connect: None });
+            record.set_dial(Dial { upstream: None, local: None, resolve: error.resolve, connect: None });
             record.end(error.cause, Some(error.text));
             None
         }

@@ -120,6 +120,16 @@ impl Listener {
         &self.address
     }
 
+    /// Our address in a connection that was accepted here.
+    #[must_use]
+    pub fn local_address_of(&self, socket: &Socket) -> Address {
+        match &self.address {
+            Address::Tcp(address) if address.ip().is_unspecified() => socket.local_address().ok(),
+            _ => None,
+        }
+        .unwrap_or_else(|| self.address.clone())
+    }
+
     /// Waits until a connection may be there.
     pub async fn readable(&self) {
         poll_fn(|context| self.registration.poll_readable(context)).await;

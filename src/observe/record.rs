@@ -22,6 +22,8 @@ pub struct Record {
     pub mode: Mode,
     /// The listening address the client connected to.
     pub listener: Address,
+    /// Our address towards the client.
+    pub local: Address,
     /// The client's address.
     pub client: Address,
     /// When it began.
@@ -40,6 +42,8 @@ pub struct Record {
 pub struct Dial {
     /// The address that answered; none where none did.
     pub upstream: Option<Address>,
+    /// Our address towards it.
+    pub local: Option<Address>,
     /// How long the name took to resolve, where there was one.
     pub resolve: Option<Duration>,
     /// How long connecting took.
@@ -55,11 +59,12 @@ struct Ending {
 impl Record {
     /// A session that begins now.
     #[must_use]
-    pub fn new(id: u64, mode: Mode, listener: Address, client: Address) -> Self {
+    pub fn new(id: u64, mode: Mode, listener: Address, local: Address, client: Address) -> Self {
         Record {
             id,
             mode,
             listener,
+            local,
             client,
             began: Instant::now(),
             from_client: Flow::new(),
@@ -147,7 +152,7 @@ mod tests {
 
     fn record() -> Record {
         let address = Address::Tcp("127.0.0.1:1".parse().unwrap());
-        Record::new(1, Mode::Proxy, address.clone(), address)
+        Record::new(1, Mode::Proxy, address.clone(), address.clone(), address)
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::{
     route::THROUGH,
     stream::{End, Received, read_exactly, read_to_end},
 };
+use socket2::SockRef;
 use std::{
     io::Write,
     net::Shutdown,
@@ -16,6 +17,8 @@ use std::{
 /// The deadline in the tests, and as its flag's value.
 const DEADLINE: Duration = Duration::from_millis(600);
 const VALUE: &str = "600ms";
+/// A reader's receive buffer, in bytes, smaller than two of its reads.
+const SMALL_BUFFER: usize = 64 << 10;
 
 #[test]
 fn a_trickle_in_either_direction_keeps_a_session_from_being_idle() {
@@ -62,6 +65,8 @@ fn a_slow_reader_that_takes_something_now_and_then_is_not_stalled() {
         let upstream = peer::pushes_without_end();
         let route = way.to(upstream.address, &["--stall-timeout", VALUE]);
         let mut client = route.connect();
+        // What lies in the reader's own kernel counts as taken; a small buffer there lets its reads be felt.
+        SockRef::from(&client).set_recv_buffer_size(SMALL_BUFFER).unwrap();
         let begin = Instant::now();
         while begin.elapsed() < DEADLINE * 4 {
             read_exactly(&mut client, step);
@@ -82,6 +87,7 @@ fn a_slow_reader_gets_the_whole_reply_of_an_upstream_that_has_ended() {
         let upstream = peer::half_closes_first(reply.clone());
         let route = way.to(upstream.address, &[flag, VALUE]);
         let mut client = route.connect();
+        SockRef::from(&client).set_recv_buffer_size(SMALL_BUFFER).unwrap();
         let mut received = Vec::new();
         while received.len() < reply.len() {
             received.extend(read_exactly(&mut client, 128 << 10));
