@@ -28,6 +28,7 @@ mod limit;
 mod options;
 mod origin;
 mod relay;
+mod slow;
 mod start;
 mod stop;
 mod trouble;
