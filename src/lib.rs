@@ -27,7 +27,8 @@
 //! 6. [`relay::ends`]: copying and splicing; [`io::socket`]: the two ways to end a connection.
 //!
 //! Beside the path: [`io::dial`] (resolve, RFC 8305), [`actors::deadline`] (one sleeper a session), [`observe`] (events,
-//! causes, formats), [`control`] and [`ctl`] (the two ends of the control socket), [`runtime`] (executor, clock, readiness), [`mailbox`] (the channels), [`args`] and [`config`].
+//! causes, formats), [`runtime`] (executor, clock, readiness), [`mailbox`] (the channels), [`args`] and [`config`].
+//! [`control`] and [`ctl`] are the two ends of the control socket. [`load`] plays scripted clients, for `benches/`.
 //!
 //! # Invariants
 //! - A link or a socket that is dropped without having been finished is an abort: nothing that fails looks like a clean end.
@@ -54,6 +55,7 @@ pub mod control;
 pub mod ctl;
 pub mod error;
 pub mod io;
+pub mod load;
 pub mod mailbox;
 pub mod observe;
 pub mod origin;

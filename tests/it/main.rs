@@ -31,6 +31,7 @@ mod operate;
 mod options;
 mod origin;
 mod relay;
+mod slow;
 mod start;
 mod stop;
 mod tap;

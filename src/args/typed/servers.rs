@@ -69,7 +69,7 @@ macro_rules! server {
             /// how long to look for the next event before sleeping (default 100us)
             #[argh(option, arg_name = "TIME", default = "config::BUSY_POLL", from_str_fn(values::duration))]
             busy_poll: Option<Duration>,
-            /// the socket for 'switchboard ctl' (default from $XDG_RUNTIME_DIR or /tmp)
+            /// the socket for ctl (default from $XDG_RUNTIME_DIR or /tmp)
             #[argh(option, arg_name = "PATH|off", default = "Control::default()")]
             #[argh(from_str_fn(values::control))]
             control: Control,
