@@ -92,7 +92,7 @@ impl Connection {
                 self.look().await;
                 let draining = self.draining().await;
                 let Some(record) = supervisor.find(session).await else {
-                    return Ok(self.unknown(session).await);
+                    return Ok(self.unknown(&[session]).await);
                 };
                 if let Some(rates) = &self.rates {
                     let detail = answer::detail(&record, rates, draining);
@@ -101,7 +101,7 @@ impl Connection {
             }
             Request::Closed { session: Some(session), .. } => match supervisor.ended(session).await {
                 Some(ended) => self.item(&json::Remembered::from(&*ended)).await?,
-                None => return Ok(self.unknown(session).await),
+                None => return Ok(self.unknown(&[session]).await),
             },
             Request::Closed { session: None, last } => {
                 for ended in supervisor.closed(last.unwrap_or(CLOSED_DEFAULT)).await {
@@ -114,8 +114,9 @@ impl Connection {
                 self.item(&stats).await?;
             }
             Request::Cut { sessions, fin } => {
-                if let Some(missing) = supervisor.cut_some(sessions, fin).await.first() {
-                    return Ok(self.unknown(*missing).await);
+                let missing = supervisor.cut_some(sessions, fin).await;
+                if !missing.is_empty() {
+                    return Ok(self.unknown(&missing).await);
                 }
             }
             Request::Tap { session, from } => return self.tap(session, from).await,
@@ -149,17 +150,20 @@ impl Connection {
         self.facts.supervisor.overview().await.is_none_or(|overview| overview.draining)
     }
 
-    /// What is wrong with a session's number.
-    pub(super) async fn unknown(&self, session: u64) -> Last {
+    /// What is wrong with the numbers of sessions.
+    pub(super) async fn unknown(&self, sessions: &[u64]) -> Last {
         let supervisor = &self.facts.supervisor;
-        let error = if supervisor.find(session).await.is_some() {
-            format!("session {session} is alive")
-        } else if supervisor.ended(session).await.is_some() {
-            format!("session {session} has ended; 'ctl closed {session}' tells how")
-        } else {
-            format!("there is no session {session}")
-        };
-        Last::Failed { error }
+        let mut errors = Vec::new();
+        for session in sessions {
+            errors.push(if supervisor.find(*session).await.is_some() {
+                format!("session {session} is alive")
+            } else if supervisor.ended(*session).await.is_some() {
+                format!("session {session} has ended; 'ctl closed {session}' tells how")
+            } else {
+                format!("there is no session {session}")
+            });
+        }
+        Last::Failed { error: errors.join(", ") }
     }
 
     async fn item(&mut self, item: &impl Serialize) -> io::Result<()> {

@@ -36,7 +36,7 @@ impl Connection {
     /// Shows what a session moves. Any line of the client ends it.
     pub(super) async fn tap(&mut self, session: u64, from: Option<Side>) -> io::Result<Last> {
         let supervisor = self.facts.supervisor.clone();
-        let Some(record) = supervisor.find(session).await else { return Ok(self.unknown(session).await) };
+        let Some(record) = supervisor.find(session).await else { return Ok(self.unknown(&[session]).await) };
         let Some(mut watcher) = Watcher::attach(&record, from) else {
             return Ok(Last::Failed { error: format!("session {session} has too many taps already") });
         };

@@ -37,7 +37,7 @@ fn a_cut_of_a_session_that_is_not_there_names_it_and_cuts_the_others() {
     let operated = Operated::start("echo", &[]);
     let mut client = operated.server.connect();
     exchange(&mut client, b"hello");
-    operated.assert_fails(&["cut", "1", "99"], "there is no session 99");
+    operated.assert_fails(&["cut", "98", "1", "99"], "there is no session 98, there is no session 99");
     assert_eq!(read_to_end(&mut client).end, End::Reset);
     operated.server.await_closes(1);
     operated.assert_fails(&["cut", "1"], "session 1 has ended");

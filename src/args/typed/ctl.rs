@@ -50,7 +50,7 @@ pub struct Ctl {
     /// cut: by FIN after what is under way
     #[argh(switch)]
     fin: bool,
-    /// closed: at most so many
+    /// closed: at most so many; also -n N
     #[argh(option, short = 'n', arg_name = "N", from_str_fn(values::count))]
     last: Option<usize>,
 }
