@@ -81,8 +81,7 @@ fn run(
 /// Dials, and notes how that went.
 async fn connect(record: &Record, context: &Context, upstream: &Upstream) -> Option<Socket> {
     match dial(upstream, &context.options, context.deadlines.connect, &context.own).await {
-        Ok(Dialled { socket, address, resolve, connect }) => {
-            let local = socket.local_address().ok();
+        Ok(Dialled { socket, address, local, resolve, connect }) => {
             record.set_dial(Dial { upstream: Some(address.clone()), local, resolve, connect: Some(connect) });
             context.reporter.report_with(|| What::Connect {
                 session: record.id,

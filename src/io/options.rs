@@ -26,6 +26,14 @@ impl Options {
             sockopt::set_tcp_keepcnt(descriptor, keepalive.probes)?;
             sockopt::set_socket_keepalive(descriptor, true)?;
         }
+        self.apply_user_timeout(descriptor)
+    }
+
+    /// Sets the user timeout alone.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the value.
+    pub fn apply_user_timeout(&self, descriptor: &OwnedFd) -> io::Result<()> {
         if let Some(limit) = self.user_timeout {
             // Zero would mean the system's default.
             let limit_ms = u32::try_from(limit.as_millis().max(1)).unwrap_or(u32::MAX);

@@ -175,12 +175,12 @@ impl Socket {
         Ok(())
     }
 
-    /// Sets TCP options; nothing on a UNIX socket.
+    /// Sets the user timeout of `options`, on a TCP socket that is connected.
     ///
     /// # Errors
-    /// Where the kernel refuses a value.
-    pub fn set(&self, options: &Options) -> io::Result<()> {
-        options.apply(&self.descriptor)
+    /// Where the kernel refuses the value.
+    pub fn set_user_timeout(&self, options: &Options) -> io::Result<()> {
+        options.apply_user_timeout(&self.descriptor)
     }
 
     /// Our address.
