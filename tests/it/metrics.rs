@@ -160,7 +160,7 @@ fn slow_scrapers_touch_neither_traffic_nor_descriptors() {
     let mut client = server.connect();
     exchange(&mut client, b"in");
     let before = server.process().descriptors().len();
-    let mut slow: Vec<TcpStream> = (0..48).map(|_| connect(admin)).collect();
+    let mut slow: Vec<TcpStream> = (0..24).map(|_| connect(admin)).collect();
     for stream in slow.iter_mut().step_by(2) {
         // Half of them ask, and never read the answer.
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();

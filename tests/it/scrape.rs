@@ -34,7 +34,7 @@ pub fn ask(address: SocketAddr, line: &str, fields: &str) -> Answer {
     assert_eq!(received.end, End::Fin, "{line}");
     let text = String::from_utf8(received.bytes).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let status = head.strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     Answer { status, head: head.to_lowercase(), body: body.to_owned() }
 }
 
