@@ -35,7 +35,7 @@ test: ## all tests; needs only cargo
 interop: build ## real programs through the built binary; what is not installed is skipped
 	@SWITCHBOARD="$(BIN)" tests/interop/run.sh $(value ARGS)
 bench: ## beside a direct connection and other relays [QUICK=1]
-	@cargo bench
+	@cargo bench --bench compare -- $(value ARGS)
 check: ## format, lints, tests and docs, as CI runs them
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
@@ -49,5 +49,5 @@ clean: ## removes what was built
 ##   UPSTREAM  where the proxy connects  www.google.com:80
 ##   TARGET    whom the client asks      http://www.google.com/
 ##   VIA       connect there instead     (not set)   as in: make client VIA=127.0.0.1:8002
-##   ARGS      more arguments, as a shell reads them: make echo ARGS='--dump hex'; for interop: names of subjects
+##   ARGS      more arguments, as a shell reads them: make echo ARGS='--dump hex'; for interop: subjects; for bench: cases
 ##   QUICK     1: a short bench          (not set)

@@ -29,6 +29,7 @@
 //! Beside the path: [`io::dial`] (resolve, RFC 8305), [`actors::deadline`] (one sleeper a session), [`actors::admin`]
 //! (metrics and health), [`observe`] (events, causes, formats, books), [`runtime`] (executor, clock, readiness), [`mailbox`]
 //! (the channels), [`args`] and [`config`].
+//! [`load`] plays scripted clients, for `benches/`.
 //!
 //! # Invariants
 //! - A link or a socket that is dropped without having been finished is an abort: nothing that fails looks like a clean end.
@@ -53,6 +54,7 @@ pub mod client;
 pub mod config;
 pub mod error;
 pub mod io;
+pub mod load;
 pub mod mailbox;
 pub mod observe;
 pub mod origin;

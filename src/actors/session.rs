@@ -160,8 +160,8 @@ mod tests {
 
     /// What a session and its upstream hold while nothing flows, in bytes; the rest of an idle session is two links, a
     /// mailbox and two registrations.
-    const SESSION_BYTES_MAX: usize = 1100;
-    const UPSTREAM_BYTES_MAX: usize = 900;
+    const SESSION_BYTES_MAX: usize = 820;
+    const UPSTREAM_BYTES_MAX: usize = 460;
 
     #[test]
     fn an_idle_session_is_small() {

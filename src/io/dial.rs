@@ -178,7 +178,11 @@ async fn race(mut addresses: VecDeque<SocketAddr>, options: &Options) -> io::Res
     }
 }
 
-async fn open_tcp(address: SocketAddr, options: &Options) -> io::Result<Socket> {
+/// Connects to one address. Dropping the future ends the attempt.
+///
+/// # Errors
+/// Why the connection could not be made.
+pub async fn open_tcp(address: SocketAddr, options: &Options) -> io::Result<Socket> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let descriptor = descriptor(family).await?;
     // The user timeout would bound the handshake too, which has a limit of its own.

@@ -47,7 +47,12 @@ impl Socket {
 
     /// Waits until a read may give something.
     pub async fn readable(&self) {
-        poll_fn(|context| self.registration.poll_readable(context)).await;
+        poll_fn(|context| self.poll_readable(context)).await;
+    }
+
+    /// As [`Socket::readable`].
+    pub fn poll_readable(&self, context: &Context<'_>) -> Poll<()> {
+        self.registration.poll_readable(context)
     }
 
     /// Waits until a write may be taken.

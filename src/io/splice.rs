@@ -5,7 +5,10 @@ use crate::io::{
     socket::{Socket, retry},
 };
 use rustix::pipe::{SpliceFlags, splice};
-use std::io;
+use std::{
+    io,
+    task::{Context, Poll, ready},
+};
 
 impl Socket {
     /// Moves what is there into an empty pipe, without copying; up to [`PIPE_BYTES`].
@@ -29,10 +32,10 @@ impl Socket {
     ///
     /// # Errors
     /// That of the connection.
-    pub async fn splice_out(&self, pipe: &mut Pipe) -> io::Result<usize> {
+    pub fn poll_splice_out(&self, context: &Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         loop {
-            self.writable().await;
+            ready!(self.registration.poll_writable(context));
             let held = pipe.held();
             let result = self.registration.write(|| {
                 let count = retry(|| splice(pipe.read_end(), None, &self.descriptor, None, held, flags))?;
@@ -42,9 +45,9 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Ok(count) => {
                     pipe.written(count);
-                    return Ok(count);
+                    return Poll::Ready(Ok(count));
                 }
-                Err(error) => return Err(self.note_loss(error)),
+                Err(error) => return Poll::Ready(Err(self.note_loss(error))),
             }
         }
     }

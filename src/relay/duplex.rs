@@ -99,7 +99,7 @@ pin_project! {
         incoming: &'a Flow,
         read_end: Option<ReadEnd>,
         write_end: Option<WriteEnd>,
-        limit: Option<Limit>,
+        limit: Option<Box<Limit>>,
     }
 }
 
@@ -135,7 +135,7 @@ where
         if (this.aborted)(context).is_pending() {
             return Poll::Pending;
         }
-        let limit = this.limit.get_or_insert_with(|| Limit::new(this.incoming));
+        let limit = this.limit.get_or_insert_with(|| Box::new(Limit::new(this.incoming)));
         if this.read_end.is_some() || limit.poll_standstill(this.incoming, context).is_ready() {
             return Poll::Ready(End::PeerGone(take_error(this.read_end, this.write_end)));
         }

@@ -11,7 +11,11 @@ use crate::{
         half::{Sink, Source},
     },
 };
-use std::io;
+use std::{
+    future::poll_fn,
+    io,
+    task::{Poll, ready},
+};
 
 /// Reads a socket. Copies until a read comes back full, then splices until one does not.
 pub struct SocketSource<'a> {
@@ -71,15 +75,19 @@ impl<'a> SocketSource<'a> {
     }
 }
 
+// Both wait by hand: as async functions they would hold the state of every call they make, for as long as they wait.
+
 impl Source for SocketSource<'_> {
-    async fn read(&mut self, copy: bool) -> io::Result<Option<Chunk>> {
-        loop {
-            self.socket.readable().await;
-            match self.try_read(copy) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return result,
+    fn read(&mut self, copy: bool) -> impl Future<Output = io::Result<Option<Chunk>>> + Send {
+        poll_fn(move |context| {
+            loop {
+                ready!(self.socket.poll_readable(context));
+                match self.try_read(copy) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    result => return Poll::Ready(result),
+                }
             }
-        }
+        })
     }
 }
 
@@ -92,15 +100,15 @@ impl<'a> SocketSink<'a> {
 }
 
 impl Sink for SocketSink<'_> {
-    async fn write(&mut self, chunk: &mut Chunk) -> io::Result<usize> {
-        match chunk {
+    fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> + Send {
+        poll_fn(move |context| match chunk {
             Chunk::Bytes(buffer) => {
-                let count = self.socket.write(buffer.bytes()).await?;
+                let count = ready!(self.socket.poll_write(context, buffer.bytes()))?;
                 buffer.written(count);
-                Ok(count)
+                Poll::Ready(Ok(count))
             }
-            Chunk::Piped(pipe) => self.socket.splice_out(pipe).await,
-        }
+            Chunk::Piped(pipe) => self.socket.poll_splice_out(context, pipe),
+        })
     }
 
     fn finish(&mut self) -> io::Result<()> {

@@ -7,9 +7,9 @@ use crate::{
     observe::cause::Cause,
     relay::chunk::Chunk,
 };
-use futures::task::AtomicWaker;
+use futures::{FutureExt, future::Either, task::AtomicWaker};
 use std::{
-    future::poll_fn,
+    future::{poll_fn, ready},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -66,12 +66,14 @@ impl LinkSender {
     ///
     /// # Errors
     /// Where the receiver is gone; the piece is lost with it.
-    pub async fn send(&self, chunk: Chunk) -> Result<(), ReceiverGone> {
+    pub fn send(&self, chunk: Chunk) -> impl Future<Output = Result<(), ReceiverGone>> + Send {
+        // Only a piece that has to wait is held, and in a box: the half-loop would keep its place all the time.
         match self.address.try_send(Parcel::Data(chunk)) {
-            Ok(()) => Ok(()),
-            // Boxed because waiting is the rare case, and the half-loop would hold its place all the time.
-            Err(Refused::Full(parcel)) => Box::pin(self.address.send(parcel)).await.map_err(|_| ReceiverGone),
-            Err(Refused::Closed(_)) => Err(ReceiverGone),
+            Ok(()) => Either::Left(ready(Ok(()))),
+            Err(Refused::Closed(_)) => Either::Left(ready(Err(ReceiverGone))),
+            Err(Refused::Full(parcel)) => {
+                Either::Right(Box::pin(self.address.send(parcel)).map(|sent| sent.map_err(|_| ReceiverGone)))
+            }
         }
     }
 
@@ -90,12 +92,11 @@ impl LinkSender {
     }
 
     /// Ends when the receiver is gone.
-    pub async fn closed(&self) {
+    pub fn closed(&self) -> impl Future<Output = ()> + Send {
         poll_fn(|context| {
             self.gone.waker.register(context.waker());
             if self.gone.flag.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
         })
-        .await;
     }
 }
 

@@ -129,21 +129,26 @@ impl Sleepers {
     }
 }
 
+/// Wakes who is due, and says when the next will be.
+pub(super) fn wake_due() -> Option<Instant> {
+    let mut sleepers = lock();
+    let due = sleepers.take_due(Instant::now());
+    let next = sleepers.due.first_key_value().map(|((when, _), _)| *when);
+    sleepers.armed = next;
+    drop(sleepers);
+    for sleeper in due {
+        sleeper.fired.store(true, Ordering::Release);
+        sleeper.waker.wake();
+    }
+    next
+}
+
 async fn run() {
     let mut timer: Option<(Instant, async_io::Timer)> = None;
     std::future::poll_fn(|context| {
         CLOCK.earlier.register(context.waker());
         loop {
-            let mut sleepers = lock();
-            let due = sleepers.take_due(Instant::now());
-            let next = sleepers.due.first_key_value().map(|((when, _), _)| *when);
-            sleepers.armed = next;
-            drop(sleepers);
-            for sleeper in due {
-                sleeper.fired.store(true, Ordering::Release);
-                sleeper.waker.wake();
-            }
-            let Some(next) = next else {
+            let Some(next) = wake_due() else {
                 timer = None;
                 return Poll::Pending;
             };

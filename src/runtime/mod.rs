@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod executor;
+pub mod inline;
 pub mod readiness;
 pub mod signals;
 pub mod slots;

@@ -15,6 +15,7 @@ use rustix::event::{
     epoll::{self, CreateFlags, EventData, EventFlags},
 };
 use std::{
+    cell::RefCell,
     io,
     mem::MaybeUninit,
     ops::Deref,
@@ -26,8 +27,18 @@ use std::{
 /// Events taken from the kernel at a time: 12 bytes each, and enough for 64 busy sessions' both sockets.
 const EVENTS_AT_ONCE: usize = 128;
 
-static REGISTRY: OnceLock<Registry> = OnceLock::new();
+/// A token that no slot has.
+const NO_SOCKET: u64 = u64::MAX;
 
+/// The sockets whose events the actor takes.
+static REGISTRY: OnceLock<Arc<Registry>> = OnceLock::new();
+
+thread_local! {
+    /// The sockets of a thread that takes their events itself.
+    static OWN: RefCell<Option<Arc<Registry>>> = const { RefCell::new(None) };
+}
+
+/// The sockets of one epoll.
 struct Registry {
     epoll: Arc<OwnedFd>,
     slots: Mutex<Slots>,
@@ -44,8 +55,9 @@ struct Slot {
     source: Option<Arc<Source>>,
 }
 
-/// A socket's place with the readiness actor. It ends when this is dropped.
+/// A socket's place in its registry. It ends when this is dropped.
 pub struct Registration {
+    registry: Arc<Registry>,
     source: Arc<Source>,
     token: u64,
 }
@@ -58,19 +70,48 @@ pub fn start(busy_poll: Option<Duration>) -> io::Result<Option<Task<()>>> {
     if REGISTRY.get().is_some() {
         return Ok(None);
     }
-    let epoll = Arc::new(epoll::create(CreateFlags::CLOEXEC)?);
-    let outer = Async::new_nonblocking(epoll.clone())?;
-    let registry = Registry { epoll, slots: Mutex::default() };
-    match REGISTRY.set(registry) {
-        Ok(()) => Ok(Some(task::spawn(run(outer, busy_poll)))),
+    let registry = Arc::new(Registry::open()?);
+    let outer = Async::new_nonblocking(registry.epoll.clone())?;
+    match REGISTRY.set(registry.clone()) {
+        Ok(()) => Ok(Some(task::spawn(run(registry, outer, busy_poll)))),
         Err(_) => Ok(None),
     }
 }
 
-async fn run(outer: Async<Arc<OwnedFd>>, busy_poll: Option<Duration>) {
+/// The calling thread's own registry, in place of the actor's: sockets that the thread makes are registered in it, and
+/// the thread takes their events itself. It ends when this and the sockets are dropped.
+pub(super) struct Own {
+    registry: Arc<Registry>,
+}
+
+impl Own {
+    /// Opens one; a write to `interruption` (eventfd(2)) ends [`Own::wait`].
+    pub(super) fn open(interruption: &OwnedFd) -> io::Result<Self> {
+        let registry = Arc::new(Registry::open()?);
+        let interest = EventFlags::IN | EventFlags::ET;
+        epoll::add(&registry.epoll, interruption, EventData::new_u64(NO_SOCKET), interest)?;
+        OWN.set(Some(registry.clone()));
+        Ok(Own { registry })
+    }
+
+    /// Blocks the thread until there are events, at most for `limit`; calls `awake`; then wakes whom they concern.
+    pub(super) fn wait(&self, limit: Option<Duration>, awake: impl FnOnce()) {
+        // A limit beyond what the kernel's type holds is none.
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        take_events(&self.registry, limit.as_ref(), awake);
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        OWN.set(None);
+    }
+}
+
+async fn run(registry: Arc<Registry>, outer: Async<Arc<OwnedFd>>, busy_poll: Option<Duration>) {
     let mut last_event = Instant::now();
     loop {
-        if take_events(outer.get_ref()) > 0 {
+        if take_events(&registry, Some(&Timespec::default()), || ()) > 0 {
             last_event = Instant::now();
             // The first round runs who was woken, the second who those woke: then there is a batch to look for again.
             yield_now().await;
@@ -83,11 +124,13 @@ async fn run(outer: Async<Arc<OwnedFd>>, busy_poll: Option<Duration>) {
     }
 }
 
-/// Takes the events that are there and notes them with their sources; says how many there were.
-fn take_events(epoll: &OwnedFd) -> usize {
+/// Takes the events that come within `limit` and notes them with their sources; says how many there were.
+fn take_events(registry: &Registry, limit: Option<&Timespec>, awake: impl FnOnce()) -> usize {
     let mut room = [const { MaybeUninit::<epoll::Event>::uninit() }; EVENTS_AT_ONCE];
-    let Ok((events, _)) = epoll::wait(epoll, &mut room, Some(&Timespec::default())) else { return 0 };
-    let slots = registry().lock();
+    let events = epoll::wait(&registry.epoll, &mut room, limit);
+    awake();
+    let Ok((events, _)) = events else { return 0 };
+    let slots = registry.lock();
     for event in &*events {
         if let Some(source) = slots.find(event.data.u64()) {
             source.notify(event.flags);
@@ -96,11 +139,17 @@ fn take_events(epoll: &OwnedFd) -> usize {
     events.len()
 }
 
-fn registry() -> &'static Registry {
-    REGISTRY.get().expect("the runtime is started before the first socket")
-}
-
 impl Registry {
+    fn open() -> io::Result<Self> {
+        Ok(Registry { epoll: Arc::new(epoll::create(CreateFlags::CLOEXEC)?), slots: Mutex::default() })
+    }
+
+    /// That of the thread, or else that of the process.
+    fn here() -> Arc<Self> {
+        let own = OWN.with_borrow(Clone::clone);
+        own.unwrap_or_else(|| REGISTRY.get().expect("the runtime is started before the first socket").clone())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Slots> {
         // Every change under the lock is complete at each point where it could panic.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
@@ -139,13 +188,13 @@ impl Registration {
     /// # Errors
     /// Where the kernel's limit on watches is reached (`ENOSPC`, epoll(7)) or it is out of memory.
     pub fn new(socket: impl AsFd, writable: bool) -> io::Result<Self> {
-        let registry = registry();
+        let registry = Registry::here();
         let source = Arc::new(Source::new(writable));
         let token = registry.lock().insert(source.clone());
-        let registration = Registration { source, token };
+        let registration = Registration { registry, source, token };
         let interest =
             EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::PRI | EventFlags::ET;
-        epoll::add(&registry.epoll, socket, EventData::new_u64(token), interest)?;
+        epoll::add(&registration.registry.epoll, socket, EventData::new_u64(token), interest)?;
         Ok(registration)
     }
 }
@@ -160,6 +209,6 @@ impl Deref for Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        registry().lock().remove(self.token);
+        self.registry.lock().remove(self.token);
     }
 }

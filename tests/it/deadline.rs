@@ -3,16 +3,13 @@
 use crate::{
     dead,
     harness::Server,
-    pattern::pattern,
     peer,
     route::{Route, THROUGH, Way},
-    stream::{End, LIMIT, Received, exchange, is_silent, read_exactly, read_to_end, write_until_refused},
+    stream::{End, LIMIT, Received, exchange, is_silent, read_to_end, write_until_refused},
 };
-use socket2::SockRef;
 use std::{
     io::{ErrorKind, Read, Write},
     net::{Shutdown, TcpStream},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -77,31 +74,6 @@ fn an_idle_session_ends_both_ways() {
 }
 
 #[test]
-fn a_trickle_in_either_direction_keeps_a_session_from_being_idle() {
-    /// With this many bytes at this pace the session lives several deadlines long.
-    const BYTES: usize = 15;
-    const PACE: Duration = Duration::from_millis(150);
-    for way in THROUGH {
-        let upstream = peer::trickles(BYTES, PACE);
-        let route = way.to(upstream.address, &["--idle-timeout", VALUE]);
-        let mut client = route.connect();
-        let received = read_to_end(&mut client);
-        assert_eq!((received.bytes.len(), received.end), (BYTES, End::Fin), "from the upstream");
-
-        let upstream = peer::takes_all();
-        let route = way.to(upstream.address, &["--idle-timeout", VALUE]);
-        let mut client = route.connect();
-        for _ in 0..BYTES {
-            thread::sleep(PACE);
-            client.write_all(b"t").unwrap();
-        }
-        client.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(upstream.await_received(), Received { bytes: vec![b't'; BYTES], end: End::Fin });
-        assert_eq!(route.read_to_end(&mut client, "done").end, End::Fin, "from the client");
-    }
-}
-
-#[test]
 fn a_reply_that_never_comes_ends_a_half_closed_session_both_ways() {
     for way in THROUGH {
         let upstream = peer::never_replies();
@@ -128,19 +100,6 @@ fn an_upload_that_never_ends_ends_after_the_upstream_has_ended() {
         assert!(begin.elapsed() >= DEADLINE);
         let close = route.await_cause(address, "half_close_timeout").unwrap();
         assert_eq!(close["first_closer"], "upstream", "{close}");
-    }
-}
-
-#[test]
-fn bytes_after_a_half_close_put_its_deadline_off() {
-    const BYTES: usize = 15;
-    for way in THROUGH {
-        let upstream = peer::trickles(BYTES, Duration::from_millis(150));
-        let route = way.to(upstream.address, &["--half-close-timeout", VALUE]);
-        let mut client = route.connect();
-        client.shutdown(Shutdown::Write).unwrap();
-        let received = route.read_to_end(&mut client, "done");
-        assert_eq!((received.bytes.len(), received.end), (BYTES, End::Fin));
     }
 }
 
@@ -180,50 +139,6 @@ fn a_client_that_takes_nothing_stalls_only_so_long() {
         assert_eq!(error, ErrorKind::ConnectionReset);
         assert!(begin.elapsed() >= DEADLINE, "refused after {:?}", begin.elapsed());
         route.await_cause(address, "stall_timeout");
-    }
-}
-
-/// A reader's receive buffer, in bytes, smaller than two of its reads.
-const SMALL_BUFFER: usize = 64 << 10;
-
-#[test]
-fn a_slow_reader_that_takes_something_now_and_then_is_not_stalled() {
-    // The large step is many of the program's pieces; the small one less than the kernel frees at a time.
-    for (way, step) in THROUGH.into_iter().flat_map(|way| [(way, 2 << 20), (way, 64 << 10)]) {
-        let upstream = peer::pushes_without_end();
-        let route = way.to(upstream.address, &["--stall-timeout", VALUE]);
-        let mut client = route.connect();
-        // What lies in the reader's own kernel counts as taken; a small buffer there lets its reads be felt.
-        SockRef::from(&client).set_recv_buffer_size(SMALL_BUFFER).unwrap();
-        let begin = Instant::now();
-        while begin.elapsed() < DEADLINE * 4 {
-            read_exactly(&mut client, step);
-            thread::sleep(DEADLINE / 6);
-        }
-        // It is alive: more comes than was in any buffer.
-        read_exactly(&mut client, 64 << 20);
-    }
-}
-
-#[test]
-fn a_slow_reader_gets_the_whole_reply_of_an_upstream_that_has_ended() {
-    // The program has handed it all to the kernel early on; the bytes still move.
-    let reply = pattern(71, 3 << 20);
-    for (way, flag) in
-        THROUGH.into_iter().flat_map(|way| [(way, "--half-close-timeout"), (way, "--idle-timeout")])
-    {
-        let upstream = peer::half_closes_first(reply.clone());
-        let route = way.to(upstream.address, &[flag, VALUE]);
-        let mut client = route.connect();
-        SockRef::from(&client).set_recv_buffer_size(SMALL_BUFFER).unwrap();
-        let mut received = Vec::new();
-        while received.len() < reply.len() {
-            received.extend(read_exactly(&mut client, 128 << 10));
-            thread::sleep(DEADLINE / 8);
-        }
-        assert!(received == reply);
-        client.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(route.read_to_end(&mut client, "done").end, End::Fin, "{flag}");
     }
 }
 

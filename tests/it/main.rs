@@ -31,6 +31,7 @@ mod metrics;
 mod options;
 mod origin;
 mod relay;
+mod slow;
 mod start;
 mod stop;
 mod trouble;

@@ -64,6 +64,7 @@ fn two_small_writes_before_a_read_are_not_delayed() {
         let begin = Instant::now();
         for _ in 0..ROUNDS {
             client.write_all(b"a").unwrap();
+            upstream.await_reached();
             client.write_all(b"b").unwrap();
             assert_eq!(read_exactly(&mut client, 1), b"!");
         }

@@ -162,10 +162,13 @@ pub fn pushes_without_end() -> Peer {
     })
 }
 
-/// Replies with one byte to every two bytes.
+/// Replies with one byte to every two bytes. Its point: the first of them was read.
 pub fn replies_to_pairs() -> Peer {
-    peer(|mut stream, _| {
-        while stream.read_exact(&mut [0; 2]).and_then(|()| stream.write_all(b"!")).is_ok() {}
+    peer(|mut stream, part| {
+        while stream.read_exact(&mut [0]).is_ok() {
+            part.reach();
+            stream.read_exact(&mut [0]).and_then(|()| stream.write_all(b"!")).unwrap();
+        }
         nothing()
     })
 }

@@ -85,7 +85,7 @@ fn visit(server: SocketAddr, seed: u64, books: &Books) -> How {
     let number = usize::from(dice[0]) % WAYS.len();
     let word = |at: usize| u32::from(dice[at]) << 8 | u32::from(dice[at + 1]);
     // One in eight is bulk.
-    let scale = if dice[7] % 8 == 0 { 40 } else { 1 };
+    let scale = if dice[7].is_multiple_of(8) { 40 } else { 1 };
     let (request, reply) = (word(1) * scale, word(3) * scale);
     let mut stream = stream::connect(server);
     let mut sent = vec![u8::try_from(number).unwrap()];

@@ -1,0 +1,154 @@
+//! How each server is run: one thread, logs off, `TCP_NODELAY` where it is not the default, room for as many sessions as
+//! the descriptor limit allows, and buffers of 64 KiB where a size can be set.
+
+use crate::{
+    child::quiet,
+    server::{Duty, OTHER, Server},
+};
+use std::{
+    fs, io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The program under test.
+const SWITCHBOARD: &str = env!("CARGO_BIN_EXE_switchboard");
+/// Where Debian and others put nginx's module; elsewhere it is compiled in.
+const NGINX_STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
+/// Descriptors that HAProxy keeps for itself.
+const RESERVED_DESCRIPTORS: usize = 100;
+/// HAProxy's pipes, two descriptors each: more than all bulk connections of a case use.
+const HAPROXY_PIPES: usize = 256;
+
+/// A command that is ready to run.
+pub struct Prepared {
+    /// Where it will listen.
+    pub address: SocketAddr,
+    pub command: Command,
+}
+
+/// The command of `server` in `duty`.
+///
+/// # Errors
+/// Where there is no free port, its files cannot be written, or it has no such duty.
+pub fn prepare(server: Server, duty: Duty, descriptors: usize) -> io::Result<Prepared> {
+    // Nobody listens here; the kernel does not give the port out again so soon.
+    let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+    let command = match (server, duty) {
+        (Server::Switchboard, _) => switchboard(SWITCHBOARD, duty, address),
+        (Server::Other, _) => switchboard(&std::env::var(OTHER).map_err(io::Error::other)?, duty, address),
+        (Server::Socat, _) => socat(duty, address),
+        (Server::Haproxy, Duty::Proxy(upstream)) => haproxy(address, upstream, descriptors, "")?,
+        (Server::HaproxySplice, Duty::Proxy(upstream)) => {
+            let options = "option splice-request\n    option splice-response";
+            haproxy(address, upstream, descriptors, options)?
+        }
+        (Server::Nginx, Duty::Proxy(upstream)) => nginx(address, upstream, descriptors)?,
+        _ => return Err(io::Error::other(format!("{} cannot do that", server.name()))),
+    };
+    Ok(Prepared { address, command })
+}
+
+/// Where the configurations of this run are.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("compare-{}", std::process::id()))
+}
+
+/// Removes the configurations of this run; servers have read them when they accept.
+pub fn remove_files() {
+    // There are none where no server needed one.
+    let _ = fs::remove_dir_all(folder());
+}
+
+/// Writes the configuration of the server that listens on `at`.
+fn write(at: SocketAddr, text: &str) -> io::Result<PathBuf> {
+    fs::create_dir_all(folder())?;
+    let path = folder().join(at.port().to_string());
+    fs::write(&path, text)?;
+    Ok(path)
+}
+
+/// The stripped release binary's size in bytes.
+pub fn switchboard_size() -> io::Result<u64> {
+    Ok(fs::metadata(SWITCHBOARD)?.len())
+}
+
+fn switchboard(program: &str, duty: Duty, at: SocketAddr) -> Command {
+    let mut command = quiet(program);
+    match duty {
+        Duty::Echo => command.arg("echo"),
+        Duty::Proxy(upstream) => command.args(["proxy", "--upstream", &upstream.to_string()]),
+    };
+    command.args(["--listen", &at.to_string(), "--log", "off"]);
+    command
+}
+
+fn socat(duty: Duty, at: SocketAddr) -> Command {
+    let listen = format!("TCP-LISTEN:{},bind={},fork,reuseaddr,nodelay,backlog=4096", at.port(), at.ip());
+    let to = match duty {
+        Duty::Proxy(upstream) => format!("TCP:{upstream},nodelay"),
+        Duty::Echo => "PIPE".to_owned(),
+    };
+    let mut command = quiet("socat");
+    command.args(["-b", "65536", &listen, &to]);
+    command
+}
+
+fn haproxy(at: SocketAddr, upstream: SocketAddr, descriptors: usize, options: &str) -> io::Result<Command> {
+    let sessions = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2 - HAPROXY_PIPES;
+    let text = format!(
+        "global
+    nbthread 1
+    maxconn {sessions}
+    maxpipes {HAPROXY_PIPES}
+    tune.bufsize 65536
+defaults
+    mode tcp
+    timeout connect 10s
+    timeout client 1h
+    timeout server 1h
+    {options}
+listen bench
+    bind {at} backlog 4096
+    server upstream {upstream}
+"
+    );
+    let mut command = quiet("haproxy");
+    command.args(["-db", "-f"]).arg(write(at, &text)?);
+    Ok(command)
+}
+
+fn nginx(at: SocketAddr, upstream: SocketAddr, descriptors: usize) -> io::Result<Command> {
+    let module = if Path::new(NGINX_STREAM_MODULE).exists() {
+        format!("load_module {NGINX_STREAM_MODULE};")
+    } else {
+        String::new()
+    };
+    let text = format!(
+        "{module}
+daemon off;
+pid {}.pid;
+worker_processes 1;
+worker_rlimit_nofile {descriptors};
+error_log /dev/null crit;
+events {{ worker_connections {descriptors}; }}
+stream {{
+    access_log off;
+    server {{
+        listen {at} backlog=4096;
+        proxy_pass {upstream};
+        proxy_timeout 1h;
+        proxy_half_close on;
+        tcp_nodelay on;
+        proxy_buffer_size 64k;
+    }}
+}}
+",
+        folder().join(at.port().to_string()).display()
+    );
+    let path = write(at, &text)?;
+    let mut command = quiet("nginx");
+    command.args(["-e", "/dev/null", "-p"]).arg(folder()).arg("-c").arg(path);
+    Ok(command)
+}

@@ -1,0 +1,231 @@
+//! One measurement of one server, and a case: rounds of measurements, each server in turn, and their medians.
+
+use crate::{
+    case::{Case, Place, Unit},
+    median,
+    options::Options,
+    server::{Duty, Running, Server},
+    table::{self, Table},
+    upstream::{Service, Upstream},
+    usage::processor_time,
+};
+use std::{
+    io,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+use switchboard::{
+    load::{
+        failure::Failures,
+        report::Report,
+        run::{Moment, Plan, run},
+    },
+    runtime::inline,
+};
+
+const MIB: f64 = 1024.0 * 1024.0;
+/// How long a server may put away what the last run left, before the next is measured.
+const SETTLE: Duration = Duration::from_millis(20);
+
+static LAST_SEED: AtomicU64 = AtomicU64::new(0);
+
+/// What one server did in one window, or the medians of several.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Units a second.
+    pub rate: f64,
+    /// Latency of an operation in microseconds, at 0.5, 0.99 and 0.999.
+    pub latency_us: [f64; 3],
+    /// The server's processor time a unit in microseconds; not a number where there is no server.
+    pub cpu_us: f64,
+    /// The part of one processor that the load took.
+    pub load: f64,
+    pub failures: Failures,
+}
+
+/// What a case came to.
+pub struct Outcome {
+    pub name: &'static str,
+    about: &'static str,
+    unit: Unit,
+    pub rows: Vec<Row>,
+}
+
+/// The medians of one server.
+pub struct Row {
+    pub server: Server,
+    pub sample: Sample,
+    /// From the slowest to the fastest round, as a part of the median.
+    spread: f64,
+}
+
+/// Runs `plan` against a server and measures both, in the window.
+pub fn measure(running: &Running, plan: &Plan, unit: Unit) -> io::Result<Sample> {
+    let used = || running.pid().map_or(Duration::ZERO, processor_time);
+    let own = || processor_time_of_this_process();
+    let (mut server, mut load) = (Duration::ZERO, Duration::ZERO);
+    let seed = LAST_SEED.fetch_add(1, Relaxed) + 1;
+    let report = inline::run(run(plan, seed, |moment| match moment {
+        Moment::Started => {}
+        Moment::Begin => (server, load) = (used(), own()),
+        Moment::End => (server, load) = (used().saturating_sub(server), own().saturating_sub(load)),
+    }))?;
+    std::thread::sleep(SETTLE);
+    let seconds = report.window.as_secs_f64();
+    let units = units(&report, unit);
+    Ok(Sample {
+        rate: units / seconds,
+        latency_us: [0.5, 0.99, 0.999].map(|part| report.latency(part).as_secs_f64() * 1e6),
+        cpu_us: if running.pid().is_some() { server.as_secs_f64() * 1e6 / units } else { f64::NAN },
+        load: load.as_secs_f64() / seconds,
+        failures: report.failures,
+    })
+}
+
+fn processor_time_of_this_process() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+fn units(report: &Report, unit: Unit) -> f64 {
+    match unit {
+        Unit::Operation(_) => report.operations as f64,
+        Unit::Mib(divisor) => (report.sent + report.received) as f64 / MIB / divisor as f64,
+    }
+}
+
+/// Runs a case with every server that can take part.
+pub fn compare(
+    case: &Case,
+    servers: &[Server],
+    upstream: &Upstream,
+    options: &Options,
+    descriptors: usize,
+) -> io::Result<Outcome> {
+    let running = servers
+        .iter()
+        .filter(|server| takes_part(**server, case))
+        .map(|server| start(*server, case.place, upstream, descriptors))
+        .collect::<io::Result<Vec<_>>>()?;
+    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); running.len()];
+    for round in 0..options.rounds() {
+        for turn in 0..running.len() {
+            // Another begins each round, so that no one always follows the same one.
+            let number = (round + turn) % running.len();
+            let plan = Plan {
+                target: running[number].address,
+                connections: case.connections,
+                script: case.script.clone(),
+                warm_up: options.warm_up(),
+                window: options.window(),
+                operations: None,
+            };
+            samples[number].push(measure(&running[number], &plan, case.unit)?);
+        }
+    }
+    let rows = running.iter().zip(&samples).map(|(running, samples)| Row::new(running.server, samples));
+    Ok(Outcome { name: case.name, about: case.about, unit: case.unit, rows: rows.collect() })
+}
+
+fn takes_part(server: Server, case: &Case) -> bool {
+    match (server, case.place) {
+        // socat's echo waits for ever for its own reader when a client sends much before it reads.
+        (Server::Socat, Place::Echo) => !matches!(case.unit, Unit::Mib(_)),
+        (Server::Direct | Server::Switchboard | Server::Other | Server::Socat, _) => true,
+        (_, Place::Echo) => false,
+        // Small messages are never worth a splice.
+        (Server::HaproxySplice, _) => matches!(case.unit, Unit::Mib(_)),
+        (Server::Haproxy | Server::Nginx, _) => true,
+    }
+}
+
+fn start(server: Server, place: Place, upstream: &Upstream, descriptors: usize) -> io::Result<Running> {
+    match (server, place) {
+        (_, Place::Through(service)) => {
+            server.start(Duty::Proxy(upstream.address(service)), descriptors, &[])
+        }
+        // The upstream is an echo server that does nothing else.
+        (Server::Direct, Place::Echo) => {
+            server.start(Duty::Proxy(upstream.address(Service::Echo)), descriptors, &[])
+        }
+        (_, Place::Echo) => server.start(Duty::Echo, descriptors, &[]),
+    }
+}
+
+impl Sample {
+    /// The medians of several.
+    pub fn median(samples: &[Sample]) -> Sample {
+        let middle = |value: &dyn Fn(&Sample) -> f64| median(samples.iter().map(value).collect());
+        let mut failures = Failures::default();
+        samples.iter().for_each(|sample| failures.merge(&sample.failures));
+        Sample {
+            rate: middle(&|sample| sample.rate),
+            latency_us: std::array::from_fn(|part| middle(&|sample| sample.latency_us[part])),
+            cpu_us: middle(&|sample| sample.cpu_us),
+            load: middle(&|sample| sample.load),
+            failures,
+        }
+    }
+}
+
+impl Row {
+    fn new(server: Server, samples: &[Sample]) -> Row {
+        let sample = Sample::median(samples);
+        let rates = samples.iter().map(|sample| sample.rate);
+        let spread = (rates.clone().fold(0.0, f64::max) - rates.fold(f64::MAX, f64::min)) / sample.rate;
+        Row { server, sample, spread }
+    }
+}
+
+impl Outcome {
+    /// Switchboard's value as a ratio to that of the best peer; `least` says whether less is better.
+    pub fn ratio(&self, least: bool, value: impl Fn(&Sample) -> f64) -> Option<f64> {
+        let own = self.rows.iter().find(|row| row.server == Server::Switchboard)?;
+        Some(value(&own.sample) / self.best(least, &value)?)
+    }
+
+    fn best(&self, least: bool, value: impl Fn(&Sample) -> f64) -> Option<f64> {
+        let peers = self.rows.iter().filter(|row| row.server.is_peer()).map(|row| value(&row.sample));
+        peers.reduce(if least { f64::min } else { f64::max })
+    }
+
+    /// How many connections of Switchboard's failed.
+    pub fn failures(&self) -> u64 {
+        let own = self.rows.iter().filter(|row| row.server == Server::Switchboard);
+        own.map(|row| row.sample.failures.total()).sum()
+    }
+
+    /// A row for each server; ratios are to the best peer's.
+    pub fn table(&self) -> Table {
+        let (rate, cpu) = match self.unit {
+            Unit::Operation(name) => ("rate /s".to_owned(), format!("CPU µs/{name}")),
+            Unit::Mib(_) => ("MiB/s".to_owned(), "CPU µs/MiB".to_owned()),
+        };
+        let head =
+            ["", &rate, "±", "× best", "p50 µs", "p99 µs", "p99.9 µs", &cpu, "× best", "load", "failed"];
+        let title = format!("{}: {}", self.name, self.about);
+        let (best_rate, best_cpu) =
+            (self.best(false, |sample| sample.rate), self.best(true, |sample| sample.cpu_us));
+        let ratio =
+            |value: f64, best: Option<f64>| best.map_or(String::new(), |best| table::two(value / best));
+        let mut table = Table::new(title, &head);
+        for Row { server, sample, spread } in &self.rows {
+            let mut cells = vec![server.name().to_owned(), table::three(sample.rate)];
+            cells.push(format!("{:.0} %", spread * 50.0));
+            cells.push(ratio(sample.rate, best_rate));
+            cells.extend(sample.latency_us.map(table::three));
+            cells.push(table::three(sample.cpu_us));
+            cells.push(ratio(sample.cpu_us, best_cpu));
+            cells.push(format!("{:.0} %", sample.load * 100.0));
+            cells.push(failed(&sample.failures));
+            table.add(cells);
+        }
+        table
+    }
+}
+
+fn failed(failures: &Failures) -> String {
+    let kinds: Vec<String> =
+        failures.iter().map(|(kind, count)| format!("{count} {}", kind.name())).collect();
+    if kinds.is_empty() { "0".to_owned() } else { kinds.join(", ") }
+}

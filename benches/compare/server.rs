@@ -1,0 +1,138 @@
+//! The servers that are compared: who they are, whether they are there, and each one's process.
+
+use crate::{
+    child::Child,
+    command::{self, Prepared},
+};
+use std::{
+    io,
+    net::{SocketAddr, TcpStream},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a server may take until it accepts.
+const READY_LIMIT: Duration = Duration::from_secs(10);
+/// Names another build of Switchboard.
+pub const OTHER: &str = "OTHER";
+
+/// Who is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// Nobody between: the limit.
+    Direct,
+    /// This project.
+    Switchboard,
+    /// Another build of it, named by `OTHER` of the environment: what a change brings.
+    Other,
+    /// As it is by default: it copies.
+    Haproxy,
+    /// Told to splice; `option splice-auto` never did in these cases.
+    HaproxySplice,
+    /// The stream module.
+    Nginx,
+    /// A process for each connection.
+    Socat,
+}
+
+/// What a server is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// Relay to this upstream.
+    Proxy(SocketAddr),
+    /// Echo.
+    Echo,
+}
+
+/// A server that accepts.
+pub struct Running {
+    pub server: Server,
+    pub address: SocketAddr,
+    child: Option<Child>,
+}
+
+impl Server {
+    const ALL: [Server; 7] = [
+        Server::Direct,
+        Server::Switchboard,
+        Server::Other,
+        Server::Haproxy,
+        Server::HaproxySplice,
+        Server::Nginx,
+        Server::Socat,
+    ];
+
+    /// Those that this machine has.
+    pub fn found() -> Vec<Server> {
+        Server::ALL.into_iter().filter(|server| server.version().is_some()).collect()
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Server::Direct => "direct",
+            Server::Switchboard => "switchboard",
+            Server::Other => "other",
+            Server::Haproxy => "haproxy",
+            Server::HaproxySplice => "haproxy splice",
+            Server::Nginx => "nginx",
+            Server::Socat => "socat",
+        }
+    }
+
+    /// Whether it is one of those that Switchboard is compared with.
+    pub fn is_peer(self) -> bool {
+        !matches!(self, Server::Direct | Server::Switchboard | Server::Other)
+    }
+
+    /// What it says of itself; none where it is not there.
+    pub fn version(self) -> Option<String> {
+        let (program, flag) = match self {
+            Server::Direct => return Some(String::new()),
+            Server::Switchboard => return Some(env!("CARGO_PKG_VERSION").to_owned()),
+            Server::Other => return std::env::var(OTHER).ok(),
+            Server::Haproxy | Server::HaproxySplice => ("haproxy", "-v"),
+            Server::Nginx => ("nginx", "-v"),
+            Server::Socat => ("socat", "-V"),
+        };
+        let output = Command::new(program).arg(flag).stdin(Stdio::null()).output().ok()?;
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let line = text.lines().find(|line| line.contains("version"))?.to_lowercase();
+        let version = line.split("version").nth(1)?.trim_start_matches([':', ' ']);
+        Some(version.trim_start_matches("nginx/").split(' ').next()?.to_owned())
+    }
+
+    /// Starts it and waits until it accepts; `extra` are further arguments of Switchboard.
+    pub fn start(self, duty: Duty, descriptors: usize, extra: &[&str]) -> io::Result<Running> {
+        if let (Server::Direct, Duty::Proxy(address)) = (self, duty) {
+            return Ok(Running { server: self, address, child: None });
+        }
+        let Prepared { address, mut command } = command::prepare(self, duty, descriptors)?;
+        let child = Child::start(command.args(extra))?;
+        let running = Running { server: self, address, child: Some(child) };
+        await_accept(address).map_err(|error| {
+            io::Error::new(error.kind(), format!("{} does not accept: {error}", self.name()))
+        })?;
+        Ok(running)
+    }
+}
+
+impl Running {
+    /// Its process; none where there is nobody between.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::pid)
+    }
+}
+
+/// Waits until a connection to `address` is accepted.
+pub fn await_accept(address: SocketAddr) -> io::Result<()> {
+    let begin = Instant::now();
+    loop {
+        match TcpStream::connect(address) {
+            Ok(_) => return Ok(()),
+            Err(error) if begin.elapsed() > READY_LIMIT => return Err(error),
+            Err(_) => thread::sleep(Duration::from_micros(100)),
+        }
+    }
+}

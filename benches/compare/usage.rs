@@ -1,0 +1,90 @@
+//! What processes use, from `/proc` (proc(5)).
+
+use std::{fs, path::Path, time::Duration};
+
+/// `sysconf(_SC_CLK_TCK)` of every Linux: what `/proc/PID/stat` counts in.
+const TICK: Duration = Duration::from_millis(10);
+/// Fields of `/proc/PID/stat`, counted after the name in parentheses.
+const PARENT: usize = 1;
+const USER_TICKS: usize = 11;
+const SYSTEM_TICKS: usize = 12;
+const REAPED_USER_TICKS: usize = 13;
+const REAPED_SYSTEM_TICKS: usize = 14;
+
+/// Memory of a process family.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// Pages that no other process has.
+    pub private_kib: u64,
+    /// All pages that are in memory.
+    pub resident_kib: u64,
+}
+
+/// `root` and all that descend from it.
+pub fn family(root: u32) -> Vec<u32> {
+    let all: Vec<(u32, u32)> = fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(|pid: u32| Some((pid, u32::try_from(stat(pid)?[PARENT]).ok()?)))
+        .collect();
+    let mut family = vec![root];
+    let mut next = 0;
+    while next < family.len() {
+        let parent = family[next];
+        family.extend(all.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    family
+}
+
+/// The processor time of `root` and its descendants, living and reaped.
+pub fn processor_time(root: u32) -> Duration {
+    let reaped = stat(root).map_or(0, |stat| stat[REAPED_USER_TICKS] + stat[REAPED_SYSTEM_TICKS]);
+    let living: Duration = family(root).into_iter().map(time_of).sum();
+    living + TICK * u32::try_from(reaped).unwrap_or(0)
+}
+
+/// To the nanosecond where the kernel counts so (schedstat); in ticks elsewhere.
+fn time_of(pid: u32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let times: Option<Vec<u64>> = threads.map(|thread| nanoseconds(&thread.path())).collect();
+    match times {
+        Some(times) if times.iter().any(|time| *time > 0) => Duration::from_nanos(times.iter().sum()),
+        _ => stat(pid).map_or(Duration::ZERO, |stat| {
+            TICK * u32::try_from(stat[USER_TICKS] + stat[SYSTEM_TICKS]).unwrap_or(0)
+        }),
+    }
+}
+
+fn nanoseconds(task: &Path) -> Option<u64> {
+    fs::read_to_string(task.join("schedstat")).ok()?.split_whitespace().next()?.parse().ok()
+}
+
+fn stat(pid: u32) -> Option<Vec<u64>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = text.rsplit_once(')')?;
+    // Fields that are no natural numbers (the state) are of no interest here.
+    let numbers: Vec<u64> = fields.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+    (numbers.len() > REAPED_SYSTEM_TICKS).then_some(numbers)
+}
+
+/// The memory of `root` and its descendants.
+pub fn memory(root: u32) -> Memory {
+    let mut sum = Memory::default();
+    for pid in family(root) {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        for line in text.lines() {
+            let mut words = line.split_whitespace();
+            let name = words.next().unwrap_or_default();
+            let kib: u64 = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+            match name {
+                "Private_Clean:" | "Private_Dirty:" => sum.private_kib += kib,
+                "Rss:" => sum.resident_kib += kib,
+                _ => {}
+            }
+        }
+    }
+    sum
+}

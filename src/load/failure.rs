@@ -1,0 +1,107 @@
+//! Why a scripted client did not get through its script, and how often that happened.
+
+use std::io;
+
+/// What went wrong on one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The connection was refused.
+    Refused,
+    /// The connection could not be made for another reason.
+    NotConnected,
+    /// The connection was reset.
+    Reset,
+    /// The peer ended its stream before all that was expected came.
+    EndedEarly,
+    /// A byte was not the one of this connection at this place.
+    WrongByte,
+    /// More came than was expected.
+    Surplus,
+    /// The peer counted other than was sent.
+    WrongTotal,
+    /// The script did not come to its end in time.
+    TimedOut,
+    /// Something else of the operating system.
+    Other,
+}
+
+impl Failure {
+    /// Every kind.
+    pub const ALL: [Failure; 9] = [
+        Failure::Refused,
+        Failure::NotConnected,
+        Failure::Reset,
+        Failure::EndedEarly,
+        Failure::WrongByte,
+        Failure::Surplus,
+        Failure::WrongTotal,
+        Failure::TimedOut,
+        Failure::Other,
+    ];
+
+    /// What it is called in a report.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Failure::Refused => "refused",
+            Failure::NotConnected => "not connected",
+            Failure::Reset => "reset",
+            Failure::EndedEarly => "ended early",
+            Failure::WrongByte => "wrong byte",
+            Failure::Surplus => "surplus bytes",
+            Failure::WrongTotal => "wrong total",
+            Failure::TimedOut => "timed out",
+            Failure::Other => "other",
+        }
+    }
+
+    /// What an error of connecting means.
+    pub(super) fn of_connecting(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Failure::Refused,
+            io::ErrorKind::ConnectionReset => Failure::Reset,
+            _ => Failure::NotConnected,
+        }
+    }
+
+    /// What an error of a connection means.
+    pub(super) fn of_connection(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::NotConnected => Failure::Reset,
+            io::ErrorKind::TimedOut => Failure::TimedOut,
+            _ => Failure::Other,
+        }
+    }
+}
+
+/// Failures by kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    counts: [u64; Failure::ALL.len()],
+}
+
+impl Failures {
+    /// Counts one.
+    pub fn add(&mut self, failure: Failure) {
+        self.counts[failure as usize] += 1;
+    }
+
+    /// Counts those of another.
+    pub fn merge(&mut self, other: &Failures) {
+        self.counts.iter_mut().zip(other.counts).for_each(|(count, more)| *count += more);
+    }
+
+    /// How many of all kinds.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The kinds that happened, with their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (Failure, u64)> {
+        Failure::ALL.into_iter().zip(self.counts).filter(|(_, count)| *count > 0)
+    }
+}

@@ -1,0 +1,52 @@
+//! Where all connections of a thread read to, and what they moved. What is verified is not kept.
+
+use std::cell::{Cell, RefCell};
+
+/// What one read may take: few system calls a MiB, and it fits a core's second-level cache.
+const ROOM_BYTES: usize = 256 * 1024;
+
+/// One thread's room to read to, and its counters.
+pub struct Room {
+    bytes: RefCell<Box<[u8]>>,
+    sent: Cell<u64>,
+    received: Cell<u64>,
+}
+
+impl Room {
+    /// Room for one thread.
+    #[must_use]
+    pub fn new() -> Self {
+        let bytes = RefCell::new(vec![0; ROOM_BYTES].into());
+        Room { bytes, sent: Cell::new(0), received: Cell::new(0) }
+    }
+
+    /// Bytes of patterns that all connections have sent and received.
+    #[must_use]
+    pub fn moved(&self) -> (u64, u64) {
+        (self.sent.get(), self.received.get())
+    }
+
+    /// Counts bytes that were sent.
+    pub(super) fn note_sent(&self, count: usize) {
+        self.sent.set(self.sent.get() + count as u64);
+    }
+
+    /// Counts bytes that were received and verified.
+    pub(super) fn note_received(&self, count: usize) {
+        self.received.set(self.received.get() + count as u64);
+    }
+
+    /// The room, for the time between two awaits.
+    ///
+    /// # Panics
+    /// Where it is held already.
+    pub fn lend<T>(&self, work: impl FnOnce(&mut [u8]) -> T) -> T {
+        work(&mut self.bytes.borrow_mut())
+    }
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self::new()
+    }
+}
