@@ -3,7 +3,10 @@
 use crate::{
     actors::{
         acceptor::Acceptor,
-        admin::{self, Admin, Condition, Sources},
+        admin::{
+            self, Admin,
+            pages::{Condition, Sources},
+        },
         context::Context,
         reporter::{Finish, Reporter, start_line},
         supervisor::{Outcome, Supervisor},

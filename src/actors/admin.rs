@@ -6,7 +6,7 @@
 
 mod connection;
 mod host;
-mod pages;
+pub mod pages;
 
 use crate::{
     actors::reporter::Reporter,
@@ -17,8 +17,7 @@ use crate::{
     },
 };
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
-use pages::Pages;
-pub use pages::{Condition, Sources};
+use pages::{Condition, Pages, Sources};
 use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
 /// Connections at once: a descriptor and some 40 KiB each. More wait in the kernel's backlog.
