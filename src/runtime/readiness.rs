@@ -109,18 +109,50 @@ impl Drop for Own {
 }
 
 async fn run(registry: Arc<Registry>, outer: Async<Arc<OwnedFd>>, busy_poll: Option<Duration>) {
-    let mut last_event = Instant::now();
+    let mut look = Look { limit: busy_poll.unwrap_or(Duration::ZERO), quiet_since: None, short_gaps: 0 };
     loop {
         if take_events(&registry, Some(&Timespec::default()), || ()) > 0 {
-            last_event = Instant::now();
+            look.found();
             // The first round runs who was woken, the second who those woke: then there is a batch to look for again.
             yield_now().await;
             yield_now().await;
-        } else if busy_poll.is_some_and(|limit| last_event.elapsed() < limit) {
+        } else if look.again() {
+            // Whoever else wants this core gets it: it may be the peer that we look for.
+            std::thread::yield_now();
             yield_now().await;
-        } else if outer.readable().await.is_ok() {
-            last_event = Instant::now();
+        } else {
+            // An error here would be the runtime's own; looking again is all that can be done.
+            let _ = outer.readable().await;
         }
+    }
+}
+
+/// Whether to look for the next event before sleeping: a sleep costs a change of threads, looking costs its whole time.
+///
+/// Looking pays where the next event comes soon, as the last few did. One short gap says nothing: an upstream's answer
+/// comes soon after every request, and then nothing does.
+struct Look {
+    limit: Duration,
+    /// Since when there is nothing to do.
+    quiet_since: Option<Instant>,
+    /// How many times in a row the next event came within the limit.
+    short_gaps: u32,
+}
+
+/// More than the exchanges of a request and its answer that come in a row by themselves.
+const SHORT_GAPS: u32 = 4;
+
+impl Look {
+    fn found(&mut self) {
+        if let Some(since) = self.quiet_since.take() {
+            let short = since.elapsed() < self.limit;
+            self.short_gaps = if short { self.short_gaps.saturating_add(1) } else { 0 };
+        }
+    }
+
+    fn again(&mut self) -> bool {
+        let since = *self.quiet_since.get_or_insert_with(Instant::now);
+        self.short_gaps >= SHORT_GAPS && since.elapsed() < self.limit
     }
 }
 
