@@ -161,6 +161,8 @@ pub struct Server {
     pub splice: bool,
     /// How long to look for the next event before sleeping; `None`: not at all.
     pub busy_poll: Option<Duration>,
+    /// Where to answer scrapers and health checks; `None`: nowhere.
+    pub metrics: Option<Endpoint>,
 }
 
 /// The protocol of a client's target.

@@ -6,7 +6,12 @@
 use crate::{
     actors::{acceptor::Connection, context::Context, session},
     mailbox::{Address, Mailbox, mailbox},
-    observe::{cause::Cause, event::What, record::Record},
+    observe::{
+        books::{Books, Tally},
+        cause::Cause,
+        event::What,
+        record::Record,
+    },
     runtime::{
         clock::{Sleep, sleep},
         slots::Slot,
@@ -31,6 +36,8 @@ enum Message {
     Finished(u64),
     Drain(Option<Duration>),
     Cut,
+    /// Asks for the books as they stand.
+    Tally(Address<Tally>),
 }
 
 /// How a server's sessions ended.
@@ -56,6 +63,7 @@ struct Actor {
     live: HashMap<u64, Entry>,
     per_source: HashMap<IpAddr, usize>,
     last_id: u64,
+    books: Books,
     /// Fires when the drain is over.
     drain: Fuse<Sleep>,
     draining: bool,
@@ -81,6 +89,7 @@ impl Supervisor {
             live: HashMap::new(),
             per_source: HashMap::new(),
             last_id: 0,
+            books: Books::new(),
             drain: Fuse::terminated(),
             draining: false,
             outcome: Outcome::Drained,
@@ -98,6 +107,13 @@ impl Supervisor {
         let _ = self.address.send(Message::Drain(limit)).await;
     }
 
+    /// The totals over all sessions, live ones included, at one instant; none where the supervisor has ended.
+    pub async fn tally(&self) -> Option<Tally> {
+        let (reply, mut answer) = mailbox(1);
+        self.address.send(Message::Tally(reply)).await.ok()?;
+        answer.next().await
+    }
+
     /// Cuts every session now.
     pub async fn cut(&self) {
         let _ = self.address.send(Message::Cut).await;
@@ -113,6 +129,10 @@ impl Actor {
                 Event::Message(Message::Drain(limit)) => {
                     self.draining = true;
                     self.drain = limit.map_or_else(Fuse::terminated, |limit| sleep(limit).fuse());
+                }
+                Event::Message(Message::Tally(reply)) => {
+                    let live = self.live.values().map(|entry| &*entry.record);
+                    let _ = reply.try_send(self.books.tally(live));
                 }
                 Event::Message(Message::Cut) | Event::DrainOver => self.cut(),
             }
@@ -132,6 +152,7 @@ impl Actor {
 
     fn admit(&mut self, connection: Connection) {
         let Connection { socket, client, listener, local, slot } = connection;
+        self.books.open();
         self.last_id += 1;
         let id = self.last_id;
         let record = Arc::new(Record::new(id, self.context.mode(), listener, local, client));
@@ -139,7 +160,7 @@ impl Actor {
             let count = self.per_source.entry(ip).or_default();
             if *count >= limit {
                 record.end(Cause::RefusedLimit, Some(format!("{ip} has {limit} sessions already")));
-                self.report_close(&record);
+                self.close(&record);
                 // Dropping the socket resets the client.
                 return;
             }
@@ -156,7 +177,7 @@ impl Actor {
     fn finished(&mut self, id: u64) {
         // A session that finished while it was being cut is not in the set any more.
         let Some(entry) = self.live.remove(&id) else { return };
-        self.report_close(&entry.record);
+        self.close(&entry.record);
         if let Some(ip) = entry.record.client.ip()
             && let Some(count) = self.per_source.get_mut(&ip)
         {
@@ -174,11 +195,13 @@ impl Actor {
         }
         for entry in std::mem::take(&mut self.live).into_values() {
             entry.record.end(Cause::Drain, None);
-            self.report_close(&entry.record);
+            self.close(&entry.record);
         }
     }
 
-    fn report_close(&self, record: &Record) {
+    /// Books the end of a session that is not in the set any more, and reports it.
+    fn close(&mut self, record: &Record) {
+        self.books.close(record);
         self.context.reporter.report_with(|| What::Close(Box::new(record.close())));
     }
 }

@@ -121,6 +121,21 @@ impl Record {
         }
     }
 
+    /// Bytes received from the client.
+    #[must_use]
+    pub fn client_bytes(&self) -> u64 {
+        self.from_client.received()
+    }
+
+    /// Bytes received from the upstream; in echo and origin mode, bytes sent back.
+    #[must_use]
+    pub fn upstream_bytes(&self) -> u64 {
+        match self.mode {
+            Mode::Echo => self.from_client.delivered(),
+            Mode::Proxy | Mode::Origin => self.from_upstream.received(),
+        }
+    }
+
     /// The session's close event.
     #[must_use]
     pub fn close(&self) -> Close {
@@ -132,11 +147,8 @@ impl Record {
             upstream: dial.and_then(|dial| dial.upstream.clone()),
             cause: self.cause(),
             first_closer: self.first_closer(),
-            client_bytes: self.from_client.received(),
-            upstream_bytes: match self.mode {
-                Mode::Echo => self.from_client.delivered(),
-                Mode::Proxy | Mode::Origin => self.from_upstream.received(),
-            },
+            client_bytes: self.client_bytes(),
+            upstream_bytes: self.upstream_bytes(),
             duration: self.began.elapsed(),
             resolve: dial.and_then(|dial| dial.resolve),
             connect: dial.and_then(|dial| dial.connect),

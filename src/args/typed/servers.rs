@@ -69,6 +69,9 @@ macro_rules! server {
             /// how long to look for the next event before sleeping (default 100us)
             #[argh(option, arg_name = "TIME", default = "config::BUSY_POLL", from_str_fn(values::duration))]
             busy_poll: Option<Duration>,
+            /// where to serve /metrics, /healthz and /readyz over HTTP (default off)
+            #[argh(option, arg_name = "ADDR|off", default = "None", from_str_fn(values::endpoint_or_off))]
+            metrics: Option<Endpoint>,
         }
 
         impl $name {
@@ -95,6 +98,7 @@ macro_rules! server {
                     dump_limit: self.dump_limit,
                     splice: self.splice,
                     busy_poll: self.busy_poll,
+                    metrics: self.metrics,
                 }))
             }
         }
