@@ -169,6 +169,8 @@ pub struct Server {
     pub control: Control,
     /// Sessions that are remembered after their end.
     pub remember: usize,
+    /// Where to answer scrapers and health checks; `None`: nowhere.
+    pub metrics: Option<Endpoint>,
 }
 
 /// The place of a server's control socket.

@@ -26,8 +26,9 @@
 //! 5. [`relay::half`]: the two half-loops; [`relay::link`]: what is between them; [`relay::duplex`]: what their ends mean.
 //! 6. [`relay::ends`]: copying and splicing; [`io::socket`]: the two ways to end a connection.
 //!
-//! Beside the path: [`io::dial`] (resolve, RFC 8305), [`actors::deadline`] (one sleeper a session), [`observe`] (events,
-//! causes, formats), [`runtime`] (executor, clock, readiness), [`mailbox`] (the channels), [`args`] and [`config`].
+//! Beside the path: [`io::dial`] (resolve, RFC 8305), [`actors::deadline`] (one sleeper a session), [`actors::admin`]
+//! (metrics and health), [`observe`] (events, causes, formats, books), [`runtime`] (executor, clock, readiness), [`mailbox`]
+//! (the channels), [`args`] and [`config`].
 //! [`control`] and [`ctl`] are the two ends of the control socket. [`load`] plays scripted clients, for `benches/`.
 //!
 //! # Invariants

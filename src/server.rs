@@ -3,6 +3,10 @@
 use crate::{
     actors::{
         acceptor::Acceptor,
+        admin::{
+            self, Admin,
+            pages::{Condition, Sources},
+        },
         context::{Context, CurrentDeadlines},
         reporter::{Finish, Reporter, start_line},
         supervisor::{Outcome, Supervisor},
@@ -38,7 +42,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     pin::pin,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// After a drain, how long the last lines may take: a reader that never reads must not hold up the end.
@@ -53,11 +57,20 @@ const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
 /// # Errors
 /// Where it cannot listen or loses its listeners.
 pub async fn run(config: Server) -> Result<Outcome, Error> {
+    let started = SystemTime::now();
     let share = share(raise_descriptor_limit());
     pipe::set_limit(if config.splice { share.pipes } else { 0 });
     let mut signals = StopSignals::new().map_err(|error| Error::server("cannot take signals over", error))?;
     let options = Options { keepalive: config.keepalive, user_timeout: config.deadlines.stall };
-    let listeners = listen(&config, &options)?;
+    let listeners: Vec<Listener> = config
+        .listen
+        .iter()
+        .map(|endpoint| listen(endpoint, "--listen", config.backlog, &options))
+        .collect::<Result<_, _>>()?;
+    let metrics = config.metrics.as_ref();
+    let admin_listener =
+        metrics.map(|endpoint| listen(endpoint, "--metrics", admin::BACKLOG, &options)).transpose()?;
+    let admin_host = metrics.and_then(Endpoint::name);
     let own: Vec<Address> = listeners.iter().map(|listener| listener.address().clone()).collect();
     refuse_loop(&config.role, &own)?;
     let (reporter, finish) = Reporter::start(format(&config))
@@ -92,6 +105,12 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
         };
         Control::start(listener, facts)
     });
+    let admin = admin_listener.map(|listener| {
+        let accept_errors = listeners.iter().map(Listener::errors).collect();
+        let (supervisor, reporter) = (supervisor.clone(), reporter.clone());
+        reporter.warn(format!("metrics on {}", listener.address()));
+        Admin::start(listener, admin_host, Sources { mode, started, supervisor, reporter, accept_errors })
+    });
     let acceptors = listeners
         .into_iter()
         .map(|listener| {
@@ -99,7 +118,7 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
             Acceptor::start(listener, slots.clone(), supervisor.clone(), reporter.clone())
         })
         .collect();
-    let running = Running { signals: &mut signals, drain: drained, acceptors, supervisor, sessions };
+    let running = Running { signals: &mut signals, drain: drained, acceptors, admin, supervisor, sessions };
     let outcome = running.until_stopped(&deadlines).await;
     if let Some(control) = control {
         control.stop().await;
@@ -114,6 +133,7 @@ struct Running<'a> {
     /// Where an operator asks for a drain.
     drain: Mailbox<()>,
     acceptors: Vec<Acceptor>,
+    admin: Option<Admin>,
     supervisor: Supervisor,
     sessions: Task<Outcome>,
 }
@@ -136,6 +156,9 @@ impl Running<'_> {
         };
         if let Some(failure) = failure {
             return Err(Error::server("cannot go on accepting", failure));
+        }
+        if let Some(admin) = &self.admin {
+            admin.tell(Condition::Draining);
         }
         for acceptor in self.acceptors {
             acceptor.stop().await;
@@ -161,28 +184,26 @@ async fn wind_up(mut gone: Mailbox<()>, finish: Finish, outcome: Option<&Outcome
     finish.wait(limit).await;
 }
 
-fn listen(config: &Server, options: &Options) -> Result<Vec<Listener>, Error> {
-    let bind = |endpoint: &Endpoint| {
-        Listener::bind(endpoint, config.backlog, options).map_err(|error| {
-            let advice = match error.kind() {
-                io::ErrorKind::AddrInUse => {
-                    "; stop the program that uses it or choose another --listen address"
-                }
-                io::ErrorKind::PermissionDenied => {
-                    "; choose a --listen port from 1024 up, or run with the right to bind it"
-                }
-                io::ErrorKind::AddrNotAvailable => "; choose a --listen address of this machine",
-                _ => "",
-            };
-            let text = error.to_string();
-            let reason = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
-            Error::server(
-                format!("cannot listen on {endpoint}"),
-                io::Error::new(error.kind(), format!("{reason}{advice}")),
-            )
-        })
-    };
-    config.listen.iter().map(bind).collect()
+/// Listens; `flag` is the option that says where.
+fn listen(endpoint: &Endpoint, flag: &str, backlog: i32, options: &Options) -> Result<Listener, Error> {
+    Listener::bind(endpoint, backlog, options).map_err(|error| {
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("; stop the program that uses it or choose another {flag} address")
+            }
+            io::ErrorKind::PermissionDenied => {
+                format!("; choose a {flag} port from 1024 up, or run with the right to bind it")
+            }
+            io::ErrorKind::AddrNotAvailable => format!("; choose a {flag} address of this machine"),
+            _ => String::new(),
+        };
+        let text = error.to_string();
+        let reason = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
+        Error::server(
+            format!("cannot listen on {endpoint}"),
+            io::Error::new(error.kind(), format!("{reason}{advice}")),
+        )
+    })
 }
 
 /// An upstream that is one of our own listeners would connect to itself for ever.

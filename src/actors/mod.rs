@@ -1,6 +1,7 @@
 //! One actor a file. They talk over mailboxes and links; each ends when its owner lets go.
 
 pub mod acceptor;
+pub mod admin;
 pub mod context;
 pub mod deadline;
 pub mod delivery;

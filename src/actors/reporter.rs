@@ -43,6 +43,7 @@ const BATCH_BYTES: usize = 64 * 1024;
 pub struct Reporter {
     events: Option<Address<Event>>,
     warnings: Address<String>,
+    /// All that were ever dropped.
     dropped: Arc<AtomicU64>,
 }
 
@@ -71,7 +72,7 @@ impl Reporter {
         let mut events = None;
         if let Some(format) = format {
             let (address, inbox) = mailbox(EVENTS);
-            let lines = Lines { format, inbox, dropped: dropped.clone(), text: String::new() };
+            let lines = Lines { format, inbox, dropped: dropped.clone(), told: 0, text: String::new() };
             thread::Builder::new().name("reporter".into()).spawn(move || {
                 let _alive = running;
                 lines.run();
@@ -85,6 +86,12 @@ impl Reporter {
     #[must_use]
     pub fn listens(&self) -> bool {
         self.events.is_some()
+    }
+
+    /// How many event lines could not be written so far.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Tells an event.
@@ -121,6 +128,8 @@ struct Lines {
     format: Format,
     inbox: Mailbox<Event>,
     dropped: Arc<AtomicU64>,
+    /// How many of the dropped lines a line has told of.
+    told: u64,
     text: String,
 }
 
@@ -136,16 +145,18 @@ impl Lines {
                 lines += 1;
                 self.format.line(&event, &mut self.text);
             }
-            let dropped = self.dropped.swap(0, Ordering::Relaxed);
-            if dropped > 0 {
-                self.format.dropped(SystemTime::now(), dropped, &mut self.text);
+            let dropped = self.dropped.load(Ordering::Relaxed);
+            if dropped > self.told {
+                self.format.dropped(SystemTime::now(), dropped - self.told, &mut self.text);
             }
             // A reader that is gone, or a disk that is full, loses these lines; there may be room for later ones.
-            if write_all(stdio::stdout(), self.text.as_bytes()).is_err() {
-                self.dropped.fetch_add(lines + dropped, Ordering::Relaxed);
+            if write_all(stdio::stdout(), self.text.as_bytes()).is_ok() {
+                self.told = dropped;
+            } else {
+                self.dropped.fetch_add(lines, Ordering::Relaxed);
             }
         }
-        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        let dropped = self.dropped.load(Ordering::Relaxed) - self.told;
         if dropped > 0 {
             self.text.clear();
             self.format.dropped(SystemTime::now(), dropped, &mut self.text);

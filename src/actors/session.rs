@@ -61,7 +61,7 @@ async fn run(socket: Socket, record: &Arc<Record>, context: &Arc<Context>) {
         let deadlines = context.deadlines.get();
         // An accepted socket has the user timeout of its listener, which was made before an operator changed it.
         if deadlines.stall != context.options.user_timeout && record.client.ip().is_some() {
-            let _ = socket.set(&Options { user_timeout: deadlines.stall, ..context.options });
+            let _ = socket.set_user_timeout(&Options { user_timeout: deadlines.stall, ..context.options });
         }
         record.set_leg(Side::Client, socket.reading());
         Watch::new(record, deadlines)

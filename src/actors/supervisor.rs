@@ -8,7 +8,14 @@ pub mod question;
 use crate::{
     actors::{acceptor::Connection, context::Context, session},
     mailbox::{Address, Mailbox, mailbox},
-    observe::{cause::Cause, event::What, history::History, record::Record, verdict::Ended},
+    observe::{
+        books::{Books, Tally},
+        cause::Cause,
+        event::What,
+        history::History,
+        record::Record,
+        verdict::Ended,
+    },
     runtime::{
         clock::{Sleep, sleep},
         slots::Slot,
@@ -37,6 +44,8 @@ enum Message {
     Ask(Question),
     /// A session that was to end by FIN has had its time.
     Overdue(u64),
+    /// Asks for the books as they stand.
+    Tally(Address<Tally>),
 }
 
 /// How a server's sessions ended.
@@ -65,6 +74,7 @@ struct Actor {
     history: History,
     /// Of the sessions that are to end by FIN: what ends them otherwise.
     overdue: HashMap<u64, Task<()>>,
+    books: Books,
     /// Fires when the drain is over.
     drain: Fuse<Sleep>,
     draining: bool,
@@ -96,6 +106,7 @@ impl Supervisor {
             last_id: 0,
             history: History::new(remember),
             overdue: HashMap::new(),
+            books: Books::new(),
             drain: Fuse::terminated(),
             draining: false,
             outcome: Outcome::Drained,
@@ -113,6 +124,13 @@ impl Supervisor {
         let _ = self.address.send(Message::Drain(limit)).await;
     }
 
+    /// The totals over all sessions, live ones included, at one instant; none where the supervisor has ended.
+    pub async fn tally(&self) -> Option<Tally> {
+        let (reply, mut answer) = mailbox(1);
+        self.address.send(Message::Tally(reply)).await.ok()?;
+        answer.next().await
+    }
+
     /// Cuts every session now.
     pub async fn cut(&self) {
         let _ = self.address.send(Message::Cut).await;
@@ -128,6 +146,10 @@ impl Actor {
                 Event::Message(Message::Drain(limit)) => {
                     self.draining = true;
                     self.drain = limit.map_or_else(Fuse::terminated, |limit| sleep(limit).fuse());
+                }
+                Event::Message(Message::Tally(reply)) => {
+                    let live = self.live.values().map(|entry| &*entry.record);
+                    let _ = reply.try_send(self.books.tally(live));
                 }
                 Event::Message(Message::Cut) | Event::DrainOver => self.cut(),
                 Event::Message(Message::Ask(question)) => self.answer(question),
@@ -148,6 +170,7 @@ impl Actor {
 
     fn admit(&mut self, connection: Connection) {
         let Connection { socket, client, listener, local, slot } = connection;
+        self.books.open();
         self.last_id += 1;
         let id = self.last_id;
         let record = Arc::new(Record::new(id, self.context.mode(), listener, local, client));
@@ -196,8 +219,9 @@ impl Actor {
         }
     }
 
-    /// Tells that a session ended, and remembers it.
+    /// Books the end of a session that is not in the set any more, tells it, and remembers it.
     fn close(&mut self, record: &Record) {
+        self.books.close(record);
         let ended = Ended::now(record);
         self.context.reporter.report_with(|| What::Close(Box::new(ended.close.clone())));
         self.history.note_end(ended);

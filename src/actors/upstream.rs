@@ -84,8 +84,7 @@ async fn connect(record: &Record, context: &Context, upstream: &Upstream) -> Opt
     let deadlines = context.deadlines.get();
     let options = Options { user_timeout: deadlines.stall, ..context.options };
     match dial(upstream, &options, deadlines.connect, &context.own).await {
-        Ok(Dialled { socket, address, resolve, connect }) => {
-            let local = socket.local_address().ok();
+        Ok(Dialled { socket, address, local, resolve, connect }) => {
             record.set_leg(Side::Upstream, socket.reading());
             record.set_dial(Dial { upstream: Some(address.clone()), local, resolve, connect: Some(connect) });
             context.reporter.report_with(|| What::Connect {

@@ -75,6 +75,7 @@ fn a_bare_command_means_the_defaults() {
         busy_poll: config::BUSY_POLL,
         control: config::Control::Default,
         remember: config::REMEMBER,
+        metrics: None,
     };
     let upstream = Upstream { endpoint: "www.google.com:80".parse().unwrap(), overrides: [].into() };
     let proxy =
@@ -108,7 +109,8 @@ fn every_option_of_a_server_reaches_its_setting() {
         "proxy --listen :1 --listen unix:/a --upstream b --resolve b:80:::1,[::2],1.2.3.4 --max-sessions 2 \
          --max-per-source 3 --backlog 4 --connect-timeout 5ms --idle-timeout off --half-close-timeout 1m30s \
          --stall-timeout 7s --max-lifetime 8h --drain-timeout off --keepalive 9s/10s/11 --log json --dump hex \
-         --dump-limit 12 --splice off --busy-poll off --control /run/a.sock --remember 13",
+         --dump-limit 12 --splice off --busy-poll off --metrics 13 \
+         --control /run/a.sock --remember 13",
     );
     let addresses = ["::1", "::2", "1.2.3.4"].map(|address| address.parse().unwrap()).to_vec();
     let overrides = [config::Override { host: "b".into(), port: 80, addresses }].into();
@@ -138,6 +140,7 @@ fn every_option_of_a_server_reaches_its_setting() {
         busy_poll: None,
         control: config::Control::At("/run/a.sock".into()),
         remember: 13,
+        metrics: Some(Endpoint::loopback(13)),
     };
     assert_eq!(proxy, expected);
 }

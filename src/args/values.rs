@@ -98,6 +98,11 @@ pub fn endpoint(text: &str) -> Result<Endpoint, String> {
     endpoint_or(None, text)
 }
 
+/// An address with its port, or `off`, which is `None`.
+pub fn endpoint_or_off(text: &str) -> Result<Option<Endpoint>, String> {
+    if text == "off" { Ok(None) } else { endpoint(text).map(Some) }
+}
+
 /// An address to connect to, with its port.
 pub fn peer(text: &str) -> Result<Endpoint, String> {
     connectable(endpoint_or(None, text)?)

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 /// The line of one session in `list`.
 #[must_use]
 pub fn session(record: &Record, rates: &Rates, draining: bool) -> Session {
-    let (client_bytes, upstream_bytes) = record.bytes();
     let (client_rate, upstream_rate) = rates.of(record);
     let moved_ms = record.from_client.moved_ms().max(record.from_upstream.moved_ms());
     let upstream = record.dial().and_then(|dial| dial.upstream.as_ref());
@@ -28,8 +27,8 @@ pub fn session(record: &Record, rates: &Rates, draining: bool) -> Session {
         phase: phase(record, draining),
         age_ms: whole_milliseconds(record.began.elapsed()),
         idle_ms: coarse_ms().saturating_sub(moved_ms),
-        client_bytes,
-        upstream_bytes,
+        client_bytes: record.client_bytes(),
+        upstream_bytes: record.upstream_bytes(),
         client_rate,
         upstream_rate,
         client_waiting: record.from_client.waiting(),

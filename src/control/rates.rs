@@ -20,7 +20,7 @@ impl Rates {
     /// Looks at these sessions now.
     #[must_use]
     pub fn look(records: &[Arc<Record>]) -> Self {
-        let bytes = records.iter().map(|record| (record.id, record.bytes())).collect();
+        let bytes = records.iter().map(|record| (record.id, bytes(record))).collect();
         Rates { at: Instant::now(), bytes }
     }
 
@@ -37,9 +37,13 @@ impl Rates {
             Some(before) => (*before, self.age()),
             None => ((0, 0), record.began.elapsed()),
         };
-        let now = record.bytes();
+        let now = bytes(record);
         (per_second(now.0.saturating_sub(before.0), since), per_second(now.1.saturating_sub(before.1), since))
     }
+}
+
+fn bytes(record: &Record) -> Bytes {
+    (record.client_bytes(), record.upstream_bytes())
 }
 
 fn per_second(bytes: u64, span: Duration) -> u64 {

@@ -21,6 +21,12 @@ struct Room {
     bytes: [u8; BUFFER_BYTES],
 }
 
+/// How many free buffers are kept for reuse.
+#[must_use]
+pub fn spare() -> usize {
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner).len()
+}
+
 impl Buffer {
     /// An empty buffer with room for [`BUFFER_BYTES`].
     #[must_use]

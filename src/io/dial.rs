@@ -35,8 +35,6 @@ use std::{
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// Out of descriptors, a dial waits this long before it asks again; a thousand of them cost little.
 const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(500);
-/// Below it Linux chooses no local port by itself (`ip_local_port_range`).
-const FIRST_EPHEMERAL_PORT: u16 = 1024;
 
 /// A connection that was made.
 pub struct Dialled {
@@ -44,6 +42,8 @@ pub struct Dialled {
     pub socket: Socket,
     /// The address that answered.
     pub address: Address,
+    /// Our address towards it.
+    pub local: Option<Address>,
     /// How long the name took to resolve; none where there was no name.
     pub resolve: Option<Duration>,
     /// How long connecting took, after that.
@@ -109,7 +109,7 @@ async fn attempt_all(
             *resolved = Some(None);
             let socket = open_unix(path).await.map_err(|error| failed(upstream, &error, None))?;
             let address = Address::Unix(path.as_path().into());
-            return Ok(Dialled { socket, address, resolve: None, connect: begin.elapsed() });
+            return Ok(Dialled { socket, address, local: None, resolve: None, connect: begin.elapsed() });
         }
         Endpoint::Tcp { host: Host::Any, port } => {
             (vec![SocketAddr::from((Ipv4Addr::LOCALHOST, *port))], *port)
@@ -137,12 +137,14 @@ async fn attempt_all(
         return Err(DialError { cause: Cause::ConnectRefused, text, resolve });
     }
     let begin = Instant::now();
-    match race(addresses.into(), options).await {
-        Ok((socket, address)) => {
-            Ok(Dialled { socket, address: Address::Tcp(address), resolve, connect: begin.elapsed() })
-        }
-        Err(error) => Err(failed(upstream, &error, resolve)),
+    let (socket, address) =
+        race(addresses.into(), options).await.map_err(|error| failed(upstream, &error, resolve))?;
+    let (address, local) = (Address::Tcp(address), socket.local_address().ok());
+    // A port that nobody listens on can be met by our own request (simultaneous open, RFC 9293 §3.5).
+    if local.as_ref() == Some(&address) {
+        return Err(failed(upstream, &io::ErrorKind::ConnectionRefused.into(), resolve));
     }
+    Ok(Dialled { socket, address, local, resolve, connect: begin.elapsed() })
 }
 
 /// RFC 8305 §5: the addresses in turn, each with a head start; the first that answers wins, the others are dropped.
@@ -194,14 +196,7 @@ pub async fn open_tcp(address: SocketAddr, options: &Options) -> io::Result<Sock
     let socket = Socket::new(descriptor, false)?;
     socket.writable().await;
     socket.connect_result()?;
-    if options.user_timeout.is_some() {
-        socket.set(&Options { keepalive: None, user_timeout: options.user_timeout })?;
-    }
-    // A port that nobody listens on can be met by our own request (simultaneous open, RFC 9293 §3.5).
-    let may_be_self = address.ip().is_loopback() && address.port() >= FIRST_EPHEMERAL_PORT;
-    if may_be_self && socket.local_address()? == Address::Tcp(address) {
-        return Err(io::ErrorKind::ConnectionRefused.into());
-    }
+    socket.set_user_timeout(options)?;
     Ok(socket)
 }
 

@@ -39,6 +39,15 @@ impl Endpoint {
         Endpoint::Tcp { host: Host::Ip(Ipv4Addr::LOCALHOST.into()), port }
     }
 
+    /// The host's name, where it is one.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        match self {
+            Endpoint::Tcp { host: Host::Name(name), .. } => Some(name.clone()),
+            _ => None,
+        }
+    }
+
     /// Reads an address like [`FromStr`], with `default_port` where the text names none (`example.com`).
     ///
     /// # Errors

@@ -3,7 +3,8 @@
 use crate::io::pipe::{PIPE_DESCRIPTORS, PIPES_MAX};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Standard streams, epolls, signals, listeners, lookups under way, control connections.
+/// Standard streams, epolls, signals and listeners (about 20), lookups under way (32), connections to the admin server (16)
+/// and for control.
 const RESERVED_DESCRIPTORS: usize = 96;
 /// The client's socket and the upstream's.
 const DESCRIPTORS_A_SESSION: usize = 2;

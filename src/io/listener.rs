@@ -23,6 +23,10 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// A listening socket. Dropping it refuses new connections and resets those not yet accepted.
@@ -30,6 +34,7 @@ pub struct Listener {
     registration: Registration,
     descriptor: OwnedFd,
     address: Address,
+    errors: Arc<AcceptErrors>,
     /// Removed on drop; holds the path this listener made.
     path: Option<PathBuf>,
 }
@@ -43,6 +48,38 @@ pub enum AcceptError {
     Resources,
     /// Of the listener: stop.
     Fatal,
+}
+
+/// How often a listener could not accept, by what that meant for it.
+#[derive(Debug, Default)]
+pub struct AcceptErrors([AtomicU64; AcceptError::ALL.len()]);
+
+impl AcceptError {
+    const ALL: [AcceptError; 3] = [AcceptError::Connection, AcceptError::Resources, AcceptError::Fatal];
+
+    /// The name in the metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            AcceptError::Connection => "connection",
+            AcceptError::Resources => "resources",
+            AcceptError::Fatal => "fatal",
+        }
+    }
+}
+
+impl AcceptErrors {
+    /// The count of every kind.
+    pub fn counts(&self) -> impl Iterator<Item = (AcceptError, u64)> {
+        AcceptError::ALL.into_iter().map(|kind| (kind, self.0[kind as usize].load(Ordering::Relaxed)))
+    }
+
+    fn note(&self, error: &io::Error) {
+        // Only that nobody is there.
+        if error.kind() != io::ErrorKind::WouldBlock {
+            self.0[classify(error) as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Listener {
@@ -128,13 +165,20 @@ impl Listener {
     fn listen(descriptor: OwnedFd, backlog: i32, path: Option<PathBuf>) -> io::Result<Self> {
         listen(&descriptor, backlog)?;
         let address = Address::from_kernel(&getsockname(&descriptor)?);
-        Ok(Listener { registration: Registration::new(&descriptor, false)?, descriptor, address, path })
+        let (registration, errors) = (Registration::new(&descriptor, false)?, Arc::default());
+        Ok(Listener { registration, descriptor, address, errors, path })
     }
 
     /// The address it really has.
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// How often it could not accept; counts on for whoever holds it.
+    #[must_use]
+    pub fn errors(&self) -> Arc<AcceptErrors> {
+        self.errors.clone()
     }
 
     /// Our address in a connection that was accepted here.
@@ -158,8 +202,8 @@ impl Listener {
     /// `WouldBlock`: none is there. Otherwise see [`classify`].
     pub fn try_accept(&self) -> io::Result<(Socket, Address)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let (descriptor, peer) =
-            self.registration.read(|| Ok((acceptfrom_with(&self.descriptor, flags)?, false)))?;
+        let accepted = self.registration.read(|| Ok((acceptfrom_with(&self.descriptor, flags)?, false)));
+        let (descriptor, peer) = accepted.inspect_err(|error| self.errors.note(error))?;
         let peer = peer.as_ref().map_or_else(Address::unnamed, Address::from_kernel);
         Ok((Socket::new(descriptor, true)?, peer))
     }

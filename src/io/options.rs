@@ -26,6 +26,17 @@ impl Options {
             sockopt::set_tcp_keepcnt(descriptor, keepalive.probes)?;
             sockopt::set_socket_keepalive(descriptor, true)?;
         }
+        if self.user_timeout.is_some() {
+            self.apply_user_timeout(descriptor)?;
+        }
+        Ok(())
+    }
+
+    /// Sets the user timeout alone; without one, the system's default.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the value.
+    pub fn apply_user_timeout(&self, descriptor: &OwnedFd) -> io::Result<()> {
         // Zero is the system's default.
         let limit_ms =
             self.user_timeout.map_or(0, |limit| u32::try_from(limit.as_millis().max(1)).unwrap_or(u32::MAX));

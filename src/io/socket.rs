@@ -5,7 +5,7 @@
 
 use crate::{
     io::{address::Address, buffer::Buffer, options::Options},
-    runtime::readiness::{Reading, Registration},
+    runtime::{readiness::Registration, reading::Reading},
 };
 use rustix::{
     io::Errno,
@@ -202,12 +202,12 @@ impl Socket {
         Ok(())
     }
 
-    /// Sets TCP options; nothing on a UNIX socket.
+    /// Sets the user timeout of `options`, on a TCP socket that is connected.
     ///
     /// # Errors
-    /// Where the kernel refuses a value.
-    pub fn set(&self, options: &Options) -> io::Result<()> {
-        options.apply(&self.descriptor)
+    /// Where the kernel refuses the value.
+    pub fn set_user_timeout(&self, options: &Options) -> io::Result<()> {
+        options.apply_user_timeout(&self.descriptor)
     }
 
     /// Our address.

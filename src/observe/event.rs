@@ -19,6 +19,18 @@ pub enum Mode {
     Origin,
 }
 
+impl Mode {
+    /// The name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Echo => "echo",
+            Mode::Proxy => "proxy",
+            Mode::Origin => "origin",
+        }
+    }
+}
+
 /// One of the two peers of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

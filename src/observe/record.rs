@@ -8,7 +8,7 @@ use crate::{
         tap::Taps,
     },
     relay::flow::Flow,
-    runtime::readiness::Reading,
+    runtime::reading::Reading,
 };
 use std::{
     sync::{
@@ -143,27 +143,31 @@ impl Record {
         }
     }
 
-    /// Bytes from the client so far, and from the upstream; in echo mode, sent back.
-    #[must_use]
-    pub fn bytes(&self) -> (u64, u64) {
-        let upstream = match self.mode {
-            Mode::Echo => self.from_client.delivered(),
-            Mode::Proxy | Mode::Origin => self.from_upstream.received(),
-        };
-        (self.from_client.received(), upstream)
-    }
-
     /// How long after its begin the first byte from the upstream came, where one did.
     #[must_use]
     pub fn first_byte(&self) -> Option<Duration> {
         self.first_byte.get().copied()
     }
 
+    /// Bytes received from the client.
+    #[must_use]
+    pub fn client_bytes(&self) -> u64 {
+        self.from_client.received()
+    }
+
+    /// Bytes received from the upstream; in echo and origin mode, bytes sent back.
+    #[must_use]
+    pub fn upstream_bytes(&self) -> u64 {
+        match self.mode {
+            Mode::Echo => self.from_client.delivered(),
+            Mode::Proxy | Mode::Origin => self.from_upstream.received(),
+        }
+    }
+
     /// The session's close event.
     #[must_use]
     pub fn close(&self) -> Close {
         let dial = self.dial.get();
-        let (client_bytes, upstream_bytes) = self.bytes();
         Close {
             session: self.id,
             mode: self.mode,
@@ -171,8 +175,8 @@ impl Record {
             upstream: dial.and_then(|dial| dial.upstream.clone()),
             cause: self.cause(),
             first_closer: self.first_closer(),
-            client_bytes,
-            upstream_bytes,
+            client_bytes: self.client_bytes(),
+            upstream_bytes: self.upstream_bytes(),
             duration: self.began.elapsed(),
             resolve: dial.and_then(|dial| dial.resolve),
             connect: dial.and_then(|dial| dial.connect),

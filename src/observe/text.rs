@@ -54,7 +54,7 @@ impl Page {
             What::Open { session, mode, listener, client } => {
                 let (client, listener) = (EscapedAddress(client), EscapedAddress(listener));
                 self.begin(*session, out)?;
-                writeln!(out, "open {} {client} -> {listener}", mode_name(*mode))
+                writeln!(out, "open {} {client} -> {listener}", mode.name())
             }
             What::Connect { session, upstream, upstream_name, resolve, connect } => {
                 let (name, upstream) = (Escaped(upstream_name.as_bytes()), EscapedAddress(upstream));
@@ -194,14 +194,6 @@ impl fmt::Display for Span {
             span if span < Span::LONG => write!(f, "{:.1} ms", seconds * MILLIS_PER_SECOND),
             _ => write!(f, "{seconds:.1} s"),
         }
-    }
-}
-
-fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Echo => "echo",
-        Mode::Proxy => "proxy",
-        Mode::Origin => "origin",
     }
 }
 

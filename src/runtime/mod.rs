@@ -7,6 +7,7 @@ pub mod clock;
 pub mod executor;
 pub mod inline;
 pub mod readiness;
+pub mod reading;
 pub mod signals;
 pub mod slots;
 pub mod source;

@@ -39,13 +39,13 @@ thread_local! {
 }
 
 /// The sockets of one epoll.
-struct Registry {
+pub(super) struct Registry {
     epoll: Arc<OwnedFd>,
     slots: Mutex<Slots>,
 }
 
 #[derive(Default)]
-struct Slots {
+pub(super) struct Slots {
     slots: Vec<Slot>,
     free: Vec<u32>,
 }
@@ -59,32 +59,7 @@ struct Slot {
 pub struct Registration {
     registry: Arc<Registry>,
     source: Arc<Source>,
-    token: u64,
-}
-
-/// The reading of one socket, for whoever may end it. It outlives the socket, and then does nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reading(u64);
-
-impl Reading {
-    /// As a number, for a place that holds only numbers.
-    #[must_use]
-    pub fn token(self) -> u64 {
-        self.0
-    }
-
-    /// From [`Reading::token`].
-    #[must_use]
-    pub fn from_token(token: u64) -> Self {
-        Reading(token)
-    }
-
-    /// Ends the stream that is read from the socket, after what is there already. To be called where the socket was made.
-    pub fn end(self) {
-        if let Some(source) = Registry::here().lock().find(self.0) {
-            source.end_reading();
-        }
-    }
+    pub(super) token: u64,
 }
 
 /// Starts the actor. The first call counts; later ones (tests) find it running.
@@ -134,18 +109,50 @@ impl Drop for Own {
 }
 
 async fn run(registry: Arc<Registry>, outer: Async<Arc<OwnedFd>>, busy_poll: Option<Duration>) {
-    let mut last_event = Instant::now();
+    let mut look = Look { limit: busy_poll.unwrap_or(Duration::ZERO), quiet_since: None, short_gaps: 0 };
     loop {
         if take_events(&registry, Some(&Timespec::default()), || ()) > 0 {
-            last_event = Instant::now();
+            look.found();
             // The first round runs who was woken, the second who those woke: then there is a batch to look for again.
             yield_now().await;
             yield_now().await;
-        } else if busy_poll.is_some_and(|limit| last_event.elapsed() < limit) {
+        } else if look.again() {
+            // Whoever else wants this core gets it: it may be the peer that we look for.
+            std::thread::yield_now();
             yield_now().await;
-        } else if outer.readable().await.is_ok() {
-            last_event = Instant::now();
+        } else {
+            // An error here would be the runtime's own; looking again is all that can be done.
+            let _ = outer.readable().await;
         }
+    }
+}
+
+/// Whether to look for the next event before sleeping: a sleep costs a change of threads, looking costs its whole time.
+///
+/// Looking pays where the next event comes soon, as the last few did. One short gap says nothing: an upstream's answer
+/// comes soon after every request, and then nothing does.
+struct Look {
+    limit: Duration,
+    /// Since when there is nothing to do.
+    quiet_since: Option<Instant>,
+    /// How many times in a row the next event came within the limit.
+    short_gaps: u32,
+}
+
+/// More than the exchanges of a request and its answer that come in a row by themselves.
+const SHORT_GAPS: u32 = 4;
+
+impl Look {
+    fn found(&mut self) {
+        if let Some(since) = self.quiet_since.take() {
+            let short = since.elapsed() < self.limit;
+            self.short_gaps = if short { self.short_gaps.saturating_add(1) } else { 0 };
+        }
+    }
+
+    fn again(&mut self) -> bool {
+        let since = *self.quiet_since.get_or_insert_with(Instant::now);
+        self.short_gaps >= SHORT_GAPS && since.elapsed() < self.limit
     }
 }
 
@@ -170,12 +177,12 @@ impl Registry {
     }
 
     /// That of the thread, or else that of the process.
-    fn here() -> Arc<Self> {
+    pub(super) fn here() -> Arc<Self> {
         let own = OWN.with_borrow(Clone::clone);
         own.unwrap_or_else(|| REGISTRY.get().expect("the runtime is started before the first socket").clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Slots> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Slots> {
         // Every change under the lock is complete at each point where it could panic.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -201,19 +208,13 @@ impl Slots {
         self.free.push(number);
     }
 
-    fn find(&self, token: u64) -> Option<&Source> {
+    pub(super) fn find(&self, token: u64) -> Option<&Source> {
         let slot = self.slots.get(token as u32 as usize)?;
         slot.source.as_deref().filter(|_| u64::from(slot.generation) == token >> 32)
     }
 }
 
 impl Registration {
-    /// The socket's reading.
-    #[must_use]
-    pub fn reading(&self) -> Reading {
-        Reading(self.token)
-    }
-
     /// Registers `socket`. `writable` says that it can be written to already, as an accepted socket can.
     ///
     /// # Errors

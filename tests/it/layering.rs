@@ -100,6 +100,11 @@ fn only_the_arguments_name_their_parser() {
 }
 
 #[test]
+fn only_the_metrics_name_their_crate() {
+    only(&["observe/metrics.rs"], &["prometheus_client"]);
+}
+
+#[test]
 fn only_the_reporter_and_main_print() {
     let places = ["actors/reporter.rs", "main.rs"];
     only(&places, &["println!", "eprintln!", "print!", "eprint!", "dbg!"]);

@@ -108,9 +108,9 @@ impl Actor {
 
     fn overview(&self) -> Overview {
         let mut totals = self.history.totals().clone();
-        for (client_bytes, upstream_bytes) in self.live.values().map(|entry| entry.record.bytes()) {
-            totals.client_bytes += client_bytes;
-            totals.upstream_bytes += upstream_bytes;
+        for entry in self.live.values() {
+            totals.client_bytes += entry.record.client_bytes();
+            totals.upstream_bytes += entry.record.upstream_bytes();
         }
         Overview { totals, live: self.live.len(), draining: self.draining }
     }

@@ -71,6 +71,8 @@ fn a_value_that_makes_no_sense_is_refused_with_its_option_and_the_reason() {
         ("--log", "xml", "write text or json or off"),
         ("--dump", "on", "write off or text or hex"),
         ("--splice", "on", "write auto or off"),
+        ("--metrics", "nowhere", "it names no port; write host:port"),
+        ("--metrics", "http://127.0.0.1:1/", "it is a URL"),
         ("--resolve", "a:80", "fewer than three parts"),
         ("--resolve", "a:80:", "is not an IP address"),
         ("--resolve", "a:0:::1", "port 0"),
@@ -85,6 +87,7 @@ fn a_value_that_makes_no_sense_is_refused_with_its_option_and_the_reason() {
         assert_refused(&["client", option, "0"], &[option, "'0'", "at least 1"]);
     }
     assert_eq!(server("proxy --max-per-source off").max_per_source, None);
+    assert_eq!(server("proxy --metrics off").metrics, None);
 }
 
 #[test]

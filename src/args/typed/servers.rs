@@ -76,6 +76,9 @@ macro_rules! server {
             /// sessions that 'ctl closed' remembers (default 1000)
             #[argh(option, arg_name = "N|off", default = "config::REMEMBER", from_str_fn(values::remember))]
             remember: usize,
+            /// where to serve /metrics, /healthz and /readyz over HTTP (default off)
+            #[argh(option, arg_name = "ADDR|off", default = "None", from_str_fn(values::endpoint_or_off))]
+            metrics: Option<Endpoint>,
         }
 
         impl $name {
@@ -104,6 +107,7 @@ macro_rules! server {
                     busy_poll: self.busy_poll,
                     control: self.control,
                     remember: self.remember,
+                    metrics: self.metrics,
                 }))
             }
         }

@@ -1,0 +1,195 @@
+//! The totals, compared with what clients and an upstream counted themselves.
+
+use crate::{
+    fake::{Peer, nothing, peer},
+    harness::{Server, within},
+    openmetrics::{Exposition, Labels},
+    pattern::pattern,
+    scrape,
+    stream::{self, End, LIMIT, Received, read_exactly, read_to_end, reset},
+};
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    net::{Shutdown, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+    thread,
+    time::Duration,
+};
+
+/// The test machine has other things to do; nothing depends on it.
+const BETWEEN_SCRAPES: Duration = Duration::from_millis(5);
+const CLIENTS: u64 = 8;
+const SESSIONS_A_CLIENT: u64 = 40;
+/// `how`, the length of the request and that of the reply: one byte and two words of four.
+const HEAD_BYTES: usize = 9;
+
+/// What one side counted of all sessions.
+#[derive(Default)]
+struct Books {
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+/// How a session goes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum How {
+    /// The client ends its stream; the reply comes after that.
+    HalfClose,
+    /// The upstream replies and ends its stream before the client does.
+    UpstreamFirst,
+    /// The upstream resets once the client says, with one more byte, that it has the reply.
+    UpstreamReset,
+    /// The client resets after the reply.
+    ClientReset,
+}
+
+const WAYS: [How; 4] = [How::HalfClose, How::UpstreamFirst, How::UpstreamReset, How::ClientReset];
+
+/// The upstream: does as each request's head says, and keeps its own books.
+fn upstream(books: Arc<Books>) -> Peer {
+    peer(move |mut stream, _| {
+        let head = read_exactly(&mut stream, HEAD_BYTES);
+        let length = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().unwrap()) as usize;
+        let (how, reply) = (WAYS[usize::from(head[0])], pattern(7, length(5)));
+        let mut received = HEAD_BYTES + read_exactly(&mut stream, length(1)).len();
+        if how == How::HalfClose {
+            received += read_to_end(&mut stream).bytes.len();
+        }
+        stream.write_all(&reply).unwrap();
+        books.sent.fetch_add(reply.len() as u64, SeqCst);
+        books.received.fetch_add(received as u64, SeqCst);
+        match how {
+            How::HalfClose => {}
+            How::UpstreamFirst => {
+                stream.shutdown(Shutdown::Write).unwrap();
+                assert!(read_to_end(&mut stream).bytes.is_empty());
+            }
+            How::UpstreamReset => {
+                read_exactly(&mut stream, 1);
+                books.received.fetch_add(1, SeqCst);
+                reset(stream);
+            }
+            How::ClientReset => assert_eq!(read_to_end(&mut stream).end, End::Reset),
+        }
+        nothing()
+    })
+}
+
+/// One session, as `seed` has it; counts it in `books` and returns how it went.
+fn visit(server: SocketAddr, seed: u64, books: &Books) -> How {
+    let dice = pattern(seed, 8);
+    let number = usize::from(dice[0]) % WAYS.len();
+    let word = |at: usize| u32::from(dice[at]) << 8 | u32::from(dice[at + 1]);
+    // One in eight is bulk.
+    let scale = if dice[7].is_multiple_of(8) { 40 } else { 1 };
+    let (request, reply) = (word(1) * scale, word(3) * scale);
+    let mut stream = stream::connect(server);
+    let mut sent = vec![u8::try_from(number).unwrap()];
+    sent.extend(request.to_le_bytes());
+    sent.extend(reply.to_le_bytes());
+    sent.extend(pattern(seed, request as usize));
+    stream.write_all(&sent).unwrap();
+    let how = WAYS[number];
+    if how == How::HalfClose {
+        stream.shutdown(Shutdown::Write).unwrap();
+    }
+    match how {
+        How::ClientReset => {
+            read_exactly(&mut stream, reply as usize);
+            reset(stream);
+        }
+        How::UpstreamReset => {
+            read_exactly(&mut stream, reply as usize);
+            stream.write_all(b"!").unwrap();
+            sent.push(b'!');
+            assert_eq!(read_to_end(&mut stream), Received { bytes: Vec::new(), end: End::Reset });
+        }
+        How::HalfClose | How::UpstreamFirst => {
+            let received = read_to_end(&mut stream);
+            assert_eq!((received.bytes.len(), received.end), (reply as usize, End::Fin));
+        }
+    }
+    books.sent.fetch_add(sent.len() as u64, SeqCst);
+    books.received.fetch_add(reply.into(), SeqCst);
+    how
+}
+
+/// Scrapes until told to stop: nothing falls, and every session is either alive or ended, never both or neither.
+fn watch(address: SocketAddr, stop: &AtomicBool) {
+    let mut before: BTreeMap<(String, Labels), f64> = BTreeMap::new();
+    while !stop.load(SeqCst) {
+        let now = scrape::scrape(address);
+        for (name, labels, value) in now.growing() {
+            let last = before.insert((name.to_owned(), labels.clone()), value).unwrap_or(0.0);
+            assert!(value >= last, "{name} with {labels:?} fell from {last} to {value}");
+        }
+        balance(&now);
+        thread::sleep(BETWEEN_SCRAPES);
+    }
+}
+
+fn balance(now: &Exposition) {
+    let ended = now.sum("switchboard_sessions_total");
+    assert_eq!(now.sum("switchboard_sessions_opened_total"), ended + now.sum("switchboard_sessions_active"));
+    assert_eq!(now.sum("switchboard_session_duration_seconds_count"), ended);
+}
+
+fn totals_agree(splice: &str) {
+    let (ours, theirs) = (Arc::<Books>::default(), Arc::<Books>::default());
+    let upstream = upstream(theirs.clone());
+    let server = Server::proxy(upstream.address, &["--metrics", "0", "--splice", splice]);
+    let (address, proxy) = (scrape::address(&server), server.address());
+    let stop = Arc::new(AtomicBool::new(false));
+    let watching = thread::spawn({
+        let stop = stop.clone();
+        move || watch(address, &stop)
+    });
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let books = ours.clone();
+            let seeds = (0..SESSIONS_A_CLIENT).map(move |number| 1 + client * SESSIONS_A_CLIENT + number);
+            thread::spawn(move || seeds.map(|seed| visit(proxy, seed, &books)).collect::<Vec<How>>())
+        })
+        .collect();
+    let ways: Vec<How> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+    let now = within(LIMIT, "every session is booked", || {
+        let now = scrape::scrape(address);
+        (now.sum("switchboard_sessions_total") >= ways.len() as f64).then_some(now)
+    });
+    stop.store(true, SeqCst);
+    watching.join().unwrap();
+
+    balance(&now);
+    assert_eq!(now.value("switchboard_sessions_active", &[("mode", "proxy")]), 0.0);
+    let count = |wanted: &[How]| ways.iter().filter(|how| wanted.contains(how)).count() as f64;
+    for (cause, wanted) in [
+        ("done", &[How::HalfClose, How::UpstreamFirst][..]),
+        ("upstream_reset", &[How::UpstreamReset]),
+        ("client_reset", &[How::ClientReset]),
+        ("internal", &[]),
+    ] {
+        let booked = now.value("switchboard_sessions_total", &[("mode", "proxy"), ("cause", cause)]);
+        assert_eq!(booked, count(wanted), "{cause}");
+    }
+    let bytes = |direction| now.value("switchboard_bytes_total", &[("direction", direction)]);
+    let counted = |total: &AtomicU64| total.load(SeqCst) as f64;
+    assert_eq!((bytes("client"), bytes("client")), (counted(&ours.sent), counted(&theirs.received)));
+    assert_eq!((bytes("upstream"), bytes("upstream")), (counted(&ours.received), counted(&theirs.sent)));
+    assert_eq!(now.value("switchboard_dial_duration_seconds_count", &[]), ways.len() as f64);
+    let spliced = now.value("switchboard_pipes_open", &[]) > 0.0;
+    assert_eq!(spliced, splice == "auto", "splice {splice} shows nothing");
+}
+
+#[test]
+fn totals_agree_with_both_ends_where_bulk_is_spliced() {
+    totals_agree("auto");
+}
+
+#[test]
+fn totals_agree_with_both_ends_where_all_is_copied() {
+    totals_agree("off");
+}
