@@ -47,6 +47,11 @@ impl Options {
         Ok(Options { quick, record, command, wanted, servers, window })
     }
 
+    /// Whether the case of this name was asked for by name.
+    pub fn names(&self, name: &str) -> bool {
+        !self.wanted.is_empty() && self.wants(name)
+    }
+
     /// Whether the server of this name is to take part.
     pub fn wants_server(&self, name: &str) -> bool {
         self.servers.as_ref().is_none_or(|names| names.split(',').any(|wanted| wanted == name))
