@@ -57,16 +57,20 @@ pub fn compare(
                 continue;
             }
             let running = server.start(Duty::Proxy(upstream.address(service)), descriptors, &[])?;
-            let calls = count(&running, case, options)?;
+            let mut calls = count(&running, case, options)?;
+            if calls.is_empty() {
+                // strace sometimes loses hold of a process that is very busy.
+                calls = count(&running, case, options)?;
+            }
             counted |= !calls.is_empty();
-            let sum: f64 = calls.iter().map(|(_, count)| count).sum();
+            let sum = calls.iter().map(|(_, count)| count).copied().reduce(|sum, count| sum + count);
             let shown = calls.iter().filter(|(_, count)| *count >= SHOWN);
             let which: Vec<String> = shown.map(|(name, count)| format!("{name} {}", two(*count))).collect();
             let case = match case.unit {
                 Unit::Mib(_) => format!("{} a MiB", case.name),
                 Unit::Operation(_) => case.name.to_owned(),
             };
-            table.add(vec![server.name().to_owned(), case, two(sum), which.join(", ")]);
+            table.add(vec![server.name().to_owned(), case, two(sum.unwrap_or(f64::NAN)), which.join(", ")]);
         }
     }
     Ok(counted.then_some(table))
