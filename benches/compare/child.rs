@@ -49,6 +49,16 @@ impl Child {
         first_line(self.process.stdout.take()).map(|(line, _)| line)
     }
 
+    /// Its standard error, where that is a pipe.
+    pub fn take_stderr(&mut self) -> Option<process::ChildStderr> {
+        self.process.stderr.take()
+    }
+
+    /// Asks it to end as Ctrl-C does.
+    pub fn interrupt(&self) {
+        signal(&[self.pid()], Signal::INT);
+    }
+
     fn ends_within(&mut self, limit: Duration) -> bool {
         let begin = Instant::now();
         while begin.elapsed() < limit {

@@ -10,6 +10,7 @@
 //! is the upstream (this program again); the load runs here, on one thread.
 #![forbid(unsafe_code)]
 
+mod calls;
 mod case;
 mod child;
 mod command;
@@ -76,6 +77,13 @@ fn compare(arguments: &[String], descriptors: usize) -> Result<(), Box<dyn Error
         let (table, start) = start::compare(&servers, &upstream, &options, descriptors)?;
         report.add(&table);
         findings.start = Some(start);
+    }
+    // In a quick run they are left out unless asked for.
+    if options.names(calls::NAME) || (options.wants(calls::NAME) && !options.quick) {
+        match calls::compare(&servers, &upstream, &options, descriptors)? {
+            Some(table) => report.add(&table),
+            None => eprintln!("compare: no calls are counted: strace is not there or may not attach"),
+        }
     }
     report.add(&findings.table());
     report.finish(&options)?;

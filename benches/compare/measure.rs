@@ -87,7 +87,8 @@ fn processor_time_of_this_process() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-fn units(report: &Report, unit: Unit) -> f64 {
+/// What `report` counts, in units.
+pub fn units(report: &Report, unit: Unit) -> f64 {
     match unit {
         Unit::Operation(_) => report.operations as f64,
         Unit::Mib(divisor) => (report.sent + report.received) as f64 / MIB / divisor as f64,

@@ -47,6 +47,11 @@ impl Options {
         Ok(Options { quick, record, command, wanted, servers, window })
     }
 
+    /// Whether the case of this name was asked for by name.
+    pub fn names(&self, name: &str) -> bool {
+        !self.wanted.is_empty() && self.wants(name)
+    }
+
     /// Whether the server of this name is to take part.
     pub fn wants_server(&self, name: &str) -> bool {
         self.servers.as_ref().is_none_or(|names| names.split(',').any(|wanted| wanted == name))
@@ -59,16 +64,16 @@ impl Options {
 
     /// How many rounds.
     pub fn rounds(&self) -> usize {
-        if self.quick { 2 } else { 5 }
+        if self.quick { 2 } else { 7 }
     }
 
     /// How long the load runs before it counts.
     pub fn warm_up(&self) -> Duration {
-        Duration::from_millis(if self.quick { 50 } else { 150 })
+        Duration::from_millis(if self.quick { 50 } else { 100 })
     }
 
     /// How long it counts.
     pub fn window(&self) -> Duration {
-        self.window.unwrap_or(Duration::from_millis(if self.quick { 150 } else { 600 }))
+        self.window.unwrap_or(Duration::from_millis(if self.quick { 150 } else { 350 }))
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     child::Child,
     command::{self, Prepared},
+    usage,
 };
 use std::{
     io,
@@ -122,6 +123,11 @@ impl Running {
     /// Its process; none where there is nobody between.
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::pid)
+    }
+
+    /// The process that does the work: the youngest of its family.
+    pub fn worker(&self) -> Option<u32> {
+        self.pid().and_then(|pid| usage::family(pid).pop())
     }
 }
 

@@ -20,24 +20,25 @@ impl Table {
 }
 
 impl fmt::Display for Table {
-    /// The first column is aligned to the left, the others to the right.
+    /// Numbers are aligned to the right, words to the left.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns = self.rows[0].len();
+        let (head, body) = (&self.rows[0], &self.rows[1..]);
         let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max();
-        let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0).max(2)).collect();
+        let widths: Vec<usize> = (0..head.len()).map(|column| width(column).unwrap_or(0).max(2)).collect();
+        let is_number = |cell: &str| cell.chars().next().is_none_or(|first| !first.is_alphabetic());
+        let right = |column: usize| column > 0 && body.iter().all(|row| is_number(&row[column]));
+        let right: Vec<bool> = (0..head.len()).map(right).collect();
         writeln!(f, "### {}\n", self.title)?;
         for (number, row) in self.rows.iter().enumerate() {
-            write!(f, "| {:<1$} |", row[0], widths[0])?;
-            for (cell, width) in row.iter().zip(&widths).skip(1) {
-                write!(f, " {cell:>width$} |")?;
+            for ((cell, width), right) in row.iter().zip(&widths).zip(&right) {
+                if *right { write!(f, "| {cell:>width$} ")? } else { write!(f, "| {cell:<width$} ")? }
             }
-            writeln!(f)?;
+            writeln!(f, "|")?;
             if number == 0 {
-                write!(f, "|{}|", "-".repeat(widths[0] + 2))?;
-                for width in &widths[1..] {
-                    write!(f, "{}:|", "-".repeat(width + 1))?;
+                for (width, right) in widths.iter().zip(&right) {
+                    write!(f, "|{}{}", "-".repeat(width + 1), if *right { ":" } else { "-" })?;
                 }
-                writeln!(f)?;
+                writeln!(f, "|")?;
             }
         }
         Ok(())

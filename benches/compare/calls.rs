@@ -1,0 +1,141 @@
+//! System calls an operation, counted by strace(1) where it is there and may attach. It slows what it counts, so that
+//! waits bring more events at a time than they do otherwise; the other calls are those of every run.
+
+use crate::{
+    case::{Case, Place, Unit, all},
+    child::{Child, quiet},
+    measure::units,
+    options::Options,
+    server::{Duty, Running, Server},
+    table::{Table, two},
+    upstream::Upstream,
+};
+use std::{
+    fs,
+    io::{self, Read},
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+use switchboard::{
+    load::{
+        report::Report,
+        run::{Moment, Plan, run},
+    },
+    runtime::inline,
+};
+
+pub const NAME: &str = "calls";
+const CASES: [&str; 4] = ["pingpong 1", "pingpong 50", "bulk 8 down", "churn 20"];
+const SERVERS: [Server; 5] =
+    [Server::Switchboard, Server::Other, Server::Haproxy, Server::HaproxySplice, Server::Nginx];
+const WARM_UP: Duration = Duration::from_millis(50);
+const WINDOW: Duration = Duration::from_millis(400);
+/// How long strace may take to attach.
+const ATTACH_LIMIT: Duration = Duration::from_secs(3);
+/// Calls that are rarer than this an operation are only part of the sum.
+const SHOWN: f64 = 0.01;
+
+/// A row for each case and server; no table where strace cannot be used at all.
+pub fn compare(
+    servers: &[Server],
+    upstream: &Upstream,
+    options: &Options,
+    descriptors: usize,
+) -> io::Result<Option<Table>> {
+    if quiet("strace").arg("-V").status().is_err() {
+        return Ok(None);
+    }
+    let mut counted = false;
+    let mut table = Table::new("calls: system calls an operation", &["", "case", "sum", "which"]);
+    for case in all().iter().filter(|case| CASES.contains(&case.name)) {
+        let Place::Through(service) = case.place else { continue };
+        for &server in servers.iter().filter(|server| SERVERS.contains(server)) {
+            // HAProxy splices in bulk cases alone.
+            let splices = matches!(case.unit, Unit::Mib(_)) && server != Server::Haproxy;
+            if server == Server::HaproxySplice && !splices {
+                continue;
+            }
+            let running = server.start(Duty::Proxy(upstream.address(service)), descriptors, &[])?;
+            let mut calls = count(&running, case, options)?;
+            if calls.is_empty() {
+                // strace sometimes loses hold of a process that is very busy.
+                calls = count(&running, case, options)?;
+            }
+            counted |= !calls.is_empty();
+            let sum = calls.iter().map(|(_, count)| count).copied().reduce(|sum, count| sum + count);
+            let shown = calls.iter().filter(|(_, count)| *count >= SHOWN);
+            let which: Vec<String> = shown.map(|(name, count)| format!("{name} {}", two(*count))).collect();
+            let case = match case.unit {
+                Unit::Mib(_) => format!("{} a MiB", case.name),
+                Unit::Operation(_) => case.name.to_owned(),
+            };
+            table.add(vec![server.name().to_owned(), case, two(sum.unwrap_or(f64::NAN)), which.join(", ")]);
+        }
+    }
+    Ok(counted.then_some(table))
+}
+
+/// The calls of a server an operation, the most frequent first; none where strace did not attach.
+fn count(running: &Running, case: &Case, options: &Options) -> io::Result<Vec<(String, f64)>> {
+    let Some(pid) = running.worker() else { return Ok(Vec::new()) };
+    let plan = Plan {
+        target: running.address,
+        connections: case.connections,
+        script: case.script.clone(),
+        warm_up: WARM_UP,
+        window: WINDOW.max(options.window()),
+        operations: None,
+    };
+    let mut tracer: io::Result<Option<Child>> = Ok(None);
+    let mut text = String::new();
+    let report = inline::run(run(&plan, 0, |moment| match moment {
+        Moment::Started => {}
+        Moment::Begin => tracer = attach(pid),
+        Moment::End => {
+            if let Ok(Some(tracer)) = &mut tracer {
+                text = detach(tracer);
+            }
+        }
+    }))?;
+    tracer.map(|_| parse(&text, &report, case.unit))
+}
+
+fn attach(pid: u32) -> io::Result<Option<Child>> {
+    let mut command = quiet("strace");
+    let child =
+        Child::start(command.args(["-f", "-c", "-q", "-p", &pid.to_string()]).stderr(Stdio::piped()))?;
+    let begin = Instant::now();
+    while begin.elapsed() < ATTACH_LIMIT {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        if status.lines().any(|line| line.strip_prefix("TracerPid:").is_some_and(|by| by.trim() != "0")) {
+            return Ok(Some(child));
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(None)
+}
+
+/// Ends the tracer and takes what it counted.
+fn detach(tracer: &mut Child) -> String {
+    tracer.interrupt();
+    let mut text = String::new();
+    if let Some(mut stream) = tracer.take_stderr() {
+        // What cannot be read gives no calls, which is told as such.
+        let _ = stream.read_to_string(&mut text);
+    }
+    text
+}
+
+/// Lines of `strace -c`: share, seconds, microseconds a call, calls, perhaps errors, name.
+fn parse(text: &str, report: &Report, unit: Unit) -> Vec<(String, f64)> {
+    let units = units(report, unit).max(1.0);
+    let line = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (count, name) = (words.get(3)?.parse::<u64>().ok()?, *words.last()?);
+        (name != "total").then(|| (name.to_owned(), count as f64 / units))
+    };
+    let mut calls: Vec<(String, f64)> = text.lines().filter_map(line).collect();
+    calls.sort_by(|one, other| other.1.total_cmp(&one.1));
+    calls
+}
