@@ -1,7 +1,6 @@
 //! The supervisor actor: starts sessions, holds the set of live ones and the limit per source address.
 //!
-//! It knows nothing of sockets. It ends when its last [`Supervisor`] is gone, or a drain was asked for, and the set is
-//! empty.
+//! It knows nothing of sockets. It ends when a drain was asked for and the set is empty.
 
 pub mod question;
 

@@ -124,10 +124,12 @@ impl Record {
         let _ = self.ending.set(Ending { cause, error });
     }
 
-    /// Why the session ended; both sides finished where nothing else was noted.
+    /// Why the session ended. Where nothing was noted, both sides must have finished: what merely stopped is a fault.
     #[must_use]
     pub fn cause(&self) -> Cause {
-        self.ending.get().map_or(Cause::Done, |ending| ending.cause)
+        let finished = self.from_client.ended() && (self.mode == Mode::Echo || self.from_upstream.ended());
+        let unnoted = if finished { Cause::Done } else { Cause::Internal };
+        self.ending.get().map_or(unnoted, |ending| ending.cause)
     }
 
     /// The side whose stream ended first, where one did.
@@ -198,10 +200,19 @@ mod tests {
     #[test]
     fn the_first_cause_counts() {
         let record = record();
-        assert_eq!(record.cause(), Cause::Done);
         record.end(Cause::UpstreamReset, Some("a".into()));
         record.end(Cause::ClientReset, Some("b".into()));
         assert_eq!((record.cause(), record.close().error), (Cause::UpstreamReset, Some("a".into())));
+    }
+
+    #[test]
+    fn a_session_is_done_only_where_both_sides_finished() {
+        let record = record();
+        assert_eq!(record.cause(), Cause::Internal);
+        record.from_client.set_ended();
+        assert_eq!(record.cause(), Cause::Internal);
+        record.from_upstream.set_ended();
+        assert_eq!(record.cause(), Cause::Done);
     }
 
     #[test]
