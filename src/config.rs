@@ -34,7 +34,7 @@ pub const REMEMBER: usize = 1000;
 pub const DUMP_LIMIT_BYTES: usize = 4096;
 
 /// Spans the gap between two messages of a busy peer; longer only burns a core that others could use.
-pub const BUSY_POLL: Option<Duration> = Some(Duration::from_micros(100));
+pub const BUSY_POLL: Option<Duration> = Some(Duration::from_micros(50));
 /// Somebody waits for a client's answer: a minute of silence is an answer too.
 pub const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 

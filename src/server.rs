@@ -19,11 +19,11 @@ use crate::{
     error::Error,
     io::{
         address::Address,
-        endpoint::{Endpoint, Host},
+        endpoint::Endpoint,
         limits::{raise_descriptor_limit, share},
         listener::Listener,
         options::Options,
-        own::is_own,
+        own::is_loop,
         pipe,
     },
     mailbox::{Mailbox, mailbox},
@@ -39,7 +39,6 @@ use futures::{FutureExt, future::select_all, select_biased};
 use std::{
     future::pending,
     io::{self, IsTerminal},
-    net::{Ipv4Addr, SocketAddr},
     pin::pin,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -109,7 +108,12 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
         let accept_errors = listeners.iter().map(Listener::errors).collect();
         let (supervisor, reporter) = (supervisor.clone(), reporter.clone());
         reporter.warn(format!("metrics on {}", listener.address()));
-        Admin::start(listener, admin_host, Sources { mode, started, supervisor, reporter, accept_errors })
+        let slots = slots.clone();
+        Admin::start(
+            listener,
+            admin_host,
+            Sources { mode, started, supervisor, reporter, slots, accept_errors },
+        )
     });
     let acceptors = listeners
         .into_iter()
@@ -209,23 +213,7 @@ fn listen(endpoint: &Endpoint, flag: &str, backlog: i32, options: &Options) -> R
 /// An upstream that is one of our own listeners would connect to itself for ever.
 fn refuse_loop(role: &Role, own: &[Address]) -> Result<(), Error> {
     let Role::Proxy(upstream) = role else { return Ok(()) };
-    let looped = match &upstream.endpoint {
-        Endpoint::Unix(path) => {
-            own.iter().any(|address| matches!(address, Address::Unix(own) if **own == **path))
-        }
-        Endpoint::Tcp { host, port } => match host {
-            Host::Any => is_own(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)), *port, own),
-            Host::Ip(ip) => is_own(SocketAddr::new(*ip, *port), *port, own),
-            Host::Name(name) => {
-                let fixed =
-                    upstream.overrides.iter().filter(|entry| entry.host == *name && entry.port == *port);
-                let mut addresses = fixed.flat_map(|entry| entry.addresses.iter().copied());
-                name == "localhost" && is_own(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)), *port, own)
-                    || addresses.any(|ip| is_own(SocketAddr::new(ip, *port), *port, own))
-            }
-        },
-    };
-    if looped {
+    if is_loop(upstream, own) {
         let reason = io::Error::other(
             "it is this proxy's own listener; choose another --upstream or --listen address",
         );

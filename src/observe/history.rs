@@ -87,6 +87,7 @@ mod tests {
         for id in 1..=3 {
             let record = Record::new(id, Mode::Echo, address.clone(), address.clone(), address.clone());
             record.from_client.add_received(10);
+            record.from_client.set_ended();
             history.note_begin();
             history.note_end(Ended::now(&record));
         }

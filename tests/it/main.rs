@@ -17,6 +17,7 @@ mod terminal;
 mod web;
 
 mod abort;
+mod access;
 mod cause;
 mod client;
 mod close;

@@ -6,6 +6,7 @@ use crate::{
     dead,
     harness::{Launch, Output, Server, within},
     openmetrics::Exposition,
+    operator::Operated,
     scrape::{address, ask, get, scrape},
     stream::{End, LIMIT, connect, exchange, read_to_end},
 };
@@ -82,6 +83,17 @@ fn what_could_not_be_accepted_or_told_is_counted() {
     let started = now.value("switchboard_process_start_time_seconds", &[]);
     let age = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64() - started;
     assert!((0.0..60.0).contains(&age), "{age}");
+}
+
+#[test]
+fn it_is_not_ready_while_it_is_paused() {
+    let operated = Operated::start("echo", &["--metrics", "0"]);
+    let admin = address(&operated.server);
+    assert_eq!(get(admin, "/readyz").status, 200);
+    assert_eq!(operated.ctl(&["pause"]).code, 0);
+    assert_eq!((get(admin, "/healthz").status, get(admin, "/readyz").status), (200, 503));
+    assert_eq!(operated.ctl(&["resume"]).code, 0);
+    assert_eq!(get(admin, "/readyz").status, 200);
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub struct Sources {
     pub supervisor: Supervisor,
     /// Knows the lines that it dropped.
     pub reporter: Reporter,
+    /// The places of sessions; none is given out while the server is paused.
+    pub slots: Slots,
     /// Of every listener of the server.
     pub accept_errors: Vec<Arc<AcceptErrors>>,
 }
@@ -106,6 +108,9 @@ impl Pages {
 
     fn ready(&self) -> Answer {
         match *self.condition.lock().unwrap_or_else(PoisonError::into_inner) {
+            Condition::Accepting if self.sources.slots.paused() => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "paused\n")
+            }
             Condition::Accepting => text(StatusCode::OK, "accepting\n"),
             Condition::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         }
@@ -132,7 +137,7 @@ impl Pages {
 
     /// All that there is to tell, as it is now; none where the supervisor has ended.
     async fn read(&self) -> Option<Metrics> {
-        let Sources { mode, started, supervisor, reporter, accept_errors } = &self.sources;
+        let Sources { mode, started, supervisor, reporter, accept_errors, .. } = &self.sources;
         let mut errors: BTreeMap<&str, u64> = BTreeMap::new();
         for (kind, count) in accept_errors.iter().flat_map(|errors| errors.counts()) {
             *errors.entry(kind.name()).or_default() += count;

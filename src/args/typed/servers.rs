@@ -66,7 +66,7 @@ macro_rules! server {
             /// relay bulk data without copying it (default auto)
             #[argh(option, arg_name = "auto|off", default = "true", from_str_fn(values::auto))]
             splice: bool,
-            /// how long to look for the next event before sleeping (default 100us)
+            /// how long to look for the next event before sleeping (default 50us)
             #[argh(option, arg_name = "TIME", default = "config::BUSY_POLL", from_str_fn(values::duration))]
             busy_poll: Option<Duration>,
             /// the socket for ctl (default from $XDG_RUNTIME_DIR or /tmp)

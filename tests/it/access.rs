@@ -1,0 +1,132 @@
+//! The control socket itself: where it is, who may use it, and what it stands.
+
+use crate::{
+    harness::{Lines, within},
+    operator::{Operated, Talk, run},
+    stream::{LIMIT, exchange},
+};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+use tempfile::TempDir;
+
+#[test]
+fn the_socket_is_its_owners_alone_and_goes_with_the_server() {
+    let mut operated = Operated::start("echo", &[]);
+    assert_eq!(fs::metadata(&operated.socket).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(operated.server.stop(), 0);
+    assert!(!operated.socket.exists());
+    operated.assert_fails(&["list"], "no server answers at");
+}
+
+#[test]
+fn a_greeting_names_the_server() {
+    let operated = Operated::start("echo", &[]);
+    let greeting = operated.talk().greeting;
+    assert_eq!((&greeting["switchboard"], &greeting["mode"]), (&1.into(), &"echo".into()));
+    assert_eq!(greeting["pid"], operated.server.process().0);
+    assert_eq!(greeting["listeners"][0], operated.server.addresses[0]);
+}
+
+#[test]
+fn garbage_is_answered_and_a_line_without_end_is_given_up() {
+    let operated = Operated::start("echo", &[]);
+    let mut talk = operated.talk();
+    for line in
+        ["", "garbage", "{}", r#"{"command":"explode"}"#, r#"{"command":"show","session":-1}"#, "\u{1}"]
+    {
+        talk.say(line);
+        assert!(talk.line().unwrap()["error"].as_str().unwrap().contains("not a request"), "{line:?}");
+    }
+    talk.say(r#"{"command":"stats"}"#);
+    assert_eq!(talk.last()["ok"], true, "the connection is as good as before");
+    let mut flood = operated.talk();
+    flood.stream.get_mut().write_all(&[b'x'; 64 * 1024]).unwrap();
+    assert!(flood.line().unwrap()["error"].as_str().unwrap().contains("at most"));
+    assert_eq!(operated.ctl(&["stats"]).code, 0);
+}
+
+#[test]
+fn operators_who_never_read_keep_nobody_from_the_server() {
+    let operated = Operated::start("echo", &[]);
+    let mut client = operated.server.connect();
+    exchange(&mut client, b"hello");
+    let mut silent: Vec<Talk> = (0..8).map(|_| operated.talk()).collect();
+    for talk in &mut silent {
+        talk.stream.get_ref().set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+        // Until the server does not read on: its answers wait for us.
+        while talk.stream.get_mut().write_all(b"{\"command\":\"stats\"}\n").is_ok() {}
+    }
+    exchange(&mut client, b"still served");
+    assert_eq!(operated.ctl(&["stats"]).code, 0);
+}
+
+/// A server with the user's folder for control sockets below `runtime`.
+fn server_in(runtime: &Path) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    command.args(["echo", "--listen", "127.0.0.1:0", "--log", "off"]).env("XDG_RUNTIME_DIR", runtime);
+    command.stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn ctl_in(runtime: &Path, words: &[&str]) -> crate::operator::Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    command.arg("ctl").args(words).env("XDG_RUNTIME_DIR", runtime);
+    run(command)
+}
+
+#[test]
+fn one_server_is_found_by_itself_and_of_two_the_choices_are_listed() {
+    let runtime = TempDir::new().unwrap();
+    let none = ctl_in(runtime.path(), &["stats"]);
+    assert!(none.code == 1 && none.stderr.contains("no server"), "{}", none.stderr);
+    let mut first = server_in(runtime.path());
+    within(LIMIT, "the server is found", || (ctl_in(runtime.path(), &["stats"]).code == 0).then_some(()));
+    let folder = runtime.path().join("switchboard");
+    assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o7777, 0o700);
+    let mut second = server_in(runtime.path());
+    let path = |child: &Child| folder.join(format!("{}.sock", child.id()));
+    within(LIMIT, "both are listed", || {
+        let two = ctl_in(runtime.path(), &["stats"]);
+        let listed = [&first, &second].iter().all(|child| two.stderr.contains(path(child).to_str().unwrap()));
+        (two.code == 1 && listed && two.stderr.contains("echo on 127.0.0.1:")).then_some(())
+    });
+    // A killed server leaves its socket, which hinders nobody, and which the next one removes.
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(path(&first).exists());
+    assert_eq!(ctl_in(runtime.path(), &["stats"]).code, 0);
+    let mut third = server_in(runtime.path());
+    within(LIMIT, "the stale socket is removed", || (!path(&first).exists()).then_some(()));
+    for child in [&mut second, &mut third] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_folder_that_is_open_to_others_is_a_warning_and_a_path_that_fails_an_error() {
+    let runtime = TempDir::new().unwrap();
+    let folder = runtime.path().join("switchboard");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let nowhere = runtime.path().join("no/such/folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    command.args(["echo", "--listen", "127.0.0.1:0", "--log", "off"]).env("XDG_RUNTIME_DIR", runtime.path());
+    let mut server = command.stderr(Stdio::piped()).spawn().unwrap();
+    let errors = Lines::of(server.stderr.take().unwrap());
+    for expected in ["its mode is 777", "listening on"] {
+        within(LIMIT, expected, || errors.all().iter().any(|line| line.contains(expected)).then_some(()));
+    }
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    command.args(["echo", "--listen", "127.0.0.1:0", "--control"]).arg(&nowhere);
+    let failed = run(command);
+    assert_eq!(failed.code, 1, "{}", failed.stderr);
+    assert!(failed.stderr.contains("cannot make the control socket"), "{}", failed.stderr);
+}
