@@ -1,6 +1,6 @@
 //! Switchboard beside a direct connection and the peers found on this machine, in one run.
 //!
-//! `cargo bench --bench compare [-- [--quick] [--record] [--servers=NAME,…] [--window=TIME] [CASE…]]`
+//! `cargo bench --bench compare [-- [--quick] [--record] [--no-pin] [--servers=NAME,…] [--window=TIME] [CASE…]]`
 //!
 //! `QUICK=1` is `--quick`. A case is named by the begin of its name (`pingpong`, `"bulk 1"`, `idle`). A full run is
 //! appended to `benches/RESULTS.md`; a quick or partial one only with `--record`. `--servers` and `--window` are for looking
@@ -17,6 +17,7 @@ mod command;
 mod idle;
 mod measure;
 mod options;
+mod processors;
 mod record;
 mod server;
 mod spacing;
@@ -54,7 +55,8 @@ fn compare(arguments: &[String], descriptors: usize) -> Result<(), Box<dyn Error
     child::end_all_on_signal()?;
     let servers: Vec<Server> =
         Server::found().into_iter().filter(|server| options.wants_server(server.name())).collect();
-    let mut report = record::Report::new(&options, &servers);
+    let shared_out = options.pin && processors::share()?;
+    let mut report = record::Report::new(&options, &servers, shared_out);
     let upstream = Upstream::start()?;
     let mut findings = Findings::default();
     for case in case::all().into_iter().filter(|case| options.wants(case.name)) {

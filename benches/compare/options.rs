@@ -8,6 +8,8 @@ pub struct Options {
     pub quick: bool,
     /// Append to RESULTS.md.
     pub record: bool,
+    /// Give the server a processor of its own.
+    pub pin: bool,
     /// As typed.
     pub command: String,
     wanted: Vec<String>,
@@ -20,13 +22,14 @@ impl Options {
     pub fn parse(arguments: &[String]) -> Result<Self, String> {
         let from_environment = std::env::var("QUICK").is_ok_and(|value| !matches!(&*value, "" | "0"));
         let (mut quick, mut record, mut wanted) = (from_environment, false, Vec::new());
-        let (mut servers, mut window) = (None, None);
+        let (mut pin, mut servers, mut window) = (true, None, None);
         // Cargo adds `--bench`.
         let arguments: Vec<&str> =
             arguments.iter().map(String::as_str).filter(|argument| *argument != "--bench").collect();
         for argument in &arguments {
             match argument.split_once('=').unwrap_or((argument, "")) {
                 ("--quick", _) => quick = true,
+                ("--no-pin", _) => pin = false,
                 ("--record", _) => record = true,
                 ("--servers", names) => servers = Some(names.to_owned()),
                 ("--window", text) => {
@@ -44,7 +47,7 @@ impl Options {
         }
         let whole = wanted.is_empty() && servers.is_none() && window.is_none();
         let record = record || (!quick && whole);
-        Ok(Options { quick, record, command, wanted, servers, window })
+        Ok(Options { quick, record, pin, command, wanted, servers, window })
     }
 
     /// Whether the case of this name was asked for by name.

@@ -21,16 +21,21 @@ pub struct Report {
 
 impl Report {
     /// Begins with date, commit, machine, command and peers; shows it.
-    pub fn new(options: &Options, servers: &[Server]) -> Self {
+    pub fn new(options: &Options, servers: &[Server], shared_out: bool) -> Self {
         let peers = servers.iter().filter(|server| server.is_peer() && **server != Server::HaproxySplice);
         let peers: Vec<String> =
             peers.map(|peer| format!("{} {}", peer.name(), peer.version().unwrap_or_default())).collect();
         let mut report = Report { text: String::new() };
         report.show(&format!(
-            "## {} · {}\n\n- machine: {}\n- command: `{}`\n- rounds: {} of {:?}\n- peers: {}\n",
+            "## {} · {}\n\n- machine: {}\n- processors: {}\n- command: `{}`\n- rounds: {} of {:?}\n- peers: {}\n",
             jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC"),
             commit(),
             machine(),
+            if shared_out {
+                "one for the server, the others for the clients and the upstream"
+            } else {
+                "as the scheduler likes"
+            },
             options.command,
             options.rounds(),
             options.window(),
@@ -71,8 +76,8 @@ fn commit() -> String {
 }
 
 fn machine() -> String {
-    let processors = std::thread::available_parallelism().map_or(0, usize::from);
     let information = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let processors = information.lines().filter(|line| line.starts_with("processor")).count();
     let model = information.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
     let system = rustix::system::uname();
     let release = system.release().to_string_lossy();

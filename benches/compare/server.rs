@@ -3,7 +3,7 @@
 use crate::{
     child::Child,
     command::{self, Prepared},
-    usage,
+    processors, usage,
 };
 use std::{
     io,
@@ -110,7 +110,7 @@ impl Server {
             return Ok(Running { server: self, address, child: None });
         }
         let Prepared { address, mut command } = command::prepare(self, duty, descriptors)?;
-        let child = Child::start(command.args(extra))?;
+        let child = processors::start_server(|| Child::start(command.args(extra)))?;
         let running = Running { server: self, address, child: Some(child) };
         await_accept(address).map_err(|error| {
             io::Error::new(error.kind(), format!("{} does not accept: {error}", self.name()))

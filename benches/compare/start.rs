@@ -5,6 +5,7 @@ use crate::{
     command::{Prepared, prepare, switchboard_size},
     median,
     options::Options,
+    processors::start_server,
     server::{Duty, Server, await_accept},
     table::{Table, three},
     upstream::{Service, Upstream},
@@ -57,7 +58,7 @@ pub fn compare(
 fn until_accept(server: Server, duty: Duty, descriptors: usize) -> io::Result<f64> {
     let Prepared { address, mut command } = prepare(server, duty, descriptors)?;
     let begin = Instant::now();
-    let _child = Child::start(&mut command)?;
+    let _child = start_server(|| Child::start(&mut command))?;
     await_accept(address)?;
     Ok(begin.elapsed().as_secs_f64() * 1e3)
 }
@@ -66,7 +67,7 @@ fn until_accept(server: Server, duty: Duty, descriptors: usize) -> io::Result<f6
 fn until_line(duty: Duty, descriptors: usize) -> io::Result<f64> {
     let Prepared { mut command, .. } = prepare(Server::Switchboard, duty, descriptors)?;
     let begin = Instant::now();
-    let mut child = Child::start(command.stderr(Stdio::piped()))?;
+    let mut child = start_server(|| Child::start(command.stderr(Stdio::piped())))?;
     let said = child.first_error_line()?;
     Ok(said.duration_since(begin).as_secs_f64() * 1e3)
 }
