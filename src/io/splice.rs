@@ -1,8 +1,11 @@
 //! Moving bytes between a socket and a pipe without copying them (splice(2)).
 
-use crate::io::{
-    pipe::{PIPE_BYTES, Pipe},
-    socket::{Socket, retry},
+use crate::{
+    io::{
+        pipe::{PIPE_BYTES, Pipe},
+        socket::{Socket, retry},
+    },
+    runtime::pace::note_bulk,
 };
 use rustix::pipe::{SpliceFlags, splice};
 use std::{
@@ -28,6 +31,7 @@ impl Socket {
             Ok((count, false))
         })?;
         pipe.filled(count);
+        note_bulk();
         Ok(count)
     }
 

@@ -5,7 +5,7 @@
 //! generation in each event's token keeps late events of a closed socket from a new one in the same slot.
 
 use crate::runtime::{
-    executor::yield_now,
+    pace,
     source::Source,
     task::{self, Task},
 };
@@ -21,7 +21,7 @@ use std::{
     ops::Deref,
     os::fd::{AsFd, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Events taken from the kernel at a time: 12 bytes each, and enough for 64 busy sessions' both sockets.
@@ -73,7 +73,7 @@ pub fn start(busy_poll: Option<Duration>) -> io::Result<Option<Task<()>>> {
     let registry = Arc::new(Registry::open()?);
     let outer = Async::new_nonblocking(registry.epoll.clone())?;
     match REGISTRY.set(registry.clone()) {
-        Ok(()) => Ok(Some(task::spawn(run(registry, outer, busy_poll)))),
+        Ok(()) => Ok(Some(task::spawn(pace::run(registry, outer, busy_poll)))),
         Err(_) => Ok(None),
     }
 }
@@ -108,56 +108,8 @@ impl Drop for Own {
     }
 }
 
-async fn run(registry: Arc<Registry>, outer: Async<Arc<OwnedFd>>, busy_poll: Option<Duration>) {
-    let mut look = Look { limit: busy_poll.unwrap_or(Duration::ZERO), quiet_since: None, short_gaps: 0 };
-    loop {
-        if take_events(&registry, Some(&Timespec::default()), || ()) > 0 {
-            look.found();
-            // The first round runs who was woken, the second who those woke: then there is a batch to look for again.
-            yield_now().await;
-            yield_now().await;
-        } else if look.again() {
-            // Whoever else wants this core gets it: it may be the peer that we look for.
-            std::thread::yield_now();
-            yield_now().await;
-        } else {
-            // An error here would be the runtime's own; looking again is all that can be done.
-            let _ = outer.readable().await;
-        }
-    }
-}
-
-/// Whether to look for the next event before sleeping: a sleep costs a change of threads, looking costs its whole time.
-///
-/// Looking pays where the next event comes soon, as the last few did. One short gap says nothing: an upstream's answer
-/// comes soon after every request, and then nothing does.
-struct Look {
-    limit: Duration,
-    /// Since when there is nothing to do.
-    quiet_since: Option<Instant>,
-    /// How many times in a row the next event came within the limit.
-    short_gaps: u32,
-}
-
-/// More than the exchanges of a request and its answer that come in a row by themselves.
-const SHORT_GAPS: u32 = 4;
-
-impl Look {
-    fn found(&mut self) {
-        if let Some(since) = self.quiet_since.take() {
-            let short = since.elapsed() < self.limit;
-            self.short_gaps = if short { self.short_gaps.saturating_add(1) } else { 0 };
-        }
-    }
-
-    fn again(&mut self) -> bool {
-        let since = *self.quiet_since.get_or_insert_with(Instant::now);
-        self.short_gaps >= SHORT_GAPS && since.elapsed() < self.limit
-    }
-}
-
 /// Takes the events that come within `limit` and notes them with their sources; says how many there were.
-fn take_events(registry: &Registry, limit: Option<&Timespec>, awake: impl FnOnce()) -> usize {
+pub(super) fn take_events(registry: &Registry, limit: Option<&Timespec>, awake: impl FnOnce()) -> usize {
     let mut room = [const { MaybeUninit::<epoll::Event>::uninit() }; EVENTS_AT_ONCE];
     let events = epoll::wait(&registry.epoll, &mut room, limit);
     awake();

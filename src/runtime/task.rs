@@ -2,11 +2,13 @@
 
 use async_std::task::JoinHandle;
 use futures::FutureExt;
+use pin_project_lite::pin_project;
 use std::{
     any::Any,
     fmt,
     panic::AssertUnwindSafe,
     pin::Pin,
+    sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll},
 };
 
@@ -22,7 +24,32 @@ pub struct Panicked(String);
 
 /// Starts `future` as a task of its own.
 pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Task<T> {
-    Task { handle: Some(async_std::task::spawn(contain(future))) }
+    Task { handle: Some(async_std::task::spawn(Counted { future: contain(future) })) }
+}
+
+/// How often any task was polled, ever. Whoever yields and finds that only its own poll came to it, knows that nobody
+/// else had anything to do.
+static POLLS: AtomicU64 = AtomicU64::new(0);
+
+/// See [`POLLS`].
+pub(super) fn polls() -> u64 {
+    POLLS.load(Ordering::Relaxed)
+}
+
+pin_project! {
+    struct Counted<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Counted<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        POLLS.fetch_add(1, Ordering::Relaxed);
+        self.project().future.poll(context)
+    }
 }
 
 /// Runs `future`; a panic in it becomes a value.
