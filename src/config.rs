@@ -2,7 +2,7 @@
 
 pub mod ctl;
 
-use crate::io::endpoint::Endpoint;
+use crate::io::{congestion::Congestion, endpoint::Endpoint};
 use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 /// RFC 862's port is 7, which needs privileges; the lab that this program grew from used 8001 and up.
@@ -155,6 +155,8 @@ pub struct Server {
     pub deadlines: Deadlines,
     /// Of both legs; `None`: off.
     pub keepalive: Option<Keepalive>,
+    /// Of both legs.
+    pub congestion: Congestion,
     /// The format of event lines.
     pub log: Log,
     /// The format of payload in event lines.

@@ -60,7 +60,11 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
     let share = share(raise_descriptor_limit());
     pipe::set_limit(if config.splice { share.pipes } else { 0 });
     let mut signals = StopSignals::new().map_err(|error| Error::server("cannot take signals over", error))?;
-    let options = Options { keepalive: config.keepalive, user_timeout: config.deadlines.stall };
+    let congestion = config.congestion;
+    congestion
+        .check()
+        .map_err(|error| Error::server(format!("cannot use --congestion {congestion}"), error))?;
+    let options = Options { keepalive: config.keepalive, user_timeout: config.deadlines.stall, congestion };
     let listeners: Vec<Listener> = config
         .listen
         .iter()

@@ -7,7 +7,7 @@ mod refused;
 use super::*;
 use crate::{
     config::{self, Client, Deadlines, Dump, Input, Keepalive, Log, Role, Server, Target, Upstream},
-    io::endpoint::Endpoint,
+    io::{congestion::Congestion, endpoint::Endpoint},
 };
 use std::time::Duration;
 
@@ -68,6 +68,7 @@ fn a_bare_command_means_the_defaults() {
         backlog: 4096,
         deadlines: Deadlines::default(),
         keepalive: Some(config::KEEPALIVE),
+        congestion: Congestion::Auto,
         log: Log::Text,
         dump: Dump::Off,
         dump_limit: config::DUMP_LIMIT_BYTES,
@@ -110,7 +111,7 @@ fn every_option_of_a_server_reaches_its_setting() {
          --max-per-source 3 --backlog 4 --connect-timeout 5ms --idle-timeout off --half-close-timeout 1m30s \
          --stall-timeout 7s --max-lifetime 8h --drain-timeout off --keepalive 9s/10s/11 --log json --dump hex \
          --dump-limit 12 --splice off --busy-poll off --metrics 13 \
-         --control /run/a.sock --remember 13",
+         --control /run/a.sock --remember 13 --congestion cubic",
     );
     let addresses = ["::1", "::2", "1.2.3.4"].map(|address| address.parse().unwrap()).to_vec();
     let overrides = [config::Override { host: "b".into(), port: 80, addresses }].into();
@@ -133,6 +134,7 @@ fn every_option_of_a_server_reaches_its_setting() {
             interval: Duration::from_secs(10),
             probes: 11,
         }),
+        congestion: "cubic".parse().unwrap(),
         log: Log::Json,
         dump: Dump::Hex,
         dump_limit: 12,

@@ -71,7 +71,7 @@ impl Plan {
 
     /// Asks once and returns how many bytes came back.
     async fn ask(&self, payload: Payload, output: Option<&mut Output>) -> Result<u64, Failure> {
-        let options = Options { keepalive: Some(KEEPALIVE), user_timeout: None };
+        let options = Options { keepalive: Some(KEEPALIVE), ..Options::default() };
         let dialled = dial(&self.server, &options, self.config.connect_timeout, &[]).await?;
         let peer = self.server.endpoint.to_string();
         let idle = self.config.idle_timeout;

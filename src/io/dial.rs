@@ -188,7 +188,7 @@ pub async fn open_tcp(address: SocketAddr, options: &Options) -> io::Result<Sock
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let descriptor = descriptor(family).await?;
     // The user timeout would bound the handshake too, which has a limit of its own.
-    Options { user_timeout: None, ..*options }.apply(&descriptor)?;
+    Options { user_timeout: None, ..*options }.apply(&descriptor, address.ip())?;
     match connect(&descriptor, &address) {
         Ok(()) | Err(Errno::INPROGRESS) => {}
         Err(error) => return Err(error.into()),

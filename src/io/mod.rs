@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod buffer;
+pub mod congestion;
 pub mod diag;
 pub mod dial;
 pub mod endpoint;

@@ -1,8 +1,8 @@
 //! The options of a TCP leg.
 
-use crate::config::Keepalive;
+use crate::{config::Keepalive, io::congestion::Congestion};
 use rustix::net::sockopt;
-use std::{io, os::fd::OwnedFd, time::Duration};
+use std::{io, net::IpAddr, os::fd::OwnedFd, time::Duration};
 
 /// Options of a TCP leg.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,15 +11,19 @@ pub struct Options {
     pub keepalive: Option<Keepalive>,
     /// How long sent data may stay unacknowledged (RFC 5482, `TCP_USER_TIMEOUT`).
     pub user_timeout: Option<Duration>,
+    /// Who decides how fast to send (RFC 5681).
+    pub congestion: Congestion,
 }
 
 impl Options {
-    /// Sets the options. An accepted socket has those of its listener.
+    /// Sets the options of a socket that is to be connected to `address`, or to listen there. An accepted socket has those
+    /// of its listener.
     ///
     /// # Errors
     /// Where the kernel refuses a value.
-    pub fn apply(&self, descriptor: &OwnedFd) -> io::Result<()> {
+    pub fn apply(&self, descriptor: &OwnedFd, address: IpAddr) -> io::Result<()> {
         sockopt::set_tcp_nodelay(descriptor, true)?;
+        self.congestion.apply(descriptor, address)?;
         if let Some(keepalive) = self.keepalive {
             sockopt::set_tcp_keepidle(descriptor, keepalive.idle)?;
             sockopt::set_tcp_keepintvl(descriptor, keepalive.interval)?;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::io;
 
 /// One TCP connection as the kernel sees it. What an old kernel does not tell is 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TcpInfo {
     /// The state's name (RFC 9293 §3.3.2).
     pub state: &'static str,
@@ -18,6 +18,8 @@ pub struct TcpInfo {
     pub rtt_us: u32,
     /// Its variation, in microseconds.
     pub rtt_variation_us: u32,
+    /// The congestion control (RFC 5681).
+    pub congestion_control: String,
     /// The congestion window, in segments.
     pub congestion_window: u32,
     /// The largest segment that is sent, in bytes.
@@ -47,18 +49,22 @@ impl TcpInfo {
     /// # Errors
     /// Where the socket is gone, is not a TCP socket, or the kernel has no sock_diag.
     pub fn query(local: &Address, peer: &Address) -> io::Result<Self> {
-        let answer = diag::query(local, peer, ExtensionFlags::INFO)?;
-        let raw = answer.nlas.iter().find_map(|nla| match nla {
-            Nla::TcpInfo(raw) => Some(raw.as_slice()),
-            _ => None,
-        });
-        let raw = raw.unwrap_or_default();
+        let answer = diag::query(local, peer, ExtensionFlags::INFO | ExtensionFlags::CONG)?;
+        let (mut raw, mut congestion_control) = (&[][..], String::new());
+        for nla in &answer.nlas {
+            match nla {
+                Nla::TcpInfo(info) => raw = info,
+                Nla::Congestion(name) => congestion_control.clone_from(name),
+                _ => {}
+            }
+        }
         Ok(TcpInfo {
             state: state_name(answer.header.state),
             receive_queue: answer.header.recv_queue,
             send_queue: answer.header.send_queue,
             rtt_us: field(raw, offset::RTT),
             rtt_variation_us: field(raw, offset::RTT_VARIATION),
+            congestion_control,
             congestion_window: field(raw, offset::CONGESTION_WINDOW),
             segment_bytes: field(raw, offset::SEGMENT_BYTES),
             unacknowledged_segments: field(raw, offset::UNACKED),

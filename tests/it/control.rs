@@ -74,6 +74,7 @@ fn show_holds_the_kernels_view_of_both_legs() {
     assert_eq!((&shown["client_bytes"], &shown["phase"]), (&5.into(), &"open".into()), "{shown}");
     for leg in ["client_tcp", "upstream_tcp"] {
         assert_eq!(shown[leg]["state"], "established", "{shown}");
+        assert_ne!(shown[leg]["congestion_control"].as_str().unwrap(), "", "{shown}");
         assert!(shown[leg]["rtt_us"].as_u64().unwrap() > 0, "{shown}");
         assert!(shown[leg]["congestion_window"].as_u64().unwrap() > 0, "{shown}");
     }

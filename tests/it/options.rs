@@ -1,14 +1,16 @@
-//! What the program asks of the kernel for its sockets: keepalive on both legs, and no delay for small writes.
+//! What the program asks of the kernel for its sockets: keepalive on both legs, and no delay for small writes, and congestion control.
 
 use crate::{
     fake::Peer,
     harness::{Server, within},
+    operator::Operated,
     peer,
     proc::{self, Socket},
     route::EACH,
     stream::{LIMIT, exchange, read_exactly},
 };
 use std::{
+    fs,
     io::Write,
     net::TcpStream,
     time::{Duration, Instant},
@@ -69,5 +71,25 @@ fn two_small_writes_before_a_read_are_not_delayed() {
             assert_eq!(read_exactly(&mut client, 1), b"!");
         }
         assert!(begin.elapsed() < Duration::from_millis(30) * ROUNDS, "{way:?}: {:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn both_legs_have_the_congestion_control_that_was_asked_for() {
+    // Everyone may use reno, and where the system's paces, it is what loopback has by default.
+    let system = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap();
+    let system = system.trim();
+    let auto = if system.starts_with("bbr") { "reno" } else { system };
+    for (flags, expected) in
+        [(&[][..], auto), (&["--congestion=system"], system), (&["--congestion", "reno"], "reno")]
+    {
+        let upstream = peer::echoes();
+        let operated = Operated::proxy(upstream.address, flags);
+        let mut client = operated.server.connect();
+        exchange(&mut client, b"there and back");
+        let shown = operated.json(&["show", "1"]).remove(0);
+        for leg in ["client_tcp", "upstream_tcp"] {
+            assert_eq!(shown[leg]["congestion_control"], expected, "{flags:?}: {shown}");
+        }
     }
 }

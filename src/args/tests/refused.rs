@@ -63,6 +63,7 @@ fn a_value_that_makes_no_sense_is_refused_with_its_option_and_the_reason() {
         ("--backlog", "+5", "not a whole number"),
         ("--backlog", "99999999999999999999", "at most"),
         ("--dump-limit", "1k", "not a whole number"),
+        ("--congestion", "a b", "write auto"),
         ("--keepalive", "60s", "three parts"),
         ("--keepalive", "60s/10s/0", "\"0\" as probes: it must be at least 1"),
         ("--keepalive", "60s/10s/128", "at most 127"),

@@ -3,7 +3,7 @@
 use crate::{
     args::values,
     config::{self, Config, Control, Deadlines, Dump, Keepalive, Log, Override, Role, Upstream},
-    io::endpoint::Endpoint,
+    io::{congestion::Congestion, endpoint::Endpoint},
 };
 use argh::{ArgsInfo, FromArgs};
 use std::time::Duration;
@@ -54,6 +54,9 @@ macro_rules! server {
             #[argh(option, arg_name = "I/I/P|off", default = "Some(config::KEEPALIVE)")]
             #[argh(from_str_fn(values::keepalive))]
             keepalive: Option<Keepalive>,
+            /// congestion control, or 'system' (default auto)
+            #[argh(option, arg_name = "NAME", default = "Congestion::Auto")]
+            congestion: Congestion,
             /// event lines on standard output (default text)
             #[argh(option, arg_name = "text|json|off", default = "Log::default()", from_str_fn(values::log))]
             log: Log,
@@ -100,6 +103,7 @@ macro_rules! server {
                         drain: self.drain_timeout,
                     },
                     keepalive: self.keepalive,
+                    congestion: self.congestion,
                     log: self.log,
                     dump: self.dump,
                     dump_limit: self.dump_limit,
