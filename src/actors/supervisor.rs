@@ -7,14 +7,7 @@ pub mod question;
 use crate::{
     actors::{acceptor::Connection, context::Context, session},
     mailbox::{Address, Mailbox, mailbox},
-    observe::{
-        books::{Books, Tally},
-        cause::Cause,
-        event::What,
-        history::History,
-        record::Record,
-        verdict::Ended,
-    },
+    observe::{books::Books, cause::Cause, event::What, history::History, record::Record, verdict::Ended},
     runtime::{
         clock::{Sleep, sleep},
         slots::Slot,
@@ -43,8 +36,6 @@ enum Message {
     Ask(Question),
     /// A session that was to end by FIN has had its time.
     Overdue(u64),
-    /// Asks for the books as they stand.
-    Tally(Address<Tally>),
 }
 
 /// How a server's sessions ended.
@@ -123,13 +114,6 @@ impl Supervisor {
         let _ = self.address.send(Message::Drain(limit)).await;
     }
 
-    /// The totals over all sessions, live ones included, at one instant; none where the supervisor has ended.
-    pub async fn tally(&self) -> Option<Tally> {
-        let (reply, mut answer) = mailbox(1);
-        self.address.send(Message::Tally(reply)).await.ok()?;
-        answer.next().await
-    }
-
     /// Cuts every session now.
     pub async fn cut(&self) {
         let _ = self.address.send(Message::Cut).await;
@@ -145,10 +129,6 @@ impl Actor {
                 Event::Message(Message::Drain(limit)) => {
                     self.draining = true;
                     self.drain = limit.map_or_else(Fuse::terminated, |limit| sleep(limit).fuse());
-                }
-                Event::Message(Message::Tally(reply)) => {
-                    let live = self.live.values().map(|entry| &*entry.record);
-                    let _ = reply.try_send(self.books.tally(live));
                 }
                 Event::Message(Message::Cut) | Event::DrainOver => self.cut(),
                 Event::Message(Message::Ask(question)) => self.answer(question),
@@ -173,7 +153,6 @@ impl Actor {
         self.last_id += 1;
         let id = self.last_id;
         let record = Arc::new(Record::new(id, self.context.mode(), listener, local, client));
-        self.history.note_begin();
         if let Some((ip, limit)) = record.client.ip().zip(self.max_per_source) {
             let count = self.per_source.entry(ip).or_default();
             if *count >= limit {

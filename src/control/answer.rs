@@ -7,7 +7,7 @@ use crate::{
         rates::Rates,
     },
     io::{address::Address, tcp_info::TcpInfo},
-    observe::{cause::Cause, escape::EscapedAddress, event::Mode, json::milliseconds, record::Record},
+    observe::{escape::EscapedAddress, event::Mode, json::milliseconds, record::Record},
     runtime::{clock::coarse_ms, slots::Slots},
 };
 use std::time::{Duration, Instant};
@@ -59,19 +59,22 @@ pub fn detail(record: &Record, rates: &Rates, draining: bool) -> Detail {
 /// The sums of a server that began at `began` and gives out `slots`.
 #[must_use]
 pub fn stats(overview: &Overview, began: Instant, slots: &Slots) -> Stats {
-    let totals = &overview.totals;
-    let causes = Cause::ALL.iter().zip(totals.ended).filter(|(_, count)| *count > 0);
+    let tally = &overview.tally;
     Stats {
         uptime_ms: whole_milliseconds(began.elapsed()),
-        live: overview.live,
+        live: tally.active,
         max_sessions: slots.count().1,
         paused: slots.paused(),
         draining: overview.draining,
-        opened: totals.opened,
-        ended: totals.ended.iter().sum(),
-        causes: causes.map(|(cause, count)| (cause.name(), count)).collect(),
-        client_bytes: totals.client_bytes,
-        upstream_bytes: totals.upstream_bytes,
+        opened: tally.opened,
+        ended: tally.closed().map(|(_, count)| count).sum(),
+        causes: tally
+            .closed()
+            .filter(|(_, count)| *count > 0)
+            .map(|(cause, count)| (cause.name(), count))
+            .collect(),
+        client_bytes: tally.client_bytes,
+        upstream_bytes: tally.upstream_bytes,
     }
 }
 

@@ -168,7 +168,7 @@ pub struct Stats {
     /// Since the start of the server.
     pub uptime_ms: u64,
     /// Live sessions.
-    pub live: usize,
+    pub live: u64,
     /// The limit of sessions at once.
     pub max_sessions: usize,
     /// No connections are accepted, because an operator said so.

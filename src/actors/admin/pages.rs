@@ -145,7 +145,7 @@ impl Pages {
         Some(Metrics {
             mode: *mode,
             started: *started,
-            tally: supervisor.tally().await?,
+            tally: supervisor.overview().await?.tally,
             accept_errors: errors.into_iter().collect(),
             dropped_lines: reporter.dropped(),
             pipes: pipe::count(),

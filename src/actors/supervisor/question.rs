@@ -3,7 +3,7 @@
 use super::{Actor, Message, Supervisor};
 use crate::{
     mailbox::{Address, mailbox},
-    observe::{cause::Cause, history::Totals, record::Record, verdict::Ended},
+    observe::{books::Tally, cause::Cause, record::Record, verdict::Ended},
     runtime::{clock::sleep, task::spawn},
 };
 use std::{sync::Arc, time::Duration};
@@ -21,19 +21,17 @@ pub(super) enum Question {
     Closed(usize, Address<Vec<Arc<Ended>>>),
     /// One that ended.
     Ended(u64, Address<Option<Arc<Ended>>>),
-    /// Sums.
-    Totals(Address<Overview>),
+    /// The books as they stand.
+    Overview(Address<Overview>),
     /// To end these sessions, by FIN or by RST; the answer is those that are not there.
     Cut(Vec<u64>, bool, Address<Vec<u64>>),
 }
 
-/// The sums of all sessions, and what goes on just now.
+/// The sums of all sessions, live ones included, at one instant: what operators and scrapers are told alike.
 #[derive(Clone, Debug)]
 pub struct Overview {
-    /// Of all sessions; bytes of live ones are counted as far as they are.
-    pub totals: Totals,
-    /// Live sessions.
-    pub live: usize,
+    /// The sums.
+    pub tally: Tally,
     /// A drain has begun.
     pub draining: bool,
 }
@@ -63,7 +61,7 @@ impl Supervisor {
 
     /// Sums; none where the supervisor has ended.
     pub async fn overview(&self) -> Option<Overview> {
-        self.ask(Question::Totals).await
+        self.ask(Question::Overview).await
     }
 
     /// Ends sessions by RST, or by `fin` after what is under way; says which of them are not there.
@@ -96,23 +94,15 @@ impl Actor {
             Question::Ended(id, reply) => {
                 let _ = reply.try_send(self.history.find(id));
             }
-            Question::Totals(reply) => {
-                let _ = reply.try_send(self.overview());
+            Question::Overview(reply) => {
+                let tally = self.books.tally(self.live.values().map(|entry| &*entry.record));
+                let _ = reply.try_send(Overview { tally, draining: self.draining });
             }
             Question::Cut(mut ids, fin, reply) => {
                 ids.retain(|id| !self.cut_one(*id, fin));
                 let _ = reply.try_send(ids);
             }
         }
-    }
-
-    fn overview(&self) -> Overview {
-        let mut totals = self.history.totals().clone();
-        for entry in self.live.values() {
-            totals.client_bytes += entry.record.client_bytes();
-            totals.upstream_bytes += entry.record.upstream_bytes();
-        }
-        Overview { totals, live: self.live.len(), draining: self.draining }
     }
 
     /// Ends one session; false where it is not there.

@@ -2,12 +2,14 @@
 
 use crate::{
     fake::{Peer, nothing, peer},
-    harness::{Server, within},
+    harness::within,
     openmetrics::{Exposition, Labels},
+    operator::{Operated, Talk},
     pattern::pattern,
     scrape,
     stream::{self, End, LIMIT, Received, read_exactly, read_to_end, reset},
 };
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     io::Write,
@@ -118,17 +120,57 @@ fn visit(server: SocketAddr, seed: u64, books: &Books) -> How {
     how
 }
 
-/// Scrapes until told to stop: nothing falls, and every session is either alive or ended, never both or neither.
-fn watch(address: SocketAddr, stop: &AtomicBool) {
+/// Scrapes until told to stop: nothing falls, and every session is either alive or ended, never both or neither. What an
+/// operator is told between two scrapes is between theirs.
+fn watch(address: SocketAddr, mut talk: Talk, stop: &AtomicBool) {
     let mut before: BTreeMap<(String, Labels), f64> = BTreeMap::new();
+    let mut last_told = [0.0; TOLD.len()];
     while !stop.load(SeqCst) {
         let now = scrape::scrape(address);
+        let scraped = TOLD.map(|(_, name)| now.sum(name));
+        let stats = stats(&mut talk);
+        let told = TOLD.map(|(key, _)| stats[key].as_f64().unwrap());
+        for (number, (key, name)) in TOLD.iter().enumerate() {
+            assert!(last_told[number] <= scraped[number], "{name} is behind {key}");
+            assert!(scraped[number] <= told[number], "{key} is behind {name}: {stats}");
+        }
+        last_told = told;
         for (name, labels, value) in now.growing() {
             let last = before.insert((name.to_owned(), labels.clone()), value).unwrap_or(0.0);
             assert!(value >= last, "{name} with {labels:?} fell from {last} to {value}");
         }
         balance(&now);
         thread::sleep(BETWEEN_SCRAPES);
+    }
+}
+
+/// What only grows in the stats of an operator, and the metrics that add up to the same.
+const TOLD: [(&str, &str); 2] =
+    [("opened", "switchboard_sessions_opened_total"), ("ended", "switchboard_sessions_total")];
+
+fn stats(talk: &mut Talk) -> Value {
+    talk.say(r#"{"command":"stats"}"#);
+    let stats = talk.line().unwrap()["item"].take();
+    assert_eq!(talk.last()["ok"], true);
+    stats
+}
+
+/// `ctl stats` says the same as the metrics, of a server where nothing moves any more.
+fn operator_agrees(operated: &Operated, now: &Exposition) {
+    let stats = operated.json(&["stats"]).remove(0);
+    for (key, name) in TOLD {
+        assert_eq!(stats[key].as_f64().unwrap(), now.sum(name), "{key} of {stats}");
+    }
+    assert_eq!(stats["live"].as_f64().unwrap(), now.sum("switchboard_sessions_active"));
+    for direction in ["client", "upstream"] {
+        let bytes = now.value("switchboard_bytes_total", &[("direction", direction)]);
+        assert_eq!(stats[format!("{direction}_bytes")].as_f64().unwrap(), bytes, "{stats}");
+    }
+    let causes = stats["causes"].as_object().unwrap();
+    assert!(causes.len() >= 3, "{stats}");
+    for (cause, count) in causes {
+        let labels = [("mode", "proxy"), ("cause", cause.as_str())];
+        assert_eq!(count.as_f64().unwrap(), now.value("switchboard_sessions_total", &labels), "{cause}");
     }
 }
 
@@ -141,12 +183,12 @@ fn balance(now: &Exposition) {
 fn totals_agree(splice: &str) {
     let (ours, theirs) = (Arc::<Books>::default(), Arc::<Books>::default());
     let upstream = upstream(theirs.clone());
-    let server = Server::proxy(upstream.address, &["--metrics", "0", "--splice", splice]);
-    let (address, proxy) = (scrape::address(&server), server.address());
+    let operated = Operated::proxy(upstream.address, &["--metrics", "0", "--splice", splice]);
+    let (address, proxy) = (scrape::address(&operated.server), operated.server.address());
     let stop = Arc::new(AtomicBool::new(false));
     let watching = thread::spawn({
-        let stop = stop.clone();
-        move || watch(address, &stop)
+        let (talk, stop) = (operated.talk(), stop.clone());
+        move || watch(address, talk, &stop)
     });
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
@@ -164,6 +206,7 @@ fn totals_agree(splice: &str) {
     watching.join().unwrap();
 
     balance(&now);
+    operator_agrees(&operated, &now);
     assert_eq!(now.value("switchboard_sessions_active", &[("mode", "proxy")]), 0.0);
     let count = |wanted: &[How]| ways.iter().filter(|how| wanted.contains(how)).count() as f64;
     for (cause, wanted) in [
