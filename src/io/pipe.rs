@@ -30,6 +30,8 @@ static SPARE: Mutex<Vec<Box<Ends>>> = Mutex::new(Vec::new());
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(PIPES_MAX);
 static SHORT_UNTIL: AtomicU64 = AtomicU64::new(0);
+/// Bytes that ever went into a pipe.
+static SPLICED: AtomicU64 = AtomicU64::new(0);
 
 /// Both ends of a kernel pipe and how many bytes are between them; counted while they are open.
 struct Ends {
@@ -53,6 +55,18 @@ pub fn set_limit(limit: usize) {
 #[must_use]
 pub fn count() -> (usize, usize) {
     (LIVE.load(Ordering::Relaxed), LIMIT.load(Ordering::Relaxed))
+}
+
+/// How many bytes were ever spliced and not copied.
+#[must_use]
+pub fn spliced() -> u64 {
+    SPLICED.load(Ordering::Relaxed)
+}
+
+/// How many open pipes are free.
+#[must_use]
+pub fn spare() -> usize {
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner).len()
 }
 
 impl Pipe {
@@ -96,6 +110,7 @@ impl Pipe {
     /// Says that `count` more bytes are in it.
     pub fn filled(&mut self, count: usize) {
         self.ends_mut().held += count;
+        SPLICED.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// Says that `count` bytes were taken out of it.

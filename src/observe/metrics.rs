@@ -29,8 +29,12 @@ pub struct Metrics {
     pub accept_errors: Vec<(&'static str, u64)>,
     /// Event lines that could not be written.
     pub dropped_lines: u64,
+    /// Bytes that were spliced and not copied.
+    pub spliced_bytes: u64,
     /// Pipes that are open, and their limit.
     pub pipes: (usize, usize),
+    /// Open pipes that are free.
+    pub spare_pipes: usize,
     /// Free buffers that are kept for reuse.
     pub spare_buffers: usize,
 }
@@ -95,6 +99,9 @@ impl Metrics {
             None,
             &dropped,
         )?;
+        let spliced = ConstCounter::new(self.spliced_bytes);
+        let help = "Bytes that crossed as pipes; the others were copied";
+        single(to, "switchboard_spliced", help, Some(&Unit::Bytes), &spliced)?;
         let (open, limit) = self.pipes;
         single(
             to,
@@ -104,6 +111,8 @@ impl Metrics {
             &gauge(open),
         )?;
         single(to, "switchboard_pipes_limit", "Kernel pipes that the pool may open", None, &gauge(limit))?;
+        let spare = gauge(self.spare_pipes);
+        single(to, "switchboard_pipes_spare", "Kernel pipes kept for reuse", None, &spare)?;
         let spare = gauge(self.spare_buffers);
         single(to, "switchboard_buffers_spare", "Buffers kept for reuse", None, &spare)?;
         let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();

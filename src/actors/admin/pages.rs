@@ -148,7 +148,9 @@ impl Pages {
             tally: supervisor.overview().await?.tally,
             accept_errors: errors.into_iter().collect(),
             dropped_lines: reporter.dropped(),
+            spliced_bytes: pipe::spliced(),
             pipes: pipe::count(),
+            spare_pipes: pipe::spare(),
             spare_buffers: buffer::spare(),
         })
     }
