@@ -5,7 +5,7 @@ use crate::{
     observe::{
         dump::Hex,
         event::Side,
-        json::Moment,
+        moment::Moment,
         tap::{Piece, Watcher},
     },
 };

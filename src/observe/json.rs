@@ -5,15 +5,16 @@ use crate::{
     observe::{
         cause::Cause,
         dump::Hex,
-        escape::{Escaped, EscapedAddress},
+        escape::{Escaped, EscapedAddress, EscapedInJson},
         event::{Close, Event, Mode, Side, What},
+        moment::Moment,
         verdict::Ended,
     },
 };
-use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use std::{
-    fmt, io,
+    fmt::{self, Write},
+    io,
     time::{Duration, SystemTime},
 };
 
@@ -35,17 +36,12 @@ pub fn json(event: &Event, dump: Dump, out: &mut String) {
             line(event.at, "connect", body, out);
         }
         What::Data { session, from, offset, bytes, shown } => {
-            let body = Data {
-                session: *session,
-                from: *from,
-                offset: *offset,
-                bytes: *bytes,
-                text: (dump == Dump::Text).then_some(Shown(Escaped(shown))),
-                hex: (dump == Dump::Hex).then_some(Shown(Hex(shown))),
-                cut: bytes.checked_sub(shown.len()).filter(|cut| *cut > 0),
-            };
-            if dump != Dump::Off {
-                line(event.at, "data", body, out);
+            let body = Data { session: *session, from: *from, offset: *offset, bytes: *bytes };
+            let cut = bytes.checked_sub(shown.len()).filter(|cut| *cut > 0);
+            match dump {
+                Dump::Off => {}
+                Dump::Text => data(event.at, body, ("text", EscapedInJson(shown)), cut, out),
+                Dump::Hex => data(event.at, body, ("hex", Hex(shown)), cut, out),
             }
         }
         What::Close(close) => line(event.at, "close", Closed::from(&**close), out),
@@ -85,18 +81,11 @@ struct Connect<'a> {
 }
 
 #[derive(Serialize)]
-struct Data<'a> {
+struct Data {
     session: u64,
     from: Side,
     offset: u64,
     bytes: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<Shown<Escaped<'a>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hex: Option<Shown<Hex<'a>>>,
-    /// How many of the bytes are not shown.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cut: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -172,15 +161,6 @@ impl<T: fmt::Display> Serialize for Shown<T> {
     }
 }
 
-/// A moment in UTC with microseconds (RFC 3339); the epoch where the clock is beyond the year 9999.
-pub struct Moment(pub SystemTime);
-
-impl fmt::Display for Moment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.6}", Timestamp::try_from(self.0).unwrap_or(Timestamp::UNIX_EPOCH))
-    }
-}
-
 /// Milliseconds with at most three decimals.
 #[must_use]
 pub fn milliseconds(duration: Duration) -> f64 {
@@ -198,6 +178,21 @@ fn line<T: Serialize>(at: SystemTime, event: &'static str, body: T, out: &mut St
         .expect("a string takes every write, and the line has string keys");
     out.push('\n');
 }
+
+/// Appends the line of a piece: what is `shown` needs nothing more to stand in a JSON string, and is the bulk of a log.
+/// `cut` is how many of its bytes are not shown.
+fn data(at: SystemTime, body: Data, shown: (&str, impl fmt::Display), cut: Option<usize>, out: &mut String) {
+    line(at, "data", body, out);
+    out.truncate(out.len() - "}\n".len());
+    let (key, shown) = shown;
+    write!(out, ",\"{key}\":\"{shown}\"").expect(TAKES_EVERY_WRITE);
+    if let Some(cut) = cut {
+        write!(out, ",\"cut\":{cut}").expect(TAKES_EVERY_WRITE);
+    }
+    out.push_str("}\n");
+}
+
+const TAKES_EVERY_WRITE: &str = "a string takes every write";
 
 /// Takes JSON piece by piece; `serde_json` writes each as one `str`.
 struct Pieces<'a>(&'a mut String);

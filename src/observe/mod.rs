@@ -10,6 +10,7 @@ pub mod histogram;
 pub mod history;
 pub mod json;
 pub mod metrics;
+pub mod moment;
 pub mod record;
 pub mod tap;
 pub mod text;

@@ -9,9 +9,9 @@ use crate::{
         dump::{ROW_BYTES, Row},
         escape::{Escaped, EscapedAddress},
         event::{Close, Event, Mode, Side, What},
+        moment::TimeOfDay,
     },
 };
-use jiff::{Timestamp, tz::Offset};
 use std::{
     fmt::{self, Write},
     time::{Duration, SystemTime},
@@ -19,13 +19,13 @@ use std::{
 
 /// Appends an event to `out`; nothing for a warning, and for payload without a dump.
 pub fn text(event: &Event, dump: Dump, colour: bool, out: &mut String) {
-    let page = Page { time: Time(event.at), paint: if colour { COLOUR } else { PLAIN } };
+    let page = Page { time: TimeOfDay(event.at), paint: if colour { COLOUR } else { PLAIN } };
     page.event(&event.what, dump, out).expect(TAKES_EVERY_WRITE);
 }
 
 /// Appends the line that says how many lines could not be written.
 pub fn dropped(at: SystemTime, lines: u64, colour: bool, out: &mut String) {
-    let page = Page { time: Time(at), paint: if colour { COLOUR } else { PLAIN } };
+    let page = Page { time: TimeOfDay(at), paint: if colour { COLOUR } else { PLAIN } };
     page.dropped(lines, out).expect(TAKES_EVERY_WRITE);
 }
 
@@ -44,7 +44,7 @@ const COLOUR: Paint = Paint { dim: "\x1b[2m", good: "\x1b[32m", bad: "\x1b[31m",
 
 /// What all lines of an event share.
 struct Page {
-    time: Time,
+    time: TimeOfDay,
     paint: Paint,
 }
 
@@ -164,16 +164,6 @@ impl Piece<'_> {
             Side::Client => "client >",
             Side::Upstream => "upstream <",
         }
-    }
-}
-
-/// The time of day in UTC with milliseconds; midnight where the clock is beyond the year 9999.
-struct Time(SystemTime);
-
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = Timestamp::try_from(self.0).unwrap_or(Timestamp::UNIX_EPOCH);
-        write!(f, "{:.3}", Offset::UTC.to_datetime(moment).time())
     }
 }
 

@@ -162,6 +162,16 @@ fn without_a_log_nothing_is_printed() {
 }
 
 #[test]
+fn the_reporter_gives_way_to_traffic() {
+    let server = Server::echo(&["--dump", "text"]);
+    let niceness = |thread| within(LIMIT, thread, || server.process().niceness(thread));
+    let traffic = niceness("executor");
+    within(LIMIT, "the reporter is nicer", || (niceness("reporter") > traffic).then_some(()));
+    exchange(&mut server.connect(), b"and tells all the same");
+    server.await_closes(1);
+}
+
+#[test]
 fn every_line_is_written_or_counted_when_nobody_reads() {
     const PIECES: u64 = 12_000;
     // One line for each piece, the session's open and its close.

@@ -106,6 +106,17 @@ impl Process {
         fs::read_dir(format!("/proc/{}/task", self.0)).unwrap().count()
     }
 
+    /// How nice the thread of this name is to others; none where there is no such thread.
+    pub fn niceness(self, thread: &str) -> Option<i32> {
+        fs::read_dir(format!("/proc/{}/task", self.0)).unwrap().find_map(|entry| {
+            let stat = fs::read_to_string(entry.ok()?.path().join("stat")).ok()?;
+            let (name, rest) = stat.rsplit_once(") ")?;
+            // It is the field 19, and the rest begins with the field 3.
+            let niceness = rest.split_whitespace().nth(16)?.parse().ok()?;
+            name.ends_with(&format!("({thread}")).then_some(niceness)
+        })
+    }
+
     /// Resident memory in KiB.
     pub fn resident_kib(self) -> u64 {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.0)).unwrap();
