@@ -18,6 +18,7 @@ mod web;
 
 mod abort;
 mod access;
+mod blocked;
 mod cause;
 mod client;
 mod close;

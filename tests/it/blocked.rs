@@ -1,0 +1,93 @@
+//! Standard streams that take nothing: traffic goes on, and the server ends when it is told to.
+
+use crate::{
+    harness::{Launch, Output, Server, within},
+    scrape,
+    stream::{LIMIT, exchange},
+};
+use rustix::{
+    fs::{OFlags, fcntl_setfl},
+    process::{Pid, Signal, kill_process},
+};
+use std::{
+    fs::OpenOptions,
+    io::{ErrorKind, PipeWriter, Write, pipe},
+    os::unix::net::UnixStream,
+};
+use tempfile::TempDir;
+
+/// The end of a pipe that holds all it can; a write to it blocks for as long as the other end is not read.
+fn full_pipe() -> (std::io::PipeReader, PipeWriter) {
+    let (reader, mut writer) = pipe().unwrap();
+    fcntl_setfl(&writer, OFlags::NONBLOCK).unwrap();
+    loop {
+        match writer.write(&[b'.'; 4096]) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => panic!("the pipe fails: {error}"),
+        }
+    }
+    fcntl_setfl(&writer, OFlags::empty()).unwrap();
+    (reader, writer)
+}
+
+#[test]
+fn a_standard_error_that_nobody_reads_stops_nothing() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("echo");
+    let listen = format!("unix:{}", path.display());
+    // Few descriptors, so that there is something to warn of besides the start line.
+    let shell = Some("ulimit -n 64; exec \"$0\" \"$@\"");
+    let flags = ["--listen", &listen, "--max-sessions", "1000"];
+    let launch = Launch { mode: "echo", flags: &flags, shell, output: Output::Unread };
+    let (_reader, writer) = full_pipe();
+    let mut server = launch.command().stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+    let connect = || {
+        let client = UnixStream::connect(&path).ok()?;
+        client.set_read_timeout(Some(LIMIT)).unwrap();
+        Some(client)
+    };
+    let mut client = within(LIMIT, "the server listens", connect);
+    exchange(&mut client, b"hello");
+    let crowd: Vec<UnixStream> = (0..100).filter_map(|_| connect()).collect();
+    exchange(&mut client, b"in the crowd");
+    drop(crowd);
+    for _ in 0..20 {
+        exchange(&mut connect().unwrap(), b"after the crowd");
+    }
+    drop(client);
+    kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
+    let status = within(LIMIT, "the server ends", || server.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0), "{status}");
+}
+
+#[test]
+fn lines_for_a_full_disk_are_dropped_and_counted() {
+    const SESSIONS: usize = 20;
+    for log in ["json", "text"] {
+        // The shell opens what stands for a full disk, and the server has it as its standard output.
+        let shell = Some("exec \"$0\" \"$@\" > /dev/full");
+        let flags = ["--log", log, "--metrics", "0"];
+        let mut server = Launch { mode: "echo", flags: &flags, shell, output: Output::Unread }.start();
+        assert!(OpenOptions::new().write(true).open("/dev/full").unwrap().write(b"x").is_err());
+        for _ in 0..SESSIONS {
+            exchange(&mut server.connect(), b"served");
+        }
+        let admin = scrape::address(&server);
+        within(LIMIT, "every line is counted", || {
+            let dropped = scrape::scrape(admin).value("switchboard_event_lines_dropped_total", &[]);
+            // The open and the close of each.
+            (dropped == 2.0 * SESSIONS as f64).then_some(())
+        });
+        assert_eq!(server.stop(), 0, "{log}");
+    }
+}
+
+#[test]
+fn a_reader_of_the_log_that_goes_stops_nothing() {
+    let mut server: Server = Launch { mode: "echo", flags: &[], shell: None, output: Output::Broken }.start();
+    for _ in 0..20 {
+        exchange(&mut server.connect(), b"served");
+    }
+    assert_eq!(server.stop(), 0);
+}
