@@ -62,6 +62,8 @@ pub struct Dial {
 #[derive(Debug)]
 struct Ending {
     cause: Cause,
+    /// The side whose stream had ended first by then.
+    first_closer: Option<Side>,
     error: Option<String>,
 }
 
@@ -121,7 +123,7 @@ impl Record {
 
     /// Notes why the session ends. Only the first cause counts: what follows from it is not another.
     pub fn end(&self, cause: Cause, error: Option<String>) {
-        let _ = self.ending.set(Ending { cause, error });
+        let _ = self.ending.set(Ending { cause, first_closer: self.first_to_end(), error });
     }
 
     /// Why the session ended. Where nothing was noted, both sides must have finished: what merely stopped is a fault.
@@ -132,9 +134,16 @@ impl Record {
         self.ending.get().map_or(unnoted, |ending| ending.cause)
     }
 
-    /// The side whose stream ended first, where one did.
+    /// The side whose stream ended first, where one did by itself: a cut by FIN ends both.
     #[must_use]
     pub fn first_closer(&self) -> Option<Side> {
+        match self.ending.get() {
+            Some(Ending { cause: Cause::Cut, first_closer, .. }) => *first_closer,
+            _ => self.first_to_end(),
+        }
+    }
+
+    fn first_to_end(&self) -> Option<Side> {
         match (self.from_client.end(), self.from_upstream.end()) {
             (None, None) => None,
             (Some(_), None) => Some(Side::Client),
@@ -223,5 +232,18 @@ mod tests {
         assert_eq!(record.first_closer(), Some(Side::Upstream));
         record.from_client.set_ended();
         assert_eq!(record.first_closer(), Some(Side::Upstream));
+    }
+
+    #[test]
+    fn what_a_cut_ends_was_not_closed_by_a_side() {
+        let cut = record();
+        cut.end(Cause::Cut, None);
+        cut.from_client.set_ended();
+        assert_eq!(cut.first_closer(), None);
+        let half_closed = record();
+        half_closed.from_upstream.set_ended();
+        half_closed.end(Cause::Cut, None);
+        half_closed.from_client.set_ended();
+        assert_eq!(half_closed.first_closer(), Some(Side::Upstream));
     }
 }

@@ -1,11 +1,13 @@
 //! Changing a running server: `ctl cut`, `pause`, `resume`, `drain`, `set`.
 
 use crate::{
+    dead,
     harness::within,
     operator::Operated,
     peer,
     stream::{End, LIMIT, Received, exchange, is_silent, read_exactly, read_to_end},
 };
+use serde_json::Value;
 use std::{io::Write, net::Shutdown, time::Duration};
 
 /// Long enough to see that nothing happens.
@@ -170,5 +172,49 @@ fn a_limit_that_makes_no_sense_is_refused() {
         talk.say(line);
         let last = talk.last();
         assert!(last["error"].as_str().unwrap().contains(why), "{last}");
+    }
+}
+
+#[test]
+fn a_cut_by_fin_of_a_session_that_dials_resets_its_client_at_once() {
+    let upstream = dead::never_accepts();
+    let operated = Operated::proxy(upstream.address, &[]);
+    let mut client = operated.server.connect();
+    client.write_all(b"for nobody").unwrap();
+    within(LIMIT, "it dials", || {
+        let sessions = operated.json(&["list"]);
+        sessions.iter().any(|one| one["phase"] == "dialling" && one["client_bytes"] == 10).then_some(())
+    });
+    assert_eq!(operated.ctl(&["cut", "1", "--fin"]).code, 0);
+    // Before anything that takes its time has passed: the answer comes when the session is gone.
+    assert!(operated.json(&["list"]).is_empty());
+    assert_eq!(read_to_end(&mut client), Received { bytes: Vec::new(), end: End::Reset });
+    let closed = operated.json(&["closed", "1"]).remove(0);
+    assert_eq!((&closed["cause"], &closed["client_undelivered"]), (&"cut".into(), &10.into()), "{closed}");
+}
+
+#[test]
+fn an_end_by_an_operator_is_no_sides_and_an_end_before_it_is() {
+    let upstream = peer::never_replies();
+    let operated = Operated::proxy(upstream.address, &[]);
+    for (half_closes, first_closer) in [(false, Value::Null), (true, "client".into())] {
+        let mut client = operated.server.connect();
+        client.write_all(b"x").unwrap();
+        within(LIMIT, "it is open", || (operated.only_session()["phase"] == "open").then_some(()));
+        if half_closes {
+            client.shutdown(Shutdown::Write).unwrap();
+            upstream.await_reached();
+        }
+        let session = operated.only_session()["session"].to_string();
+        assert_eq!(operated.ctl(&["cut", &session, "--fin"]).code, 0);
+        assert_eq!(read_to_end(&mut client).end, End::Fin);
+        let close = operated.server.await_close(client.local_addr().unwrap());
+        assert_eq!((&close["cause"], &close["first_closer"]), (&"cut".into(), &first_closer), "{close}");
+        let closed = operated.json(&["closed", &session]).remove(0);
+        assert_eq!(closed["first_closer"], first_closer, "{closed}");
+        if !half_closes {
+            // The upstream sees the end as well.
+            upstream.await_reached();
+        }
     }
 }

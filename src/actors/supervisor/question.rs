@@ -3,7 +3,7 @@
 use super::{Actor, Message, Supervisor};
 use crate::{
     mailbox::{Address, mailbox},
-    observe::{books::Tally, cause::Cause, record::Record, verdict::Ended},
+    observe::{books::Tally, cause::Cause, event::Mode, record::Record, verdict::Ended},
     runtime::{clock::sleep, task::spawn},
 };
 use std::{sync::Arc, time::Duration};
@@ -109,7 +109,9 @@ impl Actor {
     fn cut_one(&mut self, id: u64, fin: bool) -> bool {
         let Some(entry) = self.live.get(&id) else { return false };
         entry.record.end(Cause::Cut, None);
-        if fin {
+        // Before there is an upstream nothing can be delivered, and what the client sent is lost: no end for a FIN.
+        let dials = entry.record.mode == Mode::Proxy && entry.record.dial().is_none();
+        if fin && !dials {
             entry.record.end_reading();
             let address = self.address.clone();
             let overdue = spawn(async move {
