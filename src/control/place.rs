@@ -1,7 +1,11 @@
 //! Where control sockets are: one folder a user, one socket a server, named by its pid.
 
 use crate::io::endpoint::Endpoint;
-use rustix::process::{Pid, geteuid, test_kill_process};
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with},
+    process::{Pid, geteuid, test_kill_process},
+};
 use std::{
     fs::{self, DirBuilder},
     io,
@@ -10,7 +14,12 @@ use std::{
         net::UnixStream,
     },
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
+
+/// Between two attempts to connect to a server that has as many operators as it takes.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Nobody but the owner may look into the folder.
 const FOLDER_MODE: u32 = 0o700;
@@ -38,7 +47,7 @@ pub fn prepare(folder: &Path, pid: u32) -> io::Result<PathBuf> {
         _ => check(folder)?,
     }
     for (pid, path) in sockets(folder) {
-        if is_dead(pid) && UnixStream::connect(&path).is_err() {
+        if is_dead(pid) && try_connect(&path).is_err() {
             // Another server may have been faster.
             let _ = fs::remove_file(path);
         }
@@ -58,9 +67,45 @@ pub fn running(folder: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
         result => result?,
     }
     let mut running = sockets(folder);
-    running.retain(|(_, path)| UnixStream::connect(path).is_ok());
+    running.retain(|(_, path)| match try_connect(path) {
+        Ok(_) => true,
+        // So many operators wait for it that it takes no more.
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    });
     running.sort_unstable();
     Ok(running)
+}
+
+/// Connects to the socket at `path`; where the server's backlog is full, waits for room, at most for `wait`.
+///
+/// # Errors
+/// Where no server listens there, or there is no room in time.
+pub fn connect(path: &Path, wait: Duration) -> io::Result<UnixStream> {
+    let begin = Instant::now();
+    loop {
+        match try_connect(path) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if begin.elapsed() >= wait {
+                    return Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "too many operators wait for it already",
+                    ));
+                }
+                thread::sleep(RETRY_PAUSE);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Connects without waiting: connect(2) to a UNIX socket would wait for room in the backlog for ever.
+fn try_connect(path: &Path) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let stream = UnixStream::from(socket);
+    stream.set_nonblocking(false)?;
+    Ok(stream)
 }
 
 /// Whether a path is short enough for a UNIX socket.
@@ -101,7 +146,7 @@ fn sockets(folder: &Path) -> Vec<(u32, PathBuf)> {
 
 fn is_dead(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    pid.is_none_or(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+    pid.is_none_or(|pid| test_kill_process(pid) == Err(Errno::SRCH))
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use crate::control::server::Facts;
 use std::time::Duration;
 
+/// As on the command line: beyond any machine.
+const SESSIONS_MAX: usize = 1_000_000_000;
 /// Ten years, as on the command line: far below what a clock or a timer can add.
 const MILLISECONDS_MAX: u64 = 10 * 31_557_600 * 1000;
 
@@ -13,8 +15,10 @@ impl Facts {
     /// Why not, as a sentence.
     pub(super) fn set(&self, setting: &str, value: Option<u64>) -> Result<(), String> {
         if setting == "max-sessions" {
-            let limit = value.and_then(|value| usize::try_from(value).ok()).filter(|limit| *limit > 0);
-            self.slots.set_limit(limit.ok_or("max-sessions is a number of at least 1")?);
+            let limit = value.and_then(|value| usize::try_from(value).ok());
+            let limit = limit.filter(|limit| (1..=SESSIONS_MAX).contains(limit));
+            let wrong = || format!("max-sessions is a number of at least 1 and at most {SESSIONS_MAX}");
+            self.slots.set_limit(limit.ok_or_else(wrong)?);
             return Ok(());
         }
         if value.is_some_and(|ms| ms == 0 || ms > MILLISECONDS_MAX) {

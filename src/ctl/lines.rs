@@ -1,7 +1,7 @@
 //! The line-by-line talk with a server.
 
 use crate::{
-    control::protocol::Request,
+    control::{place, protocol::Request},
     ctl::{Failure, report::text},
 };
 use serde_json::Value;
@@ -29,7 +29,7 @@ impl Lines {
             let reason = crate::error::reason(&error);
             Failure(format!("no server answers at {}: {reason}", path.display()))
         };
-        let stream = UnixStream::connect(path).map_err(failed)?;
+        let stream = place::connect(path, ANSWER_WAIT).map_err(failed)?;
         stream.set_read_timeout(Some(ANSWER_WAIT)).map_err(failed)?;
         stream.set_write_timeout(Some(ANSWER_WAIT)).map_err(failed)?;
         let mut lines = Lines { stream: BufReader::new(stream), greeting: Value::Null };

@@ -5,10 +5,14 @@ use crate::{
     operator::{Operated, Talk, run},
     stream::{LIMIT, exchange},
 };
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     fs,
     io::Write,
-    os::unix::fs::PermissionsExt,
+    os::{
+        fd::OwnedFd,
+        unix::{fs::PermissionsExt, net::UnixStream},
+    },
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -64,6 +68,31 @@ fn operators_who_never_read_keep_nobody_from_the_server() {
     }
     exchange(&mut client, b"still served");
     assert_eq!(operated.ctl(&["stats"]).code, 0);
+}
+
+/// Connects without waiting for room in the backlog; none where there is none.
+fn knock(path: &Path) -> Option<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket.connect(&SockAddr::unix(path).unwrap()).ok().map(|()| OwnedFd::from(socket).into())
+}
+
+#[test]
+fn a_crowd_of_operators_keeps_to_itself_and_the_next_gets_a_turn() {
+    const CROWD: usize = 500;
+    let operated = Operated::start("echo", &[]);
+    let mut client = operated.server.connect();
+    exchange(&mut client, b"hello");
+    let before = operated.server.process().descriptors().len();
+    let crowd: Vec<UnixStream> = (0..CROWD).filter_map(|_| knock(&operated.socket)).collect();
+    assert!(crowd.len() < CROWD, "{} have room", crowd.len());
+    within(LIMIT, "there is no room", || knock(&operated.socket).is_none().then_some(()));
+    exchange(&mut client, b"still served");
+    assert!(operated.server.process().descriptors().len() <= before + 24);
+    let mut next = operated.command(&["stats"]).stdout(Stdio::null()).spawn().unwrap();
+    exchange(&mut operated.server.connect(), b"new ones too");
+    drop(crowd);
+    assert!(within(LIMIT, "the next operator's turn", || next.try_wait().unwrap()).success());
 }
 
 /// A server with the user's folder for control sockets below `runtime`.

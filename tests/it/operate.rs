@@ -166,6 +166,7 @@ fn a_limit_that_makes_no_sense_is_refused() {
     let mut talk = operated.talk();
     for (line, why) in [
         (r#"{"command":"set","setting":"max-sessions","value":0}"#, "at least 1"),
+        (r#"{"command":"set","setting":"max-sessions","value":18446744073709551615}"#, "at most"),
         (r#"{"command":"set","setting":"idle-timeout","value":0}"#, "or off"),
         (r#"{"command":"set","setting":"colour","value":1}"#, "there is no setting"),
     ] {
