@@ -6,6 +6,7 @@ use crate::{
         endpoint::{Endpoint, Host},
         options::Options,
         socket::Socket,
+        socket_file::{SocketFile, is_stale},
     },
     runtime::readiness::Registration,
 };
@@ -13,8 +14,8 @@ use rustix::{
     fs::Mode,
     io::Errno,
     net::{
-        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, connect, getsockname,
-        listen, socket_with, sockopt,
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, getsockname, listen,
+        socket_with, sockopt,
     },
 };
 use std::{
@@ -22,7 +23,7 @@ use std::{
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -31,12 +32,12 @@ use std::{
 
 /// A listening socket. Dropping it refuses new connections and resets those not yet accepted.
 pub struct Listener {
+    // Dropped before the descriptor, which keeps the file's number from being given to another.
+    _file: Option<SocketFile>,
     registration: Registration,
     descriptor: OwnedFd,
     address: Address,
     errors: Arc<AcceptErrors>,
-    /// Removed on drop; holds the path this listener made.
-    path: Option<PathBuf>,
 }
 
 /// What an error of accept(2) means for the listener.
@@ -159,14 +160,14 @@ impl Listener {
             }
             result => result?,
         }
-        Self::listen(descriptor, backlog, Some(path.to_owned()))
+        Self::listen(descriptor, backlog, Some(SocketFile::at(path)))
     }
 
-    fn listen(descriptor: OwnedFd, backlog: i32, path: Option<PathBuf>) -> io::Result<Self> {
+    fn listen(descriptor: OwnedFd, backlog: i32, file: Option<SocketFile>) -> io::Result<Self> {
         listen(&descriptor, backlog)?;
         let address = Address::from_kernel(&getsockname(&descriptor)?);
         let (registration, errors) = (Registration::new(&descriptor, false)?, Arc::default());
-        Ok(Listener { registration, descriptor, address, errors, path })
+        Ok(Listener { _file: file, registration, descriptor, address, errors })
     }
 
     /// The address it really has.
@@ -209,14 +210,6 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
 /// What an error of [`Listener::try_accept`] means (accept(2), "Error handling").
 #[must_use]
 pub fn classify(error: &io::Error) -> AcceptError {
@@ -235,14 +228,4 @@ pub fn classify(error: &io::Error) -> AcceptError {
 pub(crate) fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     Ok(socket_with(family, SocketType::STREAM, flags, None)?)
-}
-
-/// Whether `path` is a socket that nobody listens on any more. A listener with a full backlog is alive (unix(7)).
-fn is_stale(path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::FileTypeExt;
-    if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
-        return Ok(false);
-    }
-    let probe = stream_socket(AddressFamily::UNIX)?;
-    Ok(connect(&probe, &SocketAddrUnix::new(path)?) == Err(Errno::CONNREFUSED))
 }

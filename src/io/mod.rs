@@ -14,6 +14,7 @@ pub mod pipe;
 pub mod resolve;
 pub mod settle;
 pub mod socket;
+pub mod socket_file;
 pub mod splice;
 pub mod stream;
 pub mod tcp_info;
