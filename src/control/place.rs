@@ -2,6 +2,7 @@
 
 use crate::io::endpoint::Endpoint;
 use rustix::{
+    fs::{Access, access},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with},
     process::{Pid, geteuid, test_kill_process},
@@ -21,6 +22,8 @@ use std::{
 /// Between two attempts to connect to a server that has as many operators as it takes.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
+/// A server that makes its socket refuses connections for some microseconds.
+const OLD: Duration = Duration::from_secs(60);
 /// Nobody but the owner may look into the folder.
 const FOLDER_MODE: u32 = 0o700;
 /// The bits of a mode that let others in.
@@ -28,10 +31,20 @@ const OTHERS: u32 = 0o077;
 /// What the name of a socket ends in.
 const ENDING: &str = ".sock";
 
-/// The folder of this user's control sockets: `$XDG_RUNTIME_DIR/switchboard`, else `/tmp/switchboard-UID`.
+/// The folder of this user's control sockets: `$XDG_RUNTIME_DIR/switchboard` where the user can make it, else
+/// `/tmp/switchboard-UID`.
 #[must_use]
 pub fn folder() -> PathBuf {
-    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute()) {
+    folder_below(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from))
+}
+
+/// A variable may be left over from another user (su(1)), whose folder is not ours to use.
+fn folder_below(runtime: Option<PathBuf>) -> PathBuf {
+    let is_ours = |path: &PathBuf| {
+        let owned = fs::metadata(path).is_ok_and(|is| is.is_dir() && is.uid() == geteuid().as_raw());
+        owned && path.is_absolute() && access(path, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+    };
+    match runtime.filter(is_ours) {
         Some(runtime) => runtime.join("switchboard"),
         None => PathBuf::from(format!("/tmp/switchboard-{}", geteuid().as_raw())),
     }
@@ -47,7 +60,8 @@ pub fn prepare(folder: &Path, pid: u32) -> io::Result<PathBuf> {
         _ => check(folder)?,
     }
     for (pid, path) in sockets(folder) {
-        if is_dead(pid) && try_connect(&path).is_err() {
+        let refuses = try_connect(&path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        if refuses && (is_dead(pid) || is_old(&path)) {
             // Another server may have been faster.
             let _ = fs::remove_file(path);
         }
@@ -149,53 +163,11 @@ fn is_dead(pid: u32) -> bool {
     pid.is_none_or(|pid| test_kill_process(pid) == Err(Errno::SRCH))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::{fs::PermissionsExt, net::UnixListener};
-    use tempfile::TempDir;
-
-    #[test]
-    fn a_folder_is_made_for_its_owner_alone() {
-        let root = TempDir::new().unwrap();
-        let folder = root.path().join("switchboard");
-        assert_eq!(running(&folder).unwrap(), []);
-        assert_eq!(prepare(&folder, 7).unwrap(), folder.join("7.sock"));
-        assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o7777, 0o700);
-    }
-
-    #[test]
-    fn a_folder_that_is_open_to_others_or_no_folder_is_not_used() {
-        let root = TempDir::new().unwrap();
-        let (open, file, link) =
-            (root.path().join("open"), root.path().join("file"), root.path().join("link"));
-        fs::create_dir(&open).unwrap();
-        fs::set_permissions(&open, fs::Permissions::from_mode(0o750)).unwrap();
-        fs::write(&file, "").unwrap();
-        std::os::unix::fs::symlink(root.path(), &link).unwrap();
-        for folder in [open, file, link] {
-            assert!(prepare(&folder, 7).is_err() && running(&folder).is_err(), "{}", folder.display());
-        }
-    }
-
-    #[test]
-    fn only_the_sockets_of_dead_processes_are_removed() {
-        // More than any kernel's pid_max.
-        const DEAD: u32 = 1 << 30;
-        let root = TempDir::new().unwrap();
-        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        let [dead, own, other] = [DEAD.to_string(), std::process::id().to_string(), "notes".into()]
-            .map(|name| root.path().join(format!("{name}.sock")));
-        drop(UnixListener::bind(&dead).unwrap());
-        let _alive = UnixListener::bind(&own).unwrap();
-        fs::write(&other, "").unwrap();
-        prepare(root.path(), 7).unwrap();
-        assert_eq!([dead.exists(), own.exists(), other.exists()], [false, true, true]);
-        assert_eq!(running(root.path()).unwrap(), [(std::process::id(), own)]);
-    }
-
-    #[test]
-    fn a_path_that_is_too_long_for_a_socket_is_refused() {
-        assert!(fits(Path::new(&"x".repeat(108))).is_err());
-    }
+/// Whether a file is too old to be a socket that is just being made: its process is another that has the same number.
+fn is_old(path: &Path) -> bool {
+    let age = fs::symlink_metadata(path).and_then(|is| is.modified()).map(|made| made.elapsed());
+    age.is_ok_and(|age| age.is_ok_and(|age| age >= OLD))
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,8 +26,7 @@ impl Lines {
     /// Connects to the control socket at `path`.
     pub fn connect(path: &Path) -> Result<Self, Failure> {
         let failed = |error: io::Error| {
-            let reason = crate::error::reason(&error);
-            Failure(format!("no server answers at {}: {reason}", path.display()))
+            Failure(format!("no server answers at {}: {}", path.display(), reason(&error)))
         };
         let stream = place::connect(path, ANSWER_WAIT).map_err(failed)?;
         stream.set_read_timeout(Some(ANSWER_WAIT)).map_err(failed)?;
@@ -81,5 +80,13 @@ impl Lines {
 }
 
 fn lost(error: &io::Error) -> Failure {
-    Failure(format!("the server does not answer: {}", crate::error::reason(error)))
+    Failure(format!("the server does not answer: {}", reason(error)))
+}
+
+/// What a limit on waiting makes of an error of the kernel says nothing to a user.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => format!("it was silent for {} s", ANSWER_WAIT.as_secs()),
+        _ => crate::error::reason(error).to_string(),
+    }
 }
