@@ -11,6 +11,7 @@ mod pattern;
 mod wire;
 
 use crate::{
+    error::reason,
     io::{buffer::Buffer, socket::Socket, stream::Stream},
     observe::{cause::Cause, record::Record},
     runtime::clock::within,
@@ -52,7 +53,7 @@ pub async fn serve(socket: Socket, record: &Record) {
     match end {
         Ok(()) => socket.close(),
         // Dropping the socket resets what is left of it.
-        Err(error) => record.end(Cause::ClientReset, Some(format!("client: {error}"))),
+        Err(error) => record.end(Cause::ClientReset, Some(format!("client: {}", reason(&error)))),
     }
 }
 

@@ -12,10 +12,12 @@ use crate::{
         upstream::{self, lost},
     },
     config::Role,
+    error::reason,
     io::{options::Options, settle::settle, socket::Socket},
     observe::{
         cause::Cause,
         event::{Mode, Side, What},
+        queue,
         record::Record,
     },
     origin,
@@ -70,6 +72,7 @@ async fn run(socket: Socket, record: &Arc<Record>, context: &Arc<Context>) {
     if let Either::Right((cause, _)) =
         select(pin!(live(socket, record, context)), pin!(watch.expired())).await
     {
+        queue::note_both(record);
         record.end(cause, None);
     }
 }
@@ -125,9 +128,12 @@ async fn conclude(socket: Socket, record: &Record, end: Option<End>, upstream: O
         Some(End::PeerGone(error)) => {
             let unread = if record.mode == Mode::Echo { &record.from_client } else { &record.from_upstream };
             let cause = lost(&error, unread.waiting() > 0, Cause::ClientReset);
-            record.end(cause, Some(format!("client: {error}")));
+            record.end(cause, Some(format!("client: {}", reason(&error))));
         }
-        Some(End::OtherGone(_)) => settle(&socket).await,
+        Some(End::OtherGone(_)) => {
+            settle(&socket).await;
+            queue::note(record, Side::Client);
+        }
         // The upstream is gone and the client takes nothing more.
         None => {}
     }

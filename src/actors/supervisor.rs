@@ -7,7 +7,9 @@ pub mod question;
 use crate::{
     actors::{acceptor::Connection, context::Context, session},
     mailbox::{Address, Mailbox, mailbox},
-    observe::{books::Books, cause::Cause, event::What, history::History, record::Record, verdict::Ended},
+    observe::{
+        books::Books, cause::Cause, event::What, history::History, queue, record::Record, verdict::Ended,
+    },
     runtime::{
         clock::{Sleep, sleep},
         slots::Slot,
@@ -125,7 +127,8 @@ impl Actor {
         while !(self.draining && self.live.is_empty()) {
             match self.next_event().await {
                 Event::Message(Message::Admit(connection)) => self.admit(*connection),
-                Event::Message(Message::Finished(id) | Message::Overdue(id)) => self.finished(id),
+                Event::Message(Message::Finished(id)) => self.finished(id),
+                Event::Message(Message::Overdue(id)) => self.reset(id),
                 Event::Message(Message::Drain(limit)) => {
                     self.draining = true;
                     self.drain = limit.map_or_else(Fuse::terminated, |limit| sleep(limit).fuse());
@@ -169,6 +172,14 @@ impl Actor {
         };
         let task = session::start(socket, record.clone(), self.context.clone(), finished);
         self.live.insert(id, Entry { record, _task: task, _slot: slot });
+    }
+
+    /// Ends a session by force; what its peers have not got by now is lost.
+    fn reset(&mut self, id: u64) {
+        if let Some(entry) = self.live.get(&id) {
+            queue::note_both(&entry.record);
+        }
+        self.finished(id);
     }
 
     fn finished(&mut self, id: u64) {

@@ -5,6 +5,7 @@
 use crate::{
     actors::{context::Context, dump::Dump},
     config::Upstream,
+    error::reason,
     io::{
         dial::{Dialled, dial},
         options::Options,
@@ -14,6 +15,7 @@ use crate::{
     observe::{
         cause::Cause,
         event::{Side, What},
+        queue,
         record::{Dial, Record},
     },
     relay::{
@@ -71,9 +73,12 @@ fn run(
             }
             duplex::End::PeerGone(error) => {
                 let cause = lost(&error, record.from_client.waiting() > 0, Cause::UpstreamReset);
-                record.end(cause, Some(format!("upstream: {error}")));
+                record.end(cause, Some(format!("upstream: {}", reason(&error))));
             }
-            duplex::End::OtherGone(_) => Box::pin(settle(&socket)).await,
+            duplex::End::OtherGone(_) => {
+                Box::pin(settle(&socket)).await;
+                queue::note(&record, Side::Upstream);
+            }
         }
         End::Aborted
     }

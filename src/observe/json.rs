@@ -110,7 +110,7 @@ struct Closed<'a> {
 pub struct Remembered<'a> {
     #[serde(flatten)]
     line: Line<Closed<'a>>,
-    /// Bytes that the receiver's kernel did not take.
+    /// Bytes that the receiver's kernel did not take; of a receiver that reset, at least.
     client_undelivered: u64,
     upstream_undelivered: u64,
     verdict: String,

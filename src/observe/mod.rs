@@ -11,6 +11,7 @@ pub mod history;
 pub mod json;
 pub mod metrics;
 pub mod moment;
+pub mod queue;
 pub mod record;
 pub mod tap;
 pub mod text;

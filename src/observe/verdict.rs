@@ -25,7 +25,7 @@ pub struct Ended {
     pub client_fin: Option<Duration>,
     /// The same of the upstream.
     pub upstream_fin: Option<Duration>,
-    /// Bytes from the client that its receiver's kernel did not take.
+    /// Bytes from the client that its receiver's kernel did not take; of one that reset, at least.
     pub client_undelivered: u64,
     /// The same from the upstream.
     pub upstream_undelivered: u64,
@@ -44,8 +44,8 @@ impl Ended {
             close: record.close(),
             client_fin: fin(&record.from_client),
             upstream_fin: fin(&record.from_upstream),
-            client_undelivered: record.from_client.waiting(),
-            upstream_undelivered: record.from_upstream.waiting(),
+            client_undelivered: record.from_client.undelivered(),
+            upstream_undelivered: record.from_upstream.undelivered(),
         }
     }
 
@@ -113,16 +113,24 @@ impl Ended {
     }
 
     fn left(&self) -> String {
+        // Who resets takes along what our kernel still held for it.
+        let resetter_receives = match self.close.cause {
+            Cause::ClientReset if self.close.mode == Mode::Echo => self.client_undelivered > 0,
+            Cause::ClientReset => self.upstream_undelivered > 0,
+            Cause::UpstreamReset => self.client_undelivered > 0,
+            _ => false,
+        };
+        let least = if resetter_receives { "at least " } else { "" };
         match (self.client_undelivered, self.upstream_undelivered) {
             (0, 0) if self.close.client_bytes == 0 && self.close.upstream_bytes == 0 => {
                 "there was nothing to deliver".into()
             }
             (0, 0) => "all bytes were passed on".into(),
-            (client, 0) => format!("{client} bytes from the client were not delivered"),
-            (0, upstream) => format!("{upstream} bytes from the upstream were not delivered"),
-            (client, upstream) => {
-                format!("{client} bytes from the client and {upstream} from the upstream were not delivered")
-            }
+            (client, 0) => format!("{least}{client} bytes from the client were not delivered"),
+            (0, upstream) => format!("{least}{upstream} bytes from the upstream were not delivered"),
+            (client, upstream) => format!(
+                "{least}{client} bytes from the client and {upstream} from the upstream were not delivered"
+            ),
         }
     }
 }
@@ -157,8 +165,7 @@ mod tests {
     fn a_reset_is_placed_after_the_other_sides_fin_with_what_was_left() {
         let mut ended = ended(Mode::Proxy, Cause::UpstreamReset);
         ended.client_fin = Some(Duration::from_millis(1200));
-        let expected =
-            "upstream reset 1.2 s after the client's FIN; 812 bytes from the client were not delivered";
+        let expected = "upstream reset 1.2 s after the client's FIN; at least 812 bytes from the client were not delivered";
         assert_eq!(ended.verdict(), expected);
     }
 
@@ -176,7 +183,7 @@ mod tests {
     fn every_cause_has_a_sentence() {
         for cause in Cause::ALL {
             let verdict = ended(Mode::Echo, cause).verdict();
-            assert!(verdict.contains("; 812 bytes from the client") && verdict.len() > 40, "{verdict}");
+            assert!(verdict.contains("812 bytes from the client") && verdict.len() > 40, "{verdict}");
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct Flow {
     waiting_since_ms: AtomicU64,
     /// The number of its end, which holds its moment; 0 while it goes on.
     end: AtomicU64,
+    /// Bytes that the receiver's queue in our kernel held when it was reset.
+    lost: AtomicU64,
 }
 
 impl Flow {
@@ -32,6 +34,7 @@ impl Flow {
             moved_ms: AtomicU64::new(now),
             waiting_since_ms: AtomicU64::new(now),
             end: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
         }
     }
 
@@ -45,7 +48,7 @@ impl Flow {
         self.moved_ms.store(now, Relaxed);
     }
 
-    /// Notes that the receiver's kernel took `count` bytes.
+    /// Notes that our kernel took `count` bytes for the receiver.
     pub fn add_delivered(&self, count: usize) {
         let now = coarse_ms();
         self.delivered.fetch_add(count as u64, Relaxed);
@@ -61,13 +64,24 @@ impl Flow {
         self.moved_ms.store(now, Relaxed);
     }
 
+    /// Notes that `count` bytes that our kernel had taken for the receiver went with its connection.
+    pub fn set_lost(&self, count: u64) {
+        self.lost.store(count, Relaxed);
+    }
+
+    /// Bytes received that never reached the receiver's kernel, as far as that is known, once the session has ended.
+    #[must_use]
+    pub fn undelivered(&self) -> u64 {
+        self.waiting() + self.lost.load(Relaxed)
+    }
+
     /// Bytes received from the sender.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received.load(Relaxed)
     }
 
-    /// Bytes handed to the receiver's kernel.
+    /// Bytes handed to our kernel for the receiver.
     #[must_use]
     pub fn delivered(&self) -> u64 {
         self.delivered.load(Relaxed)

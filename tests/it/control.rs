@@ -4,9 +4,9 @@ use crate::{
     harness::within,
     operator::Operated,
     peer,
-    stream::{LIMIT, exchange, read_to_end},
+    stream::{LIMIT, exchange, read_to_end, write_until_blocked},
 };
-use std::{io::Write, net::Shutdown};
+use std::{io::Write, net::Shutdown, time::Duration};
 
 #[test]
 fn a_list_names_every_live_session_with_what_it_moved() {
@@ -155,4 +155,55 @@ fn stats_agree_with_what_was_done() {
     }
     assert_eq!(stats["causes"], serde_json::json!({ "done": 4 }));
     assert!(operated.ctl(&["stats"]).stdout.contains("opened"));
+}
+
+#[test]
+fn what_was_not_delivered_counts_what_the_kernel_held() {
+    let upstream = peer::reads_nothing_until_told();
+    for (flags, end, cause) in [
+        (&[][..], &["cut", "1"][..], "cut"),
+        (&["--splice", "off"], &["cut", "1"], "cut"),
+        (&["--stall-timeout", "5s"], &["list"], "stall_timeout"),
+        (&["--max-lifetime", "6s"], &["list"], "lifetime"),
+    ] {
+        let operated = Operated::proxy(upstream.address, flags);
+        let mut client = operated.server.connect();
+        upstream.await_reached();
+        write_until_blocked(&mut client, Duration::from_millis(100));
+        let shown = operated.json(&["show", "1"]).remove(0);
+        let queued = shown["upstream_tcp"]["send_queue"].as_u64().expect("a queue");
+        let held = queued + shown["client_waiting"].as_u64().unwrap();
+        assert!(queued > 0, "{shown}");
+        assert_eq!(operated.ctl(end).code, 0);
+        assert_eq!(operated.server.await_close(client.local_addr().unwrap())["cause"], cause);
+        let closed = operated.json(&["closed", "1"]).remove(0);
+        let undelivered = closed["client_undelivered"].as_u64().unwrap();
+        // The upstream's kernel may have taken a little more since.
+        assert!((held / 2..=held).contains(&undelivered), "{held} were held: {closed}");
+        let verdict = closed["verdict"].as_str().unwrap();
+        assert!(
+            verdict.ends_with(&format!("; {undelivered} bytes from the client were not delivered")),
+            "{verdict}"
+        );
+        upstream.go();
+        upstream.await_received();
+    }
+}
+
+#[test]
+fn what_was_acknowledged_before_a_cut_was_delivered() {
+    let upstream = peer::takes_all();
+    let operated = Operated::proxy(upstream.address, &[]);
+    let mut client = operated.server.connect();
+    upstream.await_reached();
+    client.write_all(&vec![b'x'; 1_000_000]).unwrap();
+    within(LIMIT, "all is acknowledged", || {
+        let shown = operated.json(&["show", "1"]).remove(0);
+        let queued = shown["upstream_tcp"]["send_queue"].as_u64().expect("a queue");
+        (shown["client_bytes"] == 1_000_000 && shown["client_waiting"] == 0 && queued == 0).then_some(())
+    });
+    assert_eq!(operated.ctl(&["cut", "1"]).code, 0);
+    operated.server.await_closes(1);
+    let verdict = operated.json(&["closed", "1"])[0]["verdict"].as_str().unwrap().to_owned();
+    assert!(verdict.ends_with("; all bytes were passed on"), "{verdict}");
 }

@@ -120,7 +120,7 @@ impl Actor {
             });
             self.overdue.insert(id, overdue);
         } else {
-            self.finished(id);
+            self.reset(id);
         }
         true
     }

@@ -18,9 +18,7 @@ use std::path::PathBuf;
 #[argh(note = "closed [ID]             the last sessions that ended, and how")]
 #[argh(note = "stats                   totals, by cause")]
 #[argh(note = "tap ID                  the bytes of one as they flow, until it ends or Ctrl-C")]
-#[argh(
-    note = "cut ID… [--fin]         end sessions by RST, or by FIN after what is under way (by RST while dialling)"
-)]
+#[argh(note = "cut ID… [--fin]         end sessions by RST, or by FIN after what is under way")]
 #[argh(note = "pause, resume           accept no more connections, and go on")]
 #[argh(note = "drain                   stop the server as SIGTERM does")]
 #[argh(note = "set LIMIT VALUE         max-sessions, or a timeout named as the server's, for new sessions")]
@@ -49,7 +47,7 @@ pub struct Ctl {
     /// tap: text, hex or raw
     #[argh(option, arg_name = "FORM", from_str_fn(values::show))]
     dump: Option<ctl::Show>,
-    /// cut: by FIN after what is under way; no use while dialling
+    /// cut: by FIN after what is under way; while dialling by RST
     #[argh(switch)]
     fin: bool,
     /// closed: at most so many; also -n N
