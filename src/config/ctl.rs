@@ -101,12 +101,22 @@ pub struct Network {
     pub bits: u8,
 }
 
+/// Of an IPv4-mapped address, before those of the IPv4 address.
+const MAPPED_BITS: u8 = 96;
+
 impl Network {
-    /// Whether `ip` is one of its addresses.
+    /// Whether `ip` is one of its addresses. An IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) is the IPv4 address.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
-        let bits = u32::from(self.bits);
-        match (self.ip, ip) {
+        let (own, bits) = match self.ip {
+            IpAddr::V6(v6) if self.bits >= MAPPED_BITS => match v6.to_ipv4_mapped() {
+                Some(v4) => (IpAddr::V4(v4), self.bits - MAPPED_BITS),
+                None => (self.ip, self.bits),
+            },
+            ip => (ip, self.bits),
+        };
+        let bits = u32::from(bits);
+        match (own, ip.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
                 let differs = own.to_bits() ^ other.to_bits();
                 differs.checked_shr(u32::BITS - bits.min(u32::BITS)).unwrap_or(0) == 0
@@ -136,6 +146,12 @@ mod tests {
             ("fe80::", 10, "fe80::1", true),
             ("::", 0, "fe80::1", true),
             ("::1", 128, "::2", false),
+            ("10.0.0.0", 8, "::ffff:10.1.2.3", true),
+            ("::ffff:10.0.0.0", 104, "10.1.2.3", true),
+            ("::ffff:10.0.0.0", 104, "::ffff:10.1.2.3", true),
+            ("::ffff:10.0.0.0", 104, "11.1.2.3", false),
+            ("::ffff:0.0.0.0", 96, "11.1.2.3", true),
+            ("::", 0, "10.1.2.3", false),
         ] {
             let network = Network { ip: network.parse().unwrap(), bits };
             assert_eq!(network.contains(ip.parse().unwrap()), inside, "{network:?} {ip}");

@@ -153,12 +153,16 @@ impl Connection {
     /// What is wrong with the numbers of sessions.
     pub(super) async fn unknown(&self, sessions: &[u64]) -> Last {
         let supervisor = &self.facts.supervisor;
+        // They are numbered from 1.
+        let opened = supervisor.overview().await.map_or(0, |overview| overview.tally.opened);
         let mut errors = Vec::new();
         for session in sessions {
             errors.push(if supervisor.find(*session).await.is_some() {
                 format!("session {session} is alive")
             } else if supervisor.ended(*session).await.is_some() {
                 format!("session {session} has ended; 'ctl closed {session}' tells how")
+            } else if (1..=opened).contains(session) {
+                format!("session {session} has ended and is not remembered any more")
             } else {
                 format!("there is no session {session}")
             });

@@ -4,9 +4,13 @@ use crate::{
     harness::within,
     operator::Operated,
     peer,
-    stream::{LIMIT, exchange, read_to_end, write_until_blocked},
+    stream::{LIMIT, connect_from, exchange, read_to_end, write_until_blocked},
 };
-use std::{io::Write, net::Shutdown, time::Duration};
+use std::{
+    io::Write,
+    net::{Shutdown, SocketAddr},
+    time::Duration,
+};
 
 #[test]
 fn a_list_names_every_live_session_with_what_it_moved() {
@@ -31,6 +35,67 @@ fn a_list_names_every_live_session_with_what_it_moved() {
     assert!(operated.json(&["list", "--from", "10.0.0.0/8"]).is_empty());
     let table = operated.ctl(&["list"]).stdout;
     assert!(table.starts_with("ID  MODE") && table.lines().count() == 4, "{table}");
+}
+
+#[test]
+fn a_list_has_the_order_and_the_clients_that_were_asked_for() {
+    let operated = Operated::start("echo", &["--listen", ":0"]);
+    let (_, port) = operated.server.addresses[0].rsplit_once(':').unwrap();
+    let connect = |last| {
+        let address: SocketAddr = format!("127.0.0.{last}:{port}").parse().unwrap();
+        connect_from(address.ip(), address)
+    };
+    let mut clients: Vec<_> = (1..=3).map(connect).collect();
+    for (client, bytes) in clients.iter_mut().zip([b"some".as_slice(), b"many more", b"a"]) {
+        exchange(client, bytes);
+    }
+    // The first is the last that moves.
+    within(LIMIT, "all are idle", || {
+        let sessions = operated.json(&["list"]);
+        sessions.iter().all(|one| one["idle_ms"].as_u64().unwrap() >= 50).then_some(())
+    });
+    exchange(&mut clients[0], b"!");
+    let order = |words: &[&str]| {
+        let sessions = operated.json(&[&["list"], words].concat());
+        sessions.iter().map(|one| one["session"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(order(&[]), [1, 2, 3]);
+    assert_eq!(order(&["--sort", "age"]), [1, 2, 3]);
+    assert_eq!(order(&["--sort", "bytes"]), [2, 1, 3]);
+    assert_eq!(order(&["--sort", "idle"]).last(), Some(&1));
+    for (network, wanted) in [
+        ("127.0.0.2", &[2][..]),
+        ("127.0.0.2/31", &[2, 3]),
+        ("::ffff:127.0.0.2/127", &[2, 3]),
+        ("::ffff:127.0.0.1", &[1]),
+        ("::1", &[]),
+        ("::/0", &[]),
+        ("0.0.0.0/0", &[1, 2, 3]),
+    ] {
+        assert_eq!(order(&["--from", network]), wanted, "{network}");
+    }
+    for wrong in ["127.0.0.1/33", "::1/129", "localhost", "10.0.0.0/", "10/8"] {
+        let run = operated.ctl(&["list", "--from", wrong]);
+        assert!(run.code == 2 && run.stderr.contains(wrong), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn what_is_printed_for_machines_is_json_wherever_something_is() {
+    let operated = Operated::start("echo", &[]);
+    let mut client = operated.server.connect();
+    exchange(&mut client, b"hello");
+    for words in [&["list"][..], &["list", "--sort", "idle"], &["show", "1"], &["stats"]] {
+        assert_eq!(operated.json(words).len(), 1, "{words:?}");
+    }
+    for words in [&["pause"][..], &["resume"], &["set", "idle-timeout", "1h"], &["cut", "1"]] {
+        assert!(operated.json(words).is_empty(), "{words:?}");
+    }
+    operated.server.await_closes(1);
+    for words in [&["closed"][..], &["closed", "1"], &["closed", "-n", "5"]] {
+        assert_eq!(operated.json(words).len(), 1, "{words:?}");
+    }
+    operated.assert_fails(&["show", "1", "--json"], "session 1 has ended; 'ctl closed 1' tells how");
 }
 
 #[test]
@@ -126,7 +191,11 @@ fn closed_sessions_are_remembered_with_a_verdict_and_only_so_many() {
     }
     assert_eq!(operated.json(&["closed", "3"]), closed[1..]);
     assert_eq!(operated.json(&["closed", "-n", "1"]), closed[1..]);
-    operated.assert_fails(&["closed", "1"], "there is no session 1");
+    for command in ["closed", "show", "tap", "cut"] {
+        operated.assert_fails(&[command, "1"], "session 1 has ended and is not remembered any more");
+        operated.assert_fails(&[command, "4"], "there is no session 4");
+    }
+    operated.assert_fails(&["closed", "0"], "there is no session 0");
     assert!(operated.ctl(&["closed"]).stdout.contains("VERDICT"));
 }
 
@@ -163,8 +232,8 @@ fn what_was_not_delivered_counts_what_the_kernel_held() {
     for (flags, end, cause) in [
         (&[][..], &["cut", "1"][..], "cut"),
         (&["--splice", "off"], &["cut", "1"], "cut"),
-        (&["--stall-timeout", "5s"], &["list"], "stall_timeout"),
-        (&["--max-lifetime", "6s"], &["list"], "lifetime"),
+        (&["--stall-timeout", "3s"], &["list"], "stall_timeout"),
+        (&["--max-lifetime", "4s"], &["list"], "lifetime"),
     ] {
         let operated = Operated::proxy(upstream.address, flags);
         let mut client = operated.server.connect();
