@@ -13,7 +13,8 @@ mod wire;
 use crate::{
     error::reason,
     io::{buffer::Buffer, socket::Socket, stream::Stream},
-    observe::{cause::Cause, record::Record},
+    observe::{cause::Cause, event::Side, record::Record},
+    relay::half::Observer,
     runtime::clock::within,
 };
 use hyper::{server::conn::http1, service::service_fn};
@@ -29,11 +30,12 @@ const LINGER_SILENCE: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_secs(30);
 
 /// Serves one connection until the client has ended it, or wants no more answers. The counters of `record` follow what is
-/// read and written; deadlines are the caller's, who ends the connection by dropping this.
-pub async fn serve(socket: Socket, record: &Record) {
+/// read and written, and `observers` are shown what each [`Side`] sends; deadlines are the caller's, who ends the connection
+/// by dropping this.
+pub async fn serve(socket: Socket, record: &Record, observers: [&dyn Observer; 2]) {
     let socket = Arc::new(socket);
     let lost = {
-        let wire = Wire::new(Stream::new(socket.clone()), record);
+        let wire = Wire::new(Stream::new(socket.clone()), record, observers);
         let service = service_fn(async |request| Ok::<_, Infallible>(answer::to(&request, &record.client)));
         let connection = http1::Builder::new()
             // A client that ends its stream after the request still gets the whole answer.
@@ -47,7 +49,7 @@ pub async fn serve(socket: Socket, record: &Record) {
     };
     let end = match lost {
         Some(error) => Err(error),
-        None => linger(&socket, record).await,
+        None => linger(&socket, record, observers[Side::Client as usize]).await,
     };
     let Some(socket) = Arc::into_inner(socket) else { return };
     match end {
@@ -59,7 +61,7 @@ pub async fn serve(socket: Socket, record: &Record) {
 
 /// Ends our stream, then reads on until the client has ended its own: closing with input unread would make the kernel
 /// reset the connection, and destroy the end of the answer on its way (RFC 9112 §9.6).
-async fn linger(socket: &Socket, record: &Record) -> io::Result<()> {
+async fn linger(socket: &Socket, record: &Record, observer: &dyn Observer) -> io::Result<()> {
     record.from_upstream.set_ended();
     if let Err(error) = socket.finish() {
         // The client is gone already; a read knows whether it ended cleanly before.
@@ -67,10 +69,10 @@ async fn linger(socket: &Socket, record: &Record) -> io::Result<()> {
             return Err(error);
         }
     }
-    within(Some(LINGER), discard(socket, record)).await.unwrap_or(Ok(()))
+    within(Some(LINGER), discard(socket, record, observer)).await.unwrap_or(Ok(()))
 }
 
-async fn discard(socket: &Socket, record: &Record) -> io::Result<()> {
+async fn discard(socket: &Socket, record: &Record, observer: &dyn Observer) -> io::Result<()> {
     let mut buffer = Buffer::take();
     while !record.from_client.ended() {
         if within(Some(LINGER_SILENCE), socket.readable()).await.is_none() {
@@ -79,6 +81,7 @@ async fn discard(socket: &Socket, record: &Record) -> io::Result<()> {
         match socket.try_read(buffer.room()) {
             Ok(0) => record.from_client.set_ended(),
             Ok(count) => {
+                observer.show(record.from_client.received(), &buffer.room()[..count]);
                 record.from_client.add_received(count);
                 record.from_client.add_delivered(count);
             }

@@ -87,7 +87,7 @@ fn live<'a>(
         let (up, up_end) = link();
         // Echo is the link back to itself, and no upstream.
         let (inbound, mut upstream, from_other) = match &context.role {
-            Role::Origin => return Box::pin(origin::serve(socket, record)).await,
+            Role::Origin => return Box::pin(serve(socket, record, context)).await,
             Role::Echo => (up_end, None, &record.from_client),
             Role::Proxy(target) => {
                 let (down_end, down) = link();
@@ -118,6 +118,11 @@ fn live<'a>(
         };
         Box::pin(conclude(socket, record, end, upstream)).await;
     }
+}
+
+async fn serve(socket: Socket, record: &Record, context: &Context) {
+    let dump = |side| Dump::new(&context.reporter, record, side, context.dump_limit);
+    origin::serve(socket, record, [&dump(Side::Client), &dump(Side::Upstream)]).await;
 }
 
 /// Ends the client's connection as its relay ended, and waits for the upstream where it goes on.

@@ -3,7 +3,7 @@
 use crate::{
     io::stream::Stream,
     observe::{event::Side, record::Record},
-    relay::flow::Flow,
+    relay::{flow::Flow, half::Observer},
 };
 use futures::io::{AsyncRead, AsyncWrite};
 use std::{
@@ -16,14 +16,16 @@ use std::{
 pub struct Wire<'a> {
     stream: Stream,
     record: &'a Record,
+    /// Who looks at what each side sends, in the order of [`Side`].
+    observers: [&'a dyn Observer; 2],
     /// Bytes that the kernel refused: counted as received from us, and not yet as delivered.
     refused: usize,
 }
 
 impl<'a> Wire<'a> {
     /// Counts what crosses `stream`.
-    pub fn new(stream: Stream, record: &'a Record) -> Self {
-        Wire { stream, record, refused: 0 }
+    pub fn new(stream: Stream, record: &'a Record, observers: [&'a dyn Observer; 2]) -> Self {
+        Wire { stream, record, observers, refused: 0 }
     }
 
     fn outgoing(&self) -> &'a Flow {
@@ -40,7 +42,7 @@ impl AsyncRead for Wire<'_> {
         let count = ready!(Pin::new(&mut self.stream).poll_read(context, room))?;
         let flow = &self.record.from_client;
         if count > 0 {
-            self.record.taps.offer(Side::Client, flow.received(), &room[..count]);
+            self.observers[Side::Client as usize].show(flow.received(), &room[..count]);
             flow.add_received(count);
             flow.add_delivered(count);
         } else if !room.is_empty() && !flow.ended() {
@@ -69,7 +71,7 @@ impl AsyncWrite for Wire<'_> {
         }
         if let Poll::Ready(Ok(count)) = written {
             self.record.note_first_byte();
-            self.record.taps.offer(Side::Upstream, self.outgoing().delivered(), &bytes[..count]);
+            self.observers[Side::Upstream as usize].show(self.outgoing().delivered(), &bytes[..count]);
             self.outgoing().add_delivered(count);
             self.refused -= count;
         }

@@ -81,3 +81,25 @@ fn dumped_offsets_and_sizes_cover_the_stream() {
         assert_eq!(offset, 500_000, "{way:?}");
     }
 }
+
+#[test]
+fn an_origin_shows_what_it_is_asked_and_what_it_answers() {
+    let server = Server::start("origin", &["--dump", "text"]);
+    let mut client = server.connect();
+    client.write_all(b"GET /bytes/3 HTTP/1.0\r\n\r\n").unwrap();
+    let answer = read_to_end(&mut client).bytes;
+    drop(client);
+    server.await_closes(1);
+    let shown = |side: &str| {
+        let mut text = String::new();
+        for event in server.events().iter().filter(|event| event["event"] == "data" && event["from"] == side)
+        {
+            assert_eq!(event["offset"], text.replace("\\r", "\r").replace("\\n", "\n").len());
+            text.push_str(event["text"].as_str().unwrap());
+        }
+        text
+    };
+    assert_eq!(shown("client"), r"GET /bytes/3 HTTP/1.0\r\n\r\n");
+    let answered = shown("upstream").replace(r"\r\n", "\r\n");
+    assert!(answer.starts_with(b"HTTP/1.0 200 OK\r\n") && answered.as_bytes() == answer, "{answered}");
+}
