@@ -79,7 +79,8 @@ impl Reporter {
         let mut events = None;
         if let Some(format) = format {
             let (address, inbox) = mailbox(EVENTS);
-            let lines = Lines { format, inbox, dropped: dropped.clone(), told: 0, text: String::new() };
+            let (text, ends, rest) = (String::new(), vec![0], Vec::new());
+            let lines = Lines { format, inbox, dropped: dropped.clone(), told: 0, text, ends, rest };
             thread::Builder::new().name("reporter".into()).spawn(move || {
                 let _alive = running;
                 // Where it is refused, the lines cost what they cost.
@@ -139,7 +140,12 @@ struct Lines {
     dropped: Arc<AtomicU64>,
     /// How many of the dropped lines a line has told of.
     told: u64,
+    /// The lines to be written next.
     text: String,
+    /// Where the first of them begins, and where each ends.
+    ends: Vec<usize>,
+    /// What is missing of a line that was written in part. It is written before any other: one event is one line.
+    rest: Vec<u8>,
 }
 
 impl Lines {
@@ -149,45 +155,73 @@ impl Lines {
             if idle {
                 thread::sleep(GATHER);
             }
-            self.text.clear();
-            let (mut lines, mut next) = (0, Some(event));
+            let mut next = Some(event);
             while let Some(event) = next {
-                lines += 1;
                 self.format.line(&event, &mut self.text);
+                self.ends.push(self.text.len());
                 next = (self.text.len() < BATCH_BYTES).then(|| self.inbox.try_next()).flatten();
             }
             idle = self.text.len() < BATCH_BYTES;
-            let dropped = self.dropped.load(Ordering::Relaxed);
-            if dropped > self.told {
-                self.format.dropped(SystemTime::now(), dropped - self.told, &mut self.text);
-            }
-            // A reader that is gone, or a disk that is full, loses these lines; there may be room for later ones.
-            if write_all(stdio::stdout(), self.text.as_bytes()).is_ok() {
-                self.told = dropped;
-            } else {
-                self.dropped.fetch_add(lines, Ordering::Relaxed);
-            }
+            self.write();
         }
-        let dropped = self.dropped.load(Ordering::Relaxed) - self.told;
-        if dropped > 0 {
-            self.text.clear();
-            self.format.dropped(SystemTime::now(), dropped, &mut self.text);
-            let _ = write_all(stdio::stdout(), self.text.as_bytes());
+        if self.dropped.load(Ordering::Relaxed) > self.told {
+            self.write();
         }
+    }
+
+    /// Writes the gathered lines, and that some were dropped. A reader that is gone, or a disk that is full, loses lines;
+    /// there may be room for later ones.
+    fn write(&mut self) {
+        let (lines, dropped) = (self.ends.len() - 1, self.dropped.load(Ordering::Relaxed));
+        if dropped > self.told {
+            self.format.dropped(SystemTime::now(), dropped - self.told, &mut self.text);
+            self.ends.push(self.text.len());
+        }
+        let bytes = self.text.as_bytes();
+        let told = match write_all(stdio::stdout(), &self.rest) {
+            Err(Cut { written }) => {
+                self.rest.drain(..written);
+                0
+            }
+            Ok(()) => {
+                self.rest.clear();
+                match write_all(stdio::stdout(), bytes) {
+                    Ok(()) => self.ends.len() - 1,
+                    Err(Cut { written }) => {
+                        let begun = self.ends.partition_point(|end| *end < written);
+                        self.rest.extend_from_slice(&bytes[written..self.ends[begun]]);
+                        begun
+                    }
+                }
+            }
+        };
+        if told > lines || dropped == self.told {
+            self.told = dropped;
+        }
+        self.dropped.fetch_add(lines.saturating_sub(told) as u64, Ordering::Relaxed);
+        self.text.clear();
+        self.ends.truncate(1);
     }
 }
 
+/// Not everything could be written.
+struct Cut {
+    written: usize,
+}
+
 /// Writes all of `bytes`, also to a descriptor that another program made non-blocking.
-fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> rustix::io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::write(to, bytes) {
-            Ok(0) => return Err(Errno::IO),
-            Ok(count) => bytes = &bytes[count..],
+fn write_all(to: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Cut> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match rustix::io::write(to, &bytes[written..]) {
+            Ok(0) => return Err(Cut { written }),
+            Ok(count) => written += count,
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
-                poll(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], None)?;
+                poll(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], None)
+                    .map_err(|_| Cut { written })?;
             }
-            Err(error) => return Err(error),
+            Err(_) => return Err(Cut { written }),
         }
     }
     Ok(())

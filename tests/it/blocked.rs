@@ -9,8 +9,9 @@ use rustix::{
     fs::{OFlags, fcntl_setfl},
     process::{Pid, Signal, kill_process},
 };
+use serde_json::Value;
 use std::{
-    fs::OpenOptions,
+    fs::{self, OpenOptions},
     io::{ErrorKind, PipeWriter, Write, pipe},
     os::unix::net::UnixStream,
 };
@@ -81,6 +82,36 @@ fn lines_for_a_full_disk_are_dropped_and_counted() {
         });
         assert_eq!(server.stop(), 0, "{log}");
     }
+}
+
+#[test]
+fn a_line_that_a_full_disk_cuts_is_completed_once_there_is_room() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("log");
+    // What is beyond the limit of a file's size is refused, as by a full disk.
+    let shell = format!("trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\" >> {}", path.display());
+    let flags = ["--metrics", "0"];
+    let mut server =
+        Launch { mode: "echo", flags: &flags, shell: Some(&shell), output: Output::Unread }.start();
+    let admin = scrape::address(&server);
+    let dropped = || scrape::scrape(admin).value("switchboard_event_lines_dropped_total", &[]);
+    let (mut log, mut before) = (Vec::new(), 0.0);
+    for _ in 0..3 {
+        within(LIMIT, "the disk is full", || {
+            exchange(&mut server.connect(), b"served");
+            (dropped() > before).then_some(())
+        });
+        before = dropped();
+        log.extend(fs::read(&path).unwrap());
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+    }
+    assert_eq!(server.stop(), 0);
+    log.extend(fs::read(&path).unwrap());
+    let log = String::from_utf8(log).unwrap();
+    let (whole, _begun) = log.rsplit_once('\n').unwrap();
+    let parse =
+        |line: &str| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+    assert!(whole.lines().map(parse).count() > 3, "{log}");
 }
 
 #[test]
