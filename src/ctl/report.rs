@@ -7,6 +7,7 @@ use crate::{
         bytes, span, table,
     },
     io::endpoint::{Endpoint, Host},
+    observe::escape::Terminal,
 };
 use serde_json::Value;
 use std::{cmp::Reverse, fmt::Write};
@@ -110,7 +111,7 @@ fn closed(items: &[Value]) -> String {
 fn facts(item: &Value, indent: &str) -> String {
     let mut lines = String::new();
     for (name, value) in item.as_object().into_iter().flatten() {
-        let label = name.replace('_', " ");
+        let label = text(&name.replace('_', " ").into());
         if value.is_object() {
             let _ = write!(lines, "{indent}{label}\n{}", facts(value, "  "));
         } else {
@@ -120,11 +121,16 @@ fn facts(item: &Value, indent: &str) -> String {
     lines
 }
 
-/// A value without quotes; nothing is a dash.
+/// A value without quotes; nothing is a dash. Whatever answers at the socket, it cannot control a terminal.
 pub fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => {
+            let (mut terminal, mut safe) = (Terminal::default(), String::new());
+            terminal.push(text.as_bytes(), &mut safe);
+            terminal.finish(&mut safe);
+            safe
+        }
         other => other.to_string(),
     }
 }

@@ -45,7 +45,8 @@ fn print(
     if let Some(lost) = item["lost"].as_u64() {
         return writeln!(streams.notes, "{lost} pieces were lost: this tap was too slow");
     }
-    if let Some(ended) = item["ended"].as_str() {
+    if item["ended"].is_string() {
+        let ended = text(&item["ended"]);
         return writeln!(streams.notes, "session {session} has ended: {ended}");
     }
     let Some(bytes) = item["hex"].as_str().and_then(unhex) else { return Ok(()) };

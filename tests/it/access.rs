@@ -8,13 +8,17 @@ use crate::{
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     fs,
-    io::Write,
+    io::{BufRead, BufReader, Write},
     os::{
         fd::OwnedFd,
-        unix::{fs::PermissionsExt, net::UnixStream},
+        unix::{
+            fs::PermissionsExt,
+            net::{UnixListener, UnixStream},
+        },
     },
     path::Path,
     process::{Child, Command, Stdio},
+    thread,
     time::Duration,
 };
 use tempfile::TempDir;
@@ -158,4 +162,35 @@ fn a_folder_that_is_open_to_others_is_a_warning_and_a_path_that_fails_an_error()
     let failed = run(command);
     assert_eq!(failed.code, 1, "{}", failed.stderr);
     assert!(failed.stderr.contains("cannot make the control socket"), "{}", failed.stderr);
+}
+
+#[test]
+fn what_a_server_says_cannot_control_a_terminal() {
+    const GREETING: &str = r#"{"switchboard":1}"#;
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("control");
+    let listener = UnixListener::bind(&path).unwrap();
+    let answers = [
+        r#"{"item":{"session":1,"mode":"\u001b[2J","client":"\u009b2J","phase":"\u202eopen"}}"#,
+        r#"{"item":{"cli\u001bent":"\u001b]0;x\u0007"}}"#,
+        r#"{"error":"\u001b[2J"}"#,
+        "\u{1b}[2J",
+    ];
+    thread::spawn(move || {
+        for answer in answers {
+            let mut stream = BufReader::new(listener.accept().unwrap().0);
+            writeln!(stream.get_mut(), "{GREETING}").unwrap();
+            stream.read_line(&mut String::new()).unwrap();
+            writeln!(stream.get_mut(), "{answer}\n{{\"ok\":true}}").unwrap();
+        }
+    });
+    for (words, code) in [(&["list"][..], 0), (&["show", "1"], 0), (&["stats"], 1), (&["stats"], 1)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        command.arg("ctl").args(words).arg("--control").arg(&path);
+        let run = run(command);
+        let shown = run.stdout + &run.stderr;
+        assert_eq!(run.code, code, "{shown:?}");
+        let harmless = |c: char| c == '\n' || !(c.is_control() || c == '\u{202e}');
+        assert!(!shown.is_empty() && shown.chars().all(harmless), "{shown:?}");
+    }
 }
