@@ -144,7 +144,7 @@ proptest! {
     #[test]
     fn a_terminal_sees_the_same_however_the_stream_is_cut(bytes in bytes(), step in 1_usize..5) {
         let whole = terminal(&[&bytes]);
-        prop_assert!(whole.chars().all(|c| is_plain(c)), "{whole:?}");
+        prop_assert!(whole.chars().all(is_plain), "{whole:?}");
         prop_assert_eq!(terminal(&bytes.chunks(step).collect::<Vec<_>>()), whole);
     }
 }
