@@ -9,7 +9,10 @@ use crate::{
     },
     io::socket::Socket,
     observe::{escape::EscapedAddress, json},
-    runtime::clock::{sleep, within},
+    runtime::{
+        clock::{sleep, within},
+        executor::yield_now,
+    },
 };
 use serde::Serialize;
 use std::{io, sync::Arc, time::Duration};
@@ -172,7 +175,12 @@ impl Connection {
 
     async fn item(&mut self, item: &impl Serialize) -> io::Result<()> {
         self.push_item(item);
-        if self.unwritten.len() < BATCH_BYTES { Ok(()) } else { self.flush(WRITE_WAIT).await }
+        if self.unwritten.len() >= BATCH_BYTES {
+            self.flush(WRITE_WAIT).await?;
+            // Thousands of sessions are milliseconds of work, and traffic has the same thread.
+            yield_now().await;
+        }
+        Ok(())
     }
 
     pub(super) fn push_item(&mut self, item: &impl Serialize) {
