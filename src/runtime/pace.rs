@@ -3,7 +3,7 @@
 //! While any task has something to do, it only looks, between their turns. Once nobody has, there are three ways to wait,
 //! each cheaper by far than the next where an event comes soon, and dearer where none does:
 //! 1. look again and again (`--busy-poll`): no sleep at all, but the processor is taken;
-//! 2. nap: sleep in the epoll itself, for [`NAP`] at most, because nobody else can wake this thread meanwhile;
+//! 2. nap: sleep in the epoll itself, for `NAP` at most, because nobody else can wake this thread meanwhile;
 //! 3. sleep in the runtime's reactor, for which two threads change places.
 //!
 //! The last gaps say which: an event is expected to come as soon as the last ones did.
