@@ -27,9 +27,9 @@
 //! 6. [`relay::ends`]: copying and splicing; [`io::socket`]: the two ways to end a connection.
 //!
 //! Beside the path: [`io::dial`] (resolve, RFC 8305), [`actors::deadline`] (one sleeper a session), [`actors::admin`]
-//! (metrics and health), [`observe`] (events, causes, formats, books), [`runtime`] (executor, clock, readiness), [`mailbox`]
-//! (the channels), [`args`] and [`config`].
-//! [`control`] and [`ctl`] are the two ends of the control socket. [`load`] plays scripted clients, for `benches/`.
+//! (metrics and health), [`observe`] (events, causes, formats, books), [`runtime`] (executor, clock, readiness and how it
+//! waits), [`mailbox`] (the channels), [`args`] and [`config`]. [`control`] and [`ctl`] are the two ends of the control
+//! socket. [`load`] plays scripted clients, for `benches/`.
 //!
 //! # Invariants
 //! - A link or a socket that is dropped without having been finished is an abort: nothing that fails looks like a clean end.
