@@ -1,6 +1,7 @@
 //! Validated settings. Each default is a named constant with its reason.
 
 pub mod ctl;
+pub mod top;
 
 use crate::io::{congestion::Congestion, endpoint::Endpoint};
 use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -168,23 +169,11 @@ pub struct Server {
     /// How long to look for the next event before sleeping; `None`: not at all.
     pub busy_poll: Option<Duration>,
     /// Where operators connect.
-    pub control: Control,
+    pub control: ctl::Control,
     /// Sessions that are remembered after their end.
     pub remember: usize,
     /// Where to answer scrapers and health checks; `None`: nowhere.
     pub metrics: Option<Endpoint>,
-}
-
-/// The place of a server's control socket.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Control {
-    /// In the user's folder, named by the pid.
-    #[default]
-    Default,
-    /// Here.
-    At(PathBuf),
-    /// Nowhere.
-    Off,
 }
 
 /// The protocol of a client's target.
@@ -246,4 +235,6 @@ pub enum Config {
     Client(Box<Client>),
     /// `ctl`.
     Ctl(Box<ctl::Ctl>),
+    /// `top`.
+    Top(Box<top::Top>),
 }

@@ -29,7 +29,7 @@
 //! Beside the path: [`io::dial`] (resolve, RFC 8305), [`actors::deadline`] (one sleeper a session), [`actors::admin`]
 //! (metrics and health), [`observe`] (events, causes, formats, books), [`runtime`] (executor, clock, readiness and how it
 //! waits), [`mailbox`] (the channels), [`args`] and [`config`]. [`control`] and [`ctl`] are the two ends of the control
-//! socket. [`load`] plays scripted clients, for `benches/`.
+//! socket; [`top`] makes a live screen of what comes over it. [`load`] plays scripted clients, for `benches/`.
 //!
 //! # Invariants
 //! - A link or a socket that is dropped without having been finished is an abort: nothing that fails looks like a clean end.
@@ -40,7 +40,7 @@
 //! - Every wait on a peer has a limit, and each limit a named cause ([`observe::cause::Cause`]).
 //! - A task has one owner and ends when the owner lets go; a panic ends one session.
 //! - Imports point one way: `runtime`, `io`, `relay`, `actors`, `control`, `server`. Only [`runtime`] names the async runtime, only
-//!   [`mailbox`] the channel crate, only [`args`] the argument parser.
+//!   [`mailbox`] the channel crate, only [`args`] the argument parser, only [`top`] the crate that draws.
 //!
 //! # What is deliberately absent
 //! No second executor thread (async-std's one reactor makes two threads slower than one), no TLS, no protocol parsing on
@@ -63,3 +63,4 @@ pub mod origin;
 pub mod relay;
 pub mod runtime;
 pub mod server;
+pub mod top;

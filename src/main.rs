@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     io::{self, IsTerminal, Write},
-    os::fd::AsFd,
+    os::fd::{AsFd, OwnedFd},
     process::ExitCode,
 };
 use switchboard::{
@@ -14,7 +14,7 @@ use switchboard::{
     config::{self, Config},
     ctl,
     runtime::executor,
-    server,
+    server, top,
 };
 
 /// The command line cannot be followed.
@@ -46,6 +46,7 @@ fn run(config: Config) -> ExitCode {
             }
         }
         Config::Ctl(config) => control(&config),
+        Config::Top(config) => watch(*config),
         Config::Client(config) => {
             let streams = match streams() {
                 Ok(streams) => streams,
@@ -71,6 +72,23 @@ fn control(config: &config::ctl::Ctl) -> ExitCode {
     match ctl::run(config, &mut streams) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => fail(&failure),
+    }
+}
+
+/// Shows a running server on the terminal.
+fn watch(config: config::top::Top) -> ExitCode {
+    let stream = |descriptor: io::Result<OwnedFd>| descriptor.map(File::from);
+    let (input, output) = (io::stdin(), io::stdout());
+    let streams = stream(input.as_fd().try_clone_to_owned())
+        .and_then(|input| Ok((input, stream(output.as_fd().try_clone_to_owned())?)));
+    let (input, output) = match streams {
+        Ok(streams) => streams,
+        Err(error) => return fail(&format_args!("cannot use the standard streams: {error}")),
+    };
+    match executor::run(None, top::run(config, input, output)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => fail(&failure),
+        Err(error) => fail(&error),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 use std::time::Duration;
 
-const COMMANDS: [&str; 4] = ["echo", "proxy", "client", "origin"];
+const COMMANDS: [&str; 5] = ["echo", "proxy", "client", "origin", "top"];
 
 fn parse_words(words: &[&str]) -> Result<Parsed, Usage> {
     parse(words.iter().map(OsString::from))
@@ -74,7 +74,7 @@ fn a_bare_command_means_the_defaults() {
         dump_limit: config::DUMP_LIMIT_BYTES,
         splice: true,
         busy_poll: config::BUSY_POLL,
-        control: config::Control::Default,
+        control: config::ctl::Control::Default,
         remember: config::REMEMBER,
         metrics: None,
     };
@@ -140,7 +140,7 @@ fn every_option_of_a_server_reaches_its_setting() {
         dump_limit: 12,
         splice: false,
         busy_poll: None,
-        control: config::Control::At("/run/a.sock".into()),
+        control: config::ctl::Control::At("/run/a.sock".into()),
         remember: 13,
         metrics: Some(Endpoint::loopback(13)),
     };

@@ -4,6 +4,7 @@
 mod client;
 mod ctl;
 mod servers;
+mod top;
 
 use super::words::Known;
 use crate::config::Config;
@@ -11,6 +12,7 @@ use argh::{ArgsInfo, FlagInfoKind, FromArgs, Optionality};
 use client::Client;
 use ctl::Ctl;
 use servers::{Echo, Origin, Proxy};
+use top::Top;
 
 /// What argh knows about a command.
 pub type CommandInfo = argh::CommandInfoWithArgs;
@@ -30,6 +32,7 @@ enum Command {
     Client(Client),
     Origin(Origin),
     Ctl(Ctl),
+    Top(Top),
 }
 
 /// All commands, in the order of the help.
@@ -62,6 +65,7 @@ pub fn config(command: &str, words: &[&str]) -> Result<Config, String> {
         Command::Origin(origin) => Ok(origin.config()),
         Command::Client(client) => client.config(),
         Command::Ctl(ctl) => ctl.config(),
+        Command::Top(top) => Ok(top.config()),
     }
 }
 

@@ -3,8 +3,9 @@
 
 use crate::{
     config::{
-        Control, Dump, Keepalive, Log, Override,
-        ctl::{Network, Show, Sort},
+        Dump, Keepalive, Log, Override,
+        ctl::{Control, Network, Show, Sort},
+        top::INTERVAL_MIN,
     },
     io::endpoint::{Endpoint, Host},
     observe::event::Side,
@@ -49,6 +50,14 @@ pub fn duration(text: &str) -> Result<Option<Duration>, String> {
         }
         Ok(duration) => Ok(Some(duration)),
         Err(_) => Err("it is not a duration; write 250ms, 10s, 1m30s, 1h or off".into()),
+    }
+}
+
+/// A time between two looks at a server.
+pub fn interval(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Some(interval) if interval >= INTERVAL_MIN => Ok(interval),
+        _ => Err(format!("it must be at least {}ms", INTERVAL_MIN.as_millis())),
     }
 }
 
@@ -211,12 +220,7 @@ pub fn show(text: &str) -> Result<Show, String> {
 
 /// `10.0.0.0/8`, or one address.
 pub fn network(text: &str) -> Result<Network, String> {
-    let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-    let ip = ip(address)?;
-    let most: u8 = if ip.is_ipv4() { 32 } else { 128 };
-    let bits = bits.map_or(Some(most), |bits| bits.parse().ok().filter(|bits| *bits <= most));
-    let bits = bits.ok_or_else(|| format!("the bits after the slash are a number from 0 to {most}"))?;
-    Ok(Network { ip, bits })
+    text.parse()
 }
 
 /// `text`, `json` or `off`.

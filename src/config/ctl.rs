@@ -1,7 +1,20 @@
-//! What `switchboard ctl` is told: which server, and what to ask of it.
+//! Where a server has its control socket, and what `switchboard ctl` is told: which server, and what to ask of it.
 
 use crate::observe::event::Side;
-use std::{net::IpAddr, path::PathBuf};
+use serde::{Deserialize, Serialize};
+use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
+
+/// The place of a server's control socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Control {
+    /// In the user's folder, named by the pid.
+    #[default]
+    Default,
+    /// Here.
+    At(PathBuf),
+    /// Nowhere.
+    Off,
+}
 
 /// One run of `switchboard ctl`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +92,8 @@ pub enum Show {
 }
 
 /// The order of a list: the largest first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Sort {
     /// By number: the oldest first.
     #[default]
@@ -93,7 +107,8 @@ pub enum Sort {
 }
 
 /// Addresses that begin with the same bits (CIDR, RFC 4632).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Network {
     /// One of its addresses.
     pub ip: IpAddr,
@@ -127,6 +142,44 @@ impl Network {
             }
             _ => false,
         }
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    /// `10.0.0.0/8`, or one address; an IPv6 address may stand in brackets.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (address, bits) =
+            text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let inner = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
+        let ip: IpAddr = inner
+            .parse()
+            .map_err(|_| format!("{address:?} is not an IP address; write one like 127.0.0.1 or [::1]"))?;
+        let most: u8 = if ip.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Some(most), |bits| bits.parse().ok().filter(|bits| *bits <= most));
+        let bits = bits.ok_or_else(|| format!("the bits after the slash are a number from 0 to {most}"))?;
+        Ok(Network { ip, bits })
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Network> for String {
+    fn from(network: Network) -> Self {
+        network.to_string()
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.ip, self.bits)
     }
 }
 

@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 #[must_use]
 pub fn session(record: &Record, rates: &Rates, draining: bool) -> Session {
     let (client_rate, upstream_rate) = rates.of(record);
-    let moved_ms = record.from_client.moved_ms().max(record.from_upstream.moved_ms());
     let upstream = record.dial().and_then(|dial| dial.upstream.as_ref());
     Session {
         session: record.id,
@@ -26,7 +25,7 @@ pub fn session(record: &Record, rates: &Rates, draining: bool) -> Session {
         upstream: upstream.map(shown),
         phase: phase(record, draining),
         age_ms: whole_milliseconds(record.began.elapsed()),
-        idle_ms: coarse_ms().saturating_sub(moved_ms),
+        idle_ms: coarse_ms().saturating_sub(moved_ms(record)),
         client_bytes: record.client_bytes(),
         upstream_bytes: record.upstream_bytes(),
         client_rate,
@@ -80,7 +79,7 @@ pub fn stats(overview: &Overview, began: Instant, slots: &Slots) -> Stats {
 
 /// Where a session is in its life. One of which both streams have ended delivers what is left, as every session of a
 /// server that drains does.
-fn phase(record: &Record, draining: bool) -> &'static str {
+pub(super) fn phase(record: &Record, draining: bool) -> &'static str {
     match (record.from_client.ended(), record.from_upstream.ended()) {
         (true, true) => "draining",
         (true, false) => "client-closed",
@@ -89,6 +88,11 @@ fn phase(record: &Record, draining: bool) -> &'static str {
         (false, false) if draining => "draining",
         (false, false) => "open",
     }
+}
+
+/// When the last byte or end moved, by the coarse clock.
+pub(super) fn moved_ms(record: &Record) -> u64 {
+    record.from_client.moved_ms().max(record.from_upstream.moved_ms())
 }
 
 fn shown(address: &Address) -> String {

@@ -4,7 +4,7 @@ use crate::{
     control::{
         answer,
         protocol::{Greeting, Item, Last, Request, VERSION},
-        rates::Rates,
+        rates::{Looks, Rates},
         server::Facts,
     },
     io::socket::Socket,
@@ -27,8 +27,6 @@ const WRITE_WAIT: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 4096;
 /// Lines are gathered up to this size and written at once.
 const BATCH_BYTES: usize = 64 * 1024;
-/// Between two looks at the counters, for a rate.
-const RATE_WINDOW: Duration = Duration::from_millis(250);
 /// Closed sessions that one answer holds where no number is asked for.
 const CLOSED_DEFAULT: usize = 1000;
 
@@ -40,15 +38,15 @@ pub struct Connection {
     unread: Vec<u8>,
     /// Lines on their way out.
     unwritten: String,
-    /// The last look of this client at the sessions.
-    rates: Option<Rates>,
+    /// What this client's rates are measured from.
+    pub(super) looks: Looks,
 }
 
 impl Connection {
     /// A connection to a server of these `facts`.
     #[must_use]
     pub fn new(socket: Socket, facts: Arc<Facts>) -> Self {
-        Connection { socket, facts, unread: Vec::new(), unwritten: String::new(), rates: None }
+        Connection { socket, facts, unread: Vec::new(), unwritten: String::new(), looks: Looks::default() }
     }
 
     /// Serves until the client ends, or is given up.
@@ -81,23 +79,14 @@ impl Connection {
     async fn follow(&mut self, request: Request) -> io::Result<Last> {
         let supervisor = self.facts.supervisor.clone();
         match request {
-            Request::List => {
-                self.look().await;
-                let draining = self.draining().await;
-                let records = supervisor.list().await;
-                let rates =
-                    self.rates.replace(Rates::look(&records)).unwrap_or_else(|| Rates::look(&records));
-                for record in records {
-                    self.item(&answer::session(&record, &rates, draining)).await?;
-                }
-            }
+            Request::List(choice) => return self.list(&choice).await,
             Request::Show { session } => {
                 self.look().await;
                 let draining = self.draining().await;
                 let Some(record) = supervisor.find(session).await else {
                     return Ok(self.unknown(&[session]).await);
                 };
-                if let Some(rates) = &self.rates {
+                if let Some(rates) = self.looks.base() {
                     let detail = answer::detail(&record, rates, draining);
                     self.item(&detail).await?;
                 }
@@ -122,7 +111,7 @@ impl Connection {
                     return Ok(self.unknown(&missing).await);
                 }
             }
-            Request::Tap { session, from } => return self.tap(session, from).await,
+            Request::Tap { session, from, limit } => return self.tap(session, from, limit).await,
             Request::Pause => self.facts.slots.set_paused(true),
             Request::Resume => self.facts.slots.set_paused(false),
             Request::Drain => {
@@ -139,17 +128,17 @@ impl Connection {
     }
 
     /// Sees to it that the last look is a while ago, so that rates can be told.
-    async fn look(&mut self) {
-        if self.rates.is_none() {
-            self.rates = Some(Rates::look(&self.facts.supervisor.list().await));
+    pub(super) async fn look(&mut self) {
+        if self.looks.is_empty() {
+            self.looks.note(Rates::look(&self.facts.supervisor.list().await));
         }
-        let age = self.rates.as_ref().map_or(RATE_WINDOW, Rates::age);
-        if age < RATE_WINDOW {
-            sleep(RATE_WINDOW - age).await;
+        let wait = self.looks.wait();
+        if !wait.is_zero() {
+            sleep(wait).await;
         }
     }
 
-    async fn draining(&self) -> bool {
+    pub(super) async fn draining(&self) -> bool {
         self.facts.supervisor.overview().await.is_none_or(|overview| overview.draining)
     }
 
@@ -173,7 +162,7 @@ impl Connection {
         Last::Failed { error: errors.join(", ") }
     }
 
-    async fn item(&mut self, item: &impl Serialize) -> io::Result<()> {
+    pub(super) async fn item(&mut self, item: &impl Serialize) -> io::Result<()> {
         self.push_item(item);
         if self.unwritten.len() >= BATCH_BYTES {
             self.flush(WRITE_WAIT).await?;

@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod connection;
+mod list;
 pub mod place;
 pub mod protocol;
 pub mod rates;

@@ -1,6 +1,7 @@
 //! What crosses a control socket: requests as they are read, and the lines of answers as they are written.
 
 use crate::{
+    config::ctl::{Network, Sort},
     io::tcp_info::TcpInfo,
     observe::event::{Mode, Side},
 };
@@ -29,8 +30,8 @@ pub struct Greeting<'a> {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Request {
-    /// All live sessions.
-    List,
+    /// Live sessions.
+    List(Choice),
     /// Everything about one.
     Show {
         /// Its number.
@@ -59,6 +60,8 @@ pub enum Request {
         session: u64,
         /// Whose bytes; none: both sides'.
         from: Option<Side>,
+        /// Show only the first bytes of each piece; none: all.
+        limit: Option<usize>,
     },
     /// Accept no more connections.
     Pause,
@@ -73,6 +76,24 @@ pub enum Request {
         /// The number of sessions, or milliseconds; none for off.
         value: Option<u64>,
     },
+}
+
+/// Which live sessions, and in what order. Whoever shows a page of many asks for that page alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Choice {
+    /// The order.
+    pub sort: Sort,
+    /// The same from its end.
+    pub reverse: bool,
+    /// Only clients of these addresses.
+    pub from: Option<Network>,
+    /// Only sessions with this text in their number, an address or the phase; empty: all.
+    pub matching: String,
+    /// Leave out so many at the begin.
+    pub skip: usize,
+    /// At most so many.
+    pub limit: Option<usize>,
 }
 
 /// A line of an answer before the last.
@@ -90,6 +111,9 @@ pub enum Last {
     Done {
         /// Always true.
         ok: bool,
+        /// Of a list: how many sessions there are to choose from.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        matching: Option<usize>,
     },
     /// The request was not followed.
     Failed {
@@ -100,7 +124,7 @@ pub enum Last {
 
 impl Last {
     /// The request was followed.
-    pub const OK: Last = Last::Done { ok: true };
+    pub const OK: Last = Last::Done { ok: true, matching: None };
 }
 
 /// A live session, as `list` tells it.

@@ -7,6 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Between two looks at the counters, for a rate.
+const WINDOW: Duration = Duration::from_millis(250);
+
 /// What a session had moved at the last look, from the client and from the upstream.
 type Bytes = (u64, u64);
 
@@ -42,6 +45,43 @@ impl Rates {
     }
 }
 
+/// The looks of one operator. Rates are told since one that is a while ago, however soon after each other they are asked.
+#[derive(Default)]
+pub struct Looks {
+    last: Option<Rates>,
+    /// A window older than the last.
+    before: Option<Rates>,
+}
+
+impl Looks {
+    /// Whether there was none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.last.is_none()
+    }
+
+    /// The newest look that is old enough.
+    #[must_use]
+    pub fn base(&self) -> Option<&Rates> {
+        self.last.as_ref().filter(|last| last.age() >= WINDOW).or(self.before.as_ref())
+    }
+
+    /// How long it takes until there is a base.
+    #[must_use]
+    pub fn wait(&self) -> Duration {
+        let age = self.base().or(self.last.as_ref()).map_or(Duration::ZERO, Rates::age);
+        WINDOW.saturating_sub(age)
+    }
+
+    /// Notes a look; one that comes soon after the last is not needed.
+    pub fn note(&mut self, look: Rates) {
+        match self.last.take() {
+            Some(last) if last.age() < WINDOW => self.last = Some(last),
+            last => (self.before, self.last) = (last, Some(look)),
+        }
+    }
+}
+
 fn bytes(record: &Record) -> Bytes {
     (record.client_bytes(), record.upstream_bytes())
 }
@@ -55,6 +95,22 @@ fn per_second(bytes: u64, span: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_base_is_a_window_old_and_not_much_older() {
+        let look = |ms| Rates { at: Instant::now() - Duration::from_millis(ms), bytes: HashMap::new() };
+        let age = |looks: &Looks| looks.base().map(|base| base.age().as_millis() / 100);
+        let mut looks = Looks::default();
+        assert!(looks.is_empty() && looks.base().is_none());
+        looks.note(look(0));
+        assert!(looks.base().is_none() && looks.wait() > Duration::from_millis(100));
+        looks = Looks { last: Some(look(600)), before: Some(look(1100)) };
+        assert_eq!(age(&looks), Some(6));
+        looks.note(look(0));
+        assert_eq!((age(&looks), looks.wait()), (Some(6), Duration::ZERO));
+        looks.note(look(0));
+        assert_eq!(age(&looks), Some(6));
+    }
 
     #[test]
     fn a_rate_is_bytes_by_time() {

@@ -4,7 +4,7 @@
 
 use crate::{
     actors::{context::CurrentDeadlines, supervisor::Supervisor},
-    config,
+    config::ctl,
     control::{connection::Connection, place},
     error::{Error, reason},
     io::{
@@ -62,14 +62,14 @@ pub struct Control {
 ///
 /// # Errors
 /// Where the socket cannot be made at the place that the operator gave.
-pub fn bind(place: &config::Control, warn: impl FnOnce(String)) -> Result<Option<Listener>, Error> {
+pub fn bind(place: &ctl::Control, warn: impl FnOnce(String)) -> Result<Option<Listener>, Error> {
     match place {
-        config::Control::Off => Ok(None),
-        config::Control::At(path) => Listener::bind_private(path, BACKLOG).map(Some).map_err(|error| {
+        ctl::Control::Off => Ok(None),
+        ctl::Control::At(path) => Listener::bind_private(path, BACKLOG).map(Some).map_err(|error| {
             let source = io::Error::new(error.kind(), reason(&error));
             Error::server(format!("cannot make the control socket {}", path.display()), source)
         }),
-        config::Control::Default => {
+        ctl::Control::Default => {
             let folder = place::folder();
             let bound = place::prepare(&folder, std::process::id())
                 .and_then(|path| Listener::bind_private(&path, BACKLOG));

@@ -33,8 +33,13 @@ enum Told {
 }
 
 impl Connection {
-    /// Shows what a session moves. Any line of the client ends it.
-    pub(super) async fn tap(&mut self, session: u64, from: Option<Side>) -> io::Result<Last> {
+    /// Shows what a session moves, at most `limit` bytes of a piece. Any line of the client ends it.
+    pub(super) async fn tap(
+        &mut self,
+        session: u64,
+        from: Option<Side>,
+        limit: Option<usize>,
+    ) -> io::Result<Last> {
         let supervisor = self.facts.supervisor.clone();
         let Some(record) = supervisor.find(session).await else { return Ok(self.unknown(&[session]).await) };
         let Some(mut watcher) = Watcher::attach(&record, from) else {
@@ -49,11 +54,11 @@ impl Connection {
                 more = self.read_more().fuse() => return if more? { Ok(Last::OK) } else { Err(io::ErrorKind::UnexpectedEof.into()) },
             };
             let Some(piece) = piece else { break };
-            self.push_item(&told(&piece));
+            self.push_item(&told(&piece, limit));
             while self.unwritten() < BATCH_BYTES
                 && let Some(piece) = watcher.pieces.try_next()
             {
-                self.push_item(&told(&piece));
+                self.push_item(&told(&piece, limit));
             }
             self.push_lost(&watcher);
             self.flush(WRITE_WAIT).await?;
@@ -73,12 +78,13 @@ impl Connection {
     }
 }
 
-fn told(piece: &Piece) -> Told {
+fn told(piece: &Piece, limit: Option<usize>) -> Told {
+    let shown = limit.map_or(piece.bytes.len(), |limit| limit.min(piece.bytes.len()));
     Told::Data {
         ts: Moment(piece.at).to_string(),
         from: piece.from,
         offset: piece.offset,
         bytes: piece.bytes.len(),
-        hex: Hex(&piece.bytes).to_string(),
+        hex: Hex(&piece.bytes[..shown]).to_string(),
     }
 }

@@ -8,6 +8,9 @@ use serde_json::Value;
 use std::path::Path;
 
 /// Connects to the server at `control`, or to the one that runs.
+///
+/// # Errors
+/// Where there is none, or several to choose from.
 pub fn server(control: Option<&Path>) -> Result<Lines, Failure> {
     if let Some(path) = control {
         return Lines::connect(path);

@@ -7,8 +7,9 @@ use crate::{
 use serde_json::Value;
 use std::{
     io::{self, BufRead, BufReader, Write},
+    net::Shutdown,
     os::unix::net::UnixStream,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -18,12 +19,45 @@ const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// A connection to a server's control socket.
 pub struct Lines {
     stream: BufReader<UnixStream>,
+    /// The control socket.
+    pub path: PathBuf,
     /// The server's first line.
     pub greeting: Value,
+    /// The last line of the last answer.
+    pub last: Value,
+}
+
+/// Why a request has no answer.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The server could not do it, and says why.
+    Refused(String),
+    /// The server does not answer.
+    Lost(String),
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        let (Trouble::Refused(text) | Trouble::Lost(text)) = trouble;
+        Failure(text)
+    }
+}
+
+/// Ends a conversation from another thread, when it is dropped.
+pub struct Closer(UnixStream);
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        // It fails only where the conversation has ended already.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
 }
 
 impl Lines {
     /// Connects to the control socket at `path`.
+    ///
+    /// # Errors
+    /// Where nobody answers there, or somebody else.
     pub fn connect(path: &Path) -> Result<Self, Failure> {
         let failed = |error: io::Error| {
             Failure(format!("no server answers at {}: {}", path.display(), reason(&error)))
@@ -31,7 +65,8 @@ impl Lines {
         let stream = place::connect(path, ANSWER_WAIT).map_err(failed)?;
         stream.set_read_timeout(Some(ANSWER_WAIT)).map_err(failed)?;
         stream.set_write_timeout(Some(ANSWER_WAIT)).map_err(failed)?;
-        let mut lines = Lines { stream: BufReader::new(stream), greeting: Value::Null };
+        let stream = BufReader::new(stream);
+        let mut lines = Lines { stream, path: path.to_owned(), greeting: Value::Null, last: Value::Null };
         lines.greeting = lines.next().map_err(failed)?;
         if lines.greeting.get("switchboard").is_none() {
             return Err(Failure(format!("what answers at {} is not switchboard", path.display())));
@@ -39,8 +74,19 @@ impl Lines {
         Ok(lines)
     }
 
+    /// What ends this conversation.
+    ///
+    /// # Errors
+    /// Where the process is out of descriptors.
+    pub fn closer(&self) -> io::Result<Closer> {
+        self.stream.get_ref().try_clone().map(Closer)
+    }
+
     /// Asks, and collects the items of the answer.
-    pub fn ask(&mut self, request: &Request) -> Result<Vec<Value>, Failure> {
+    ///
+    /// # Errors
+    /// Where the server refuses, or does not answer.
+    pub fn ask(&mut self, request: &Request) -> Result<Vec<Value>, Trouble> {
         self.send(request)?;
         let mut items = Vec::new();
         while let Some(item) = self.item()? {
@@ -50,23 +96,36 @@ impl Lines {
     }
 
     /// Asks; [`Lines::item`] gives the answer.
-    pub fn send(&mut self, request: &Request) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// Where the connection is lost.
+    pub fn send(&mut self, request: &Request) -> Result<(), Trouble> {
         let line = serde_json::to_string(request).expect("a request has string keys");
         self.stream.get_mut().write_all(format!("{line}\n").as_bytes()).map_err(|error| lost(&error))
     }
 
     /// From now on waits for items as long as they take.
-    pub fn wait_for_ever(&mut self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// Where the connection is lost.
+    pub fn wait_for_ever(&mut self) -> Result<(), Trouble> {
         self.stream.get_ref().set_read_timeout(None).map_err(|error| lost(&error))
     }
 
     /// The next item of the answer; none at its end.
-    pub fn item(&mut self) -> Result<Option<Value>, Failure> {
+    ///
+    /// # Errors
+    /// Where the server refuses, or does not answer.
+    pub fn item(&mut self) -> Result<Option<Value>, Trouble> {
         let mut line = self.next().map_err(|error| lost(&error))?;
         if let Some(error) = line.get("error") {
-            return Err(Failure(text(error)));
+            return Err(Trouble::Refused(text(error)));
         }
-        Ok(line.get_mut("item").map(Value::take))
+        let item = line.get_mut("item").map(Value::take);
+        if item.is_none() {
+            self.last = line;
+        }
+        Ok(item)
     }
 
     fn next(&mut self) -> io::Result<Value> {
@@ -79,8 +138,8 @@ impl Lines {
     }
 }
 
-fn lost(error: &io::Error) -> Failure {
-    Failure(format!("the server does not answer: {}", reason(error)))
+fn lost(error: &io::Error) -> Trouble {
+    Trouble::Lost(format!("the server does not answer: {}", reason(error)))
 }
 
 /// What a limit on waiting makes of an error of the kernel says nothing to a user.

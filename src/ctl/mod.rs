@@ -2,14 +2,14 @@
 //!
 //! It does one thing after the other, and each wait has a limit.
 
-mod find;
-mod lines;
-mod report;
-mod table;
+pub mod find;
+pub mod lines;
+pub mod report;
+pub mod table;
 mod tap;
 
 use crate::config::ctl::{Command, Ctl};
-use crate::control::protocol::Request;
+use crate::control::protocol::{Choice, Request};
 use serde_json::Value;
 use std::{
     fmt,
@@ -18,7 +18,7 @@ use std::{
 
 /// Why it could not be done: one sentence for the user.
 #[derive(Debug)]
-pub struct Failure(String);
+pub struct Failure(pub(crate) String);
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,19 +59,20 @@ pub fn run(config: &Ctl, streams: &mut Streams<'_>) -> Result<(), Failure> {
     }
     let out = &mut *streams.out;
     let items = lines.ask(&request(&config.command))?;
-    let text =
-        if config.json { json(&config.command, items) } else { report::report(&config.command, items) };
+    let text = if config.json { json(&items) } else { report::report(&config.command, &items) };
     written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
 fn request(command: &Command) -> Request {
     match command {
-        Command::List { .. } => Request::List,
+        Command::List { sort, from } => {
+            Request::List(Choice { sort: *sort, from: *from, ..Choice::default() })
+        }
         Command::Show(session) => Request::Show { session: *session },
         Command::Closed { session, last } => Request::Closed { session: *session, last: *last },
         Command::Stats => Request::Stats,
         Command::Cut { sessions, fin } => Request::Cut { sessions: sessions.clone(), fin: *fin },
-        Command::Tap { session, from, .. } => Request::Tap { session: *session, from: *from },
+        Command::Tap { session, from, .. } => Request::Tap { session: *session, from: *from, limit: None },
         Command::Pause => Request::Pause,
         Command::Resume => Request::Resume,
         Command::Drain => Request::Drain,
@@ -79,8 +80,7 @@ fn request(command: &Command) -> Request {
     }
 }
 
-/// The items as the server told them, one a line, in the order and choice that were asked for.
-fn json(command: &Command, items: Vec<Value>) -> String {
-    let items = report::chosen(command, items);
+/// The items as the server told them, one a line.
+fn json(items: &[Value]) -> String {
     items.iter().map(|item| format!("{item}\n")).collect()
 }

@@ -1,50 +1,24 @@
 //! Answers for people.
 
 use crate::{
-    config::ctl::{Command, Network, Sort},
+    config::ctl::Command,
     ctl::table::{
         Align::{Left, Right},
         bytes, span, table,
     },
-    io::endpoint::{Endpoint, Host},
     observe::escape::Terminal,
 };
 use serde_json::Value;
-use std::{cmp::Reverse, fmt::Write};
-
-/// The items in the order and choice that were asked for.
-pub fn chosen(command: &Command, mut items: Vec<Value>) -> Vec<Value> {
-    if let Command::List { sort, from } = command {
-        if let Some(network) = from {
-            items.retain(|item| comes_from(item, network));
-        }
-        let sum = |item: &Value, keys: [&str; 2]| {
-            Reverse(keys.iter().map(|key| item[key].as_u64().unwrap_or(0)).sum::<u64>())
-        };
-        match sort {
-            Sort::Age => items.sort_by_key(|item| item["session"].as_u64()),
-            Sort::Bytes => items.sort_by_key(|item| sum(item, ["client_bytes", "upstream_bytes"])),
-            Sort::Rate => items.sort_by_key(|item| sum(item, ["client_rate", "upstream_rate"])),
-            Sort::Idle => items.sort_by_key(|item| Reverse(item["idle_ms"].as_u64())),
-        }
-    }
-    items
-}
+use std::fmt::Write;
 
 /// A whole answer as text.
-pub fn report(command: &Command, items: Vec<Value>) -> String {
-    let items = chosen(command, items);
+pub fn report(command: &Command, items: &[Value]) -> String {
     match command {
-        Command::List { .. } => list(&items),
-        Command::Closed { .. } => closed(&items),
+        Command::List { .. } => list(items),
+        Command::Closed { .. } => closed(items),
         // The other commands have no items.
         _ => items.iter().map(|item| facts(item, "")).collect(),
     }
-}
-
-fn comes_from(item: &Value, network: &Network) -> bool {
-    let client: Result<Endpoint, _> = text(&item["client"]).parse();
-    matches!(client, Ok(Endpoint::Tcp { host: Host::Ip(ip), .. }) if network.contains(ip))
 }
 
 fn list(items: &[Value]) -> String {

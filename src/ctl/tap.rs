@@ -4,6 +4,7 @@ use crate::{
     config::{Dump, Log, ctl::Show},
     ctl::{Failure, Streams, lines::Lines, report::text, written},
     observe::{
+        dump::unhex,
         escape::Terminal,
         event::{Event, Side, What},
         format::Format,
@@ -76,20 +77,4 @@ fn event(item: &Value, session: u64, bytes: Vec<u8>) -> Event {
     let from = if item["from"] == "client" { Side::Client } else { Side::Upstream };
     let offset = item["offset"].as_u64().unwrap_or(0);
     Event { at, what: What::Data { session, from, offset, bytes: bytes.len(), shown: bytes.into() } }
-}
-
-fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let pair = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
-    digits.as_bytes().chunks(2).map(pair).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hexadecimal_digits_are_read_back() {
-        assert_eq!(unhex("00ff7f"), Some(vec![0, 255, 127]));
-        assert_eq!(unhex("0g"), None);
-    }
 }

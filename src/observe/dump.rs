@@ -22,6 +22,13 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
+/// The bytes of hexadecimal digits, two a byte; none where they are not that.
+#[must_use]
+pub fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let pair = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+    digits.as_bytes().chunks(2).map(pair).collect()
+}
+
 /// How many bytes a line of a dump shows.
 pub const ROW_BYTES: usize = 16;
 
@@ -73,11 +80,17 @@ mod tests {
         assert_eq!(part.to_string(), "123456789: 007f ff7e 20                             ...~ ");
     }
 
+    #[test]
+    fn what_is_no_digit_is_no_byte() {
+        assert_eq!(unhex("0g"), None);
+    }
+
     proptest! {
         #[test]
         fn hex_digits_are_the_bytes(bytes: Vec<u8>) {
             let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            prop_assert_eq!(Hex(&bytes).to_string(), digits);
+            prop_assert_eq!(Hex(&bytes).to_string(), digits.as_str());
+            prop_assert_eq!(unhex(&digits), Some(bytes));
         }
     }
 }

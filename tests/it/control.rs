@@ -9,7 +9,7 @@ use crate::{
 use std::{
     io::Write,
     net::{Shutdown, SocketAddr},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 #[test]
@@ -96,6 +96,37 @@ fn what_is_printed_for_machines_is_json_wherever_something_is() {
         assert_eq!(operated.json(words).len(), 1, "{words:?}");
     }
     operated.assert_fails(&["show", "1", "--json"], "session 1 has ended; 'ctl closed 1' tells how");
+}
+
+#[test]
+fn a_page_of_a_list_is_chosen_by_the_server_and_told_at_once() {
+    let operated = Operated::start("echo", &[]);
+    let mut clients: Vec<_> = (0..5).map(|_| operated.server.connect()).collect();
+    clients.iter_mut().for_each(|client| exchange(client, b"hello"));
+    let mut talk = operated.talk();
+    let mut list = |request: &str| {
+        talk.say(&format!(r#"{{"command":"list",{request}}}"#));
+        let mut sessions = Vec::new();
+        loop {
+            let line = talk.line().unwrap();
+            match line["item"]["session"].as_u64() {
+                Some(session) => sessions.push(session),
+                None => return (sessions, line["matching"].as_u64()),
+            }
+        }
+    };
+    assert_eq!(list(r#""limit":2"#), (vec![1, 2], Some(5)));
+    // Rates are known from now on: 40 pages do not take the quarter of a second that each rate takes.
+    let begin = Instant::now();
+    (0..40).for_each(|_| assert_eq!(list(r#""skip":1,"limit":1"#).0, [2]));
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!(list(r#""skip":3,"limit":9"#), (vec![4, 5], Some(5)));
+    assert_eq!(list(r#""reverse":true,"limit":1"#), (vec![5], Some(5)));
+    let port = clients[2].local_addr().unwrap().port();
+    assert_eq!(list(&format!(r#""matching":":{port}""#)), (vec![3], Some(1)));
+    assert_eq!(list(r#""from":"10.0.0.0/8""#), (vec![], Some(0)));
+    assert_eq!(list(r#""skip":99"#), (vec![], Some(5)));
+    assert_eq!(list(r#""sort":"colour""#), (vec![], None));
 }
 
 #[test]

@@ -105,6 +105,11 @@ fn only_the_metrics_name_their_crate() {
 }
 
 #[test]
+fn only_top_names_the_crate_that_draws() {
+    only(&["top/"], &["ratatui", "crossterm"]);
+}
+
+#[test]
 fn only_the_reporter_and_main_print() {
     let places = ["actors/reporter.rs", "main.rs"];
     only(&places, &["println!", "eprintln!", "print!", "eprint!", "dbg!"]);
@@ -150,18 +155,22 @@ fn modules_named(source: &Source) -> Vec<&str> {
 
 #[test]
 fn imports_point_one_way() {
-    let rules: [(&str, &[&str]); 11] = [
-        ("runtime/", &["io", "relay", "observe", "actors", "client", "control", "ctl", "server", "args"]),
-        ("mailbox.rs", &["io", "relay", "observe", "actors", "client", "server", "args", "runtime"]),
-        ("io/", &["relay", "actors", "client", "control", "ctl", "server", "args"]),
-        ("observe/", &["actors", "client", "control", "ctl", "server", "args"]),
-        ("relay/", &["actors", "client", "control", "ctl", "server", "args"]),
-        ("actors/", &["client", "control", "ctl", "server", "args"]),
-        ("control/", &["client", "ctl", "origin", "server", "args"]),
-        ("ctl/", &["actors", "client", "origin", "relay", "server", "args"]),
-        ("origin/", &["actors", "client", "control", "ctl", "server", "args"]),
-        ("client/", &["actors", "origin", "server", "args"]),
-        ("load/", &["relay", "actors", "client", "control", "ctl", "origin", "server", "args"]),
+    let rules: [(&str, &[&str]); 12] = [
+        (
+            "runtime/",
+            &["io", "relay", "observe", "actors", "client", "control", "ctl", "server", "args", "top"],
+        ),
+        ("mailbox.rs", &["io", "relay", "observe", "actors", "client", "server", "args", "top", "runtime"]),
+        ("io/", &["relay", "actors", "client", "control", "ctl", "server", "args", "top"]),
+        ("observe/", &["actors", "client", "control", "ctl", "server", "args", "top"]),
+        ("relay/", &["actors", "client", "control", "ctl", "server", "args", "top"]),
+        ("actors/", &["client", "control", "ctl", "server", "args", "top"]),
+        ("control/", &["client", "ctl", "origin", "server", "args", "top"]),
+        ("ctl/", &["actors", "client", "origin", "relay", "server", "args", "top"]),
+        ("origin/", &["actors", "client", "control", "ctl", "server", "args", "top"]),
+        ("client/", &["actors", "origin", "server", "args", "top"]),
+        ("load/", &["relay", "actors", "client", "control", "ctl", "origin", "server", "args", "top"]),
+        ("top/", &["actors", "client", "load", "origin", "relay", "server", "args"]),
     ];
     for (place, forbidden) in rules {
         let sources = sources();

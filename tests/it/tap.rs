@@ -56,6 +56,17 @@ fn a_tap_on_an_idle_session_shows_the_next_byte_at_once() {
 }
 
 #[test]
+fn a_tap_may_show_only_the_begin_of_each_piece() {
+    let operated = Operated::start("echo", &[]);
+    let mut client = operated.server.connect();
+    exchange(&mut client, b"hello");
+    let mut talk = tap(&operated, r#"{"command":"tap","session":1,"limit":2}"#);
+    exchange(&mut client, b"abcdef");
+    let piece = item(&mut talk);
+    assert_eq!((&piece["hex"], &piece["bytes"]), (&"6162".into(), &6.into()));
+}
+
+#[test]
 fn two_taps_watch_one_session_and_one_goes_without_the_other() {
     let upstream = peer::echoes();
     let operated = Operated::proxy(upstream.address, &[]);

@@ -11,8 +11,8 @@ use std::{
 
 /// A terminal: what a program writes to it can be read here.
 pub struct Terminal {
-    screen: File,
-    line: File,
+    pub screen: File,
+    pub line: File,
 }
 
 impl Terminal {

@@ -15,7 +15,7 @@ fn help_and_version_are_printed_wherever_they_are_asked_for() {
         for line in
             ["help CMD", "--help CMD", "CMD -h", "CMD --log off --help --no-such", "CMD --help --listen"]
         {
-            if command != "client" || !line.contains("--log") {
+            if !["client", "top"].contains(&command) || !line.contains("--log") {
                 assert_eq!(printed(&line.replace("CMD", command)), help, "{line}");
             }
         }
@@ -24,7 +24,15 @@ fn help_and_version_are_printed_wherever_they_are_asked_for() {
 
 #[test]
 fn a_help_fits_a_screen_and_ends_in_examples_that_work() {
-    for line in ["--help", "echo --help", "proxy --help", "client --help", "origin --help", "ctl --help"] {
+    for line in [
+        "--help",
+        "echo --help",
+        "proxy --help",
+        "client --help",
+        "origin --help",
+        "ctl --help",
+        "top --help",
+    ] {
         let help = printed(line);
         assert!(help.lines().count() <= 40, "{line}: {} lines", help.lines().count());
         let widest = help.lines().map(|line| line.chars().count()).max().unwrap();

@@ -2,7 +2,7 @@
 
 use crate::{
     args::values,
-    config::{self, Config, Control, Deadlines, Dump, Keepalive, Log, Override, Role, Upstream},
+    config::{self, Config, Deadlines, Dump, Keepalive, Log, Override, Role, Upstream, ctl::Control},
     io::{congestion::Congestion, endpoint::Endpoint},
 };
 use argh::{ArgsInfo, FromArgs};

@@ -1,0 +1,96 @@
+//! The past minute or two as the charts show it: throughput and open sessions, one number a look.
+
+use serde_json::Value;
+use std::collections::VecDeque;
+
+/// The widest chart that is drawn.
+const SAMPLES: usize = 256;
+/// Looks that come sooner after each other, because a key was pressed, tell no rate that can be compared.
+const SPAN_MIN_MS: u64 = 200;
+
+/// What was seen of a server so far.
+#[derive(Default)]
+pub struct History {
+    /// Bytes a second both ways, the newest last.
+    pub throughput: VecDeque<u64>,
+    /// Open sessions.
+    pub sessions: VecDeque<u64>,
+    /// Bytes a second from clients just now.
+    pub client_rate: u64,
+    /// Bytes a second from upstreams; in echo and origin mode, sent back.
+    pub upstream_rate: u64,
+    last: Option<Seen>,
+}
+
+struct Seen {
+    uptime_ms: u64,
+    client_bytes: u64,
+    upstream_bytes: u64,
+}
+
+impl History {
+    /// Notes what `stats` tells.
+    pub fn note(&mut self, stats: &Value) {
+        let number = |key: &str| stats[key].as_u64().unwrap_or(0);
+        let now = Seen {
+            uptime_ms: number("uptime_ms"),
+            client_bytes: number("client_bytes"),
+            upstream_bytes: number("upstream_bytes"),
+        };
+        let Some(last) = &self.last else {
+            self.last = Some(now);
+            return;
+        };
+        let span = now.uptime_ms.saturating_sub(last.uptime_ms);
+        if span < SPAN_MIN_MS {
+            return;
+        }
+        self.client_rate = per_second(now.client_bytes.saturating_sub(last.client_bytes), span);
+        self.upstream_rate = per_second(now.upstream_bytes.saturating_sub(last.upstream_bytes), span);
+        push(&mut self.throughput, self.client_rate.saturating_add(self.upstream_rate));
+        push(&mut self.sessions, number("live"));
+        self.last = Some(now);
+    }
+}
+
+fn push(samples: &mut VecDeque<u64>, sample: u64) {
+    if samples.len() == SAMPLES {
+        samples.pop_front();
+    }
+    samples.push_back(sample);
+}
+
+fn per_second(bytes: u64, span_ms: u64) -> u64 {
+    const MS_PER_SECOND: u128 = 1000;
+    let rate = u128::from(bytes) * MS_PER_SECOND / u128::from(span_ms.max(1));
+    u64::try_from(rate).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn rates_are_between_looks_that_are_some_time_apart() {
+        let mut history = History::default();
+        let stats = |ms: u64, bytes: u64| json!({"uptime_ms": ms, "client_bytes": bytes, "upstream_bytes": 2 * bytes, "live": 7});
+        history.note(&stats(1000, 100));
+        assert!(history.throughput.is_empty());
+        history.note(&stats(1500, 600));
+        history.note(&stats(1510, 9999));
+        history.note(&stats(2500, 700));
+        assert_eq!(history.throughput, [3000, 300]);
+        assert_eq!((history.client_rate, history.upstream_rate), (100, 200));
+        assert_eq!(history.sessions, [7, 7]);
+    }
+
+    #[test]
+    fn the_past_is_bounded() {
+        let mut history = History::default();
+        for second in 0..2 * SAMPLES as u64 {
+            history.note(&json!({"uptime_ms": 1000 * second}));
+        }
+        assert_eq!(history.throughput.len(), SAMPLES);
+    }
+}

@@ -1,0 +1,315 @@
+//! `switchboard top`, driven in a pseudo-terminal: what it shows, what its keys do, and how it leaves the terminal.
+
+use crate::{
+    harness::within,
+    operator::{Operated, run},
+    peer,
+    screen::Screen,
+    stream::{End, LIMIT, exchange, read_to_end},
+};
+use futures::executor::block_on;
+use rustix::{
+    process::Signal,
+    stdio::{stdin, stdout},
+};
+use std::{
+    fs::{self, File},
+    net::TcpStream,
+    process::{Command, Stdio, exit},
+    thread,
+    time::Duration,
+};
+use switchboard::{runtime::task, top::tty::Tty};
+
+/// Where the cursor keys are.
+const DOWN: &str = "\x1b[B";
+const ESCAPE: &str = "\x1b";
+const CTRL_C: &str = "\x03";
+const CTRL_L: &str = "\x0c";
+const CTRL_Z: &str = "\x1a";
+
+fn name(client: &TcpStream) -> String {
+    client.local_addr().unwrap().to_string()
+}
+
+/// So many clients, each of which has said hello.
+fn clients(operated: &Operated, count: usize) -> Vec<TcpStream> {
+    let mut clients: Vec<_> = (0..count).map(|_| operated.server.connect()).collect();
+    clients.iter_mut().for_each(|client| exchange(client, b"hello"));
+    clients
+}
+
+/// The lines of the table.
+fn rows(text: &str) -> Vec<&str> {
+    let table = text.lines().skip_while(|line| !line.contains("ID CLIENT")).skip(1);
+    // The line about them begins with numbers too.
+    table.take_while(|line| line.starts_with(' ') && !line.trim().is_empty()).collect()
+}
+
+#[test]
+fn sessions_are_shown_as_they_come_and_go() {
+    let upstream = peer::echoes();
+    let operated = Operated::proxy(upstream.address, &[]);
+    let top = Screen::top(&operated, &[]);
+    top.await_text(&["proxy on 127.0.0.1:", "0 of ", "no sessions", "q quit", "space hold"]);
+    let mut clients = clients(&operated, 3);
+    let names: Vec<String> = clients.iter().map(name).collect();
+    let upstream = upstream.address.to_string();
+    let text =
+        top.await_text(&[&names[0], &names[1], &names[2], &upstream, "1-3 of 3", "open sessions, at most 3"]);
+    assert_eq!(text.lines().count(), 24, "{text}");
+    drop(clients.remove(1));
+    top.await_screen("two are left", |text| {
+        text.contains("1-2 of 2") && text.contains("1 ended") && !text.contains(&names[1])
+    });
+}
+
+#[test]
+fn the_table_is_sorted_and_filtered_by_keys() {
+    let operated = Operated::start("echo", &[]);
+    let mut clients = clients(&operated, 3);
+    exchange(&mut clients[1], b"more than the others");
+    let mut top = Screen::top(&operated, &["--sort", "age"]);
+    let text = top.await_text(&["1-3 of 3, oldest first"]);
+    assert!(rows(&text)[0].trim_start().starts_with("1 "), "{text}");
+    // From age by way of the rate.
+    top.keys("ss");
+    let first_is =
+        |text: &str, number: &str| rows(text).first().is_some_and(|row| row.trim_start().starts_with(number));
+    top.await_screen("the largest first", |text| text.contains("most bytes first") && first_is(text, "2 "));
+    top.keys("r");
+    top.await_screen("the largest last", |text| {
+        text.contains("fewest bytes first") && rows(text).last().is_some_and(|row| row.contains("25 B"))
+    });
+    let port = format!(":{}", clients[2].local_addr().unwrap().port());
+    top.keys(&format!("/{port}"));
+    top.await_text(&[&format!("filter: {port}_  (1 sessions)"), "esc as before"]);
+    top.keys("\r");
+    let text = top.await_text(&["1-1 of 1", "(esc: all)"]);
+    assert!(rows(&text).len() == 1 && text.contains(&name(&clients[2])), "{text}");
+    top.keys(ESCAPE);
+    top.await_text(&["1-3 of 3", &name(&clients[0])]);
+}
+
+#[test]
+fn a_session_is_cut_after_a_yes_and_no_other() {
+    let operated = Operated::start("echo", &[]);
+    let mut clients = clients(&operated, 3);
+    let mut top = Screen::top(&operated, &["--sort", "age"]);
+    top.await_text(&["1-3 of 3"]);
+    let question = format!("cut session 2 of {}?", name(&clients[1]));
+    top.keys(&format!("{DOWN}c"));
+    top.await_text(&[&question, "y cut by reset"]);
+    top.keys("n");
+    top.await_text(&["1-3 of 3"]);
+    exchange(&mut clients[1], b"still here");
+    top.keys("c");
+    top.await_text(&[&question]);
+    top.keys("y");
+    top.await_text(&["session 2 was cut"]);
+    assert_eq!(read_to_end(&mut clients[1]).end, End::Reset);
+    assert_eq!(operated.server.await_close(clients[1].local_addr().unwrap())["cause"], "cut");
+    top.await_screen("two are left", |text| rows(text).len() == 2);
+    top.keys("cf");
+    top.await_screen("another was cut", |text| text.contains("was cut") && rows(text).len() == 1);
+    assert_eq!(read_to_end(&mut clients[2]).end, End::Fin);
+    exchange(&mut clients[0], b"alone");
+}
+
+#[test]
+fn details_show_the_bytes_as_they_flow_and_none_of_them_control_the_terminal() {
+    let upstream = peer::echoes();
+    let operated = Operated::proxy(upstream.address, &[]);
+    let mut clients = clients(&operated, 1);
+    let mut top = Screen::top(&operated, &[]);
+    top.await_text(&["1-1 of 1"]);
+    top.keys("\r");
+    top.await_text(&["session 1: open", "established", "tap on, as text", "esc back"]);
+    let taps = |count: u64| {
+        within(LIMIT, "the taps", || (operated.json(&["show", "1"])[0]["taps"] == count).then_some(()));
+    };
+    taps(1);
+    exchange(&mut clients[0], b"a\x1b[2J\x1b[?1049l\r\nb");
+    top.await_text(&[
+        r"client > offset 5, 16 B: a\x1b[2J\x1b[?1049l\r\nb",
+        r"upstream < offset 5, 16 B: a\x1b[2J",
+    ]);
+    assert!(top.is_taken());
+    top.keys("h");
+    top.await_text(&["  00000005: 611b 5b32 4a1b 5b3f 3130 3439 6c0d 0a62"]);
+    top.keys("t");
+    top.await_text(&["tap off"]);
+    taps(0);
+    top.keys("t");
+    taps(1);
+    top.keys(ESCAPE);
+    top.await_text(&["1-1 of 1"]);
+    taps(0);
+    top.keys("\r");
+    top.await_text(&["tap on"]);
+    drop(clients);
+    top.await_text(&["session 1: ended: client", "tap over"]);
+    top.keys("c");
+    top.keys(ESCAPE);
+    top.await_text(&["no sessions"]);
+}
+
+#[test]
+fn however_it_is_left_the_terminal_is_as_it_was() {
+    let operated = Operated::start("echo", &[]);
+    let keys = ["q", CTRL_C].map(|keys| (Some(keys), Signal::TERM));
+    let signals = [Signal::TERM, Signal::HUP, Signal::INT].map(|signal| (None, signal));
+    for (keys, signal) in keys.into_iter().chain(signals) {
+        let mut top = Screen::top(&operated, &[]);
+        top.await_text(&["no sessions"]);
+        assert!(top.is_taken());
+        match keys {
+            Some(keys) => top.keys(keys),
+            None => top.signal(signal),
+        }
+        assert_eq!(top.await_exit(), 0, "{keys:?} {signal:?}");
+        top.assert_given_back();
+        assert_eq!(top.text().trim(), "", "nothing is left behind: {keys:?} {signal:?}");
+    }
+}
+
+#[test]
+fn a_server_that_goes_away_is_told_on_the_shells_screen() {
+    let operated = Operated::start("echo", &[]);
+    let mut top = Screen::top(&operated, &[]);
+    top.await_text(&["no sessions"]);
+    operated.server.signal(Signal::KILL);
+    assert_eq!(top.await_exit(), 1);
+    top.assert_given_back();
+    top.await_text(&["switchboard: the server does not answer"]);
+}
+
+/// The test runs itself in a terminal, as the program that panics.
+#[test]
+fn a_panic_gives_the_terminal_back_before_its_message() {
+    const PANICS: &str = "SWITCHBOARD_TEST_PANICS";
+    if std::env::var_os(PANICS).is_some() {
+        let [input, output] =
+            [stdin(), stdout()].map(|stream| File::from(stream.try_clone_to_owned().unwrap()));
+        let _taken = Tty::open(input, output).unwrap().take().unwrap();
+        // As in the program, where it is contained in a task.
+        let end: Result<(), _> = block_on(task::spawn(async { panic!("on purpose") }));
+        exit(if end.is_err() { 70 } else { 0 });
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let name = "top::a_panic_gives_the_terminal_back_before_its_message";
+    command.args(["--exact", name, "--nocapture"]).env(PANICS, "1").env("RUST_BACKTRACE", "0");
+    let mut panics = Screen::start(command);
+    assert_eq!(panics.await_exit(), 70);
+    panics.assert_given_back();
+    let text = panics.await_text(&["on purpose"]);
+    assert!(text.contains("panicked at"), "{text}");
+    let written = panics.written();
+    let at = |text: &str| written.find(text).unwrap_or_else(|| panic!("{text:?} in {written:?}"));
+    assert!(at("\x1b[?1049h") < at("\x1b[?1049l") && at("\x1b[?1049l") < at("on purpose"));
+}
+
+#[test]
+fn a_shell_gets_the_terminal_while_it_is_stopped() {
+    let operated = Operated::start("echo", &[]);
+    let mut top = Screen::top(&operated, &[]);
+    top.await_text(&["no sessions"]);
+    let stat = format!("/proc/{}/stat", top.process().0);
+    let state = |wanted: &str| {
+        within(LIMIT, wanted, || {
+            let text = fs::read_to_string(&stat).unwrap();
+            let (_, rest) = text.rsplit_once(") ").unwrap();
+            rest.starts_with(wanted).then_some(())
+        });
+    };
+    top.keys(CTRL_Z);
+    state("T");
+    top.assert_given_back();
+    top.signal(Signal::CONT);
+    state("S");
+    within(LIMIT, "the screen is back", || top.is_taken().then_some(()));
+    top.await_text(&["no sessions", "q quit"]);
+    top.keys("q");
+    assert_eq!(top.await_exit(), 0);
+    top.assert_given_back();
+}
+
+#[test]
+fn it_follows_the_size_of_the_terminal_down_to_a_tiny_one() {
+    let operated = Operated::start("echo", &[]);
+    let clients = clients(&operated, 3);
+    let mut top = Screen::top(&operated, &[]);
+    top.await_text(&["1-3 of 3", "throughput"]);
+    top.resize(20, 5);
+    top.await_screen("a tiny screen", |text| {
+        text.lines().count() == 5 && text.contains("q quit") && rows(text).len() == 1
+    });
+    top.keys("\r");
+    top.await_text(&["session "]);
+    top.keys(ESCAPE);
+    top.resize(1, 1);
+    top.await_screen("one character", |text| text.trim() == "s");
+    top.resize(120, 40);
+    top.await_text(&["1-3 of 3", "PHASE", &name(&clients[0])]);
+    top.keys("q");
+    assert_eq!(top.await_exit(), 0);
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_it() {
+    let operated = Operated::start("echo", &[]);
+    let mut top = Screen::top(&operated, &[]);
+    top.await_text(&["no sessions"]);
+    top.hang_up();
+    assert!([0, 1].contains(&top.await_exit()));
+}
+
+#[test]
+fn a_terminal_that_takes_nothing_keeps_it_from_nothing() {
+    let operated = Operated::start("echo", &[]);
+    let mut top = Screen::top(&operated, &[]);
+    top.await_text(&["no sessions"]);
+    top.stop_reading();
+    // Each is answered by a screen of a kilobyte, and a terminal holds less than a hundred.
+    for _ in 0..2000 {
+        top.keys(CTRL_L);
+        thread::sleep(Duration::from_millis(1));
+    }
+    top.signal(Signal::TERM);
+    assert_eq!(top.await_exit(), 0);
+    assert_eq!(top.settings(), top.before);
+    let unread = top.unread();
+    assert!(unread.len() > 10_000 && !unread.contains("\x1b[?1049l"), "it took all: {} bytes", unread.len());
+}
+
+#[test]
+fn without_a_terminal_or_a_server_it_says_so_and_takes_nothing_over() {
+    let operated = Operated::start("echo", &[]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    command.arg("top").arg("--control").arg(&operated.socket);
+    let piped = run(command);
+    assert_eq!((piped.code, piped.stdout.as_str()), (1, ""));
+    assert!(piped.stderr.contains("needs a terminal, and standard input is none"), "{}", piped.stderr);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    command.args(["top", "--control", "/does/not/exist"]).stderr(Stdio::inherit());
+    let mut top = Screen::start(command);
+    assert_eq!(top.await_exit(), 1);
+    top.await_text(&["no server answers at /does/not/exist: no such file"]);
+    assert!(!top.written().contains("\x1b["));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    command.args(["top", "--interval", "1ms"]);
+    assert_eq!(run(command).code, 2);
+}
+
+#[test]
+fn colours_are_left_out_where_they_are_not_wanted() {
+    let operated = Operated::start("echo", &[]);
+    for (no_color, coloured) in [("1", false), ("", true)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        command.arg("top").arg("--control").arg(&operated.socket);
+        let top = Screen::start_with(command, no_color);
+        top.await_text(&["no sessions"]);
+        // A foreground colour (ECMA-48 §8.3.117).
+        assert_eq!(top.written().contains("\x1b[38;5;"), coloured, "{no_color:?}");
+    }
+}
