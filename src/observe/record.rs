@@ -39,7 +39,8 @@ pub struct Record {
     pub from_upstream: Flow,
     dial: OnceLock<Dial>,
     first_byte: OnceLock<Duration>,
-    ending: OnceLock<Ending>,
+    /// Boxed: there is none for nearly all of its life.
+    ending: OnceLock<Box<Ending>>,
     /// Who watches its bytes just now.
     pub taps: Taps,
     /// The readings of both connections as numbers from 1; 0 where there is none.
@@ -123,7 +124,7 @@ impl Record {
 
     /// Notes why the session ends. Only the first cause counts: what follows from it is not another.
     pub fn end(&self, cause: Cause, error: Option<String>) {
-        let _ = self.ending.set(Ending { cause, first_closer: self.first_to_end(), error });
+        let _ = self.ending.set(Box::new(Ending { cause, first_closer: self.first_to_end(), error }));
     }
 
     /// Why the session ended. Where nothing was noted, both sides must have finished: what merely stopped is a fault.
@@ -137,7 +138,7 @@ impl Record {
     /// The side whose stream ended first, where one did by itself: a cut by FIN ends both.
     #[must_use]
     pub fn first_closer(&self) -> Option<Side> {
-        match self.ending.get() {
+        match self.ending.get().map(|ending| &**ending) {
             Some(Ending { cause: Cause::Cut, first_closer, .. }) => *first_closer,
             _ => self.first_to_end(),
         }
