@@ -1,5 +1,6 @@
 //! Validated settings. Each default is a named constant with its reason.
 
+pub mod audit;
 pub mod ctl;
 pub mod top;
 
@@ -237,4 +238,6 @@ pub enum Config {
     Ctl(Box<ctl::Ctl>),
     /// `top`.
     Top(Box<top::Top>),
+    /// `audit`.
+    Audit(Box<audit::Audit>),
 }

@@ -50,6 +50,7 @@
 
 pub mod actors;
 pub mod args;
+pub mod audit;
 pub mod client;
 pub mod config;
 pub mod control;
