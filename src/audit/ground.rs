@@ -18,6 +18,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+/// A connection request that a full queue drops comes again after 1, 3 and 7 s (RFC 6298 §5).
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// The same for a connection that the proxy's own queue drops.
+const ARRIVAL_LIMIT: Duration = Duration::from_secs(10);
+
 /// How a client gets to the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -74,7 +80,7 @@ impl Ground {
 
     /// Connects; where that fails, how is noted as the client's end.
     pub async fn connect(&self, way: Way, record: &Record) -> Option<Socket> {
-        match within(Some(PATIENCE), open_tcp(self.address(way), &Options::default())).await {
+        match within(Some(CONNECT_LIMIT), open_tcp(self.address(way), &Options::default())).await {
             Some(Ok(socket)) => Some(socket),
             Some(Err(error)) => {
                 record.client.note(End::of(&error));
@@ -113,6 +119,7 @@ impl Ground {
         if !client.say(&label.bytes()).await {
             return None;
         }
+        client.expect_pause(ARRIVAL_LIMIT.saturating_sub(PATIENCE));
         // A client that is sent away meanwhile shows it by the end of its stream.
         let arrival = match select(arrival, pin!(client.read_to_end())).await {
             Either::Left((Ok(arrival), _)) => Some(arrival),
@@ -122,6 +129,7 @@ impl Ground {
             record.origin.note(End::NeverReached);
             return None;
         };
+        client.expect_pause(Duration::ZERO);
         let origin = self.origin(arrival.socket, label, record);
         Some(Talk { client, origin, header: arrival.header })
     }

@@ -5,7 +5,10 @@
 //! check takes every arrival as it comes.
 
 use crate::{
-    audit::label::{self, Label},
+    audit::{
+        label::{self, Label},
+        observation::End,
+    },
     config::BACKLOG,
     io::{address::Address, endpoint::Endpoint, listener::Listener, options::Options, socket::Socket},
     runtime::clock::{sleep, within},
@@ -35,6 +38,8 @@ pub struct Arrival {
     pub peer: Address,
     /// The proxy's header, in words.
     pub header: Option<String>,
+    /// How it ended already, before its header was there. The kernel tells of a reset only once.
+    pub ended: Option<End>,
 }
 
 /// Arrivals that are not asked for a label.
@@ -137,15 +142,16 @@ impl Origin {
     async fn introduce(&self, socket: Socket, peer: Address) -> bool {
         let unlabelled = self.unlabelled.borrow().as_ref().map(|open| open.strip);
         if let Some(strip) = unlabelled {
-            let header = if strip { label::header_alone(&socket).await.unwrap_or(None) } else { None };
-            return self.hand_over(Arrival { socket, peer, header });
+            let header = if strip { label::header_alone(&socket).await } else { Ok(None) };
+            let (header, ended) = header.map_or_else(|end| (None, Some(end)), |header| (header, None));
+            return self.hand_over(Arrival { socket, peer, header, ended });
         }
         let Ok(opening) = label::opening(&socket).await else { return false };
         let awaited = opening.label.and_then(|label| self.awaited.borrow_mut().remove(&label));
         let Some(awaited) = awaited else { return false };
         self.has_header.set(self.has_header.get() || opening.header.is_some());
         // A client that no longer waits is ours all the same.
-        let _ = awaited.send(Arrival { socket, peer, header: opening.header });
+        let _ = awaited.send(Arrival { socket, peer, header: opening.header, ended: None });
         true
     }
 

@@ -23,7 +23,7 @@ use futures::{
 };
 use std::{
     future::{pending, poll_fn},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Connections of `connect-and-go`: a difference that shows at times has its chances.
@@ -53,14 +53,18 @@ pub async fn connect_and_go(ground: &Ground, way: Way, record: &Record) {
 /// The end of the visit: FIN as soon as an arrival has that, or else how the last one ended.
 async fn best_end(arrivals: &Unlabelled<'_>, peer: Option<&Address>) -> End {
     let mut best = End::NeverReached;
-    let mut limit = VISIT_LIMIT;
-    while let Some(arrival) = within(Some(limit), arrivals.next(peer)).await {
-        let end = within(Some(VISIT_LIMIT), first_read(&arrival.socket)).await.unwrap_or(End::Stuck);
+    let mut until = Instant::now() + VISIT_LIMIT;
+    let left = |until: Instant| Some(until.saturating_duration_since(Instant::now()));
+    while let Some(arrival) = within(left(until), arrivals.next(peer)).await {
+        let end = match arrival.ended {
+            Some(end) => end,
+            None => within(left(until), first_read(&arrival.socket)).await.unwrap_or(End::Stuck),
+        };
         if end == End::Fin {
             arrival.socket.close();
             return end;
         }
-        (best, limit) = (end, AFTERTHOUGHT);
+        (best, until) = (end, until.min(Instant::now() + AFTERTHOUGHT));
     }
     best
 }
@@ -85,35 +89,36 @@ pub async fn speaks_first(ground: &Ground, way: Way, record: &Record) {
     let Some(socket) = ground.connect(way, record).await else { return };
     let (peer, label) = (direct_peer(way, &socket), ground.label());
     let client = ground.client(socket, label, record);
-    let ask = async move {
+    let ask = async {
         if client.read(REQUEST_BYTES).await && client.say(&label.bytes()).await {
             client.send(REQUEST_BYTES).await;
         }
-        client.finish();
         client.read_to_end().await;
-        client.close();
+        client.finish();
     };
     let answer = async {
-        let origin = greeted(ground, &arrivals, peer.as_ref(), label).await;
-        record.origin.sent.set(REQUEST_BYTES);
-        let origin = ground.origin(origin, label, record);
-        origin.read_to_end().await;
+        let greeted = greeted(ground, &arrivals, peer.as_ref(), label, record);
+        let Some(socket) = within(Some(PATIENCE), greeted).await else {
+            return record.origin.note(End::NeverReached);
+        };
+        let origin = ground.origin(socket, label, record);
+        origin.read(REQUEST_BYTES).await;
         origin.finish();
-        origin
+        origin.read_to_end().await;
+        origin.close();
     };
-    pin_mut!(ask, answer);
-    match select(ask, answer).await {
-        // The client was not greeted, or sent away.
-        Either::Left(((), _)) => record.origin.note(End::NeverReached),
-        Either::Right((origin, ask)) => {
-            ask.await;
-            origin.close();
-        }
-    }
+    join!(ask, answer);
+    client.close();
 }
 
 /// Greets every arrival; the one that answers with `label` is the client's.
-async fn greeted(ground: &Ground, arrivals: &Unlabelled<'_>, peer: Option<&Address>, label: Label) -> Socket {
+async fn greeted(
+    ground: &Ground,
+    arrivals: &Unlabelled<'_>,
+    peer: Option<&Address>,
+    label: Label,
+    record: &Record,
+) -> Socket {
     // With one that never ends, there is always a next one to wait for.
     let mut greetings = FuturesUnordered::from_iter([pending().left_future()]);
     loop {
@@ -121,6 +126,7 @@ async fn greeted(ground: &Ground, arrivals: &Unlabelled<'_>, peer: Option<&Addre
         pin_mut!(next);
         match select(next, greetings.select_next_some()).await {
             Either::Left((arrival, _)) => {
+                record.origin.sent.set(REQUEST_BYTES);
                 greetings.push(greet(ground, arrival.socket, label).right_future());
             }
             Either::Right((Some(socket), _)) => return socket,

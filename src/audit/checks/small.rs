@@ -51,17 +51,21 @@ async fn two_bytes(from: &Side<'_>, to: &Side<'_>) -> Option<Duration> {
     (from.send(1).await && to.read(2).await).then(|| sent.elapsed())
 }
 
-/// Bytes, an urgent one (RFC 9293 §3.8.5), more bytes and the end, each way. The urgent byte itself is not judged: it is no
+/// Bytes, an urgent one (RFC 9293 §3.8.5) and more bytes, one way and then the other. The urgent byte itself is not judged: it is no
 /// part of the stream, and RFC 6093 §3.4 says that middleboxes take it out.
 pub async fn urgent(ground: &Ground, way: Way, record: &Record) {
     let Some(Talk { client, origin, .. }) = ground.open(way, record).await else { return };
     for (from, to) in [(&client, &origin), (&origin, &client)] {
         let send = async {
-            let _ = from.send(PART_BYTES).await && from.send_urgent().await && from.send(PART_BYTES).await;
-            from.finish();
+            from.send(PART_BYTES).await && from.send_urgent().await && from.send(PART_BYTES).await
         };
-        join!(send, to.read_to_end());
+        if join!(send, to.read(2 * PART_BYTES)) != (true, true) {
+            break;
+        }
     }
+    client.finish();
+    origin.finish();
+    join!(client.read_to_end(), origin.read_to_end());
     client.close();
     origin.close();
 }
