@@ -1,6 +1,7 @@
 //! What a command line means, from its words to the settings.
 
 mod any;
+mod audit;
 mod help;
 mod refused;
 

@@ -64,7 +64,13 @@ impl Check {
 /// A check without a pause.
 macro_rules! check {
     ($name:literal, $turn:ident, $scenario:path, $what:literal) => {
-        check!($name, $turn, Duration::ZERO, |ground, way, record| $scenario(ground, way, record).boxed_local(), $what)
+        check!(
+            $name,
+            $turn,
+            Duration::ZERO,
+            |ground, way, record| $scenario(ground, way, record).boxed_local(),
+            $what
+        )
     };
     ($name:literal, $turn:ident, $pause:expr, $scenario:expr, $what:literal) => {
         Check { name: $name, what: $what, turn: Turn::$turn, pause: $pause, scenario: $scenario }
@@ -73,37 +79,83 @@ macro_rules! check {
 
 /// All checks, in the order of a report.
 pub static ALL: [Check; 23] = [
-    check!("half-close-0s", Together, Duration::ZERO, |ground, way, record| {
-        close::reply_after_half_close(ground, way, record, Duration::ZERO).boxed_local()
-    }, "the client ends its stream, and the reply comes at once"),
-    check!("half-close-1s", Together, SHORT_PAUSE, |ground, way, record| {
-        close::reply_after_half_close(ground, way, record, SHORT_PAUSE).boxed_local()
-    }, "the client ends its stream, and the reply comes 1 s later"),
-    check!("half-close-5s", Together, LONG_PAUSE, |ground, way, record| {
-        close::reply_after_half_close(ground, way, record, LONG_PAUSE).boxed_local()
-    }, "the client ends its stream, and the reply comes 5 s later"),
-    check!("upload-after-reply", Together, close::upload_after_half_close,
-        "the origin ends its stream, and the client's upload comes after that"),
+    check!(
+        "half-close-0s",
+        Together,
+        Duration::ZERO,
+        |ground, way, record| {
+            close::reply_after_half_close(ground, way, record, Duration::ZERO).boxed_local()
+        },
+        "the client ends its stream, and the reply comes at once"
+    ),
+    check!(
+        "half-close-1s",
+        Together,
+        SHORT_PAUSE,
+        |ground, way, record| {
+            close::reply_after_half_close(ground, way, record, SHORT_PAUSE).boxed_local()
+        },
+        "the client ends its stream, and the reply comes 1 s later"
+    ),
+    check!(
+        "half-close-5s",
+        Together,
+        LONG_PAUSE,
+        |ground, way, record| {
+            close::reply_after_half_close(ground, way, record, LONG_PAUSE).boxed_local()
+        },
+        "the client ends its stream, and the reply comes 5 s later"
+    ),
+    check!(
+        "upload-after-reply",
+        Together,
+        close::upload_after_half_close,
+        "the origin ends its stream, and the client's upload comes after that"
+    ),
     check!("early-reply", Together, close::early_reply, "the reply comes in the middle of an upload"),
-    check!("early-data", First, alone::early_data, "the client speaks before the proxy has reached the origin"),
+    check!(
+        "early-data",
+        First,
+        alone::early_data,
+        "the client speaks before the proxy has reached the origin"
+    ),
     check!("speaks-first", First, alone::speaks_first, "the origin speaks first"),
     check!("connect-and-go", First, alone::connect_and_go, "the client connects and closes"),
     check!("refused", Last, alone::refused, "nobody listens at the origin"),
-    check!("reset-at-once", First, alone::reset_at_once, "the origin resets as soon as the connection is there"),
+    check!(
+        "reset-at-once",
+        First,
+        alone::reset_at_once,
+        "the origin resets as soon as the connection is there"
+    ),
     check!("reset-before-reply", Together, reset::before_reply, "the origin resets instead of a reply"),
-    check!("reset-during-reply", Together, reset::during_reply, "the origin resets in the middle of its reply"),
+    check!(
+        "reset-during-reply",
+        Together,
+        reset::during_reply,
+        "the origin resets in the middle of its reply"
+    ),
     check!("reset-after-reply", Together, reset::after_reply, "the origin resets behind its whole reply"),
     check!("client-reset", Together, reset::of_client, "the client resets in the middle of its upload"),
     check!("bulk-upload", Together, bulk::upload_and_close, "8 MiB up, and the client closes at once"),
     check!("bulk-reply", Together, bulk::reply_and_close, "8 MiB down, and the origin closes at once"),
     check!("stalled-client", Together, stall::of_client, "the client stops reading for 2 s and goes on"),
     check!("stalled-origin", Together, stall::of_origin, "the origin stops reading for 2 s and goes on"),
-    check!("one-byte-writes", Together, small::one_byte_writes, "single bytes each way, one soon after the other"),
+    check!(
+        "one-byte-writes",
+        Together,
+        small::one_byte_writes,
+        "single bytes each way, one soon after the other"
+    ),
     check!("urgent", Together, small::urgent, "an urgent byte in the middle of each stream"),
     check!("many", Together, crowd::many, "100 connections at once"),
-    check!("idle", Together, Duration::ZERO, |ground, way, record| {
-        close::idle(ground, way, record, ground.idle.unwrap_or(IDLE)).boxed_local()
-    }, "a word each way, silence (--idle), and another word"),
+    check!(
+        "idle",
+        Together,
+        Duration::ZERO,
+        |ground, way, record| { close::idle(ground, way, record, ground.idle.unwrap_or(IDLE)).boxed_local() },
+        "a word each way, silence (--idle), and another word"
+    ),
     check!("proxy-header", Together, header, "what the proxy sends before the client's bytes (not judged)"),
 ];
 
@@ -127,4 +179,22 @@ fn header<'a>(ground: &'a Ground, way: Way, record: &'a Record) -> LocalBoxFutur
         origin.close();
     }
     .boxed_local()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_names_one_check_or_those_that_go_on_after_it() {
+        let names = |word| named(word).map(|check| check.name).collect::<Vec<_>>();
+        assert_eq!(names("idle"), ["idle"]);
+        assert_eq!(names("half-close"), ["half-close-0s", "half-close-1s", "half-close-5s"]);
+        assert_eq!(names("half"), names("half-close"));
+        assert!(names("hal").is_empty() && names("").is_empty() && names("half-").is_empty());
+        for check in &ALL {
+            assert!(names(check.name).contains(&check.name));
+            assert_eq!(ALL.iter().filter(|other| other.name == check.name).count(), 1, "{}", check.name);
+        }
+    }
 }

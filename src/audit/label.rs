@@ -83,8 +83,12 @@ fn version_2(command: u8, family: u8, rest: &[u8]) -> String {
     let v4 = |at: usize| <[u8; 4]>::try_from(&rest[at..at + 4]).map(IpAddr::from);
     let v6 = |at: usize| <[u8; 16]>::try_from(&rest[at..at + 16]).map(IpAddr::from);
     let (ends, address_bytes) = match family >> 4 {
-        1 if rest.len() >= V4_BYTES => (v4(0).and_then(|from| Ok((from, v4(4)?, ports(8), ports(10)))), V4_BYTES),
-        2 if rest.len() >= V6_BYTES => (v6(0).and_then(|from| Ok((from, v6(16)?, ports(32), ports(34)))), V6_BYTES),
+        1 if rest.len() >= V4_BYTES => {
+            (v4(0).and_then(|from| Ok((from, v4(4)?, ports(8), ports(10)))), V4_BYTES)
+        }
+        2 if rest.len() >= V6_BYTES => {
+            (v6(0).and_then(|from| Ok((from, v6(16)?, ports(32), ports(34)))), V6_BYTES)
+        }
         _ => return format!("version 2: {}, {} B", command_name(command), rest.len()),
     };
     match ends {
@@ -123,4 +127,36 @@ async fn read_into(socket: &Socket, room: &mut [u8]) -> Result<(), End> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_label_is_read_as_it_was_sent_and_nothing_else_is_one() {
+        assert_eq!(Label::read(Label(1 << 60 | 7).bytes()), Some(Label(1 << 60 | 7)));
+        assert_eq!(Label::read(*b"GET / HTTP/1.0\r\n"), None);
+    }
+
+    #[test]
+    fn a_version_2_header_of_ipv6_is_told_and_local_ones_are_too() {
+        let mut rest = [0; 36];
+        (rest[15], rest[31]) = (1, 2);
+        rest[32..].copy_from_slice(&[0, 80, 0x1f, 0x90]);
+        assert_eq!(version_2(0x21, 0x21, &rest), "version 2: PROXY from ::1 80 to ::2 8080");
+        assert_eq!(version_2(0x20, 0, &[]), "version 2: LOCAL, 0 B");
+    }
+
+    proptest! {
+        #[test]
+        fn no_version_2_header_panics_or_can_control_a_terminal(
+            command: u8,
+            family: u8,
+            rest in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
+            prop_assert!(version_2(command, family, &rest).chars().all(|char| char.is_ascii_graphic() || char == ' '));
+        }
+    }
 }

@@ -105,7 +105,8 @@ pub fn run(config: &Audit, streams: Streams<'_>) -> Result<Outcome, Failure> {
     let _ = raise_descriptor_limit();
     let (out, notes) = (streams.out, RefCell::new(streams.notes));
     let audited = inline::run(audit(config, streams.notes_are_seen, &notes));
-    let report = audited.map_err(|error| Failure::Fault(format!("cannot start: {}", error::reason(&error))))??;
+    let report =
+        audited.map_err(|error| Failure::Fault(format!("cannot start: {}", error::reason(&error))))??;
     let text = if config.json { report.json() } else { table::table(&report, streams.colour) };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -1,9 +1,11 @@
 //! What the two ends of a conversation saw, as one can be compared with another.
 
+mod text;
+
 use serde::{Serialize, Serializer};
 use std::{
     cell::{Cell, RefCell},
-    fmt, io,
+    io,
     time::Duration,
 };
 
@@ -41,17 +43,6 @@ impl End {
     /// Whether it tells the reader that something failed.
     pub fn is_abort(self) -> bool {
         matches!(self, End::Reset | End::Refused)
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            End::Unwatched => "",
-            End::Fin => "FIN",
-            End::Reset => "RST",
-            End::Refused => "refused",
-            End::Stuck => "stuck",
-            End::NeverReached => "never reached",
-        }
     }
 }
 
@@ -183,72 +174,4 @@ pub struct Observation {
     pub origin: Seen,
     /// What else there is to see.
     pub beside: Option<Beside>,
-}
-
-impl fmt::Display for Observation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ends = [("client", self.client), ("origin", self.origin)];
-        let mut parts: Vec<String> = ends
-            .into_iter()
-            .filter(|(_, seen)| seen.end != End::Unwatched || seen.sent + seen.received > 0)
-            .map(|(name, seen)| format!("{name} {seen}"))
-            .collect();
-        parts.extend(self.beside.as_ref().map(Beside::to_string));
-        f.write_str(&parts.join("; "))
-    }
-}
-
-impl fmt::Display for Seen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if matches!(self.end, End::Refused | End::NeverReached) && self.received == 0 {
-            return f.write_str(self.end.words());
-        }
-        if self.missing() > 0 {
-            write!(f, "{} of {}", Amount(self.received), Amount(self.sent))?;
-        } else if self.received == 0 {
-            f.write_str("nothing")?;
-        } else {
-            write!(f, "{}", Amount(self.received))?;
-        }
-        if let Some(at) = self.wrong_at {
-            write!(f, " wrong from {at}")?;
-        }
-        let end = self.end.words();
-        if end.is_empty() { Ok(()) } else { write!(f, ", {end}") }
-    }
-}
-
-impl fmt::Display for Beside {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Beside::HeldBack { held: true, after } => write!(f, "held back after {}", Amount(*after)),
-            Beside::HeldBack { held: false, after } => write!(f, "not held back for {}", Amount(*after)),
-            Beside::Delay { quarter, three_quarters } => {
-                let ms = |time: &Duration| time.as_secs_f64() * 1e3;
-                write!(f, "{:.1} to {:.1} ms a byte", ms(quarter), ms(three_quarters))
-            }
-            Beside::Whole { whole, of } => write!(f, "{whole} of {of} whole"),
-            Beside::Header(None) => f.write_str("no header"),
-            Beside::Header(Some(header)) => f.write_str(header),
-        }
-    }
-}
-
-/// Bytes in the largest unit that leaves a digit before the point.
-struct Amount(u64);
-
-impl fmt::Display for Amount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const KIB: u64 = 1 << 10;
-        const MIB: u64 = 1 << 20;
-        let (unit, name) = match self.0 {
-            0..KIB => return write!(f, "{} B", self.0),
-            KIB..MIB => (KIB, "KiB"),
-            _ => (MIB, "MiB"),
-        };
-        match self.0 % unit * 10 / unit {
-            0 if self.0 % unit == 0 => write!(f, "{} {name}", self.0 / unit),
-            tenth => write!(f, "{}.{tenth} {name}", self.0 / unit),
-        }
-    }
 }

@@ -32,7 +32,15 @@ impl OwnProxy {
     /// Where it does not start.
     pub async fn start(origin: SocketAddr) -> io::Result<Self> {
         let mut command = Command::new(BINARY);
-        command.arg0("switchboard").args(["proxy", "--listen", "127.0.0.1:0", "--control", "off", "--log", "off"]);
+        command.arg0("switchboard").args([
+            "proxy",
+            "--listen",
+            "127.0.0.1:0",
+            "--control",
+            "off",
+            "--log",
+            "off",
+        ]);
         command.args(["--upstream", &origin.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut kill = Kill(Some(command.spawn()?));
@@ -41,7 +49,8 @@ impl OwnProxy {
         thread::spawn(move || read_errors(errors, sender));
         let line = within(Some(START_LIMIT), receiver).await;
         let said = |text: &str| io::Error::other(text.to_owned());
-        let line = line.ok_or_else(|| said("it does not start"))?.map_err(|_| said("it ended at its start"))?;
+        let line =
+            line.ok_or_else(|| said("it does not start"))?.map_err(|_| said("it ended at its start"))?;
         let address = listening_address(&line).ok_or_else(|| said(&line))?;
         match kill.0.take() {
             Some(child) => Ok(OwnProxy { child, address }),

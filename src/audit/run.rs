@@ -11,13 +11,15 @@ use crate::{
     runtime::clock::within,
 };
 use futures::{StreamExt, join, stream::FuturesUnordered};
-use std::{
-    cell::RefCell,
-    io::Write,
-};
+use std::{cell::RefCell, io::Write};
 
 /// Makes the checks, and puts a row into the report as each ends.
-pub async fn run(ground: &Ground, checks: &[&'static Check], report: &RefCell<Report>, progress: &Progress<'_, '_>) {
+pub async fn run(
+    ground: &Ground,
+    checks: &[&'static Check],
+    report: &RefCell<Report>,
+    progress: &Progress<'_, '_>,
+) {
     progress.begin(checks);
     let of = |turn| checks.iter().copied().filter(move |check| check.turn == turn);
     let done = |row: Row| {

@@ -35,14 +35,8 @@ pub enum Verdict {
 
 impl Verdict {
     /// All, the best first.
-    pub const ALL: [Verdict; 6] = [
-        Verdict::Same,
-        Verdict::Noted,
-        Verdict::Unknown,
-        Verdict::Differs,
-        Verdict::LostData,
-        Verdict::Lies,
-    ];
+    pub const ALL: [Verdict; 6] =
+        [Verdict::Same, Verdict::Noted, Verdict::Unknown, Verdict::Differs, Verdict::LostData, Verdict::Lies];
 
     /// As it is shown.
     pub fn name(self) -> &'static str {

@@ -42,12 +42,7 @@ pub struct Audit {
     #[argh(switch, long = "self")]
     own: bool,
     /// how long the idle check is idle (default 10s)
-    #[argh(
-        option,
-        arg_name = "TIME",
-        default = "Some(config::audit::IDLE)",
-        from_str_fn(values::duration)
-    )]
+    #[argh(option, arg_name = "TIME", default = "Some(config::audit::IDLE)", from_str_fn(values::duration))]
     idle: Option<Duration>,
     /// print one JSON object
     #[argh(switch)]

@@ -44,6 +44,9 @@ async fn end(Talk { client, origin, .. }: &Talk<'_>) {
 fn is_whole(record: &Record) -> bool {
     let seen = record.observation();
     [seen.client, seen.origin].iter().all(|seen| {
-        seen.received == REQUEST_BYTES && seen.missing() == 0 && seen.wrong_at.is_none() && seen.end == End::Fin
+        seen.received == REQUEST_BYTES
+            && seen.missing() == 0
+            && seen.wrong_at.is_none()
+            && seen.end == End::Fin
     })
 }

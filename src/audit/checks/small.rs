@@ -56,9 +56,8 @@ async fn two_bytes(from: &Side<'_>, to: &Side<'_>) -> Option<Duration> {
 pub async fn urgent(ground: &Ground, way: Way, record: &Record) {
     let Some(Talk { client, origin, .. }) = ground.open(way, record).await else { return };
     for (from, to) in [(&client, &origin), (&origin, &client)] {
-        let send = async {
-            from.send(PART_BYTES).await && from.send_urgent().await && from.send(PART_BYTES).await
-        };
+        let send =
+            async { from.send(PART_BYTES).await && from.send_urgent().await && from.send(PART_BYTES).await };
         if join!(send, to.read(2 * PART_BYTES)) != (true, true) {
             break;
         }
