@@ -122,26 +122,28 @@ async fn audit(
     notes_are_seen: bool,
     notes: &RefCell<&mut dyn Write>,
 ) -> Result<Report, Failure> {
-    let mut signals = StopSignals::new().map_err(|error| Failure::Fault(error::reason(&error)))?;
-    let (via, endpoint) = match &config.subject {
-        Subject::Own => (None, &Endpoint::loopback(0)),
-        Subject::Running { via, origin } => (Some(via), origin),
+    let endpoint = match &config.subject {
+        Subject::Own => &Endpoint::loopback(0),
+        Subject::Running { origin, .. } => origin,
     };
     let in_use = |error: io::Error| {
         Failure::Fault(format!("cannot listen on {endpoint} as the origin: {}", error::reason(&error)))
     };
     let origin = Origin::bind(endpoint).map_err(in_use)?;
     let direct = origin.direct().map_err(in_use)?;
-    let (reached, _own) = match via {
-        Some(via) => {
+    let (reached, mut signals, _own) = match &config.subject {
+        Subject::Running { via, .. } => {
             // Whoever is not told where the origin is cannot be shown it.
             let _ = writeln!(notes.borrow_mut(), "listening on {}, as the origin of {via}", origin.address());
-            (probe::connect(via, origin.address()).await?, None)
+            (probe::connect(via, origin.address()).await?, signals()?, None)
         }
-        None => {
+        Subject::Own => {
+            // From here on the end of this program is also that of its proxy.
+            let signals = signals()?;
             let failed = |error| Failure::Fault(format!("cannot start a proxy of our own: {error}"));
             let own = OwnProxy::start(direct).await.map_err(failed)?;
-            (probe::connect(&Endpoint::loopback(own.address.port()), origin.address()).await?, Some(own))
+            let via = Endpoint::loopback(own.address.port());
+            (probe::connect(&via, origin.address()).await?, signals, Some(own))
         }
     };
     let ground = Ground::new(origin, direct, reached.address, config.idle);
@@ -170,6 +172,11 @@ async fn audit(
         Some(error) => Err(in_use(error)),
         None => Ok(report),
     }
+}
+
+fn signals() -> Result<StopSignals, Failure> {
+    StopSignals::new()
+        .map_err(|error| Failure::Fault(format!("cannot watch for signals: {}", error::reason(&error))))
 }
 
 /// The checks that were asked for, in the order of a report.

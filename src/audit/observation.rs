@@ -143,6 +143,9 @@ pub enum Beside {
     },
     /// How long single bytes took, one way.
     Delay {
+        /// Half of whole messages took at most so long.
+        #[serde(rename = "message_us", serialize_with = "micros")]
+        message: Duration,
         /// A quarter took at most so long.
         #[serde(rename = "quarter_us", serialize_with = "micros")]
         quarter: Duration,

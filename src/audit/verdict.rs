@@ -85,8 +85,9 @@ fn judge_beside(direct: Option<&Beside>, through: Option<&Beside>) -> Verdict {
         (Some(Beside::HeldBack { held: direct, .. }), Some(Beside::HeldBack { held: through, .. })) => {
             direct == through
         }
-        (Some(Beside::Delay { three_quarters, .. }), Some(Beside::Delay { quarter, .. })) => {
-            *quarter <= *three_quarters * LATE_TIMES + LATE
+        (Some(Beside::Delay { three_quarters, .. }), Some(Beside::Delay { quarter, message, .. })) => {
+            // A proxy may be far away: then whole messages take long too.
+            *quarter <= (*three_quarters).max(*message) * LATE_TIMES + LATE
         }
         (Some(Beside::Header(None)), Some(Beside::Header(Some(_)))) => return Verdict::Noted,
         (direct, through) => direct == through,
@@ -163,11 +164,17 @@ mod tests {
     }
 
     #[test]
-    fn single_bytes_may_take_long_where_they_do_so_directly() {
+    fn single_bytes_may_take_long_where_they_do_so_directly_or_whole_messages_do() {
         let delay = |low, high| {
-            let [quarter, three_quarters] = [low, high].map(Duration::from_millis);
-            with(Beside::Delay { quarter, three_quarters })
+            let [message, quarter, three_quarters] = [0, low, high].map(Duration::from_millis);
+            with(Beside::Delay { message, quarter, three_quarters })
         };
+        let far = |message, byte| {
+            let [message, byte] = [message, byte].map(Duration::from_millis);
+            with(Beside::Delay { message, quarter: byte, three_quarters: byte })
+        };
+        assert_eq!(judge(&delay(0, 0), &far(30, 31)), Verdict::Same);
+        assert_eq!(judge(&delay(0, 0), &far(0, 31)), Verdict::Differs);
         assert_eq!(judge(&delay(0, 0), &delay(1, 90)), Verdict::Same);
         assert_eq!(judge(&delay(0, 0), &delay(40, 44)), Verdict::Differs);
         assert_eq!(judge(&delay(5, 30), &delay(60, 90)), Verdict::Same);

@@ -12,7 +12,7 @@ use crate::{
 use argh::{ArgsInfo, FromArgs};
 use std::time::Duration;
 
-/// find out what a proxy breaks: the same conversations directly and through it
+/// find what a proxy breaks, beside a direct connection
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "audit")]
 #[argh(note = "The audit listens at the origin's address, connects to the proxy, and plays both ends.")]

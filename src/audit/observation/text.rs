@@ -54,9 +54,10 @@ impl fmt::Display for Beside {
         match self {
             Beside::HeldBack { held: true, after } => write!(f, "held back after {}", Amount(*after)),
             Beside::HeldBack { held: false, after } => write!(f, "not held back for {}", Amount(*after)),
-            Beside::Delay { quarter, three_quarters } => {
+            Beside::Delay { message, quarter, three_quarters } => {
                 let ms = |time: &Duration| time.as_secs_f64() * 1e3;
-                write!(f, "{:.1} to {:.1} ms a byte", ms(quarter), ms(three_quarters))
+                let (low, high) = (ms(quarter), ms(three_quarters));
+                write!(f, "{low:.1} to {high:.1} ms a byte, {:.1} ms a message", ms(message))
             }
             Beside::Whole { whole, of } => write!(f, "{whole} of {of} whole"),
             Beside::Header(None) => f.write_str("no header"),
@@ -78,7 +79,7 @@ impl fmt::Display for Amount {
             _ => (MIB, "MiB"),
         };
         match self.0 % unit * 10 / unit {
-            0 if self.0 % unit == 0 => write!(f, "{} {name}", self.0 / unit),
+            0 if self.0.is_multiple_of(unit) => write!(f, "{} {name}", self.0 / unit),
             tenth => write!(f, "{}.{tenth} {name}", self.0 / unit),
         }
     }
@@ -103,8 +104,8 @@ mod tests {
         assert_eq!(text(seen(0, 9, None, End::Refused), nobody, None), "client refused");
         let held = Some(Beside::HeldBack { held: true, after: 812 });
         assert_eq!(text(nobody, nobody, held), "held back after 812 B");
-        let [quarter, three_quarters] = [41_600, 44_400].map(Duration::from_micros);
-        let delay = Some(Beside::Delay { quarter, three_quarters });
-        assert_eq!(text(nobody, nobody, delay), "41.6 to 44.4 ms a byte");
+        let [message, quarter, three_quarters] = [260, 41_600, 44_400].map(Duration::from_micros);
+        let delay = Some(Beside::Delay { message, quarter, three_quarters });
+        assert_eq!(text(nobody, nobody, delay), "41.6 to 44.4 ms a byte, 0.3 ms a message");
     }
 }
