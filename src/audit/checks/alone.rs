@@ -9,7 +9,7 @@ use crate::{
         ground::{Ground, Way},
         label::Label,
         observation::{End, Record},
-        origin::{Absence, Unlabelled},
+        origin::{Absence, Arrival, Unlabelled},
         side::PATIENCE,
     },
     io::{address::Address, socket::Socket},
@@ -28,8 +28,9 @@ use std::{
 
 /// Connections of `connect-and-go`: a difference that shows at times has its chances.
 const VISITS: usize = 5;
-/// How long an arrival may take, or an end that fits better than the last one.
+/// How long a visit may take to be seen.
 const VISIT_LIMIT: Duration = Duration::from_secs(3);
+/// How long an arrival that fits better than one that was seen may take.
 const AFTERTHOUGHT: Duration = Duration::from_millis(500);
 /// Time for the proxy to ask for a connection that it does not get yet. Where it takes longer, the data is not that early.
 const DIALLING: Duration = Duration::from_millis(300);
@@ -50,23 +51,40 @@ pub async fn connect_and_go(ground: &Ground, way: Way, record: &Record) {
     record.origin.note(End::Fin);
 }
 
-/// The end of the visit: FIN as soon as an arrival has that, or else how the last one ended.
+/// The end of the visit: FIN as soon as an arrival has that, or else how another one ended.
 async fn best_end(arrivals: &Unlabelled<'_>, peer: Option<&Address>) -> End {
     let mut best = End::NeverReached;
     let mut until = Instant::now() + VISIT_LIMIT;
-    let left = |until: Instant| Some(until.saturating_duration_since(Instant::now()));
-    while let Some(arrival) = within(left(until), arrivals.next(peer)).await {
-        let end = match arrival.ended {
-            Some(end) => end,
-            None => within(left(until), first_read(&arrival.socket)).await.unwrap_or(End::Stuck),
-        };
-        if end == End::Fin {
-            arrival.socket.close();
-            return end;
+    // With one that never ends, there is always a next one to wait for.
+    let mut ends = FuturesUnordered::from_iter([pending().left_future()]);
+    loop {
+        let next = arrivals.next(peer);
+        pin_mut!(next);
+        let left = until.saturating_duration_since(Instant::now());
+        match within(Some(left), select(next, ends.select_next_some())).await {
+            Some(Either::Left((arrival, _))) => {
+                best = best.min(End::Stuck);
+                ends.push(visit_end(arrival).right_future());
+            }
+            Some(Either::Right((End::Fin, _))) => return End::Fin,
+            Some(Either::Right((end, _))) => {
+                (best, until) = (best.min(end), until.min(Instant::now() + AFTERTHOUGHT));
+            }
+            None => return best,
         }
-        (best, until) = (end, until.min(Instant::now() + AFTERTHOUGHT));
     }
-    best
+}
+
+/// How a visit ends at the origin.
+async fn visit_end(arrival: Arrival) -> End {
+    let end = match arrival.ended {
+        Some(end) => end,
+        None => first_read(&arrival.socket).await,
+    };
+    if end == End::Fin {
+        arrival.socket.close();
+    }
+    end
 }
 
 /// How a stream without a byte ends.
