@@ -171,10 +171,7 @@ fn imports_point_one_way() {
         ("client/", &["actors", "origin", "server", "args", "top"]),
         ("load/", &["relay", "actors", "client", "control", "ctl", "origin", "server", "args", "top"]),
         ("top/", &["actors", "client", "load", "origin", "relay", "server", "args"]),
-        (
-            "audit/",
-            &["relay", "actors", "client", "control", "ctl", "origin", "server", "args", "top"],
-        ),
+        ("audit/", &["relay", "actors", "client", "control", "ctl", "origin", "server", "args", "top"]),
     ];
     for (place, forbidden) in rules {
         let sources = sources();
