@@ -6,7 +6,7 @@ pub mod ctl;
 pub mod top;
 
 use crate::io::{congestion::Congestion, endpoint::Endpoint};
-use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 /// RFC 862's port is 7, which needs privileges; the lab that this program grew from used 8001 and up.
 pub const ECHO_PORT: u16 = 8001;
