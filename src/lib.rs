@@ -30,6 +30,7 @@
 //! (metrics and health), [`observe`] (events, causes, formats, books), [`runtime`] (executor, clock, readiness and how it
 //! waits), [`mailbox`] (the channels), [`args`] and [`config`]. [`control`] and [`ctl`] are the two ends of the control
 //! socket; [`top`] makes a live screen of what comes over it. [`load`] plays scripted clients, for `benches/`.
+//! [`audit`] holds the same conversations directly and through a proxy, and compares what the ends saw.
 //!
 //! # Invariants
 //! - A link or a socket that is dropped without having been finished is an abort: nothing that fails looks like a clean end.
@@ -50,6 +51,7 @@
 
 pub mod actors;
 pub mod args;
+pub mod audit;
 pub mod client;
 pub mod config;
 pub mod control;

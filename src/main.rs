@@ -10,6 +10,7 @@ use std::{
 use switchboard::{
     actors::supervisor::Outcome,
     args::{self, Parsed},
+    audit,
     client::{self, Output, Streams},
     config::{self, Config},
     ctl,
@@ -19,6 +20,8 @@ use switchboard::{
 
 /// The command line cannot be followed.
 const USAGE: u8 = 2;
+/// The proxy to audit cannot be reached.
+const UNREACHABLE: u8 = 3;
 /// Sessions were cut at the drain deadline or by the second signal.
 const CUT: u8 = 3;
 
@@ -47,6 +50,7 @@ fn run(config: Config) -> ExitCode {
         }
         Config::Ctl(config) => control(&config),
         Config::Top(config) => watch(*config),
+        Config::Audit(config) => audit_proxy(&config),
         Config::Client(config) => {
             let streams = match streams() {
                 Ok(streams) => streams,
@@ -89,6 +93,26 @@ fn watch(config: config::top::Top) -> ExitCode {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => fail(&failure),
         Err(error) => fail(&error),
+    }
+}
+
+/// Audits a proxy on this thread.
+fn audit_proxy(config: &config::audit::Audit) -> ExitCode {
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    let may_paint = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let streams = audit::Streams {
+        colour: stdout.is_terminal() && may_paint,
+        notes_are_seen: stderr.is_terminal(),
+        out: &mut stdout.lock(),
+        notes: &mut stderr.lock(),
+    };
+    match audit::run(config, streams) {
+        Ok(audit::Outcome::AllSame) => ExitCode::SUCCESS,
+        Ok(audit::Outcome::NotAllSame) => ExitCode::FAILURE,
+        Err(failure) => {
+            complain(&failure);
+            ExitCode::from(if matches!(failure, audit::Failure::Unreachable(_)) { UNREACHABLE } else { 1 })
+        }
     }
 }
 

@@ -1,12 +1,16 @@
 //! What a command line means, from its words to the settings.
 
 mod any;
+mod audit;
 mod help;
 mod refused;
 
 use super::*;
 use crate::{
-    config::{self, Client, Deadlines, Dump, Input, Keepalive, Log, Role, Server, Target, Upstream},
+    config::{
+        self, Deadlines, Dump, Keepalive, Log, Role, Server, Target, Upstream,
+        client::{Client, Input},
+    },
     io::{congestion::Congestion, endpoint::Endpoint},
 };
 use std::time::Duration;

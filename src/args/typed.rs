@@ -1,6 +1,7 @@
 //! The commands and their options as a user types them, declared for argh, and the settings that they mean.
 //! A new command is one more struct, one more variant of [`Command`], and one more arm of [`config`].
 
+mod audit;
 mod client;
 mod ctl;
 mod servers;
@@ -9,6 +10,7 @@ mod top;
 use super::words::Known;
 use crate::config::Config;
 use argh::{ArgsInfo, FlagInfoKind, FromArgs, Optionality};
+use audit::Audit;
 use client::Client;
 use ctl::Ctl;
 use servers::{Echo, Origin, Proxy};
@@ -33,6 +35,7 @@ enum Command {
     Origin(Origin),
     Ctl(Ctl),
     Top(Top),
+    Audit(Audit),
 }
 
 /// All commands, in the order of the help.
@@ -66,6 +69,7 @@ pub fn config(command: &str, words: &[&str]) -> Result<Config, String> {
         Command::Client(client) => client.config(),
         Command::Ctl(ctl) => ctl.config(),
         Command::Top(top) => Ok(top.config()),
+        Command::Audit(audit) => audit.config(),
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Listener {
     // Dropped before the descriptor, which keeps the file's number from being given to another.
     _file: Option<SocketFile>,
     registration: Registration,
-    descriptor: OwnedFd,
+    pub(super) descriptor: OwnedFd,
     address: Address,
     errors: Arc<AcceptErrors>,
 }

@@ -2,6 +2,7 @@
 //! 127.0.0.0/8. `harness` starts the program, `peer` plays the other ends, the rest is one module a subject.
 #![forbid(unsafe_code)]
 
+mod crooked;
 mod dead;
 mod fake;
 mod harness;
@@ -19,6 +20,7 @@ mod web;
 
 mod abort;
 mod access;
+mod audit;
 mod blocked;
 mod cause;
 mod client;

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// TCP states as `/proc/net/tcp` numbers them (include/net/tcp_states.h).
-const ESTABLISHED: u8 = 1;
+pub const ESTABLISHED: u8 = 1;
 pub const SYN_SENT: u8 = 2;
 pub const CLOSE_WAIT: u8 = 8;
 

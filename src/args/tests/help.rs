@@ -32,6 +32,7 @@ fn a_help_fits_a_screen_and_ends_in_examples_that_work() {
         "origin --help",
         "ctl --help",
         "top --help",
+        "audit --help",
     ] {
         let help = printed(line);
         assert!(help.lines().count() <= 40, "{line}: {} lines", help.lines().count());

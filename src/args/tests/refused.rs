@@ -9,7 +9,7 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         (
             "",
             &[
-                "a command is missing; the commands are echo, proxy, client, origin, ctl, top; try 'switchboard --help'",
+                "a command is missing; the commands are echo, proxy, client, origin, ctl, top, audit; try 'switchboard --help'",
             ][..],
         ),
         ("prox", &["unrecognized command 'prox'; did you mean 'proxy'?; try 'switchboard --help'"]),

@@ -1,0 +1,180 @@
+//! What the two ends of a conversation saw, as one can be compared with another.
+
+mod text;
+
+use serde::{Serialize, Serializer};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    time::Duration,
+};
+
+/// How an end's connection came to its end, in the order of a crowd's worst.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// The check does not look, or did not come so far.
+    #[default]
+    Unwatched,
+    /// FIN: whoever sent says that this was all.
+    Fin,
+    /// RST: it was cut off.
+    Reset,
+    /// The connection was refused.
+    Refused,
+    /// Nothing came any more, for as long as the check waits.
+    Stuck,
+    /// No connection came.
+    NeverReached,
+}
+
+impl End {
+    /// What an error of a connection says.
+    pub fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+                End::Reset
+            }
+            io::ErrorKind::ConnectionRefused => End::Refused,
+            _ => End::Stuck,
+        }
+    }
+
+    /// Whether it tells the reader that something failed.
+    pub fn is_abort(self) -> bool {
+        matches!(self, End::Reset | End::Refused)
+    }
+}
+
+/// One end's account while a check runs.
+#[derive(Debug, Default)]
+pub struct Books {
+    /// Bytes that this end sent.
+    pub sent: Cell<u64>,
+    /// Bytes that it received.
+    pub received: Cell<u64>,
+    /// Where the first byte was that nobody sent so.
+    pub wrong_at: Cell<Option<u64>>,
+    /// The first end that it saw.
+    pub end: Cell<End>,
+}
+
+impl Books {
+    /// Notes an end; the first one counts.
+    pub fn note(&self, end: End) {
+        if self.end.get() == End::Unwatched {
+            self.end.set(end);
+        }
+    }
+
+    /// Adds another connection's account: bytes add up, and the worst end counts.
+    pub fn add(&self, other: &Books) {
+        self.sent.set(self.sent.get() + other.sent.get());
+        self.received.set(self.received.get() + other.received.get());
+        self.wrong_at.set(self.wrong_at.get().or(other.wrong_at.get()));
+        self.end.set(self.end.get().max(other.end.get()));
+    }
+
+    fn seen(&self, sender: &Books) -> Seen {
+        let (received, sent) = (self.received.get(), sender.sent.get());
+        let surplus = (received > sent).then_some(sent);
+        Seen { received, sent, wrong_at: self.wrong_at.get().or(surplus), end: self.end.get() }
+    }
+}
+
+/// Both ends' accounts while a check runs.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// The client's.
+    pub client: Books,
+    /// The origin's.
+    pub origin: Books,
+    /// What else there is to see.
+    pub beside: RefCell<Option<Beside>>,
+}
+
+impl Record {
+    /// What was seen so far.
+    pub fn observation(&self) -> Observation {
+        Observation {
+            client: self.client.seen(&self.origin),
+            origin: self.origin.seen(&self.client),
+            beside: self.beside.borrow().clone(),
+        }
+    }
+
+    /// The check did not come to its end in time: what nobody has seen the end of is stuck.
+    pub fn give_up(&self) {
+        self.client.note(End::Stuck);
+        self.origin.note(End::Stuck);
+    }
+}
+
+/// What one end saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// Bytes that came.
+    pub received: u64,
+    /// Bytes that the other end had sent.
+    pub sent: u64,
+    /// The first of them that is not as it was sent.
+    pub wrong_at: Option<u64>,
+    /// How it ended.
+    pub end: End,
+}
+
+impl Seen {
+    /// Bytes that were sent and did not come.
+    pub fn missing(&self) -> u64 {
+        self.sent.saturating_sub(self.received)
+    }
+}
+
+/// What a check looks at beside bytes and ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Beside {
+    /// Whether whoever sends to a reader that stalls had to stop, and after how many bytes.
+    HeldBack {
+        /// It had to stop.
+        held: bool,
+        /// Bytes that were taken from it until then.
+        after: u64,
+    },
+    /// How long single bytes took, one way.
+    Delay {
+        /// Half of whole messages took at most so long.
+        #[serde(rename = "message_us", serialize_with = "micros")]
+        message: Duration,
+        /// A quarter took at most so long.
+        #[serde(rename = "quarter_us", serialize_with = "micros")]
+        quarter: Duration,
+        /// Three quarters took at most so long.
+        #[serde(rename = "three_quarters_us", serialize_with = "micros")]
+        three_quarters: Duration,
+    },
+    /// How many connections of a crowd were whole.
+    Whole {
+        /// Those.
+        whole: usize,
+        /// Of so many.
+        of: usize,
+    },
+    /// The PROXY protocol header before the client's bytes.
+    Header(Option<String>),
+}
+
+fn micros<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// What both ends saw in one run of a check.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Observation {
+    /// The end that connects.
+    pub client: Seen,
+    /// The end that is connected to.
+    pub origin: Seen,
+    /// What else there is to see.
+    pub beside: Option<Beside>,
+}

@@ -1,0 +1,70 @@
+//! What a person sees of an audit, and what a signal does.
+
+use super::{Audit, verdicts};
+use crate::{harness::within, proc, stream::LIMIT, terminal::Terminal};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::{
+    fs,
+    io::Read,
+    process::{Command, Stdio},
+};
+
+/// A quick check.
+const CHECK: &str = "reset-before-reply";
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    command.args(["audit", "--self", CHECK]).stdin(Stdio::null()).env_remove("NO_COLOR");
+    command
+}
+
+fn on_terminal(command: &mut Command) -> String {
+    let terminal = Terminal::open();
+    let mut child = command.stdout(terminal.stdio()).stderr(terminal.stdio()).spawn().unwrap();
+    // The command holds the terminal too.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let status = within(LIMIT, "the audit ends", || child.try_wait().unwrap());
+    assert!(status.success());
+    String::from_utf8(terminal.read_to_end()).unwrap()
+}
+
+#[test]
+fn a_terminal_gets_progress_and_colour_and_a_pipe_gets_plain_lines() {
+    let output = command().output().unwrap();
+    let plain = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = plain.lines().collect();
+    assert!(lines[0].starts_with("CHECK") && lines[0].contains("VERDICT"), "{plain}");
+    let words: Vec<&str> = lines[1].split_whitespace().collect();
+    assert_eq!(words, [CHECK, "same", "client", "nothing,", "RST;", "origin", "4", "KiB"], "{plain}");
+    assert!(lines[3].starts_with("1 check in ") && lines[3].ends_with(": 1 same"), "{plain}");
+    assert_eq!((output.stderr.as_slice(), plain.contains('\x1b')), (&b""[..], false), "{plain}");
+
+    let screen = on_terminal(&mut command());
+    assert!(screen.contains("0 of 1 checks done; to do: reset-before-reply"), "{screen:?}");
+    assert!(screen.contains("\x1b[32msame\x1b[0m"), "{screen:?}");
+    let screen = on_terminal(command().env("NO_COLOR", "1"));
+    assert!(screen.contains("same ") && !screen.contains("[32m"), "{screen:?}");
+}
+
+#[test]
+fn a_signal_ends_the_audit_with_what_is_known_and_its_own_proxy_too() {
+    let mut audit = Audit::start(&["--self", "--json", "--idle", "1h", CHECK, "idle"]);
+    let id = audit.child.id();
+    let children = format!("/proc/{id}/task/{id}/children");
+    let proxy: u32 = within(LIMIT, "its proxy runs", || {
+        fs::read_to_string(&children).unwrap().split_whitespace().next()?.parse().ok()
+    });
+    let process = proc::Process(proxy);
+    within(LIMIT, "a check is under way", || (process.sockets_in(proc::ESTABLISHED) > 1).then_some(()));
+    kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), Signal::INT).unwrap();
+    let mut report = String::new();
+    audit.child.stdout.take().unwrap().read_to_string(&mut report).unwrap();
+    let status = within(LIMIT, "the audit ends", || audit.child.try_wait().unwrap());
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(status.code(), Some(1), "{report:#}");
+    // The quick check may be over by then.
+    assert!([vec![], vec![(CHECK, "same")]].contains(&verdicts(&report)), "{report:#}");
+    assert_eq!((&report["complete"], &report["all_same"]), (&false.into(), &false.into()), "{report:#}");
+    assert!(!fs::exists(format!("/proc/{proxy}")).unwrap(), "its proxy lives on");
+}
