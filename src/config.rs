@@ -1,10 +1,12 @@
 //! Validated settings. Each default is a named constant with its reason.
 
+pub mod client;
 pub mod ctl;
+pub mod load;
 pub mod top;
 
 use crate::io::{congestion::Congestion, endpoint::Endpoint};
-use std::{net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 /// RFC 862's port is 7, which needs privileges; the lab that this program grew from used 8001 and up.
 pub const ECHO_PORT: u16 = 8001;
@@ -36,8 +38,6 @@ pub const DUMP_LIMIT_BYTES: usize = 4096;
 
 /// Spans the gap between two messages of a busy peer; longer only burns a core that others could use.
 pub const BUSY_POLL: Option<Duration> = Some(Duration::from_micros(50));
-/// Somebody waits for a client's answer: a minute of silence is an answer too.
-pub const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// TCP keepalive of both legs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,49 +192,17 @@ pub enum Target {
     Tcp(Endpoint),
 }
 
-/// What a `tcp://` client sends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// Standard input, until it ends.
-    Stdin,
-    /// `--send TEXT`.
-    Text(String),
-    /// `--file PATH`.
-    File(PathBuf),
-}
-
-/// All that a client is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Client {
-    /// Whom to ask.
-    pub target: Target,
-    /// Connect here in place of the target's host.
-    pub via: Option<Endpoint>,
-    /// Print the body alone.
-    pub body: bool,
-    /// What to send to a `tcp://` target.
-    pub input: Input,
-    /// Clients at once.
-    pub parallel: usize,
-    /// Times that each client runs.
-    pub repeat: usize,
-    /// Resolve and connect.
-    pub connect_timeout: Option<Duration>,
-    /// No byte moved in either direction.
-    pub idle_timeout: Option<Duration>,
-    /// Addresses to use in place of the resolver's.
-    pub overrides: Arc<[Override]>,
-}
-
 /// One run of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Config {
     /// `echo`, `proxy` or `origin`.
     Server(Box<Server>),
     /// `client`.
-    Client(Box<Client>),
+    Client(Box<client::Client>),
     /// `ctl`.
     Ctl(Box<ctl::Ctl>),
     /// `top`.
     Top(Box<top::Top>),
+    /// `load`.
+    Load(Box<load::Load>),
 }

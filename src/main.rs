@@ -12,13 +12,15 @@ use switchboard::{
     args::{self, Parsed},
     client::{self, Output, Streams},
     config::{self, Config},
-    ctl,
+    ctl, load,
     runtime::executor,
     server, top,
 };
 
 /// The command line cannot be followed.
 const USAGE: u8 = 2;
+/// A load ran, and met errors.
+const LOAD_ERRORS: u8 = 1;
 /// Sessions were cut at the drain deadline or by the second signal.
 const CUT: u8 = 3;
 
@@ -47,6 +49,7 @@ fn run(config: Config) -> ExitCode {
         }
         Config::Ctl(config) => control(&config),
         Config::Top(config) => watch(*config),
+        Config::Load(config) => load(&config),
         Config::Client(config) => {
             let streams = match streams() {
                 Ok(streams) => streams,
@@ -89,6 +92,20 @@ fn watch(config: config::top::Top) -> ExitCode {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => fail(&failure),
         Err(error) => fail(&error),
+    }
+}
+
+/// Loads a server; the engine brings its own threads.
+fn load(config: &config::load::Load) -> ExitCode {
+    // Not locked: a thread of the run may have something to say when it panics.
+    let mut streams = load::command::Streams { out: &mut io::stdout(), notes: &mut io::stderr() };
+    match load::command::run(config, &mut streams) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(LOAD_ERRORS),
+        Err(failure) => {
+            complain(&failure);
+            ExitCode::from(failure.fault.code())
+        }
     }
 }
 

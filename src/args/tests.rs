@@ -2,11 +2,15 @@
 
 mod any;
 mod help;
+mod load;
 mod refused;
 
 use super::*;
 use crate::{
-    config::{self, Client, Deadlines, Dump, Input, Keepalive, Log, Role, Server, Target, Upstream},
+    config::{
+        self, Deadlines, Dump, Keepalive, Log, Role, Server, Target, Upstream,
+        client::{Client, Input},
+    },
     io::{congestion::Congestion, endpoint::Endpoint},
 };
 use std::time::Duration;

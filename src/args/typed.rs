@@ -3,6 +3,7 @@
 
 mod client;
 mod ctl;
+mod load;
 mod servers;
 mod top;
 
@@ -11,6 +12,7 @@ use crate::config::Config;
 use argh::{ArgsInfo, FlagInfoKind, FromArgs, Optionality};
 use client::Client;
 use ctl::Ctl;
+use load::Load;
 use servers::{Echo, Origin, Proxy};
 use top::Top;
 
@@ -33,6 +35,7 @@ enum Command {
     Origin(Origin),
     Ctl(Ctl),
     Top(Top),
+    Load(Load),
 }
 
 /// All commands, in the order of the help.
@@ -66,6 +69,7 @@ pub fn config(command: &str, words: &[&str]) -> Result<Config, String> {
         Command::Client(client) => client.config(),
         Command::Ctl(ctl) => ctl.config(),
         Command::Top(top) => Ok(top.config()),
+        Command::Load(load) => load.config(),
     }
 }
 

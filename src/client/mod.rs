@@ -19,7 +19,10 @@ pub use failure::{Failure, Fault};
 pub use output::Output;
 
 use crate::{
-    config::{Client, Input, KEEPALIVE, Target, Upstream},
+    config::{
+        KEEPALIVE, Target, Upstream,
+        client::{Client, Input},
+    },
     io::{dial::dial, options::Options},
 };
 use input::{Kept, Payload};

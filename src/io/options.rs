@@ -4,16 +4,12 @@ use crate::{config::Keepalive, io::congestion::Congestion};
 use rustix::net::sockopt;
 use std::{io, net::IpAddr, os::fd::OwnedFd, time::Duration};
 
-/// How much later than our own deadline the kernel's is. Ours can still ask what the queue holds; after the kernel's,
-/// that is gone.
-const KERNEL_LATER: Duration = Duration::from_secs(2);
-
 /// Options of a TCP leg.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// Probes of an idle connection (RFC 9293 §3.8.4).
     pub keepalive: Option<Keepalive>,
-    /// Our deadline for bytes that wait to be taken; the kernel has one too (RFC 5482, `TCP_USER_TIMEOUT`), a little later.
+    /// How long sent data may stay unacknowledged (RFC 5482, `TCP_USER_TIMEOUT`).
     pub user_timeout: Option<Duration>,
     /// Who decides how fast to send (RFC 5681).
     pub congestion: Congestion,
@@ -46,9 +42,8 @@ impl Options {
     /// Where the kernel refuses the value.
     pub fn apply_user_timeout(&self, descriptor: &OwnedFd) -> io::Result<()> {
         // Zero is the system's default.
-        let limit_ms = self
-            .user_timeout
-            .map_or(0, |limit| u32::try_from((limit + KERNEL_LATER).as_millis()).unwrap_or(u32::MAX));
+        let limit_ms =
+            self.user_timeout.map_or(0, |limit| u32::try_from(limit.as_millis().max(1)).unwrap_or(u32::MAX));
         sockopt::set_tcp_user_timeout(descriptor, limit_ms)?;
         Ok(())
     }

@@ -2,7 +2,10 @@
 
 use crate::{
     args::{target, values},
-    config::{self, Config, Input, Override, Target},
+    config::{
+        self, Config, Override, Target,
+        client::{self, Input},
+    },
     io::endpoint::Endpoint,
 };
 use argh::{ArgsInfo, FromArgs};
@@ -52,7 +55,7 @@ pub struct Client {
     )]
     connect_timeout: Option<Duration>,
     /// longest time without a byte either way (default 60s)
-    #[argh(option, arg_name = "TIME", default = "Some(config::CLIENT_IDLE_TIMEOUT)")]
+    #[argh(option, arg_name = "TIME", default = "Some(client::IDLE_TIMEOUT)")]
     #[argh(from_str_fn(values::duration))]
     idle_timeout: Option<Duration>,
     /// addresses to use for a name, separated by commas; may repeat
@@ -89,7 +92,7 @@ impl Client {
             }
             _ => {}
         }
-        Ok(Config::Client(Box::new(config::Client {
+        Ok(Config::Client(Box::new(client::Client {
             target,
             via: self.via,
             body: self.body,
