@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod client;
 pub mod ctl;
+pub mod load;
 pub mod top;
 
 use crate::io::{congestion::Congestion, endpoint::Endpoint};
@@ -205,4 +206,6 @@ pub enum Config {
     Top(Box<top::Top>),
     /// `audit`.
     Audit(Box<audit::Audit>),
+    /// `load`.
+    Load(Box<load::Load>),
 }

@@ -29,8 +29,9 @@
 //! Beside the path: [`io::dial`] (resolve, RFC 8305), [`actors::deadline`] (one sleeper a session), [`actors::admin`]
 //! (metrics and health), [`observe`] (events, causes, formats, books), [`runtime`] (executor, clock, readiness and how it
 //! waits), [`mailbox`] (the channels), [`args`] and [`config`]. [`control`] and [`ctl`] are the two ends of the control
-//! socket; [`top`] makes a live screen of what comes over it. [`load`] plays scripted clients, for `benches/`.
-//! [`audit`] holds the same conversations directly and through a proxy, and compares what the ends saw.
+//! socket; [`top`] makes a live screen of what comes over it. [`load`] is the load engine: scripted clients for
+//! `benches/`, and [`load::command`] on top of it. [`audit`] holds the same conversations directly and through a proxy, and
+//! compares what the ends saw.
 //!
 //! # Invariants
 //! - A link or a socket that is dropped without having been finished is an abort: nothing that fails looks like a clean end.

@@ -13,7 +13,7 @@ use switchboard::{
     audit,
     client::{self, Output, Streams},
     config::{self, Config},
-    ctl,
+    ctl, load,
     runtime::executor,
     server, top,
 };
@@ -22,6 +22,8 @@ use switchboard::{
 const USAGE: u8 = 2;
 /// The proxy to audit cannot be reached.
 const UNREACHABLE: u8 = 3;
+/// A load ran, and met errors.
+const LOAD_ERRORS: u8 = 1;
 /// Sessions were cut at the drain deadline or by the second signal.
 const CUT: u8 = 3;
 
@@ -51,6 +53,7 @@ fn run(config: Config) -> ExitCode {
         Config::Ctl(config) => control(&config),
         Config::Top(config) => watch(*config),
         Config::Audit(config) => audit_proxy(&config),
+        Config::Load(config) => load(&config),
         Config::Client(config) => {
             let streams = match streams() {
                 Ok(streams) => streams,
@@ -112,6 +115,20 @@ fn audit_proxy(config: &config::audit::Audit) -> ExitCode {
         Err(failure) => {
             complain(&failure);
             ExitCode::from(if matches!(failure, audit::Failure::Unreachable(_)) { UNREACHABLE } else { 1 })
+        }
+    }
+}
+
+/// Loads a server; the engine brings its own threads.
+fn load(config: &config::load::Load) -> ExitCode {
+    // Not locked: a thread of the run may have something to say when it panics.
+    let mut streams = load::command::Streams { out: &mut io::stdout(), notes: &mut io::stderr() };
+    match load::command::run(config, &mut streams) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(LOAD_ERRORS),
+        Err(failure) => {
+            complain(&failure);
+            ExitCode::from(failure.fault.code())
         }
     }
 }

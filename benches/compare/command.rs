@@ -51,7 +51,7 @@ pub fn prepare(server: Server, duty: Duty, descriptors: usize) -> io::Result<Pre
 }
 
 /// Where the configurations of this run are.
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("compare-{}", std::process::id()))
 }
 

@@ -6,6 +6,8 @@
 //! appended to `benches/RESULTS.md`; a quick or partial one only with `--record`. `--servers` and `--window` are for looking
 //! at one server with a profiler. `OTHER=PATH` adds another build of Switchboard, to see what a change brings.
 //!
+//! `load` is `switchboard load` beside wrk and redis-benchmark on the same servers.
+//!
 //! Every case runs in rounds, each server in turn, and shows medians over the rounds. A server is a child process, and so
 //! is the upstream (this program again); the load runs here, on one thread.
 #![forbid(unsafe_code)]
@@ -14,6 +16,7 @@ mod calls;
 mod case;
 mod child;
 mod command;
+mod generators;
 mod idle;
 mod measure;
 mod options;
@@ -85,6 +88,15 @@ fn compare(arguments: &[String], descriptors: usize) -> Result<(), Box<dyn Error
         match calls::compare(&servers, &upstream, &options, descriptors)? {
             Some(table) => report.add(&table),
             None => eprintln!("compare: no calls are counted: strace is not there or may not attach"),
+        }
+    }
+    // Others are started with 'load' alone, not with every quick run.
+    if options.names(generators::NAME) || (options.wants(generators::NAME) && !options.quick) {
+        match generators::compare(&options)? {
+            Some(table) => report.add(&table),
+            None => {
+                eprintln!("compare: neither wrk with nginx nor redis-benchmark with redis-server is there")
+            }
         }
     }
     report.add(&findings.table());

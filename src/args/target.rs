@@ -32,6 +32,17 @@ pub fn parse(text: &str) -> Result<Target, String> {
     }
 }
 
+/// Reads the target of a load: a client's, or a UNIX socket.
+///
+/// # Errors
+/// The reason, as a sentence for the user.
+pub fn parse_load(text: &str) -> Result<Target, String> {
+    if text.starts_with("unix:") && !text.chars().any(char::is_control) {
+        return values::peer(text).map(Target::Tcp);
+    }
+    parse(text)
+}
+
 /// Splits `scheme://rest` (RFC 3986 §3.1); a `://` further on belongs to a path or a query.
 fn split_scheme(text: &str) -> Option<(&str, &str)> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');

@@ -3,6 +3,7 @@
 mod any;
 mod audit;
 mod help;
+mod load;
 mod refused;
 
 use super::*;

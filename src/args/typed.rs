@@ -4,6 +4,7 @@
 mod audit;
 mod client;
 mod ctl;
+mod load;
 mod servers;
 mod top;
 
@@ -13,6 +14,7 @@ use argh::{ArgsInfo, FlagInfoKind, FromArgs, Optionality};
 use audit::Audit;
 use client::Client;
 use ctl::Ctl;
+use load::Load;
 use servers::{Echo, Origin, Proxy};
 use top::Top;
 
@@ -36,6 +38,7 @@ enum Command {
     Ctl(Ctl),
     Top(Top),
     Audit(Audit),
+    Load(Load),
 }
 
 /// All commands, in the order of the help.
@@ -70,6 +73,7 @@ pub fn config(command: &str, words: &[&str]) -> Result<Config, String> {
         Command::Ctl(ctl) => ctl.config(),
         Command::Top(top) => Ok(top.config()),
         Command::Audit(audit) => audit.config(),
+        Command::Load(load) => load.config(),
     }
 }
 

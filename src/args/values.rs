@@ -91,7 +91,8 @@ pub fn backlog(text: &str) -> Result<i32, String> {
     i32::try_from(count).map_err(|_| format!("it must be at most {}", i32::MAX))
 }
 
-fn up_to(max: usize, text: &str) -> Result<usize, String> {
+/// A whole number from one to `max`.
+pub fn up_to(max: usize, text: &str) -> Result<usize, String> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("it is not a whole number; write one from 1 to {max}"));
     }
@@ -238,7 +239,8 @@ pub fn auto(text: &str) -> Result<bool, String> {
     choice(text, &[("auto", true), ("off", false)])
 }
 
-fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
+/// One of several words.
+pub fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
     if let Some(&(_, value)) = choices.iter().find(|(name, _)| *name == text) {
         return Ok(value);
     }

@@ -7,7 +7,7 @@ use crate::{
         origin::Origin,
         side::{PATIENCE, Room, Side, room},
     },
-    io::{dial::open_tcp, options::Options, socket::Socket},
+    io::{open::open_tcp, options::Options, socket::Socket},
     runtime::clock::within,
 };
 use futures::future::{Either, select};

@@ -5,7 +5,7 @@ use crate::{
     io::{
         address::Address,
         endpoint::{Endpoint, Host},
-        listener::stream_socket,
+        open::{open_tcp, open_unix},
         options::Options,
         own::is_own,
         resolve::resolve,
@@ -19,22 +19,15 @@ use futures::{
     future::{Either, select},
     stream::FuturesUnordered,
 };
-use rustix::{
-    io::Errno,
-    net::{AddressFamily, SocketAddrUnix, connect},
-};
 use std::{
     collections::VecDeque,
     io,
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
     time::{Duration, Instant},
 };
 
 /// RFC 8305 §5: how long an attempt goes alone before the next address is tried beside it.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// Out of descriptors, a dial waits this long before it asks again; a thousand of them cost little.
-const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(500);
 
 /// A connection that was made.
 pub struct Dialled {
@@ -176,54 +169,6 @@ async fn race(mut addresses: VecDeque<SocketAddr>, options: &Options) -> io::Res
                 return Err(worst.unwrap_or_else(|| io::Error::other("the name has no address")));
             }
             Either::Right(_) => {}
-        }
-    }
-}
-
-/// Connects to one address. Dropping the future ends the attempt.
-///
-/// # Errors
-/// Why the connection could not be made.
-pub async fn open_tcp(address: SocketAddr, options: &Options) -> io::Result<Socket> {
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let descriptor = descriptor(family).await?;
-    // The user timeout would bound the handshake too, which has a limit of its own.
-    Options { user_timeout: None, ..*options }.apply(&descriptor, address.ip())?;
-    match connect(&descriptor, &address) {
-        Ok(()) | Err(Errno::INPROGRESS) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let socket = Socket::new(descriptor, false)?;
-    socket.writable().await;
-    socket.connect_result()?;
-    socket.set_user_timeout(options)?;
-    Ok(socket)
-}
-
-async fn open_unix(path: &Path) -> io::Result<Socket> {
-    let descriptor = descriptor(AddressFamily::UNIX).await?;
-    let address = SocketAddrUnix::new(path)?;
-    loop {
-        match connect(&descriptor, &address) {
-            Ok(()) => return Socket::new(descriptor, true),
-            // Unlike TCP, a full backlog is told at once and cannot be waited for (unix(7)).
-            Err(Errno::AGAIN) => sleep(UNIX_BACKLOG_PAUSE).await,
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// How long to wait for room in a UNIX listener's backlog before asking again.
-const UNIX_BACKLOG_PAUSE: Duration = Duration::from_millis(20);
-
-/// A descriptor; waits while the process or the system has none.
-async fn descriptor(family: AddressFamily) -> io::Result<std::os::fd::OwnedFd> {
-    loop {
-        match stream_socket(family) {
-            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) => {
-                sleep(DESCRIPTOR_PAUSE).await;
-            }
-            result => return result,
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod dial;
 pub mod endpoint;
 pub mod limits;
 pub mod listener;
+pub mod open;
 pub mod options;
 pub mod own;
 pub mod pipe;

@@ -3,13 +3,17 @@
 //! It has two goals, how much to send and how much to receive. Whatever it waits for, it reads what is there, so that no
 //! peer is held up by it; what came before it was expected counts when it is.
 
+mod http;
+mod told;
+
 use crate::{
     io::socket::Socket,
-    load::{failure::Failure, pattern::Pattern, room::Room},
+    load::{answer::Answer, content::Content, failure::Failure, pattern::Pattern, room::Room},
 };
 use std::{
     future::poll_fn,
-    task::{Context, Poll},
+    io,
+    task::{Context, Poll, Waker},
 };
 
 /// What one connection may move before others have their turn.
@@ -20,7 +24,11 @@ pub struct Connection<'a> {
     socket: Socket,
     room: &'a Room,
     seed: u64,
-    pattern: Pattern,
+    /// What is sent.
+    own: Content,
+    /// What is to come; none: it is counted and not compared.
+    right: Option<Content>,
+    answer: Answer,
     sent: u64,
     send_goal: u64,
     received: u64,
@@ -46,7 +54,9 @@ impl<'a> Connection<'a> {
             socket,
             room,
             seed,
-            pattern: Pattern::new(seed),
+            own: Content::Pattern(Pattern::new(seed)),
+            right: Some(Content::Pattern(Pattern::new(seed))),
+            answer: Answer::new(),
             sent: 0,
             send_goal: 0,
             received: 0,
@@ -54,6 +64,13 @@ impl<'a> Connection<'a> {
             ended: false,
             moved: 0,
         }
+    }
+
+    /// The same with other content: what is sent, and what is to come; none: it is counted and not compared.
+    #[must_use]
+    pub fn carrying(mut self, own: Content, right: Option<Content>) -> Self {
+        (self.own, self.right) = (own, right);
+        self
     }
 
     /// Sends the next `count` bytes of the pattern.
@@ -74,6 +91,25 @@ impl<'a> Connection<'a> {
         self.reach(Until::Received).await
     }
 
+    /// Receives the next `count` bytes; nothing more may have come.
+    ///
+    /// # Errors
+    /// As [`Connection::expect`], and where more has come.
+    pub async fn expect_exactly(&mut self, count: u64) -> Result<(), Failure> {
+        self.expect(count).await?;
+        if self.received == self.receive_goal { Ok(()) } else { Err(Failure::Surplus) }
+    }
+
+    /// Whether the peer has ended the connection while nothing was expected of it.
+    pub fn has_ended(&mut self) -> bool {
+        let silent = self.socket.poll_readable(&Context::from_waker(Waker::noop())).is_pending();
+        if self.ended || silent {
+            return self.ended;
+        }
+        // Anything that comes unasked makes the connection useless as well.
+        !self.socket.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Waits for the end of the peer's stream, with nothing before it.
     ///
     /// # Errors
@@ -91,40 +127,6 @@ impl<'a> Connection<'a> {
         self.reach(Until::Ended).await?;
         self.receive_goal = self.received;
         Ok(())
-    }
-
-    /// Tells the peer the seed, before anything else is sent.
-    ///
-    /// # Errors
-    /// Where the connection fails.
-    pub async fn tell_seed(&mut self) -> Result<(), Failure> {
-        self.send_number(self.seed).await
-    }
-
-    /// Takes over the seed that the peer tells, before anything else is received.
-    ///
-    /// # Errors
-    /// Where the connection fails or ends.
-    pub async fn learn_seed(&mut self) -> Result<(), Failure> {
-        self.seed = self.receive_number().await?;
-        self.pattern = Pattern::new(self.seed);
-        Ok(())
-    }
-
-    /// Tells the peer how much was received from it, after its end.
-    ///
-    /// # Errors
-    /// Where the connection fails.
-    pub async fn tell_total(&mut self) -> Result<(), Failure> {
-        self.send_number(self.received).await
-    }
-
-    /// Compares what the peer says it received with what was sent to it.
-    ///
-    /// # Errors
-    /// Where the two differ, or the connection fails or ends.
-    pub async fn expect_total(&mut self) -> Result<(), Failure> {
-        if self.receive_number().await? == self.sent { Ok(()) } else { Err(Failure::WrongTotal) }
     }
 
     /// Ends our stream.
@@ -183,7 +185,7 @@ impl<'a> Connection<'a> {
     /// Sends as much towards the goal as the socket takes.
     fn send_some(&mut self, context: &Context<'_>) -> Result<(), Failure> {
         while self.sent < self.send_goal && self.moved < TURN_BYTES {
-            let bytes = self.pattern.at(self.sent, self.send_goal - self.sent);
+            let bytes = self.own.at(self.sent, self.send_goal - self.sent);
             match self.socket.poll_write(context, bytes) {
                 Poll::Ready(Ok(count)) => {
                     self.sent += count as u64;
@@ -202,7 +204,7 @@ impl<'a> Connection<'a> {
         self.room.lend(|room| {
             self.socket.poll_read(context, room).map(|read| {
                 let count = read.map_err(|error| Failure::of_connection(&error))?;
-                if !self.pattern.is_at(self.received, &room[..count]) {
+                if self.right.as_ref().is_some_and(|right| !right.is_at(self.received, &room[..count])) {
                     return Err(Failure::WrongByte);
                 }
                 self.ended = count == 0;
@@ -212,29 +214,5 @@ impl<'a> Connection<'a> {
                 Ok(())
             })
         })
-    }
-
-    /// Sends a number, which is not part of the pattern: 8 bytes, little-endian.
-    async fn send_number(&mut self, number: u64) -> Result<(), Failure> {
-        let bytes = number.to_le_bytes();
-        let mut done = 0;
-        while done < bytes.len() {
-            let count = self.socket.write(&bytes[done..]).await;
-            done += count.map_err(|error| Failure::of_connection(&error))?;
-        }
-        Ok(())
-    }
-
-    async fn receive_number(&mut self) -> Result<u64, Failure> {
-        let mut bytes = [0; 8];
-        let mut done = 0;
-        while done < bytes.len() {
-            let read = poll_fn(|context| self.socket.poll_read(context, &mut bytes[done..])).await;
-            match read.map_err(|error| Failure::of_connection(&error))? {
-                0 => return Err(Failure::EndedEarly),
-                count => done += count,
-            }
-        }
-        Ok(u64::from_le_bytes(bytes))
     }
 }

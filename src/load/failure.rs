@@ -1,5 +1,6 @@
 //! Why a scripted client did not get through its script, and how often that happened.
 
+use rustix::io::Errno;
 use std::io;
 
 /// What went wrong on one connection.
@@ -19,15 +20,23 @@ pub enum Failure {
     Surplus,
     /// The peer counted other than was sent.
     WrongTotal,
-    /// The script did not come to its end in time.
+    /// The answer is not HTTP.
+    NotHttp,
+    /// It did not come to its end in time.
     TimedOut,
+    /// This process, or the system, may open no more sockets (`EMFILE`, `ENFILE`).
+    NoDescriptor,
+    /// Every local port towards the target is taken (`EADDRNOTAVAIL`).
+    NoPort,
+    /// The kernel has no memory for another socket, or may watch no more of them.
+    NoMemory,
     /// Something else of the operating system.
     Other,
 }
 
 impl Failure {
     /// Every kind.
-    pub const ALL: [Failure; 9] = [
+    pub const ALL: [Failure; 13] = [
         Failure::Refused,
         Failure::NotConnected,
         Failure::Reset,
@@ -35,7 +44,11 @@ impl Failure {
         Failure::WrongByte,
         Failure::Surplus,
         Failure::WrongTotal,
+        Failure::NotHttp,
         Failure::TimedOut,
+        Failure::NoDescriptor,
+        Failure::NoPort,
+        Failure::NoMemory,
         Failure::Other,
     ];
 
@@ -50,7 +63,11 @@ impl Failure {
             Failure::WrongByte => "wrong byte",
             Failure::Surplus => "surplus bytes",
             Failure::WrongTotal => "wrong total",
+            Failure::NotHttp => "not HTTP",
             Failure::TimedOut => "timed out",
+            Failure::NoDescriptor => "no descriptor left",
+            Failure::NoPort => "no local port left",
+            Failure::NoMemory => "no memory for sockets",
             Failure::Other => "other",
         }
     }
@@ -60,8 +77,20 @@ impl Failure {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Failure::Refused,
             io::ErrorKind::ConnectionReset => Failure::Reset,
-            _ => Failure::NotConnected,
+            io::ErrorKind::TimedOut => Failure::TimedOut,
+            _ => match Errno::from_io_error(error) {
+                Some(Errno::MFILE | Errno::NFILE) => Failure::NoDescriptor,
+                Some(Errno::ADDRNOTAVAIL) => Failure::NoPort,
+                Some(Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC) => Failure::NoMemory,
+                _ => Failure::NotConnected,
+            },
         }
+    }
+
+    /// Whether it says nothing of the target: this machine gives no more connections.
+    #[must_use]
+    pub fn is_own(self) -> bool {
+        matches!(self, Failure::NoDescriptor | Failure::NoPort | Failure::NoMemory)
     }
 
     /// What an error of a connection means.

@@ -7,12 +7,20 @@ use std::time::Duration;
 pub enum Step {
     /// Connects to the target.
     Connect,
+    /// Connects, where there is no connection or the peer has ended it.
+    Reconnect,
     /// Tells the peer the seed of the connection's pattern.
     TellSeed,
-    /// Sends so many bytes of the pattern, and reads meanwhile.
+    /// Sends so many bytes of the pattern (or of the message in its place), and reads meanwhile.
     Send(u64),
     /// Waits until so many more bytes have come, each as the pattern says.
     Expect(u64),
+    /// As [`Step::Expect`]; nothing more may have come.
+    ExpectExactly(u64),
+    /// Takes whatever comes until the peer ends its stream.
+    ExpectRest,
+    /// Waits for a whole HTTP answer, and closes the connection where the answer says so.
+    ExpectAnswer,
     /// Waits for the end of the peer's stream, with nothing before it.
     ExpectEnd,
     /// Compares the peer's count of what it received with what was sent.

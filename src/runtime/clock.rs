@@ -1,4 +1,5 @@
-//! One clock for every deadline of the process: an ordered list of sleepers and one timer of the runtime.
+//! One clock for every deadline of the process: an ordered list of sleepers and one timer of the runtime. A thread that
+//! waits for its events itself ([`super::inline`]) has one of its own.
 //!
 //! Every arming of a timer of async-io wakes its reactor, which costs a system call and often a change of threads. Here a
 //! sleeper costs a list entry; the runtime's timer moves only when a sleeper comes that is due before all others.
@@ -7,27 +8,33 @@ use crate::runtime::task::{self, Task};
 use futures::task::AtomicWaker;
 use rustix::time::{ClockId, clock_gettime};
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-static CLOCK: Clock = Clock {
-    sleepers: Mutex::new(Sleepers { due: BTreeMap::new(), armed: None, last_number: 0 }),
-    earlier: AtomicWaker::new(),
-};
+/// The clock of all threads that have none of their own.
+static CLOCK: LazyLock<Arc<Clock>> = LazyLock::new(Arc::default);
 
+thread_local! {
+    /// The clock of a thread that wakes its own sleepers, and nobody else's.
+    static OWN: RefCell<Option<Arc<Clock>>> = const { RefCell::new(None) };
+}
+
+#[derive(Default)]
 struct Clock {
     sleepers: Mutex<Sleepers>,
     /// Wakes the clock's task when a sleeper comes that is due before `armed`.
     earlier: AtomicWaker,
 }
 
+#[derive(Default)]
 struct Sleepers {
     due: BTreeMap<(Instant, u64), Arc<Sleeper>>,
     /// When the runtime's timer will fire.
@@ -45,6 +52,7 @@ struct Sleeper {
 pub struct Sleep {
     key: (Instant, u64),
     sleeper: Arc<Sleeper>,
+    clock: Arc<Clock>,
 }
 
 /// Starts the clock. It stops when the task is dropped.
@@ -56,16 +64,17 @@ pub fn start() -> Task<()> {
 #[must_use]
 pub fn sleep_until(when: Instant) -> Sleep {
     let sleeper = Arc::new(Sleeper::default());
-    let mut sleepers = lock();
+    let clock = Clock::here();
+    let mut sleepers = clock.lock();
     sleepers.last_number += 1;
     let key = (when, sleepers.last_number);
     sleepers.due.insert(key, sleeper.clone());
     let earlier = sleepers.armed.is_none_or(|armed| when < armed);
     drop(sleepers);
     if earlier {
-        CLOCK.earlier.wake();
+        clock.earlier.wake();
     }
-    Sleep { key, sleeper }
+    Sleep { key, sleeper, clock }
 }
 
 /// Ends after `duration`.
@@ -98,9 +107,55 @@ pub fn coarse_ms() -> u64 {
 /// The longest tick of a Linux kernel (`CONFIG_HZ=100`), by which [`coarse_ms`] may lag.
 pub const TICK: Duration = Duration::from_millis(10);
 
-fn lock() -> MutexGuard<'static, Sleepers> {
-    // A panic while the list is held leaves it usable: every change of it is one call.
-    CLOCK.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
+/// The calling thread's own clock, in place of the process's. It ends when this and its sleepers are dropped.
+pub(super) struct Own {
+    clock: Arc<Clock>,
+}
+
+impl Own {
+    /// From now on the thread's sleepers are this clock's.
+    pub(super) fn open() -> Self {
+        let clock = Arc::<Clock>::default();
+        OWN.set(Some(clock.clone()));
+        Own { clock }
+    }
+
+    /// Wakes who is due, and says when the next will be.
+    pub(super) fn wake_due(&self) -> Option<Instant> {
+        self.clock.wake_due()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        OWN.set(None);
+    }
+}
+
+impl Clock {
+    /// That of the thread, or else that of the process.
+    fn here() -> Arc<Self> {
+        OWN.with_borrow(Clone::clone).unwrap_or_else(|| CLOCK.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sleepers> {
+        // A panic while the list is held leaves it usable: every change of it is one call.
+        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes who is due, and says when the next will be.
+    fn wake_due(&self) -> Option<Instant> {
+        let mut sleepers = self.lock();
+        let due = sleepers.take_due();
+        let next = sleepers.due.first_key_value().map(|((when, _), _)| *when);
+        sleepers.armed = next;
+        drop(sleepers);
+        for sleeper in due {
+            sleeper.fired.store(true, Ordering::Release);
+            sleeper.waker.wake();
+        }
+        next
+    }
 }
 
 impl Future for Sleep {
@@ -114,14 +169,18 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        lock().due.remove(&self.key);
+        self.clock.lock().due.remove(&self.key);
     }
 }
 
 impl Sleepers {
-    /// Takes out who is due at `now`.
-    fn take_due(&mut self, now: Instant) -> Vec<Arc<Sleeper>> {
+    /// Takes out who is due.
+    fn take_due(&mut self) -> Vec<Arc<Sleeper>> {
         let mut due = Vec::new();
+        if self.due.is_empty() {
+            return due;
+        }
+        let now = Instant::now();
         while let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) {
             due.push(entry.remove());
         }
@@ -129,26 +188,12 @@ impl Sleepers {
     }
 }
 
-/// Wakes who is due, and says when the next will be.
-pub(super) fn wake_due() -> Option<Instant> {
-    let mut sleepers = lock();
-    let due = sleepers.take_due(Instant::now());
-    let next = sleepers.due.first_key_value().map(|((when, _), _)| *when);
-    sleepers.armed = next;
-    drop(sleepers);
-    for sleeper in due {
-        sleeper.fired.store(true, Ordering::Release);
-        sleeper.waker.wake();
-    }
-    next
-}
-
 async fn run() {
     let mut timer: Option<(Instant, async_io::Timer)> = None;
     std::future::poll_fn(|context| {
         CLOCK.earlier.register(context.waker());
         loop {
-            let Some(next) = wake_due() else {
+            let Some(next) = CLOCK.wake_due() else {
                 timer = None;
                 return Poll::Pending;
             };

@@ -1,9 +1,9 @@
 //! A program on the calling thread alone: the thread itself waits for events, so that an event costs no hand-off
 //! between threads. For measuring, where each microsecond of ours would be taken for the server's.
 //!
-//! It drives the sockets that it makes, and the clock. It has no tasks: what runs at once is one future made of many.
+//! It drives the sockets that it makes, and a clock of its own. It has no tasks: what runs at once is one future made of many.
 
-use crate::runtime::{clock, readiness::Own};
+use crate::runtime::{clock, own::Own};
 use rustix::event::{EventfdFlags, eventfd};
 use std::{
     io,
@@ -25,13 +25,14 @@ struct Alarm {
     asleep: AtomicBool,
 }
 
-/// Runs `program` to its end.
+/// Runs `program` to its end. Only sleepers that the program makes itself are on its clock.
 ///
 /// # Errors
 /// Where the kernel gives no epoll instance or no eventfd.
 pub fn run<T>(program: impl Future<Output = T>) -> io::Result<T> {
     let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
     let own = Own::open(&event)?;
+    let own_clock = clock::Own::open();
     // By default the kernel lets a timer be 50 µs late, to save wake-ups (prctl(2)).
     rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
     let alarm = Arc::new(Alarm { event, rung: AtomicBool::new(false), asleep: AtomicBool::new(false) });
@@ -43,7 +44,7 @@ pub fn run<T>(program: impl Future<Output = T>) -> io::Result<T> {
         if let Poll::Ready(value) = program.as_mut().poll(&mut context) {
             return Ok(value);
         }
-        let due = clock::wake_due();
+        let due = own_clock.wake_due();
         alarm.asleep.store(true, SeqCst);
         let limit = if alarm.rung.load(SeqCst) {
             Some(Duration::ZERO)
@@ -87,7 +88,7 @@ mod tests {
     #[test]
     fn a_sleep_ends_in_time() {
         let begin = Instant::now();
-        run(clock::sleep(Duration::from_millis(20))).unwrap();
+        run(async { clock::sleep(Duration::from_millis(20)).await }).unwrap();
         assert!(begin.elapsed() >= Duration::from_millis(20));
     }
 }

@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod executor;
 pub mod inline;
+mod own;
 pub mod pace;
 pub mod readiness;
 pub mod reading;

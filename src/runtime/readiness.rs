@@ -28,19 +28,19 @@ use std::{
 const EVENTS_AT_ONCE: usize = 128;
 
 /// A token that no slot has.
-const NO_SOCKET: u64 = u64::MAX;
+pub(super) const NO_SOCKET: u64 = u64::MAX;
 
 /// The sockets whose events the actor takes.
 static REGISTRY: OnceLock<Arc<Registry>> = OnceLock::new();
 
 thread_local! {
     /// The sockets of a thread that takes their events itself.
-    static OWN: RefCell<Option<Arc<Registry>>> = const { RefCell::new(None) };
+    pub(super) static OWN: RefCell<Option<Arc<Registry>>> = const { RefCell::new(None) };
 }
 
 /// The sockets of one epoll.
 pub(super) struct Registry {
-    epoll: Arc<OwnedFd>,
+    pub(super) epoll: Arc<OwnedFd>,
     slots: Mutex<Slots>,
 }
 
@@ -78,36 +78,6 @@ pub fn start(busy_poll: Option<Duration>) -> io::Result<Option<Task<()>>> {
     }
 }
 
-/// The calling thread's own registry, in place of the actor's: sockets that the thread makes are registered in it, and
-/// the thread takes their events itself. It ends when this and the sockets are dropped.
-pub(super) struct Own {
-    registry: Arc<Registry>,
-}
-
-impl Own {
-    /// Opens one; a write to `interruption` (eventfd(2)) ends [`Own::wait`].
-    pub(super) fn open(interruption: &OwnedFd) -> io::Result<Self> {
-        let registry = Arc::new(Registry::open()?);
-        let interest = EventFlags::IN | EventFlags::ET;
-        epoll::add(&registry.epoll, interruption, EventData::new_u64(NO_SOCKET), interest)?;
-        OWN.set(Some(registry.clone()));
-        Ok(Own { registry })
-    }
-
-    /// Blocks the thread until there are events, at most for `limit`; calls `awake`; then wakes whom they concern.
-    pub(super) fn wait(&self, limit: Option<Duration>, awake: impl FnOnce()) {
-        // A limit beyond what the kernel's type holds is none.
-        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
-        take_events(&self.registry, limit.as_ref(), awake);
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        OWN.set(None);
-    }
-}
-
 /// Takes the events that come within `limit` and notes them with their sources; says how many there were.
 pub(super) fn take_events(registry: &Registry, limit: Option<&Timespec>, awake: impl FnOnce()) -> usize {
     let mut room = [const { MaybeUninit::<epoll::Event>::uninit() }; EVENTS_AT_ONCE];
@@ -124,7 +94,7 @@ pub(super) fn take_events(registry: &Registry, limit: Option<&Timespec>, awake: 
 }
 
 impl Registry {
-    fn open() -> io::Result<Self> {
+    pub(super) fn open() -> io::Result<Self> {
         Ok(Registry { epoll: Arc::new(epoll::create(CreateFlags::CLOEXEC)?), slots: Mutex::default() })
     }
 

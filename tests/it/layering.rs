@@ -100,13 +100,10 @@ fn only_the_arguments_name_their_parser() {
 }
 
 #[test]
-fn only_the_metrics_name_their_crate() {
+fn a_crate_for_one_thing_is_named_in_one_place() {
     only(&["observe/metrics.rs"], &["prometheus_client"]);
-}
-
-#[test]
-fn only_top_names_the_crate_that_draws() {
     only(&["top/"], &["ratatui", "crossterm"]);
+    only(&["load/"], &["httparse"]);
 }
 
 #[test]

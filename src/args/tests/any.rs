@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 fn word() -> impl Strategy<Value = OsString> {
     let flags: Vec<&str> = COMMANDS
         .iter()
-        .chain([&"audit"])
+        .chain([&"audit", &"load"])
         .flat_map(|name| find(name).unwrap().flags.iter().map(|flag| flag.long))
         .chain(["--", "-", "-h", "help", "off"])
         .collect();
@@ -31,7 +31,7 @@ fn word() -> impl Strategy<Value = OsString> {
 proptest! {
     #[test]
     fn no_command_line_panics_and_what_is_refused_fits_one_line(
-        command in prop::sample::select([&COMMANDS[..], &["audit"]].concat()),
+        command in prop::sample::select([&COMMANDS[..], &["audit", "load"]].concat()),
         mut words in prop::collection::vec(word(), 0..6),
         named in prop::bool::weighted(0.9),
     ) {

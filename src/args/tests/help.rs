@@ -24,17 +24,9 @@ fn help_and_version_are_printed_wherever_they_are_asked_for() {
 
 #[test]
 fn a_help_fits_a_screen_and_ends_in_examples_that_work() {
-    for line in [
-        "--help",
-        "echo --help",
-        "proxy --help",
-        "client --help",
-        "origin --help",
-        "ctl --help",
-        "top --help",
-        "audit --help",
-    ] {
-        let help = printed(line);
+    let help = |command: &str| format!("{command} --help");
+    for line in ["", "echo", "proxy", "client", "origin", "ctl", "top", "audit", "load"].map(help) {
+        let help = printed(line.trim());
         assert!(help.lines().count() <= 40, "{line}: {} lines", help.lines().count());
         let widest = help.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(widest <= 100, "{line}: {widest} columns");

@@ -9,7 +9,7 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         (
             "",
             &[
-                "a command is missing; the commands are echo, proxy, client, origin, ctl, top, audit; try 'switchboard --help'",
+                "a command is missing; the commands are echo, proxy, client, origin, ctl, top, audit, load; try 'switchboard --help'",
             ][..],
         ),
         ("prox", &["unrecognized command 'prox'; did you mean 'proxy'?; try 'switchboard --help'"]),
@@ -36,6 +36,23 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ("client --send x http://a/b", &["option '--send' is for tcp targets, and 'http://a/b' is none"]),
         ("client --file x", &["option '--file' is for tcp targets", "'http://www.google.com/'"]),
         ("client --file x --send y tcp://a:1", &["'--send' and '--file' exclude each other"]),
+        ("load", &["a target is missing; write tcp://host:port"]),
+        ("load tcp://a", &["target cannot be 'tcp://a': it names no port"]),
+        ("load tcp://a:1 -c 0", &["option '--connections' cannot be '0': it must be at least 1"]),
+        ("load tcp://a:1 --size 1.5k", &["'--size' cannot be '1.5k'", "write 64, 16k or 1m"]),
+        ("load tcp://a:1 --size 2g", &["it must be at most 1g"]),
+        ("load tcp://a:1 --mode slow", &["write pingpong or bulk or churn"]),
+        ("load tcp://a:1 --expect all", &["write echo, until-close, or a number of bytes"]),
+        ("load tcp://a:1 --send \\q", &["'--send' cannot be '\\q'", "write \\\\ for itself"]),
+        ("load tcp://a:1 --rate 0", &["'--rate' cannot be '0'", "at least 1"]),
+        ("load tcp://a:1 --duration 0s", &["it is zero; write off"]),
+        ("load tcp://a:1 --size 1 --send x", &["'--size', '--send' and '--file' exclude each other"]),
+        ("load tcp://a:1 --size 0", &["a request of no bytes has no answer to wait for"]),
+        ("load tcp://a:1 --mode bulk --expect until-close", &["write --mode churn, not bulk"]),
+        ("load http://a/ --size 5", &["option '--size' is for tcp targets, and 'http://a/' is none"]),
+        ("load http://a/ --mode bulk", &["option '--mode=bulk' is for tcp targets"]),
+        ("load http://a/ --half-close", &["option '--half-close' is for tcp targets"]),
+        ("load https://a/", &["TLS is not spoken here"]),
         ("client https://a/", &["target cannot be 'https://a/': TLS is not spoken here"]),
     ] {
         assert_refused(&line.split_whitespace().collect::<Vec<_>>(), parts);

@@ -1,0 +1,212 @@
+//! Charts as SVG, drawn by hand: an axis each way, lines with a legend, or bars. Nothing in them is loaded or run.
+
+use std::fmt::Write;
+
+const WIDTH: f64 = 860.0;
+const HEIGHT: f64 = 300.0;
+const LEFT: f64 = 80.0;
+const RIGHT: f64 = 30.0;
+const TOP: f64 = 30.0;
+const BOTTOM: f64 = 45.0;
+/// About how many lines across a linear axis.
+const TICKS: f64 = 5.0;
+const TAKES_EVERY_WRITE: &str = "a string takes every write";
+
+/// How values lie along an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// From zero, in equal steps.
+    Linear,
+    /// In equal factors; values are above zero.
+    Logarithmic,
+}
+
+/// A line of a chart.
+pub struct Line {
+    pub name: &'static str,
+    /// The class that gives it its colour.
+    pub class: &'static str,
+    /// x and y; x is from 0 to 1.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// What a chart shows.
+pub struct Chart<'a> {
+    pub title: &'a str,
+    pub scale: Scale,
+    pub lines: Vec<Line>,
+    /// Bars beside each other, by their heights.
+    pub bars: Vec<f64>,
+    /// What is written below, by its place from 0 to 1.
+    pub marks: Vec<(f64, String)>,
+    /// How a value of the y axis is written.
+    pub show: fn(f64) -> String,
+}
+
+impl Chart<'_> {
+    /// The chart as an `svg` element.
+    pub fn svg(&self) -> String {
+        let mut out = String::new();
+        self.draw(&mut out).expect(TAKES_EVERY_WRITE);
+        out
+    }
+
+    fn draw(&self, out: &mut String) -> std::fmt::Result {
+        let title = escape(self.title);
+        writeln!(
+            out,
+            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\" \
+             xmlns=\"http://www.w3.org/2000/svg\">"
+        )?;
+        writeln!(out, "<text class=\"title\" x=\"{LEFT}\" y=\"18\">{title}</text>")?;
+        let range = self.range();
+        for (value, text) in self.ticks(range) {
+            let y = self.y(value, range);
+            let (left, right) = (LEFT - 8.0, WIDTH - RIGHT);
+            writeln!(out, "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>")?;
+            writeln!(out, "<text class=\"y\" x=\"{left}\" y=\"{:.1}\">{}</text>", y + 4.0, escape(&text))?;
+        }
+        for (place, text) in &self.marks {
+            let (x, y) = (x(*place), HEIGHT - BOTTOM + 20.0);
+            writeln!(out, "<text class=\"x\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escape(text))?;
+        }
+        let bar = 1.0 / self.bars.len().max(1) as f64;
+        for (at, height) in self.bars.iter().enumerate() {
+            let (left, right) = (x(at as f64 * bar) + 1.0, x((at + 1) as f64 * bar) - 1.0);
+            let (top, foot) = (self.y(*height, range), HEIGHT - BOTTOM);
+            let (width, height) = ((right - left).max(0.5), foot - top);
+            writeln!(
+                out,
+                "<rect class=\"bar\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\"/>"
+            )?;
+        }
+        for (number, line) in self.lines.iter().enumerate() {
+            let points: Vec<String> = line
+                .points
+                .iter()
+                .map(|(at, value)| format!("{:.1},{:.1}", x(*at), self.y(*value, range)))
+                .collect();
+            writeln!(out, "<polyline class=\"{}\" points=\"{}\"/>", line.class, points.join(" "))?;
+            let (x, name) = (WIDTH - RIGHT - 110.0 * (self.lines.len() - number) as f64, escape(line.name));
+            writeln!(
+                out,
+                "<line class=\"{}\" x1=\"{x}\" x2=\"{}\" y1=\"14\" y2=\"14\"/>",
+                line.class,
+                x + 20.0
+            )?;
+            writeln!(out, "<text class=\"legend\" x=\"{}\" y=\"18\">{name}</text>", x + 26.0)?;
+        }
+        writeln!(out, "</svg>")
+    }
+
+    /// The least and the greatest value of the y axis.
+    fn range(&self) -> (f64, f64) {
+        let lines = self.lines.iter().flat_map(|line| line.points.iter().map(|(_, value)| *value));
+        let values: Vec<f64> = lines.chain(self.bars.iter().copied()).collect();
+        let most = values.iter().copied().fold(0.0, f64::max);
+        match self.scale {
+            Scale::Linear => {
+                let step = step(most);
+                (0.0, (most / step).ceil().max(1.0) * step)
+            }
+            Scale::Logarithmic => {
+                let above_zero = values.into_iter().filter(|value| *value > 0.0);
+                let least = above_zero.fold(f64::INFINITY, f64::min).min(most.max(1.0));
+                let power = |value: f64| 10_f64.powf(value);
+                let top = power(most.max(1.0).log10().ceil());
+                let foot = power(least.max(1e-9).log10().floor());
+                (foot, if top > foot { top } else { foot * 10.0 })
+            }
+        }
+    }
+
+    fn y(&self, value: f64, (least, most): (f64, f64)) -> f64 {
+        let part = match self.scale {
+            Scale::Linear => (value - least) / (most - least),
+            Scale::Logarithmic => (value.max(least) / least).log10() / (most / least).log10(),
+        };
+        HEIGHT - BOTTOM - part.clamp(0.0, 1.0) * (HEIGHT - TOP - BOTTOM)
+    }
+
+    fn ticks(&self, (least, most): (f64, f64)) -> Vec<(f64, String)> {
+        let values: Vec<f64> = match self.scale {
+            Scale::Linear => {
+                let step = step(most);
+                (0..=(most / step).round() as usize).map(|number| number as f64 * step).collect()
+            }
+            Scale::Logarithmic => {
+                let powers = (most / least).log10().round() as i32;
+                (0..=powers).map(|power| least * 10_f64.powi(power)).collect()
+            }
+        };
+        values.into_iter().map(|value| (value, (self.show)(value))).collect()
+    }
+}
+
+fn x(place: f64) -> f64 {
+    LEFT + place.clamp(0.0, 1.0) * (WIDTH - LEFT - RIGHT)
+}
+
+/// A round step that divides `most` into about [`TICKS`] parts.
+fn step(most: f64) -> f64 {
+    let raw = (most / TICKS).max(1e-3);
+    let unit = 10_f64.powf(raw.log10().floor());
+    let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| unit * factor >= raw * 0.999);
+    unit * factor.unwrap_or(10.0)
+}
+
+/// Text as it may stand in an element or an attribute; what XML 1.0 does not allow (§2.2) is left out.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(scale: Scale, points: Vec<(f64, f64)>) -> String {
+        let lines = vec![Line { name: "a", class: "one", points }];
+        let show = |value: f64| format!("{value}");
+        Chart { title: "t", scale, lines, bars: Vec::new(), marks: Vec::new(), show }.svg()
+    }
+
+    #[test]
+    fn whatever_the_values_are_every_coordinate_is_a_number() {
+        for scale in [Scale::Linear, Scale::Logarithmic] {
+            for points in [
+                vec![],
+                vec![(0.0, 0.0)],
+                vec![(0.0, 1.0), (1.0, 1.0)],
+                vec![(0.5, 1e-9), (0.6, 1e12)],
+                vec![(0.0, 0.0), (1.0, 7e9)],
+            ] {
+                let svg = chart(scale, points);
+                assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+            }
+        }
+    }
+
+    #[test]
+    fn steps_are_round() {
+        for (most, expected) in [(100.0, 20.0), (7.0, 2.0), (0.0, 0.001), (123_456.0, 50_000.0)] {
+            assert!((step(most) - expected).abs() < expected * 1e-9, "{most}: {}", step(most));
+        }
+    }
+
+    #[test]
+    fn markup_in_a_text_stays_text() {
+        assert_eq!(escape("<a b=\"'&\u{1b}\u{ffff}ä"), "&lt;a b=&quot;&#39;&amp;ä");
+    }
+}
