@@ -209,7 +209,9 @@ impl Connection {
                 return Ok(None);
             }
             if !within(Some(REQUEST_WAIT), self.read_more()).await.ok_or(io::ErrorKind::TimedOut)?? {
-                return Ok(None);
+                // The last line may lack its end.
+                let rest = std::mem::take(&mut self.unread);
+                return Ok((!rest.is_empty()).then_some(rest));
             }
         }
     }
