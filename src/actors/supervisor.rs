@@ -212,6 +212,7 @@ impl Actor {
     fn close(&mut self, record: &Record) {
         self.books.close(record);
         let ended = Ended::now(record);
+        record.taps.end(|| ended.verdict());
         self.context.reporter.report_with(|| What::Close(Box::new(ended.close.clone())));
         self.history.note_end(ended);
     }

@@ -27,8 +27,6 @@ const WRITE_WAIT: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 4096;
 /// Lines are gathered up to this size and written at once.
 const BATCH_BYTES: usize = 64 * 1024;
-/// Closed sessions that one answer holds where no number is asked for.
-const CLOSED_DEFAULT: usize = 1000;
 
 /// A control connection.
 pub struct Connection {
@@ -96,7 +94,7 @@ impl Connection {
                 None => return Ok(self.unknown(&[session]).await),
             },
             Request::Closed { session: None, last } => {
-                for ended in supervisor.closed(last.unwrap_or(CLOSED_DEFAULT)).await {
+                for ended in supervisor.closed(last.unwrap_or(usize::MAX)).await {
                     self.item(&json::Remembered::from(&*ended)).await?;
                 }
             }
@@ -211,7 +209,9 @@ impl Connection {
                 return Ok(None);
             }
             if !within(Some(REQUEST_WAIT), self.read_more()).await.ok_or(io::ErrorKind::TimedOut)?? {
-                return Ok(None);
+                // The last line may lack its end.
+                let rest = std::mem::take(&mut self.unread);
+                return Ok((!rest.is_empty()).then_some(rest));
             }
         }
     }

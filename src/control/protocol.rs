@@ -73,7 +73,8 @@ pub enum Request {
     Set {
         /// The option's name without its dashes.
         setting: String,
-        /// The number of sessions, or milliseconds; none for off.
+        /// The number of sessions, or milliseconds; null for off, which nobody is to ask for by leaving it out.
+        #[serde(deserialize_with = "Option::deserialize")]
         value: Option<u64>,
     },
 }

@@ -14,7 +14,7 @@ use crate::{
     mailbox::{self, Mailbox, mailbox},
     observe::event::Mode,
     runtime::{
-        clock::sleep,
+        clock::{sleep, within},
         slots::Slots,
         task::{Task, spawn},
     },
@@ -32,6 +32,8 @@ const CONNECTIONS: usize = 16;
 const BACKLOG: i32 = 16;
 /// After an accept that failed.
 const PAUSE: Duration = Duration::from_millis(250);
+/// At the end of the server, for taps that tell how the last sessions ended; short, for idle operators delay it as well.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// What a server tells its operators, and how it is reached.
 pub struct Facts {
@@ -91,7 +93,7 @@ impl Control {
         Control { task: spawn(run(listener, Arc::new(facts), stop)), stop: address }
     }
 
-    /// Ends every connection, and removes the socket.
+    /// Removes the socket, and ends every connection, once it had a moment for its last words.
     pub async fn stop(self) {
         drop(self.stop);
         let _ = self.task.await;
@@ -109,7 +111,12 @@ async fn run(listener: Listener, facts: Arc<Facts>, mut stop: Mailbox<()>) {
     loop {
         match next_event(&listener, &mut connections, &mut stop).await {
             Event::Finished => {}
-            Event::Stopped => return,
+            Event::Stopped => {
+                drop(listener);
+                let all_ended = async { while connections.next().await.is_some() {} };
+                let _ = within(Some(LAST_WORDS), all_ended).await;
+                return;
+            }
             Event::Readable => match listener.try_accept() {
                 Ok((socket, _)) => connections.push(spawn(Connection::new(socket, facts.clone()).serve())),
                 Err(error) => match classify(&error) {

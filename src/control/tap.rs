@@ -40,8 +40,9 @@ impl Connection {
         from: Option<Side>,
         limit: Option<usize>,
     ) -> io::Result<Last> {
-        let supervisor = self.facts.supervisor.clone();
-        let Some(record) = supervisor.find(session).await else { return Ok(self.unknown(&[session]).await) };
+        let Some(record) = self.facts.supervisor.find(session).await else {
+            return Ok(self.unknown(&[session]).await);
+        };
         let Some(mut watcher) = Watcher::attach(&record, from) else {
             return Ok(Last::Failed { error: format!("session {session} has too many taps already") });
         };
@@ -64,8 +65,8 @@ impl Connection {
             self.flush(WRITE_WAIT).await?;
         }
         self.push_lost(&watcher);
-        if let Some(ended) = supervisor.ended(session).await {
-            self.push_item(&Told::Ended { ended: ended.verdict() });
+        if let Some(verdict) = watcher.verdict() {
+            self.push_item(&Told::Ended { ended: verdict.to_owned() });
         }
         Ok(Last::OK)
     }

@@ -41,6 +41,8 @@ struct Attached {
     count: AtomicUsize,
     last_id: AtomicU64,
     taps: Mutex<Vec<Tap>>,
+    /// How the session ended, once it has.
+    verdict: Arc<OnceLock<String>>,
 }
 
 struct Tap {
@@ -57,6 +59,7 @@ pub struct Watcher {
     /// What the session moves; ends with the session.
     pub pieces: Mailbox<Piece>,
     lost: Arc<AtomicU64>,
+    verdict: Arc<OnceLock<String>>,
 }
 
 impl Watcher {
@@ -73,7 +76,14 @@ impl Watcher {
         let lost = Arc::new(AtomicU64::new(0));
         taps.push(Tap { id, from, pieces: address, lost: lost.clone() });
         attached.count.store(taps.len(), Relaxed);
-        Some(Watcher { record: Arc::downgrade(record), id, pieces, lost })
+        let verdict = attached.verdict.clone();
+        Some(Watcher { record: Arc::downgrade(record), id, pieces, lost, verdict })
+    }
+
+    /// How the session ended; none while it lives.
+    #[must_use]
+    pub fn verdict(&self) -> Option<&str> {
+        self.verdict.get().map(String::as_str)
     }
 
     /// How many pieces were lost since this was last asked.
@@ -100,6 +110,13 @@ impl Taps {
     #[must_use]
     pub fn count(&self) -> usize {
         self.attached.get().map_or(0, |attached| attached.count.load(Relaxed))
+    }
+
+    /// Tells every tap how the session ended: the session is told of nowhere else where none is remembered.
+    pub fn end(&self, verdict: impl FnOnce() -> String) {
+        if let Some(attached) = self.attached.get() {
+            attached.verdict.get_or_init(verdict);
+        }
     }
 
     /// Shows bytes to every tap that wants them, and waits for none.
@@ -170,10 +187,13 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_ends_ends_its_taps() {
+    fn a_session_that_ends_ends_its_taps_and_tells_them_how() {
         let record = record();
         let mut watcher = Watcher::attach(&record, None).unwrap();
+        assert_eq!(watcher.verdict(), None);
+        record.taps.end(|| "somehow".into());
         drop(record);
+        assert_eq!(watcher.verdict(), Some("somehow"));
         assert!(futures::executor::block_on(watcher.pieces.next()).is_none());
     }
 }

@@ -114,16 +114,21 @@ impl Ended {
 
     fn left(&self) -> String {
         // Who resets takes along what our kernel still held for it.
-        let resetter_receives = match self.close.cause {
-            Cause::ClientReset if self.close.mode == Mode::Echo => self.client_undelivered > 0,
-            Cause::ClientReset => self.upstream_undelivered > 0,
-            Cause::UpstreamReset => self.client_undelivered > 0,
-            _ => false,
+        let for_resetter = match self.close.cause {
+            Cause::ClientReset if self.close.mode == Mode::Echo => {
+                Some((self.close.client_bytes, self.client_undelivered))
+            }
+            Cause::ClientReset => Some((self.close.upstream_bytes, self.upstream_undelivered)),
+            Cause::UpstreamReset => Some((self.close.client_bytes, self.client_undelivered)),
+            _ => None,
         };
-        let least = if resetter_receives { "at least " } else { "" };
+        let least = if for_resetter.is_some_and(|(_, left)| left > 0) { "at least " } else { "" };
         match (self.client_undelivered, self.upstream_undelivered) {
             (0, 0) if self.close.client_bytes == 0 && self.close.upstream_bytes == 0 => {
                 "there was nothing to deliver".into()
+            }
+            (0, 0) if for_resetter.is_some_and(|(bytes, _)| bytes > 0) => {
+                "all bytes were passed on, but what it had not taken is lost".into()
             }
             (0, 0) => "all bytes were passed on".into(),
             (client, 0) => format!("{least}{client} bytes from the client were not delivered"),
@@ -167,6 +172,22 @@ mod tests {
         ended.client_fin = Some(Duration::from_millis(1200));
         let expected = "upstream reset 1.2 s after the client's FIN; at least 812 bytes from the client were not delivered";
         assert_eq!(ended.verdict(), expected);
+    }
+
+    #[test]
+    fn what_was_sent_to_a_side_that_reset_is_not_said_to_have_arrived() {
+        for (mode, cause, doubt) in [
+            (Mode::Proxy, Cause::UpstreamReset, true),
+            (Mode::Proxy, Cause::ClientReset, false),
+            (Mode::Echo, Cause::ClientReset, true),
+            (Mode::Proxy, Cause::Cut, false),
+        ] {
+            let mut ended = ended(mode, cause);
+            (ended.client_undelivered, ended.close.client_bytes) = (0, 812);
+            let verdict = ended.verdict();
+            assert!(verdict.contains("; all bytes were passed on"), "{verdict}");
+            assert_eq!(verdict.ends_with(", but what it had not taken is lost"), doubt, "{verdict}");
+        }
     }
 
     #[test]

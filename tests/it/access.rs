@@ -9,6 +9,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
+    net::Shutdown,
     os::{
         fd::OwnedFd,
         unix::{
@@ -57,6 +58,16 @@ fn garbage_is_answered_and_a_line_without_end_is_given_up() {
     flood.stream.get_mut().write_all(&[b'x'; 64 * 1024]).unwrap();
     assert!(flood.line().unwrap()["error"].as_str().unwrap().contains("at most"));
     assert_eq!(operated.ctl(&["stats"]).code, 0);
+}
+
+#[test]
+fn the_last_line_may_lack_its_end() {
+    let operated = Operated::start("echo", &[]);
+    let mut talk = operated.talk();
+    talk.stream.get_mut().write_all(br#"{"command":"stats"}"#).unwrap();
+    talk.stream.get_ref().shutdown(Shutdown::Write).unwrap();
+    assert_eq!(talk.last()["ok"], true);
+    assert!(talk.line().is_none());
 }
 
 #[test]

@@ -222,12 +222,25 @@ fn closed_sessions_are_remembered_with_a_verdict_and_only_so_many() {
     }
     assert_eq!(operated.json(&["closed", "3"]), closed[1..]);
     assert_eq!(operated.json(&["closed", "-n", "1"]), closed[1..]);
+    assert_eq!(operated.json(&["closed", "3", "-n", "1"]), closed[1..]);
     for command in ["closed", "show", "tap", "cut"] {
         operated.assert_fails(&[command, "1"], "session 1 has ended and is not remembered any more");
         operated.assert_fails(&[command, "4"], "there is no session 4");
     }
     operated.assert_fails(&["closed", "0"], "there is no session 0");
     assert!(operated.ctl(&["closed"]).stdout.contains("VERDICT"));
+}
+
+#[test]
+fn all_that_is_remembered_is_told_where_no_number_is_asked_for() {
+    const SESSIONS: usize = 1010;
+    let operated = Operated::start("echo", &["--remember", "1005"]);
+    for _ in 0..SESSIONS {
+        drop(operated.server.connect());
+    }
+    operated.server.await_closes(SESSIONS);
+    assert_eq!(operated.json(&["closed"]).len(), 1005);
+    assert_eq!(operated.json(&["closed", "-n", "7"]).len(), 7);
 }
 
 #[test]

@@ -21,7 +21,8 @@ fn a_cut_resets_both_peers_and_only_theirs() {
     for _ in &clients {
         upstream.await_reached();
     }
-    assert_eq!(operated.ctl(&["cut", "1", "3"]).code, 0);
+    // To name one twice is no mistake.
+    assert_eq!(operated.ctl(&["cut", "1", "3", "1"]).code, 0);
     let mut second = clients.remove(1);
     for mut client in clients {
         assert_eq!(read_to_end(&mut client).end, End::Reset);
@@ -169,6 +170,7 @@ fn a_limit_that_makes_no_sense_is_refused() {
         (r#"{"command":"set","setting":"max-sessions","value":18446744073709551615}"#, "at most"),
         (r#"{"command":"set","setting":"idle-timeout","value":0}"#, "or off"),
         (r#"{"command":"set","setting":"colour","value":1}"#, "there is no setting"),
+        (r#"{"command":"set","setting":"idle-timeout"}"#, "missing field `value`"),
     ] {
         talk.say(line);
         let last = talk.last();

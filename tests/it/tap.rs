@@ -102,6 +102,28 @@ fn a_tap_tells_how_its_session_ended() {
 }
 
 #[test]
+fn a_tap_shows_the_end_of_a_servers_last_session_also_where_none_is_remembered() {
+    for (ends, verdict) in [(true, "client finished"), (false, "at the end of the drain")] {
+        let mut operated = Operated::start("echo", &["--remember", "off"]);
+        let mut client = operated.server.connect();
+        exchange(&mut client, b"hello");
+        let mut talk = tap(&operated, BOTH);
+        assert_eq!(operated.ctl(&["set", "drain-timeout", if ends { "off" } else { "1ms" }]).code, 0);
+        exchange(&mut client, b"the last");
+        assert_eq!(operated.ctl(&["drain"]).code, 0);
+        if ends {
+            client.shutdown(Shutdown::Write).unwrap();
+        }
+        read_to_end(&mut client);
+        assert_eq!(item(&mut talk)["bytes"], 8);
+        let ended = item(&mut talk)["ended"].take();
+        assert!(ended.as_str().unwrap().contains(verdict), "{ended}");
+        assert_eq!(talk.line().unwrap()["ok"], true);
+        assert_eq!(operated.server.await_exit(), if ends { 0 } else { 3 });
+    }
+}
+
+#[test]
 fn a_tap_that_never_reads_slows_nothing_and_is_told_what_it_lost() {
     const SENT: usize = 50_000_000;
     let upstream = peer::takes_all();

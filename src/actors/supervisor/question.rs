@@ -99,6 +99,9 @@ impl Actor {
                 let _ = reply.try_send(Overview { tally, draining: self.draining });
             }
             Question::Cut(mut ids, fin, reply) => {
+                // One that is named twice is there the first time only.
+                ids.sort_unstable();
+                ids.dedup();
                 ids.retain(|id| !self.cut_one(*id, fin));
                 let _ = reply.try_send(ids);
             }

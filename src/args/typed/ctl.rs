@@ -71,7 +71,7 @@ impl Ctl {
             },
             ["show", id] => Command::Show(session(id)?),
             ["closed"] => Command::Closed { session: None, last: self.last.take() },
-            ["closed", id] => Command::Closed { session: Some(session(id)?), last: None },
+            ["closed", id] => Command::Closed { session: Some(session(id)?), last: self.last.take() },
             ["stats"] => Command::Stats,
             ["cut", ref ids @ ..] if !ids.is_empty() => {
                 let sessions = ids.iter().map(|id| session(id)).collect::<Result<_, _>>()?;
