@@ -32,6 +32,8 @@ const END_LIMIT: Duration = Duration::from_secs(10);
 const STOP_LIMIT: Duration = Duration::from_millis(500);
 /// How often it is looked whether an operation takes too long, and whether the run is to stop.
 const SWEEP_EVERY: Duration = Duration::from_millis(50);
+/// How often a thread looks whether the others are there: so far apart do they begin at most.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Latencies are told apart by the second.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -92,6 +94,7 @@ pub async fn drive(
     crowd.clients.push(sweep(&stage).boxed_local());
     let start_limit = START_LIMIT + terms.ramp(plan.connections);
     within(Some(start_limit), crowd.until(|crowd| crowd.stage.started.get() >= crowd.wanted())).await;
+    crowd.meet_others().await;
     at(Moment::Started);
     if !plan.warm_up.is_zero() {
         stage.enter(Phase::WarmUp);
@@ -192,6 +195,15 @@ impl<'a> Crowd<'a> {
             }
         })
         .await;
+    }
+
+    /// Waits until the clients of the other threads are there too: what counts is to run at the same time on all.
+    async fn meet_others(&mut self) {
+        let Some(shared) = self.stage.shared() else { return };
+        shared.note_there();
+        while !shared.are_all_there() && !self.stage.stopped.get() {
+            within(Some(LOOK_EVERY), self.until(|_| false)).await;
+        }
     }
 
     async fn until_ended(&mut self) {

@@ -30,6 +30,8 @@ pub struct Shared {
     ready: AtomicUsize,
     /// Connections made, of all clients.
     made: AtomicU64,
+    /// Threads whose clients have made their first steps.
+    there: AtomicUsize,
     /// Threads that still run.
     running: AtomicUsize,
     timeline: Mutex<Timeline>,
@@ -46,6 +48,7 @@ impl Shared {
             phase: AtomicUsize::new(0),
             ready: AtomicUsize::new(0),
             made: AtomicU64::new(0),
+            there: AtomicUsize::new(0),
             running: AtomicUsize::new(threads),
             timeline: Mutex::new(Timeline::new(threads)),
             watcher,
@@ -97,6 +100,16 @@ impl Shared {
 
     pub(super) fn note_made(&self) {
         self.made.fetch_add(1, Relaxed);
+    }
+
+    /// The clients of a thread have made their first steps.
+    pub(super) fn note_there(&self) {
+        self.there.fetch_add(1, SeqCst);
+    }
+
+    /// Whether those of every thread have. One that failed is not waited for.
+    pub(super) fn are_all_there(&self) -> bool {
+        self.there.load(SeqCst) >= self.running.load(SeqCst)
     }
 
     /// Whether a thread still runs.

@@ -74,7 +74,7 @@ impl<'a> Stage<'a> {
             waiting: RefCell::default(),
             begun: Cell::new(0),
             last_seed: Cell::new(seed << 32),
-            next_connection: Cell::new(now),
+            next_connection: Cell::new(now + terms.connect_rate.map_or(Duration::ZERO, |rate| rate.first)),
             made: Cell::new(0),
             slice: RefCell::default(),
             before_slice: Cell::new((0, 0)),
@@ -111,7 +111,7 @@ impl<'a> Stage<'a> {
     pub fn connection_slot(&self) -> Option<Instant> {
         let rate = self.terms.connect_rate?;
         let slot = self.next_connection.get().max(Instant::now());
-        self.next_connection.set(slot + Duration::from_secs_f64(1.0 / rate));
+        self.next_connection.set(slot + Duration::from_secs_f64(1.0 / rate.per_second));
         Some(slot)
     }
 

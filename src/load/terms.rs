@@ -19,7 +19,7 @@ pub struct Terms {
     /// When operations are due; none: as soon as the one before has ended.
     pub rate: Option<Rate>,
     /// At most so many new connections a second.
-    pub connect_rate: Option<f64>,
+    pub connect_rate: Option<Rate>,
     /// The longest that an operation, or connecting, may take.
     pub timeout: Option<Duration>,
     /// End at once where the first connections cannot be made.
@@ -63,7 +63,9 @@ impl Rate {
 impl Terms {
     /// How long the first steps of so many clients take at least.
     pub(super) fn ramp(&self, connections: usize) -> Duration {
-        self.connect_rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(connections as f64 / rate))
+        self.connect_rate.map_or(Duration::ZERO, |rate| {
+            rate.first + Duration::from_secs_f64(connections as f64 / rate.per_second)
+        })
     }
 }
 

@@ -4,9 +4,12 @@ use crate::{
     load::{
         failure::Failure,
         report::Report,
-        run::{Moment, Plan, run},
+        run::{Moment, Plan, drive, run},
         script::{Script, Step},
+        shared::Shared,
+        terms::Terms,
     },
+    mailbox::mailbox,
     runtime::inline,
 };
 use std::{
@@ -198,4 +201,34 @@ fn held_connections_last_to_the_end_and_moments_come_in_order() {
     assert!(begin.elapsed() >= MS(70));
     assert_eq!(moments, [Moment::Started, Moment::Begin, Moment::End]);
     assert_eq!((report.failures.total(), report.operations), (0, 0));
+}
+
+#[test]
+fn a_thread_begins_when_the_others_can() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = listener.local_addr().unwrap();
+    let shared = Arc::new(Shared::new(2, mailbox(1).0));
+    let terms = Terms { shared: Some(shared.clone()), ..Terms::default() };
+    let (window, script) = (Duration::from_secs(20), pingpong(round_trip()));
+    let plan = Plan { target, connections: 1, script, warm_up: MS(0), window, operations: Some(3) };
+    let first = thread::spawn(move || inline::run(drive(&plan, &terms, 1, 0, |_| ())).unwrap());
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(MS(200))).unwrap();
+    let early = stream.read(&mut [0]);
+    assert!(early.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
+    shared.note_there();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    echo(stream, |_| true);
+    assert_eq!(first.join().unwrap().operations, 3);
+}
+
+#[test]
+fn a_thread_that_failed_is_not_waited_for() {
+    let target = serve(|_, stream| echo(stream, |_| true));
+    let shared = Arc::new(Shared::new(2, mailbox(1).0));
+    shared.note_end();
+    let terms = Terms { shared: Some(shared), ..Terms::default() };
+    let (window, script) = (Duration::from_secs(20), pingpong(round_trip()));
+    let plan = Plan { target, connections: 2, script, warm_up: MS(0), window, operations: Some(3) };
+    assert_eq!(inline::run(drive(&plan, &terms, 1, 0, |_| ())).unwrap().operations, 3);
 }

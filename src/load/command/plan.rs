@@ -105,7 +105,9 @@ pub async fn prepare(
     let asked = config.connections.unwrap_or(most);
     let connections = asked.min(most);
     let limited = asked > most || config.connections.is_none();
-    let threads = config.threads.min(connections);
+    // A thread without a request would only wait for its turn, and its connections with it.
+    let requests = config.requests.map_or(usize::MAX, |requests| requests.try_into().unwrap_or(usize::MAX));
+    let threads = config.threads.min(connections).min(requests);
     let shared = Arc::new(Shared::new(threads, watcher));
     let request_bytes = match (&message, &config.message) {
         (Some(message), _) => message.len() as u64,
@@ -131,7 +133,7 @@ pub async fn prepare(
             message: message.clone(),
             blind: config.expect != Expect::Echo || matches!(config.target, Target::Http { .. }),
             rate: config.rate.map(|rate| rate_of(rate, threads, number)),
-            connect_rate: config.connect_rate.map(|rate| rate as f64 / threads as f64),
+            connect_rate: config.connect_rate.map(|rate| rate_of(rate, threads, number)),
             timeout: config.timeout,
             needs_target: true,
             shared: Some(shared.clone()),
@@ -153,7 +155,7 @@ fn share(whole: u64, threads: usize, number: usize) -> u64 {
     whole / threads + u64::from((number as u64) < whole % threads)
 }
 
-/// The threads' operations are due in turn.
+/// The threads' operations are due in turn, and their connections made in turn.
 fn rate_of(rate: usize, threads: usize, number: usize) -> Rate {
     let first = Duration::from_secs_f64(number as f64 / rate as f64);
     Rate { per_second: rate as f64 / threads as f64, first }

@@ -105,3 +105,13 @@ fn a_schedule_is_kept() {
         assert_eq!(report["threads"].to_string(), threads);
     }
 }
+
+#[test]
+fn a_thread_without_a_request_is_not_waited_for() {
+    let server = target::answers_with(b"x");
+    let arguments = ["-c", "8", "--expect", "1", "--rate", "1", "--requests", "1", "--threads", "8"];
+    let report = load(server.address, 0, &arguments);
+    assert_eq!((&report["requests"], &report["threads"]), (&1.into(), &1.into()), "{report}");
+    // It is due at once; the eighth thread's turn would be after seven seconds.
+    assert!(report["duration_s"].as_f64().unwrap() < 5.0, "{report}");
+}

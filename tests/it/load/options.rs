@@ -101,10 +101,11 @@ fn a_half_closed_request_gets_its_answer() {
 fn connections_are_made_no_faster_than_asked() {
     let server = Server::echo(&[]);
     for arguments in
-        [&["-c", "11", "--requests", "11"][..], &["-c", "5", "--mode", "churn", "--requests", "11"]]
+        ["-c 11 --requests 11", "-c 5 --mode churn --requests 11", "-c 11 --threads 4 --requests 11"]
     {
+        let words: Vec<&str> = arguments.split(' ').collect();
         let begin = Instant::now();
-        let report = load(server.address(), 0, &[arguments, &["--connect-rate", "20"]].concat());
+        let report = load(server.address(), 0, &[&words[..], &["--connect-rate", "20"]].concat());
         assert_eq!(report["connections"]["made"], 11, "{report}");
         // The first is made at once, each other 50 ms after the one before it.
         assert!(begin.elapsed() >= Duration::from_millis(500), "{:?}", begin.elapsed());
