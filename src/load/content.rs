@@ -12,6 +12,18 @@ pub enum Content {
     Message(Arc<[u8]>),
 }
 
+/// A short message is laid out again and again up to this, so that a stream of it is written in pieces, not word by word.
+const LAID_OUT_BYTES: usize = 64 * 1024;
+
+/// `message` so often that a stream of it can be written in long pieces; it begins and ends with the message.
+#[must_use]
+pub fn laid_out(message: Arc<[u8]>) -> Arc<[u8]> {
+    match LAID_OUT_BYTES / message.len().max(1) {
+        0 | 1 => message,
+        turns => message.repeat(turns).into(),
+    }
+}
+
 impl Content {
     /// What comes at `position`: at least 1 byte where there is any, at most `limit`.
     #[must_use]
@@ -55,6 +67,17 @@ mod tests {
         assert!(content.is_at(2, b"cabcab") && content.is_at(0, b""));
         assert!(!content.is_at(2, b"cabcbb"));
         assert!(!Content::Message((*b"").into()).is_at(0, b"a"));
+    }
+
+    #[test]
+    fn a_short_message_is_laid_out_in_whole_turns() {
+        for message in [&b"abc"[..], &[7; 40_000], &[7; 70_000], b""] {
+            let laid_out = laid_out(message.into());
+            assert_eq!(laid_out.len() % message.len().max(1), 0);
+            assert!(laid_out.len() <= LAID_OUT_BYTES.max(message.len()));
+            assert!(Content::Message(message.into()).is_at(0, &laid_out));
+        }
+        assert!(laid_out((*b"abc").into()).len() > LAID_OUT_BYTES - 3);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::{
         resolve::resolve,
     },
     load::{
+        content::laid_out,
         run::Plan,
         script::{Script, Step},
         shared::Shared,
@@ -114,6 +115,7 @@ pub async fn prepare(
         (None, Message::Pattern(size)) => *size,
         (None, _) => 0,
     };
+    let stream = message.map(laid_out);
     let script = script(config, request_bytes);
     let (target, path) = match &address {
         Address::Tcp(address) => (*address, None),
@@ -130,7 +132,7 @@ pub async fn prepare(
         },
         terms: Terms {
             path: path.clone(),
-            message: message.clone(),
+            message: stream.clone(),
             blind: config.expect != Expect::Echo || matches!(config.target, Target::Http { .. }),
             rate: config.rate.map(|rate| rate_of(rate, threads, number)),
             connect_rate: config.connect_rate.map(|rate| rate_of(rate, threads, number)),
