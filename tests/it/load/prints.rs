@@ -61,6 +61,20 @@ fn percentiles_rise_and_the_seconds_add_up() {
     assert!(seconds.iter().all(|second| second["p50_ms"].as_f64() <= second["max_ms"].as_f64()), "{report}");
 }
 
+#[test]
+fn every_key_of_the_json_is_explained() {
+    let server = Server::echo(&[]);
+    let report = load(server.address(), 0, &["-c", "1", "--requests", "20", "--rate", "100"]);
+    let readme = include_str!("../../../README.md");
+    let (_, section) = readme.split_once("\n## Loading a server\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    for object in ["", "/connections", "/service_ms", "/response_ms", "/seconds/0"] {
+        for key in report.pointer(object).unwrap().as_object().unwrap().keys() {
+            assert!(section.contains(&format!("`{key}`")), "{key} of {object:?} is not explained");
+        }
+    }
+}
+
 /// Parses the page, and makes sure that it loads nothing and runs nothing.
 fn assert_self_contained(page: &str) {
     let options = roxmltree::ParsingOptions { allow_dtd: true, ..roxmltree::ParsingOptions::default() };
