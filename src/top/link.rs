@@ -11,10 +11,16 @@ use crate::{
 };
 use futures::executor::block_on;
 use serde_json::Value;
-use std::{io, thread};
+use std::{
+    io, thread,
+    time::{Duration, Instant},
+};
 
 /// A look and some cuts may wait while one look is under way.
 const QUESTIONS: usize = 8;
+/// Whoever asks nothing for a minute is dropped by the server. We ask often, and so were stopped where we have not.
+const STOPPED: Duration = Duration::from_secs(30);
+
 /// What the server is asked.
 pub enum Question {
     /// How it goes, with a page of its sessions, and everything about one.
@@ -81,7 +87,9 @@ impl Link {
     /// Where there is no thread.
     pub fn start(lines: Lines, events: Address<Event>) -> io::Result<Self> {
         let (address, questions) = mailbox(QUESTIONS);
-        thread::Builder::new().name("link".to_owned()).spawn(move || ask(lines, questions, &events))?;
+        thread::Builder::new()
+            .name("link".to_owned())
+            .spawn(move || ask(lines, questions, &events, STOPPED))?;
         Ok(Link { questions: address })
     }
 
@@ -91,16 +99,37 @@ impl Link {
     }
 }
 
-fn ask(mut lines: Lines, mut questions: Mailbox<Question>, events: &Address<Event>) {
+/// Asks until nobody listens or answers. A connection that was lost after so long a silence of ours is made anew.
+fn ask(mut lines: Lines, mut questions: Mailbox<Question>, events: &Address<Event>, stopped: Duration) {
+    let mut last = Instant::now();
     while let Some(question) = questions.next_blocking() {
-        let answer = match question {
-            Question::Look { choice, session } => look(&mut lines, choice, session),
-            Question::Cut { session, fin } => cut(&mut lines, session, fin),
-        };
+        // Before the question: we may be stopped in the middle of it.
+        let begin = Instant::now();
+        let mut answer = follow(&mut lines, &question);
+        if answer.is_err()
+            && last.elapsed() >= stopped
+            && let Some(again) = connect_again(&lines)
+        {
+            lines = again;
+            answer = follow(&mut lines, &question);
+        }
+        last = begin;
         let is_lost = answer.is_err();
         if block_on(events.send(Event::Answer(answer))).is_err() || is_lost {
             return;
         }
+    }
+}
+
+/// Another connection to the same server; none where it has gone.
+fn connect_again(lines: &Lines) -> Option<Lines> {
+    Lines::connect(&lines.path).ok().filter(|again| again.greeting["pid"] == lines.greeting["pid"])
+}
+
+fn follow(lines: &mut Lines, question: &Question) -> Result<Answer, Failure> {
+    match question {
+        Question::Look { choice, session } => look(lines, choice.clone(), *session),
+        Question::Cut { session, fin } => cut(lines, *session, *fin),
     }
 }
 
@@ -136,5 +165,61 @@ fn cut(lines: &mut Lines, session: u64, fin: bool) -> Result<Answer, Failure> {
         Ok(_) => Ok(Answer::Cut { session, refused: None }),
         Err(Trouble::Refused(reason)) => Ok(Answer::Cut { session, refused: Some(reason) }),
         Err(lost) => Err(lost.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{BufRead, BufReader, Write},
+        os::unix::net::{UnixListener, UnixStream},
+    };
+
+    /// A server of this number: greets, answers one look and hangs up.
+    fn serve_one_look(listener: &UnixListener, pid: u32) {
+        let (mut stream, _) = listener.accept().unwrap();
+        writeln!(stream, r#"{{"switchboard":1,"pid":{pid}}}"#).unwrap();
+        let mut requests = BufReader::new(stream.try_clone().unwrap());
+        for _ in ["list", "stats"] {
+            requests.read_line(&mut String::new()).unwrap();
+            writeln!(stream, r#"{{"ok":true}}"#).unwrap();
+        }
+    }
+
+    /// Whether a second look is answered, by the server of this number, after the first one has hung up.
+    fn is_answered_again(stopped: Duration, pid: u32) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control");
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = thread::spawn(move || {
+            serve_one_look(&listener, 1);
+            serve_one_look(&listener, pid);
+        });
+        let (address, mut events) = mailbox(QUESTIONS);
+        let (questions, asked) = mailbox(QUESTIONS);
+        let lines = Lines::connect(&path).unwrap();
+        let asker = thread::spawn(move || ask(lines, asked, &address, stopped));
+        let mut look = || {
+            let _ = questions.try_send(Question::Look { choice: Choice::default(), session: None });
+            matches!(events.next_blocking(), Some(Event::Answer(Ok(_))))
+        };
+        assert!(look(), "the first");
+        let is_answered = look();
+        drop(questions);
+        asker.join().unwrap();
+        if !is_answered {
+            // Nobody has come to the second server, or has stayed.
+            drop(UnixStream::connect(&path));
+        }
+        let _ = server.join();
+        is_answered
+    }
+
+    #[test]
+    fn a_server_that_has_dropped_us_while_we_were_stopped_is_asked_again() {
+        assert!(is_answered_again(Duration::ZERO, 1));
+        assert!(!is_answered_again(Duration::ZERO, 2), "it is another server");
+        assert!(!is_answered_again(STOPPED, 1), "it hung up on us");
     }
 }
