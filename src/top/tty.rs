@@ -21,6 +21,8 @@ use std::{
 const LAST_WAIT: Duration = Duration::from_millis(500);
 /// Between two looks whether the terminal is free.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
+/// No larger screen is drawn, whatever the terminal says: all of it is kept in memory, twice.
+const SIZE_MAX: (u16, u16) = (1000, 500);
 /// Where the terminal does not know its own size.
 const DEFAULT_SIZE: (u16, u16) = (80, 24);
 
@@ -41,7 +43,7 @@ impl Tty {
     /// The terminal of these two streams.
     ///
     /// # Errors
-    /// Where one of them is none.
+    /// Where one of them is none, or cannot show a screen.
     pub fn open(input: File, output: File) -> Result<Arc<Self>, Failure> {
         for (stream, name) in [(&input, "standard input"), (&output, "standard output")] {
             if !isatty(stream) {
@@ -49,6 +51,12 @@ impl Tty {
                     "top needs a terminal, and {name} is none; 'switchboard ctl list' prints the sessions once"
                 )));
             }
+        }
+        if std::env::var_os("TERM").is_some_and(|name| name == "dumb") {
+            return Err(Failure(
+                "this terminal cannot move its cursor (TERM=dumb); 'switchboard ctl list' prints the sessions once"
+                    .to_owned(),
+            ));
         }
         let found =
             tcgetattr(&input).map_err(|error| failed("read the terminal's settings", error.into()))?;
@@ -81,7 +89,11 @@ impl Tty {
     #[must_use]
     pub fn size(&self) -> (u16, u16) {
         let size = tcgetwinsize(&self.output).map_or(DEFAULT_SIZE, |size| (size.ws_col, size.ws_row));
-        if size.0 == 0 || size.1 == 0 { DEFAULT_SIZE } else { size }
+        if size.0 == 0 || size.1 == 0 {
+            DEFAULT_SIZE
+        } else {
+            (size.0.min(SIZE_MAX.0), size.1.min(SIZE_MAX.1))
+        }
     }
 
     /// Writes to a terminal that is taken over; nothing to one that is not.

@@ -65,7 +65,7 @@ impl Screen {
         set_size(&line, 80, 24);
         let before = settings(&line);
         command.stdin(terminal.stdio()).stdout(terminal.stdio()).stderr(terminal.stdio()).process_group(0);
-        command.env("NO_COLOR", no_color);
+        command.env("NO_COLOR", no_color).env("TERM", "xterm");
         let child = command.spawn().unwrap();
         let [columns, rows] = [80, 24].map(|size| NonZeroU16::new(size).unwrap());
         let shown = Shown { bytes: Vec::new(), terminal: vt100::Parser::new(rows, columns, 0) };
@@ -146,6 +146,12 @@ impl Screen {
         let [columns, rows] = [columns, rows].map(|size| NonZeroU16::new(size).unwrap());
         self.shown.lock().unwrap().terminal.screen_mut().set_size(rows, columns);
         // The kernel sends it to whose controlling terminal it is, which needs a session of its own.
+        self.signal(Signal::WINCH);
+    }
+
+    /// The terminal says that it has another size, and goes on to show what it did.
+    pub fn claim_size(&self, columns: u16, rows: u16) {
+        set_size(&self.line, columns, rows);
         self.signal(Signal::WINCH);
     }
 

@@ -251,6 +251,9 @@ fn it_follows_the_size_of_the_terminal_down_to_a_tiny_one() {
     top.await_screen("one character", |text| text.trim() == "s");
     top.resize(120, 40);
     top.await_text(&["1-3 of 3", "PHASE", &name(&clients[0])]);
+    // Cells for all of that would take more memory than there is.
+    top.claim_size(u16::MAX, u16::MAX);
+    within(LIMIT, "the keys in the last row", || top.written().contains("\x1b[500;1H").then_some(()));
     top.keys("q");
     assert_eq!(top.await_exit(), 0);
 }
@@ -295,6 +298,13 @@ fn without_a_terminal_or_a_server_it_says_so_and_takes_nothing_over() {
     let mut top = Screen::start(command);
     assert_eq!(top.await_exit(), 1);
     top.await_text(&["no server answers at /does/not/exist: no such file"]);
+    assert!(!top.written().contains("\x1b["));
+    // A shell without a cursor, as inside an editor.
+    let mut command = Command::new("env");
+    command.args(["TERM=dumb", env!("CARGO_BIN_EXE_switchboard"), "top", "--control"]).arg(&operated.socket);
+    let mut top = Screen::start(command);
+    assert_eq!(top.await_exit(), 1);
+    top.await_text(&["TERM=dumb"]);
     assert!(!top.written().contains("\x1b["));
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
     command.args(["top", "--interval", "1ms"]);
