@@ -6,7 +6,10 @@ use crate::{
         escape::Escaped,
         event::Side,
     },
-    top::{tap::Told, text::shown},
+    top::{
+        tap::Told,
+        text::{shown, width, wrapped},
+    },
 };
 use serde_json::Value;
 use std::{collections::VecDeque, fmt::Write};
@@ -143,14 +146,12 @@ fn text_lines(head: &str, shown: &[u8], length: u64, columns: usize) -> Vec<Stri
         line.clear();
         // A string takes every write.
         let _ = write!(line, "{head}: {}{}", Escaped(&shown[..count]), more(length, count));
-        let chars = line.chars().count();
-        if chars <= PIECE_ROWS * columns || count == 0 {
-            break;
+        let lines = wrapped(&line, columns);
+        if lines.len() <= PIECE_ROWS || count == 0 {
+            return lines;
         }
-        count = (count * PIECE_ROWS * columns / chars).min(count - 1);
+        count = (count * PIECE_ROWS * columns / width(&line)).min(count - 1);
     }
-    let all: Vec<char> = line.chars().collect();
-    all.chunks(columns).map(|line| line.iter().collect()).collect()
 }
 
 #[cfg(test)]
@@ -193,6 +194,23 @@ mod tests {
         }
         detail.hex = true;
         assert_eq!(detail.lines(80, 100).len(), 1 + PIECE_ROWS);
+    }
+
+    #[test]
+    fn all_wide_characters_of_a_piece_are_on_the_screen_or_counted_as_missing() {
+        let mut detail = Detail::new(1);
+        let sign = "世";
+        let hex: String = sign.bytes().map(|byte| format!("{byte:02x}")).collect();
+        told(&mut detail, piece(&hex.repeat(40), 120));
+        let lines = detail.lines(80, 10);
+        assert_eq!((lines.len(), lines.concat().matches(sign).count()), (2, 40), "{lines:#?}");
+        told(&mut detail, piece(&hex.repeat(170), 510));
+        let lines = detail.lines(80, 3);
+        assert!(lines.iter().all(|line| width(line) <= 80), "{lines:#?}");
+        let text = lines.concat();
+        // The last sign may be there in part.
+        let shown = 3 * text.matches(sign).count() + text.matches("\\x").count();
+        assert!(shown > 200 && text.ends_with(&format!("… ({} more bytes)", 510 - shown)), "{lines:#?}");
     }
 
     #[test]
