@@ -29,7 +29,7 @@
 //! Beside the path: [`io::dial`] (resolve, RFC 8305), [`actors::deadline`] (one sleeper a session), [`actors::admin`]
 //! (metrics and health), [`observe`] (events, causes, formats, books), [`runtime`] (executor, clock, readiness and how it
 //! waits), [`mailbox`] (the channels), [`args`] and [`config`]. [`control`] and [`ctl`] are the two ends of the control
-//! socket; [`top`] makes a live screen of what comes over it. [`load`] is the load engine: scripted clients for
+//! socket; [`top`] makes a live screen of what comes over it. [`client`] asks a server, and [`origin`] is one. [`load`] is the load engine: scripted clients for
 //! `benches/`, and [`load::command`] on top of it. [`audit`] holds the same conversations directly and through a proxy, and
 //! compares what the ends saw.
 //!

@@ -32,7 +32,7 @@ pub fn overview(commands: &[CommandInfo]) -> String {
 /// The help of one command.
 pub fn command(command: &CommandInfo) -> String {
     let mut text = format!("switchboard {}: {}\n\n", command.name, command.description);
-    let operands: String = command.positionals.iter().map(|operand| format!(" [{}]", operand.name)).collect();
+    let operands: String = command.positionals.iter().map(|operand| format!(" {}", usage(operand))).collect();
     line(&mut text, format_args!("Usage: switchboard {} [OPTIONS]{operands}\n", command.name));
     for operand in command.positionals {
         row(&mut text, operand.name, operand.description);
@@ -56,6 +56,13 @@ pub fn command(command: &CommandInfo) -> String {
         line(&mut text, format_args!("  {example}"));
     }
     text
+}
+
+/// How often an operand may be given: in brackets where there is a default, with dots where it may repeat.
+fn usage(operand: &argh::PositionalInfo<'_>) -> String {
+    let dots = if operand.optionality == argh::Optionality::Repeating { "…" } else { "" };
+    let name = format!("{}{dots}", operand.name);
+    if operand.description.contains("(default ") { format!("[{name}]") } else { name }
 }
 
 fn row(text: &mut String, name: &str, description: &str) {

@@ -39,6 +39,23 @@ fn a_help_fits_a_screen_and_ends_in_examples_that_work() {
 }
 
 #[test]
+fn an_operand_is_in_brackets_where_it_may_be_left_out() {
+    for (command, usage, is_needed) in [
+        ("client", "[TARGET]", false),
+        ("load", "TARGET", true),
+        ("ctl", "COMMAND…", true),
+        ("audit", "[CHECK…]", false),
+    ] {
+        let help = printed(&format!("{command} --help"));
+        let line = format!("Usage: switchboard {command} [OPTIONS] {usage}\n");
+        assert!(help.contains(&line), "{help}");
+        // What an audit needs are options.
+        let left_out = if command == "audit" { "audit --self" } else { command };
+        assert_eq!(parse_line(left_out).is_err(), is_needed, "{left_out}");
+    }
+}
+
+#[test]
 fn the_defaults_that_a_help_states_are_the_defaults() {
     let mut stated = 0;
     for command in COMMANDS {

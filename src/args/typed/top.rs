@@ -17,7 +17,7 @@ use std::{path::PathBuf, time::Duration};
 #[argh(note = "Keys, which the screen shows as well:")]
 #[argh(note = "  up, down, PgUp, PgDn, Home, End  choose a session     s, r    sort by the next, reverse")]
 #[argh(note = "  Enter                            its details and tap  /       filter by a part of the text")]
-#[argh(note = "  c                                cut it, after y      space   hold the table still")]
+#[argh(note = "  c                                cut it, asks first   space   hold the table still")]
 #[argh(note = "  in details: t tap on or off, h hex or text, Esc back  q       leave; also Ctrl-C")]
 #[argh(note = "Exit: 0 left, 1 no server, or it went away, or not on a terminal, 2 usage")]
 #[argh(example = "switchboard top")]
