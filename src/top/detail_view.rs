@@ -6,7 +6,7 @@ use crate::{
         detail::Detail,
         paint::Paint,
         screen::text,
-        text::{safe, shown},
+        text::{safe, shown, wrapped},
     },
 };
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
@@ -17,7 +17,13 @@ pub fn draw(detail: &Detail, paint: Paint, part: Rect, buffer: &mut Buffer) {
     let mut rows = part.rows();
     let head = format!("session {}: {}", detail.session, life(detail));
     let style = if detail.ended.is_some() { paint.alert() } else { paint.head() };
-    for (line, style) in [(head, style)].into_iter().chain(facts(&detail.facts, paint)) {
+    // How it ended, and long addresses, are told whole.
+    let told =
+        [(head, style)].into_iter().chain(facts(&detail.facts).into_iter().map(|line| (line, Style::new())));
+    let told = told.flat_map(|(line, style)| {
+        wrapped(&line, part.width.into()).into_iter().map(move |line| (line, style))
+    });
+    for (line, style) in told.chain(legs(&detail.facts, paint)) {
         let Some(row) = rows.next() else { return };
         text(buffer, row, &line, style);
     }
@@ -45,15 +51,15 @@ fn life(detail: &Detail) -> String {
     }
 }
 
-fn facts(facts: &Value, paint: Paint) -> Vec<(String, Style)> {
+fn facts(facts: &Value) -> Vec<String> {
     if facts.is_null() {
         return Vec::new();
     }
     let upstream_name = if facts["mode"] == "proxy" { "from upstream" } else { "sent back" };
     let mut lines = vec![
-        (format!("client    {} to {}", shown(&facts["client"]), shown(&facts["local"])), Style::new()),
-        (moved("from client", facts, "client"), Style::new()),
-        (moved(upstream_name, facts, "upstream"), Style::new()),
+        format!("client    {} to {}", shown(&facts["client"]), shown(&facts["local"])),
+        moved("from client", facts, "client"),
+        moved(upstream_name, facts, "upstream"),
     ];
     if facts["mode"] == "proxy" {
         let path = format!("upstream  {} to {}", shown(&facts["upstream_local"]), shown(&facts["upstream"]));
@@ -63,8 +69,14 @@ fn facts(facts: &Value, paint: Paint) -> Vec<(String, Style)> {
             milliseconds(&facts["connect_ms"]),
             milliseconds(&facts["first_byte_ms"])
         );
-        lines.splice(1..1, [(path, Style::new()), (times, Style::new())]);
+        lines.splice(1..1, [path, times]);
     }
+    lines
+}
+
+/// The kernel's view of each connection, as a table.
+fn legs(facts: &Value, paint: Paint) -> Vec<(String, Style)> {
+    let mut lines = Vec::new();
     let legs = ["client", "upstream"].map(|side| (side, &facts[format!("{side}_tcp")]));
     let legs: Vec<_> = legs.into_iter().filter(|(_, leg)| leg.is_object()).collect();
     if !legs.is_empty() {

@@ -119,6 +119,22 @@ fn details_show_both_connections_and_the_tap() {
 }
 
 #[test]
+fn how_a_session_ended_is_told_whole_where_it_takes_more_than_a_line() {
+    let verdict =
+        "upstream reset 1.2 s after the client's FIN; at least 812 bytes from the client were not delivered";
+    let mut state = with_details(state(3, 80, 24));
+    let look = Look {
+        choice: state.wanted(),
+        session: Some((1, Details::Ended(verdict.to_owned()))),
+        ..Look::default()
+    };
+    state.answer(Answer::Look(Box::new(look)));
+    let lines = drawn(&state, 80, 24);
+    assert_eq!(lines[2..4].concat(), format!("session 1: ended: {verdict}"));
+    assert!(lines[4].starts_with("client    "), "{lines:#?}");
+}
+
+#[test]
 fn what_is_asked_stands_above_the_keys_that_answer_it() {
     let mut state = state(3, 80, 24);
     state.key(Key::Char('c'));
