@@ -7,6 +7,7 @@ use crate::{
         origin::Origin,
         side::{PATIENCE, Room, Side, room},
     },
+    config::audit::IDLE,
     io::{open::open_tcp, options::Options, socket::Socket},
     runtime::clock::within,
 };
@@ -15,7 +16,7 @@ use std::{
     cell::Cell,
     net::SocketAddr,
     pin::pin,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// A connection request that a full queue drops comes again after 1, 3 and 7 s (RFC 6298 §5).
@@ -23,6 +24,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// The same for a connection that the proxy's own queue drops.
 const ARRIVAL_LIMIT: Duration = Duration::from_secs(10);
+
+/// All checks together, whatever the proxy does: with the first connection (5 s at most) less than a minute.
+const AUDIT_LIMIT: Duration = Duration::from_secs(54);
 
 /// How a client gets to the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,7 @@ pub struct Ground {
     via: SocketAddr,
     room: Room,
     last_label: Cell<u64>,
+    begin: Instant,
 }
 
 /// The two ends of a conversation, and the proxy's header.
@@ -61,7 +66,21 @@ impl Ground {
         // Another audit's labels are others, by the time at which it began.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let first = (now.as_micros() as u64) << 12;
-        Ground { origin, idle, direct, via, room: room(), last_label: Cell::new(first) }
+        Ground {
+            origin,
+            idle,
+            direct,
+            via,
+            room: room(),
+            last_label: Cell::new(first),
+            begin: Instant::now(),
+        }
+    }
+
+    /// How long the audit may still take; where idleness beyond the default is wanted, so much longer.
+    pub fn time_left(&self) -> Duration {
+        let beyond = self.idle.unwrap_or_default().saturating_sub(IDLE);
+        AUDIT_LIMIT.saturating_add(beyond).saturating_sub(self.begin.elapsed())
     }
 
     /// Where a client connects to.
@@ -117,6 +136,7 @@ impl Ground {
         let arrival = self.origin.expect(label);
         let client = self.client(socket, label, record);
         if !client.say(&label.bytes()).await {
+            record.origin.note(End::NeverReached);
             return None;
         }
         client.expect_pause(ARRIVAL_LIMIT.saturating_sub(PATIENCE));

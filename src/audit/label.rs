@@ -12,6 +12,8 @@ pub const LABEL_BYTES: usize = 16;
 const MAGIC: [u8; 8] = *b"\0audit\x01\n";
 /// The signature of version 2 (§2.2), before its 4 bytes of version, family and length.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
+/// The shortest header of version 1, `PROXY UNKNOWN` and its line end (§2.1): shorter than a label.
+const SHORTEST_BYTES: usize = 15;
 /// The longest header of version 1, with its line feed (§2.1).
 const LINE_MAX_BYTES: usize = 107;
 
@@ -45,23 +47,29 @@ pub struct Opening {
 
 /// Reads the label, and a header before it.
 pub async fn opening(socket: &Socket) -> Result<Opening, End> {
-    let first = read::<LABEL_BYTES>(socket).await?;
+    let first = read::<SHORTEST_BYTES>(socket).await?;
     match header(socket, first).await? {
-        None => Ok(Opening { header: None, label: Label::read(first) }),
+        None => {
+            let mut label = [0; LABEL_BYTES];
+            label[..SHORTEST_BYTES].copy_from_slice(&first);
+            read_into(socket, &mut label[SHORTEST_BYTES..]).await?;
+            Ok(Opening { header: None, label: Label::read(label) })
+        }
         header => Ok(Opening { header, label: Label::read(read(socket).await?) }),
     }
 }
 
 /// Reads a header, of a connection that is known to begin with one.
 pub async fn header_alone(socket: &Socket) -> Result<Option<String>, End> {
-    let first = read::<LABEL_BYTES>(socket).await?;
+    let first = read::<SHORTEST_BYTES>(socket).await?;
     header(socket, first).await
 }
 
 /// The rest of a header that begins with `first`; none where it is no header. Not a byte behind it is read.
-async fn header(socket: &Socket, first: [u8; LABEL_BYTES]) -> Result<Option<String>, End> {
+async fn header(socket: &Socket, first: [u8; SHORTEST_BYTES]) -> Result<Option<String>, End> {
     if first[..SIGNATURE.len()] == SIGNATURE {
-        let mut rest = vec![0; usize::from(u16::from_be_bytes([first[14], first[15]]))];
+        let [low] = read::<1>(socket).await?;
+        let mut rest = vec![0; usize::from(u16::from_be_bytes([first[14], low]))];
         read_into(socket, &mut rest).await?;
         return Ok(Some(version_2(first[12], first[13], &rest)));
     }

@@ -85,6 +85,14 @@ pub struct Streams<'a> {
     pub notes_are_seen: bool,
 }
 
+/// Ends this process with the audit that started it as its own proxy, if one did.
+///
+/// # Errors
+/// Where that audit is gone already.
+pub fn follow() -> io::Result<()> {
+    own::follow_parent()
+}
+
 /// Whether `word` names a check, or several that begin with it and a dash.
 #[must_use]
 pub fn is_check(word: &str) -> bool {

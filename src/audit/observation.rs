@@ -178,3 +178,12 @@ pub struct Observation {
     /// What else there is to see.
     pub beside: Option<Beside>,
 }
+
+impl Observation {
+    /// Whether the client's connection was ended before anything came of it.
+    pub fn is_sent_away(&self) -> bool {
+        matches!(self.client.end, End::Fin | End::Reset | End::Refused)
+            && matches!(self.origin.end, End::Unwatched | End::NeverReached)
+            && (self.client.received, self.origin.received) == (0, 0)
+    }
+}

@@ -1,12 +1,14 @@
-//! This program's own proxy, started as a child for an audit of itself. It ends with this.
+//! This program's own proxy, started as a child for an audit of itself. It ends with this, also where this is killed.
 
 use crate::runtime::clock::within;
 use futures::channel::oneshot;
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use std::{
+    env,
     io::{self, BufRead, BufReader},
     net::SocketAddr,
     os::unix::process::CommandExt,
-    process::{Child, Command, Stdio},
+    process::{self, Child, Command, Stdio},
     thread,
     time::Duration,
 };
@@ -15,6 +17,26 @@ use std::{
 const START_LIMIT: Duration = Duration::from_secs(10);
 /// This program's file, also where another one has taken its name since.
 const BINARY: &str = "/proc/self/exe";
+
+/// Tells the child whose it is: the process number of its parent.
+const PARENT: &str = "SWITCHBOARD_AUDIT";
+
+/// In the child of an audit: from now on the kernel ends this process with its parent (prctl(2), `PR_SET_PDEATHSIG`).
+/// Nowhere else does it do anything.
+///
+/// # Errors
+/// Where the parent is gone already, or the kernel refuses.
+pub fn follow_parent() -> io::Result<()> {
+    let parent = env::var(PARENT).ok().and_then(|number| number.parse().ok()).and_then(Pid::from_raw);
+    let Some(parent) = parent else { return Ok(()) };
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // It may have ended before that; then nobody is told any more.
+    if getppid() == Some(parent) {
+        Ok(())
+    } else {
+        Err(io::Error::other("the audit that started this is gone"))
+    }
+}
 
 /// A running proxy; dropping it kills it.
 pub struct OwnProxy {
@@ -41,7 +63,7 @@ impl OwnProxy {
             "--log",
             "off",
         ]);
-        command.args(["--upstream", &origin.to_string()]);
+        command.args(["--upstream", &origin.to_string()]).env(PARENT, process::id().to_string());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut kill = Kill(Some(command.spawn()?));
         let errors = kill.0.as_mut().and_then(|child| child.stderr.take());

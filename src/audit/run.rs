@@ -1,5 +1,5 @@
-//! The order of an audit: checks that need everything for themselves, then all others together, then the one in which the
-//! origin is gone, which a proxy may remember.
+//! The order of an audit: checks that need everything for themselves, then all others together, then the crowd, then the
+//! one in which the origin is gone, which a proxy may remember.
 
 use crate::{
     audit::{
@@ -11,7 +11,10 @@ use crate::{
     runtime::clock::within,
 };
 use futures::{StreamExt, join, stream::FuturesUnordered};
-use std::{cell::RefCell, io::Write};
+use std::{cell::RefCell, io::Write, time::Duration};
+
+/// What another round of checks, the crowd and the last check take, also where the proxy hangs meanwhile.
+const FOR_THE_REST: Duration = Duration::from_secs(32);
 
 /// Makes the checks, and puts a row into the report as each ends.
 pub async fn run(
@@ -29,13 +32,32 @@ pub async fn run(
     for check in of(Turn::First) {
         done(one_after_the_other(ground, check).await);
     }
-    let mut together: FuturesUnordered<_> = of(Turn::Together).map(|check| both(ground, check)).collect();
-    while let Some(row) = together.next().await {
-        done(row);
+    let mut batch: Vec<_> = of(Turn::Together).collect();
+    while !batch.is_empty() {
+        batch = together(ground, &batch, done).await;
     }
-    for check in of(Turn::Last) {
+    for check in of(Turn::Apart).chain(of(Turn::Last)) {
         done(one_after_the_other(ground, check).await);
     }
+}
+
+/// Makes checks beside each other. Gives back those that the proxy sent away while it took others, to be made again in less
+/// company: they have not seen what they look for, and that it takes few at once shows in the crowd.
+async fn together(ground: &Ground, checks: &[&'static Check], done: impl Fn(Row)) -> Vec<&'static Check> {
+    let mut rows: FuturesUnordered<_> = checks.iter().map(|check| both(ground, check)).collect();
+    let mut sent_away = Vec::new();
+    while let Some(row) = rows.next().await {
+        if row.through.is_sent_away() {
+            sent_away.push(row);
+        } else {
+            done(row);
+        }
+    }
+    if sent_away.len() < checks.len() && ground.time_left() > FOR_THE_REST {
+        return sent_away.iter().map(|row| row.check).collect();
+    }
+    sent_away.into_iter().for_each(done);
+    Vec::new()
 }
 
 async fn one_after_the_other(ground: &Ground, check: &'static Check) -> Row {
@@ -50,7 +72,8 @@ async fn both(ground: &Ground, check: &'static Check) -> Row {
 
 async fn observe(ground: &Ground, check: &Check, way: Way) -> Observation {
     let record = Record::default();
-    if within(Some(check.limit(ground)), (check.scenario)(ground, way, &record)).await.is_none() {
+    let limit = check.limit(ground).min(ground.time_left());
+    if within(Some(limit), (check.scenario)(ground, way, &record)).await.is_none() {
         record.give_up();
     }
     record.observation()

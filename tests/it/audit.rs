@@ -128,6 +128,8 @@ fn a_proxy_header_is_told_taken_off_and_not_judged() {
     let v1 = b"PROXY TCP4 127.0.0.1 127.0.0.2 80 8080\r\n";
     for (header, words) in [
         (&v1[..], "version 1: PROXY TCP4 127.0.0.1 127.0.0.2 80 8080"),
+        // The shortest there is, which HAProxy sends where it has no addresses to tell.
+        (b"PROXY UNKNOWN\r\n", "version 1: PROXY UNKNOWN"),
         (V2, "version 2: PROXY from 127.0.0.1 80 to 127.0.0.2 8080, 2 B more"),
     ] {
         let checks =

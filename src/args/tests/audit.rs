@@ -38,6 +38,7 @@ fn what_no_audit_can_be_made_of_is_refused() {
         ("audit --via 1 --origin unix:/a", "a UNIX socket knows no RST"),
         ("audit --self hal", "'hal' is no check; the checks are half-close-0s,"),
         ("audit --self --idle 0s", "write off"),
+        ("audit --self --idle off idle", "option '--idle off' leaves no check"),
     ] {
         assert_refused(&line.split_whitespace().collect::<Vec<_>>(), &[part]);
     }

@@ -70,6 +70,10 @@ impl Audit {
             let names: Vec<&str> = audit::names().collect();
             return Err(format!("'{word}' is no check; the checks are {}", names.join(", ")));
         }
+        // An audit without a check would find everything the same.
+        if self.idle.is_none() && !self.checks.is_empty() && self.checks.iter().all(|word| word == "idle") {
+            return Err("option '--idle off' leaves no check; name another one, or write a time".into());
+        }
         let (idle, json, checks) = (self.idle, self.json, self.checks);
         Ok(Config::Audit(Box::new(Settings { subject, idle, json, checks })))
     }

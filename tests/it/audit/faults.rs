@@ -106,3 +106,24 @@ fn a_cut_idle_connection_is_found() {
 fn connections_sent_away_from_a_crowd_are_found() {
     assert_found(Fault::FewAtOnce(20), &[("many", "differs")]);
 }
+
+#[test]
+fn a_limit_of_connections_shows_in_the_crowd_alone() {
+    let together = [
+        "half-close-0s",
+        "half-close-1s",
+        "upload-after-reply",
+        "early-reply",
+        "reset-before-reply",
+        "reset-during-reply",
+        "reset-after-reply",
+        "client-reset",
+        "bulk-upload",
+        "bulk-reply",
+        "one-byte-writes",
+        "urgent",
+    ];
+    let expected: Vec<_> =
+        together.map(|check| (check, "same")).into_iter().chain([("many", "differs")]).collect();
+    assert_found(Fault::FewAtOnce(5), &expected);
+}

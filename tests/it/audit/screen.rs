@@ -47,14 +47,34 @@ fn a_terminal_gets_progress_and_colour_and_a_pipe_gets_plain_lines() {
     assert!(screen.contains("same ") && !screen.contains("[32m"), "{screen:?}");
 }
 
+/// The process that an audit started as its proxy.
+fn own_proxy(audit: &Audit) -> u32 {
+    let id = audit.child.id();
+    let children = format!("/proc/{id}/task/{id}/children");
+    within(LIMIT, "its proxy runs", || {
+        fs::read_to_string(&children).unwrap().split_whitespace().next()?.parse().ok()
+    })
+}
+
+#[test]
+fn an_audit_that_is_killed_takes_its_own_proxy_along() {
+    let mut audit = Audit::start(&["--self", "--json", "--idle", "1h", "idle"]);
+    let proxy = own_proxy(&audit);
+    let process = proc::Process(proxy);
+    within(LIMIT, "a check is under way", || (process.sockets_in(proc::ESTABLISHED) > 1).then_some(()));
+    audit.child.kill().unwrap();
+    audit.child.wait().unwrap();
+    // Nobody may be there to collect it: then a zombie is left.
+    let is_over =
+        || fs::read_to_string(format!("/proc/{proxy}/stat")).map_or(true, |stat| stat.contains(") Z "));
+    within(LIMIT, "its proxy ends", || is_over().then_some(()));
+}
+
 #[test]
 fn a_signal_ends_the_audit_with_what_is_known_and_its_own_proxy_too() {
     let mut audit = Audit::start(&["--self", "--json", "--idle", "1h", CHECK, "idle"]);
     let id = audit.child.id();
-    let children = format!("/proc/{id}/task/{id}/children");
-    let proxy: u32 = within(LIMIT, "its proxy runs", || {
-        fs::read_to_string(&children).unwrap().split_whitespace().next()?.parse().ok()
-    });
+    let proxy = own_proxy(&audit);
     let process = proc::Process(proxy);
     within(LIMIT, "a check is under way", || (process.sockets_in(proc::ESTABLISHED) > 1).then_some(()));
     kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), Signal::INT).unwrap();
