@@ -58,6 +58,7 @@ pub mod config;
 pub mod control;
 pub mod ctl;
 pub mod error;
+pub mod failure;
 pub mod io;
 pub mod load;
 pub mod mailbox;

@@ -1,81 +1,14 @@
-//! Why a client has no complete answer, and the exit code that says so.
+//! Why a client has no complete answer.
 
-use crate::{error::reason, io::dial::DialError, observe::cause::Cause};
-use std::{fmt, io, time::Duration};
-
-/// What kind of failure it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// What to send cannot be read.
-    Input,
-    /// The name has no address.
-    Resolve,
-    /// No address of the server takes a connection.
-    Connect,
-    /// The answer is not what the protocol allows.
-    Malformed,
-    /// The server ended its stream in the middle of the answer.
-    Truncated,
-    /// The answer cannot be written.
-    Output,
-    /// A deadline passed.
-    Timeout,
-    /// The server reset the connection, or vanished.
-    Reset,
-    /// A fault in this program.
-    Internal,
-}
-
-/// A failure, in one lower-case sentence that names what it happened to.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text}")]
-pub struct Failure {
-    /// Of what kind it is.
-    pub fault: Fault,
-    /// What happened.
-    pub text: String,
-}
-
-impl Fault {
-    /// The exit code: curl's number where curl has one.
-    #[must_use]
-    pub fn code(self) -> u8 {
-        match self {
-            Fault::Internal => 1,
-            // What the command line names cannot be used: a usage error.
-            Fault::Input => 2,
-            Fault::Resolve => 6,
-            Fault::Connect => 7,
-            Fault::Malformed => 8,
-            Fault::Truncated => 18,
-            Fault::Output => 23,
-            Fault::Timeout => 28,
-            Fault::Reset => 56,
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Fault::Input => "unreadable input",
-            Fault::Resolve => "cannot resolve",
-            Fault::Connect => "cannot connect",
-            Fault::Malformed => "malformed",
-            Fault::Truncated => "truncated",
-            Fault::Output => "cannot write",
-            Fault::Timeout => "timed out",
-            Fault::Reset => "reset",
-            Fault::Internal => "internal fault",
-        })
-    }
-}
+use crate::{
+    error::reason,
+    failure::{Failure, Fault},
+    io::dial::DialError,
+    observe::cause::Cause,
+};
+use std::{io, time::Duration};
 
 impl Failure {
-    pub(super) fn new(fault: Fault, text: impl Into<String>) -> Self {
-        Failure { fault, text: text.into() }
-    }
-
     pub(super) fn input(name: &str, error: &io::Error) -> Self {
         Failure::new(Fault::Input, format!("cannot read {name}: {}", reason(error)))
     }

@@ -1,13 +1,8 @@
 //! Many clients at once, each many times: progress while it lasts, a summary at the end. Answers are not printed.
 
 use crate::{
-    client::{
-        Plan,
-        failure::{Failure, Fault},
-        input::Kept,
-        output::Output,
-        tally::Tally,
-    },
+    client::{Plan, input::Kept, output::Output, tally::Tally},
+    failure::{Failure, Fault},
     io::limits::raise_descriptor_limit,
     runtime::{
         clock::sleep,

@@ -5,11 +5,12 @@
 
 use crate::{
     client::{
-        failure::{Failure, Fault, bytes},
+        failure::bytes,
         idle::idle,
         output::Output,
         wire::{Seen, Wire},
     },
+    failure::{Failure, Fault},
     io::{socket::Socket, stream::Stream},
 };
 use futures::{

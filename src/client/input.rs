@@ -1,8 +1,6 @@
 //! What a `tcp://` client sends: a text, a file, or standard input.
 
-use crate::{
-    client::failure::Failure, config::client::Input, io::buffer::Buffer, runtime::executor::blocking,
-};
+use crate::{config::client::Input, failure::Failure, io::buffer::Buffer, runtime::executor::blocking};
 use std::{
     fs::File,
     io::{self, Read},

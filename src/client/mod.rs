@@ -15,7 +15,6 @@ mod tcp;
 mod tee;
 mod wire;
 
-pub use failure::{Failure, Fault};
 pub use output::Output;
 
 use crate::{
@@ -23,6 +22,7 @@ use crate::{
         KEEPALIVE, Target, Upstream,
         client::{Client, Input},
     },
+    failure::Failure,
     io::{dial::dial, options::Options},
 };
 use input::{Kept, Payload};

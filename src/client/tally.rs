@@ -1,6 +1,6 @@
 //! How many runs went: counts by cause, bytes, latencies, and the summary of them.
 
-use crate::client::failure::{Failure, Fault};
+use crate::failure::{Failure, Fault};
 use hdrhistogram::Histogram;
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 

@@ -3,13 +3,8 @@
 //! These are the relay's half-loops: payload → link → socket, and socket → link → output.
 
 use crate::{
-    client::{
-        failure::{Failure, Fault, bytes},
-        feed::Feed,
-        idle::idle,
-        input::Payload,
-        output::Output,
-    },
+    client::{failure::bytes, feed::Feed, idle::idle, input::Payload, output::Output},
+    failure::{Failure, Fault},
     io::{buffer::Buffer, socket::Socket},
     mailbox::mailbox,
     relay::{

@@ -17,6 +17,7 @@ mod units;
 use crate::{
     config::load::Load,
     error::reason,
+    failure::{Failure, Fault},
     io::limits::raise_descriptor_limit,
     load::{report::Report, run::drive, shared::Shared},
     mailbox::{Mailbox, mailbox},
@@ -31,59 +32,6 @@ use std::{
     sync::Arc,
     thread,
 };
-
-/// Why there is no report: one sentence for the user.
-#[derive(Debug)]
-pub struct Failure {
-    /// Of what kind it is.
-    pub fault: Fault,
-    text: String,
-}
-
-/// What kind of failure it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// What to send cannot be read.
-    Input,
-    /// The name has no address.
-    Resolve,
-    /// No connection to the target could be made.
-    Connect,
-    /// The report cannot be written.
-    Output,
-    /// A fault of this program, or of the system.
-    Internal,
-}
-
-impl Fault {
-    /// The exit code: the client's numbers.
-    #[must_use]
-    pub fn code(self) -> u8 {
-        match self {
-            Fault::Internal => 1,
-            Fault::Input => 2,
-            Fault::Resolve => 6,
-            Fault::Connect => 7,
-            Fault::Output => 23,
-        }
-    }
-}
-
-impl Failure {
-    fn new(fault: Fault, text: impl Into<String>) -> Self {
-        Failure { fault, text: text.into() }
-    }
-
-    fn internal(error: &dyn fmt::Display) -> Self {
-        Failure::new(Fault::Internal, format!("the load cannot run: {error}"))
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
 
 /// Where to write.
 pub struct Streams<'a> {
@@ -103,7 +51,7 @@ pub fn run(config: &Load, streams: &mut Streams<'_>) -> Result<bool, Failure> {
     // One nudge that waits is enough: whoever gets it looks at everything.
     let (watcher, nudges) = mailbox(1);
     let prepared = inline::run(plan::prepare(config, message, descriptors, watcher));
-    let prepared = prepared.map_err(|error| Failure::internal(&error))??;
+    let prepared = prepared.map_err(|error| internal(&error))??;
     let mut live = Live::new(config, prepared.connections, streams.notes);
     let end = play(&prepared.parts, &prepared.shared, nudges, &mut live)?;
     let outcome = Outcome::new(config, &prepared, end);
@@ -163,16 +111,16 @@ fn play(
             shared.stop();
         }
         let mut report: Option<Report> = None;
-        for thread in threads.map_err(|error| Failure::internal(&error))? {
-            let end = thread.join().map_err(|_| Failure::internal(&"a thread failed"))?;
-            let end = end.map_err(|error| Failure::internal(&error))?;
+        for thread in threads.map_err(|error| internal(&error))? {
+            let end = thread.join().map_err(|_| internal(&"a thread failed"))?;
+            let end = end.map_err(|error| internal(&error))?;
             match &mut report {
                 Some(report) => report.merge(&end),
                 None => report = Some(end),
             }
         }
         shared.timeline().finish();
-        let interrupted = interrupted.map_err(|error| Failure::internal(&error))?;
+        let interrupted = interrupted.map_err(|error| internal(&error))?;
         Ok(End { report: report.unwrap_or_default(), interrupted })
     })
 }
@@ -189,4 +137,8 @@ impl Drop for Ended {
 /// Tells this thread's patterns from those of others, and of other runs.
 fn seed_of(thread: usize) -> u64 {
     u64::from(std::process::id()) << 8 | thread as u64 & 0xff
+}
+
+fn internal(error: &dyn fmt::Display) -> Failure {
+    Failure::new(Fault::Internal, format!("the load cannot run: {error}"))
 }

@@ -1,12 +1,12 @@
 //! What the engine is to do: from the settings to a plan and terms for each thread.
 
-use super::{Failure, Fault};
 use crate::{
     config::{
         Target, Upstream,
         load::{Expect, Load, Message, Mode},
     },
     error::reason,
+    failure::{Failure, Fault},
     io::{
         address::Address,
         dial::dial,
