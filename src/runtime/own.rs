@@ -13,12 +13,6 @@ const COARSE_STEP: Duration = Duration::from_millis(1);
 /// A wait shorter than this is left to ppoll(2), which counts in nanoseconds.
 const FINE: Duration = Duration::from_millis(2);
 
-impl Drop for Own {
-    fn drop(&mut self) {
-        OWN.set(None);
-    }
-}
-
 /// The calling thread's own registry, in place of the actor's: sockets that the thread makes are registered in it, and
 /// the thread takes their events itself. It ends when this and the sockets are dropped.
 pub(super) struct Own {
@@ -51,5 +45,11 @@ impl Own {
                 take_events(&self.registry, limit.as_ref(), awake);
             }
         }
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        OWN.set(None);
     }
 }
