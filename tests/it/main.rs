@@ -40,6 +40,7 @@ mod operate;
 mod options;
 mod origin;
 mod relay;
+mod remembered;
 mod slow;
 mod start;
 mod stop;

@@ -1,16 +1,18 @@
 //! `ctl tap`: the bytes of a running session as they flow, and a session that never waits for who watches it.
 
+mod spliced;
+
 use crate::{
     harness::{Lines, within},
     operator::{Operated, Talk},
     pattern::pattern,
-    peer, scrape,
+    peer,
     stream::{End, LIMIT, Received, exchange, read_to_end},
 };
 use serde_json::Value;
 use std::{
     io::{Read, Write},
-    net::{Shutdown, TcpStream},
+    net::Shutdown,
     process::Stdio,
     thread,
     time::{Duration, Instant},
@@ -211,51 +213,4 @@ fn an_origin_can_be_tapped() {
     assert_eq!(item(&mut talk)["from"], "client");
     assert_eq!(item(&mut talk)["from"], "upstream");
     read_to_end(&mut client);
-}
-
-/// Sends bulk through the session and waits until all of it is delivered; returns how many bytes were spliced meanwhile.
-fn spliced_by_bulk(operated: &Operated, client: &mut TcpStream) -> f64 {
-    const BULK: u64 = 8 << 20;
-    let spliced =
-        || scrape::scrape(scrape::address(&operated.server)).value("switchboard_spliced_bytes_total", &[]);
-    let before = spliced();
-    let total = BULK + operated.only_session()["client_bytes"].as_u64().unwrap();
-    client.write_all(&vec![b'b'; BULK as usize]).unwrap();
-    within(LIMIT, "all is delivered", || {
-        let session = operated.only_session();
-        (session["client_bytes"] == total && session["client_waiting"] == 0).then_some(())
-    });
-    spliced() - before
-}
-
-#[test]
-fn a_session_is_copied_while_it_is_tapped_and_spliced_again_after_its_last_tap() {
-    let upstream = peer::takes_all();
-    let operated = Operated::proxy(upstream.address, &["--metrics", "0"]);
-    let mut client = operated.server.connect();
-    upstream.await_reached();
-    let taps = |count: usize| {
-        within(LIMIT, "the taps", || (operated.json(&["show", "1"])[0]["taps"] == count).then_some(()));
-    };
-    assert!(spliced_by_bulk(&operated, &mut client) > 0.0, "spliced before");
-    let (first, last) = (tap(&operated, BOTH), tap(&operated, BOTH));
-    taps(2);
-    assert_eq!(spliced_by_bulk(&operated, &mut client), 0.0, "copied for two");
-    drop(first);
-    taps(1);
-    assert_eq!(spliced_by_bulk(&operated, &mut client), 0.0, "copied for one");
-    drop(last);
-    taps(0);
-    assert!(spliced_by_bulk(&operated, &mut client) > 0.0, "spliced again");
-}
-
-#[test]
-fn a_dumped_session_is_never_spliced_and_without_splice_none_is() {
-    let upstream = peer::takes_all();
-    for flags in [["--dump", "text"], ["--splice", "off"]] {
-        let operated = Operated::proxy(upstream.address, &[&flags[..], &["--metrics", "0"]].concat());
-        let mut client = operated.server.connect();
-        upstream.await_reached();
-        assert_eq!(spliced_by_bulk(&operated, &mut client), 0.0, "{flags:?}");
-    }
 }
