@@ -8,14 +8,14 @@ use std::{
     process::ExitCode,
 };
 use switchboard::{
-    actors::supervisor::Outcome,
-    args::{self, Parsed},
-    audit,
-    client::{self, Output, Streams},
-    config::{self, Config},
-    ctl, load,
+    cli::{self, Config, Parsed},
     runtime::executor,
-    server, top,
+    server::{server, supervisor::Outcome},
+    tools::{
+        audit,
+        client::{self, Output, Streams},
+        ctl, load, top,
+    },
 };
 
 /// The command line cannot be followed.
@@ -28,7 +28,7 @@ const LOAD_ERRORS: u8 = 1;
 const CUT: u8 = 3;
 
 fn main() -> ExitCode {
-    match args::parse(std::env::args_os().skip(1)) {
+    match cli::parse(std::env::args_os().skip(1)) {
         Ok(Parsed::Run(config)) => run(config),
         Ok(Parsed::Print(text)) => print(&text),
         Err(usage) => {
@@ -75,7 +75,7 @@ fn run(config: Config) -> ExitCode {
 }
 
 /// Asks a running server; no runtime is needed for that.
-fn control(config: &config::ctl::Ctl) -> ExitCode {
+fn control(config: &ctl::settings::Ctl) -> ExitCode {
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let is_terminal = stdout.is_terminal();
     let mut streams = ctl::Streams { out: &mut stdout.lock(), notes: &mut stderr.lock(), is_terminal };
@@ -86,7 +86,7 @@ fn control(config: &config::ctl::Ctl) -> ExitCode {
 }
 
 /// Shows a running server on the terminal.
-fn watch(config: config::top::Top) -> ExitCode {
+fn watch(config: top::settings::Top) -> ExitCode {
     let stream = |descriptor: io::Result<OwnedFd>| descriptor.map(File::from);
     let (input, output) = (io::stdin(), io::stdout());
     let streams = stream(input.as_fd().try_clone_to_owned())
@@ -103,7 +103,7 @@ fn watch(config: config::top::Top) -> ExitCode {
 }
 
 /// Audits a proxy on this thread.
-fn audit_proxy(config: &config::audit::Audit) -> ExitCode {
+fn audit_proxy(config: &audit::settings::Audit) -> ExitCode {
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let may_paint = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let streams = audit::Streams {
@@ -123,7 +123,7 @@ fn audit_proxy(config: &config::audit::Audit) -> ExitCode {
 }
 
 /// Loads a server; the engine brings its own threads.
-fn load(config: &config::load::Load) -> ExitCode {
+fn load(config: &load::settings::Load) -> ExitCode {
     // Not locked: a thread of the run may have something to say when it panics.
     let mut streams = load::command::Streams { out: &mut io::stdout(), notes: &mut io::stderr() };
     match load::command::run(config, &mut streams) {

@@ -18,11 +18,11 @@ use std::{
     time::{Duration, Instant},
 };
 use switchboard::{
-    load::{
+    runtime::inline,
+    tools::load::{
         report::Report,
         run::{Moment, Plan, run},
     },
-    runtime::inline,
 };
 
 pub const NAME: &str = "calls";

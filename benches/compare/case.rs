@@ -1,7 +1,7 @@
 //! The cases that are load: what the clients do, against what, and what counts as one unit of work.
 
 use crate::upstream::Service;
-use switchboard::load::script::{Script, Step};
+use switchboard::tools::load::script::{Script, Step};
 
 /// One message of the small cases.
 const MESSAGE: u64 = 64;

@@ -10,13 +10,13 @@ use crate::{
 };
 use std::{io, time::Duration};
 use switchboard::{
-    io::limits::share,
-    load::{
+    net::limits::share,
+    runtime::inline,
+    tools::load::{
         report::Report,
         run::{Moment, Plan, run},
         script::{Script, Step},
     },
-    runtime::inline,
 };
 
 const SOME: usize = 2000;

@@ -32,7 +32,7 @@ mod usage;
 
 use crate::{options::Options, server::Server, targets::Findings, upstream::Upstream};
 use std::{error::Error, process::ExitCode};
-use switchboard::io::limits::raise_descriptor_limit;
+use switchboard::net::limits::raise_descriptor_limit;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

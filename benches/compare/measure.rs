@@ -15,12 +15,12 @@ use std::{
     time::Duration,
 };
 use switchboard::{
-    load::{
+    runtime::inline,
+    tools::load::{
         failure::Failures,
         report::Report,
         run::{Moment, Plan, run},
     },
-    runtime::inline,
 };
 
 const MIB: f64 = 1024.0 * 1024.0;

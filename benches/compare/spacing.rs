@@ -9,7 +9,7 @@ use crate::{
     upstream::{Service, Upstream},
 };
 use std::{io, time::Duration};
-use switchboard::load::{
+use switchboard::tools::load::{
     run::Plan,
     script::{Script, Step},
 };

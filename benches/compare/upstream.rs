@@ -12,16 +12,16 @@ use std::{
     thread,
 };
 use switchboard::{
-    config::BACKLOG,
-    io::{
+    net::{
         address::Address,
         endpoint::Endpoint,
         listener::{AcceptError, Listener, classify},
         options::Options,
         socket::Socket,
     },
-    load::{connection::Connection, failure::Failure, room::Room},
     runtime::inline,
+    server::settings::BACKLOG,
+    tools::load::{connection::Connection, failure::Failure, room::Room},
 };
 
 /// The first argument of the upstream's process.

@@ -1,6 +1,6 @@
 //! Where control sockets are: one folder a user, one socket a server, named by its pid.
 
-use crate::io::endpoint::Endpoint;
+use crate::net::endpoint::Endpoint;
 use rustix::{
     fs::{Access, access},
     io::Errno,
@@ -18,6 +18,18 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+/// The place of a server's control socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Control {
+    /// In the user's folder, named by the pid.
+    #[default]
+    Default,
+    /// Here.
+    At(PathBuf),
+    /// Nowhere.
+    Off,
+}
 
 /// Between two attempts to connect to a server that has as many operators as it takes.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);

@@ -1,9 +1,8 @@
 //! What crosses a control socket: requests as they are read, and the lines of answers as they are written.
 
 use crate::{
-    config::ctl::{Network, Sort},
-    io::tcp_info::TcpInfo,
-    observe::event::{Mode, Side},
+    net::{network::Network, tcp_info::TcpInfo},
+    session::event::{Mode, Side},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -210,4 +209,19 @@ pub struct Stats {
     pub client_bytes: u64,
     /// Bytes from upstreams; in echo and origin mode, sent back.
     pub upstream_bytes: u64,
+}
+
+/// The order of a list: the largest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sort {
+    /// By number: the oldest first.
+    #[default]
+    Age,
+    /// By bytes both ways.
+    Bytes,
+    /// By bytes a second both ways.
+    Rate,
+    /// By how long nothing moved.
+    Idle,
 }

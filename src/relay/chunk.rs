@@ -1,6 +1,6 @@
 //! An owned piece of a stream: a buffer of bytes, or a kernel pipe full of them.
 
-use crate::io::{buffer::Buffer, pipe::Pipe};
+use crate::net::{buffer::Buffer, pipe::Pipe};
 
 /// A piece of a stream. Whoever holds it must deliver it or end the stream with an abort.
 pub enum Chunk {

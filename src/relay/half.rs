@@ -1,12 +1,12 @@
 //! The two half-loops: `read_into` moves a source into a link, `write_from` a link into a sink.
 
 use crate::{
-    observe::cause::Cause,
     relay::{
         chunk::Chunk,
-        flow::Flow,
+        direction::Flow,
         link::{LinkReceiver, LinkSender, Parcel},
     },
+    session::cause::Cause,
 };
 use futures::future::{Either, select};
 use std::{io, pin::pin};

@@ -3,9 +3,9 @@
 //! A sender that goes without [`LinkSender::finish`] is an abort. A receiver that goes is told to the sender at once.
 
 use crate::{
-    mailbox::{Address, Mailbox, Refused, mailbox},
-    observe::cause::Cause,
     relay::chunk::Chunk,
+    runtime::mailbox::{Address, Mailbox, Refused, mailbox},
+    session::cause::Cause,
 };
 use futures::{FutureExt, future::Either, task::AtomicWaker};
 use std::{
@@ -117,7 +117,7 @@ impl Drop for LinkReceiver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::buffer::Buffer;
+    use crate::net::buffer::Buffer;
     use futures::{FutureExt, executor::block_on};
 
     #[test]

@@ -1,15 +1,15 @@
 //! The half-loops under every schedule: sources and sinks that step few bytes, block and fail where the test says.
 
 use crate::{
-    io::buffer::Buffer,
-    observe::cause::Cause,
+    net::buffer::Buffer,
     relay::{
         chunk::Chunk,
-        duplex::{End, Flows, duplex},
-        flow::Flow,
+        direction::Flow,
         half::{Observer, ReadEnd, Sink, Source, Unobserved, WriteEnd, read_into, write_from},
         link::link,
+        pump::{End, Flows, duplex},
     },
+    session::cause::Cause,
 };
 use futures::{executor::block_on, future::join};
 use proptest::prelude::*;

@@ -15,7 +15,7 @@ use std::{
     net::{Shutdown, TcpStream},
     time::{Duration, Instant},
 };
-use switchboard::observe::cause::Cause;
+use switchboard::session::cause::Cause;
 
 /// Waits for the close event, and checks what every close event tells.
 fn close_of(server: &Server, client: &TcpStream) -> Value {

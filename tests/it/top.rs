@@ -20,7 +20,7 @@ use std::{
     thread,
     time::Duration,
 };
-use switchboard::{runtime::task, top::tty::Tty};
+use switchboard::{runtime::task, tools::top::tty::Tty};
 
 /// Where the cursor keys are.
 const DOWN: &str = "\x1b[B";

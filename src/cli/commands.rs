@@ -1,0 +1,95 @@
+//! The commands and their options as a user types them, declared for argh, and the settings that they mean.
+//! A new command is one more struct, one more variant of [`Command`], and one more arm of [`config`].
+
+mod audit;
+mod client;
+mod ctl;
+mod load;
+mod servers;
+mod top;
+
+use super::words::Known;
+use crate::cli::Config;
+use argh::{ArgsInfo, FlagInfoKind, FromArgs, Optionality};
+use audit::Audit;
+use client::Client;
+use ctl::Ctl;
+use load::Load;
+use servers::{Echo, Origin, Proxy};
+use top::Top;
+
+/// What argh knows about a command.
+pub type CommandInfo = argh::CommandInfoWithArgs;
+
+/// The program.
+#[derive(FromArgs, ArgsInfo)]
+struct Typed {
+    #[argh(subcommand)]
+    command: Command,
+}
+
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand)]
+enum Command {
+    Echo(Echo),
+    Proxy(Proxy),
+    Client(Client),
+    Origin(Origin),
+    Ctl(Ctl),
+    Top(Top),
+    Audit(Audit),
+    Load(Load),
+}
+
+/// All commands, in the order of the help.
+pub fn commands() -> Vec<CommandInfo> {
+    Typed::get_args_info().commands.into_iter().map(|command| command.command).collect()
+}
+
+/// The names of all commands, for a sentence.
+pub fn names() -> String {
+    commands().iter().map(|command| command.name).collect::<Vec<_>>().join(", ")
+}
+
+/// The options of a command.
+pub fn known(command: &CommandInfo) -> Vec<Known> {
+    let option = |flag: &argh::FlagInfo<'static>| Known {
+        name: flag.long,
+        short: flag.short,
+        takes_value: !matches!(flag.kind, FlagInfoKind::Switch),
+        repeats: matches!(flag.optionality, Optionality::Repeating),
+    };
+    command.flags.iter().map(option).collect()
+}
+
+/// What the words of a command mean; see [`super::words`] for their form.
+pub fn config(command: &str, words: &[&str]) -> Result<Config, String> {
+    let words = [&[command], words].concat();
+    match Typed::from_args(&["switchboard"], &words).map_err(|exit| reason(&exit.output))?.command {
+        Command::Echo(echo) => Ok(echo.config()),
+        Command::Proxy(proxy) => proxy.config(),
+        Command::Origin(origin) => Ok(origin.config()),
+        Command::Client(client) => client.config(),
+        Command::Ctl(ctl) => ctl.config(),
+        Command::Top(top) => Ok(top.config()),
+        Command::Audit(audit) => audit.config(),
+        Command::Load(load) => load.config(),
+    }
+}
+
+/// argh's text in our words. What a user typed comes last in it or after the option's name, so that it cannot mislead.
+fn reason(argh: &str) -> String {
+    let text = argh.trim_end_matches('\n');
+    if let Some(rest) = text.strip_prefix("Error parsing option ") {
+        return format!("option {}", rest.replacen("' with value '", "' cannot be '", 1));
+    }
+    if let Some(rest) = text.strip_prefix("Error parsing positional argument '") {
+        return rest.replacen("' with value '", " cannot be '", 1);
+    }
+    match text.strip_prefix("Unrecognized argument: ") {
+        Some(word) => {
+            format!("unexpected argument '{word}'; leave it out, or put its option's name before it")
+        }
+        None => text.to_owned(),
+    }
+}

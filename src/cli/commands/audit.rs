@@ -1,0 +1,92 @@
+//! The command that audits a proxy.
+
+use crate::{
+    cli::{Config, values},
+    net::endpoint::Endpoint,
+    tools::audit::{
+        self,
+        settings::{self, Audit as Settings, Subject},
+    },
+};
+use argh::{ArgsInfo, FromArgs};
+use std::time::Duration;
+
+/// find what a proxy breaks, beside a direct connection
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "audit")]
+#[argh(note = "The audit listens at the origin's address, connects to the proxy, and plays both ends.")]
+#[argh(note = "ADDR: 8002 (loopback), :8002 (every interface), host:8002.  TIME: 10s, 1m30s, off")]
+#[argh(note = "CHECK: half-close-0s half-close-1s half-close-5s (or half-close for all three)")]
+#[argh(note = "       upload-after-reply early-reply early-data speaks-first connect-and-go refused")]
+#[argh(note = "       reset-at-once reset-before-reply reset-during-reply reset-after-reply")]
+#[argh(note = "       client-reset bulk-upload bulk-reply stalled-client stalled-origin")]
+#[argh(note = "       one-byte-writes urgent many idle proxy-header")]
+#[argh(note = "Verdicts: same; differs; lost data; lies (what was cut off looks complete); noted (not")]
+#[argh(note = "       judged); unknown (the direct connection failed)")]
+#[argh(note = "Exit: 0 all same, 1 not, 2 usage, 3 the proxy cannot be reached")]
+#[argh(example = "switchboard audit --self")]
+#[argh(example = "switchboard audit --via 127.0.0.1:8002 --origin 127.0.0.1:9000")]
+#[argh(example = "switchboard audit --via 8002 --origin :9000 --idle 2m --json idle half-close")]
+pub struct Audit {
+    /// checks to make (default all)
+    #[argh(positional, arg_name = "CHECK")]
+    checks: Vec<String>,
+    /// where the proxy listens
+    #[argh(option, arg_name = "ADDR", from_str_fn(tcp_peer))]
+    via: Option<Endpoint>,
+    /// where the proxy connects to; the audit listens there
+    #[argh(option, arg_name = "ADDR", from_str_fn(tcp))]
+    origin: Option<Endpoint>,
+    /// audit this program's own proxy
+    #[argh(switch, long = "self")]
+    own: bool,
+    /// how long the idle check is idle (default 10s)
+    #[argh(option, arg_name = "TIME", default = "Some(settings::IDLE)", from_str_fn(values::duration))]
+    idle: Option<Duration>,
+    /// print one JSON object
+    #[argh(switch)]
+    json: bool,
+}
+
+impl Audit {
+    /// The settings, after what no single value shows: which proxy is meant, and the names of the checks.
+    pub fn config(self) -> Result<Config, String> {
+        let subject = match (self.own, self.via, self.origin) {
+            (true, None, None) => Subject::Own,
+            (true, ..) => {
+                return Err("option '--self' starts a proxy; leave out '--via' and '--origin'".into());
+            }
+            (false, Some(via), Some(origin)) => Subject::Running { via, origin },
+            (false, None, None) => {
+                return Err("which proxy is missing; write --via ADDR --origin ADDR, or --self".into());
+            }
+            (false, None, Some(_)) => return Err("option '--via' is missing: where the proxy listens".into()),
+            (false, Some(_), None) => {
+                return Err("option '--origin' is missing: where the proxy connects to".into());
+            }
+        };
+        if let Some(word) = self.checks.iter().find(|word| !audit::is_check(word)) {
+            let names: Vec<&str> = audit::names().collect();
+            return Err(format!("'{word}' is no check; the checks are {}", names.join(", ")));
+        }
+        // An audit without a check would find everything the same.
+        if self.idle.is_none() && !self.checks.is_empty() && self.checks.iter().all(|word| word == "idle") {
+            return Err("option '--idle off' leaves no check; name another one, or write a time".into());
+        }
+        let (idle, json, checks) = (self.idle, self.json, self.checks);
+        Ok(Config::Audit(Box::new(Settings { subject, idle, json, checks })))
+    }
+}
+
+/// A TCP address with its port.
+fn tcp(text: &str) -> Result<Endpoint, String> {
+    match values::endpoint(text)? {
+        Endpoint::Unix(_) => Err("a UNIX socket knows no RST; write host:port".into()),
+        endpoint @ Endpoint::Tcp { .. } => Ok(endpoint),
+    }
+}
+
+/// A TCP address to connect to.
+fn tcp_peer(text: &str) -> Result<Endpoint, String> {
+    values::connectable(tcp(text)?)
+}

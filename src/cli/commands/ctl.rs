@@ -1,0 +1,150 @@
+//! The command that looks into a running server.
+
+use crate::{
+    cli::{Config, values},
+    control::protocol::Sort,
+    tools::ctl::settings::{self, Command},
+};
+use argh::{ArgsInfo, FromArgs};
+use std::path::PathBuf;
+
+/// look into a running server of this user, and change it
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "ctl")]
+#[argh(note = "list                    the live sessions")]
+#[argh(note = "show ID                 all about one, with the kernel's view of both connections")]
+#[argh(note = "closed [ID]             the last sessions that ended, and how")]
+#[argh(note = "stats                   totals, by cause")]
+#[argh(note = "tap ID                  the bytes of one as they flow, until it ends or Ctrl-C")]
+#[argh(note = "cut ID… [--fin]         end sessions by RST, or by FIN after what is under way")]
+#[argh(note = "pause, resume           accept no more connections, and go on")]
+#[argh(note = "drain                   stop the server as SIGTERM does")]
+#[argh(note = "set LIMIT VALUE         max-sessions, or a timeout named as the server's, for new sessions")]
+#[argh(note = "Exit: 0 done, 1 not done, 2 usage")]
+#[argh(example = "switchboard ctl list --sort rate --from 10.0.0.0/8")]
+#[argh(example = "switchboard ctl closed -n 20")]
+#[argh(example = "switchboard ctl tap 42 --dump hex --from upstream")]
+#[argh(example = "switchboard ctl cut 42 43 --fin")]
+#[argh(example = "switchboard ctl set idle-timeout 10m")]
+pub struct Ctl {
+    /// what to do, and the sessions to do it to
+    #[argh(positional, arg_name = "COMMAND")]
+    words: Vec<String>,
+    /// the server's socket (default that of the one that runs)
+    #[argh(option, arg_name = "PATH")]
+    control: Option<PathBuf>,
+    /// print JSON lines
+    #[argh(switch)]
+    json: bool,
+    /// list: by age, bytes, rate or idle
+    #[argh(option, arg_name = "KEY")]
+    sort: Option<String>,
+    /// list: clients of this CIDR; tap: client, upstream or both
+    #[argh(option, arg_name = "CIDR|SIDE")]
+    from: Option<String>,
+    /// tap: text, hex or raw
+    #[argh(option, arg_name = "FORM", from_str_fn(values::show))]
+    dump: Option<settings::Show>,
+    /// cut: by FIN after what is under way; while dialling by RST
+    #[argh(switch)]
+    fin: bool,
+    /// closed: at most so many; also -n N
+    #[argh(option, short = 'n', arg_name = "N", from_str_fn(values::count))]
+    last: Option<usize>,
+}
+
+impl Ctl {
+    /// The settings, after what no single value shows: a command with what belongs to it, and nothing else.
+    pub fn config(mut self) -> Result<Config, String> {
+        let words = std::mem::take(&mut self.words);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let command = match words[..] {
+            [] => return Err(format!("what to do is missing; write {COMMANDS}")),
+            ["list"] => Command::List {
+                sort: self
+                    .sort
+                    .take()
+                    .map_or(Ok(Sort::default()), |text| refused("--sort", &text, values::sort))?,
+                from: self.from.take().map(|text| refused("--from", &text, values::network)).transpose()?,
+            },
+            ["show", id] => Command::Show(session(id)?),
+            ["closed"] => Command::Closed { session: None, last: self.last.take() },
+            ["closed", id] => Command::Closed { session: Some(session(id)?), last: self.last.take() },
+            ["stats"] => Command::Stats,
+            ["cut", ref ids @ ..] if !ids.is_empty() => {
+                let sessions = ids.iter().map(|id| session(id)).collect::<Result<_, _>>()?;
+                Command::Cut { sessions, fin: std::mem::take(&mut self.fin) }
+            }
+            ["tap", id] => Command::Tap {
+                session: session(id)?,
+                from: self.from.take().map_or(Ok(None), |text| refused("--from", &text, values::side))?,
+                show: self.dump.take().unwrap_or_default(),
+            },
+            ["pause"] => Command::Pause,
+            ["resume"] => Command::Resume,
+            ["drain"] => Command::Drain,
+            ["set", name, value] => setting(name, value)?,
+            ["set", ..] => return Err(format!("'set' needs a limit and its value; {}", limits())),
+            ["show" | "tap" | "cut"] => {
+                return Err(format!("'{}' needs the number of a session; 'ctl list' shows them", words[0]));
+            }
+            ["list" | "show" | "tap" | "closed" | "stats" | "pause" | "resume" | "drain", ..] => {
+                return Err(format!("unexpected argument '{}' after '{}'", words[words.len() - 1], words[0]));
+            }
+            [other, ..] => return Err(format!("'{other}' is nothing that ctl does; write {COMMANDS}")),
+        };
+        match self.left_over() {
+            Some(option) => Err(format!("option '{option}' does not go with '{}'; leave it out", words[0])),
+            None => {
+                Ok(Config::Ctl(Box::new(settings::Ctl { control: self.control, json: self.json, command })))
+            }
+        }
+    }
+
+    /// An option that the command did not take.
+    fn left_over(&self) -> Option<&'static str> {
+        let given = [
+            ("--sort", self.sort.is_some()),
+            ("--from", self.from.is_some()),
+            ("--last", self.last.is_some()),
+            ("--fin", self.fin),
+            ("--dump", self.dump.is_some()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    }
+}
+
+const COMMANDS: &str = "list, show, closed, stats, tap, cut, pause, resume, drain or set";
+
+const TIMEOUTS: [&str; 6] = [
+    "connect-timeout",
+    "idle-timeout",
+    "half-close-timeout",
+    "stall-timeout",
+    "max-lifetime",
+    "drain-timeout",
+];
+
+fn limits() -> String {
+    format!("the limits are max-sessions, {}", TIMEOUTS.join(", "))
+}
+
+/// `set` with its operands: the same values as on a server's command line.
+fn setting(name: &str, value: &str) -> Result<Command, String> {
+    let number = match name {
+        "max-sessions" => Some(refused(name, value, values::count)? as u64),
+        _ if TIMEOUTS.contains(&name) => refused(name, value, values::duration)?
+            .map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1)),
+        _ => return Err(format!("'{name}' cannot be set; {}", limits())),
+    };
+    Ok(Command::Set { setting: name.to_owned(), value: number })
+}
+
+fn session(text: &str) -> Result<u64, String> {
+    refused("session", text, values::session)
+}
+
+fn refused<T>(what: &str, text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, String> {
+    let what = if what.starts_with("--") { format!("option '{what}'") } else { what.to_owned() };
+    parse(text).map_err(|reason| format!("{what} cannot be '{text}': {reason}"))
+}

@@ -1,0 +1,160 @@
+//! The command that loads a server.
+
+use crate::{
+    cli::{Config, amounts, target, values},
+    net::dial::Override,
+    tools::{
+        client::settings::Target,
+        load::settings::{self, Expect, Message, Mode},
+    },
+};
+use argh::{ArgsInfo, FromArgs};
+use std::{path::PathBuf, time::Duration};
+
+/// load a server with requests, verify its answers, and measure it
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "load")]
+#[argh(note = "TARGET: tcp://host:port, unix:/path, http://host[:port]/path (GET).  SIZE: 64, 16k, 1m")]
+#[argh(
+    note = "Echoed bytes are verified: each is of one connection and one place in it. With --rate, requests"
+)]
+#[argh(
+    note = "are due by a schedule, and latency counts from then: a stall of the server shows. Ctrl-C ends the"
+)]
+#[argh(note = "run early, with its report. Exit: 0 no errors, 1 errors, 2 usage, 6 cannot resolve,")]
+#[argh(note = "7 cannot connect at all, 23 cannot write the report")]
+#[argh(example = "switchboard load tcp://127.0.0.1:8001 -c 50 --rate 10000 --html report.html")]
+#[argh(example = "switchboard load http://127.0.0.1:8003/ -c 100 --duration 30s --warmup 2s")]
+#[argh(example = r"switchboard load tcp://127.0.0.1:6379 --send 'PING\r\n' --expect 7")]
+#[argh(example = "switchboard load tcp://127.0.0.1:8002 --mode churn --requests 10000 --json")]
+pub struct Load {
+    /// whom to load
+    #[argh(positional, arg_name = "TARGET", from_str_fn(target::parse_load))]
+    target: Option<Target>,
+    /// connections at once; max: as ulimit -n allows; also -c (default 10)
+    #[argh(option, short = 'c', arg_name = "N|max", default = "Some(settings::CONNECTIONS)")]
+    #[argh(from_str_fn(amounts::connections))]
+    connections: Option<usize>,
+    /// answers awaited, a stream, or a connection a request
+    #[argh(option, arg_name = "pingpong|bulk|churn", default = "None", from_str_fn(amounts::mode))]
+    mode: Option<Mode>,
+    /// bytes of a request (default 64; bulk: pieces of 1m)
+    #[argh(option, arg_name = "SIZE", from_str_fn(amounts::size))]
+    size: Option<u64>,
+    /// send this text; \r \n \t \0 \xNN and a doubled backslash are a byte
+    #[argh(option, arg_name = "TEXT", from_str_fn(amounts::escaped))]
+    send: Option<Vec<u8>>,
+    /// send what this file holds
+    #[argh(option, arg_name = "PATH")]
+    file: Option<PathBuf>,
+    /// what comes back: the same, N bytes, any (default echo)
+    #[argh(option, arg_name = "echo|N|until-close", from_str_fn(amounts::expect))]
+    expect: Option<Expect>,
+    /// end our stream after the last request, and await the peer's end
+    #[argh(switch)]
+    half_close: bool,
+    /// how long requests count (default 10s; with --requests off)
+    #[argh(option, arg_name = "TIME", from_str_fn(amounts::maybe_duration))]
+    duration: Option<Option<Duration>>,
+    /// how many requests count
+    #[argh(option, arg_name = "N", from_str_fn(values::count))]
+    requests: Option<usize>,
+    /// requests a second, by a schedule (open loop)
+    #[argh(option, arg_name = "R", from_str_fn(values::count))]
+    rate: Option<usize>,
+    /// new connections a second, at most
+    #[argh(option, arg_name = "R", from_str_fn(values::count))]
+    connect_rate: Option<usize>,
+    /// how long to run before requests count (default off)
+    #[argh(option, arg_name = "TIME", default = "None", from_str_fn(values::duration))]
+    warmup: Option<Duration>,
+    /// longest time that a request may take (default 10s)
+    #[argh(option, arg_name = "TIME", default = "Some(settings::TIMEOUT)", from_str_fn(values::duration))]
+    timeout: Option<Duration>,
+    /// threads that share the connections (default 1)
+    #[argh(option, arg_name = "N", default = "1", from_str_fn(amounts::threads))]
+    threads: usize,
+    /// print one JSON object in place of text
+    #[argh(switch)]
+    json: bool,
+    /// write a page with charts here
+    #[argh(option, arg_name = "PATH")]
+    html: Option<PathBuf>,
+    /// addresses to use for a name, separated by commas; may repeat
+    #[argh(option, arg_name = "HOST:PORT:ADDR", from_str_fn(values::resolve))]
+    resolve: Vec<Override>,
+}
+
+impl Load {
+    /// The settings, after what no single value shows: options that do not go together.
+    pub fn config(self) -> Result<Config, String> {
+        let Some(target) = &self.target else {
+            return Err("a target is missing; write tcp://host:port or http://host/path".into());
+        };
+        if let (Target::Http { host, path, .. }, Some(option)) = (target, self.for_tcp()) {
+            return Err(format!(
+                "option '{option}' is for tcp targets, and 'http://{host}{path}' is none; write tcp://host:port"
+            ));
+        }
+        let expect = self.expect.unwrap_or_default();
+        let ends = expect == Expect::UntilClose;
+        let mode = self.mode.unwrap_or(if ends { Mode::Churn } else { Mode::Pingpong });
+        if ends && mode != Mode::Churn {
+            let name = mode.name();
+            return Err(format!(
+                "'--expect until-close' takes a connection a request; write --mode churn, not {name}"
+            ));
+        }
+        let message = match (self.size, self.send, self.file) {
+            (None, Some(text), None) => Message::Text(text),
+            (None, None, Some(path)) => Message::File(path),
+            (Some(size), None, None) => Message::Pattern(size),
+            (None, None, None) if mode == Mode::Bulk => Message::Pattern(settings::BULK_SIZE_BYTES),
+            (None, None, None) => Message::Pattern(settings::SIZE_BYTES),
+            _ => return Err("options '--size', '--send' and '--file' exclude each other; give one".into()),
+        };
+        let nothing = matches!(&message, Message::Pattern(0))
+            || matches!(&message, Message::Text(text) if text.is_empty());
+        if nothing && matches!(expect, Expect::Echo | Expect::Bytes(0)) {
+            return Err(
+                "a request of no bytes has no answer to wait for; give --expect a number of bytes".into()
+            );
+        }
+        let duration = match self.duration {
+            Some(duration) => duration,
+            None if self.requests.is_some() => None,
+            None => Some(settings::DURATION),
+        };
+        Ok(Config::Load(Box::new(settings::Load {
+            target: target.clone(),
+            mode,
+            message,
+            expect,
+            half_close: self.half_close,
+            connections: self.connections,
+            threads: self.threads,
+            duration,
+            requests: self.requests.map(|requests| requests as u64),
+            rate: self.rate,
+            connect_rate: self.connect_rate,
+            warm_up: self.warmup.unwrap_or_default(),
+            timeout: self.timeout,
+            json: self.json,
+            html: self.html,
+            overrides: self.resolve.into(),
+        })))
+    }
+
+    /// An option that an http target has no use for.
+    fn for_tcp(&self) -> Option<&'static str> {
+        let given = [
+            ("--mode=bulk", self.mode == Some(Mode::Bulk)),
+            ("--size", self.size.is_some()),
+            ("--send", self.send.is_some()),
+            ("--file", self.file.is_some()),
+            ("--expect", self.expect.is_some()),
+            ("--half-close", self.half_close),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
+    }
+}

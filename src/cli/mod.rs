@@ -1,0 +1,135 @@
+//! The command line: from the words that a user typed to a [`Config`], or to one line that says what is wrong with them.
+//!
+//! `words` reads the words, `commands` declares the options, `values`, `amounts` and `target` judge their values, `help` describes them.
+//! Only this folder names the argument parser.
+
+mod amounts;
+mod commands;
+mod help;
+mod target;
+#[cfg(test)]
+mod tests;
+mod values;
+mod words;
+
+use crate::{server::settings::Server, tools};
+use std::{ffi::OsString, fmt};
+use words::Asked;
+
+/// One run of the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Config {
+    /// `echo`, `proxy` or `origin`.
+    Server(Box<Server>),
+    /// `client`.
+    Client(Box<tools::client::settings::Client>),
+    /// `ctl`.
+    Ctl(Box<tools::ctl::settings::Ctl>),
+    /// `top`.
+    Top(Box<tools::top::settings::Top>),
+    /// `audit`.
+    Audit(Box<tools::audit::settings::Audit>),
+    /// `load`.
+    Load(Box<tools::load::settings::Load>),
+}
+
+/// What a command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// Run the program.
+    Run(Config),
+    /// Write this text, which ends in a line feed, to standard output: the help or the version.
+    Print(String),
+}
+
+/// Why a command line cannot be followed: one line for the user, without a control character.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage(String);
+
+impl Usage {
+    /// `command` is empty where none was recognized.
+    fn new(command: &str, reason: &str) -> Self {
+        let space = if command.is_empty() { "" } else { " " };
+        Usage(format!("{}; try 'switchboard{space}{command} --help'", one_line(reason)))
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Reads a command line, without the program's name.
+///
+/// # Errors
+/// The first thing in it that cannot be understood, with its value and what to write in its place.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Usage> {
+    let words = args.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    let Some((first, rest)) = words.split_first() else {
+        return Err(Usage::new("", &format!("a command is missing; the commands are {}", commands::names())));
+    };
+    match (first.as_str(), rest.first()) {
+        ("-h" | "--help" | "help", None) => return Ok(Parsed::Print(help::overview(&commands::commands()))),
+        ("-h" | "--help" | "help", Some(name)) => return Ok(Parsed::Print(help::command(&find(name)?))),
+        ("-V" | "--version", _) => return Ok(Parsed::Print(help::version())),
+        _ => {}
+    }
+    let command = find(first)?;
+    let usage = |reason: String| Usage::new(command.name, &reason);
+    match words::read(rest, &commands::known(&command)).map_err(usage)? {
+        Asked::Help => Ok(Parsed::Print(help::command(&command))),
+        Asked::Version => Ok(Parsed::Print(help::version())),
+        Asked::Run(words) => commands::config(command.name, &words).map(Parsed::Run).map_err(usage),
+    }
+}
+
+fn text(word: OsString) -> Result<String, Usage> {
+    word.into_string().map_err(|word| {
+        Usage::new("", &format!("argument '{}' is not UTF-8; write it in UTF-8", word.to_string_lossy()))
+    })
+}
+
+fn find(name: &str) -> Result<commands::CommandInfo, Usage> {
+    let commands = commands::commands();
+    let nearest = words::nearest(name, commands.iter().map(|command| command.name));
+    commands.into_iter().find(|command| command.name == name).ok_or_else(|| {
+        let reason = match nearest {
+            Some(nearest) => format!("unrecognized command '{name}'; did you mean '{nearest}'?"),
+            None if name.starts_with('-') => {
+                format!("option '{name}' comes before a command; the commands are {}", commands::names())
+            }
+            None => format!("unrecognized command '{name}'; the commands are {}", commands::names()),
+        };
+        Usage::new("", &reason)
+    })
+}
+
+/// A value may be as long as the kernel allows; what is wrong with it shows in its first and last characters.
+const SHOWN_CHARS: usize = 400;
+
+/// Makes a text fit for one line of a terminal: what would control it is escaped, the middle of a long text left out.
+fn one_line(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let mut line = String::new();
+    for (index, &char) in chars.iter().enumerate() {
+        let left_out =
+            chars.len() > SHOWN_CHARS && (SHOWN_CHARS / 2..chars.len() - SHOWN_CHARS / 2).contains(&index);
+        if left_out {
+            line.push_str(if index == SHOWN_CHARS / 2 { "…" } else { "" });
+        } else if controls_terminal(char) {
+            line.extend(char.escape_default());
+        } else {
+            line.push(char);
+        }
+    }
+    line
+}
+
+/// C0, DEL and C1, the line separators, and the bidirectional controls (Unicode TR 9 §2).
+fn controls_terminal(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}

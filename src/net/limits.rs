@@ -1,0 +1,59 @@
+//! The descriptor limit: raised to what the system allows, and shared out among sessions and pipes.
+
+use crate::net::pipe::{PIPE_DESCRIPTORS, PIPES_MAX};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Standard streams, epolls, signals and listeners (about 20), lookups under way (32), connections to the admin server (16)
+/// and for control.
+const RESERVED_DESCRIPTORS: usize = 96;
+/// The client's socket and the upstream's.
+const DESCRIPTORS_A_SESSION: usize = 2;
+/// Pipes get at most this part of the descriptors; bulk transfers run on few sessions at a time.
+const PIPES_SHARE: usize = 16;
+/// Where the system sets no limit; epoll and ports end long before.
+const UNLIMITED: u64 = 1 << 20;
+
+/// How the descriptors of the process are shared out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Sessions at once.
+    pub sessions: usize,
+    /// Pipes at once.
+    pub pipes: usize,
+}
+
+/// Raises the soft limit on descriptors to the hard one and returns it.
+#[must_use]
+pub fn raise_descriptor_limit() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let hard = limit.maximum.unwrap_or(UNLIMITED).min(UNLIMITED);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(hard), maximum: limit.maximum });
+    let now = if raised.is_ok() { hard } else { limit.current.unwrap_or(hard) };
+    usize::try_from(now).unwrap_or(usize::MAX)
+}
+
+/// Shares `descriptors` out among sessions and pipes; at least one session.
+#[must_use]
+pub fn share(descriptors: usize) -> Share {
+    let usable = descriptors.saturating_sub(RESERVED_DESCRIPTORS);
+    let pipes = (usable / PIPES_SHARE / PIPE_DESCRIPTORS).min(PIPES_MAX);
+    let sessions = (usable - pipes * PIPE_DESCRIPTORS) / DESCRIPTORS_A_SESSION;
+    Share { sessions: sessions.max(1), pipes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_never_passes_the_limit() {
+        for descriptors in [0, 100, 256, 1024, 20_000, 1 << 20] {
+            let Share { sessions, pipes } = share(descriptors);
+            assert!(sessions >= 1 && pipes <= PIPES_MAX);
+            if descriptors > RESERVED_DESCRIPTORS + DESCRIPTORS_A_SESSION {
+                assert!(sessions * 2 + pipes * 2 + RESERVED_DESCRIPTORS <= descriptors, "{descriptors}");
+            }
+        }
+        assert_eq!(share(20_000), Share { sessions: 9440, pipes: 512 });
+    }
+}

@@ -1,0 +1,231 @@
+//! A listening socket, TCP or UNIX.
+
+use crate::{
+    net::{
+        address::Address,
+        endpoint::{Endpoint, Host},
+        options::Options,
+        socket::Socket,
+        socket_file::{SocketFile, is_stale},
+    },
+    runtime::readiness::Registration,
+};
+use rustix::{
+    fs::Mode,
+    io::Errno,
+    net::{
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, getsockname, listen,
+        socket_with, sockopt,
+    },
+};
+use std::{
+    future::poll_fn,
+    io,
+    net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs},
+    os::fd::OwnedFd,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// A listening socket. Dropping it refuses new connections and resets those not yet accepted.
+pub struct Listener {
+    // Dropped before the descriptor, which keeps the file's number from being given to another.
+    _file: Option<SocketFile>,
+    registration: Registration,
+    pub(super) descriptor: OwnedFd,
+    address: Address,
+    errors: Arc<AcceptErrors>,
+}
+
+/// What an error of accept(2) means for the listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceptError {
+    /// Of one connection: go on at once.
+    Connection,
+    /// Out of descriptors or memory: pause, then go on.
+    Resources,
+    /// Of the listener: stop.
+    Fatal,
+}
+
+/// How often a listener could not accept, by what that meant for it.
+#[derive(Debug, Default)]
+pub struct AcceptErrors([AtomicU64; AcceptError::ALL.len()]);
+
+impl AcceptError {
+    const ALL: [AcceptError; 3] = [AcceptError::Connection, AcceptError::Resources, AcceptError::Fatal];
+
+    /// The name in the metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            AcceptError::Connection => "connection",
+            AcceptError::Resources => "resources",
+            AcceptError::Fatal => "fatal",
+        }
+    }
+}
+
+impl AcceptErrors {
+    /// The count of every kind.
+    pub fn counts(&self) -> impl Iterator<Item = (AcceptError, u64)> {
+        AcceptError::ALL.into_iter().map(|kind| (kind, self.0[kind as usize].load(Ordering::Relaxed)))
+    }
+
+    fn note(&self, error: &io::Error) {
+        // Only that nobody is there.
+        if error.kind() != io::ErrorKind::WouldBlock {
+            self.0[classify(error) as usize].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Listener {
+    /// Binds `endpoint` and listens. A name is resolved here; the first of its addresses that can be bound counts.
+    ///
+    /// # Errors
+    /// Where the name does not resolve or no address can be bound.
+    pub fn bind(endpoint: &Endpoint, backlog: i32, options: &Options) -> io::Result<Self> {
+        match endpoint {
+            Endpoint::Unix(path) => Self::bind_unix(path, backlog, None),
+            Endpoint::Tcp { host: Host::Any, port } => Self::bind_any(*port, backlog, options),
+            Endpoint::Tcp { host: Host::Ip(ip), port } => {
+                Self::bind_tcp(SocketAddr::new(*ip, *port), backlog, options)
+            }
+            Endpoint::Tcp { host: Host::Name(name), port } => {
+                let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+                for address in (name.as_str(), *port).to_socket_addrs()? {
+                    match Self::bind_tcp(address, backlog, options) {
+                        Ok(listener) => return Ok(listener),
+                        Err(error) => last = error,
+                    }
+                }
+                Err(last)
+            }
+        }
+    }
+
+    /// Binds a UNIX socket that only its owner can connect to, whatever the umask.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub fn bind_private(path: &Path, backlog: i32) -> io::Result<Self> {
+        let owner = Mode::RUSR | Mode::WUSR;
+        let listener = Self::bind_unix(path, backlog, Some(owner))?;
+        // The umask may have taken the owner's own rights.
+        rustix::fs::chmod(path, owner)?;
+        Ok(listener)
+    }
+
+    /// Both families through one IPv6 socket (RFC 3493 §5.3); IPv4 alone where the machine has no IPv6.
+    fn bind_any(port: u16, backlog: i32, options: &Options) -> io::Result<Self> {
+        let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
+        match Self::bind_tcp(v6, backlog, options) {
+            Err(error)
+                if matches!(Errno::from_io_error(&error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)) =>
+            {
+                Self::bind_tcp(SocketAddr::from(([0, 0, 0, 0], port)), backlog, options)
+            }
+            result => result,
+        }
+    }
+
+    fn bind_tcp(at: SocketAddr, backlog: i32, options: &Options) -> io::Result<Self> {
+        let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let descriptor = stream_socket(family)?;
+        // A restart binds at once although old connections are in TIME-WAIT (RFC 9293 §3.6.1).
+        sockopt::set_socket_reuseaddr(&descriptor, true)?;
+        if at.is_ipv6() {
+            sockopt::set_ipv6_v6only(&descriptor, !at.ip().is_unspecified())?;
+        }
+        options.apply(&descriptor, at.ip())?;
+        bind(&descriptor, &at)?;
+        Self::listen(descriptor, backlog, None)
+    }
+
+    fn bind_unix(path: &Path, backlog: i32, mode: Option<Mode>) -> io::Result<Self> {
+        let at = SocketAddrUnix::new(path)?;
+        let descriptor = stream_socket(AddressFamily::UNIX)?;
+        if let Some(mode) = mode {
+            // bind(2) gives the file the socket's own mode: there is no moment in which it is open to others.
+            rustix::fs::fchmod(&descriptor, mode)?;
+        }
+        match bind(&descriptor, &at) {
+            Err(Errno::ADDRINUSE) if is_stale(path)? => {
+                std::fs::remove_file(path)?;
+                bind(&descriptor, &at)?;
+            }
+            result => result?,
+        }
+        Self::listen(descriptor, backlog, Some(SocketFile::at(path)))
+    }
+
+    fn listen(descriptor: OwnedFd, backlog: i32, file: Option<SocketFile>) -> io::Result<Self> {
+        listen(&descriptor, backlog)?;
+        let address = Address::from_kernel(&getsockname(&descriptor)?);
+        let (registration, errors) = (Registration::new(&descriptor, false)?, Arc::default());
+        Ok(Listener { _file: file, registration, descriptor, address, errors })
+    }
+
+    /// The address it really has.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// How often it could not accept; counts on for whoever holds it.
+    #[must_use]
+    pub fn errors(&self) -> Arc<AcceptErrors> {
+        self.errors.clone()
+    }
+
+    /// Our address in a connection that was accepted here.
+    #[must_use]
+    pub fn local_address_of(&self, socket: &Socket) -> Address {
+        match &self.address {
+            Address::Tcp(address) if address.ip().is_unspecified() => socket.local_address().ok(),
+            _ => None,
+        }
+        .unwrap_or_else(|| self.address.clone())
+    }
+
+    /// Waits until a connection may be there.
+    pub async fn readable(&self) {
+        poll_fn(|context| self.registration.poll_readable(context)).await;
+    }
+
+    /// Takes one connection.
+    ///
+    /// # Errors
+    /// `WouldBlock`: none is there. Otherwise see [`classify`].
+    pub fn try_accept(&self) -> io::Result<(Socket, Address)> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let accepted = self.registration.read(|| Ok((acceptfrom_with(&self.descriptor, flags)?, false)));
+        let (descriptor, peer) = accepted.inspect_err(|error| self.errors.note(error))?;
+        let peer = peer.as_ref().map_or_else(Address::unnamed, Address::from_kernel);
+        Ok((Socket::new(descriptor, true)?, peer))
+    }
+}
+
+/// What an error of [`Listener::try_accept`] means (accept(2), "Error handling").
+#[must_use]
+pub fn classify(error: &io::Error) -> AcceptError {
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC) => {
+            AcceptError::Resources
+        }
+        Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT) => {
+            AcceptError::Fatal
+        }
+        _ => AcceptError::Connection,
+    }
+}
+
+/// A non-blocking stream socket that no child inherits.
+pub(crate) fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(socket_with(family, SocketType::STREAM, flags, None)?)
+}

@@ -1,0 +1,110 @@
+//! Networks as users write them: an address and a prefix length (CIDR, RFC 4632).
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, net::IpAddr, str::FromStr};
+
+/// Addresses that begin with the same bits (CIDR, RFC 4632).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Network {
+    /// One of its addresses.
+    pub ip: IpAddr,
+    /// How many bits all of them share.
+    pub bits: u8,
+}
+
+/// Of an IPv4-mapped address, before those of the IPv4 address.
+const MAPPED_BITS: u8 = 96;
+
+impl Network {
+    /// Whether `ip` is one of its addresses. An IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) is the IPv4 address.
+    #[must_use]
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let (own, bits) = match self.ip {
+            IpAddr::V6(v6) if self.bits >= MAPPED_BITS => match v6.to_ipv4_mapped() {
+                Some(v4) => (IpAddr::V4(v4), self.bits - MAPPED_BITS),
+                None => (self.ip, self.bits),
+            },
+            ip => (ip, self.bits),
+        };
+        let bits = u32::from(bits);
+        match (own, ip.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let differs = own.to_bits() ^ other.to_bits();
+                differs.checked_shr(u32::BITS - bits.min(u32::BITS)).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let differs = own.to_bits() ^ other.to_bits();
+                differs.checked_shr(u128::BITS - bits.min(u128::BITS)).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    /// `10.0.0.0/8`, or one address; an IPv6 address may stand in brackets.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (address, bits) =
+            text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let inner = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
+        let ip: IpAddr = inner
+            .parse()
+            .map_err(|_| format!("{address:?} is not an IP address; write one like 127.0.0.1 or [::1]"))?;
+        let most: u8 = if ip.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Some(most), |bits| bits.parse().ok().filter(|bits| *bits <= most));
+        let bits = bits.ok_or_else(|| format!("the bits after the slash are a number from 0 to {most}"))?;
+        Ok(Network { ip, bits })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.ip, self.bits)
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Network> for String {
+    fn from(network: Network) -> Self {
+        network.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_contains_the_addresses_that_begin_with_its_bits() {
+        for (network, bits, ip, inside) in [
+            ("10.0.0.0", 8, "10.200.3.4", true),
+            ("10.0.0.0", 8, "11.0.0.0", false),
+            ("10.0.0.1", 32, "10.0.0.1", true),
+            ("10.0.0.1", 32, "10.0.0.2", false),
+            ("0.0.0.0", 0, "200.0.0.1", true),
+            ("0.0.0.0", 0, "::1", false),
+            ("fe80::", 10, "fe80::1", true),
+            ("::", 0, "fe80::1", true),
+            ("::1", 128, "::2", false),
+            ("10.0.0.0", 8, "::ffff:10.1.2.3", true),
+            ("::ffff:10.0.0.0", 104, "10.1.2.3", true),
+            ("::ffff:10.0.0.0", 104, "::ffff:10.1.2.3", true),
+            ("::ffff:10.0.0.0", 104, "11.1.2.3", false),
+            ("::ffff:0.0.0.0", 96, "11.1.2.3", true),
+            ("::", 0, "10.1.2.3", false),
+        ] {
+            let network = Network { ip: network.parse().unwrap(), bits };
+            assert_eq!(network.contains(ip.parse().unwrap()), inside, "{network:?} {ip}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Kernel pipes as owned pieces of a stream (splice(2)), from a bounded pool. Without a pipe, the relay copies.
+
+use crate::runtime::clock::coarse_ms;
+use rustix::pipe::{PipeFlags, fcntl_getpipe_size, pipe_with};
+use std::{
+    os::fd::OwnedFd,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+/// What a pipe takes at most in one piece: the kernel's default size of a pipe, 16 pages (pipe(7)). Three pieces of a
+/// direction may be under way (one being read, one in the link, one being written): 192 KiB a session.
+pub const PIPE_BYTES: usize = 64 * 1024;
+/// Descriptors of one pipe.
+pub const PIPE_DESCRIPTORS: usize = 2;
+/// `pipe-user-pages-soft` (16,384 pages a user, pipe(7)) is 1,024 pipes; half of it leaves room for other programs.
+pub const PIPES_MAX: usize = 512;
+/// Free pipes kept for reuse: enough for the pieces under way of 16 busy sessions.
+const SPARE_PIPES: usize = 64;
+/// How long to copy before asking for a pipe again when there was none.
+const SHORTAGE_MS: u64 = 500;
+
+#[expect(
+    clippy::vec_box,
+    reason = "a pipe moves through links as its one pointer, which the pool takes and gives"
+)]
+static SPARE: Mutex<Vec<Box<Ends>>> = Mutex::new(Vec::new());
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static LIMIT: AtomicUsize = AtomicUsize::new(PIPES_MAX);
+static SHORT_UNTIL: AtomicU64 = AtomicU64::new(0);
+/// Bytes that ever went into a pipe.
+static SPLICED: AtomicU64 = AtomicU64::new(0);
+
+/// Both ends of a kernel pipe and how many bytes are between them; counted while they are open.
+struct Ends {
+    read: OwnedFd,
+    write: OwnedFd,
+    held: usize,
+}
+
+/// A pipe and how many bytes it holds. One pointer wide: it is moved through links.
+pub struct Pipe {
+    /// None only while it is dropped.
+    ends: Option<Box<Ends>>,
+}
+
+/// Bounds the pipes of the process to `limit`; see [`crate::net::limits`].
+pub fn set_limit(limit: usize) {
+    LIMIT.store(limit.min(PIPES_MAX), Ordering::Relaxed);
+}
+
+/// How many pipes are open, and the limit.
+#[must_use]
+pub fn count() -> (usize, usize) {
+    (LIVE.load(Ordering::Relaxed), LIMIT.load(Ordering::Relaxed))
+}
+
+/// How many bytes were ever spliced and not copied.
+#[must_use]
+pub fn spliced() -> u64 {
+    SPLICED.load(Ordering::Relaxed)
+}
+
+/// How many open pipes are free.
+#[must_use]
+pub fn spare() -> usize {
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner).len()
+}
+
+impl Pipe {
+    /// An empty pipe; none at the limit, or where the kernel has none of full size to give (`EMFILE`, `ENFILE`, the soft
+    /// limit on pages), for half a second after which it is asked again.
+    #[must_use]
+    pub fn take() -> Option<Self> {
+        if let Some(ends) = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            return Some(Pipe { ends: Some(ends) });
+        }
+        if LIVE.load(Ordering::Relaxed) >= LIMIT.load(Ordering::Relaxed)
+            || coarse_ms() < SHORT_UNTIL.load(Ordering::Relaxed)
+        {
+            return None;
+        }
+        let ends = Ends::open();
+        if ends.is_none() {
+            SHORT_UNTIL.store(coarse_ms() + SHORTAGE_MS, Ordering::Relaxed);
+        }
+        ends.map(|ends| Pipe { ends: Some(Box::new(ends)) })
+    }
+
+    /// How many bytes it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.ends().held
+    }
+
+    /// The end to read from.
+    #[must_use]
+    pub fn read_end(&self) -> &OwnedFd {
+        &self.ends().read
+    }
+
+    /// The end to write to.
+    #[must_use]
+    pub fn write_end(&self) -> &OwnedFd {
+        &self.ends().write
+    }
+
+    /// Says that `count` more bytes are in it.
+    pub fn filled(&mut self, count: usize) {
+        self.ends_mut().held += count;
+        SPLICED.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// Says that `count` bytes were taken out of it.
+    pub fn written(&mut self, count: usize) {
+        let ends = self.ends_mut();
+        ends.held -= count.min(ends.held);
+    }
+
+    fn ends(&self) -> &Ends {
+        self.ends.as_ref().expect(TAKEN_BY_DROP)
+    }
+
+    fn ends_mut(&mut self) -> &mut Ends {
+        self.ends.as_mut().expect(TAKEN_BY_DROP)
+    }
+}
+
+const TAKEN_BY_DROP: &str = "the ends are taken only by drop";
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        // Bytes left in a pipe would turn up in another session's stream: only an empty one is used again.
+        if self.held() > 0 {
+            return;
+        }
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE_PIPES {
+            spare.extend(self.ends.take());
+        }
+    }
+}
+
+impl Ends {
+    fn open() -> Option<Self> {
+        let (read, write) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).ok()?;
+        LIVE.fetch_add(1, Ordering::Relaxed);
+        let ends = Ends { read, write, held: 0 };
+        // Over the soft limit on pages the kernel gives pipes of two pages (pipe(7)); copying is cheaper than those.
+        fcntl_getpipe_size(&ends.write).is_ok_and(|size| size >= PIPE_BYTES).then_some(ends)
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        LIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+}

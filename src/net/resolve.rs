@@ -1,0 +1,121 @@
+//! Names to addresses, off the executor, with a bound of its own.
+//!
+//! getaddrinfo(3) cannot be cancelled: a lookup whose name server is silent holds its thread until the system's resolver
+//! gives up. So sessions that ask for one name at about the same time share one lookup, and lookups are few.
+
+use crate::{
+    net::dial::Override,
+    runtime::{clock::coarse_ms, executor::blocking, limit::Slots, task},
+};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
+
+/// Lookups at once; each holds a thread while it lasts.
+const LOOKUPS_MAX: usize = 32;
+/// A lookup that began this long ago is not joined: the answer may be stale, or the question lost.
+const JOIN_MS: u64 = 1000;
+
+static LOOKUPS: LazyLock<Slots> = LazyLock::new(|| Slots::new(LOOKUPS_MAX));
+static UNDER_WAY: Mutex<Vec<Lookup>> = Mutex::new(Vec::new());
+
+type Answer = Result<Arc<[IpAddr]>, Arc<io::Error>>;
+
+struct Lookup {
+    name: String,
+    began_ms: u64,
+    answer: Shared<BoxFuture<'static, Answer>>,
+}
+
+/// The addresses of `host`, in the system's order of preference (RFC 6724), families interleaved (RFC 8305 §4).
+///
+/// # Errors
+/// Where the name has no address. There is no time limit here.
+pub async fn resolve(host: &str, port: u16, overrides: &[Override]) -> io::Result<Vec<SocketAddr>> {
+    let fixed = overrides.iter().find(|entry| entry.port == port && entry.host.eq_ignore_ascii_case(host));
+    if let Some(entry) = fixed {
+        return Ok(entry.addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect());
+    }
+    match shared_lookup(host).await {
+        Ok(addresses) => Ok(interleave(&addresses, port)),
+        Err(error) => Err(io::Error::new(error.kind(), plain_text(&error))),
+    }
+}
+
+fn shared_lookup(host: &str) -> Shared<BoxFuture<'static, Answer>> {
+    let now = coarse_ms();
+    let mut under_way = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
+    under_way.retain(|lookup| lookup.answer.peek().is_none() && now - lookup.began_ms < JOIN_MS);
+    if let Some(lookup) = under_way.iter().find(|lookup| lookup.name == host) {
+        return lookup.answer.clone();
+    }
+    let answer = lookup(host.to_owned()).boxed().shared();
+    under_way.push(Lookup { name: host.to_owned(), began_ms: now, answer: answer.clone() });
+    answer
+}
+
+async fn lookup(host: String) -> Answer {
+    // The slot goes with the thread and not with who waits: a lookup that nobody awaits any more still holds its thread.
+    let slot = LOOKUPS.take().await;
+    let work = move || {
+        let _slot = slot;
+        (host.as_str(), 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect())
+    };
+    let found: io::Result<Vec<IpAddr>> = task::spawn(blocking(work))
+        .await
+        .map_err(|panicked| io::Error::other(panicked.to_string()))
+        .flatten();
+    match found {
+        Ok(addresses) if addresses.is_empty() => {
+            Err(Arc::new(io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
+        }
+        Ok(addresses) => Ok(addresses.into()),
+        Err(error) => Err(Arc::new(error)),
+    }
+}
+
+/// The resolver's own words without the standard library's preamble.
+fn plain_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_lowercase()
+}
+
+/// Alternates between the families, beginning with that of the first address.
+fn interleave(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {
+    let mut seen: Vec<IpAddr> = Vec::new();
+    for ip in addresses {
+        if !seen.contains(ip) {
+            seen.push(*ip);
+        }
+    }
+    let Some(first) = seen.first().map(IpAddr::is_ipv4) else { return Vec::new() };
+    let (mut one, mut other): (std::collections::VecDeque<_>, std::collections::VecDeque<_>) =
+        seen.into_iter().partition(|ip| ip.is_ipv4() == first);
+    let mut mixed = Vec::new();
+    while !one.is_empty() || !other.is_empty() {
+        mixed.extend(one.pop_front().into_iter().chain(other.pop_front()));
+    }
+    mixed.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns_and_nothing_comes_twice() {
+        let addresses: Vec<IpAddr> = ["::1", "::2", "::1", "10.0.0.1", "10.0.0.2", "10.0.0.3"]
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect();
+        let mixed: Vec<String> =
+            interleave(&addresses, 7).iter().map(|address| address.ip().to_string()).collect();
+        assert_eq!(mixed, ["::1", "10.0.0.1", "::2", "10.0.0.2", "10.0.0.3"]);
+    }
+}

@@ -1,0 +1,236 @@
+//! The reporter actor: turns events into lines on stdout, and warnings into lines on stderr.
+//!
+//! It is two threads, one a stream, because a write to a terminal or a pipe may block for as long as its reader likes.
+//! Nobody waits for them: what a full mailbox does not take is dropped and counted. They end when the last [`Reporter`]
+//! is gone and everything is written.
+
+use crate::{
+    report::format::Format,
+    runtime::{
+        clock::within,
+        mailbox::{Address, Mailbox, mailbox},
+    },
+    session::event::{Event, What},
+    text::escape::Escaped,
+};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+    process::nice,
+    stdio,
+};
+use std::{
+    fmt::Write,
+    io,
+    os::fd::BorrowedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, SystemTime},
+};
+
+/// Events that may wait for a slow reader of stdout. A burst of 2,000 connects and closes fits; with `--dump`, each holds
+/// up to `--dump-limit` bytes (4 KiB): 32 MiB.
+const EVENTS: usize = 8192;
+/// Warnings that may wait for a slow reader of stderr: a line each, and rare.
+const WARNINGS: usize = 64;
+/// Lines are gathered up to this size and written at once.
+const BATCH_BYTES: usize = 64 * 1024;
+/// Between an event that finds the reporter idle and its line. Whoever tells events wakes it at most this often, which
+/// would cost the traffic more than the events themselves; a person does not see it.
+const GATHER: Duration = Duration::from_millis(2);
+/// Added to the niceness of the reporter's thread (setpriority(2)): where traffic wants every core, lines wait, and are
+/// dropped and counted where they wait too long.
+const NICENESS: i32 = 10;
+
+/// Where events go. Cheap to clone; never waits.
+#[derive(Clone)]
+pub struct Reporter {
+    events: Option<Address<Event>>,
+    warnings: Address<String>,
+    /// All that were ever dropped.
+    dropped: Arc<AtomicU64>,
+}
+
+/// The reporter's end.
+pub struct Finish {
+    /// Each thread holds an address and never sends; the mailbox ends when both are gone.
+    threads: Mailbox<()>,
+}
+
+impl Reporter {
+    /// Starts reporting in `format`; without a format, only warnings are told.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn start(format: Option<Format>) -> io::Result<(Self, Finish)> {
+        let (running, threads) = mailbox(1);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let (warnings, mut inbox) = mailbox::<String>(WARNINGS);
+        let alive = running.clone();
+        thread::Builder::new().name("warnings".into()).spawn(move || {
+            let _alive = alive;
+            while let Some(line) = inbox.next_blocking() {
+                let _ = write_all(stdio::stderr(), format!("{line}\n").as_bytes());
+            }
+        })?;
+        let mut events = None;
+        if let Some(format) = format {
+            let (address, inbox) = mailbox(EVENTS);
+            let (text, ends, rest) = (String::new(), vec![0], Vec::new());
+            let lines = Lines { format, inbox, dropped: dropped.clone(), told: 0, text, ends, rest };
+            thread::Builder::new().name("reporter".into()).spawn(move || {
+                let _alive = running;
+                // Where it is refused, the lines cost what they cost.
+                let _ = nice(NICENESS);
+                lines.run();
+            })?;
+            events = Some(address);
+        }
+        Ok((Reporter { events, warnings, dropped }, Finish { threads }))
+    }
+
+    /// Whether events are told at all.
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// How many event lines could not be written so far.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Tells an event.
+    pub fn report(&self, what: What) {
+        if let Some(events) = &self.events
+            && events.try_send(Event { at: SystemTime::now(), what }).is_err()
+        {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells an event that is made only where events are told.
+    pub fn report_with(&self, what: impl FnOnce() -> What) {
+        if self.listens() {
+            self.report(what());
+        }
+    }
+
+    /// Tells the operator, on stderr, of something that concerns no single session.
+    pub fn warn(&self, text: impl AsRef<str>) {
+        let _ = self.warnings.try_send(Escaped(text.as_ref().as_bytes()).to_string());
+    }
+}
+
+impl Finish {
+    /// Waits until everything is written, at most for `limit`: a reader that never reads must not hold up the end.
+    pub async fn wait(mut self, limit: Duration) {
+        within(Some(limit), self.threads.next()).await;
+    }
+}
+
+/// The thread that owns stdout.
+struct Lines {
+    format: Format,
+    inbox: Mailbox<Event>,
+    dropped: Arc<AtomicU64>,
+    /// How many of the dropped lines a line has told of.
+    told: u64,
+    /// The lines to be written next.
+    text: String,
+    /// Where the first of them begins, and where each ends.
+    ends: Vec<usize>,
+    /// What is missing of a line that was written in part. It is written before any other: one event is one line.
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    fn run(mut self) {
+        let mut idle = true;
+        while let Some(event) = self.inbox.next_blocking() {
+            if idle {
+                thread::sleep(GATHER);
+            }
+            let mut next = Some(event);
+            while let Some(event) = next {
+                self.format.line(&event, &mut self.text);
+                self.ends.push(self.text.len());
+                next = (self.text.len() < BATCH_BYTES).then(|| self.inbox.try_next()).flatten();
+            }
+            idle = self.text.len() < BATCH_BYTES;
+            self.write();
+        }
+        if self.dropped.load(Ordering::Relaxed) > self.told {
+            self.write();
+        }
+    }
+
+    /// Writes the gathered lines, and that some were dropped. A reader that is gone, or a disk that is full, loses lines;
+    /// there may be room for later ones.
+    fn write(&mut self) {
+        let (lines, dropped) = (self.ends.len() - 1, self.dropped.load(Ordering::Relaxed));
+        if dropped > self.told {
+            self.format.dropped(SystemTime::now(), dropped - self.told, &mut self.text);
+            self.ends.push(self.text.len());
+        }
+        let bytes = self.text.as_bytes();
+        let told = match write_all(stdio::stdout(), &self.rest) {
+            Err(Cut { written }) => {
+                self.rest.drain(..written);
+                0
+            }
+            Ok(()) => {
+                self.rest.clear();
+                match write_all(stdio::stdout(), bytes) {
+                    Ok(()) => self.ends.len() - 1,
+                    Err(Cut { written }) => {
+                        let begun = self.ends.partition_point(|end| *end < written);
+                        self.rest.extend_from_slice(&bytes[written..self.ends[begun]]);
+                        begun
+                    }
+                }
+            }
+        };
+        if told > lines || dropped == self.told {
+            self.told = dropped;
+        }
+        self.dropped.fetch_add(lines.saturating_sub(told) as u64, Ordering::Relaxed);
+        self.text.clear();
+        self.ends.truncate(1);
+    }
+}
+
+/// Not everything could be written.
+struct Cut {
+    written: usize,
+}
+
+/// Writes all of `bytes`, also to a descriptor that another program made non-blocking.
+fn write_all(to: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Cut> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match rustix::io::write(to, &bytes[written..]) {
+            Ok(0) => return Err(Cut { written }),
+            Ok(count) => written += count,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                poll(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], None)
+                    .map_err(|_| Cut { written })?;
+            }
+            Err(_) => return Err(Cut { written }),
+        }
+    }
+    Ok(())
+}
+
+/// The start line of one listener, on stderr.
+#[must_use]
+pub fn start_line(listening: &str, doing: &str) -> String {
+    let mut line = String::new();
+    let _ = write!(line, "listening on {listening}, {doing}");
+    line
+}

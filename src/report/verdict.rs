@@ -1,0 +1,210 @@
+//! What is remembered of a session that has ended, and one sentence about it: who ended it, how, what was left.
+
+use crate::{
+    relay::direction::Flow,
+    runtime::clock::coarse_ms,
+    session::{
+        cause::Cause,
+        event::{Close, Mode, Side},
+        record::Record,
+    },
+};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+/// A session that has ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// When it ended.
+    pub at: SystemTime,
+    /// Its close event.
+    pub close: Close,
+    /// How long before the end the client ended its stream, where it did; to a kernel's tick.
+    pub client_fin: Option<Duration>,
+    /// The same of the upstream.
+    pub upstream_fin: Option<Duration>,
+    /// Bytes from the client that its receiver's kernel did not take; of one that reset, at least.
+    pub client_undelivered: u64,
+    /// The same from the upstream.
+    pub upstream_undelivered: u64,
+}
+
+impl Ended {
+    /// What is to be remembered of `record`, whose session ends now.
+    #[must_use]
+    pub fn now(record: &Record) -> Self {
+        let now_ms = coarse_ms();
+        let fin = |flow: &Flow| {
+            flow.ended_ms().map(|ended_ms| Duration::from_millis(now_ms.saturating_sub(ended_ms)))
+        };
+        Ended {
+            at: SystemTime::now(),
+            close: record.close(),
+            client_fin: fin(&record.from_client),
+            upstream_fin: fin(&record.from_upstream),
+            client_undelivered: record.from_client.undelivered(),
+            upstream_undelivered: record.from_upstream.undelivered(),
+        }
+    }
+
+    /// One sentence: who ended the session first, how, and what was not delivered.
+    #[must_use]
+    pub fn verdict(&self) -> String {
+        format!("{}; {}", self.end(), self.left())
+    }
+
+    fn end(&self) -> String {
+        match self.close.cause {
+            Cause::Done => self.finished(),
+            Cause::ClientReset => format!("client reset {}", self.when(Side::Client)),
+            Cause::UpstreamReset => format!("upstream reset {}", self.when(Side::Upstream)),
+            Cause::ResolveFailed => "the upstream's name has no address".into(),
+            Cause::ConnectRefused => "the upstream refused the connection".into(),
+            Cause::ConnectUnreachable => "the upstream could not be reached".into(),
+            Cause::ConnectTimeout => "the upstream was not reached in time".into(),
+            Cause::IdleTimeout => "no byte moved for as long as the idle timeout".into(),
+            Cause::HalfCloseTimeout => {
+                let (first, other) = match self.close.first_closer {
+                    Some(Side::Upstream) => ("upstream", "client"),
+                    _ => ("client", "upstream"),
+                };
+                format!("{other} did not finish in time after the {first}'s FIN")
+            }
+            Cause::StallTimeout => "a side took no bytes for as long as the stall timeout".into(),
+            Cause::Lifetime => "it reached the longest life of a session".into(),
+            Cause::Cut => format!("an operator cut it after {}", Short(self.close.duration)),
+            Cause::Drain => "it was alive at the end of the drain".into(),
+            Cause::RefusedLimit => "its source address had too many sessions".into(),
+            Cause::Internal => "a fault of this program ended it".into(),
+        }
+    }
+
+    fn finished(&self) -> String {
+        let gap = |first: Duration, second: Duration| Short(first.saturating_sub(second));
+        match (self.close.first_closer, self.client_fin, self.upstream_fin) {
+            (Some(Side::Client), Some(client), Some(upstream)) => {
+                format!("client finished first, upstream {} later", gap(client, upstream))
+            }
+            (Some(Side::Upstream), Some(client), Some(upstream)) => {
+                format!("upstream finished first, client {} later", gap(upstream, client))
+            }
+            (Some(Side::Client), ..) if self.close.mode == Mode::Echo => {
+                "client finished, and was answered to the end".into()
+            }
+            (Some(Side::Client), ..) => "client finished".into(),
+            (Some(Side::Upstream), ..) => "upstream finished".into(),
+            (None, ..) => "both sides finished".into(),
+        }
+    }
+
+    /// When `side` reset: after the last FIN that there was, else after the session's begin.
+    fn when(&self, side: Side) -> String {
+        let (own, others, other) = match side {
+            Side::Client => (self.client_fin, self.upstream_fin, "upstream"),
+            Side::Upstream => (self.upstream_fin, self.client_fin, "client"),
+        };
+        match (others, own) {
+            (Some(ago), _) => format!("{} after the {other}'s FIN", Short(ago)),
+            (None, Some(ago)) => format!("{} after its own FIN", Short(ago)),
+            (None, None) => format!("after {}", Short(self.close.duration)),
+        }
+    }
+
+    fn left(&self) -> String {
+        // Who resets takes along what our kernel still held for it.
+        let for_resetter = match self.close.cause {
+            Cause::ClientReset if self.close.mode == Mode::Echo => {
+                Some((self.close.client_bytes, self.client_undelivered))
+            }
+            Cause::ClientReset => Some((self.close.upstream_bytes, self.upstream_undelivered)),
+            Cause::UpstreamReset => Some((self.close.client_bytes, self.client_undelivered)),
+            _ => None,
+        };
+        let least = if for_resetter.is_some_and(|(_, left)| left > 0) { "at least " } else { "" };
+        match (self.client_undelivered, self.upstream_undelivered) {
+            (0, 0) if self.close.client_bytes == 0 && self.close.upstream_bytes == 0 => {
+                "there was nothing to deliver".into()
+            }
+            (0, 0) if for_resetter.is_some_and(|(bytes, _)| bytes > 0) => {
+                "all bytes were passed on, but what it had not taken is lost".into()
+            }
+            (0, 0) => "all bytes were passed on".into(),
+            (client, 0) => format!("{least}{client} bytes from the client were not delivered"),
+            (0, upstream) => format!("{least}{upstream} bytes from the upstream were not delivered"),
+            (client, upstream) => format!(
+                "{least}{client} bytes from the client and {upstream} from the upstream were not delivered"
+            ),
+        }
+    }
+}
+
+/// A duration for a sentence.
+struct Short(Duration);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SECOND: Duration = Duration::from_secs(1);
+        match self.0 {
+            span if span < SECOND => write!(f, "{} ms", span.as_millis()),
+            span => write!(f, "{:.1} s", span.as_secs_f64()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::address::Address;
+
+    fn ended(mode: Mode, cause: Cause) -> Ended {
+        let address = Address::Tcp("127.0.0.1:1".parse().unwrap());
+        let record = Record::new(1, mode, address.clone(), address.clone(), address);
+        record.end(cause, None);
+        record.from_client.add_received(812);
+        Ended::now(&record)
+    }
+
+    #[test]
+    fn a_reset_is_placed_after_the_other_sides_fin_with_what_was_left() {
+        let mut ended = ended(Mode::Proxy, Cause::UpstreamReset);
+        ended.client_fin = Some(Duration::from_millis(1200));
+        let expected = "upstream reset 1.2 s after the client's FIN; at least 812 bytes from the client were not delivered";
+        assert_eq!(ended.verdict(), expected);
+    }
+
+    #[test]
+    fn what_was_sent_to_a_side_that_reset_is_not_said_to_have_arrived() {
+        for (mode, cause, doubt) in [
+            (Mode::Proxy, Cause::UpstreamReset, true),
+            (Mode::Proxy, Cause::ClientReset, false),
+            (Mode::Echo, Cause::ClientReset, true),
+            (Mode::Proxy, Cause::Cut, false),
+        ] {
+            let mut ended = ended(mode, cause);
+            (ended.client_undelivered, ended.close.client_bytes) = (0, 812);
+            let verdict = ended.verdict();
+            assert!(verdict.contains("; all bytes were passed on"), "{verdict}");
+            assert_eq!(verdict.ends_with(", but what it had not taken is lost"), doubt, "{verdict}");
+        }
+    }
+
+    #[test]
+    fn a_clean_end_says_who_was_first() {
+        let mut ended = ended(Mode::Proxy, Cause::Done);
+        ended.close.first_closer = Some(Side::Upstream);
+        (ended.client_fin, ended.upstream_fin) = (Some(Duration::ZERO), Some(Duration::from_millis(30)));
+        ended.client_undelivered = 0;
+        ended.close.client_bytes = 812;
+        assert_eq!(ended.verdict(), "upstream finished first, client 30 ms later; all bytes were passed on");
+    }
+
+    #[test]
+    fn every_cause_has_a_sentence() {
+        for cause in Cause::ALL {
+            let verdict = ended(Mode::Echo, cause).verdict();
+            assert!(verdict.contains("812 bytes from the client") && verdict.len() > 40, "{verdict}");
+        }
+    }
+}

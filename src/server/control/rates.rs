@@ -1,0 +1,121 @@
+//! Bytes a second, from two looks at the counters of the same sessions.
+
+use crate::session::record::Record;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Between two looks at the counters, for a rate.
+const WINDOW: Duration = Duration::from_millis(250);
+
+/// What a session had moved at the last look, from the client and from the upstream.
+type Bytes = (u64, u64);
+
+/// The last look at some sessions.
+pub struct Rates {
+    at: Instant,
+    bytes: HashMap<u64, Bytes>,
+}
+
+impl Rates {
+    /// Looks at these sessions now.
+    #[must_use]
+    pub fn look(records: &[Arc<Record>]) -> Self {
+        let bytes = records.iter().map(|record| (record.id, bytes(record))).collect();
+        Rates { at: Instant::now(), bytes }
+    }
+
+    /// How long ago that was.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.at.elapsed()
+    }
+
+    /// What a session moved a second since this look, or since its begin where it is younger.
+    #[must_use]
+    pub fn of(&self, record: &Record) -> Bytes {
+        let (before, since) = match self.bytes.get(&record.id) {
+            Some(before) => (*before, self.age()),
+            None => ((0, 0), record.began.elapsed()),
+        };
+        let now = bytes(record);
+        (per_second(now.0.saturating_sub(before.0), since), per_second(now.1.saturating_sub(before.1), since))
+    }
+}
+
+/// The looks of one operator. Rates are told since one that is a while ago, however soon after each other they are asked.
+#[derive(Default)]
+pub struct Looks {
+    last: Option<Rates>,
+    /// A window older than the last.
+    before: Option<Rates>,
+}
+
+impl Looks {
+    /// Whether there was none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.last.is_none()
+    }
+
+    /// The newest look that is old enough.
+    #[must_use]
+    pub fn base(&self) -> Option<&Rates> {
+        self.last.as_ref().filter(|last| last.age() >= WINDOW).or(self.before.as_ref())
+    }
+
+    /// How long it takes until there is a base.
+    #[must_use]
+    pub fn wait(&self) -> Duration {
+        let age = self.base().or(self.last.as_ref()).map_or(Duration::ZERO, Rates::age);
+        WINDOW.saturating_sub(age)
+    }
+
+    /// Notes a look; one that comes soon after the last is not needed.
+    pub fn note(&mut self, look: Rates) {
+        match self.last.take() {
+            Some(last) if last.age() < WINDOW => self.last = Some(last),
+            last => (self.before, self.last) = (last, Some(look)),
+        }
+    }
+}
+
+fn bytes(record: &Record) -> Bytes {
+    (record.client_bytes(), record.upstream_bytes())
+}
+
+fn per_second(bytes: u64, span: Duration) -> u64 {
+    const MICROS_PER_SECOND: u128 = 1_000_000;
+    let rate = u128::from(bytes) * MICROS_PER_SECOND / span.as_micros().max(1);
+    u64::try_from(rate).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_is_a_window_old_and_not_much_older() {
+        let look = |ms| Rates { at: Instant::now() - Duration::from_millis(ms), bytes: HashMap::new() };
+        let age = |looks: &Looks| looks.base().map(|base| base.age().as_millis() / 100);
+        let mut looks = Looks::default();
+        assert!(looks.is_empty() && looks.base().is_none());
+        looks.note(look(0));
+        assert!(looks.base().is_none() && looks.wait() > Duration::from_millis(100));
+        looks = Looks { last: Some(look(600)), before: Some(look(1100)) };
+        assert_eq!(age(&looks), Some(6));
+        looks.note(look(0));
+        assert_eq!((age(&looks), looks.wait()), (Some(6), Duration::ZERO));
+        looks.note(look(0));
+        assert_eq!(age(&looks), Some(6));
+    }
+
+    #[test]
+    fn a_rate_is_bytes_by_time() {
+        assert_eq!(per_second(500, Duration::from_millis(250)), 2000);
+        assert_eq!(per_second(0, Duration::ZERO), 0);
+        assert_eq!(per_second(u64::MAX, Duration::ZERO), u64::MAX);
+    }
+}

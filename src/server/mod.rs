@@ -1,0 +1,11 @@
+//! A server: binds, starts the actors, answers its operators, drains.
+
+pub mod acceptor;
+pub mod books;
+pub mod control;
+pub mod history;
+pub mod http;
+#[expect(clippy::module_inception, reason = "the room is named after its main item")]
+pub mod server;
+pub mod settings;
+pub mod supervisor;

@@ -1,0 +1,244 @@
+//! A server from its start to its end: binds, starts the actors, waits for a signal, drains.
+
+use crate::{
+    error::Error,
+    net::{
+        address::Address,
+        endpoint::Endpoint,
+        limits::{raise_descriptor_limit, share},
+        listener::Listener,
+        options::Options,
+        own::is_loop,
+        pipe,
+    },
+    report::{
+        format::{Dump, Format, Log},
+        reporter::{Finish, Reporter, start_line},
+    },
+    runtime::{
+        clock::within,
+        limit::Slots,
+        mailbox::{Mailbox, mailbox},
+        signals::StopSignals,
+        task::{Panicked, Task},
+    },
+    server::{
+        acceptor::Acceptor,
+        control::{self, Control, Facts},
+        http::{
+            self, Admin,
+            pages::{Condition, Sources},
+        },
+        settings::Server,
+        supervisor::{Outcome, Supervisor},
+    },
+    session::{
+        context::{Context, CurrentDeadlines},
+        target::Role,
+    },
+};
+use futures::{FutureExt, future::select_all, select_biased};
+use std::{
+    future::pending,
+    io::{self, IsTerminal},
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// After a drain, how long the last lines may take: a reader that never reads must not hold up the end.
+const LAST_LINES: Duration = Duration::from_millis(500);
+/// Closing a socket takes some 10 µs; this is enough for any number of them.
+const LAST_SOCKETS: Duration = Duration::from_secs(2);
+/// After a cut, the operator wants the end at once.
+const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
+
+/// Runs a server until it is stopped.
+///
+/// # Errors
+/// Where it cannot listen or loses its listeners.
+pub async fn run(config: Server) -> Result<Outcome, Error> {
+    let started = SystemTime::now();
+    let share = share(raise_descriptor_limit());
+    pipe::set_limit(if config.splice { share.pipes } else { 0 });
+    let mut signals = StopSignals::new().map_err(|error| Error::server("cannot take signals over", error))?;
+    let congestion = config.congestion;
+    congestion
+        .check()
+        .map_err(|error| Error::server(format!("cannot use --congestion {congestion}"), error))?;
+    let options = Options { keepalive: config.keepalive, user_timeout: config.deadlines.stall, congestion };
+    let listeners: Vec<Listener> = config
+        .listen
+        .iter()
+        .map(|endpoint| listen(endpoint, "--listen", config.backlog, &options))
+        .collect::<Result<_, _>>()?;
+    let metrics = config.metrics.as_ref();
+    let admin_listener =
+        metrics.map(|endpoint| listen(endpoint, "--metrics", http::BACKLOG, &options)).transpose()?;
+    let admin_host = metrics.and_then(Endpoint::name);
+    let own: Vec<Address> = listeners.iter().map(|listener| listener.address().clone()).collect();
+    refuse_loop(&config.role, &own)?;
+    let (reporter, finish) = Reporter::start(format(&config))
+        .map_err(|error| Error::server("cannot start the reporter", error))?;
+    let control = control::bind(&config.control, |text| reporter.warn(text))?;
+    let slots = Slots::new(config.max_sessions.unwrap_or(share.sessions));
+    let doing = doing(&config.role);
+    let (alive, gone) = mailbox(1);
+    let (drain, drained) = mailbox(1);
+    let deadlines = Arc::new(CurrentDeadlines::new(config.deadlines));
+    let context = Arc::new(Context {
+        role: config.role,
+        deadlines: deadlines.clone(),
+        splice: config.splice,
+        dump_limit: (config.dump != Dump::Off && config.log != Log::Off).then_some(config.dump_limit),
+        options,
+        own: own.clone(),
+        reporter: reporter.clone(),
+        alive,
+    });
+    let mode = context.mode();
+    let (supervisor, sessions) = Supervisor::start(context, config.max_per_source, config.remember);
+    let control = control.map(|listener| {
+        let facts = Facts {
+            mode,
+            listeners: own,
+            began: Instant::now(),
+            slots: slots.clone(),
+            deadlines: deadlines.clone(),
+            supervisor: supervisor.clone(),
+            drain,
+        };
+        Control::start(listener, facts)
+    });
+    let admin = admin_listener.map(|listener| {
+        let accept_errors = listeners.iter().map(Listener::errors).collect();
+        let (supervisor, reporter) = (supervisor.clone(), reporter.clone());
+        reporter.warn(format!("metrics on {}", listener.address()));
+        let slots = slots.clone();
+        Admin::start(
+            listener,
+            admin_host,
+            Sources { mode, started, supervisor, reporter, slots, accept_errors },
+        )
+    });
+    let acceptors = listeners
+        .into_iter()
+        .map(|listener| {
+            reporter.warn(start_line(&listener.address().to_string(), &doing));
+            Acceptor::start(listener, slots.clone(), supervisor.clone(), reporter.clone())
+        })
+        .collect();
+    let running = Running { signals: &mut signals, drain: drained, acceptors, admin, supervisor, sessions };
+    let outcome = running.until_stopped(&deadlines).await;
+    if let Some(control) = control {
+        control.stop().await;
+    }
+    drop(reporter);
+    wind_up(gone, finish, outcome.as_ref().ok()).await;
+    outcome
+}
+
+struct Running<'a> {
+    signals: &'a mut StopSignals,
+    /// Where an operator asks for a drain.
+    drain: Mailbox<()>,
+    acceptors: Vec<Acceptor>,
+    admin: Option<Admin>,
+    supervisor: Supervisor,
+    sessions: Task<Outcome>,
+}
+
+impl Running<'_> {
+    async fn until_stopped(mut self, deadlines: &CurrentDeadlines) -> Result<Outcome, Error> {
+        let failure = {
+            let drain = async {
+                // Without a control socket nobody asks.
+                if self.drain.next().await.is_none() {
+                    pending::<()>().await;
+                }
+            };
+            let failed = select_all(self.acceptors.iter_mut().map(|acceptor| acceptor.failed().boxed()));
+            select_biased! {
+                () = self.signals.next().fuse() => None,
+                () = pin!(drain.fuse()) => None,
+                (_, _, _) = failed.fuse() => Some(io::Error::other("a listener failed")),
+            }
+        };
+        if let Some(failure) = failure {
+            return Err(Error::server("cannot go on accepting", failure));
+        }
+        if let Some(admin) = &self.admin {
+            admin.tell(Condition::Draining);
+        }
+        for acceptor in self.acceptors {
+            acceptor.stop().await;
+        }
+        self.supervisor.drain(deadlines.get().drain).await;
+        loop {
+            select_biased! {
+                end = (&mut self.sessions).fuse() => return end.map_err(fault),
+                () = self.signals.next().fuse() => self.supervisor.cut().await,
+            }
+        }
+    }
+}
+
+fn fault(panicked: Panicked) -> Error {
+    Error::server("the supervisor ended", io::Error::other(panicked.to_string()))
+}
+
+/// Waits until every socket is closed, for the end of the process would send FIN where RST is due, and every line written.
+async fn wind_up(mut gone: Mailbox<()>, finish: Finish, outcome: Option<&Outcome>) {
+    within(Some(LAST_SOCKETS), gone.next()).await;
+    let limit = if outcome == Some(&Outcome::Cut) { LAST_LINES_AFTER_CUT } else { LAST_LINES };
+    finish.wait(limit).await;
+}
+
+/// Listens; `flag` is the option that says where.
+fn listen(endpoint: &Endpoint, flag: &str, backlog: i32, options: &Options) -> Result<Listener, Error> {
+    Listener::bind(endpoint, backlog, options).map_err(|error| {
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("; stop the program that uses it or choose another {flag} address")
+            }
+            io::ErrorKind::PermissionDenied => {
+                format!("; choose a {flag} port from 1024 up, or run with the right to bind it")
+            }
+            io::ErrorKind::AddrNotAvailable => format!("; choose a {flag} address of this machine"),
+            _ => String::new(),
+        };
+        let text = error.to_string();
+        let reason = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
+        Error::server(
+            format!("cannot listen on {endpoint}"),
+            io::Error::new(error.kind(), format!("{reason}{advice}")),
+        )
+    })
+}
+
+/// An upstream that is one of our own listeners would connect to itself for ever.
+fn refuse_loop(role: &Role, own: &[Address]) -> Result<(), Error> {
+    let Role::Proxy(upstream) = role else { return Ok(()) };
+    if is_loop(upstream, own) {
+        let reason = io::Error::other(
+            "it is this proxy's own listener; choose another --upstream or --listen address",
+        );
+        return Err(Error::server(format!("cannot relay to {}", upstream.endpoint), reason));
+    }
+    Ok(())
+}
+
+fn format(config: &Server) -> Option<Format> {
+    let colour =
+        io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    (config.log != Log::Off).then_some(Format { log: config.log, dump: config.dump, colour })
+}
+
+/// What the start line says after the address.
+fn doing(role: &Role) -> String {
+    match role {
+        Role::Echo => "echoing".to_owned(),
+        Role::Proxy(upstream) => format!("proxying to {}", upstream.endpoint),
+        Role::Origin => "serving HTTP".to_owned(),
+    }
+}

@@ -1,0 +1,218 @@
+//! The supervisor actor: starts sessions, holds the set of live ones and the limit per source address.
+//!
+//! It knows nothing of sockets. It ends when a drain was asked for and the set is empty.
+
+pub mod question;
+
+use crate::{
+    report::verdict::Ended,
+    runtime::{
+        clock::{Sleep, sleep},
+        limit::Slot,
+        mailbox::{Address, Mailbox, mailbox},
+        task::{Task, spawn},
+    },
+    server::{acceptor::Connection, books::Books, history::History},
+    session::{cause::Cause, context::Context, event::What, queue, record::Record, session},
+};
+use futures::{FutureExt, future::Fuse, select_biased};
+use question::Question;
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+
+/// Connections that may wait to become sessions: an acceptor that is ahead waits, and the kernel's backlog holds the rest.
+const CONNECTIONS: usize = 64;
+
+/// The supervisor's handle.
+#[derive(Clone)]
+pub struct Supervisor {
+    address: Address<Message>,
+}
+
+/// What the supervisor is told.
+enum Message {
+    Admit(Box<Connection>),
+    Finished(u64),
+    Drain(Option<Duration>),
+    Cut,
+    Ask(Question),
+    /// A session that was to end by FIN has had its time.
+    Overdue(u64),
+}
+
+/// How a server's sessions ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every session ended by itself.
+    Drained,
+    /// Some were cut.
+    Cut,
+}
+
+enum Event {
+    Message(Message),
+    DrainOver,
+}
+
+struct Actor {
+    context: Arc<Context>,
+    max_per_source: Option<usize>,
+    mailbox: Mailbox<Message>,
+    /// Where sessions say that they have finished.
+    address: Address<Message>,
+    live: HashMap<u64, Entry>,
+    per_source: HashMap<IpAddr, usize>,
+    last_id: u64,
+    history: History,
+    /// Of the sessions that are to end by FIN: what ends them otherwise.
+    overdue: HashMap<u64, Task<()>>,
+    books: Books,
+    /// Fires when the drain is over.
+    drain: Fuse<Sleep>,
+    draining: bool,
+    outcome: Outcome,
+}
+
+/// A live session. Dropping it resets its peers and gives its place back.
+struct Entry {
+    record: Arc<Record>,
+    _task: Task<()>,
+    _slot: Slot,
+}
+
+impl Supervisor {
+    /// Starts a supervisor whose sessions are told `context`, and that remembers the last `remember` of them.
+    pub fn start(
+        context: Arc<Context>,
+        max_per_source: Option<usize>,
+        remember: usize,
+    ) -> (Self, Task<Outcome>) {
+        let (address, mailbox) = mailbox(CONNECTIONS);
+        let actor = Actor {
+            context,
+            max_per_source,
+            mailbox,
+            address: address.clone(),
+            live: HashMap::new(),
+            per_source: HashMap::new(),
+            last_id: 0,
+            history: History::new(remember),
+            overdue: HashMap::new(),
+            books: Books::new(),
+            drain: Fuse::terminated(),
+            draining: false,
+            outcome: Outcome::Drained,
+        };
+        (Supervisor { address }, spawn(actor.run()))
+    }
+
+    /// Makes a session of the connection. Waits while the supervisor is behind; resets the client where it is gone.
+    pub async fn admit(&self, connection: Connection) {
+        let _ = self.address.send(Message::Admit(Box::new(connection))).await;
+    }
+
+    /// Lets live sessions finish for at most `limit`, then cuts the rest; the supervisor ends with the last.
+    pub async fn drain(&self, limit: Option<Duration>) {
+        let _ = self.address.send(Message::Drain(limit)).await;
+    }
+
+    /// Cuts every session now.
+    pub async fn cut(&self) {
+        let _ = self.address.send(Message::Cut).await;
+    }
+}
+
+impl Actor {
+    async fn run(mut self) -> Outcome {
+        while !(self.draining && self.live.is_empty()) {
+            match self.next_event().await {
+                Event::Message(Message::Admit(connection)) => self.admit(*connection),
+                Event::Message(Message::Finished(id)) => self.finished(id),
+                Event::Message(Message::Overdue(id)) => self.reset(id),
+                Event::Message(Message::Drain(limit)) => {
+                    self.draining = true;
+                    self.drain = limit.map_or_else(Fuse::terminated, |limit| sleep(limit).fuse());
+                }
+                Event::Message(Message::Cut) | Event::DrainOver => self.cut(),
+                Event::Message(Message::Ask(question)) => self.answer(question),
+            }
+        }
+        self.outcome
+    }
+
+    async fn next_event(&mut self) -> Event {
+        let mut drain = &mut self.drain;
+        select_biased! {
+            message = self.mailbox.next().fuse() => {
+                Event::Message(message.expect("the actor holds an address of its own"))
+            }
+            () = drain => Event::DrainOver,
+        }
+    }
+
+    fn admit(&mut self, connection: Connection) {
+        let Connection { socket, client, listener, local, slot } = connection;
+        self.books.open();
+        self.last_id += 1;
+        let id = self.last_id;
+        let record = Arc::new(Record::new(id, self.context.mode(), listener, local, client));
+        if let Some((ip, limit)) = record.client.ip().zip(self.max_per_source) {
+            let count = self.per_source.entry(ip).or_default();
+            if *count >= limit {
+                record.end(Cause::RefusedLimit, Some(format!("{ip} has {limit} sessions already")));
+                self.close(&record);
+                // Dropping the socket resets the client.
+                return;
+            }
+            *count += 1;
+        }
+        let address = self.address.clone();
+        let finished = move || async move {
+            let _ = address.send(Message::Finished(id)).await;
+        };
+        let task = session::start(socket, record.clone(), self.context.clone(), finished);
+        self.live.insert(id, Entry { record, _task: task, _slot: slot });
+    }
+
+    /// Ends a session by force; what its peers have not got by now is lost.
+    fn reset(&mut self, id: u64) {
+        if let Some(entry) = self.live.get(&id) {
+            queue::note_both(&entry.record);
+        }
+        self.finished(id);
+    }
+
+    fn finished(&mut self, id: u64) {
+        self.overdue.remove(&id);
+        // A session that finished while it was being cut is not in the set any more.
+        let Some(entry) = self.live.remove(&id) else { return };
+        self.close(&entry.record);
+        if let Some(ip) = entry.record.client.ip()
+            && let Some(count) = self.per_source.get_mut(&ip)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.per_source.remove(&ip);
+            }
+        }
+    }
+
+    fn cut(&mut self) {
+        self.draining = true;
+        if !self.live.is_empty() {
+            self.outcome = Outcome::Cut;
+        }
+        for entry in std::mem::take(&mut self.live).into_values() {
+            entry.record.end(Cause::Drain, None);
+            self.close(&entry.record);
+        }
+    }
+
+    /// Books the end of a session that is not in the set any more, tells it, and remembers it.
+    fn close(&mut self, record: &Record) {
+        self.books.close(record);
+        let ended = Ended::now(record);
+        record.taps.end(|| ended.verdict());
+        self.context.reporter.report_with(|| What::Close(Box::new(ended.close.clone())));
+        self.history.note_end(ended);
+    }
+}

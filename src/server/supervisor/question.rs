@@ -1,0 +1,135 @@
+//! What a supervisor is asked by an operator, and the answers. Nothing here waits for the asker.
+
+use super::{Actor, Message, Supervisor};
+use crate::{
+    report::verdict::Ended,
+    runtime::{
+        clock::sleep,
+        mailbox::{Address, mailbox},
+        task::spawn,
+    },
+    server::books::Tally,
+    session::{cause::Cause, event::Mode, record::Record},
+};
+use std::{sync::Arc, time::Duration};
+
+/// How long a session that is to end by FIN may take to deliver what is under way; then it ends by RST.
+const FIN_GRACE: Duration = Duration::from_secs(5);
+
+/// A question, with a mailbox of one place for its answer.
+pub(super) enum Question {
+    /// The records of all live sessions.
+    List(Address<Vec<Arc<Record>>>),
+    /// The record of one.
+    Find(u64, Address<Option<Arc<Record>>>),
+    /// The last sessions that ended.
+    Closed(usize, Address<Vec<Arc<Ended>>>),
+    /// One that ended.
+    Ended(u64, Address<Option<Arc<Ended>>>),
+    /// The books as they stand.
+    Overview(Address<Overview>),
+    /// To end these sessions, by FIN or by RST; the answer is those that are not there.
+    Cut(Vec<u64>, bool, Address<Vec<u64>>),
+}
+
+/// The sums of all sessions, live ones included, at one instant: what operators and scrapers are told alike.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// The sums.
+    pub tally: Tally,
+    /// A drain has begun.
+    pub draining: bool,
+}
+
+impl Supervisor {
+    /// The records of all live sessions, in the order of their numbers; none where the supervisor has ended.
+    pub async fn list(&self) -> Vec<Arc<Record>> {
+        let mut records = self.ask(Question::List).await.unwrap_or_default();
+        records.sort_unstable_by_key(|record| record.id);
+        records
+    }
+
+    /// The record of a live session.
+    pub async fn find(&self, id: u64) -> Option<Arc<Record>> {
+        self.ask(|reply| Question::Find(id, reply)).await.flatten()
+    }
+
+    /// The last `count` sessions that ended, the newest last.
+    pub async fn closed(&self, count: usize) -> Vec<Arc<Ended>> {
+        self.ask(|reply| Question::Closed(count, reply)).await.unwrap_or_default()
+    }
+
+    /// A session that ended, where it is remembered.
+    pub async fn ended(&self, id: u64) -> Option<Arc<Ended>> {
+        self.ask(|reply| Question::Ended(id, reply)).await.flatten()
+    }
+
+    /// Sums; none where the supervisor has ended.
+    pub async fn overview(&self) -> Option<Overview> {
+        self.ask(Question::Overview).await
+    }
+
+    /// Ends sessions by RST, or by `fin` after what is under way; says which of them are not there.
+    pub async fn cut_some(&self, ids: Vec<u64>, fin: bool) -> Vec<u64> {
+        let all = ids.clone();
+        self.ask(|reply| Question::Cut(ids, fin, reply)).await.unwrap_or(all)
+    }
+
+    /// Asks, and waits for the answer; none where the supervisor has ended.
+    async fn ask<T: 'static>(&self, question: impl FnOnce(Address<T>) -> Question) -> Option<T> {
+        let (reply, mut answer) = mailbox(1);
+        self.address.send(Message::Ask(question(reply))).await.ok()?;
+        answer.next().await
+    }
+}
+
+impl Actor {
+    /// Answers at once; an asker that is gone gets nothing.
+    pub(super) fn answer(&mut self, question: Question) {
+        match question {
+            Question::List(reply) => {
+                let _ = reply.try_send(self.live.values().map(|entry| entry.record.clone()).collect());
+            }
+            Question::Find(id, reply) => {
+                let _ = reply.try_send(self.live.get(&id).map(|entry| entry.record.clone()));
+            }
+            Question::Closed(count, reply) => {
+                let _ = reply.try_send(self.history.newest(count));
+            }
+            Question::Ended(id, reply) => {
+                let _ = reply.try_send(self.history.find(id));
+            }
+            Question::Overview(reply) => {
+                let tally = self.books.tally(self.live.values().map(|entry| &*entry.record));
+                let _ = reply.try_send(Overview { tally, draining: self.draining });
+            }
+            Question::Cut(mut ids, fin, reply) => {
+                // One that is named twice is there the first time only.
+                ids.sort_unstable();
+                ids.dedup();
+                ids.retain(|id| !self.cut_one(*id, fin));
+                let _ = reply.try_send(ids);
+            }
+        }
+    }
+
+    /// Ends one session; false where it is not there.
+    fn cut_one(&mut self, id: u64, fin: bool) -> bool {
+        let Some(entry) = self.live.get(&id) else { return false };
+        entry.record.end(Cause::Cut, None);
+        // Before there is an upstream nothing can be delivered, and what the client sent is lost: no end for a FIN.
+        let dials = entry.record.mode == Mode::Proxy && entry.record.dial().is_none();
+        if fin && !dials {
+            entry.record.end_reading();
+            let address = self.address.clone();
+            let overdue = spawn(async move {
+                sleep(FIN_GRACE).await;
+                let _ = address.send(Message::Overdue(id)).await;
+            });
+            self.overdue.insert(id, overdue);
+        } else {
+            self.reset(id);
+        }
+        true
+    }
+}

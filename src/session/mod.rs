@@ -1,0 +1,16 @@
+//! One client connection, from its start to its end: its target, its deadlines, its record, and what it says of itself.
+
+pub mod cause;
+pub mod context;
+pub mod deadline;
+pub mod delivery;
+pub mod dump;
+pub mod event;
+pub mod origin;
+pub mod queue;
+pub mod record;
+#[expect(clippy::module_inception, reason = "the room is named after its main actor")]
+pub mod session;
+pub mod tap;
+pub mod target;
+pub mod upstream;

@@ -1,0 +1,6 @@
+//! One way each to print a thing: what peers sent, hexadecimal digits, moments, tables.
+
+pub mod escape;
+pub mod hex;
+pub mod moment;
+pub mod table;

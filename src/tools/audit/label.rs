@@ -1,0 +1,170 @@
+//! What the first bytes of an arrival say: which of our clients caused it, and whether the proxy put a header before them.
+//!
+//! A client's first sixteen bytes are a label. A PROXY protocol header (version 1 or 2, haproxy.org's
+//! `proxy-protocol.txt`) before it is taken off and remembered.
+
+use crate::{net::socket::Socket, text::escape::Escaped, tools::audit::observation::End};
+use std::{future::poll_fn, net::IpAddr};
+
+/// The length of a label.
+pub const LABEL_BYTES: usize = 16;
+/// Nothing that a health check says begins like this.
+const MAGIC: [u8; 8] = *b"\0audit\x01\n";
+/// The signature of version 2 (§2.2), before its 4 bytes of version, family and length.
+const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
+/// The shortest header of version 1, `PROXY UNKNOWN` and its line end (§2.1): shorter than a label.
+const SHORTEST_BYTES: usize = 15;
+/// The longest header of version 1, with its line feed (§2.1).
+const LINE_MAX_BYTES: usize = 107;
+
+/// The name of one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Label(pub u64);
+
+impl Label {
+    /// As it is sent.
+    pub fn bytes(self) -> [u8; LABEL_BYTES] {
+        let mut bytes = [0; LABEL_BYTES];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..].copy_from_slice(&self.0.to_le_bytes());
+        bytes
+    }
+
+    fn read(bytes: [u8; LABEL_BYTES]) -> Option<Self> {
+        let number = bytes[8..].try_into().ok()?;
+        (bytes[..8] == MAGIC).then(|| Label(u64::from_le_bytes(number)))
+    }
+}
+
+/// What an arrival begins with.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Opening {
+    /// The proxy's header, in words that are safe to show.
+    pub header: Option<String>,
+    /// Which client it is; none where something else came.
+    pub label: Option<Label>,
+}
+
+/// Reads the label, and a header before it.
+pub async fn opening(socket: &Socket) -> Result<Opening, End> {
+    let first = read::<SHORTEST_BYTES>(socket).await?;
+    match header(socket, first).await? {
+        None => {
+            let mut label = [0; LABEL_BYTES];
+            label[..SHORTEST_BYTES].copy_from_slice(&first);
+            read_into(socket, &mut label[SHORTEST_BYTES..]).await?;
+            Ok(Opening { header: None, label: Label::read(label) })
+        }
+        header => Ok(Opening { header, label: Label::read(read(socket).await?) }),
+    }
+}
+
+/// Reads a header, of a connection that is known to begin with one.
+pub async fn header_alone(socket: &Socket) -> Result<Option<String>, End> {
+    let first = read::<SHORTEST_BYTES>(socket).await?;
+    header(socket, first).await
+}
+
+/// The rest of a header that begins with `first`; none where it is no header. Not a byte behind it is read.
+async fn header(socket: &Socket, first: [u8; SHORTEST_BYTES]) -> Result<Option<String>, End> {
+    if first[..SIGNATURE.len()] == SIGNATURE {
+        let [low] = read::<1>(socket).await?;
+        let mut rest = vec![0; usize::from(u16::from_be_bytes([first[14], low]))];
+        read_into(socket, &mut rest).await?;
+        return Ok(Some(version_2(first[12], first[13], &rest)));
+    }
+    if !first.starts_with(b"PROXY ") {
+        return Ok(None);
+    }
+    let mut line = first.to_vec();
+    while !line.ends_with(b"\r\n") && line.len() < LINE_MAX_BYTES {
+        line.extend(read::<1>(socket).await?);
+    }
+    Ok(Some(format!("version 1: {}", Escaped(line.trim_ascii_end()))))
+}
+
+fn version_2(command: u8, family: u8, rest: &[u8]) -> String {
+    /// Two addresses, two ports: their lengths for IPv4 and IPv6 (§2.2).
+    const V4_BYTES: usize = 12;
+    const V6_BYTES: usize = 36;
+    let ports = |at: usize| u16::from_be_bytes([rest[at], rest[at + 1]]);
+    let v4 = |at: usize| <[u8; 4]>::try_from(&rest[at..at + 4]).map(IpAddr::from);
+    let v6 = |at: usize| <[u8; 16]>::try_from(&rest[at..at + 16]).map(IpAddr::from);
+    let (ends, address_bytes) = match family >> 4 {
+        1 if rest.len() >= V4_BYTES => {
+            (v4(0).and_then(|from| Ok((from, v4(4)?, ports(8), ports(10)))), V4_BYTES)
+        }
+        2 if rest.len() >= V6_BYTES => {
+            (v6(0).and_then(|from| Ok((from, v6(16)?, ports(32), ports(34)))), V6_BYTES)
+        }
+        _ => return format!("version 2: {}, {} B", command_name(command), rest.len()),
+    };
+    match ends {
+        Ok((from, to, from_port, to_port)) => {
+            let more = match rest.len() - address_bytes {
+                0 => String::new(),
+                more => format!(", {more} B more"),
+            };
+            format!("version 2: {} from {from} {from_port} to {to} {to_port}{more}", command_name(command))
+        }
+        Err(_) => format!("version 2: {}", command_name(command)),
+    }
+}
+
+fn command_name(command: u8) -> &'static str {
+    match command & 0xf {
+        0 => "LOCAL",
+        1 => "PROXY",
+        _ => "an unknown command",
+    }
+}
+
+async fn read<const N: usize>(socket: &Socket) -> Result<[u8; N], End> {
+    let mut bytes = [0; N];
+    read_into(socket, &mut bytes).await?;
+    Ok(bytes)
+}
+
+async fn read_into(socket: &Socket, room: &mut [u8]) -> Result<(), End> {
+    let mut done = 0;
+    while done < room.len() {
+        match poll_fn(|context| socket.poll_read(context, &mut room[done..])).await {
+            Ok(0) => return Err(End::Fin),
+            Ok(count) => done += count,
+            Err(error) => return Err(End::of(&error)),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_label_is_read_as_it_was_sent_and_nothing_else_is_one() {
+        assert_eq!(Label::read(Label(1 << 60 | 7).bytes()), Some(Label(1 << 60 | 7)));
+        assert_eq!(Label::read(*b"GET / HTTP/1.0\r\n"), None);
+    }
+
+    #[test]
+    fn a_version_2_header_of_ipv6_is_told_and_local_ones_are_too() {
+        let mut rest = [0; 36];
+        (rest[15], rest[31]) = (1, 2);
+        rest[32..].copy_from_slice(&[0, 80, 0x1f, 0x90]);
+        assert_eq!(version_2(0x21, 0x21, &rest), "version 2: PROXY from ::1 80 to ::2 8080");
+        assert_eq!(version_2(0x20, 0, &[]), "version 2: LOCAL, 0 B");
+    }
+
+    proptest! {
+        #[test]
+        fn no_version_2_header_panics_or_can_control_a_terminal(
+            command: u8,
+            family: u8,
+            rest in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
+            prop_assert!(version_2(command, family, &rest).chars().all(|char| char.is_ascii_graphic() || char == ' '));
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! `switchboard audit`: holds the same conversations directly and through a proxy, plays both ends of each, and says where
+//! an end can tell the difference.
+//!
+//! ```text
+//!              ┌───────────── directly ─────────────┐
+//!   client ────┤                                    ├──▶ origin
+//!              └──▶ the proxy under test ───────────┘
+//! ```
+//!
+//! `check` lists the checks and `checks` holds their scenarios; `ground` and `origin` bring two ends together, `side` is
+//! one end; each run gives an `observation`, and `verdict` compares two. It all runs on the calling thread, and ends with
+//! the last check, at a signal, or where the proxy cannot be reached.
+
+mod check;
+mod checks;
+mod ground;
+mod label;
+mod observation;
+mod origin;
+mod own;
+mod probe;
+mod report;
+mod run;
+pub mod settings;
+mod side;
+mod table;
+mod verdict;
+
+use crate::{
+    error,
+    net::{endpoint::Endpoint, limits::raise_descriptor_limit},
+    runtime::{inline, signals::StopSignals},
+    tools::audit::settings::{Audit, Subject},
+};
+use check::Check;
+use futures::{
+    future::{Either, select},
+    pin_mut,
+};
+use ground::Ground;
+use origin::Origin;
+use own::OwnProxy;
+use report::Report;
+use run::Progress;
+use std::{
+    cell::RefCell,
+    fmt,
+    io::{self, Write},
+};
+
+/// Why there is no report.
+#[derive(Debug)]
+pub enum Failure {
+    /// The proxy cannot be reached, or does not reach the origin.
+    Unreachable(String),
+    /// Anything else.
+    Fault(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Unreachable(text) | Failure::Fault(text) => f.write_str(text),
+        }
+    }
+}
+
+/// What an audit came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nobody can tell the proxy from a direct connection.
+    AllSame,
+    /// Somebody can, or not all checks were made.
+    NotAllSame,
+}
+
+/// Where to write.
+pub struct Streams<'a> {
+    /// The report.
+    pub out: &'a mut dyn Write,
+    /// The start line and the progress.
+    pub notes: &'a mut dyn Write,
+    /// The report may have colours.
+    pub colour: bool,
+    /// A person sees the progress at once.
+    pub notes_are_seen: bool,
+}
+
+/// Ends this process with the audit that started it as its own proxy, if one did.
+///
+/// # Errors
+/// Where that audit is gone already.
+pub fn follow() -> io::Result<()> {
+    own::follow_parent()
+}
+
+/// Whether `word` names a check, or several that begin with it and a dash.
+#[must_use]
+pub fn is_check(word: &str) -> bool {
+    check::named(word).next().is_some()
+}
+
+/// The names of all checks, in the order of a report.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    check::ALL.iter().map(|check| check.name)
+}
+
+/// Audits a proxy, and prints what was seen.
+///
+/// # Errors
+/// Where the proxy or the origin's address cannot be used.
+pub fn run(config: &Audit, streams: Streams<'_>) -> Result<Outcome, Failure> {
+    // Where the limit cannot be raised, the default of 1024 is enough.
+    let _ = raise_descriptor_limit();
+    let (out, notes) = (streams.out, RefCell::new(streams.notes));
+    let audited = inline::run(audit(config, streams.notes_are_seen, &notes));
+    let report =
+        audited.map_err(|error| Failure::Fault(format!("cannot start: {}", error::reason(&error))))??;
+    let text = if config.json { report.json() } else { table::table(&report, streams.colour) };
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Fault(format!("cannot write to standard output: {}", error::reason(&error))))
+        }
+        _ if report.is_good() => Ok(Outcome::AllSame),
+        _ => Ok(Outcome::NotAllSame),
+    }
+}
+
+async fn audit(
+    config: &Audit,
+    notes_are_seen: bool,
+    notes: &RefCell<&mut dyn Write>,
+) -> Result<Report, Failure> {
+    let endpoint = match &config.subject {
+        Subject::Own => &Endpoint::loopback(0),
+        Subject::Running { origin, .. } => origin,
+    };
+    let in_use = |error: io::Error| {
+        Failure::Fault(format!("cannot listen on {endpoint} as the origin: {}", error::reason(&error)))
+    };
+    let origin = Origin::bind(endpoint).map_err(in_use)?;
+    let direct = origin.direct().map_err(in_use)?;
+    let (reached, mut signals, _own) = match &config.subject {
+        Subject::Running { via, .. } => {
+            // Whoever is not told where the origin is cannot be shown it.
+            let _ = writeln!(notes.borrow_mut(), "listening on {}, as the origin of {via}", origin.address());
+            (probe::connect(via, origin.address()).await?, signals()?, None)
+        }
+        Subject::Own => {
+            // From here on the end of this program is also that of its proxy.
+            let signals = signals()?;
+            let failed = |error| Failure::Fault(format!("cannot start a proxy of our own: {error}"));
+            let own = OwnProxy::start(direct).await.map_err(failed)?;
+            let via = Endpoint::loopback(own.address.port());
+            (probe::connect(&via, origin.address()).await?, signals, Some(own))
+        }
+    };
+    let ground = Ground::new(origin, direct, reached.address, config.idle);
+    let report = RefCell::new(Report::new(reached.address, ground.origin.address().clone()));
+    let progress = Progress::new(notes_are_seen.then_some(notes));
+    let is_complete = {
+        let work = async {
+            probe::forwards(&ground, reached.socket).await?;
+            run::run(&ground, &chosen(config), &report, &progress).await;
+            Ok(())
+        };
+        let serve = ground.origin.serve();
+        let stopped = signals.next();
+        pin_mut!(work, serve, stopped);
+        // The origin is looked at after the work, which may just have opened it again.
+        let end = match select(select(work, serve), stopped).await {
+            Either::Left((Either::Left((end, _)), _)) => end.map(|()| true),
+            _ => Ok(false),
+        };
+        progress.clear();
+        end?
+    };
+    let mut report = report.into_inner();
+    report.finish(is_complete, ground.origin.strangers());
+    match ground.origin.fault() {
+        Some(error) => Err(in_use(error)),
+        None => Ok(report),
+    }
+}
+
+fn signals() -> Result<StopSignals, Failure> {
+    StopSignals::new()
+        .map_err(|error| Failure::Fault(format!("cannot watch for signals: {}", error::reason(&error))))
+}
+
+/// The checks that were asked for, in the order of a report.
+fn chosen(config: &Audit) -> Vec<&'static Check> {
+    let is_wanted = |check: &&Check| {
+        let named = |word: &String| check::named(word).any(|named| named.name == check.name);
+        let asked = config.checks.is_empty() || config.checks.iter().any(named);
+        asked && (check.name != "idle" || config.idle.is_some())
+    };
+    check::ALL.iter().filter(is_wanted).collect()
+}

@@ -1,0 +1,242 @@
+//! The origin: where the proxy under test connects to. It finds out which client caused each connection that arrives.
+//!
+//! Most checks let the client speak first: its label says whose connection it is, through any proxy, and whatever else
+//! arrives (health checks) is a stranger and is closed. Where the client must not speak first, nothing else runs, and the
+//! check takes every arrival as it comes.
+
+use crate::{
+    net::{address::Address, endpoint::Endpoint, listener::Listener, options::Options, socket::Socket},
+    runtime::clock::{sleep, within},
+    server::settings::BACKLOG,
+    tools::audit::{
+        label::{self, Label},
+        observation::End,
+    },
+};
+use futures::{StreamExt, channel::oneshot, stream::FuturesUnordered};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{HashMap, VecDeque},
+    future::poll_fn,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::pin,
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+/// Whoever comes and says nothing is let go after this.
+const STRANGER_LIMIT: Duration = Duration::from_secs(10);
+/// Out of descriptors, the origin waits this long before it accepts again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A connection that arrived.
+pub struct Arrival {
+    /// Behind the proxy's header, and behind the label where there is one.
+    pub socket: Socket,
+    /// Who connected: a direct client, or the proxy.
+    pub peer: Address,
+    /// The proxy's header, in words.
+    pub header: Option<String>,
+    /// How it ended already, before its header was there. The kernel tells of a reset only once.
+    pub ended: Option<End>,
+}
+
+/// Arrivals that are not asked for a label.
+struct Open {
+    /// A header is taken off.
+    strip: bool,
+    /// Those that nobody has taken.
+    arrivals: VecDeque<Arrival>,
+}
+
+/// The right to take arrivals as they come. What nobody took when it is dropped is reset.
+pub struct Unlabelled<'a> {
+    origin: &'a Origin,
+}
+
+/// The listening end.
+pub struct Origin {
+    listener: Listener,
+    /// Clients whose connection has not arrived.
+    awaited: RefCell<HashMap<Label, oneshot::Sender<Arrival>>>,
+    /// While a check takes arrivals as they come.
+    unlabelled: RefCell<Option<Open>>,
+    taker: RefCell<Option<Waker>>,
+    /// Connections are left waiting in the kernel's queue, or refused.
+    paused: Cell<bool>,
+    /// The proxy puts a header before the client's bytes.
+    has_header: Cell<bool>,
+    strangers: Cell<u64>,
+    fault: Cell<Option<io::Error>>,
+}
+
+impl Origin {
+    /// Listens at `endpoint`.
+    pub fn bind(endpoint: &Endpoint) -> io::Result<Self> {
+        Ok(Origin {
+            listener: Listener::bind(endpoint, BACKLOG, &Options::default())?,
+            awaited: RefCell::default(),
+            unlabelled: RefCell::default(),
+            taker: RefCell::default(),
+            paused: Cell::new(false),
+            has_header: Cell::new(false),
+            strangers: Cell::new(0),
+            fault: Cell::default(),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &Address {
+        self.listener.address()
+    }
+
+    /// Where a direct client connects to.
+    pub fn direct(&self) -> io::Result<SocketAddr> {
+        match self.address() {
+            Address::Tcp(address) if address.ip().is_unspecified() => {
+                let loopback = match address.ip() {
+                    IpAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
+                    IpAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
+                };
+                Ok(SocketAddr::new(loopback, address.port()))
+            }
+            Address::Tcp(address) => Ok(*address),
+            Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Connections that came and that no client of ours caused.
+    pub fn strangers(&self) -> u64 {
+        self.strangers.get()
+    }
+
+    /// Accepts for as long as it is polled.
+    pub async fn serve(&self) {
+        let mut welcomes = FuturesUnordered::new();
+        loop {
+            let accepted = poll_fn(|context| {
+                while let Poll::Ready(Some(())) = welcomes.poll_next_unpin(context) {}
+                if self.paused.get() {
+                    return Poll::Pending;
+                }
+                let readable = pin!(self.listener.readable());
+                readable.poll(context).map(|()| self.listener.try_accept())
+            });
+            match accepted.await {
+                Ok((socket, peer)) => welcomes.push(self.welcome(socket, peer)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => sleep(ACCEPT_PAUSE).await,
+            }
+        }
+    }
+
+    async fn welcome(&self, socket: Socket, peer: Address) {
+        let taken = within(Some(STRANGER_LIMIT), self.introduce(socket, peer)).await;
+        if taken != Some(true) {
+            self.strangers.set(self.strangers.get() + 1);
+        }
+    }
+
+    /// Hands an arrival to whoever waits for it; whether somebody does.
+    async fn introduce(&self, socket: Socket, peer: Address) -> bool {
+        let unlabelled = self.unlabelled.borrow().as_ref().map(|open| open.strip);
+        if let Some(strip) = unlabelled {
+            let header = if strip { label::header_alone(&socket).await } else { Ok(None) };
+            let (header, ended) = header.map_or_else(|end| (None, Some(end)), |header| (header, None));
+            return self.hand_over(Arrival { socket, peer, header, ended });
+        }
+        let Ok(opening) = label::opening(&socket).await else { return false };
+        let awaited = opening.label.and_then(|label| self.awaited.borrow_mut().remove(&label));
+        let Some(awaited) = awaited else { return false };
+        self.has_header.set(self.has_header.get() || opening.header.is_some());
+        // A client that no longer waits is ours all the same.
+        let _ = awaited.send(Arrival { socket, peer, header: opening.header, ended: None });
+        true
+    }
+
+    fn hand_over(&self, arrival: Arrival) -> bool {
+        if let Some(open) = self.unlabelled.borrow_mut().as_mut() {
+            open.arrivals.push_back(arrival);
+        }
+        if let Some(taker) = self.taker.take() {
+            taker.wake();
+        }
+        true
+    }
+
+    /// Waits for the connection of the client that says `label`.
+    pub fn expect(&self, label: Label) -> oneshot::Receiver<Arrival> {
+        let (sender, receiver) = oneshot::channel();
+        self.awaited.borrow_mut().insert(label, sender);
+        receiver
+    }
+
+    /// From now on arrivals are taken as they come, until the guard is dropped. `through` a proxy that puts a header
+    /// before the client's bytes, it is taken off.
+    pub fn take_unlabelled(&self, through: bool) -> Unlabelled<'_> {
+        let strip = through && self.has_header.get();
+        *self.unlabelled.borrow_mut() = Some(Open { strip, arrivals: VecDeque::new() });
+        Unlabelled { origin: self }
+    }
+
+    /// Leaves connections waiting until the guard is dropped: one in the kernel's queue, the others unanswered.
+    pub fn hold(&self) -> io::Result<Absence<'_>> {
+        self.listener.listen_again(0)?;
+        self.paused.set(true);
+        Ok(Absence { origin: self })
+    }
+
+    /// Refuses connections until the guard is dropped.
+    pub fn refuse(&self) -> io::Result<Absence<'_>> {
+        self.listener.refuse()?;
+        self.paused.set(true);
+        Ok(Absence { origin: self })
+    }
+
+    /// Why it does not listen any more, where it could not begin again after an absence.
+    pub fn fault(&self) -> Option<io::Error> {
+        self.fault.take()
+    }
+}
+
+/// The origin takes no connections until this is dropped.
+pub struct Absence<'a> {
+    origin: &'a Origin,
+}
+
+impl Drop for Absence<'_> {
+    fn drop(&mut self) {
+        self.origin.paused.set(false);
+        if let Err(error) = self.origin.listener.listen_again(BACKLOG) {
+            self.origin.fault.set(Some(error));
+        }
+    }
+}
+
+impl Unlabelled<'_> {
+    /// The next arrival; where `peer` is given, the next one from there. Cancel-safe.
+    pub async fn next(&self, peer: Option<&Address>) -> Arrival {
+        poll_fn(|context| {
+            let mut open = self.origin.unlabelled.borrow_mut();
+            let arrivals = &mut open.as_mut().expect("it is open until this is dropped").arrivals;
+            let wanted = arrivals.iter().position(|arrival| peer.is_none_or(|peer| *peer == arrival.peer));
+            match wanted.and_then(|place| arrivals.remove(place)) {
+                Some(arrival) => Poll::Ready(arrival),
+                None => {
+                    *self.origin.taker.borrow_mut() = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl Drop for Unlabelled<'_> {
+    fn drop(&mut self) {
+        let open = self.origin.unlabelled.take();
+        let left = open.map_or(0, |open| open.arrivals.len() as u64);
+        self.origin.strangers.set(self.origin.strangers.get() + left);
+    }
+}

@@ -1,0 +1,93 @@
+//! Whether the proxy can be reached, and reaches the origin: without that there is nothing to audit.
+
+use crate::{
+    net::{
+        address::Address,
+        dial::{Upstream, dial},
+        endpoint::Endpoint,
+        options::Options,
+        own::is_own,
+        socket::Socket,
+    },
+    runtime::clock::sleep,
+    tools::audit::{
+        Failure,
+        ground::{Ground, Way},
+        observation::{End, Record},
+        side::PATIENCE,
+    },
+};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+/// How long a proxy that checks its origin's health takes to find it alive (HAProxy: two checks, 2 s apart).
+const FORWARD_LIMIT: Duration = Duration::from_secs(8);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A connection to the proxy.
+pub struct Reached {
+    /// The connection.
+    pub socket: Socket,
+    /// The address of the proxy that answered.
+    pub address: SocketAddr,
+}
+
+/// Connects to the proxy.
+pub async fn connect(via: &Endpoint, origin: &Address) -> Result<Reached, Failure> {
+    let upstream = Upstream { endpoint: via.clone(), overrides: [].into() };
+    let unreachable = |text: String| Failure::Unreachable(format!("the proxy cannot be reached: {text}"));
+    let dialled = dial(&upstream, &Options::default(), Some(PATIENCE), &[]).await;
+    let dialled = dialled.map_err(|error| unreachable(error.text))?;
+    match dialled.address {
+        Address::Tcp(address) if is_own(address, address.port(), std::slice::from_ref(origin)) => {
+            Err(Failure::Fault(format!("{via} is the audit's own origin; give the proxy's address as --via")))
+        }
+        Address::Tcp(address) => Ok(Reached { socket: dialled.socket, address }),
+        Address::Unix(_) => Err(unreachable(format!("{via} is a UNIX socket"))),
+    }
+}
+
+/// Waits until a connection to the proxy arrives at the origin; `first` is one that was made already.
+pub async fn forwards(ground: &Ground, first: Socket) -> Result<(), Failure> {
+    let begin = Instant::now();
+    let mut first = Some(first);
+    loop {
+        let record = Record::default();
+        let socket = match first.take() {
+            Some(socket) => Some(socket),
+            None => ground.connect(Way::Through, &record).await,
+        };
+        let talk = match socket {
+            Some(socket) => ground.introduce(socket, &record).await,
+            None => None,
+        };
+        if let Some(talk) = talk {
+            talk.client.finish();
+            talk.origin.finish();
+            futures::join!(talk.client.read_to_end(), talk.origin.read_to_end());
+            talk.client.close();
+            talk.origin.close();
+            return Ok(());
+        }
+        if begin.elapsed() >= FORWARD_LIMIT {
+            return Err(Failure::Unreachable(never_came(ground, &record)));
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+fn never_came(ground: &Ground, record: &Record) -> String {
+    let (via, origin) = (ground.address(Way::Through), ground.origin.address());
+    let meanwhile = match record.client.end.get() {
+        End::Fin => "closes them",
+        End::Reset => "resets them",
+        End::Refused => "refuses others",
+        _ => "keeps them",
+    };
+    format!(
+        "the proxy takes connections at {via} and {meanwhile}, and none comes to the origin at {origin}; does it forward there?"
+    )
+}

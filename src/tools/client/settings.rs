@@ -1,0 +1,60 @@
+//! What `switchboard client` is told: whom to ask, with what, how often.
+
+use crate::net::{dial::Override, endpoint::Endpoint};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+/// Somebody waits for a client's answer: a minute of silence is an answer too.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a `tcp://` client sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Standard input, until it ends.
+    Stdin,
+    /// `--send TEXT`.
+    Text(String),
+    /// `--file PATH`.
+    File(PathBuf),
+}
+
+/// All that a client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Whom to ask.
+    pub target: Target,
+    /// Connect here in place of the target's host.
+    pub via: Option<Endpoint>,
+    /// Print the body alone.
+    pub body: bool,
+    /// What to send to a `tcp://` target.
+    pub input: Input,
+    /// Clients at once.
+    pub parallel: usize,
+    /// Times that each client runs.
+    pub repeat: usize,
+    /// Resolve and connect.
+    pub connect_timeout: Option<Duration>,
+    /// No byte moved in either direction.
+    pub idle_timeout: Option<Duration>,
+    /// Addresses to use in place of the resolver's.
+    pub overrides: Arc<[Override]>,
+}
+
+/// The target of the lab that this program grew from.
+pub const TARGET: &str = "http://www.google.com/";
+
+/// The protocol of a client's target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// `http://host[:port]/path`.
+    Http {
+        /// Where the host's server is.
+        endpoint: Endpoint,
+        /// The `Host` field (RFC 9110 §7.2): host, and port unless it is 80.
+        host: String,
+        /// Path and query, at least `/`.
+        path: String,
+    },
+    /// `tcp://host:port`.
+    Tcp(Endpoint),
+}

@@ -1,0 +1,145 @@
+//! How many runs went: counts by cause, bytes, latencies, and the summary of them.
+
+use crate::tools::failure::{Failure, Fault};
+use hdrhistogram::Histogram;
+use std::{collections::BTreeMap, fmt::Write, time::Duration};
+
+/// The longest latency that is told from longer ones; a run's deadlines are far below.
+const LATENCY_MAX_US: u64 = 60 * 60 * 1_000_000;
+/// Latencies are exact to three digits.
+const LATENCY_DIGITS: u8 = 3;
+
+/// The counts of many runs.
+pub struct Tally {
+    ok: u64,
+    bytes: u64,
+    latency_us: Histogram<u64>,
+    /// How often each fault came, and the text of its first.
+    failed: BTreeMap<Fault, (u64, String)>,
+}
+
+impl Tally {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        let latency_us = Histogram::new_with_bounds(1, LATENCY_MAX_US, LATENCY_DIGITS)
+            .expect("the bounds are in order and three digits are allowed");
+        Tally { ok: 0, bytes: 0, latency_us, failed: BTreeMap::new() }
+    }
+
+    /// Counts a run: the bytes that it received, or why it failed, and how long it took.
+    pub fn add(&mut self, end: Result<u64, Failure>, took: Duration) {
+        match end {
+            Ok(bytes) => {
+                self.ok += 1;
+                self.bytes += bytes;
+                self.latency_us.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+            }
+            Err(failure) => {
+                let (count, _) = self.failed.entry(failure.fault).or_insert((0, failure.text));
+                *count += 1;
+            }
+        }
+    }
+
+    fn failures(&self) -> u64 {
+        self.failed.values().map(|(count, _)| count).sum()
+    }
+
+    /// One short line on how far `total` runs are.
+    pub fn progress(&self, total: u64) -> String {
+        format!("{} of {total} done, {} failed", self.ok + self.failures(), self.failures())
+    }
+
+    /// What most of the failed runs failed of.
+    pub fn worst(&self) -> Option<Failure> {
+        let (fault, (count, text)) = self.failed.iter().max_by_key(|(_, (count, _))| *count)?;
+        let all = self.ok + self.failures();
+        Some(Failure::new(*fault, format!("{count} of {all} runs failed: {text}")))
+    }
+
+    /// The summary: a few lines for a person.
+    pub fn summary(&self, clients: usize, took: Duration) -> String {
+        let mut text = String::new();
+        self.write_summary(clients, took, &mut text).expect("a String takes all that is written to it");
+        text
+    }
+
+    fn write_summary(&self, clients: usize, took: Duration, text: &mut String) -> std::fmt::Result {
+        let all = self.ok + self.failures();
+        let seconds = took.as_secs_f64().max(f64::MIN_POSITIVE);
+        writeln!(
+            text,
+            "{all} runs by {clients} clients at once in {seconds:.3} s: {} ok, {} failed",
+            self.ok,
+            self.failures()
+        )?;
+        for (fault, (count, first)) in &self.failed {
+            writeln!(text, "  failed    {count} {fault}, the first: {first}")?;
+        }
+        if self.ok > 0 {
+            let quantile = |quantile| milliseconds(self.latency_us.value_at_quantile(quantile));
+            writeln!(text, "  rate      {} ok/s", rounded(self.ok as f64 / seconds))?;
+            let rate = rounded(self.bytes as f64 / seconds / f64::from(1 << 20));
+            writeln!(text, "  received  {} bytes, {rate} MiB/s", self.bytes)?;
+            writeln!(
+                text,
+                "  latency   p50 {} ms, p99 {} ms, max {} ms",
+                quantile(0.5),
+                quantile(0.99),
+                milliseconds(self.latency_us.max())
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn milliseconds(us: u64) -> String {
+    rounded(us as f64 / 1000.0)
+}
+
+/// Three significant digits, and never fewer than the whole number has.
+fn rounded(value: f64) -> String {
+    let decimals = match value {
+        100.0.. => 0,
+        10.0.. => 1,
+        1.0.. => 2,
+        _ => 3,
+    };
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_counts_by_cause_and_the_most_frequent_is_the_worst() {
+        let mut tally = Tally::new();
+        for took_ms in 1..=100 {
+            tally.add(Ok(10), Duration::from_millis(took_ms));
+        }
+        for (fault, text) in [(Fault::Reset, "a"), (Fault::Timeout, "b"), (Fault::Reset, "c")] {
+            tally.add(Err(Failure::new(fault, text)), Duration::ZERO);
+        }
+        let worst = tally.worst().unwrap();
+        assert_eq!((worst.fault, worst.text.as_str()), (Fault::Reset, "2 of 103 runs failed: a"));
+        assert_eq!(tally.progress(200), "103 of 200 done, 3 failed");
+        assert_eq!(
+            tally.summary(4, Duration::from_secs(2)),
+            "103 runs by 4 clients at once in 2.000 s: 100 ok, 3 failed\n  \
+             failed    1 timed out, the first: b\n  \
+             failed    2 reset, the first: a\n  \
+             rate      50.0 ok/s\n  \
+             received  1000 bytes, 0.000 MiB/s\n  \
+             latency   p50 50.0 ms, p99 99.0 ms, max 100 ms\n"
+        );
+    }
+
+    #[test]
+    fn runs_that_all_failed_have_no_latency() {
+        let mut tally = Tally::new();
+        tally.add(Err(Failure::new(Fault::Connect, "a")), Duration::from_secs(1));
+        assert!(!tally.summary(1, Duration::from_secs(1)).contains("latency"));
+        assert!(Tally::new().worst().is_none());
+    }
+}

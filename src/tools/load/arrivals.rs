@@ -1,0 +1,162 @@
+//! An open loop's arrivals: operations are due by a schedule, whether or not a client is free to begin them.
+//!
+//! A free client takes the next one. Where that is not due yet, the client waits in a queue, so that clients take turns;
+//! [`Arrivals::dispatch`] hands out what becomes due, with one timer for all who wait.
+
+use crate::{
+    runtime::clock::{Sleep, sleep_until},
+    tools::load::terms::Rate,
+};
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    future::poll_fn,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+/// The schedule of one thread, and who waits for what is due next.
+pub(super) struct Arrivals {
+    rate: Option<Rate>,
+    begin: Cell<Instant>,
+    /// What would be due then, or later, is not.
+    end: Cell<Instant>,
+    /// How many were handed out since the begin.
+    handed: Cell<u64>,
+    closed: Cell<bool>,
+    idle: RefCell<VecDeque<Rc<Idle>>>,
+    dispatcher: RefCell<Option<Waker>>,
+}
+
+/// A client that is free.
+struct Idle {
+    /// When the operation that it was given is due; none inside: there is no more.
+    given: Cell<Option<Option<Instant>>>,
+    waker: RefCell<Waker>,
+}
+
+impl Arrivals {
+    pub fn new(rate: Option<Rate>) -> Self {
+        Arrivals {
+            rate,
+            begin: Cell::new(Instant::now()),
+            end: Cell::new(Instant::now()),
+            handed: Cell::new(0),
+            closed: Cell::new(false),
+            idle: RefCell::default(),
+            dispatcher: RefCell::new(None),
+        }
+    }
+
+    /// The schedule begins now and lasts so long; what was due before is forgotten.
+    pub fn begin(&self, length: Duration) {
+        let now = Instant::now();
+        self.begin.set(now);
+        self.end.set(now + length);
+        self.handed.set(0);
+        self.wake_dispatcher();
+    }
+
+    /// No operation is handed out any more; who waits for one is told. Says how many were due before now and not begun.
+    pub fn close(&self) -> u64 {
+        self.closed.set(true);
+        for idle in self.idle.take() {
+            idle.give(None);
+        }
+        let Some(rate) = self.rate else { return 0 };
+        let due = rate.due_before(self.begin.get(), self.end.get().min(Instant::now()));
+        due.saturating_sub(self.handed.get())
+    }
+
+    /// Waits for the next operation: when it was due, and none where there is no more. Without a schedule there is always
+    /// one, due at no time.
+    pub async fn next(&self) -> Option<Option<Instant>> {
+        let Some(rate) = self.rate else { return (!self.closed.get()).then_some(None) };
+        if self.closed.get() {
+            return None;
+        }
+        let due = self.due(rate);
+        if due <= Instant::now() && due < self.end.get() && self.idle.borrow().is_empty() {
+            self.handed.set(self.handed.get() + 1);
+            return Some(Some(due));
+        }
+        let mut place: Option<Rc<Idle>> = None;
+        let given = poll_fn(|context| match &place {
+            Some(idle) => {
+                if let Some(given) = idle.given.get() {
+                    return Poll::Ready(given);
+                }
+                idle.waker.borrow_mut().clone_from(context.waker());
+                Poll::Pending
+            }
+            None => {
+                let waker = RefCell::new(context.waker().clone());
+                let idle = Rc::new(Idle { given: Cell::new(None), waker });
+                self.idle.borrow_mut().push_back(idle.clone());
+                place = Some(idle);
+                self.wake_dispatcher();
+                Poll::Pending
+            }
+        });
+        given.await.map(Some)
+    }
+
+    fn due(&self, rate: Rate) -> Instant {
+        rate.due(self.begin.get(), self.handed.get())
+    }
+
+    fn wake_dispatcher(&self) {
+        if let Some(waker) = self.dispatcher.take() {
+            waker.wake();
+        }
+    }
+
+    /// Hands out operations when they are due. It never ends.
+    pub async fn dispatch(&self) {
+        let Some(rate) = self.rate else { return std::future::pending().await };
+        let mut timer: Option<(Instant, Sleep)> = None;
+        poll_fn(|context| {
+            loop {
+                let due = self.due(rate);
+                if self.idle.borrow().is_empty() || due >= self.end.get() {
+                    timer = None;
+                    self.dispatcher.replace(Some(context.waker().clone()));
+                    return Poll::Pending;
+                }
+                if due <= Instant::now() {
+                    self.hand_out(due);
+                    continue;
+                }
+                if self.waits(&mut timer, due, context) {
+                    self.dispatcher.replace(Some(context.waker().clone()));
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+
+    fn hand_out(&self, due: Instant) {
+        if let Some(idle) = self.idle.borrow_mut().pop_front() {
+            self.handed.set(self.handed.get() + 1);
+            idle.give(Some(due));
+        }
+    }
+
+    /// Whether `due` is still to come; the timer then wakes at it.
+    fn waits(&self, timer: &mut Option<(Instant, Sleep)>, due: Instant, context: &mut Context<'_>) -> bool {
+        if timer.as_ref().is_none_or(|(when, _)| *when != due) {
+            *timer = Some((due, sleep_until(due)));
+        }
+        timer.as_mut().is_some_and(|(_, sleep)| Pin::new(sleep).poll(context).is_pending())
+    }
+}
+
+impl Idle {
+    fn give(&self, due: Option<Instant>) {
+        self.given.set(Some(due));
+        self.waker.borrow().wake_by_ref();
+    }
+}

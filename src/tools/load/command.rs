@@ -1,0 +1,148 @@
+//! `switchboard load`: the engine on one thread or several, a line a second while it runs, and what came of it.
+//!
+//! Each thread is the engine's alone. The thread that called waits, prints, and listens for Ctrl-C, so that a slow reader
+//! of what is printed slows nothing down.
+
+mod bars;
+mod chart;
+mod html;
+mod json;
+mod live;
+mod outcome;
+mod page;
+mod plan;
+mod text;
+mod units;
+
+use crate::{
+    error::reason,
+    net::limits::raise_descriptor_limit,
+    runtime::{
+        inline,
+        mailbox::{Mailbox, mailbox},
+        signals::StopSignals,
+    },
+    tools::{
+        failure::{Failure, Fault},
+        load::{report::Report, run::drive, settings::Load, shared::Shared},
+    },
+};
+use live::Live;
+use outcome::Outcome;
+use plan::Part;
+use std::{
+    fmt, fs,
+    io::{self, Write},
+    sync::Arc,
+    thread,
+};
+
+/// Where to write.
+pub struct Streams<'a> {
+    /// The report.
+    pub out: &'a mut dyn Write,
+    /// A line a second.
+    pub notes: &'a mut dyn Write,
+}
+
+/// Loads the target as `config` says and prints the report; whether everything went well.
+///
+/// # Errors
+/// Where there is nothing to report.
+pub fn run(config: &Load, streams: &mut Streams<'_>) -> Result<bool, Failure> {
+    let descriptors = raise_descriptor_limit();
+    let message = plan::message(config)?;
+    // One nudge that waits is enough: whoever gets it looks at everything.
+    let (watcher, nudges) = mailbox(1);
+    let prepared = inline::run(plan::prepare(config, message, descriptors, watcher));
+    let prepared = prepared.map_err(|error| internal(&error))??;
+    let mut live = Live::new(config, prepared.connections, streams.notes);
+    let end = play(&prepared.parts, &prepared.shared, nudges, &mut live)?;
+    let outcome = Outcome::new(config, &prepared, end);
+    if prepared.shared.made() == 0
+        && let Some(why) = &outcome.report.not_connected
+    {
+        return Err(Failure::new(Fault::Connect, format!("cannot connect to {}: {why}", outcome.target)));
+    }
+    if let Some(path) = &config.html {
+        fs::write(path, html::page(&outcome)).map_err(|error| {
+            Failure::new(Fault::Output, format!("cannot write {}: {}", path.display(), reason(&error)))
+        })?;
+    }
+    let text = if config.json { json::json(&outcome) } else { text::summary(&outcome) };
+    match streams.out.write_all(text.as_bytes()).and_then(|()| streams.out.flush()) {
+        // Whoever read it has seen enough, as `head` does.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Fault::Output, format!("cannot write to standard output: {}", reason(&error))))
+        }
+        _ => Ok(outcome.report.errors() == 0),
+    }
+}
+
+/// How a run ended.
+struct End {
+    report: Report,
+    /// A signal ended it before its time.
+    interrupted: bool,
+}
+
+/// Runs every part on a thread of its own, and watches them to their end.
+fn play(
+    parts: &[Part],
+    shared: &Arc<Shared>,
+    nudges: Mailbox<()>,
+    live: &mut Live<'_>,
+) -> Result<End, Failure> {
+    thread::scope(|scope| {
+        let start = |(number, part): (usize, &'_ Part)| {
+            let (part, ended) = (part.clone(), Ended(shared.clone()));
+            thread::Builder::new().name(format!("load {number}")).spawn_scoped(scope, move || {
+                let _ended = ended;
+                let seed = seed_of(number);
+                inline::run(drive(&part.plan, &part.terms, seed, number, |_| ()))
+            })
+        };
+        let threads: io::Result<Vec<_>> = parts.iter().enumerate().map(start).collect();
+        let interrupted = match &threads {
+            Ok(_) => inline::run(async {
+                let signals = StopSignals::new()?;
+                io::Result::Ok(live.watch(shared, nudges, signals).await)
+            })
+            .flatten(),
+            Err(_) => Ok(false),
+        };
+        if threads.is_err() || interrupted.is_err() {
+            shared.stop();
+        }
+        let mut report: Option<Report> = None;
+        for thread in threads.map_err(|error| internal(&error))? {
+            let end = thread.join().map_err(|_| internal(&"a thread failed"))?;
+            let end = end.map_err(|error| internal(&error))?;
+            match &mut report {
+                Some(report) => report.merge(&end),
+                None => report = Some(end),
+            }
+        }
+        shared.timeline().finish();
+        let interrupted = interrupted.map_err(|error| internal(&error))?;
+        Ok(End { report: report.unwrap_or_default(), interrupted })
+    })
+}
+
+/// Tells of a thread's end, also where that is a panic.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.note_end();
+    }
+}
+
+/// Tells this thread's patterns from those of others, and of other runs.
+fn seed_of(thread: usize) -> u64 {
+    u64::from(std::process::id()) << 8 | thread as u64 & 0xff
+}
+
+fn internal(error: &dyn fmt::Display) -> Failure {
+    Failure::new(Fault::Internal, format!("the load cannot run: {error}"))
+}

@@ -1,0 +1,194 @@
+//! The report as one page: facts, percentiles, the latency distribution, and what happened over time. It needs no network.
+
+use super::{
+    bars,
+    chart::{Chart, Line, Scale, escape},
+    outcome::{Outcome, PERCENTILES},
+    page,
+    units::{bytes, bytes_a_second, count, latency},
+};
+use crate::tools::load::{report::part, timeline::Second};
+use hdrhistogram::Histogram;
+use std::{fmt::Write, time::Duration};
+
+/// More points than this are not told apart; longer runs show the worst of several seconds.
+const POINTS_MAX: usize = 800;
+const TAKES_EVERY_WRITE: &str = "a string takes every write";
+/// How many nines the percentile axis has: 0 at its left end, 99.999 % at its right.
+const NINES: f64 = 5.0;
+
+/// The whole page.
+pub fn page(outcome: &Outcome<'_>) -> String {
+    let mut out = String::from(page::BEGIN);
+    write(outcome, &mut out).expect(TAKES_EVERY_WRITE);
+    out + page::END
+}
+
+fn write(outcome: &Outcome<'_>, out: &mut String) -> std::fmt::Result {
+    let target = escape(&outcome.target);
+    writeln!(out, "<title>{target}: switchboard load</title>\n{}</head>\n<body>", page::STYLE)?;
+    writeln!(out, "<h1>{target}</h1>\n<p>{}</p>", escape(&outcome.about()))?;
+    facts(outcome, out)?;
+    let report = &outcome.report;
+    if !report.service_ns.is_empty() {
+        writeln!(out, "<h2>Latency</h2>")?;
+        percentiles(outcome, out)?;
+        out.push_str(&by_percentile(outcome).svg());
+        out.push_str(&distribution(report.response_ns.as_ref().unwrap_or(&report.service_ns)));
+    }
+    if !outcome.seconds.is_empty() {
+        writeln!(out, "<h2>Over time</h2>")?;
+        over_time(&outcome.seconds).iter().for_each(|chart| out.push_str(&chart.svg()));
+    }
+    writeln!(out, "<p class=\"dim\">switchboard {}</p>", env!("CARGO_PKG_VERSION"))
+}
+
+fn facts(outcome: &Outcome<'_>, out: &mut String) -> std::fmt::Result {
+    let report = &outcome.report;
+    let seconds = report.window.as_secs_f64();
+    let moved = |amount: u64| {
+        format!("{}, {}", bytes(amount as f64), bytes_a_second(amount as f64 / seconds.max(1e-9)))
+    };
+    let mut rows = vec![
+        ("requests", format!("{} in {seconds:.2} s", count(report.operations))),
+        ("rate", format!("{}/s", count(report.rate().round() as u64))),
+        ("sent", moved(report.sent)),
+        ("received", moved(report.received)),
+        ("connections", format!("{} at once, {} made", count(report.ready as u64), count(outcome.made))),
+    ];
+    rows.extend(outcome.limit.clone().map(|limit| ("connections ended at", limit)));
+    rows.extend((report.late > 0).then(|| ("ended after the window", count(report.late))));
+    rows.extend((report.unsent > 0).then(|| ("due and never sent", count(report.unsent))));
+    rows.extend((report.given_up > 0).then(|| ("given up under way", count(report.given_up))));
+    rows.extend(outcome.interrupted.then(|| ("ended", "early, by a signal".to_owned())));
+    rows.extend(
+        report.statuses.iter().map(|(status, number)| ("status", format!("{status}: {}", count(*number)))),
+    );
+    writeln!(out, "<table>")?;
+    for (name, value) in rows {
+        writeln!(out, "<tr><th>{name}</th><td>{}</td></tr>", escape(&value))?;
+    }
+    if outcome.errors().is_empty() {
+        writeln!(out, "<tr><th>errors</th><td>none</td></tr>")?;
+    }
+    for (cause, number) in outcome.errors() {
+        let (cause, number) = (escape(&cause), count(number));
+        writeln!(out, "<tr><th>errors</th><td class=\"bad\">{number} {cause}</td></tr>")?;
+    }
+    writeln!(out, "</table>")
+}
+
+fn percentiles(outcome: &Outcome<'_>, out: &mut String) -> std::fmt::Result {
+    let report = &outcome.report;
+    let response = if report.response_ns.is_some() { "<th>response, since it was due</th>" } else { "" };
+    writeln!(out, "<table>\n<tr><th></th><th>service</th>{response}</tr>")?;
+    for (name, quantile) in PERCENTILES {
+        write!(out, "<tr><th>{name}</th><td class=\"number\">{}</td>", latency(report.latency(quantile)))?;
+        if let Some(response_ns) = &report.response_ns {
+            write!(out, "<td class=\"number\">{}</td>", latency(part(response_ns, quantile)))?;
+        }
+        writeln!(out, "</tr>")?;
+    }
+    writeln!(out, "</table>")
+}
+
+fn show_ns(ns: f64) -> String {
+    latency(Duration::from_nanos(ns as u64))
+}
+
+/// Latency by percentile, the axis stretched towards the end: each nine takes the same room.
+fn by_percentile(outcome: &Outcome<'_>) -> Chart<'static> {
+    let curve = |histogram: &Histogram<u64>| {
+        let points = 0..=200;
+        let at = |number: i32| f64::from(number) / 200.0;
+        let value = |place: f64| histogram.value_at_quantile(1.0 - 10_f64.powf(-place * NINES)) as f64;
+        points.map(|number| (at(number), value(at(number)))).collect()
+    };
+    let report = &outcome.report;
+    let mut lines = vec![Line { name: "service", class: "one", points: curve(&report.service_ns) }];
+    let response = report.response_ns.as_ref();
+    lines.extend(response.map(|histogram| Line { name: "response", class: "two", points: curve(histogram) }));
+    let mark = |percent: &str, part: f64| (-(1.0 - part).log10() / NINES, format!("{percent} %"));
+    let marks = [("0", 0.0), ("50", 0.5), ("90", 0.9), ("99", 0.99), ("99.9", 0.999), ("99.99", 0.9999)];
+    Chart {
+        title: "Latency by percentile",
+        scale: Scale::Logarithmic,
+        lines,
+        bars: Vec::new(),
+        marks: marks.into_iter().map(|(percent, part)| mark(percent, part)).collect(),
+        show: show_ns,
+    }
+}
+
+fn distribution(histogram: &Histogram<u64>) -> String {
+    let rows = bars::rows(histogram);
+    let width = 1.0 / rows.len() as f64;
+    let mark = |(at, row): (usize, &bars::Row)| ((at as f64 + 0.5) * width, latency(row.bound));
+    Chart {
+        title: "Requests by latency, up to",
+        scale: Scale::Linear,
+        lines: Vec::new(),
+        bars: rows.iter().map(|row| row.count as f64).collect(),
+        // Every other one: there is no room for all.
+        marks: rows.iter().enumerate().map(mark).step_by(2).collect(),
+        show: |value| count(value as u64),
+    }
+    .svg()
+}
+
+/// Rate and errors, bytes, and latencies of each second.
+fn over_time(seconds: &[Second]) -> [Chart<'static>; 3] {
+    let at_once = seconds.len().div_ceil(POINTS_MAX);
+    let groups: Vec<&[Second]> = seconds.chunks(at_once).collect();
+    let last = (groups.len().max(2) - 1) as f64;
+    let line = |name, class, value: &dyn Fn(&Second) -> f64| {
+        let worst = |group: &[Second]| group.iter().map(value).fold(0.0, f64::max);
+        let points = groups.iter().enumerate().map(|(at, group)| (at as f64 / last, worst(group)));
+        Line { name, class, points: points.collect() }
+    };
+    let rate = |amount: u64, second: &Second| amount as f64 / second.length.as_secs_f64().max(1e-9);
+    let last_second = (seconds.len() - 1) as f64;
+    let mut marked: Vec<f64> =
+        (0..5).map(|quarter| (last_second * f64::from(quarter) / 4.0).round()).collect();
+    marked.dedup();
+    let mark = |at: f64| (at / last_second.max(1.0), format!("{} s", at + 1.0));
+    let marks: Vec<(f64, String)> = marked.into_iter().map(mark).collect();
+    let chart = |title, scale, lines, show| Chart {
+        title,
+        scale,
+        lines,
+        bars: Vec::new(),
+        marks: marks.clone(),
+        show,
+    };
+    [
+        chart(
+            "Requests a second",
+            Scale::Linear,
+            vec![
+                line("requests", "one", &|second| rate(second.operations, second)),
+                line("errors", "two", &|second| rate(second.failures, second)),
+            ],
+            |value| count(value as u64),
+        ),
+        chart(
+            "Bytes a second",
+            Scale::Linear,
+            vec![
+                line("sent", "one", &|second| rate(second.sent, second)),
+                line("received", "two", &|second| rate(second.received, second)),
+            ],
+            bytes_a_second,
+        ),
+        chart(
+            "Latency over time",
+            Scale::Logarithmic,
+            vec![
+                line("p50", "one", &|second| second.p50.as_nanos() as f64),
+                line("p99", "two", &|second| second.p99.as_nanos() as f64),
+                line("max", "three", &|second| second.max.as_nanos() as f64),
+            ],
+            show_ns,
+        ),
+    ]
+}

@@ -1,0 +1,127 @@
+//! What is shown while a load runs: how far the connections are, then a line a second. It ends with the last thread.
+
+use super::units::{bytes_a_second, count, latency};
+use crate::{
+    runtime::{clock::sleep, mailbox::Mailbox, signals::StopSignals},
+    tools::load::{
+        settings::Load,
+        shared::{Phase, Shared},
+        timeline::{SHORT_REST, Second},
+    },
+};
+use futures::future::{Either, select};
+use std::{
+    io::Write,
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+/// How often it is told how many connections there are.
+const RAMP_EVERY: Duration = Duration::from_secs(1);
+
+/// What can wake whoever watches.
+enum Event {
+    /// A thread has something new.
+    Told,
+    /// Ctrl-C.
+    Signal,
+    /// Time to tell how far the connections are.
+    Tick,
+}
+
+/// The lines of a run.
+pub struct Live<'a> {
+    notes: &'a mut dyn Write,
+    connections: usize,
+    warm_up: Duration,
+    phase: Phase,
+    /// Seconds that were told.
+    told: usize,
+}
+
+impl<'a> Live<'a> {
+    pub fn new(config: &Load, connections: usize, notes: &'a mut dyn Write) -> Self {
+        Live { notes, connections, warm_up: config.warm_up, phase: Phase::Ramp, told: 0 }
+    }
+
+    /// Tells what there is to tell until every thread has ended; whether a signal ended them.
+    pub async fn watch(
+        &mut self,
+        shared: &Shared,
+        mut nudges: Mailbox<()>,
+        mut signals: StopSignals,
+    ) -> bool {
+        let mut next_tick = Instant::now() + RAMP_EVERY;
+        while shared.is_running() {
+            let tick = next_tick.saturating_duration_since(Instant::now());
+            match next_event(&mut nudges, &mut signals, tick).await {
+                Event::Told => {}
+                Event::Signal => shared.stop(),
+                Event::Tick => {
+                    next_tick += RAMP_EVERY;
+                    if shared.phase() == Phase::Ramp {
+                        let ready = count(shared.ready() as u64);
+                        self.say(&format!("{ready} of {} connections\n", count(self.connections as u64)));
+                    }
+                }
+            }
+            self.tell(shared);
+        }
+        shared.is_stopped()
+    }
+
+    fn tell(&mut self, shared: &Shared) {
+        if shared.phase() > self.phase {
+            self.phase = shared.phase();
+            if self.phase == Phase::WarmUp {
+                let warm_up = humantime::format_duration(self.warm_up);
+                self.say(&format!(
+                    "{} connections, warming up for {warm_up}\n",
+                    count(shared.ready() as u64)
+                ));
+            }
+        }
+        let new: Vec<Second> = shared.timeline().seconds().get(self.told..).unwrap_or_default().to_vec();
+        self.told += new.len();
+        // What is left of a last second is told with the report.
+        for second in new.iter().filter(|second| second.length >= SHORT_REST) {
+            self.say(&line(second));
+        }
+    }
+
+    /// Whoever does not read it misses it.
+    fn say(&mut self, line: &str) {
+        let _ = self.notes.write_all(line.as_bytes());
+    }
+}
+
+async fn next_event(nudges: &mut Mailbox<()>, signals: &mut StopSignals, tick: Duration) -> Event {
+    let (told, signal, tick) = (pin!(nudges.next()), pin!(signals.next()), pin!(sleep(tick)));
+    match select(signal, select(told, tick)).await {
+        Either::Left(_) => Event::Signal,
+        Either::Right((Either::Left(_), _)) => Event::Told,
+        Either::Right((Either::Right(_), _)) => Event::Tick,
+    }
+}
+
+/// A second in one line.
+fn line(second: &Second) -> String {
+    let rate = |amount: u64| amount as f64 / second.length.as_secs_f64().max(1e-9);
+    let mut line = format!(
+        "{:>4} s {:>12}/s {:>14} sent {:>14} received   p50 {:>8}  p99 {:>8}  max {:>8}",
+        second.number,
+        count(rate(second.operations).round() as u64),
+        bytes_a_second(rate(second.sent)),
+        bytes_a_second(rate(second.received)),
+        latency(second.p50),
+        latency(second.p99),
+        latency(second.max),
+    );
+    if second.operations == 0 {
+        line = format!("{:>4} s  nothing was answered", second.number);
+    }
+    if second.failures > 0 {
+        line += &format!("  {} errors", count(second.failures));
+    }
+    line + "\n"
+}

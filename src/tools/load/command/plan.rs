@@ -1,0 +1,239 @@
+//! What the engine is to do: from the settings to a plan and terms for each thread.
+
+use crate::{
+    error::reason,
+    net::{
+        address::Address,
+        dial::{Upstream, dial},
+        endpoint::{Endpoint, Host},
+        options::Options,
+        resolve::resolve,
+    },
+    runtime::{clock::within, mailbox},
+    tools::{
+        client::settings::Target,
+        failure::{Failure, Fault},
+        load::{
+            content::laid_out,
+            run::Plan,
+            script::{Script, Step},
+            settings::{Expect, Load, Message, Mode},
+            shared::Shared,
+            terms::{Rate, Terms},
+        },
+    },
+};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+/// Standard streams, epolls and alarms of the threads, signals, a page to write.
+const RESERVED_DESCRIPTORS: usize = 32;
+/// Each thread has an epoll and an eventfd.
+const DESCRIPTORS_A_THREAD: usize = 4;
+/// Bytes under way where a bulk stream comes back: more than the buffers on the way take, so that no side waits.
+const UNDER_WAY_BYTES: u64 = 4 * 1024 * 1024;
+/// No limit: longer than anybody waits, and within what a clock can add.
+const FOR_EVER: Duration = Duration::from_secs(10 * 31_557_600);
+/// What a file to send may hold.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+/// Our name and version, as the server is told.
+const AGENT: &str = concat!("switchboard/", env!("CARGO_PKG_VERSION"));
+
+/// What one thread does.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub plan: Plan,
+    pub terms: Terms,
+}
+
+/// All that a run is made of.
+#[derive(Debug)]
+pub struct Prepared {
+    pub parts: Vec<Part>,
+    pub shared: Arc<Shared>,
+    /// Where the connections go.
+    pub address: Address,
+    /// Connections that are tried.
+    pub connections: usize,
+    /// The descriptor limit, where that is what there are no more connections for.
+    pub descriptor_limit: Option<usize>,
+    /// Bytes of a request.
+    pub request_bytes: u64,
+}
+
+/// The message to send, read whole; none: the pattern.
+pub fn message(config: &Load) -> Result<Option<Arc<[u8]>>, Failure> {
+    if let Target::Http { host, path, .. } = &config.target {
+        let close = if config.mode == Mode::Churn { "Connection: close\r\n" } else { "" };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\n{close}\r\n");
+        return Ok(Some(request.into_bytes().into()));
+    }
+    match &config.message {
+        Message::Pattern(_) => Ok(None),
+        Message::Text(text) => Ok(Some(text.as_slice().into())),
+        Message::File(path) => {
+            let failed =
+                |why: String| Failure::new(Fault::Input, format!("cannot read {}: {why}", path.display()));
+            let size = fs::metadata(path).map_err(|error| failed(reason(&error)))?.len();
+            if size > FILE_BYTES_MAX {
+                return Err(failed(format!("it has more than {FILE_BYTES_MAX} bytes")));
+            }
+            let bytes = fs::read(path).map_err(|error| failed(reason(&error)))?;
+            if bytes.is_empty() {
+                return Err(failed("it is empty".into()));
+            }
+            Ok(Some(bytes.into()))
+        }
+    }
+}
+
+/// Finds the target, and shares the work out.
+pub async fn prepare(
+    config: &Load,
+    message: Option<Arc<[u8]>>,
+    descriptors: usize,
+    watcher: mailbox::Address<()>,
+) -> Result<Prepared, Failure> {
+    let address = find(config).await?;
+    let most =
+        descriptors.saturating_sub(RESERVED_DESCRIPTORS + config.threads * DESCRIPTORS_A_THREAD).max(1);
+    let asked = config.connections.unwrap_or(most);
+    let connections = asked.min(most);
+    let limited = asked > most || config.connections.is_none();
+    // A thread without a request would only wait for its turn, and its connections with it.
+    let requests = config.requests.map_or(usize::MAX, |requests| requests.try_into().unwrap_or(usize::MAX));
+    let threads = config.threads.min(connections).min(requests);
+    let shared = Arc::new(Shared::new(threads, watcher));
+    let request_bytes = match (&message, &config.message) {
+        (Some(message), _) => message.len() as u64,
+        (None, Message::Pattern(size)) => *size,
+        (None, _) => 0,
+    };
+    let stream = message.map(laid_out);
+    let script = script(config, request_bytes);
+    let (target, path) = match &address {
+        Address::Tcp(address) => (*address, None),
+        Address::Unix(path) => (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Some(path.clone())),
+    };
+    let part = |number: usize| Part {
+        plan: Plan {
+            target,
+            connections: share(connections as u64, threads, number) as usize,
+            script: script.clone(),
+            warm_up: config.warm_up,
+            window: config.duration.unwrap_or(FOR_EVER),
+            operations: config.requests.map(|requests| share(requests, threads, number)),
+        },
+        terms: Terms {
+            path: path.clone(),
+            message: stream.clone(),
+            blind: config.expect != Expect::Echo || matches!(config.target, Target::Http { .. }),
+            rate: config.rate.map(|rate| rate_of(rate, threads, number)),
+            connect_rate: config.connect_rate.map(|rate| rate_of(rate, threads, number)),
+            timeout: config.timeout,
+            needs_target: true,
+            shared: Some(shared.clone()),
+        },
+    };
+    Ok(Prepared {
+        parts: (0..threads).map(part).collect(),
+        shared: shared.clone(),
+        address,
+        connections,
+        descriptor_limit: limited.then_some(descriptors),
+        request_bytes,
+    })
+}
+
+/// The part of `whole` that falls to one of `threads`.
+fn share(whole: u64, threads: usize, number: usize) -> u64 {
+    let threads = threads as u64;
+    whole / threads + u64::from((number as u64) < whole % threads)
+}
+
+/// The threads' operations are due in turn, and their connections made in turn.
+fn rate_of(rate: usize, threads: usize, number: usize) -> Rate {
+    let first = Duration::from_secs_f64(number as f64 / rate as f64);
+    Rate { per_second: rate as f64 / threads as f64, first }
+}
+
+fn script(config: &Load, size: u64) -> Script {
+    let http = matches!(config.target, Target::Http { .. });
+    let answer = match config.expect {
+        _ if http => Step::ExpectAnswer,
+        Expect::Echo => Step::ExpectExactly(size),
+        Expect::Bytes(count) => Step::ExpectExactly(count),
+        Expect::UntilClose => Step::ExpectRest,
+    };
+    let farewell: &[Step] =
+        if config.half_close { &[Step::HalfClose, Step::ExpectEnd, Step::Close] } else { &[Step::Close] };
+    match config.mode {
+        Mode::Pingpong => {
+            let again = if http { vec![Step::Reconnect] } else { Vec::new() };
+            Script {
+                before: vec![Step::Connect],
+                each: [again, vec![Step::Send(size), answer]].concat(),
+                after: farewell.to_vec(),
+            }
+        }
+        Mode::Churn => {
+            let mut each = vec![Step::Connect, Step::Send(size)];
+            if config.half_close {
+                each.push(Step::HalfClose);
+            }
+            each.push(answer);
+            if config.half_close && config.expect != Expect::UntilClose {
+                each.push(Step::ExpectEnd);
+            }
+            each.push(Step::Close);
+            Script { each, ..Script::default() }
+        }
+        Mode::Bulk => match config.expect {
+            Expect::Echo => Script {
+                before: vec![Step::Connect, Step::Send(UNDER_WAY_BYTES)],
+                each: vec![Step::Send(size), Step::Expect(size)],
+                after: if config.half_close {
+                    vec![Step::HalfClose, Step::Expect(UNDER_WAY_BYTES), Step::ExpectEnd, Step::Close]
+                } else {
+                    vec![Step::Expect(UNDER_WAY_BYTES), Step::Close]
+                },
+            },
+            Expect::Bytes(count) => Script {
+                before: vec![Step::Connect],
+                each: vec![Step::Send(size), Step::Expect(count)],
+                after: farewell.to_vec(),
+            },
+            Expect::UntilClose => Script::default(),
+        },
+    }
+}
+
+/// The address of the target. Of several, the one that answers: that costs one connection beside those of the load.
+async fn find(config: &Load) -> Result<Address, Failure> {
+    let (Target::Http { endpoint, .. } | Target::Tcp(endpoint)) = &config.target;
+    let (name, port) = match endpoint {
+        Endpoint::Unix(path) => return Ok(Address::Unix(Path::new(path).into())),
+        Endpoint::Tcp { host: Host::Any, port } => {
+            return Ok(Address::Tcp((Ipv4Addr::LOCALHOST, *port).into()));
+        }
+        Endpoint::Tcp { host: Host::Ip(ip), port } => return Ok(Address::Tcp((*ip, *port).into())),
+        Endpoint::Tcp { host: Host::Name(name), port } => (name, *port),
+    };
+    let unresolved = |why: String| Failure::new(Fault::Resolve, format!("cannot resolve {name}: {why}"));
+    let found = within(config.timeout, resolve(name, port, &config.overrides)).await;
+    let found = found.ok_or_else(|| unresolved("no answer in time".into()))?;
+    let addresses = found.map_err(|error| unresolved(error.to_string()))?;
+    if let [address] = addresses[..] {
+        return Ok(Address::Tcp(address));
+    }
+    let upstream = Upstream { endpoint: endpoint.clone(), overrides: config.overrides.clone() };
+    let dialled = dial(&upstream, &Options::default(), config.timeout, &[]).await;
+    let dialled = dialled.map_err(|error| Failure::new(Fault::Connect, error.text))?;
+    dialled.socket.close();
+    Ok(dialled.address)
+}

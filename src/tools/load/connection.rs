@@ -1,0 +1,218 @@
+//! One connection that sends a pattern and verifies what it receives against it, both at once.
+//!
+//! It has two goals, how much to send and how much to receive. Whatever it waits for, it reads what is there, so that no
+//! peer is held up by it; what came before it was expected counts when it is.
+
+mod http;
+mod told;
+
+use crate::{
+    net::socket::Socket,
+    tools::load::{answer::Answer, content::Content, failure::Failure, pattern::Pattern, room::Room},
+};
+use std::{
+    future::poll_fn,
+    io,
+    task::{Context, Poll, Waker},
+};
+
+/// What one connection may move before others have their turn.
+const TURN_BYTES: usize = 1024 * 1024;
+
+/// A connection and how far it is.
+pub struct Connection<'a> {
+    socket: Socket,
+    room: &'a Room,
+    seed: u64,
+    /// What is sent.
+    own: Content,
+    /// What is to come; none: it is counted and not compared.
+    right: Option<Content>,
+    answer: Answer,
+    sent: u64,
+    send_goal: u64,
+    received: u64,
+    receive_goal: u64,
+    /// The peer's stream has ended.
+    ended: bool,
+    /// Moved in this turn.
+    moved: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Until {
+    Sent,
+    Received,
+    Ended,
+}
+
+impl<'a> Connection<'a> {
+    /// A connection whose pattern, both ways, is that of `seed`.
+    #[must_use]
+    pub fn new(socket: Socket, seed: u64, room: &'a Room) -> Self {
+        Connection {
+            socket,
+            room,
+            seed,
+            own: Content::Pattern(Pattern::new(seed)),
+            right: Some(Content::Pattern(Pattern::new(seed))),
+            answer: Answer::new(),
+            sent: 0,
+            send_goal: 0,
+            received: 0,
+            receive_goal: 0,
+            ended: false,
+            moved: 0,
+        }
+    }
+
+    /// The same with other content: what is sent, and what is to come; none: it is counted and not compared.
+    #[must_use]
+    pub fn carrying(mut self, own: Content, right: Option<Content>) -> Self {
+        (self.own, self.right) = (own, right);
+        self
+    }
+
+    /// Sends the next `count` bytes of the pattern.
+    ///
+    /// # Errors
+    /// Where the connection fails, or a wrong byte comes meanwhile.
+    pub async fn send(&mut self, count: u64) -> Result<(), Failure> {
+        self.send_goal += count;
+        self.reach(Until::Sent).await
+    }
+
+    /// Receives the next `count` bytes of the pattern.
+    ///
+    /// # Errors
+    /// Where the connection fails or ends, or a wrong byte comes.
+    pub async fn expect(&mut self, count: u64) -> Result<(), Failure> {
+        self.receive_goal += count;
+        self.reach(Until::Received).await
+    }
+
+    /// Receives the next `count` bytes; nothing more may have come.
+    ///
+    /// # Errors
+    /// As [`Connection::expect`], and where more has come.
+    pub async fn expect_exactly(&mut self, count: u64) -> Result<(), Failure> {
+        self.expect(count).await?;
+        if self.received == self.receive_goal { Ok(()) } else { Err(Failure::Surplus) }
+    }
+
+    /// Whether the peer has ended the connection while nothing was expected of it.
+    pub fn has_ended(&mut self) -> bool {
+        let silent = self.socket.poll_readable(&Context::from_waker(Waker::noop())).is_pending();
+        if self.ended || silent {
+            return self.ended;
+        }
+        // Anything that comes unasked makes the connection useless as well.
+        !self.socket.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Waits for the end of the peer's stream, with nothing before it.
+    ///
+    /// # Errors
+    /// Where the connection fails or anything comes.
+    pub async fn expect_end(&mut self) -> Result<(), Failure> {
+        self.reach(Until::Ended).await?;
+        if self.received == self.receive_goal { Ok(()) } else { Err(Failure::Surplus) }
+    }
+
+    /// Receives the pattern until the peer ends it, however long it is.
+    ///
+    /// # Errors
+    /// Where the connection fails or a wrong byte comes.
+    pub async fn expect_rest(&mut self) -> Result<(), Failure> {
+        self.reach(Until::Ended).await?;
+        self.receive_goal = self.received;
+        Ok(())
+    }
+
+    /// Ends our stream.
+    ///
+    /// # Errors
+    /// Where the connection is gone already.
+    pub fn half_close(&self) -> Result<(), Failure> {
+        self.socket.finish().map_err(|error| Failure::of_connection(&error))
+    }
+
+    /// Closes the connection. What has come and was not read makes the kernel reset it (RFC 1122 §4.2.2.13).
+    pub fn close(self) {
+        self.socket.close();
+    }
+
+    async fn reach(&mut self, until: Until) -> Result<(), Failure> {
+        poll_fn(|context| self.poll(context, until)).await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, until: Until) -> Poll<Result<(), Failure>> {
+        loop {
+            if let Err(failure) = self.send_some(context) {
+                return Poll::Ready(Err(failure));
+            }
+            if self.is_reached(until) {
+                return Poll::Ready(Ok(()));
+            }
+            if self.moved >= TURN_BYTES {
+                self.moved = 0;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.ended {
+                let early = matches!(until, Until::Received);
+                return if early { Poll::Ready(Err(Failure::EndedEarly)) } else { Poll::Pending };
+            }
+            match self.receive_some(context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+                Poll::Pending => {
+                    self.moved = 0;
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn is_reached(&self, until: Until) -> bool {
+        match until {
+            Until::Sent => self.sent == self.send_goal,
+            Until::Received => self.received >= self.receive_goal,
+            Until::Ended => self.ended,
+        }
+    }
+
+    /// Sends as much towards the goal as the socket takes.
+    fn send_some(&mut self, context: &Context<'_>) -> Result<(), Failure> {
+        while self.sent < self.send_goal && self.moved < TURN_BYTES {
+            let bytes = self.own.at(self.sent, self.send_goal - self.sent);
+            match self.socket.poll_write(context, bytes) {
+                Poll::Ready(Ok(count)) => {
+                    self.sent += count as u64;
+                    self.room.note_sent(count);
+                    self.moved += count;
+                }
+                Poll::Ready(Err(error)) => return Err(Failure::of_connection(&error)),
+                Poll::Pending => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and verifies what is there, once.
+    fn receive_some(&mut self, context: &Context<'_>) -> Poll<Result<(), Failure>> {
+        self.room.lend(|room| {
+            self.socket.poll_read(context, room).map(|read| {
+                let count = read.map_err(|error| Failure::of_connection(&error))?;
+                if self.right.as_ref().is_some_and(|right| !right.is_at(self.received, &room[..count])) {
+                    return Err(Failure::WrongByte);
+                }
+                self.ended = count == 0;
+                self.received += count as u64;
+                self.room.note_received(count);
+                self.moved += count;
+                Ok(())
+            })
+        })
+    }
+}

@@ -1,0 +1,30 @@
+//! The load engine, and `switchboard load` on top of it: clients in parallel that verify what they receive and time every
+//! operation.
+//!
+//! [`run::run`] plays one [`script::Script`] on many connections and gives a [`report::Report`]; [`run::drive`] does so on
+//! [`terms::Terms`]: at a given rate, with limits, telling each second. A peer that knows the pattern (a source, a sink) is
+//! built from [`connection::Connection`], as the clients are. All of this runs on one thread under
+//! [`crate::runtime::inline`]; sending and receiving allocate nothing. [`command`] runs it on one thread or on several, and
+//! prints what came of it.
+
+pub mod answer;
+mod arrivals;
+mod client;
+pub mod command;
+pub mod connection;
+pub mod content;
+pub mod failure;
+mod head;
+pub mod pattern;
+pub mod report;
+pub mod room;
+pub mod run;
+pub mod script;
+pub mod settings;
+pub mod shared;
+mod stage;
+pub mod terms;
+#[cfg(test)]
+mod tests;
+pub mod timeline;
+mod watch;

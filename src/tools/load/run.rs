@@ -1,0 +1,212 @@
+//! Clients in parallel: everyone makes the first steps, the load warms up, operations count for a time, then all end.
+
+use crate::{
+    runtime::clock::{sleep, sleep_until, within},
+    tools::load::{
+        client::client,
+        failure::Failure,
+        report::Report,
+        script::Script,
+        shared::{Phase, Shared},
+        stage::Stage,
+        terms::Terms,
+        watch::Watch,
+    },
+};
+use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
+use std::{
+    future::{pending, poll_fn},
+    net::SocketAddr,
+    rc::Rc,
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+/// How many clients may be at their first steps at once: well within a listener's usual backlog.
+const STARTING_AT_ONCE: usize = 64;
+/// How long all clients together may take for their first steps; then the run goes on with those that are there.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// How long the last operations and the steps after them may take.
+const END_LIMIT: Duration = Duration::from_secs(10);
+/// The same where the run was asked to stop: whoever asked is waiting.
+const STOP_LIMIT: Duration = Duration::from_millis(500);
+/// How often it is looked whether an operation takes too long, and whether the run is to stop.
+const SWEEP_EVERY: Duration = Duration::from_millis(50);
+/// How often a thread looks whether the others are there: so far apart do they begin at most.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// Latencies are told apart by the second.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Whom to load.
+    pub target: SocketAddr,
+    /// Clients in parallel.
+    pub connections: usize,
+    /// What each does.
+    pub script: Script,
+    /// How long the load runs before it counts.
+    pub warm_up: Duration,
+    /// How long it counts.
+    pub window: Duration,
+    /// At most so many operations of all clients together, not counting those of the warm-up.
+    pub operations: Option<u64>,
+}
+
+/// A moment that whoever runs a plan can act at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Every client has made its first steps, or failed at them.
+    Started,
+    /// Operations count from now on.
+    Begin,
+    /// Operations count no longer.
+    End,
+}
+
+/// The clients of a run.
+struct Crowd<'a> {
+    stage: &'a Stage<'a>,
+    clients: FuturesUnordered<LocalBoxFuture<'a, ()>>,
+    born: usize,
+    ended: usize,
+}
+
+/// Runs `plan`, under [`crate::runtime::inline`]; `at` is called at each [`Moment`].
+///
+/// `seed` tells this run's patterns from those of others.
+pub async fn run(plan: &Plan, seed: u64, at: impl FnMut(Moment)) -> Report {
+    drive(plan, &Terms::default(), seed, 0, at).await
+}
+
+/// The same on `terms`, as the thread of this number of those that share them.
+pub async fn drive(
+    plan: &Plan,
+    terms: &Terms,
+    seed: u64,
+    thread: usize,
+    mut at: impl FnMut(Moment),
+) -> Report {
+    let stage = Stage::new(plan, terms, seed, thread);
+    let mut crowd = Crowd { stage: &stage, clients: FuturesUnordered::new(), born: 0, ended: 0 };
+    crowd.clients.push(stage.arrivals.dispatch().boxed_local());
+    crowd.clients.push(sweep(&stage).boxed_local());
+    let start_limit = START_LIMIT + terms.ramp(plan.connections);
+    within(Some(start_limit), crowd.until(|crowd| crowd.stage.started.get() >= crowd.wanted())).await;
+    crowd.meet_others().await;
+    at(Moment::Started);
+    if !plan.warm_up.is_zero() {
+        stage.enter(Phase::WarmUp);
+        stage.open(plan.warm_up);
+        within(Some(plan.warm_up), crowd.until_ended()).await;
+    }
+    at(Moment::Begin);
+    if stage.stopped.get() {
+        stage.close_window(Instant::now(), stage.room.moved());
+        // Who waits for the begin goes on to its end.
+        stage.open(Duration::ZERO);
+    } else {
+        stage.enter(Phase::Window);
+        let (begin, before) = stage.open_window();
+        crowd.clients.push(count_seconds(&stage, begin).boxed_local());
+        within(Some(plan.window), crowd.until_ended()).await;
+        stage.close_window(begin, before);
+        stage.end_slice();
+    }
+    stage.leave_timeline();
+    at(Moment::End);
+    stage.enter(Phase::End);
+    let in_time = terms.timeout.map_or(END_LIMIT, |limit| limit + 2 * SWEEP_EVERY);
+    let limit = if stage.stopped.get() { STOP_LIMIT } else { in_time };
+    // What takes longer than that is late; asked to stop, it only has no more time.
+    stage.stopped.set(false);
+    let all_but_holders = |crowd: &Crowd<'_>| crowd.ended + crowd.stage.holding.get() >= crowd.born;
+    within(Some(limit), crowd.until(all_but_holders)).await;
+    let left = crowd.born.saturating_sub(crowd.ended + stage.holding.get());
+    let busy = stage.watches.borrow().iter().filter(|watch| watch.is_busy()).count().min(left);
+    drop(crowd);
+    if limit == STOP_LIMIT {
+        stage.report.borrow_mut().given_up = busy as u64;
+    } else {
+        (0..left).for_each(|_| stage.fail(Failure::TimedOut));
+    }
+    stage.report.into_inner()
+}
+
+/// Looks now and then for what takes too long, and whether the run is to stop. It never ends.
+async fn sweep(stage: &Stage<'_>) {
+    let limit = stage.terms.timeout;
+    while limit.is_some() || stage.shared().is_some() {
+        sleep(SWEEP_EVERY).await;
+        let now = Instant::now();
+        if let Some(limit) = limit {
+            stage.watches.borrow().iter().for_each(|watch| watch.sweep(now, limit));
+        }
+        if stage.shared().is_some_and(Shared::is_stopped) && !stage.over.get() {
+            stage.stopped.set(true);
+        }
+    }
+    pending().await
+}
+
+/// Tells each whole second of the window. It never ends.
+async fn count_seconds(stage: &Stage<'_>, begin: Instant) {
+    let mut next = begin;
+    while stage.shared().is_some() && stage.counting.get() {
+        next += SECOND;
+        sleep_until(next).await;
+        if stage.counting.get() {
+            stage.end_slice();
+        }
+    }
+    pending().await
+}
+
+impl<'a> Crowd<'a> {
+    /// How many clients there are to be: fewer than planned where this machine gives no more connections.
+    fn wanted(&self) -> usize {
+        let limited = self.stage.report.borrow().limit.is_some();
+        if limited { self.born } else { self.stage.plan.connections }
+    }
+
+    /// Lets clients be born and run until `done`, or until the run is to stop.
+    async fn until(&mut self, done: impl Fn(&Self) -> bool) {
+        poll_fn(|context| {
+            loop {
+                let started = self.stage.started.get();
+                while self.born < self.wanted()
+                    && self.born < started + STARTING_AT_ONCE
+                    && !self.stage.over.get()
+                {
+                    let watch = Rc::<Watch>::default();
+                    self.stage.watches.borrow_mut().push(watch.clone());
+                    self.clients.push(client(self.stage, watch).boxed_local());
+                    self.born += 1;
+                }
+                let step = self.clients.poll_next_unpin(context);
+                self.ended += usize::from(matches!(step, Poll::Ready(Some(()))));
+                if done(self) || self.stage.stopped.get() {
+                    return Poll::Ready(());
+                }
+                if !matches!(step, Poll::Ready(Some(()))) && self.stage.started.get() == started {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Waits until the clients of the other threads are there too: what counts is to run at the same time on all.
+    async fn meet_others(&mut self) {
+        let Some(shared) = self.stage.shared() else { return };
+        shared.note_there();
+        while !shared.are_all_there() && !self.stage.stopped.get() {
+            within(Some(LOOK_EVERY), self.until(|_| false)).await;
+        }
+    }
+
+    async fn until_ended(&mut self) {
+        self.until(|crowd| crowd.ended == crowd.wanted()).await;
+    }
+}

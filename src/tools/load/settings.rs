@@ -1,0 +1,99 @@
+//! What `switchboard load` is told: whom to load, with what, how hard, and for how long.
+
+use crate::{net::dial::Override, tools::client::settings::Target};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+/// Enough to keep a server busy, and few enough for any.
+pub const CONNECTIONS: usize = 10;
+/// Long enough for a median that another run repeats.
+pub const DURATION: Duration = Duration::from_secs(10);
+/// One small message, well within a segment.
+pub const SIZE_BYTES: u64 = 64;
+/// A piece of a bulk stream: large beside what a call moves, small beside what a second moves.
+pub const BULK_SIZE_BYTES: u64 = 1024 * 1024;
+/// Whoever has not answered in this time does not: the load's users look at milliseconds.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One run of `switchboard load`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Whom to load; a `tcp://` target may be a UNIX socket.
+    pub target: Target,
+    /// What a connection does.
+    pub mode: Mode,
+    /// What a `tcp://` target is sent.
+    pub message: Message,
+    /// What it is to answer.
+    pub expect: Expect,
+    /// End our stream after a connection's last request, and wait for the end of the peer's.
+    pub half_close: bool,
+    /// Connections at once; none: as many as the descriptor limit allows.
+    pub connections: Option<usize>,
+    /// Threads to share them.
+    pub threads: usize,
+    /// How long operations count; none: until their number is reached, or Ctrl-C.
+    pub duration: Option<Duration>,
+    /// How many operations count; none: as many as there is time for.
+    pub requests: Option<u64>,
+    /// Operations a second by a schedule; none: each as soon as the one before it has ended.
+    pub rate: Option<usize>,
+    /// New connections a second at most.
+    pub connect_rate: Option<usize>,
+    /// How long the load runs before operations count.
+    pub warm_up: Duration,
+    /// The longest that an operation may take.
+    pub timeout: Option<Duration>,
+    /// Print JSON in place of text.
+    pub json: bool,
+    /// Write a page here.
+    pub html: Option<PathBuf>,
+    /// Addresses to use in place of the resolver's.
+    pub overrides: Arc<[Override]>,
+}
+
+/// What a connection does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Request, answer, again and again.
+    #[default]
+    Pingpong,
+    /// A stream without pauses, each way.
+    Bulk,
+    /// One request, then it ends.
+    Churn,
+}
+
+impl Mode {
+    /// As it is typed.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Pingpong => "pingpong",
+            Mode::Bulk => "bulk",
+            Mode::Churn => "churn",
+        }
+    }
+}
+
+/// What is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// So many bytes that no other connection and no other place has.
+    Pattern(u64),
+    /// These bytes.
+    Text(Vec<u8>),
+    /// What this file holds.
+    File(PathBuf),
+}
+
+/// What is to come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expect {
+    /// What was sent.
+    #[default]
+    Echo,
+    /// So many bytes of anything.
+    Bytes(u64),
+    /// Anything, until the peer ends its stream.
+    UntilClose,
+}

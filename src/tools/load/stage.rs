@@ -1,0 +1,238 @@
+//! What the clients of a run share: the plan, what they count, and how far the run is.
+
+use crate::tools::load::{
+    arrivals::Arrivals,
+    failure::Failure,
+    report::{Report, note},
+    room::Room,
+    run::Plan,
+    shared::{Phase, Shared},
+    terms::Terms,
+    timeline::Slice,
+    watch::Watch,
+};
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    io,
+    rc::Rc,
+    task::{Poll, Waker},
+    time::{Duration, Instant},
+};
+
+/// The shared state; all clients run on one thread.
+pub(super) struct Stage<'a> {
+    pub plan: &'a Plan,
+    pub terms: &'a Terms,
+    /// The number of this thread.
+    pub thread: usize,
+    pub room: Room,
+    pub report: RefCell<Report>,
+    pub arrivals: Arrivals,
+    pub counting: Cell<bool>,
+    pub over: Cell<bool>,
+    /// The run is to end at once: it was asked to, or there is no target.
+    pub stopped: Cell<bool>,
+    /// Clients that have made their first steps, or failed at them.
+    pub started: Cell<usize>,
+    /// Clients that only hold their connection.
+    pub holding: Cell<usize>,
+    pub watches: RefCell<Vec<Rc<Watch>>>,
+    /// Whether clients may go on to their operations, and who waits for that.
+    open: Cell<bool>,
+    waiting: RefCell<Vec<Waker>>,
+    /// Operations begun since they count.
+    begun: Cell<u64>,
+    last_seed: Cell<u64>,
+    /// When the next connection may be made.
+    next_connection: Cell<Instant>,
+    /// Connections that were made.
+    made: Cell<u64>,
+    /// The second of the window that goes on, and what was moved before it.
+    slice: RefCell<Slice>,
+    before_slice: Cell<(u64, u64)>,
+    slice_begin: Cell<Instant>,
+}
+
+impl<'a> Stage<'a> {
+    pub fn new(plan: &'a Plan, terms: &'a Terms, seed: u64, thread: usize) -> Self {
+        let now = Instant::now();
+        Stage {
+            plan,
+            terms,
+            thread,
+            room: Room::new(),
+            report: RefCell::new(Report::new()),
+            arrivals: Arrivals::new(terms.rate),
+            counting: Cell::new(false),
+            over: Cell::new(false),
+            stopped: Cell::new(false),
+            started: Cell::new(0),
+            holding: Cell::new(0),
+            watches: RefCell::default(),
+            open: Cell::new(false),
+            waiting: RefCell::default(),
+            begun: Cell::new(0),
+            last_seed: Cell::new(seed << 32),
+            next_connection: Cell::new(now + terms.connect_rate.map_or(Duration::ZERO, |rate| rate.first)),
+            made: Cell::new(0),
+            slice: RefCell::default(),
+            before_slice: Cell::new((0, 0)),
+            slice_begin: Cell::new(now),
+        }
+    }
+
+    pub fn shared(&self) -> Option<&Shared> {
+        self.terms.shared.as_deref()
+    }
+
+    pub fn fail(&self, failure: Failure) {
+        self.report.borrow_mut().failures.add(failure);
+        self.slice.borrow_mut().failures += 1;
+    }
+
+    /// A connection was made.
+    pub fn note_made(&self) {
+        self.made.set(self.made.get() + 1);
+        self.shared().inspect(|shared| shared.note_made());
+    }
+
+    /// A connection could not be made. Where none ever was, the run has no target.
+    pub fn note_not_connected(&self, error: &io::Error) {
+        let made = self.shared().map_or(self.made.get(), Shared::made);
+        if self.terms.needs_target && made == 0 {
+            let mut report = self.report.borrow_mut();
+            report.not_connected.get_or_insert_with(|| crate::error::reason(error));
+            self.stopped.set(true);
+        }
+    }
+
+    /// When the next connection may be made; none: at once. That of this call is then made.
+    pub fn connection_slot(&self) -> Option<Instant> {
+        let rate = self.terms.connect_rate?;
+        let slot = self.next_connection.get().max(Instant::now());
+        self.next_connection.set(slot + Duration::from_secs_f64(1.0 / rate.per_second));
+        Some(slot)
+    }
+
+    /// Waits until all clients have made their first steps.
+    pub async fn opened(&self) {
+        poll_fn(|context| {
+            if self.open.get() {
+                return Poll::Ready(());
+            }
+            self.waiting.borrow_mut().push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Lets the clients go on to their operations, for so long.
+    pub fn open(&self, length: Duration) {
+        self.arrivals.begin(length);
+        self.open.set(true);
+        self.waiting.take().into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether a client may begin an operation; counts it.
+    pub fn may_begin(&self) -> bool {
+        if !self.counting.get() {
+            return !self.over.get();
+        }
+        let begun = self.begun.get();
+        self.begun.set(begun + 1);
+        let Some(limit) = self.plan.operations else { return true };
+        if begun + 1 >= limit {
+            // Whoever waits for another to be due waits for nothing.
+            self.arrivals.close();
+        }
+        begun < limit
+    }
+
+    /// Counts an operation that has ended. What began in the window and ended after it is part of the latencies, so that
+    /// what took longest is not left out, and not of the rate.
+    pub fn add(&self, begin: Instant, due: Option<Instant>, began_counting: bool, status: Option<u16>) {
+        let counting = self.counting.get();
+        if !counting && !began_counting {
+            return;
+        }
+        let end = Instant::now();
+        let service = end - begin;
+        let response = due.map(|due| end.saturating_duration_since(due));
+        let mut report = self.report.borrow_mut();
+        report.add(service, response);
+        *(if counting { &mut report.operations } else { &mut report.late }) += 1;
+        if let Some(status) = status {
+            *report.statuses.entry(status).or_default() += 1;
+        }
+        if self.terms.shared.is_some() && counting {
+            let mut slice = self.slice.borrow_mut();
+            slice.operations += 1;
+            slice.failures += u64::from(status.is_some_and(|status| status >= 400));
+            note(&mut slice.latency_ns, response.unwrap_or(service));
+        }
+    }
+
+    /// Operations count from now on.
+    pub fn open_window(&self) -> (Instant, (u64, u64)) {
+        let (now, moved) = (Instant::now(), self.room.moved());
+        self.begin_slice(now, moved);
+        self.counting.set(true);
+        self.open(self.plan.window);
+        (now, moved)
+    }
+
+    pub fn close_window(&self, begin: Instant, before: (u64, u64)) {
+        let unsent = self.arrivals.close();
+        self.over.set(true);
+        self.counting.set(false);
+        let (sent, received) = self.room.moved();
+        let mut report = self.report.borrow_mut();
+        (report.sent, report.received) = (sent - before.0, received - before.1);
+        report.window = begin.elapsed();
+        // Of a schedule that ends with a number of operations, what is due later belongs to nobody.
+        if self.plan.operations.is_none() {
+            report.unsent = unsent;
+        }
+    }
+
+    fn begin_slice(&self, now: Instant, moved: (u64, u64)) {
+        self.slice_begin.set(now);
+        self.before_slice.set(moved);
+        *self.slice.borrow_mut() = Slice::default();
+    }
+
+    /// Brings this thread's part of a second to the timeline, and begins the next.
+    pub fn end_slice(&self) {
+        let Some(shared) = self.shared() else { return };
+        let (now, moved) = (Instant::now(), self.room.moved());
+        let before = self.before_slice.get();
+        {
+            let mut slice = self.slice.borrow_mut();
+            (slice.sent, slice.received) = (moved.0 - before.0, moved.1 - before.1);
+            slice.length = now - self.slice_begin.get();
+            if shared.timeline().add(self.thread, &slice) {
+                shared.tell();
+            }
+        }
+        self.begin_slice(now, moved);
+    }
+
+    /// This thread brings no further second.
+    pub fn leave_timeline(&self) {
+        if let Some(shared) = self.shared()
+            && shared.timeline().end(self.thread)
+        {
+            shared.tell();
+        }
+    }
+
+    pub fn enter(&self, phase: Phase) {
+        self.shared().inspect(|shared| shared.enter(phase));
+    }
+
+    pub fn next_seed(&self) -> u64 {
+        self.last_seed.set(self.last_seed.get() + 1);
+        self.last_seed.get()
+    }
+}

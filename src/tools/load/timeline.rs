@@ -1,0 +1,201 @@
+//! What happened in each second of the window, of all threads together.
+
+use crate::tools::load::report::{latencies, part};
+use hdrhistogram::Histogram;
+use std::{collections::VecDeque, time::Duration};
+
+/// Seconds that threads may lie apart; a thread that is further behind counts into the oldest that is open.
+const OPEN_SECONDS_MAX: usize = 64;
+
+/// Of a last second shorter than this, no rate is told.
+pub(super) const SHORT_REST: Duration = Duration::from_millis(100);
+
+/// One thread's part of a second.
+pub struct Slice {
+    /// Operations that ended in it.
+    pub operations: u64,
+    /// What failed in it, answers of 400 and above included.
+    pub failures: u64,
+    /// Bytes sent in it.
+    pub sent: u64,
+    /// Bytes received in it.
+    pub received: u64,
+    /// How long it was: the last one of a run is shorter.
+    pub length: Duration,
+    /// Latencies of its operations; with a schedule, from when each was due.
+    pub latency_ns: Histogram<u64>,
+}
+
+/// A second of the window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Second {
+    /// Its number; the first is 1.
+    pub number: u64,
+    /// How long it was: the last one of a run is shorter.
+    pub length: Duration,
+    /// Operations that ended in it.
+    pub operations: u64,
+    /// What failed in it.
+    pub failures: u64,
+    /// Bytes sent in it.
+    pub sent: u64,
+    /// Bytes received in it.
+    pub received: u64,
+    /// The median latency; zero where nothing ended.
+    pub p50: Duration,
+    /// The latency that 99 of 100 operations did not exceed.
+    pub p99: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+/// The seconds of a run.
+pub struct Timeline {
+    /// Whole ones.
+    seconds: Vec<Second>,
+    /// Those that a thread has still to bring its part of.
+    open: VecDeque<Slice>,
+    /// How many parts each thread has brought; none: it has brought its last.
+    brought: Vec<Option<usize>>,
+}
+
+impl Timeline {
+    /// For a run on so many threads.
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
+        Timeline { seconds: Vec::new(), open: VecDeque::new(), brought: vec![Some(0); threads] }
+    }
+
+    /// Those of which every thread has brought its part.
+    #[must_use]
+    pub fn seconds(&self) -> &[Second] {
+        &self.seconds
+    }
+
+    /// Adds a thread's next second; whether one became whole.
+    pub fn add(&mut self, thread: usize, slice: &Slice) -> bool {
+        let brought = self.brought[thread].unwrap_or(self.seconds.len());
+        self.brought[thread] = Some(brought + 1);
+        let place = brought.saturating_sub(self.seconds.len());
+        while self.open.len() <= place {
+            self.open.push_back(Slice::default());
+        }
+        self.open[place].add(slice);
+        self.close_whole()
+    }
+
+    /// A thread has brought its last; whether a second became whole by that.
+    pub fn end(&mut self, thread: usize) -> bool {
+        self.brought[thread] = None;
+        self.close_whole()
+    }
+
+    fn close_whole(&mut self) -> bool {
+        let before = self.seconds.len();
+        let is_whole = |seconds: usize, brought: &[Option<usize>]| {
+            brought.iter().flatten().all(|brought| *brought > seconds)
+        };
+        while !self.open.is_empty()
+            && (is_whole(self.seconds.len(), &self.brought) || self.open.len() > OPEN_SECONDS_MAX)
+        {
+            self.close();
+        }
+        self.seconds.len() > before
+    }
+
+    /// Closes what is open: every thread has ended. A rest too short to have a rate of its own joins the second before it.
+    pub fn finish(&mut self) {
+        while !self.open.is_empty() {
+            self.close();
+        }
+        if self.seconds.len() > 1
+            && let Some(rest) = self.seconds.pop_if(|last| last.length < SHORT_REST)
+            && let Some(last) = self.seconds.last_mut()
+        {
+            last.length += rest.length;
+            last.operations += rest.operations;
+            last.failures += rest.failures;
+            last.sent += rest.sent;
+            last.received += rest.received;
+            last.max = last.max.max(rest.max);
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(slice) = self.open.pop_front() {
+            self.seconds.push(slice.second(self.seconds.len() as u64 + 1));
+        }
+    }
+}
+
+impl Slice {
+    fn add(&mut self, other: &Slice) {
+        self.operations += other.operations;
+        self.failures += other.failures;
+        self.sent += other.sent;
+        self.received += other.received;
+        self.length = self.length.max(other.length);
+        self.latency_ns += &other.latency_ns;
+    }
+
+    fn second(&self, number: u64) -> Second {
+        Second {
+            number,
+            length: self.length,
+            operations: self.operations,
+            failures: self.failures,
+            sent: self.sent,
+            received: self.received,
+            p50: part(&self.latency_ns, 0.5),
+            p99: part(&self.latency_ns, 0.99),
+            max: part(&self.latency_ns, 1.0),
+        }
+    }
+}
+
+impl Default for Slice {
+    fn default() -> Self {
+        let (operations, failures, sent, received) = (0, 0, 0, 0);
+        Slice { operations, failures, sent, received, length: Duration::ZERO, latency_ns: latencies() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::load::report::note;
+
+    fn slice(operations: u64, ms: u64, length: Duration) -> Slice {
+        let mut slice = Slice { operations, length, ..Slice::default() };
+        note(&mut slice.latency_ns, Duration::from_millis(ms));
+        slice
+    }
+
+    #[test]
+    fn a_thread_that_has_ended_is_not_waited_for() {
+        let second = Duration::from_secs(1);
+        let mut timeline = Timeline::new(2);
+        assert!(!timeline.add(0, &slice(1, 1, second)));
+        assert!(!timeline.add(0, &slice(2, 1, second)));
+        assert!(timeline.end(1));
+        assert_eq!(timeline.seconds().len(), 2);
+        assert!(timeline.add(0, &slice(3, 1, second)));
+    }
+
+    #[test]
+    fn a_second_is_whole_when_every_thread_brought_its_part() {
+        let second = Duration::from_secs(1);
+        let mut timeline = Timeline::new(2);
+        assert!(!timeline.add(0, &slice(10, 1, second)));
+        assert!(!timeline.add(0, &slice(20, 2, second)));
+        assert!(timeline.add(1, &slice(5, 30, second)));
+        assert_eq!(timeline.seconds().len(), 1);
+        assert!(!timeline.add(0, &slice(7, 40, Duration::from_millis(3))));
+        timeline.finish();
+        let seconds = timeline.seconds();
+        assert_eq!(seconds.iter().map(|second| second.operations).collect::<Vec<_>>(), [15, 27]);
+        assert_eq!(seconds.iter().map(|second| second.number).collect::<Vec<_>>(), [1, 2]);
+        assert!(seconds[0].max >= Duration::from_millis(30) && seconds[1].max >= Duration::from_millis(40));
+        assert_eq!(seconds[1].length, Duration::from_millis(1003));
+    }
+}

@@ -1,0 +1,8 @@
+//! The commands beside the servers. Each has a folder and settings of its own, and none knows the server.
+
+pub mod audit;
+pub mod client;
+pub mod ctl;
+pub mod failure;
+pub mod load;
+pub mod top;

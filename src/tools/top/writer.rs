@@ -1,0 +1,126 @@
+//! The writer actor: a thread that writes drawn screens to the terminal, so that a terminal that takes nothing holds up
+//! nothing else. While it writes, changes gather, and the next screen shows them all.
+
+use crate::{
+    runtime::mailbox::{Address, mailbox},
+    tools::{
+        ctl::Failure,
+        top::{actor::Event, paint::Paint, screen, state::State, tty::Tty},
+    },
+};
+use futures::executor::block_on;
+use ratatui::{Terminal, TerminalOptions, Viewport, backend::CrosstermBackend, layout::Rect};
+use std::{
+    io::{self, Write},
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+/// One screen is written at a time.
+const SCREENS: usize = 1;
+
+/// The drawing end of the writer.
+pub struct Writer {
+    tty: Arc<Tty>,
+    paint: Paint,
+    terminal: Terminal<CrosstermBackend<Drawn>>,
+    drawn: Drawn,
+    screens: Address<Vec<u8>>,
+    /// A screen is being written.
+    writing: bool,
+    /// Something has changed since the last screen was drawn.
+    changed: bool,
+}
+
+/// What was drawn and not yet handed on.
+#[derive(Clone, Default)]
+struct Drawn(Arc<Mutex<Vec<u8>>>);
+
+impl Drawn {
+    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Write for Drawn {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.lock().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Writer {
+    /// Writes to `tty`, and tells `events` of each screen that was written.
+    ///
+    /// # Errors
+    /// Where there is no thread.
+    pub fn start(tty: Arc<Tty>, paint: Paint, events: Address<Event>) -> io::Result<Self> {
+        let (screens, mut drawn) = mailbox::<Vec<u8>>(SCREENS);
+        let screen = tty.clone();
+        thread::Builder::new().name("writer".to_owned()).spawn(move || {
+            while let Some(bytes) = drawn.next_blocking() {
+                let written = screen.write(&bytes);
+                let is_over = written.is_err();
+                if block_on(events.send(Event::Written(written))).is_err() || is_over {
+                    return;
+                }
+            }
+        })?;
+        let drawn = Drawn::default();
+        let area = area(&tty);
+        let options = TerminalOptions { viewport: Viewport::Fixed(area) };
+        let terminal = Terminal::with_options(CrosstermBackend::new(drawn.clone()), options)?;
+        Ok(Writer { tty, paint, terminal, drawn, screens, writing: false, changed: false })
+    }
+
+    /// Asks the terminal for its size, and draws all of it the next time.
+    ///
+    /// # Errors
+    /// Where nothing can be drawn.
+    pub fn resize(&mut self) -> Result<Rect, Failure> {
+        let area = area(&self.tty);
+        self.terminal.resize(area).map_err(failed)?;
+        Ok(area)
+    }
+
+    /// Draws what has changed, now or when the last screen is written.
+    ///
+    /// # Errors
+    /// Where nothing can be drawn.
+    pub fn draw(&mut self, state: &State, has_changed: bool) -> Result<(), Failure> {
+        self.changed |= has_changed;
+        if self.writing || !self.changed {
+            return Ok(());
+        }
+        self.changed = false;
+        let paint = self.paint;
+        let show =
+            |frame: &mut ratatui::Frame<'_>| screen::draw(state, paint, frame.area(), frame.buffer_mut());
+        self.terminal.draw(show).map_err(failed)?;
+        let bytes = mem::take(&mut *self.drawn.lock());
+        self.writing = self.screens.try_send(bytes).is_ok();
+        Ok(())
+    }
+
+    /// A screen was written.
+    ///
+    /// # Errors
+    /// Where the terminal has gone.
+    pub fn written(&mut self, written: io::Result<()>) -> Result<(), Failure> {
+        self.writing = false;
+        written.map_err(failed)
+    }
+}
+
+fn area(tty: &Tty) -> Rect {
+    let (width, height) = tty.size();
+    Rect::new(0, 0, width, height)
+}
+
+fn failed(error: io::Error) -> Failure {
+    Failure(format!("cannot write to the terminal: {}", crate::error::reason(&error)))
+}
