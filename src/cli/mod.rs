@@ -12,7 +12,7 @@ mod tests;
 mod values;
 mod words;
 
-use crate::{server::settings::Server, tools};
+use crate::{server::plan::Plan, tools};
 use std::{ffi::OsString, fmt};
 use words::Asked;
 
@@ -20,7 +20,7 @@ use words::Asked;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Config {
     /// `echo`, `proxy` or `origin`.
-    Server(Box<Server>),
+    Server(Box<Plan>),
     /// `client`.
     Client(Box<tools::client::settings::Client>),
     /// `ctl`.

@@ -13,8 +13,8 @@ use crate::{
     net::{dial::Override, options::KEEPALIVE},
     report::format::DUMP_LIMIT_BYTES,
     report::format::{Dump, Log},
-    server::settings,
-    session::{deadline::Deadlines, target::Role},
+    server::plan::{self, Plan, PlannedListener},
+    session::{deadline::Deadlines, target::Target as Joined},
     tools::client::settings::{Client, Input, Target},
 };
 use std::time::Duration;
@@ -31,11 +31,15 @@ fn parse_line(line: &str) -> Result<Parsed, Usage> {
 }
 
 #[track_caller]
-fn server(line: &str) -> Server {
+fn server(line: &str) -> Plan {
     match parse_line(line) {
         Ok(Parsed::Run(Config::Server(server))) => *server,
         other => panic!("{line}: {other:?}"),
     }
+}
+
+fn planned(port: u16, target: Joined) -> Vec<PlannedListener> {
+    vec![PlannedListener { name: None, endpoint: Endpoint::loopback(port), target }]
 }
 
 #[track_caller]
@@ -68,9 +72,8 @@ fn assert_refused(words: &[&str], parts: &[&str]) {
 
 #[test]
 fn a_bare_command_means_the_defaults() {
-    let echo = Server {
-        listen: vec![Endpoint::loopback(8001)],
-        role: Role::Echo,
+    let echo = Plan {
+        listeners: planned(8001, Joined::Echo),
         max_sessions: None,
         max_per_source: None,
         backlog: 4096,
@@ -81,15 +84,14 @@ fn a_bare_command_means_the_defaults() {
         dump: Dump::Off,
         dump_limit: DUMP_LIMIT_BYTES,
         splice: true,
-        busy_poll: settings::BUSY_POLL,
+        busy_poll: plan::BUSY_POLL,
         control: Control::Default,
-        remember: settings::REMEMBER,
+        remember: plan::REMEMBER,
         metrics: None,
     };
     let upstream = Upstream { endpoint: "www.google.com:80".parse().unwrap(), overrides: [].into() };
-    let proxy =
-        Server { listen: vec![Endpoint::loopback(8002)], role: Role::Proxy(upstream.into()), ..echo.clone() };
-    let origin = Server { listen: vec![Endpoint::loopback(8003)], role: Role::Origin, ..echo.clone() };
+    let proxy = Plan { listeners: planned(8002, Joined::Upstream(upstream.into())), ..echo.clone() };
+    let origin = Plan { listeners: planned(8003, Joined::Origin), ..echo.clone() };
     assert_eq!(server("echo"), echo);
     assert_eq!(server("proxy"), proxy);
     assert_eq!(server("origin"), origin);
@@ -123,9 +125,14 @@ fn every_option_of_a_server_reaches_its_setting() {
     );
     let addresses = ["::1", "::2", "1.2.3.4"].map(|address| address.parse().unwrap()).to_vec();
     let overrides = [Override { host: "b".into(), port: 80, addresses }].into();
-    let expected = Server {
-        listen: vec![":1".parse().unwrap(), "unix:/a".parse().unwrap()],
-        role: Role::Proxy(Upstream { endpoint: "b:80".parse().unwrap(), overrides }.into()),
+    let target = Joined::Upstream(Upstream { endpoint: "b:80".parse().unwrap(), overrides }.into());
+    let listener = |address: &str| PlannedListener {
+        name: None,
+        endpoint: address.parse().unwrap(),
+        target: target.clone(),
+    };
+    let expected = Plan {
+        listeners: [":1", "unix:/a"].map(listener).into(),
         max_sessions: Some(2),
         max_per_source: Some(3),
         backlog: 4,
@@ -192,7 +199,7 @@ fn what_follows_two_dashes_is_no_option() {
 #[test]
 fn the_last_of_equal_options_counts() {
     assert_eq!(server("echo --dump text --dump=hex").dump, Dump::Hex);
-    assert_eq!(server("echo --listen 1 --listen 2").listen.len(), 2);
+    assert_eq!(server("echo --listen 1 --listen 2").listeners.len(), 2);
     assert!(client(&["client", "--body", "--body"]).body);
 }
 

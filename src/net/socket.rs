@@ -5,7 +5,7 @@
 
 use crate::{
     net::{address::Address, buffer::Buffer, options::Options},
-    runtime::{readiness::Registration, reading::Reading},
+    runtime::readiness::Registration,
 };
 use rustix::{
     io::Errno,
@@ -45,12 +45,6 @@ impl Socket {
         })
     }
 
-    /// Its reading, for whoever may end it.
-    #[must_use]
-    pub fn reading(&self) -> Reading {
-        self.registration.reading()
-    }
-
     /// Waits until a read may give something.
     pub async fn readable(&self) {
         poll_fn(|context| self.poll_readable(context)).await;
@@ -81,27 +75,6 @@ impl Socket {
     /// # Errors
     /// `WouldBlock`, or that of the connection.
     pub fn try_read(&self, room: &mut [u8]) -> io::Result<usize> {
-        if self.registration.enough() { self.try_read_rest(room) } else { self.receive(room) }
-    }
-
-    /// Reads what was there when an operator ended the reading; after that, and at an urgent byte, the stream ends.
-    fn try_read_rest(&self, room: &mut [u8]) -> io::Result<usize> {
-        let left = self.registration.left(|| rustix::io::ioctl_fionread(&self.descriptor).unwrap_or(0));
-        let size = room.len().min(left);
-        if size == 0 {
-            return Ok(0);
-        }
-        match self.receive(&mut room[..size]) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            Err(error) => Err(error),
-            Ok(count) => {
-                self.registration.take_left(count);
-                Ok(count)
-            }
-        }
-    }
-
-    fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
         let size = room.len();
         self.registration.read(|| {
             let (_, count) = retry(|| recv(&self.descriptor, &mut *room, RecvFlags::empty()))?;
@@ -111,6 +84,13 @@ impl Socket {
             // A read of nothing is the end: it stays readable.
             Ok((count, count > 0 && count < size))
         })
+    }
+
+    /// Bytes that have come and are not read.
+    #[must_use]
+    pub fn unread(&self) -> u32 {
+        let unread = rustix::io::ioctl_fionread(&self.descriptor).unwrap_or(0);
+        u32::try_from(unread).unwrap_or(u32::MAX)
     }
 
     /// Fills `buffer` with what is there and returns how much came.

@@ -22,9 +22,6 @@ impl Socket {
     /// # Errors
     /// `WouldBlock`, or that of the connection.
     pub fn try_splice_in(&self, pipe: &mut Pipe) -> io::Result<usize> {
-        if self.registration.enough() {
-            return Ok(0);
-        }
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         let count = self.registration.read(|| {
             let count = retry(|| splice(&self.descriptor, None, pipe.write_end(), None, PIPE_BYTES, flags))?;

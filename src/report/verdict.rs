@@ -1,7 +1,7 @@
 //! What is remembered of a session that has ended, and one sentence about it: who ended it, how, what was left.
 
 use crate::{
-    relay::direction::Flow,
+    relay::direction::Direction,
     runtime::clock::coarse_ms,
     session::{
         cause::Cause,
@@ -36,8 +36,8 @@ impl Ended {
     #[must_use]
     pub fn now(record: &Record) -> Self {
         let now_ms = coarse_ms();
-        let fin = |flow: &Flow| {
-            flow.ended_ms().map(|ended_ms| Duration::from_millis(now_ms.saturating_sub(ended_ms)))
+        let fin = |direction: &Direction| {
+            direction.ended_ms().map(|ended_ms| Duration::from_millis(now_ms.saturating_sub(ended_ms)))
         };
         Ended {
             at: SystemTime::now(),
@@ -156,14 +156,14 @@ impl fmt::Display for Short {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::address::Address;
+    use crate::session::target::Target;
 
     fn ended(mode: Mode, cause: Cause) -> Ended {
-        let address = Address::Tcp("127.0.0.1:1".parse().unwrap());
-        let record = Record::new(1, mode, address.clone(), address.clone(), address);
-        record.end(cause, None);
+        let record = Record::sample(1, Target::Echo);
         record.from_client.add_received(812);
-        Ended::now(&record)
+        let mut ended = Ended::now(&record);
+        (ended.close.mode, ended.close.cause) = (mode, cause);
+        ended
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::{
         task::{self, Panicked, Task},
     },
     server::supervisor::Supervisor,
+    session::target::Listening,
 };
 use futures::{
     FutureExt,
@@ -24,6 +25,7 @@ use futures::{
 };
 use std::{
     io,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -39,8 +41,8 @@ pub struct Connection {
     pub socket: Socket,
     /// The client's address.
     pub client: Address,
-    /// The listening address it came to.
-    pub listener: Address,
+    /// The listener that it came to.
+    pub listening: Arc<Listening>,
     /// Our address in it, which is another where the listener takes every interface.
     pub local: Address,
     /// Its place among the sessions.
@@ -55,6 +57,7 @@ pub struct Acceptor {
 
 struct Actor {
     listener: Listener,
+    listening: Arc<Listening>,
     slots: Slots,
     supervisor: Supervisor,
     reporter: Reporter,
@@ -64,9 +67,15 @@ struct Actor {
 
 impl Acceptor {
     /// Starts accepting on `listener`; each connection takes a place of `slots` and goes to the supervisor.
-    pub fn start(listener: Listener, slots: Slots, supervisor: Supervisor, reporter: Reporter) -> Self {
+    pub fn start(
+        listener: Listener,
+        listening: Arc<Listening>,
+        slots: Slots,
+        supervisor: Supervisor,
+        reporter: Reporter,
+    ) -> Self {
         let (address, stop) = mailbox(1);
-        let actor = Actor { listener, slots, supervisor, reporter, shortage_reported: None, stop };
+        let actor = Actor { listener, listening, slots, supervisor, reporter, shortage_reported: None, stop };
         Acceptor { task: task::spawn(actor.run()), stop: address }
     }
 
@@ -133,8 +142,8 @@ impl Actor {
     }
 
     async fn admit(&self, socket: Socket, client: Address, slot: Slot) {
-        let (listener, local) = (self.listener.address().clone(), self.listener.local_address_of(&socket));
-        self.supervisor.admit(Connection { socket, client, listener, local, slot }).await;
+        let (listening, local) = (self.listening.clone(), self.listener.local_address_of(&socket));
+        self.supervisor.admit(Connection { socket, client, listening, local, slot }).await;
     }
 
     async fn pause(&mut self, error: &io::Error) {

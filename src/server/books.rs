@@ -60,7 +60,7 @@ impl Books {
     pub fn close(&mut self, record: &Record) {
         self.closed[record.cause() as usize] += 1;
         self.moved.add(record);
-        self.lives.observe(record.began.elapsed());
+        self.lives.observe(record.age());
     }
 
     /// The books with these sessions, which live.
@@ -105,14 +105,11 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        net::address::Address,
-        session::{event::Mode, record::Dial},
-    };
+    use crate::session::{outcome::Outcome, record::Dial, target::Target};
+    use std::sync::Arc;
 
-    fn record() -> Record {
-        let address = Address::Tcp("127.0.0.1:1".parse().unwrap());
-        Record::new(1, Mode::Proxy, address.clone(), address.clone(), address)
+    fn record() -> Arc<Record> {
+        Record::sample(1, Target::upstream("127.0.0.1:1"))
     }
 
     #[test]
@@ -130,8 +127,8 @@ mod tests {
         record.from_upstream.add_received(4);
         let (resolve, connect) = (Some(Duration::from_millis(1)), Some(Duration::from_millis(2)));
         record.set_dial(Dial { upstream: None, local: None, resolve, connect });
-        let alive = books.tally([&record].into_iter());
-        record.end(Cause::ClientReset, None);
+        let alive = books.tally([&*record].into_iter());
+        record.conclude(Outcome::Due(Cause::ClientReset));
         books.close(&record);
         let ended = books.tally([].into_iter());
         for tally in [&alive, &ended] {

@@ -5,7 +5,7 @@ pub mod books;
 pub mod control;
 pub mod history;
 pub mod http;
+pub mod plan;
 #[expect(clippy::module_inception, reason = "the room is named after its main item")]
 pub mod server;
-pub mod settings;
 pub mod supervisor;

@@ -6,7 +6,7 @@ use crate::{
     report::json::milliseconds,
     runtime::{clock::coarse_ms, limit::Slots},
     server::{control::rates::Rates, supervisor::question::Overview},
-    session::{event::Mode, record::Record},
+    session::record::Record,
     text::escape::EscapedAddress,
 };
 use std::time::{Duration, Instant};
@@ -18,12 +18,12 @@ pub fn session(record: &Record, rates: &Rates, draining: bool) -> Session {
     let upstream = record.dial().and_then(|dial| dial.upstream.as_ref());
     Session {
         session: record.id,
-        mode: record.mode,
-        listener: shown(&record.listener),
+        mode: record.mode(),
+        listener: shown(&record.listening.address),
         client: shown(&record.client),
         upstream: upstream.map(shown),
         phase: phase(record, draining),
-        age_ms: whole_milliseconds(record.began.elapsed()),
+        age_ms: whole_milliseconds(record.age()),
         idle_ms: coarse_ms().saturating_sub(moved_ms(record)),
         client_bytes: record.client_bytes(),
         upstream_bytes: record.upstream_bytes(),
@@ -83,7 +83,7 @@ pub(super) fn phase(record: &Record, draining: bool) -> &'static str {
         (true, true) => "draining",
         (true, false) => "client-closed",
         (false, true) => "upstream-closed",
-        (false, false) if record.mode == Mode::Proxy && record.dial().is_none() => "dialling",
+        (false, false) if record.dialling() => "dialling",
         (false, false) if draining => "draining",
         (false, false) => "open",
     }

@@ -58,7 +58,7 @@ impl Choice {
         let upstream = record.dial().and_then(|dial| dial.upstream.as_ref());
         record.id.to_string().contains(text)
             || answer::phase(record, draining).contains(text)
-            || [Some(&record.client), upstream, Some(&record.listener)]
+            || [Some(&record.client), upstream, Some(&record.listening.address)]
                 .into_iter()
                 .flatten()
                 .any(|address| EscapedAddress(address).to_string().contains(text))
@@ -75,13 +75,12 @@ fn largest_first(records: &mut [Arc<Record>], both: impl Fn(&Record) -> (u64, u6
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{net::address::Address, session::event::Mode};
+    use crate::session::target::Target;
 
     fn record(id: u64, client: &str, bytes: usize) -> Arc<Record> {
-        let [listener, client] = ["127.0.0.1:8002", client].map(|text| Address::Tcp(text.parse().unwrap()));
-        let record = Record::new(id, Mode::Echo, listener.clone(), listener, client);
+        let record = Record::sample_from(id, Target::Echo, client);
         record.from_client.add_received(bytes);
-        Arc::new(record)
+        record
     }
 
     fn chosen(choice: &Choice) -> Vec<u64> {

@@ -7,7 +7,7 @@
 use crate::{
     net::{address::Address, endpoint::Endpoint, listener::Listener, options::Options, socket::Socket},
     runtime::clock::{sleep, within},
-    server::settings::BACKLOG,
+    server::plan::BACKLOG,
     tools::audit::{
         label::{self, Label},
         observation::End,

@@ -1,10 +1,11 @@
-//! Validated settings. Each default is a named constant with its reason.
+//! What a server is to do: its listeners, what each leads to, and its limits. Each default is a named constant with its
+//! reason.
 
 use crate::{
     control::place::Control,
     net::{congestion::Congestion, endpoint::Endpoint, options::Keepalive},
     report::format::{Dump, Log},
-    session::{deadline::Deadlines, target::Role},
+    session::{deadline::Deadlines, target::Target},
 };
 use std::time::Duration;
 
@@ -25,13 +26,22 @@ pub const REMEMBER: usize = 1000;
 /// Spans the gap between two messages of a busy peer; longer only burns a core that others could use.
 pub const BUSY_POLL: Option<Duration> = Some(Duration::from_micros(50));
 
-/// All that a server is told.
+/// One listener of a plan, and what it leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
-    /// Where to listen; at least one.
-    pub listen: Vec<Endpoint>,
-    /// What to do with connections.
-    pub role: Role,
+pub struct PlannedListener {
+    /// Its name; none: its address is its name.
+    pub name: Option<String>,
+    /// Where to listen.
+    pub endpoint: Endpoint,
+    /// What its sessions are joined to.
+    pub target: Target,
+}
+
+/// All that a server is told. Two plans that are equal make the same server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Its listeners; at least one.
+    pub listeners: Vec<PlannedListener>,
     /// Sessions at once; `None`: from the descriptor limit.
     pub max_sessions: Option<usize>,
     /// Sessions at once from one source address; `None`: no limit.
