@@ -1,7 +1,7 @@
 //! One direction fails while the other still delivers, and urgent bytes: neither loses, stalls or changes anything else.
 //! Each scenario runs directly first, as the control of the test itself.
 
-use crate::{
+use crate::support::{
     pattern::pattern,
     peer,
     route::{EACH, Route},

@@ -1,6 +1,6 @@
 //! The control socket itself: where it is, who may use it, and what it stands.
 
-use crate::{
+use crate::support::{
     harness::{Lines, within},
     operator::{Operated, Talk, run},
     stream::{LIMIT, exchange},
@@ -117,7 +117,7 @@ fn server_in(runtime: &Path) -> Child {
     command.stderr(Stdio::null()).spawn().unwrap()
 }
 
-fn ctl_in(runtime: &Path, words: &[&str]) -> crate::operator::Run {
+fn ctl_in(runtime: &Path, words: &[&str]) -> crate::support::operator::Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
     command.arg("ctl").args(words).env("XDG_RUNTIME_DIR", runtime);
     run(command)

@@ -3,7 +3,7 @@
 mod faults;
 mod screen;
 
-use crate::{
+use crate::support::{
     crooked::{Crooked, Fault},
     harness::{Lines, within},
     stream::LIMIT,
@@ -160,7 +160,7 @@ fn health_checks_are_not_taken_for_the_clients_connections() {
                 visits += 1;
                 match visits % 3 {
                     0 => drop(visit),
-                    1 => crate::stream::reset(visit),
+                    1 => crate::support::stream::reset(visit),
                     _ => held.push(visit),
                 }
             }

@@ -1,6 +1,6 @@
 //! Standard streams that take nothing: traffic goes on, and the server ends when it is told to.
 
-use crate::{
+use crate::support::{
     harness::{Launch, Output, Server, within},
     scrape,
     stream::{LIMIT, exchange},

@@ -1,11 +1,13 @@
 //! Every cause has a way to happen, and the close event tells it.
 
 use crate::{
-    dead,
     dial::UNRESOLVABLE,
-    harness::Server,
-    peer,
-    stream::{End, connect_from, exchange, read_exactly, read_to_end, reset},
+    support::{
+        dead,
+        harness::Server,
+        peer,
+        stream::{End, connect_from, exchange, read_exactly, read_to_end, reset},
+    },
 };
 use rustix::process::Signal;
 use serde_json::Value;

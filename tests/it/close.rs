@@ -1,7 +1,7 @@
 //! DESIGN §8, row by row: what one side does to its connection is what the other side sees, exactly as it would
 //! directly. Each scenario runs directly first, as the control of the test itself.
 
-use crate::{
+use crate::support::{
     dead,
     harness::{Server, within},
     pattern::pattern,

@@ -1,6 +1,6 @@
 //! Looking into a running server: `ctl list` and `show`.
 
-use crate::{
+use crate::support::{
     harness::within,
     operator::Operated,
     peer,

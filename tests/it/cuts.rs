@@ -1,6 +1,6 @@
 //! Transfers cut at random moments: what is cut off never looks complete.
 
-use crate::{
+use crate::support::{
     pattern::{Pattern, pattern},
     peer,
     route::THROUGH,

@@ -1,6 +1,6 @@
 //! Every wait on a peer ends: not before its deadline, and soon after it, with a RST and the deadline's own cause.
 
-use crate::{
+use crate::support::{
     dead,
     harness::Server,
     peer,

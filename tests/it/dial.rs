@@ -1,6 +1,6 @@
 //! Reaching the upstream: a dead address costs little, a name is resolved for each session, and nobody else waits.
 
-use crate::{
+use crate::support::{
     dead,
     harness::Server,
     peer,
@@ -62,7 +62,7 @@ fn a_late_first_address_leaves_no_attempt_behind() {
     let server = proxy_to("127.0.0.2,127.0.0.1", port);
     let mut client = server.connect();
     exchange(&mut client, b"hello");
-    assert_eq!(server.process().sockets_in(crate::proc::SYN_SENT), 0, "the losing attempt goes on");
+    assert_eq!(server.process().sockets_in(crate::support::proc::SYN_SENT), 0, "the losing attempt goes on");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn three_hundred_dials_without_an_answer_all_end_at_their_deadline() {
     assert!(begin.elapsed() < Duration::from_secs(12), "{:?} for all", begin.elapsed());
     let closes = server.await_closes(WAITING);
     assert!(closes.iter().all(|close| close["cause"] == "connect_timeout"), "{closes:?}");
-    assert_eq!(server.process().sockets_in(crate::proc::SYN_SENT), 0);
+    assert_eq!(server.process().sockets_in(crate::support::proc::SYN_SENT), 0);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `--dump`: what flows can be seen, whole and in place, and cannot act on a terminal.
 
-use crate::{
+use crate::support::{
     harness::{Server, within},
     pattern::pattern,
     peer,

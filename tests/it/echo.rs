@@ -1,6 +1,6 @@
 //! Echo mode (RFC 862): everything comes back, in order, to everyone.
 
-use crate::{
+use crate::support::{
     harness::Server,
     pattern::{Pattern, pattern},
     route::{THROUGH, Way},

@@ -1,7 +1,7 @@
 //! The event lines (DESIGN §9): exact keys in their order, counts that agree with what the peers themselves counted,
 //! and nothing of what a peer sends that could act on a terminal.
 
-use crate::{
+use crate::support::{
     harness::{Launch, Lines, Output, Server, within},
     pattern::pattern,
     peer,

@@ -1,6 +1,6 @@
 //! Limits hold, and reaching one, the kernel's included, hurts nobody who is already in.
 
-use crate::{
+use crate::support::{
     harness::{Launch, Output, Server, within},
     peer,
     stream::{End, LIMIT, connect, connect_from, exchange, is_silent, read_exactly, read_to_end, reset},

@@ -8,7 +8,7 @@ mod prints;
 mod refuses;
 mod target;
 
-use crate::{harness::within, stream::LIMIT};
+use crate::support::{harness::within, stream::LIMIT};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{

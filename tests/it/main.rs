@@ -1,22 +1,6 @@
 //! Black-box tests of the built binary over real sockets: port 0 everywhere, every wait bounded, nothing outside
-//! 127.0.0.0/8. `harness` starts the program, `peer` plays the other ends, the rest is one module a subject.
+//! 127.0.0.0/8. A module is a subject; what helps them all is in [`support`].
 #![forbid(unsafe_code)]
-
-mod crooked;
-mod dead;
-mod fake;
-mod harness;
-mod openmetrics;
-mod operator;
-mod pattern;
-mod peer;
-mod proc;
-mod route;
-mod scrape;
-mod screen;
-mod stream;
-mod terminal;
-mod web;
 
 mod abort;
 mod access;
@@ -44,6 +28,7 @@ mod remembered;
 mod slow;
 mod start;
 mod stop;
+mod support;
 mod tap;
 mod top;
 mod trouble;

@@ -2,7 +2,7 @@
 
 mod agree;
 
-use crate::{
+use crate::support::{
     dead,
     harness::{Launch, Output, Server, within},
     openmetrics::Exposition,

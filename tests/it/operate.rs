@@ -1,6 +1,6 @@
 //! Changing a running server: `ctl cut`, `pause`, `resume`, `drain`, `set`.
 
-use crate::{
+use crate::support::{
     dead,
     harness::within,
     operator::Operated,
@@ -58,7 +58,7 @@ fn a_cut_by_fin_delivers_what_is_under_way_and_ends_both_streams_cleanly() {
         // More than the kernel's first buffers hold, so that some of it is under way.
         let sent = vec![b's'; 600_000];
         client.write_all(&sent).unwrap();
-        crate::stream::await_acknowledged(&client);
+        crate::support::stream::await_acknowledged(&client);
         assert_eq!(operated.ctl(&["cut", "1", "--fin"]).code, 0);
         upstream.go();
         let received = upstream.await_received();
@@ -96,7 +96,7 @@ fn a_cut_by_fin_of_a_peer_that_takes_nothing_ends_by_reset() {
     let operated = Operated::proxy(upstream.address, &[]);
     let mut client = operated.server.connect();
     upstream.await_reached();
-    crate::stream::write_until_blocked(&mut client, WINDOW);
+    crate::support::stream::write_until_blocked(&mut client, WINDOW);
     assert_eq!(operated.ctl(&["cut", "1", "--fin"]).code, 0);
     let close = operated.server.await_close(client.local_addr().unwrap());
     assert_eq!(close["cause"], "cut");

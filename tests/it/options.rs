@@ -1,6 +1,6 @@
 //! What the program asks of the kernel for its sockets: keepalive on both legs, and no delay for small writes, and congestion control.
 
-use crate::{
+use crate::support::{
     fake::Peer,
     harness::{Server, within},
     operator::Operated,

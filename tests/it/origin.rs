@@ -1,6 +1,6 @@
 //! The small HTTP server, seen from bare connections.
 
-use crate::{
+use crate::support::{
     harness::Server,
     stream::{End, read_exactly, read_to_end, reset},
 };

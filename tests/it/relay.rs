@@ -1,6 +1,6 @@
 //! Proxy mode while the connection lives: bytes exact both ways, backpressure end to end, memory bounded.
 
-use crate::{
+use crate::support::{
     dead,
     harness::{Server, within},
     pattern::{Pattern, pattern},
@@ -175,7 +175,7 @@ fn sessions_with_a_slow_reader_cost_bounded_memory() {
 }
 
 /// Waits until the process has used no processor time for a while: nothing flows any more.
-fn await_standstill(process: crate::proc::Process) {
+fn await_standstill(process: crate::support::proc::Process) {
     let mut last = process.processor_time();
     within(LIMIT, "the flow stops", || {
         thread::sleep(Duration::from_millis(250));
@@ -224,6 +224,6 @@ fn the_data_path_is_chosen_by_its_flag() {
     }
 }
 
-fn pipes(process: crate::proc::Process) -> usize {
+fn pipes(process: crate::support::proc::Process) -> usize {
     process.descriptors().iter().filter(|link| link.starts_with("pipe:")).count()
 }

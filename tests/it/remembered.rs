@@ -1,6 +1,6 @@
 //! What a server remembers of its sessions: how each ended, what was not delivered, and the totals.
 
-use crate::{
+use crate::support::{
     harness::within,
     operator::Operated,
     peer,

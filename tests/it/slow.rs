@@ -1,6 +1,6 @@
 //! Slow is not stuck: as long as bytes move, however few, no deadline but the lifetime ends a session.
 
-use crate::{
+use crate::support::{
     pattern::pattern,
     peer,
     route::THROUGH,

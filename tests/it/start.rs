@@ -1,6 +1,6 @@
 //! Starting, and refusing to: one readable line that names the value, the right exit code, no backtrace.
 
-use crate::{
+use crate::support::{
     harness::Server,
     peer,
     stream::{End, LIMIT, exchange, read_to_end},
@@ -155,12 +155,15 @@ fn every_interface_means_both_families() {
     let server = Server::echo(&["--listen", ":0"]);
     let (_, port) = server.addresses[0].rsplit_once(':').unwrap();
     let port: u16 = port.parse().unwrap();
-    exchange(&mut crate::stream::connect(([127, 0, 0, 1], port).into()), b"over v4");
+    exchange(&mut crate::support::stream::connect(([127, 0, 0, 1], port).into()), b"over v4");
     let event = server.await_event("open", |_| true);
     assert!(event["client"].as_str().unwrap().starts_with("127.0.0.1:"), "a v4 client reads as v4: {event}");
     // Where the machine has no IPv6 there is nothing to show.
     if TcpListener::bind("[::1]:0").is_ok() {
-        exchange(&mut crate::stream::connect((std::net::Ipv6Addr::LOCALHOST, port).into()), b"over v6");
+        exchange(
+            &mut crate::support::stream::connect((std::net::Ipv6Addr::LOCALHOST, port).into()),
+            b"over v6",
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! Stopping: the listener closes first, the live finish, the deadline is kept, and the exit code tells which it was.
 
-use crate::{
+use crate::support::{
     dead,
     harness::{Launch, Output, Server, within},
     pattern::pattern,

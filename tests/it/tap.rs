@@ -2,7 +2,7 @@
 
 mod spliced;
 
-use crate::{
+use crate::support::{
     harness::{Lines, within},
     operator::{Operated, Talk},
     pattern::pattern,

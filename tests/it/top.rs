@@ -2,7 +2,7 @@
 
 mod shown;
 
-use crate::{
+use crate::support::{
     harness::within,
     operator::{Operated, run},
     screen::Screen,

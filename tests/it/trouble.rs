@@ -1,6 +1,6 @@
 //! Trouble leaves nothing behind: no descriptor, no half-closed socket, no thread, no memory.
 
-use crate::{
+use crate::support::{
     dead,
     fake::Peer,
     harness::{Launch, Output, Server, within},

@@ -1,6 +1,6 @@
 //! UNIX sockets (`unix:/path`) as listener and as upstream.
 
-use crate::{
+use crate::support::{
     harness::Server,
     pattern::pattern,
     peer,

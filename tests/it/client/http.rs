@@ -2,14 +2,16 @@
 
 use super::{Client, run};
 use crate::{
-    dead,
     dial::UNRESOLVABLE,
-    harness::{Server, within},
-    peer,
-    proc::Process,
-    stream::LIMIT,
-    terminal::Terminal,
-    web::{Then, answers, answers_in_pieces},
+    support::{
+        dead,
+        harness::{Server, within},
+        peer,
+        proc::Process,
+        stream::LIMIT,
+        terminal::Terminal,
+        web::{Then, answers, answers_in_pieces},
+    },
 };
 use std::{io::Read, process::Stdio, time::Duration};
 

@@ -1,7 +1,7 @@
 //! Many clients at once.
 
 use super::{Client, run, run_with};
-use crate::{
+use crate::support::{
     harness::Server,
     terminal::Terminal,
     web::{Then, answers},

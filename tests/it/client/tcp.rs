@@ -1,7 +1,7 @@
 //! A client of a bare TCP server.
 
 use super::{Client, run, run_with};
-use crate::{harness::Server, pattern::pattern, peer};
+use crate::support::{harness::Server, pattern::pattern, peer};
 use std::{
     io::{Read, Write},
     process::Stdio,
@@ -109,7 +109,7 @@ fn standard_input_that_cannot_be_read_resets_what_was_begun() {
     let output = command.args(["client", &target(server.address)]).stdin(folder).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(output.stderr, b"switchboard: cannot read standard input: is a directory\n");
-    assert_eq!(server.await_received().end, crate::stream::End::Reset);
+    assert_eq!(server.await_received().end, crate::support::stream::End::Reset);
 }
 
 #[test]

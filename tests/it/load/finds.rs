@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 #[test]
 fn an_honest_echo_has_no_errors() {
-    let server = crate::harness::Server::echo(&[]);
+    let server = crate::support::harness::Server::echo(&[]);
     let report = load(server.address(), 0, &["-c", "20", "--requests", "2000", "--half-close"]);
     assert_eq!((report["requests"].as_u64(), report["errors"].as_u64()), (Some(2000), Some(0)), "{report}");
     assert_eq!((&report["sent_bytes"], &report["received_bytes"]), (&json!(128_000), &json!(128_000)));

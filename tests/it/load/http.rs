@@ -1,7 +1,7 @@
 //! Targets that answer HTTP: where an answer ends, what its status is, and when the connection does.
 
 use super::{report, run};
-use crate::{
+use crate::support::{
     fake::{Peer, peer},
     harness::Server,
     stream::{End, Received},

@@ -1,7 +1,7 @@
 //! Each option does what it says.
 
 use super::{Running, load, report, run, target};
-use crate::{
+use crate::support::{
     harness::{Server, within},
     stream::{End, LIMIT},
 };
@@ -218,7 +218,7 @@ fn a_signal_ends_it_early_with_its_report() {
     for signal in [Signal::INT, Signal::TERM] {
         let mut running = Running::start(&[&target, "-c", "5", "--duration", "off", "--json"]);
         server.await_event("open", |_| true);
-        let notes = crate::harness::Lines::of(running.0.stderr.take().unwrap());
+        let notes = crate::support::harness::Lines::of(running.0.stderr.take().unwrap());
         within(LIMIT, "a line of the first second", || (!notes.all().is_empty()).then_some(()));
         running.signal(signal);
         let report = running.end(0);

@@ -1,7 +1,7 @@
 //! What a load prints and writes.
 
 use super::{load, report, run, target};
-use crate::harness::Server;
+use crate::support::harness::Server;
 use std::{fs, time::Duration};
 
 #[test]

@@ -1,7 +1,10 @@
 //! Runs that come to nothing, each with one line that says why, and a code.
 
 use super::run;
-use crate::{dead, dial::UNRESOLVABLE, harness::Server};
+use crate::{
+    dial::UNRESOLVABLE,
+    support::{dead, harness::Server},
+};
 
 #[track_caller]
 fn assert_refused(arguments: &[&str], code: i32, words: &str) {

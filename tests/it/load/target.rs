@@ -1,6 +1,6 @@
 //! Servers to load, each with one flaw, named by it.
 
-use crate::{
+use crate::support::{
     fake::{Peer, nothing, peer},
     stream::{read_to_end, reset},
 };

@@ -1,6 +1,6 @@
 //! The totals, compared with what clients and an upstream counted themselves.
 
-use crate::{
+use crate::support::{
     fake::{Peer, nothing, peer},
     harness::within,
     openmetrics::{Exposition, Labels},

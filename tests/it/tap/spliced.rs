@@ -1,7 +1,7 @@
 //! Which sessions are spliced and which are copied, told by the count of spliced bytes.
 
 use super::{BOTH, tap};
-use crate::{harness::within, operator::Operated, peer, scrape, stream::LIMIT};
+use crate::support::{harness::within, operator::Operated, peer, scrape, stream::LIMIT};
 use std::{io::Write, net::TcpStream};
 
 /// Sends bulk through the session and waits until all of it is delivered; returns how many bytes were spliced meanwhile.

@@ -1,7 +1,7 @@
 //! What the table and the details show, and what keys do to them.
 
 use super::{DOWN, ESCAPE, clients, name, rows};
-use crate::{
+use crate::support::{
     harness::within,
     operator::Operated,
     peer,

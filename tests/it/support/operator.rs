@@ -1,6 +1,6 @@
 //! A server with a control socket, and an operator who talks to it, by `switchboard ctl` or line by line.
 
-use crate::{
+use crate::support::{
     harness::{Launch, Output, Server},
     stream::LIMIT,
 };

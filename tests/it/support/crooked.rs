@@ -4,7 +4,7 @@
 
 mod session;
 
-use crate::{
+use crate::support::{
     harness::within,
     stream::{LIMIT, reset},
 };

@@ -1,7 +1,7 @@
 //! Fakes that play the upstream, one behaviour each, named by it. A fake tells the test where it is and can be told
 //! when to go on, so that a test orders events without sleeping.
 
-use crate::{
+use crate::support::{
     fake::{Peer, nothing, peer},
     stream::{
         Received, await_acknowledged, await_hangup, read_each, read_to_end, reset, write_until_refused,

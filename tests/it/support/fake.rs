@@ -1,6 +1,6 @@
 //! What every fake of `peer.rs` is made of: a listener, a thread a connection, and the talk with the test.
 
-use crate::stream::{End, LIMIT, Received, bounded};
+use crate::support::stream::{End, LIMIT, Received, bounded};
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::{

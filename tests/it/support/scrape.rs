@@ -1,6 +1,6 @@
 //! Asks a server's admin address over HTTP.
 
-use crate::{
+use crate::support::{
     harness::{Server, within},
     openmetrics::{self, Exposition},
     stream::{self, End, LIMIT, read_to_end},

@@ -1,6 +1,6 @@
 //! One end of a connection as a test sees it: the bytes that came, and how the stream ended.
 
-use crate::{harness::within, proc};
+use crate::support::{harness::within, proc};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,

@@ -1,6 +1,6 @@
 //! Starts the built binary as a server, reads what it prints, and ends it with the test.
 
-use crate::{
+use crate::support::{
     proc::Process,
     stream::{self, LIMIT},
 };

@@ -1,7 +1,7 @@
 //! One session of a [`Crooked`](super::Crooked) relay: polls both sockets until both directions have ended.
 
 use super::{Fault, HOLD_BYTES};
-use crate::stream::{End, LIMIT, await_acknowledged};
+use crate::support::stream::{End, LIMIT, await_acknowledged};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 use std::{

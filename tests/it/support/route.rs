@@ -1,7 +1,7 @@
 //! The same scenario through the program with each data path, and directly as the control: what the program does to
 //! a connection is right where it cannot be told from a direct one.
 
-use crate::{
+use crate::support::{
     harness::Server,
     peer,
     stream::{self, Received, read_to_end},

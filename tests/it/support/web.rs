@@ -1,6 +1,6 @@
 //! Fakes that answer HTTP, well or badly. Each reads a request's head and reports it.
 
-use crate::{
+use crate::support::{
     fake::{Peer, peer},
     stream::{End, Received, await_acknowledged, await_hangup, reset},
 };
