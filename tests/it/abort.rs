@@ -2,9 +2,9 @@
 //! Each scenario runs directly first, as the control of the test itself.
 
 use crate::support::{
+    data_path::{EACH, Route},
+    fake::peer,
     pattern::pattern,
-    peer,
-    route::{EACH, Route},
     stream::{End, Received, await_acknowledged, bounded, read_to_end, write_until_refused},
 };
 use rustix::process::Signal;

@@ -1,9 +1,10 @@
 //! The control socket itself: where it is, who may use it, and what it stands.
 
 use crate::support::{
-    harness::{Lines, within},
+    lines::Lines,
     operator::{Operated, Talk, run},
-    stream::{LIMIT, exchange},
+    stream::exchange,
+    wait::{LIMIT, within},
 };
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::{

@@ -4,9 +4,9 @@ mod faults;
 mod screen;
 
 use crate::support::{
-    crooked::{Crooked, Fault},
-    harness::{Lines, within},
-    stream::LIMIT,
+    fake::faulty_relay::{Crooked, Fault},
+    lines::Lines,
+    wait::{LIMIT, within},
 };
 use serde_json::Value;
 use std::{

@@ -1,9 +1,10 @@
 //! Standard streams that take nothing: traffic goes on, and the server ends when it is told to.
 
 use crate::support::{
-    harness::{Launch, Output, Server, within},
     scrape,
-    stream::{LIMIT, exchange},
+    server::{Launch, Output, Server},
+    stream::exchange,
+    wait::{LIMIT, within},
 };
 use rustix::{
     fs::{OFlags, fcntl_setfl},

@@ -1,13 +1,12 @@
 //! Every cause has a way to happen, and the close event tells it.
 
-use crate::{
-    dial::UNRESOLVABLE,
-    support::{
-        dead,
-        harness::Server,
+use crate::support::{
+    fake::{
         peer,
-        stream::{End, connect_from, exchange, read_exactly, read_to_end, reset},
+        unreachable::{self, UNRESOLVABLE},
     },
+    server::Server,
+    stream::{End, connect_from, exchange, read_exactly, read_to_end, reset},
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -91,7 +90,7 @@ fn resolve_failed() -> Value {
 }
 
 fn connect_refused() -> Value {
-    let (address, _reserved) = dead::refuses();
+    let (address, _reserved) = unreachable::refuses();
     fails_to_connect(&Server::proxy(address, &[]))
 }
 
@@ -102,7 +101,7 @@ fn connect_unreachable() -> Value {
 }
 
 fn connect_timeout() -> Value {
-    let upstream = dead::never_accepts();
+    let upstream = unreachable::never_accepts();
     fails_to_connect(&Server::proxy(upstream.address, &["--connect-timeout", "300ms"]))
 }
 
@@ -212,7 +211,7 @@ fn the_side_that_ends_its_stream_first_is_named() {
 
 #[test]
 fn a_refused_dial_is_passed_on_promptly_every_time() {
-    let (refusing, _reserved) = dead::refuses();
+    let (refusing, _reserved) = unreachable::refuses();
     let server = Server::proxy(refusing, &["--connect-timeout", "20s"]);
     for _ in 0..50 {
         let begin = Instant::now();

@@ -4,7 +4,7 @@ mod http;
 mod many;
 mod tcp;
 
-use crate::support::stream::LIMIT;
+use crate::support::wait::LIMIT;
 use std::{
     io::Write,
     process::{Child, Command, Stdio},
@@ -61,7 +61,7 @@ impl Client {
     }
 
     fn await_exit(&mut self) -> Option<i32> {
-        crate::support::harness::within(LIMIT, "the client ends", || self.0.try_wait().unwrap()).code()
+        crate::support::wait::within(LIMIT, "the client ends", || self.0.try_wait().unwrap()).code()
     }
 }
 

@@ -1,10 +1,10 @@
 //! Looking into a running server: `ctl list` and `show`.
 
 use crate::support::{
-    harness::within,
+    fake::peer,
     operator::Operated,
-    peer,
-    stream::{LIMIT, connect_from, exchange, read_to_end},
+    stream::{connect_from, exchange, read_to_end},
+    wait::{LIMIT, within},
 };
 use std::{
     io::Write,

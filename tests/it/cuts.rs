@@ -1,9 +1,9 @@
 //! Transfers cut at random moments: what is cut off never looks complete.
 
 use crate::support::{
+    data_path::THROUGH,
+    fake::peer,
     pattern::{Pattern, pattern},
-    peer,
-    route::THROUGH,
     stream::{End, read_to_end, reset},
 };
 use std::io::Write;

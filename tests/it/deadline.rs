@@ -1,11 +1,11 @@
 //! Every wait on a peer ends: not before its deadline, and soon after it, with a RST and the deadline's own cause.
 
 use crate::support::{
-    dead,
-    harness::Server,
-    peer,
-    route::{Route, THROUGH, Way},
-    stream::{End, LIMIT, Received, exchange, is_silent, read_to_end, write_until_refused},
+    data_path::{Route, THROUGH, Way},
+    fake::{peer, unreachable},
+    server::Server,
+    stream::{End, Received, exchange, is_silent, read_to_end, write_until_refused},
+    wait::LIMIT,
 };
 use std::{
     io::{ErrorKind, Read, Write},
@@ -38,9 +38,9 @@ fn ends_on_time(route: &Route, client: &mut TcpStream, begin: Instant, cause: &s
 
 #[test]
 fn a_connect_timeout_counts_all_addresses_together() {
-    let first = dead::never_accepts();
+    let first = unreachable::never_accepts();
     let port = first.address.port();
-    let _second = dead::never_accepts_on(([127, 0, 0, 2], port).into());
+    let _second = unreachable::never_accepts_on(([127, 0, 0, 2], port).into());
     let resolve = format!("upstream.test:{port}:127.0.0.1,127.0.0.2");
     let flags = ["--resolve", &resolve, "--connect-timeout", VALUE];
     let server = Server::proxy(format!("upstream.test:{port}"), &flags);

@@ -1,9 +1,9 @@
 //! Echo mode (RFC 862): everything comes back, in order, to everyone.
 
 use crate::support::{
-    harness::Server,
+    data_path::{THROUGH, Way},
     pattern::{Pattern, pattern},
-    route::{THROUGH, Way},
+    server::Server,
     stream::{self, End, Received, exchange, read_each},
 };
 use std::{

@@ -2,11 +2,13 @@
 //! and nothing of what a peer sends that could act on a terminal.
 
 use crate::support::{
-    harness::{Launch, Lines, Output, Server, within},
+    data_path::THROUGH,
+    fake::peer,
+    lines::Lines,
     pattern::pattern,
-    peer,
-    route::THROUGH,
-    stream::{End, LIMIT, Received, exchange, read_to_end},
+    server::{Launch, Output, Server},
+    stream::{End, Received, exchange, read_to_end},
+    wait::{LIMIT, within},
 };
 use serde_json::Value;
 use std::{

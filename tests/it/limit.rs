@@ -1,9 +1,10 @@
 //! Limits hold, and reaching one, the kernel's included, hurts nobody who is already in.
 
 use crate::support::{
-    harness::{Launch, Output, Server, within},
-    peer,
-    stream::{End, LIMIT, connect, connect_from, exchange, is_silent, read_exactly, read_to_end, reset},
+    fake::peer,
+    server::{Launch, Output, Server},
+    stream::{End, connect, connect_from, exchange, is_silent, read_exactly, read_to_end, reset},
+    wait::{LIMIT, within},
 };
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::{

@@ -6,9 +6,8 @@ mod http;
 mod options;
 mod prints;
 mod refuses;
-mod target;
 
-use crate::support::{harness::within, stream::LIMIT};
+use crate::support::wait::{LIMIT, within};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{

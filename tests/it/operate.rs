@@ -1,11 +1,10 @@
 //! Changing a running server: `ctl cut`, `pause`, `resume`, `drain`, `set`.
 
 use crate::support::{
-    dead,
-    harness::within,
+    fake::{peer, unreachable},
     operator::Operated,
-    peer,
-    stream::{End, LIMIT, Received, exchange, is_silent, read_exactly, read_to_end},
+    stream::{End, Received, exchange, is_silent, read_exactly, read_to_end},
+    wait::{LIMIT, within},
 };
 use serde_json::Value;
 use std::{io::Write, net::Shutdown, time::Duration};
@@ -180,7 +179,7 @@ fn a_limit_that_makes_no_sense_is_refused() {
 
 #[test]
 fn a_cut_by_fin_of_a_session_that_dials_resets_its_client_at_once() {
-    let upstream = dead::never_accepts();
+    let upstream = unreachable::never_accepts();
     let operated = Operated::proxy(upstream.address, &[]);
     let mut client = operated.server.connect();
     client.write_all(b"for nobody").unwrap();

@@ -1,13 +1,13 @@
 //! What the program asks of the kernel for its sockets: keepalive on both legs, and no delay for small writes, and congestion control.
 
 use crate::support::{
-    fake::Peer,
-    harness::{Server, within},
+    data_path::EACH,
+    fake::{Peer, peer},
     operator::Operated,
-    peer,
     proc::{self, Socket},
-    route::EACH,
-    stream::{LIMIT, exchange, read_exactly},
+    server::Server,
+    stream::{exchange, read_exactly},
+    wait::{LIMIT, within},
 };
 use std::{
     fs,

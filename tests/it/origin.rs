@@ -1,7 +1,7 @@
 //! The small HTTP server, seen from bare connections.
 
 use crate::support::{
-    harness::Server,
+    server::Server,
     stream::{End, read_exactly, read_to_end, reset},
 };
 use std::{

@@ -1,14 +1,12 @@
 //! Proxy mode while the connection lives: bytes exact both ways, backpressure end to end, memory bounded.
 
 use crate::support::{
-    dead,
-    harness::{Server, within},
+    data_path::{EACH, THROUGH, Way},
+    fake::{peer, unreachable},
     pattern::{Pattern, pattern},
-    peer,
-    route::{EACH, THROUGH, Way},
-    stream::{
-        self, End, LIMIT, Received, connect, exchange, read_each, read_exactly, reset, write_until_blocked,
-    },
+    server::Server,
+    stream::{self, End, Received, connect, exchange, read_each, read_exactly, reset, write_until_blocked},
+    wait::{LIMIT, within},
 };
 use std::{
     io::{Read, Write},
@@ -79,7 +77,7 @@ fn bytes_sent_before_the_upstream_stands_are_not_lost() {
         let live = peer::takes_all();
         let port = live.address.port();
         // The first address answers nothing, so the upstream stands only after the next attempt's delay.
-        let _dead = dead::never_accepts_on(([127, 0, 0, 2], port).into());
+        let _dead = unreachable::never_accepts_on(([127, 0, 0, 2], port).into());
         let resolve = format!("upstream.test:{port}:127.0.0.2,127.0.0.1");
         let flags = ["--resolve", &resolve, way.flag()];
         let server = Server::proxy(format!("upstream.test:{port}"), &flags);

@@ -1,10 +1,10 @@
 //! What a server remembers of its sessions: how each ended, what was not delivered, and the totals.
 
 use crate::support::{
-    harness::within,
+    fake::peer,
     operator::Operated,
-    peer,
-    stream::{LIMIT, exchange, read_to_end, write_until_blocked},
+    stream::{exchange, read_to_end, write_until_blocked},
+    wait::{LIMIT, within},
 };
 use std::{io::Write, net::Shutdown, time::Duration};
 

@@ -1,9 +1,9 @@
 //! Slow is not stuck: as long as bytes move, however few, no deadline but the lifetime ends a session.
 
 use crate::support::{
+    data_path::THROUGH,
+    fake::peer,
     pattern::pattern,
-    peer,
-    route::THROUGH,
     stream::{End, Received, read_exactly, read_to_end},
 };
 use socket2::SockRef;

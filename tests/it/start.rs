@@ -1,9 +1,10 @@
 //! Starting, and refusing to: one readable line that names the value, the right exit code, no backtrace.
 
 use crate::support::{
-    harness::Server,
-    peer,
-    stream::{End, LIMIT, exchange, read_to_end},
+    fake::peer,
+    server::Server,
+    stream::{End, exchange, read_to_end},
+    wait::LIMIT,
 };
 use std::{
     net::TcpListener,

@@ -3,11 +3,12 @@
 mod spliced;
 
 use crate::support::{
-    harness::{Lines, within},
+    fake::peer,
+    lines::Lines,
     operator::{Operated, Talk},
     pattern::pattern,
-    peer,
-    stream::{End, LIMIT, Received, exchange, read_to_end},
+    stream::{End, Received, exchange, read_to_end},
+    wait::{LIMIT, within},
 };
 use serde_json::Value;
 use std::{

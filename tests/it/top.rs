@@ -3,10 +3,10 @@
 mod shown;
 
 use crate::support::{
-    harness::within,
     operator::{Operated, run},
     screen::Screen,
-    stream::{LIMIT, exchange},
+    stream::exchange,
+    wait::{LIMIT, within},
 };
 use futures::executor::block_on;
 use rustix::{

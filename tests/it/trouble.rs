@@ -1,14 +1,13 @@
 //! Trouble leaves nothing behind: no descriptor, no half-closed socket, no thread, no memory.
 
 use crate::support::{
-    dead,
-    fake::Peer,
-    harness::{Launch, Output, Server, within},
+    data_path::{THROUGH, Way},
+    fake::{Peer, peer, unreachable},
     pattern::{Pattern, pattern},
-    peer,
     proc::{CLOSE_WAIT, Process, SYN_SENT},
-    route::{THROUGH, Way},
-    stream::{self, LIMIT, exchange, read_each, reset},
+    server::{Launch, Output, Server},
+    stream::{self, exchange, read_each, reset},
+    wait::{LIMIT, within},
 };
 use std::{
     io::{Read, Write},
@@ -90,7 +89,7 @@ fn faults() -> Vec<(&'static str, Option<Peer>)> {
 #[test]
 fn sessions_with_random_faults_leave_nothing_behind() {
     const SESSIONS: usize = 120;
-    let (refusing, _reserved) = dead::refuses();
+    let (refusing, _reserved) = unreachable::refuses();
     for (way, (fault, upstream)) in
         THROUGH.into_iter().flat_map(|way| faults().into_iter().map(move |fault| (way, fault)))
     {

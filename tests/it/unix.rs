@@ -1,10 +1,11 @@
 //! UNIX sockets (`unix:/path`) as listener and as upstream.
 
 use crate::support::{
-    harness::Server,
+    fake::peer,
     pattern::pattern,
-    peer,
-    stream::{End, LIMIT, Received, exchange, read_to_end},
+    server::Server,
+    stream::{End, Received, exchange, read_to_end},
+    wait::LIMIT,
 };
 use std::{
     fs,

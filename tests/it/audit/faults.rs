@@ -1,7 +1,7 @@
 //! Each check finds the relay that is wrong in the way that it looks for.
 
 use super::{Audit, audit, verdicts};
-use crate::support::crooked::{Crooked, Fault};
+use crate::support::fake::faulty_relay::{Crooked, Fault};
 use serde_json::Value;
 use std::time::Duration;
 

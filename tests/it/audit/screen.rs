@@ -1,7 +1,11 @@
 //! What a person sees of an audit, and what a signal does.
 
 use super::{Audit, verdicts};
-use crate::support::{harness::within, proc, stream::LIMIT, terminal::Terminal};
+use crate::support::{
+    proc,
+    terminal::Terminal,
+    wait::{LIMIT, within},
+};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{

@@ -1,17 +1,16 @@
 //! A client of a web server.
 
 use super::{Client, run};
-use crate::{
-    dial::UNRESOLVABLE,
-    support::{
-        dead,
-        harness::{Server, within},
+use crate::support::{
+    fake::{
+        http::{Then, answers, answers_in_pieces},
         peer,
-        proc::Process,
-        stream::LIMIT,
-        terminal::Terminal,
-        web::{Then, answers, answers_in_pieces},
+        unreachable::{self, UNRESOLVABLE},
     },
+    proc::Process,
+    server::Server,
+    terminal::Terminal,
+    wait::{LIMIT, within},
 };
 use std::{io::Read, process::Stdio, time::Duration};
 
@@ -119,10 +118,10 @@ fn the_request_names_the_target_wherever_it_connects() {
 
 #[test]
 fn what_cannot_be_reached_is_named() {
-    let (refusing, _held) = dead::refuses();
+    let (refusing, _held) = unreachable::refuses();
     run(&[&refusing.to_string()]).assert_ended(7, &refusing.to_string());
     run(&["localhost", "--via", "unix:/does/not/exist"]).assert_ended(7, "/does/not/exist");
-    let silent = dead::never_accepts();
+    let silent = unreachable::never_accepts();
     run(&[&silent.address.to_string(), "--connect-timeout", "100ms"])
         .assert_ended(28, &silent.address.to_string());
     run(&[UNRESOLVABLE]).assert_ended(6, "cannot resolve");

@@ -2,9 +2,9 @@
 
 use super::{Client, run, run_with};
 use crate::support::{
-    harness::Server,
+    fake::http::{Then, answers},
+    server::Server,
     terminal::Terminal,
-    web::{Then, answers},
 };
 use std::process::Stdio;
 

@@ -1,7 +1,7 @@
 //! A client of a bare TCP server.
 
 use super::{Client, run, run_with};
-use crate::support::{harness::Server, pattern::pattern, peer};
+use crate::support::{fake::peer, pattern::pattern, server::Server};
 use std::{
     io::{Read, Write},
     process::Stdio,

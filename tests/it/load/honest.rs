@@ -1,6 +1,7 @@
 //! The latencies that are told are those of the server, and a stall of it shows.
 
-use super::{load, target};
+use super::load;
+use crate::support::fake::load_target;
 use std::time::Duration;
 
 /// Runs on a machine that has other things to do may differ; of several, one has to be right.
@@ -14,7 +15,7 @@ fn ms(value: &serde_json::Value) -> f64 {
 fn the_median_is_within_a_millisecond_of_a_known_latency() {
     let mut seen = Vec::new();
     for _ in 0..TRIES {
-        let (server, delays) = target::echoes_after(Duration::from_millis(20));
+        let (server, delays) = load_target::echoes_after(Duration::from_millis(20));
         let report = load(server.address, 0, &["-c", "2", "--duration", "1500ms"]);
         let mut delays = delays.lock().unwrap().clone();
         delays.sort();
@@ -35,13 +36,13 @@ fn a_stall_shows_in_the_open_loop_and_hides_in_the_closed_one() {
     let stall = Duration::from_secs(1);
     let mut seen = Vec::new();
     for _ in 0..TRIES {
-        let server = target::stalls_once(500, stall);
+        let server = load_target::stalls_once(500, stall);
         let open = load(server.address, 0, &["-c", "2", "--rate", "1000", "--duration", "3s"]);
         let response = ms(&open["response_ms"]["p99.9"]);
         assert!(response >= 900.0, "{open}");
         assert!(ms(&open["response_ms"]["max"]) >= 950.0, "{open}");
         // Whoever waits for the one before it sends little while the server stalls.
-        let server = target::stalls_once(500, stall);
+        let server = load_target::stalls_once(500, stall);
         let closed = load(server.address, 0, &["-c", "2", "--requests", "20000"]);
         assert!(ms(&closed["service_ms"]["max"]) >= 950.0, "{closed}");
         assert!(closed["response_ms"].is_null(), "{closed}");
@@ -56,7 +57,7 @@ fn a_stall_shows_in_the_open_loop_and_hides_in_the_closed_one() {
 
 #[test]
 fn what_is_under_way_at_the_end_is_counted() {
-    let (server, _) = target::echoes_after(Duration::from_millis(700));
+    let (server, _) = load_target::echoes_after(Duration::from_millis(700));
     let report = load(server.address, 0, &["-c", "3", "--duration", "300ms"]);
     assert_eq!(
         (report["requests"].as_u64(), report["requests_late"].as_u64()),
@@ -69,7 +70,7 @@ fn what_is_under_way_at_the_end_is_counted() {
 
 #[test]
 fn a_target_that_is_too_slow_for_the_rate_falls_behind_visibly() {
-    let (server, _) = target::echoes_after(Duration::from_millis(50));
+    let (server, _) = load_target::echoes_after(Duration::from_millis(50));
     let report = load(server.address, 0, &["-c", "1", "--rate", "1000", "--duration", "1s"]);
     let unsent = report["requests_unsent"].as_u64().unwrap();
     assert!((900..1000).contains(&unsent), "{report}");
@@ -80,7 +81,7 @@ fn a_target_that_is_too_slow_for_the_rate_falls_behind_visibly() {
 
 #[test]
 fn a_schedule_ends_with_its_last_request() {
-    let server = target::answers_with(b"x");
+    let server = load_target::answers_with(b"x");
     let arguments = ["-c", "40", "--expect", "1", "--rate", "4", "--requests", "4"];
     let report = load(server.address, 0, &arguments);
     assert_eq!(
@@ -96,7 +97,7 @@ fn a_schedule_ends_with_its_last_request() {
 #[test]
 fn a_schedule_is_kept() {
     for threads in ["1", "2"] {
-        let server = target::answers_with(b"x");
+        let server = load_target::answers_with(b"x");
         let arguments =
             ["-c", "4", "--expect", "1", "--rate", "500", "--duration", "2s", "--threads", threads];
         let report = load(server.address, 0, &arguments);
@@ -108,7 +109,7 @@ fn a_schedule_is_kept() {
 
 #[test]
 fn a_thread_without_a_request_is_not_waited_for() {
-    let server = target::answers_with(b"x");
+    let server = load_target::answers_with(b"x");
     let arguments = ["-c", "8", "--expect", "1", "--rate", "1", "--requests", "1", "--threads", "8"];
     let report = load(server.address, 0, &arguments);
     assert_eq!((&report["requests"], &report["threads"]), (&1.into(), &1.into()), "{report}");

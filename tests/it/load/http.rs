@@ -3,7 +3,7 @@
 use super::{report, run};
 use crate::support::{
     fake::{Peer, peer},
-    harness::Server,
+    server::Server,
     stream::{End, Received},
 };
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! What a load prints and writes.
 
-use super::{load, report, run, target};
-use crate::support::harness::Server;
+use super::{load, report, run};
+use crate::support::{fake::load_target, server::Server};
 use std::{fs, time::Duration};
 
 #[test]
@@ -109,7 +109,7 @@ fn the_page_is_well_formed_and_needs_nothing_else() {
         assert!(page.contains(part), "{part}");
     }
     // Nothing answered is a page as well.
-    let server = target::answers_nothing();
+    let server = load_target::answers_nothing();
     let arguments = ["-c", "1", "--requests", "1", "--timeout", "100ms", "--html", html];
     load(server.address, 1, &arguments);
     let page = fs::read_to_string(&path).unwrap();
@@ -142,7 +142,7 @@ fn a_name_that_looks_like_markup_stays_text() {
 
 #[test]
 fn nobody_who_reads_slowly_holds_the_load_up() {
-    let (server, _) = target::echoes_after(Duration::from_millis(1));
+    let (server, _) = load_target::echoes_after(Duration::from_millis(1));
     let target = format!("tcp://{}", server.address);
     // Standard error is full from the start.
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_switchboard"));

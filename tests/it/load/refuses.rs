@@ -1,9 +1,9 @@
 //! Runs that come to nothing, each with one line that says why, and a code.
 
 use super::run;
-use crate::{
-    dial::UNRESOLVABLE,
-    support::{dead, harness::Server},
+use crate::support::{
+    fake::unreachable::{self, UNRESOLVABLE},
+    server::Server,
 };
 
 #[track_caller]
@@ -16,7 +16,7 @@ fn assert_refused(arguments: &[&str], code: i32, words: &str) {
 
 #[test]
 fn without_a_server_there_is_no_load() {
-    let (address, _held) = dead::refuses();
+    let (address, _held) = unreachable::refuses();
     for arguments in [&[][..], &["--mode", "churn"], &["--threads", "2"], &["--rate", "5"], &["-c", "500"]] {
         let target = format!("tcp://{address}");
         let words = format!("cannot connect to {target}: connection refused");
@@ -29,7 +29,7 @@ fn without_a_server_there_is_no_load() {
 
 #[test]
 fn a_server_that_does_not_answer_is_given_up() {
-    let silent = dead::never_accepts();
+    let silent = unreachable::never_accepts();
     let target = format!("tcp://{}", silent.address);
     let words = format!("cannot connect to {target}: it does not answer");
     assert_refused(&[&target, "--timeout", "300ms"], 7, &words);

@@ -2,12 +2,12 @@
 
 use crate::support::{
     fake::{Peer, nothing, peer},
-    harness::within,
     openmetrics::{Exposition, Labels},
     operator::{Operated, Talk},
     pattern::pattern,
     scrape,
-    stream::{self, End, LIMIT, Received, read_exactly, read_to_end, reset},
+    stream::{self, End, Received, read_exactly, read_to_end, reset},
+    wait::{LIMIT, within},
 };
 use serde_json::Value;
 use std::{

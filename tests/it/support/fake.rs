@@ -1,6 +1,15 @@
-//! What every fake of `peer.rs` is made of: a listener, a thread a connection, and the talk with the test.
+//! What every fake is made of: a listener, a thread a connection, and the talk with the test.
 
-use crate::support::stream::{End, LIMIT, Received, bounded};
+pub mod faulty_relay;
+pub mod http;
+pub mod load_target;
+pub mod peer;
+pub mod unreachable;
+
+use crate::support::{
+    stream::{End, Received, bounded},
+    wait::LIMIT,
+};
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::{

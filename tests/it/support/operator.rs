@@ -1,8 +1,8 @@
 //! A server with a control socket, and an operator who talks to it, by `switchboard ctl` or line by line.
 
 use crate::support::{
-    harness::{Launch, Output, Server},
-    stream::LIMIT,
+    server::{Launch, Output, Server},
+    wait::LIMIT,
 };
 use serde_json::Value;
 use std::{

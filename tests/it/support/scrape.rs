@@ -1,9 +1,10 @@
 //! Asks a server's admin address over HTTP.
 
 use crate::support::{
-    harness::{Server, within},
     openmetrics::{self, Exposition},
-    stream::{self, End, LIMIT, read_to_end},
+    server::Server,
+    stream::{self, End, read_to_end},
+    wait::{LIMIT, within},
 };
 use std::{io::Write, net::SocketAddr};
 

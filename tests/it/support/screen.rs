@@ -1,6 +1,11 @@
 //! `switchboard top` in a terminal of its own: what a person would see of it, and what the terminal is left as.
 
-use crate::support::{harness::within, operator::Operated, proc::Process, stream::LIMIT, terminal::Terminal};
+use crate::support::{
+    operator::Operated,
+    proc::Process,
+    terminal::Terminal,
+    wait::{LIMIT, within},
+};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, Signal, kill_process},

@@ -1,6 +1,9 @@
 //! One end of a connection as a test sees it: the bytes that came, and how the stream ended.
 
-use crate::support::{harness::within, proc};
+use crate::support::{
+    proc,
+    wait::{LIMIT, within},
+};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -12,9 +15,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-/// Longer than anything healthy takes on a busy machine; a wait that reaches it fails the test.
-pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// How a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

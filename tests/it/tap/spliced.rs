@@ -1,7 +1,12 @@
 //! Which sessions are spliced and which are copied, told by the count of spliced bytes.
 
 use super::{BOTH, tap};
-use crate::support::{harness::within, operator::Operated, peer, scrape, stream::LIMIT};
+use crate::support::{
+    fake::peer,
+    operator::Operated,
+    scrape,
+    wait::{LIMIT, within},
+};
 use std::{io::Write, net::TcpStream};
 
 /// Sends bulk through the session and waits until all of it is delivered; returns how many bytes were spliced meanwhile.

@@ -2,11 +2,11 @@
 
 use super::{DOWN, ESCAPE, clients, name, rows};
 use crate::support::{
-    harness::within,
+    fake::peer,
     operator::Operated,
-    peer,
     screen::Screen,
-    stream::{End, LIMIT, exchange, read_to_end},
+    stream::{End, exchange, read_to_end},
+    wait::{LIMIT, within},
 };
 
 #[test]

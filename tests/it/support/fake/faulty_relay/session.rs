@@ -1,7 +1,10 @@
 //! One session of a [`Crooked`](super::Crooked) relay: polls both sockets until both directions have ended.
 
 use super::{Fault, HOLD_BYTES};
-use crate::support::stream::{End, LIMIT, await_acknowledged};
+use crate::support::{
+    stream::{End, await_acknowledged},
+    wait::LIMIT,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
 use std::{

@@ -6,6 +6,10 @@ use std::{
     time::Duration,
 };
 
+/// A label of 65 characters is too long for a DNS query (RFC 1035 §2.3.4): it fails without one being sent.
+pub const UNRESOLVABLE: &str =
+    "a-label-that-is-two-characters-longer-than-sixty-three-is-not-allowed-x.test:80";
+
 /// A listener whose backlog is full: it answers no connection request.
 pub struct Blackhole {
     pub address: SocketAddr,

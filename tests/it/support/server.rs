@@ -1,53 +1,18 @@
 //! Starts the built binary as a server, reads what it prints, and ends it with the test.
 
 use crate::support::{
+    lines::Lines,
     proc::Process,
-    stream::{self, LIMIT},
+    stream,
+    wait::{LIMIT, within},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{
-    io::{BufRead, BufReader, Read},
     net::{SocketAddr, TcpStream},
     process::{Child, ChildStdout, Command, Stdio},
-    sync::{Arc, Mutex},
     thread,
-    time::{Duration, Instant},
 };
-
-/// Looks for something until it is there, and fails the test after `limit`.
-pub fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let begin = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(begin.elapsed() < limit, "not within {limit:?}: {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
-}
-
-/// The lines that came out of a pipe so far.
-#[derive(Clone, Default)]
-pub struct Lines(Arc<Mutex<Vec<String>>>);
-
-impl Lines {
-    /// Collects lines until the pipe's other end is closed.
-    pub fn of(pipe: impl Read + Send + 'static) -> Self {
-        let lines = Lines::default();
-        let collected = lines.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-                collected.0.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
-            }
-        });
-        lines
-    }
-
-    pub fn all(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
-}
 
 /// What becomes of the server's standard output.
 #[derive(Clone, Copy, PartialEq, Eq)]

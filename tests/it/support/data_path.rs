@@ -2,8 +2,8 @@
 //! a connection is right where it cannot be told from a direct one.
 
 use crate::support::{
-    harness::Server,
-    peer,
+    fake::peer,
+    server::Server,
     stream::{self, Received, read_to_end},
 };
 use serde_json::Value;

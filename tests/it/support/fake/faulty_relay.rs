@@ -5,8 +5,8 @@
 mod session;
 
 use crate::support::{
-    harness::within,
-    stream::{LIMIT, reset},
+    stream::reset,
+    wait::{LIMIT, within},
 };
 use socket2::SockRef;
 use std::{
