@@ -4,7 +4,7 @@ mod faults;
 mod screen;
 
 use crate::support::{
-    fake::faulty_relay::{Crooked, Fault},
+    fake::faulty_relay::{Fault, FaultyRelay},
     lines::Lines,
     wait::{LIMIT, within},
 };
@@ -68,7 +68,7 @@ impl Drop for Audit {
 
 /// Audits a relay with this fault; the exit code and the report.
 fn audit(fault: Fault, checks: &[&str]) -> (i32, Value) {
-    let relay = Crooked::start(fault);
+    let relay = FaultyRelay::start(fault);
     let (audit, origin) = Audit::of(relay.address, checks);
     relay.relay_to(origin);
     let (report, code, notes) = audit.report();
@@ -146,7 +146,7 @@ fn a_proxy_header_is_told_taken_off_and_not_judged() {
 
 #[test]
 fn health_checks_are_not_taken_for_the_clients_connections() {
-    let relay = Crooked::start(Fault::Nothing);
+    let relay = FaultyRelay::start(Fault::Nothing);
     let checks =
         ["speaks-first", "connect-and-go", "reset-at-once", "early-data", "refused", "half-close-0s", "many"];
     let (audit, origin) = Audit::of(relay.address, &checks);

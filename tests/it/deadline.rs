@@ -1,7 +1,7 @@
 //! Every wait on a peer ends: not before its deadline, and soon after it, with a RST and the deadline's own cause.
 
 use crate::support::{
-    data_path::{Route, THROUGH, Way},
+    data_path::{Destination, THROUGH, Way},
     fake::{peer, unreachable},
     server::Server,
     stream::{End, Received, exchange, is_silent, read_to_end, write_until_refused},
@@ -27,7 +27,7 @@ fn assert_on_time(begin: Instant) {
 }
 
 /// Waits for the RST, checks when it comes, and why.
-fn ends_on_time(route: &Route, client: &mut TcpStream, begin: Instant, cause: &str) {
+fn ends_on_time(route: &Destination, client: &mut TcpStream, begin: Instant, cause: &str) {
     let address = client.local_addr().unwrap();
     assert_eq!(read_to_end(client).end, End::Reset, "{cause}");
     assert_on_time(begin);

@@ -2,7 +2,7 @@
 
 use crate::support::{
     data_path::EACH,
-    fake::{Peer, peer},
+    fake::{Fake, peer},
     operator::Operated,
     proc::{self, Socket},
     server::Server,
@@ -17,7 +17,7 @@ use std::{
 };
 
 /// The program's own two sockets of the only session, once it is idle.
-fn both_legs(server: &Server, client: &TcpStream, upstream: &Peer) -> [Socket; 2] {
+fn both_legs(server: &Server, client: &TcpStream, upstream: &Fake) -> [Socket; 2] {
     let client = client.local_addr().unwrap();
     let find = |wanted: &dyn Fn(&Socket) -> bool| proc::sockets().into_iter().find(wanted).unwrap();
     within(LIMIT, "both sockets have sent everything", || {

@@ -32,13 +32,13 @@ fn run(arguments: &[&str]) -> Run {
 fn assert_fails(arguments: &[&str], code: i32, lines: usize, value: &str) {
     let begin = Instant::now();
     let run = run(arguments);
-    let told = format!("{arguments:?}: {:?}: {}", run.code, run.stderr);
-    assert_eq!(run.code, Some(code), "{told}");
-    assert!(begin.elapsed() < Duration::from_secs(4), "{told} after {:?}", begin.elapsed());
-    assert!(run.stderr.contains(value), "{value} is not named: {told}");
-    assert!((1..=lines).contains(&run.stderr.lines().count()), "{told}");
-    assert!(!run.stderr.contains("panicked") && !run.stderr.contains("backtrace"), "{told}");
-    assert_eq!(run.stdout, "", "{told}");
+    let outcome = format!("{arguments:?}: {:?}: {}", run.code, run.stderr);
+    assert_eq!(run.code, Some(code), "{outcome}");
+    assert!(begin.elapsed() < Duration::from_secs(4), "{outcome} after {:?}", begin.elapsed());
+    assert!(run.stderr.contains(value), "{value} is not named: {outcome}");
+    assert!((1..=lines).contains(&run.stderr.lines().count()), "{outcome}");
+    assert!(!run.stderr.contains("panicked") && !run.stderr.contains("backtrace"), "{outcome}");
+    assert_eq!(run.stdout, "", "{outcome}");
 }
 
 /// A usage error: exit code 2, one line and the hint to the help.

@@ -158,8 +158,8 @@ fn a_session_in_the_middle_of_bulk_is_shown_soon() {
     let operated = Operated::proxy(upstream.address, &[]);
     let mut client = operated.server.connect();
     let reading = thread::spawn(move || {
-        let mut room = vec![0; 1 << 16];
-        while client.read(&mut room).is_ok_and(|count| count > 0) {}
+        let mut buffer = vec![0; 1 << 16];
+        while client.read(&mut buffer).is_ok_and(|count| count > 0) {}
     });
     within(LIMIT, "bulk", || {
         operated.json(&["list"]).first()?["upstream_bytes"].as_u64().filter(|bytes| *bytes > 10_000_000)
@@ -197,9 +197,9 @@ fn the_command_prints_lines_and_exact_bytes() {
         read_to_end(&mut client);
         let status = within(LIMIT, "the tap ends", || running.try_wait().unwrap());
         assert!(status.success());
-        let told = if words.contains(&"--json") { &lines } else { &notes };
+        let printed = if words.contains(&"--json") { &lines } else { &notes };
         within(LIMIT, "the verdict", || {
-            told.all().iter().any(|line| line.contains("finished first")).then_some(())
+            printed.all().iter().any(|line| line.contains("finished first")).then_some(())
         });
     }
 }

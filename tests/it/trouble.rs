@@ -2,7 +2,7 @@
 
 use crate::support::{
     data_path::{THROUGH, Way},
-    fake::{Peer, peer, unreachable},
+    fake::{Fake, peer, unreachable},
     pattern::{Pattern, pattern},
     proc::{CLOSE_WAIT, Process, SYN_SENT},
     server::{Launch, Output, Server},
@@ -75,7 +75,7 @@ fn sockets(process: Process) -> usize {
 }
 
 /// Faults of an upstream, each with its name.
-fn faults() -> Vec<(&'static str, Option<Peer>)> {
+fn faults() -> Vec<(&'static str, Option<Fake>)> {
     vec![
         ("echoes", Some(peer::echoes())),
         ("resets at once", Some(peer::resets_at_once())),

@@ -1,7 +1,7 @@
 //! The totals, compared with what clients and an upstream counted themselves.
 
 use crate::support::{
-    fake::{Peer, nothing, peer},
+    fake::{Fake, nothing},
     openmetrics::{Exposition, Labels},
     operator::{Operated, Talk},
     pattern::pattern,
@@ -52,8 +52,8 @@ enum How {
 const WAYS: [How; 4] = [How::HalfClose, How::UpstreamFirst, How::UpstreamReset, How::ClientReset];
 
 /// The upstream: does as each request's head says, and keeps its own books.
-fn upstream(books: Arc<Books>) -> Peer {
-    peer(move |mut stream, _| {
+fn upstream(books: Arc<Books>) -> Fake {
+    Fake::start(move |mut stream, _| {
         let head = read_exactly(&mut stream, HEAD_BYTES);
         let length = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().unwrap()) as usize;
         let (how, reply) = (WAYS[usize::from(head[0])], pattern(7, length(5)));
@@ -124,17 +124,17 @@ fn visit(server: SocketAddr, seed: u64, books: &Books) -> How {
 /// operator is told between two scrapes is between theirs.
 fn watch(address: SocketAddr, mut talk: Talk, stop: &AtomicBool) {
     let mut before: BTreeMap<(String, Labels), f64> = BTreeMap::new();
-    let mut last_told = [0.0; TOLD.len()];
+    let mut last_reported = [0.0; GROWING.len()];
     while !stop.load(SeqCst) {
         let now = scrape::scrape(address);
-        let scraped = TOLD.map(|(_, name)| now.sum(name));
+        let scraped = GROWING.map(|(_, name)| now.sum(name));
         let stats = stats(&mut talk);
-        let told = TOLD.map(|(key, _)| stats[key].as_f64().unwrap());
-        for (number, (key, name)) in TOLD.iter().enumerate() {
-            assert!(last_told[number] <= scraped[number], "{name} is behind {key}");
-            assert!(scraped[number] <= told[number], "{key} is behind {name}: {stats}");
+        let reported = GROWING.map(|(key, _)| stats[key].as_f64().unwrap());
+        for (number, (key, name)) in GROWING.iter().enumerate() {
+            assert!(last_reported[number] <= scraped[number], "{name} is behind {key}");
+            assert!(scraped[number] <= reported[number], "{key} is behind {name}: {stats}");
         }
-        last_told = told;
+        last_reported = reported;
         for (name, labels, value) in now.growing() {
             let last = before.insert((name.to_owned(), labels.clone()), value).unwrap_or(0.0);
             assert!(value >= last, "{name} with {labels:?} fell from {last} to {value}");
@@ -145,7 +145,7 @@ fn watch(address: SocketAddr, mut talk: Talk, stop: &AtomicBool) {
 }
 
 /// What only grows in the stats of an operator, and the metrics that add up to the same.
-const TOLD: [(&str, &str); 2] =
+const GROWING: [(&str, &str); 2] =
     [("opened", "switchboard_sessions_opened_total"), ("ended", "switchboard_sessions_total")];
 
 fn stats(talk: &mut Talk) -> Value {
@@ -158,7 +158,7 @@ fn stats(talk: &mut Talk) -> Value {
 /// `ctl stats` says the same as the metrics, of a server where nothing moves any more.
 fn operator_agrees(operated: &Operated, now: &Exposition) {
     let stats = operated.json(&["stats"]).remove(0);
-    for (key, name) in TOLD {
+    for (key, name) in GROWING {
         assert_eq!(stats[key].as_f64().unwrap(), now.sum(name), "{key} of {stats}");
     }
     assert_eq!(stats["live"].as_f64().unwrap(), now.sum("switchboard_sessions_active"));

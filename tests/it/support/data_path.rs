@@ -26,7 +26,7 @@ pub const THROUGH: [Way; 2] = [Way::Spliced, Way::Copied];
 pub const EACH: [Way; 3] = [Way::Direct, Way::Spliced, Way::Copied];
 
 /// An address to connect to, and what stands behind it.
-pub struct Route {
+pub struct Destination {
     address: SocketAddr,
     server: Option<Server>,
 }
@@ -38,25 +38,25 @@ impl Way {
     }
 
     /// A way to `upstream`; `flags` are for the program.
-    pub fn to(self, upstream: SocketAddr, flags: &[&str]) -> Route {
+    pub fn to(self, upstream: SocketAddr, flags: &[&str]) -> Destination {
         match self {
-            Way::Direct => Route { address: upstream, server: None },
-            _ => Route::over(Server::proxy(upstream, &[&[self.flag()], flags].concat())),
+            Way::Direct => Destination { address: upstream, server: None },
+            _ => Destination::over(Server::proxy(upstream, &[&[self.flag()], flags].concat())),
         }
     }
 
     /// A way to an echo server.
-    pub fn echo(self, flags: &[&str]) -> Route {
+    pub fn echo(self, flags: &[&str]) -> Destination {
         match self {
-            Way::Direct => Route { address: peer::echoes().address, server: None },
-            _ => Route::over(Server::echo(&[&[self.flag()], flags].concat())),
+            Way::Direct => Destination { address: peer::echoes().address, server: None },
+            _ => Destination::over(Server::echo(&[&[self.flag()], flags].concat())),
         }
     }
 }
 
-impl Route {
-    fn over(server: Server) -> Route {
-        Route { address: server.address(), server: Some(server) }
+impl Destination {
+    fn over(server: Server) -> Destination {
+        Destination { address: server.address(), server: Some(server) }
     }
 
     pub fn connect(&self) -> TcpStream {

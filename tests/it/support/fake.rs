@@ -20,14 +20,34 @@ use std::{
 };
 
 /// A fake that listens; it serves every connection on a thread of its own.
-pub struct Peer {
+pub struct Fake {
     pub address: SocketAddr,
     reached: Receiver<()>,
     go: Sender<()>,
     received: Receiver<Received>,
 }
 
-impl Peer {
+impl Fake {
+    /// Starts a fake that does this on every connection; what it returns is its report.
+    pub fn start(behave: impl Fn(TcpStream, &Checkpoint) -> Received + Send + Sync + 'static) -> Fake {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let ((reached_to, reached), (go, go_from), (received_to, received)) =
+            (channel(), channel(), channel());
+        let (behave, go_from) = (Arc::new(behave), Arc::new(Mutex::new(go_from)));
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (behave, received_to) = (behave.clone(), received_to.clone());
+                let checkpoint = Checkpoint { reached: reached_to.clone(), go: go_from.clone() };
+                thread::spawn(move || {
+                    let received = behave(bounded(stream), &checkpoint);
+                    let _ = received_to.send(received);
+                });
+            }
+        });
+        Fake { address, reached, go, received }
+    }
+
     /// Waits until the fake has come to the point that its documentation names.
     pub fn await_reached(&self) {
         self.reached.recv_timeout(LIMIT).expect("the fake comes to its point");
@@ -44,13 +64,13 @@ impl Peer {
     }
 }
 
-/// The fake's own end of the talk with the test.
-pub struct Part {
+/// Where a fake tells the test how far it is, and waits until it may go on.
+pub struct Checkpoint {
     reached: Sender<()>,
     go: Arc<Mutex<Receiver<()>>>,
 }
 
-impl Part {
+impl Checkpoint {
     /// Tells the test, which may no longer be interested.
     pub fn reach(&self) {
         let _ = self.reached.send(());
@@ -60,25 +80,6 @@ impl Part {
     pub fn wait(&self) {
         let _ = self.go.lock().unwrap().recv_timeout(LIMIT);
     }
-}
-
-/// A fake that does this on every connection; what it returns is its report.
-pub fn peer(behave: impl Fn(TcpStream, &Part) -> Received + Send + Sync + 'static) -> Peer {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    let ((reached_to, reached), (go, go_from), (received_to, received)) = (channel(), channel(), channel());
-    let (behave, go_from) = (Arc::new(behave), Arc::new(Mutex::new(go_from)));
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let (behave, received_to) = (behave.clone(), received_to.clone());
-            let part = Part { reached: reached_to.clone(), go: go_from.clone() };
-            thread::spawn(move || {
-                let received = behave(bounded(stream), &part);
-                let _ = received_to.send(received);
-            });
-        }
-    });
-    Peer { address, reached, go, received }
 }
 
 /// The report of a fake that reads nothing.

@@ -9,7 +9,7 @@ pub type Labels = BTreeMap<String, String>;
 #[derive(Debug, Default)]
 struct Family {
     kind: String,
-    told: BTreeSet<&'static str>,
+    described: BTreeSet<&'static str>,
     sampled: bool,
 }
 
@@ -80,7 +80,7 @@ fn describe(families: &mut BTreeMap<String, Family>, current: &str, rest: &str) 
     assert!(is_name(name) && !text.is_empty(), "{rest}");
     assert!(name == current || !families.contains_key(name), "{name} is interleaved");
     let family = families.entry(name.to_owned()).or_default();
-    assert!(family.told.insert(what), "a second {what} of {name}");
+    assert!(family.described.insert(what), "a second {what} of {name}");
     assert!(!family.sampled, "{what} of {name} comes after its samples");
     match what {
         "TYPE" => {
@@ -167,7 +167,7 @@ fn is_name(text: &str) -> bool {
 
 fn check_families(exposition: &Exposition) {
     for (name, family) in &exposition.families {
-        assert!(family.told.contains("TYPE") && family.told.contains("HELP"), "{name}");
+        assert!(family.described.contains("TYPE") && family.described.contains("HELP"), "{name}");
         assert!(family.sampled, "{name} has no sample");
         for suffix in ["_total", "_created", "_info", "_bucket", "_count", "_sum"] {
             assert!(

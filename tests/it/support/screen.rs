@@ -27,7 +27,7 @@ use std::{
 /// How soon a reader stops that is to.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
-/// Everything that can be told of a terminal's settings.
+/// All that the kernel says of a terminal's settings.
 pub type Settings = String;
 
 /// A program in a terminal; dropping it kills it.
@@ -75,20 +75,20 @@ impl Screen {
         let [columns, rows] = [80, 24].map(|size| NonZeroU16::new(size).unwrap());
         let shown = Shown { bytes: Vec::new(), terminal: vt100::Parser::new(rows, columns, 0) };
         let shown = Arc::new(Mutex::new(shown));
-        let (told, mut output) = (shown.clone(), screen.try_clone().unwrap());
+        let (written, mut output) = (shown.clone(), screen.try_clone().unwrap());
         let stopped = Arc::new(AtomicBool::new(false));
         let over = stopped.clone();
         let reader = thread::spawn(move || {
-            let mut room = [0; 4096];
+            let mut buffer = [0; 4096];
             while !over.load(Relaxed) {
                 let mut polled = [PollFd::new(&output, PollFlags::IN)];
                 if poll(&mut polled, Some(&LOOK)).is_ok_and(|count| count == 0) {
                     continue;
                 }
-                let Ok(count) = output.read(&mut room) else { return };
-                let mut told = told.lock().unwrap();
-                told.bytes.extend_from_slice(&room[..count]);
-                told.terminal.process(&room[..count]);
+                let Ok(count) = output.read(&mut buffer) else { return };
+                let mut shown = written.lock().unwrap();
+                shown.bytes.extend_from_slice(&buffer[..count]);
+                shown.terminal.process(&buffer[..count]);
             }
         });
         Screen { child, keyboard: Some(screen), reader: Some(reader), stopped, line, shown, before }
@@ -103,11 +103,11 @@ impl Screen {
     /// What nobody has read.
     pub fn unread(&mut self) -> String {
         let mut bytes = Vec::new();
-        let mut room = [0; 4096];
+        let mut buffer = [0; 4096];
         let terminal = self.keyboard.as_mut().unwrap();
         while poll(&mut [PollFd::new(terminal, PollFlags::IN)], Some(&LOOK)).unwrap() > 0 {
-            let count = terminal.read(&mut room).unwrap();
-            bytes.extend_from_slice(&room[..count]);
+            let count = terminal.read(&mut buffer).unwrap();
+            bytes.extend_from_slice(&buffer[..count]);
         }
         String::from_utf8_lossy(&bytes).into_owned()
     }

@@ -57,7 +57,7 @@ pub enum Fault {
 }
 
 /// A running relay. It relays once it is told where to.
-pub struct Crooked {
+pub struct FaultyRelay {
     pub address: SocketAddr,
     upstream: Arc<OnceLock<SocketAddr>>,
 }
@@ -67,8 +67,8 @@ const HOLD_BYTES: usize = 64 * 1024;
 /// A dial that nothing held up is over long before.
 const LONG_DIAL: Duration = Duration::from_millis(500);
 
-impl Crooked {
-    pub fn start(fault: Fault) -> Crooked {
+impl FaultyRelay {
+    pub fn start(fault: Fault) -> FaultyRelay {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let upstream = Arc::new(OnceLock::new());
@@ -86,7 +86,7 @@ impl Crooked {
                 });
             }
         });
-        Crooked { address, upstream }
+        FaultyRelay { address, upstream }
     }
 
     /// Where to relay to.

@@ -1,7 +1,7 @@
 //! Fakes that answer HTTP, well or badly. Each reads a request's head and reports it.
 
 use crate::support::{
-    fake::{Peer, peer},
+    fake::Fake,
     stream::{End, Received, await_acknowledged, await_hangup, reset},
 };
 use std::{
@@ -23,7 +23,7 @@ pub enum Then {
 }
 
 /// Answers each connection's first request so.
-pub fn answers(answer: impl Into<Vec<u8>>, then: Then) -> Peer {
+pub fn answers(answer: impl Into<Vec<u8>>, then: Then) -> Fake {
     answers_in_pieces(vec![answer.into()], then)
 }
 
@@ -31,9 +31,9 @@ pub fn answers(answer: impl Into<Vec<u8>>, then: Then) -> Peer {
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Answers in pieces, with a short pause after each.
-pub fn answers_in_pieces(pieces: Vec<Vec<u8>>, then: Then) -> Peer {
-    peer(move |mut stream, _| {
-        let bytes = read_head(&mut stream);
+pub fn answers_in_pieces(pieces: Vec<Vec<u8>>, then: Then) -> Fake {
+    Fake::start(move |mut stream, _| {
+        let bytes = read_head(&mut stream).expect("a request's head");
         for piece in &pieces {
             let _ = stream.write_all(piece);
             thread::sleep(PAUSE);
@@ -50,13 +50,29 @@ pub fn answers_in_pieces(pieces: Vec<Vec<u8>>, then: Then) -> Peer {
     })
 }
 
-/// A request's head with its empty line.
-fn read_head(stream: &mut TcpStream) -> Vec<u8> {
+/// Answers the requests of a connection in turn, each with the next of these, over and over; ends after `count`.
+/// Reports the requests.
+pub fn answers_in_turn(replies: &'static [&'static str], count: usize) -> Fake {
+    Fake::start(move |mut stream, _| {
+        let mut requests = Vec::new();
+        for reply in replies.iter().cycle().take(count) {
+            let Some(head) = read_head(&mut stream) else { break };
+            requests.extend(head);
+            if stream.write_all(reply.as_bytes()).is_err() {
+                break;
+            }
+        }
+        Received { bytes: requests, end: End::Fin }
+    })
+}
+
+/// A request's head with its empty line; none where the stream has ended.
+fn read_head(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
+        stream.read_exact(&mut byte).ok()?;
         head.push(byte[0]);
     }
-    head
+    Some(head)
 }

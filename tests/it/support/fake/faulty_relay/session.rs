@@ -1,4 +1,4 @@
-//! One session of a [`Crooked`](super::Crooked) relay: polls both sockets until both directions have ended.
+//! One session of a [`FaultyRelay`](super::FaultyRelay): polls both sockets until both directions have ended.
 
 use super::{Fault, HOLD_BYTES};
 use crate::support::{
@@ -91,19 +91,19 @@ impl Relay {
         if !self.may_read(from) {
             return;
         }
-        let mut room = [0; HOLD_BYTES];
+        let mut buffer = [0; HOLD_BYTES];
         let way = &mut self.ways[from];
-        match self.ends[from].read(&mut room) {
+        match self.ends[from].read(&mut buffer) {
             Ok(0) => way.ended = Some(End::Fin),
             Ok(count) => {
                 if self.fault == Fault::Reorders && way.total > LARGE_BYTES {
-                    room[..count].rotate_left(1);
+                    buffer[..count].rotate_left(1);
                 }
                 if self.fault == Fault::DelaysSmallWrites && count == 1 {
                     thread::sleep(SMALL_DELAY);
                 }
                 way.total += count;
-                way.held.extend(&room[..count]);
+                way.held.extend(&buffer[..count]);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(_) => way.ended = Some(End::Reset),
