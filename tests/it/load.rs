@@ -1,11 +1,11 @@
 //! `switchboard load`, as the built binary: what it measures, what it finds, what it prints, and how it ends.
 
-mod finds;
-mod honest;
+mod errors;
 mod http;
+mod latency;
 mod options;
-mod prints;
-mod refuses;
+mod output;
+mod refusals;
 
 use crate::support::wait::{LIMIT, within};
 use rustix::process::{Pid, Signal, kill_process};

@@ -2,34 +2,31 @@
 //! 127.0.0.0/8. A module is a subject; what helps them all is in [`support`].
 #![forbid(unsafe_code)]
 
+mod support;
+
 mod abort;
-mod access;
 mod audit;
-mod blocked;
 mod cause;
 mod client;
 mod close;
-mod control;
-mod cuts;
+mod ctl;
 mod deadline;
 mod dial;
 mod dump;
 mod echo;
 mod events;
 mod layering;
+mod leaks;
 mod limit;
 mod load;
 mod metrics;
-mod operate;
-mod options;
 mod origin;
 mod relay;
-mod remembered;
-mod slow;
+mod slow_peers;
+mod socket_options;
 mod start;
+mod stdio;
 mod stop;
-mod support;
-mod tap;
 mod top;
-mod trouble;
+mod truncation;
 mod unix;

@@ -1,6 +1,6 @@
 //! `--metrics`: what it counts, whom it answers, and that nobody who asks can touch the traffic.
 
-mod agree;
+mod totals;
 
 use crate::support::{
     fake::unreachable,

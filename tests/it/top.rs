@@ -1,6 +1,6 @@
 //! `switchboard top`, driven in a pseudo-terminal: what it shows, what its keys do, and how it leaves the terminal.
 
-mod shown;
+mod table;
 
 use crate::support::{
     operator::{Operated, run},

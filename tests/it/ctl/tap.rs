@@ -1,6 +1,6 @@
 //! `ctl tap`: the bytes of a running session as they flow, and a session that never waits for who watches it.
 
-mod spliced;
+mod splice;
 
 use crate::support::{
     fake::peer,
