@@ -5,6 +5,7 @@ use crate::support::{
         peer,
         unreachable::{self, UNRESOLVABLE},
     },
+    operator::Operated,
     server::Server,
     stream::{End, connect_from, exchange, read_exactly, read_to_end, reset},
 };
@@ -139,6 +140,17 @@ fn lifetime() -> Value {
     ends_with_reset(&server, &mut server.connect())
 }
 
+fn cut() -> Value {
+    let upstream = peer::echoes();
+    let operated = Operated::proxy(upstream.address, &[]);
+    let mut client = operated.server.connect();
+    exchange(&mut client, b"alive");
+    assert_eq!(operated.ctl(&["cut", "1"]).code, 0);
+    let close = ends_with_reset(&operated.server, &mut client);
+    assert_eq!(close["first_closer"], Value::Null, "{close}");
+    close
+}
+
 fn drain() -> Value {
     let upstream = peer::echoes();
     let server = Server::proxy(upstream.address, &["--drain-timeout", "300ms"]);
@@ -161,8 +173,8 @@ fn refused_limit() -> Value {
     close_of(&server, &second)
 }
 
-/// Every cause that a peer, a user's flag or a signal can bring about, and a scenario that does.
-const SCENARIOS: [(Cause, fn() -> Value); 13] = [
+/// Every cause that a peer, a user's flag, an operator or a signal can bring about, and a scenario that does.
+const SCENARIOS: [(Cause, fn() -> Value); 14] = [
     (Cause::Done, done),
     (Cause::ClientReset, client_reset),
     (Cause::UpstreamReset, upstream_reset),
@@ -174,12 +186,12 @@ const SCENARIOS: [(Cause, fn() -> Value); 13] = [
     (Cause::HalfCloseTimeout, half_close_timeout),
     (Cause::StallTimeout, stall_timeout),
     (Cause::Lifetime, lifetime),
+    (Cause::Cut, cut),
     (Cause::Drain, drain),
     (Cause::RefusedLimit, refused_limit),
 ];
-/// `cut` needs an operator's control connection, which does not exist yet; `internal` a fault that nobody can cause
-/// from outside.
-const NOT_FROM_OUTSIDE: [Cause; 2] = [Cause::Cut, Cause::Internal];
+/// `internal` is a fault of the program itself: no peer, flag, operator or signal can bring it about.
+const NOT_FROM_OUTSIDE: [Cause; 1] = [Cause::Internal];
 
 #[test]
 fn every_cause_has_a_scenario() {
