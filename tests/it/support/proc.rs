@@ -1,5 +1,6 @@
 //! What Linux tells about a process and its sockets (proc(5)).
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use std::{
     collections::HashSet,
     fs,
@@ -93,6 +94,18 @@ impl Process {
     pub fn descriptor(self, number: u32) -> Option<String> {
         let link = fs::read_link(format!("/proc/{}/fd/{number}", self.0)).ok()?;
         Some(link.to_string_lossy().into_owned())
+    }
+
+    /// From now on it can open only `count` descriptors more.
+    pub fn leave_descriptors(self, count: usize) {
+        let folder = fs::read_dir(format!("/proc/{}/fd", self.0)).unwrap();
+        let used: HashSet<u64> =
+            folder.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+        // The kernel gives out the lowest free number below the limit.
+        let last = (0..).filter(|number| !used.contains(number)).nth(count - 1).unwrap();
+        let pid = i32::try_from(self.0).ok().and_then(Pid::from_raw);
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        prlimit(pid, Resource::Nofile, Rlimit { current: Some(last + 1), maximum }).unwrap();
     }
 
     /// How many of its TCP sockets are in a state.
