@@ -5,6 +5,7 @@ use crate::support::{
     fake::{Fake, peer, unreachable},
     pattern::{Pattern, pattern},
     proc::{CLOSE_WAIT, Process, SYN_SENT},
+    program::Program,
     server::{Launch, Output, Server},
     stream::{self, exchange, read_each, reset},
     wait::{LIMIT, within},
@@ -160,18 +161,16 @@ fn descriptors_closed_at_start_never_become_sockets() {
     let shell = Some("exec \"$0\" \"$@\" <&- >&- 2>&-");
     let flags = ["--listen", &listen, "--dump", "text"];
     let launch = Launch { mode: "echo", flags: &flags, shell, output: Output::Broken };
-    let mut child = launch.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let server = Program::start(launch.command().stdout(Stdio::null()).stderr(Stdio::null()));
     // No start line can be read, but the socket appears.
     let mut client = within(LIMIT, "the server listens", || UnixStream::connect(&path).ok());
     client.set_read_timeout(Some(LIMIT)).unwrap();
     exchange(&mut client, b"hello");
-    let process = Process(child.id());
+    let process = server.process();
     for number in 0..3 {
         let link = process.descriptor(number).unwrap_or_default();
         assert!(link == "/dev/null" || link.is_empty(), "descriptor {number} is {link}");
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 #[test]

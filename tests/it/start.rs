@@ -2,9 +2,9 @@
 
 use crate::support::{
     fake::peer,
+    program::{self, binary},
     server::Server,
     stream::{End, exchange, read_to_end},
-    wait::LIMIT,
 };
 use std::{
     net::TcpListener,
@@ -19,8 +19,9 @@ struct Run {
 }
 
 fn run(arguments: &[&str]) -> Run {
-    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_switchboard"));
-    let output = command.args(arguments).timeout(LIMIT).output().unwrap();
+    let mut command = binary();
+    command.args(arguments);
+    let output = program::run(command, b"");
     Run {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),

@@ -1,6 +1,7 @@
 //! Standard streams that take nothing: traffic goes on, and the server ends when it is told to.
 
 use crate::support::{
+    program::Program,
     scrape,
     server::{Launch, Output, Server},
     stream::exchange,
@@ -8,7 +9,7 @@ use crate::support::{
 };
 use rustix::{
     fs::{OFlags, fcntl_setfl},
-    process::{Pid, Signal, kill_process},
+    process::Signal,
 };
 use serde_json::Value;
 use std::{
@@ -43,7 +44,7 @@ fn a_standard_error_that_nobody_reads_stops_nothing() {
     let flags = ["--listen", &listen, "--max-sessions", "1000"];
     let launch = Launch { mode: "echo", flags: &flags, shell, output: Output::Unread };
     let (_reader, writer) = full_pipe();
-    let mut server = launch.command().stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+    let mut server = Program::start(launch.command().stdout(writer.try_clone().unwrap()).stderr(writer));
     let connect = || {
         let client = UnixStream::connect(&path).ok()?;
         client.set_read_timeout(Some(LIMIT)).unwrap();
@@ -58,9 +59,8 @@ fn a_standard_error_that_nobody_reads_stops_nothing() {
         exchange(&mut connect().unwrap(), b"after the crowd");
     }
     drop(client);
-    kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
-    let status = within(LIMIT, "the server ends", || server.try_wait().unwrap());
-    assert_eq!(status.code(), Some(0), "{status}");
+    server.signal(Signal::TERM);
+    assert_eq!(server.await_exit(), 0);
 }
 
 #[test]

@@ -7,10 +7,8 @@ use crate::support::{
         peer,
         unreachable::{self, UNRESOLVABLE},
     },
-    proc::Process,
     server::Server,
     terminal::Terminal,
-    wait::{LIMIT, within},
 };
 use std::{io::Read, process::Stdio, time::Duration};
 
@@ -162,7 +160,7 @@ fn a_slow_reader_holds_the_server_up_and_is_not_silence() {
         reader.read_exact(&mut first).unwrap();
         // Longer than the deadline for silence, in which nothing moves.
         std::thread::sleep(Duration::from_millis(400));
-        assert!(Process(client.0.id()).resident_kib() < 32 << 10);
+        assert!(client.0.process().resident_kib() < 32 << 10);
         let rest = std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
         assert_eq!(client.await_exit(), Some(0));
         assert!(rest as usize + first.len() >= LENGTH, "{rest}");
@@ -188,6 +186,6 @@ fn an_interrupt_ends_it_at_once() {
     reader.read_exact(&mut [0; 22]).unwrap();
     let pid = rustix::process::Pid::from_child(&client.0);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let status = within(LIMIT, "the client ends", || client.0.try_wait().unwrap());
+    let status = client.0.await_end();
     assert_eq!(status.code(), None, "the signal's default is its end");
 }

@@ -3,6 +3,7 @@
 use crate::support::{
     lines::Lines,
     operator::{Operated, Talk, run},
+    program::{Program, binary},
     stream::exchange,
     wait::{LIMIT, within},
 };
@@ -19,7 +20,7 @@ use std::{
         },
     },
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Stdio,
     thread,
     time::Duration,
 };
@@ -105,21 +106,21 @@ fn a_crowd_of_operators_keeps_to_itself_and_the_next_gets_a_turn() {
     within(LIMIT, "there is no room", || knock(&operated.socket).is_none().then_some(()));
     exchange(&mut client, b"still served");
     assert!(operated.server.process().descriptors().len() <= before + 24);
-    let mut next = operated.command(&["stats"]).stdout(Stdio::null()).spawn().unwrap();
+    let mut next = Program::start(operated.command(&["stats"]).stdout(Stdio::null()));
     exchange(&mut operated.server.connect(), b"new ones too");
     drop(crowd);
-    assert!(within(LIMIT, "the next operator's turn", || next.try_wait().unwrap()).success());
+    assert!(next.await_end().success());
 }
 
 /// A server with the user's folder for control sockets below `runtime`.
-fn server_in(runtime: &Path) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+fn server_in(runtime: &Path) -> Program {
+    let mut command = binary();
     command.args(["echo", "--listen", "127.0.0.1:0", "--log", "off"]).env("XDG_RUNTIME_DIR", runtime);
-    command.stderr(Stdio::null()).spawn().unwrap()
+    Program::start(command.stderr(Stdio::null()))
 }
 
 fn ctl_in(runtime: &Path, words: &[&str]) -> crate::support::operator::Run {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    let mut command = binary();
     command.arg("ctl").args(words).env("XDG_RUNTIME_DIR", runtime);
     run(command)
 }
@@ -133,24 +134,20 @@ fn one_server_is_found_by_itself_and_of_two_the_choices_are_listed() {
     within(LIMIT, "the server is found", || (ctl_in(runtime.path(), &["stats"]).code == 0).then_some(()));
     let folder = runtime.path().join("switchboard");
     assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o7777, 0o700);
-    let mut second = server_in(runtime.path());
-    let path = |child: &Child| folder.join(format!("{}.sock", child.id()));
+    let second = server_in(runtime.path());
+    let path = |server: &Program| folder.join(format!("{}.sock", server.id()));
     within(LIMIT, "both are listed", || {
         let two = ctl_in(runtime.path(), &["stats"]);
-        let listed = [&first, &second].iter().all(|child| two.stderr.contains(path(child).to_str().unwrap()));
+        let listed =
+            [&first, &second].iter().all(|server| two.stderr.contains(path(server).to_str().unwrap()));
         (two.code == 1 && listed && two.stderr.contains("echo on 127.0.0.1:")).then_some(())
     });
-    // A killed server leaves its socket, which hinders nobody, and which the next one removes.
-    first.kill().unwrap();
-    first.wait().unwrap();
+    // A killed server leaves its socket, which hinders no client, and which the next one removes.
+    first.kill();
     assert!(path(&first).exists());
     assert_eq!(ctl_in(runtime.path(), &["stats"]).code, 0);
-    let mut third = server_in(runtime.path());
+    let _third = server_in(runtime.path());
     within(LIMIT, "the stale socket is removed", || (!path(&first).exists()).then_some(()));
-    for child in [&mut second, &mut third] {
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
 }
 
 #[test]
@@ -160,16 +157,15 @@ fn a_folder_that_is_open_to_others_is_a_warning_and_a_path_that_fails_an_error()
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
     let nowhere = runtime.path().join("no/such/folder");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    let mut command = binary();
     command.args(["echo", "--listen", "127.0.0.1:0", "--log", "off"]).env("XDG_RUNTIME_DIR", runtime.path());
-    let mut server = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut server = Program::start(command.stderr(Stdio::piped()));
     let errors = Lines::of(server.stderr.take().unwrap());
     for expected in ["its mode is 777", "listening on"] {
         within(LIMIT, expected, || errors.all().iter().any(|line| line.contains(expected)).then_some(()));
     }
-    server.kill().unwrap();
-    server.wait().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    drop(server);
+    let mut command = binary();
     command.args(["echo", "--listen", "127.0.0.1:0", "--control"]).arg(&nowhere);
     let failed = run(command);
     assert_eq!(failed.code, 1, "{}", failed.stderr);
@@ -197,7 +193,7 @@ fn what_a_server_says_cannot_control_a_terminal() {
         }
     });
     for (words, code) in [(&["list"][..], 0), (&["show", "1"], 0), (&["stats"], 1), (&["stats"], 1)] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        let mut command = binary();
         command.arg("ctl").args(words).arg("--control").arg(&path);
         let run = run(command);
         let shown = run.stdout + &run.stderr;

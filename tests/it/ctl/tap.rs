@@ -7,6 +7,7 @@ use crate::support::{
     lines::Lines,
     operator::{Operated, Talk},
     pattern::pattern,
+    program::Program,
     stream::{End, Received, exchange, read_to_end},
     wait::{LIMIT, within},
 };
@@ -186,8 +187,8 @@ fn the_command_prints_lines_and_exact_bytes() {
         let mut client = operated.server.connect();
         within(LIMIT, "the session", || (operated.json(&["list"]).len() == 1).then_some(()));
         let mut command = operated.command(words);
-        let mut running =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = Program::start(&mut command);
         let (lines, notes) =
             (Lines::of(running.stdout.take().unwrap()), Lines::of(running.stderr.take().unwrap()));
         within(LIMIT, "the tap is on", || (operated.json(&["show", "1"])[0]["taps"] == 1).then_some(()));
@@ -195,8 +196,7 @@ fn the_command_prints_lines_and_exact_bytes() {
         within(LIMIT, expected, || lines.all().iter().any(|line| line.contains(expected)).then_some(()));
         client.shutdown(Shutdown::Write).unwrap();
         read_to_end(&mut client);
-        let status = within(LIMIT, "the tap ends", || running.try_wait().unwrap());
-        assert!(status.success());
+        assert!(running.await_end().success());
         let printed = if words.contains(&"--json") { &lines } else { &notes };
         within(LIMIT, "the verdict", || {
             printed.all().iter().any(|line| line.contains("finished first")).then_some(())

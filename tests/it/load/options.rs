@@ -3,6 +3,7 @@
 use super::{Running, load, report, run};
 use crate::support::{
     fake::load_target,
+    program::binary_in_shell,
     server::Server,
     stream::End,
     wait::{LIMIT, within},
@@ -14,7 +15,6 @@ use std::{
     fs,
     io::Read,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -162,13 +162,8 @@ fn it_makes_as_many_connections_as_descriptors_allow_and_says_so() {
     let server = Server::echo(&[]);
     let limited = |arguments: &[&str]| {
         let target = format!("tcp://{}", server.address());
-        let mut command = Command::new("sh");
-        command.args([
-            "-c",
-            "ulimit -n 80; exec \"$0\" load \"$@\"",
-            env!("CARGO_BIN_EXE_switchboard"),
-            &target,
-        ]);
+        let mut command = binary_in_shell("ulimit -n 80; exec \"$0\" \"$@\"");
+        command.args(["load", &target]);
         let output = command.args(arguments).args(["--requests", "500", "--json"]).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()

@@ -1,7 +1,7 @@
 //! What a load prints and writes.
 
 use super::{load, report, run};
-use crate::support::{fake::load_target, server::Server};
+use crate::support::{fake::load_target, program::binary, server::Server};
 use std::{fs, time::Duration};
 
 #[test]
@@ -145,7 +145,7 @@ fn nobody_who_reads_slowly_holds_the_load_up() {
     let (server, _) = load_target::echoes_after(Duration::from_millis(1));
     let target = format!("tcp://{}", server.address);
     // Standard error is full from the start.
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    let mut command = binary();
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
     let output =
         command.args(["load", &target, "-c", "1", "--duration", "1200ms"]).stderr(full).output().unwrap();

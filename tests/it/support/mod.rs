@@ -7,6 +7,7 @@ pub mod openmetrics;
 pub mod operator;
 pub mod pattern;
 pub mod proc;
+pub mod program;
 pub mod scrape;
 pub mod screen;
 pub mod server;

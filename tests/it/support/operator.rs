@@ -1,6 +1,7 @@
 //! A server with a control socket, and an operator who talks to it, by `switchboard ctl` or line by line.
 
 use crate::support::{
+    program::{self, binary},
     server::{Launch, Output, Server},
     wait::LIMIT,
 };
@@ -9,7 +10,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     os::unix::net::UnixStream,
     path::PathBuf,
-    process::{Command, Stdio},
+    process::Command,
 };
 use tempfile::TempDir;
 
@@ -43,7 +44,7 @@ impl Operated {
 
     /// The command line of `ctl` with these words, to this server.
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        let mut command = binary();
         command.arg("ctl").args(words).arg("--control").arg(&self.socket);
         command
     }
@@ -79,8 +80,8 @@ impl Operated {
 }
 
 /// Runs to the end, which every command but `tap` has at once.
-pub fn run(mut command: Command) -> Run {
-    let output = command.stdin(Stdio::null()).output().unwrap();
+pub fn run(command: Command) -> Run {
+    let output = program::run(command, b"");
     Run {
         code: output.status.code().unwrap(),
         stdout: String::from_utf8(output.stdout).unwrap(),

@@ -3,12 +3,13 @@
 use crate::support::{
     operator::Operated,
     proc::Process,
+    program::{Program, binary},
     terminal::Terminal,
     wait::{LIMIT, within},
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, Signal, kill_process},
+    process::Signal,
     termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
 };
 use std::{
@@ -16,7 +17,7 @@ use std::{
     io::{Read, Write},
     num::NonZeroU16,
     os::unix::process::CommandExt,
-    process::{Child, Command},
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -32,7 +33,7 @@ pub type Settings = String;
 
 /// A program in a terminal; dropping it kills it.
 pub struct Screen {
-    child: Child,
+    program: Program,
     /// None once the terminal has gone.
     keyboard: Option<File>,
     /// None once nobody reads what is written.
@@ -53,7 +54,7 @@ struct Shown {
 impl Screen {
     /// `top` of this server, in 80 columns and 24 rows.
     pub fn top(operated: &Operated, flags: &[&str]) -> Screen {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        let mut command = binary();
         command.arg("top").arg("--control").arg(&operated.socket).args(flags);
         Screen::start(command)
     }
@@ -71,7 +72,7 @@ impl Screen {
         let before = settings(&line);
         command.stdin(terminal.stdio()).stdout(terminal.stdio()).stderr(terminal.stdio()).process_group(0);
         command.env("NO_COLOR", no_color).env("TERM", "xterm");
-        let child = command.spawn().unwrap();
+        let program = Program::start(&mut command);
         let [columns, rows] = [80, 24].map(|size| NonZeroU16::new(size).unwrap());
         let shown = Shown { bytes: Vec::new(), terminal: vt100::Parser::new(rows, columns, 0) };
         let shown = Arc::new(Mutex::new(shown));
@@ -91,7 +92,7 @@ impl Screen {
                 shown.terminal.process(&buffer[..count]);
             }
         });
-        Screen { child, keyboard: Some(screen), reader: Some(reader), stopped, line, shown, before }
+        Screen { program, keyboard: Some(screen), reader: Some(reader), stopped, line, shown, before }
     }
 
     /// From now on the terminal takes only what it has room for.
@@ -161,12 +162,11 @@ impl Screen {
     }
 
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).unwrap();
-        kill_process(pid, signal).unwrap();
+        self.program.signal(signal);
     }
 
     pub fn process(&self) -> Process {
-        Process(self.child.id())
+        self.program.process()
     }
 
     pub fn settings(&self) -> Settings {
@@ -194,17 +194,12 @@ impl Screen {
 
     /// Waits for the end of the program, and returns its exit code.
     pub fn await_exit(&mut self) -> i32 {
-        let child = &mut self.child;
-        let status = within(LIMIT, "the program ends", || child.try_wait().unwrap());
-        status.code().unwrap_or_else(|| panic!("it was killed: {status}"))
+        self.program.await_exit()
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // Either fails only where the process is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         if thread::panicking() {
             eprintln!("its screen:\n{}", self.text());
         }

@@ -3,14 +3,15 @@
 use crate::support::{
     lines::Lines,
     proc::Process,
+    program::{Program, binary, binary_in_shell},
     stream,
     wait::{LIMIT, within},
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 use std::{
     net::{SocketAddr, TcpStream},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{ChildStdout, Command, Stdio},
     thread,
 };
 
@@ -40,15 +41,7 @@ pub struct Launch<'a> {
 impl Launch<'_> {
     /// The command, ready to be started.
     pub fn command(&self) -> Command {
-        let binary = env!("CARGO_BIN_EXE_switchboard");
-        let mut command = match self.shell {
-            Some(words) => {
-                let mut command = Command::new("sh");
-                command.args(["-c", words, binary]);
-                command
-            }
-            None => Command::new(binary),
-        };
+        let mut command = self.shell.map_or_else(binary, binary_in_shell);
         command.arg(self.mode).args(self.flags);
         for (flag, value) in [("--listen", "127.0.0.1:0"), ("--log", "json"), ("--control", "off")] {
             if !self.flags.iter().any(|given| given.starts_with(flag)) {
@@ -62,17 +55,17 @@ impl Launch<'_> {
     /// Starts the server and waits until it says that connections can be made.
     pub fn start(self) -> Server {
         let listeners = self.flags.iter().filter(|flag| flag.starts_with("--listen")).count().max(1);
-        let mut child = self.command().spawn().unwrap();
-        let errors = Lines::of(child.stderr.take().unwrap());
-        let stdout = child.stdout.take().unwrap();
+        let mut program = Program::start(&mut self.command());
+        let errors = Lines::of(program.stderr.take().unwrap());
+        let stdout = program.stdout.take().unwrap();
         let (lines, unread) = match self.output {
             Output::Read => (Lines::of(stdout), None),
             Output::Unread => (Lines::default(), Some(stdout)),
             Output::Broken => (Lines::default(), None),
         };
-        let mut server = Server { child, addresses: Vec::new(), lines, errors, unread };
+        let mut server = Server { program, addresses: Vec::new(), lines, errors, unread };
         server.addresses = within(LIMIT, "the start line", || {
-            let exit = server.child.try_wait().unwrap();
+            let exit = server.program.try_wait().unwrap();
             assert!(exit.is_none(), "it ended at start with {exit:?}: {:?}", server.errors.all());
             let found: Vec<String> =
                 server.errors.all().iter().filter_map(|line| listening_address(line)).collect();
@@ -90,7 +83,7 @@ fn listening_address(line: &str) -> Option<String> {
 
 /// A running server; dropping it kills it.
 pub struct Server {
-    child: Child,
+    program: Program,
     /// Where it listens, as its start lines say.
     pub addresses: Vec<String>,
     /// Its standard output.
@@ -125,7 +118,7 @@ impl Server {
     }
 
     pub fn process(&self) -> Process {
-        Process(self.child.id())
+        self.program.process()
     }
 
     /// Every event line so far, parsed.
@@ -157,15 +150,12 @@ impl Server {
     }
 
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).unwrap();
-        kill_process(pid, signal).unwrap();
+        self.program.signal(signal);
     }
 
     /// Waits for the end of the process.
     pub fn await_exit(&mut self) -> i32 {
-        let child = &mut self.child;
-        let status = within(LIMIT, "the process ends", || child.try_wait().unwrap());
-        status.code().unwrap_or_else(|| panic!("it was killed: {status}"))
+        self.program.await_exit()
     }
 
     /// Asks for a drain, and waits for the end of the process.
@@ -177,9 +167,6 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Either fails only where the process is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         if thread::panicking() {
             let tail = |lines: Vec<String>| lines[lines.len().saturating_sub(20)..].join("\n");
             eprintln!(
