@@ -1,4 +1,4 @@
-//! Reaching the upstream: a dead address costs little, a name is resolved for each session, and nobody else waits.
+//! Reaching the upstream: a dead address costs little, a name is resolved for each session, and no other session waits.
 
 use crate::support::{
     fake::{

@@ -193,7 +193,7 @@ fn every_line_is_written_or_counted_when_nobody_reads() {
     }
     client.shutdown(Shutdown::Write).unwrap();
     assert_eq!(read_to_end(&mut client).end, End::Fin);
-    // Now somebody does: what waited comes out, and how much did not.
+    // Now the test reads: what waited comes out, and the number of lines that were dropped.
     let lines = Lines::of(server.unread.take().unwrap());
     let (written, dropped) = within(LIMIT, "every line is accounted for", || {
         let (counts, others): (Vec<String>, Vec<String>) =

@@ -1,4 +1,4 @@
-//! Limits hold, and reaching one, the kernel's included, hurts nobody who is already in.
+//! Limits hold. If one is reached, also one of the kernel, the sessions that are live go on.
 
 use crate::support::{
     fake::peer,

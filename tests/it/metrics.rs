@@ -1,4 +1,4 @@
-//! `--metrics`: what it counts, whom it answers, and that nobody who asks can touch the traffic.
+//! `--metrics`: what it counts, which requests it answers, and that no scraper can touch the traffic.
 
 mod totals;
 

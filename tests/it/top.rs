@@ -34,7 +34,7 @@ fn name(client: &TcpStream) -> String {
     client.local_addr().unwrap().to_string()
 }
 
-/// So many clients, each of which has said hello.
+/// `count` clients, each of which has said hello.
 fn clients(operated: &Operated, count: usize) -> Vec<TcpStream> {
     let mut clients: Vec<_> = (0..count).map(|_| operated.server.connect()).collect();
     clients.iter_mut().for_each(|client| exchange(client, b"hello"));

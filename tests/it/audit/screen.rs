@@ -67,7 +67,7 @@ fn an_audit_that_is_killed_takes_its_own_proxy_along() {
     let process = proc::Process(proxy);
     within(LIMIT, "a check is under way", || (process.sockets_in(proc::ESTABLISHED) > 1).then_some(()));
     audit.program.kill();
-    // Nobody may be there to collect it: then a zombie is left.
+    // If its new parent is slow to collect it, a zombie is left.
     let is_over =
         || fs::read_to_string(format!("/proc/{proxy}/stat")).map_or(true, |stat| stat.contains(") Z "));
     within(LIMIT, "its proxy ends", || is_over().then_some(()));

@@ -41,7 +41,7 @@ fn a_stall_shows_in_the_open_loop_and_hides_in_the_closed_one() {
         let response = ms(&open["response_ms"]["p99.9"]);
         assert!(response >= 900.0, "{open}");
         assert!(ms(&open["response_ms"]["max"]) >= 950.0, "{open}");
-        // Whoever waits for the one before it sends little while the server stalls.
+        // A client that awaits each answer before its next request sends little while the server stalls.
         let server = load_target::stalls_once(500, stall);
         let closed = load(server.address, 0, &["-c", "2", "--requests", "20000"]);
         assert!(ms(&closed["service_ms"]["max"]) >= 950.0, "{closed}");
@@ -89,7 +89,7 @@ fn a_schedule_ends_with_its_last_request() {
         (Some(4), Some(0)),
         "{report}"
     );
-    // The last is due after 0.75 s; nobody waits for the 40 that would be due after it.
+    // The last is due after 0.75 s; the 40 that would be due after it are not waited for.
     let seconds = report["duration_s"].as_f64().unwrap();
     assert!((0.75..5.0).contains(&seconds), "{report}");
 }

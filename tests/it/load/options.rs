@@ -147,7 +147,7 @@ fn names_addresses_and_sockets_are_targets() {
         let report = report(&target, 0, &requests);
         assert_eq!((&report["requests"], &report["target"]), (&json!(20), &json!(target)), "{report}");
     }
-    // The first of these addresses answers nobody.
+    // The server does not listen on the first of these addresses.
     let resolve = format!("example.test:{0}:::1,127.0.0.1", port(&server.addresses[0]));
     let target = format!("tcp://example.test:{}", port(&server.addresses[0]));
     let report = report(&target, 0, &[&requests[..], &["--resolve", &resolve]].concat());
@@ -180,7 +180,7 @@ fn it_makes_as_many_connections_as_descriptors_allow_and_says_so() {
 fn a_server_that_takes_no_more_connections_is_named() {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-    // A backlog of 3 holds four connections that nobody accepts; those that follow stay requests.
+    // A backlog of 3 holds four connections that are not accepted; those that follow stay requests.
     listener.listen(3).unwrap();
     let address = listener.local_addr().unwrap().as_socket().unwrap();
     let arguments = ["-c", "20", "--expect", "0", "--requests", "40", "--timeout", "1s"];

@@ -36,7 +36,7 @@ pub struct Screen {
     program: Program,
     /// None once the terminal has gone.
     keyboard: Option<File>,
-    /// None once nobody reads what is written.
+    /// None once the test has stopped reading.
     reader: Option<JoinHandle<()>>,
     stopped: Arc<AtomicBool>,
     line: File,
@@ -101,7 +101,7 @@ impl Screen {
         self.reader.take().unwrap().join().unwrap();
     }
 
-    /// What nobody has read.
+    /// What was written since the reader stopped.
     pub fn unread(&mut self) -> String {
         let mut bytes = Vec::new();
         let mut buffer = [0; 4096];

@@ -20,7 +20,7 @@ use std::{
 pub enum Output {
     /// Every line is collected.
     Read,
-    /// It is a pipe that nobody reads.
+    /// It is a pipe that is not read.
     Unread,
     /// It is a pipe whose reader is gone.
     Broken,

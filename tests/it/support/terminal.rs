@@ -1,4 +1,4 @@
-//! A terminal (pty(7)) with nobody before it but the test.
+//! A terminal (pty(7)) whose user is the test.
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::{

@@ -24,7 +24,7 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     Nothing,
-    /// It closes both connections so long after the client's FIN.
+    /// It closes both connections this long after the client's FIN.
     ClosesAfterClientFin(Duration),
     /// It closes both connections at the upstream's FIN, once the reply is out.
     ClosesAfterUpstreamFin,
@@ -48,9 +48,9 @@ pub enum Fault {
     DelaysSmallWrites,
     /// It takes an urgent byte into the stream.
     TakesUrgentInLine,
-    /// It ends a connection that is silent for so long.
+    /// It ends a connection that is silent for this long.
     CutsIdle(Duration),
-    /// It closes connections beyond so many.
+    /// It closes each connection beyond this number at once.
     FewAtOnce(usize),
     /// Not a fault: it tells the upstream who its client is.
     SendsHeader(&'static [u8]),

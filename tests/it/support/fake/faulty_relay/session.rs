@@ -117,7 +117,7 @@ impl Relay {
             match self.ends[1 - from].write(&first[..count.min(first.len())]) {
                 Ok(count) => drop(self.ways[from].held.drain(..count)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                // The other direction's read tells how that end ended; nobody takes these bytes any more.
+                // The other direction's read tells how that end ended; it takes no more of these bytes.
                 Err(_) => self.ways[from].held.clear(),
             }
         }
