@@ -15,7 +15,7 @@ mod dial;
 mod dump;
 mod echo;
 mod events;
-mod layering;
+mod house;
 mod leaks;
 mod limit;
 mod load;
