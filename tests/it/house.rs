@@ -1,74 +1,12 @@
-//! Reads `src` and checks the rules that no compiler checks (CONVENTIONS): who may name what, and how large files are.
+//! Reads `src` and checks the rules that no compiler checks (CONVENTIONS): who may name what, and what a file is called.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
-
-/// A source file: its path below `src`, its text, and its lines without comments and without tests.
-struct Source {
-    path: String,
-    text: String,
-    code: String,
-}
-
-impl Source {
-    fn is_in(&self, places: &[&str]) -> bool {
-        places
-            .iter()
-            .any(|place| self.path == *place || (place.ends_with('/') && self.path.starts_with(place)))
-    }
-
-    /// Whether the code holds `word` with nothing of a name before or after it.
-    fn names(&self, word: &str) -> bool {
-        let is_name = |c: char| c.is_alphanumeric() || c == '_';
-        self.code.match_indices(word).any(|(at, _)| {
-            let before = self.code[..at].chars().next_back();
-            let after = self.code[at + word.len()..].chars().next();
-            !before.is_some_and(is_name) && !after.is_some_and(is_name)
-        })
-    }
-}
+use crate::support::source::{self, Source};
+use std::path::Path;
 
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut folders = vec![root.clone()];
-    let mut files = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                files.push((path.strip_prefix(&root).unwrap().to_path_buf(), text));
-            }
-        }
-    }
-    assert!(files.len() > 20, "only {} files", files.len());
-    let tests: Vec<PathBuf> = files.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
-    let is_test =
-        |path: &Path| tests.iter().any(|test| path.starts_with(test) || path == test.with_extension("rs"));
-    let source = |(path, text): (PathBuf, String)| {
-        // What is not a test of its own ends with its tests, or has none.
-        let own = if is_test(&path) { "" } else { text.split("#[cfg(test)]\nmod tests {").next().unwrap() };
-        let code: Vec<&str> = own.lines().map(|line| line.split("//").next().unwrap()).collect();
-        Source { path: path.to_str().unwrap().to_owned(), code: code.join("\n"), text }
-    };
-    files.into_iter().map(source).collect()
-}
-
-/// The modules that a file declares for tests alone: their paths without the ending.
-fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
-    let folder =
-        if path.file_stem().is_some_and(|stem| ["mod", "lib", "main"].iter().any(|root| stem == *root)) {
-            path.parent().unwrap().to_owned()
-        } else {
-            path.with_extension("")
-        };
-    let after_marks = text.split("#[cfg(test)]\n").skip(1);
-    let names = after_marks.filter_map(|rest| rest.lines().next()?.strip_prefix("mod ")?.strip_suffix(';'));
-    names.map(|name| folder.join(name)).collect()
+    let sources = source::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert!(sources.len() > 20, "only {} files", sources.len());
+    sources
 }
 
 /// Fails for every file outside `places` that names one of `words`.
@@ -120,36 +58,6 @@ fn only_the_reporter_and_main_print() {
     }
 }
 
-/// Every module of this crate that the code names: after `crate::`, alone or in a group.
-fn modules_named(source: &Source) -> Vec<&str> {
-    let first_name =
-        |text: &'_ str| text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
-    let mut modules = Vec::new();
-    for (at, prefix) in source.code.match_indices("crate::") {
-        let rest = &source.code[at + prefix.len()..];
-        let Some(group) = rest.strip_prefix('{') else {
-            modules.push(&rest[..first_name(rest)]);
-            continue;
-        };
-        let mut depth = 0_usize;
-        let mut at_item = true;
-        for (at, c) in group.char_indices() {
-            match c {
-                '}' if depth == 0 => break,
-                '{' => depth += 1,
-                '}' => depth -= 1,
-                ',' if depth == 0 => at_item = true,
-                c if at_item && !c.is_whitespace() => {
-                    modules.push(&group[at..at + first_name(&group[at..])]);
-                    at_item = false;
-                }
-                _ => {}
-            }
-        }
-    }
-    modules
-}
-
 #[test]
 fn imports_point_one_way() {
     let rules: [(&str, &[&str]); 13] = [
@@ -175,18 +83,12 @@ fn imports_point_one_way() {
         let placed: Vec<&Source> = sources.iter().filter(|source| source.is_in(&[place])).collect();
         assert!(!placed.is_empty(), "there is no {place}");
         for source in placed {
-            let named = modules_named(source).into_iter().find(|module| forbidden.contains(module));
-            assert_eq!(named, None, "{}", source.path);
+            for path in source.paths() {
+                let upward = path[0] == "crate" && forbidden.contains(&path[1].as_str());
+                assert!(!upward, "{} imports {}", source.path, path.join("::"));
+            }
         }
     }
-}
-
-#[test]
-fn modules_are_found_alone_and_in_groups() {
-    let code =
-        "use crate::alone::A;\nuse crate::{\n    first::{B, C},\n    second::D,\n};\nuse crate::{x, y::z};";
-    let source = Source { path: String::new(), text: String::new(), code: code.into() };
-    assert_eq!(modules_named(&source), ["alone", "first", "second", "x", "y"]);
 }
 
 #[test]
@@ -211,23 +113,10 @@ fn unsafe_code_is_forbidden() {
 }
 
 #[test]
-fn files_and_functions_are_small() {
-    const FILE_LINES: usize = 250;
-    let large: Vec<String> = sources()
-        .iter()
-        .map(|source| (source.path.clone(), source.text.lines().count()))
-        .filter(|(_, lines)| *lines > FILE_LINES)
-        .map(|(path, lines)| format!("{path}: {lines} lines"))
-        .collect();
-    assert!(large.is_empty(), "past {FILE_LINES} lines an idea has split: {large:#?}");
-}
-
-#[test]
 fn names_say_what_a_file_is() {
     const EMPTY: [&str; 6] = ["manager", "helper", "util", "common", "misc", "types"];
     for source in sources() {
-        let stem = Path::new(&source.path).file_stem().unwrap().to_str().unwrap();
-        assert!(!EMPTY.iter().any(|word| stem.contains(word)), "{} says nothing", source.path);
+        assert!(!EMPTY.iter().any(|word| source.path.contains(word)), "{} says nothing", source.path);
     }
 }
 
@@ -241,9 +130,8 @@ fn every_file_says_what_it_is() {
 #[test]
 fn nothing_is_imported_by_a_star_or_detached() {
     for source in sources() {
-        let star =
-            source.code.lines().any(|line| line.trim_start().starts_with("use ") && line.contains("::*"));
-        assert!(!star, "{} imports by a star", source.path);
+        let star = source.paths().into_iter().find(|path| path.last().is_some_and(|part| part == "*"));
+        assert_eq!(star, None, "{} imports by a star", source.path);
         assert!(!source.names("detach") || source.is_in(&["runtime/"]), "{} detaches a task", source.path);
     }
 }

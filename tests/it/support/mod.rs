@@ -11,6 +11,7 @@ pub mod program;
 pub mod scrape;
 pub mod screen;
 pub mod server;
+pub mod source;
 pub mod stream;
 pub mod terminal;
 pub mod wait;
