@@ -1,18 +1,17 @@
-//! Reaching the upstream: a dead address costs little, a name is resolved for each session, and nobody else waits.
+//! Reaching the upstream: a dead address costs little, a name is resolved for each session, and no other session waits.
 
-use crate::{
-    dead,
-    harness::Server,
-    peer,
+use crate::support::{
+    fake::{
+        peer,
+        unreachable::{self, UNRESOLVABLE},
+    },
+    server::Server,
     stream::{End, exchange, read_to_end},
 };
 use std::time::{Duration, Instant};
 
 /// RFC 8305 §8: the connection attempt delay.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// A label of 65 characters is too long for a DNS query (RFC 1035 §2.3.4): it fails without one being sent.
-pub const UNRESOLVABLE: &str =
-    "a-label-that-is-two-characters-longer-than-sixty-three-is-not-allowed-x.test:80";
 /// Far below the connect timeout of these tests, far above a busy machine's delays.
 const PROMPT: Duration = Duration::from_secs(5);
 
@@ -45,7 +44,7 @@ fn a_refusing_first_address_costs_next_to_nothing() {
 fn a_silent_first_address_costs_the_attempt_delay_and_not_the_timeout() {
     let live = peer::echoes();
     let port = live.address.port();
-    let _dead = dead::never_accepts_on(([127, 0, 0, 2], port).into());
+    let _dead = unreachable::never_accepts_on(([127, 0, 0, 2], port).into());
     let server = proxy_to("127.0.0.2,127.0.0.1", port);
     let (elapsed, connect) = first_exchange(&server);
     assert!(elapsed >= ATTEMPT_DELAY && elapsed < PROMPT, "{elapsed:?}");
@@ -58,11 +57,11 @@ fn a_silent_first_address_costs_the_attempt_delay_and_not_the_timeout() {
 fn a_late_first_address_leaves_no_attempt_behind() {
     let live = peer::echoes();
     let port = live.address.port();
-    let _dead = dead::never_accepts_on(([127, 0, 0, 2], port).into());
+    let _dead = unreachable::never_accepts_on(([127, 0, 0, 2], port).into());
     let server = proxy_to("127.0.0.2,127.0.0.1", port);
     let mut client = server.connect();
     exchange(&mut client, b"hello");
-    assert_eq!(server.process().sockets_in(crate::proc::SYN_SENT), 0, "the losing attempt goes on");
+    assert_eq!(server.process().sockets_in(crate::support::proc::SYN_SENT), 0, "the losing attempt goes on");
 }
 
 #[test]
@@ -89,7 +88,7 @@ const WAITING: usize = 300;
 
 #[test]
 fn three_hundred_dials_without_an_answer_all_end_at_their_deadline() {
-    let dead = dead::never_accepts();
+    let dead = unreachable::never_accepts();
     let server = Server::proxy(dead.address, &["--connect-timeout", "2s"]);
     let begin = Instant::now();
     let clients: Vec<_> = (0..WAITING).map(|_| server.connect()).collect();
@@ -99,7 +98,7 @@ fn three_hundred_dials_without_an_answer_all_end_at_their_deadline() {
     assert!(begin.elapsed() < Duration::from_secs(12), "{:?} for all", begin.elapsed());
     let closes = server.await_closes(WAITING);
     assert!(closes.iter().all(|close| close["cause"] == "connect_timeout"), "{closes:?}");
-    assert_eq!(server.process().sockets_in(crate::proc::SYN_SENT), 0);
+    assert_eq!(server.process().sockets_in(crate::support::proc::SYN_SENT), 0);
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! UNIX sockets (`unix:/path`) as listener and as upstream.
 
-use crate::{
-    harness::Server,
+use crate::support::{
+    fake::peer,
     pattern::pattern,
-    peer,
-    stream::{End, LIMIT, Received, exchange, read_to_end},
+    program::{self, binary},
+    server::Server,
+    stream::{End, Received, exchange, read_to_end},
+    wait::LIMIT,
 };
 use std::{
     fs,
@@ -117,11 +119,9 @@ fn a_stale_socket_is_replaced_and_a_live_one_refused() {
     let server = Server::echo(&["--listen", &listen]);
     exchange(&mut connect(&path), b"served");
 
-    let second = assert_cmd::Command::new(env!("CARGO_BIN_EXE_switchboard"))
-        .args(["echo", "--listen", &listen])
-        .timeout(LIMIT)
-        .output()
-        .unwrap();
+    let mut command = binary();
+    command.args(["echo", "--listen", &listen]);
+    let second = program::run(command, b"");
     let message = String::from_utf8_lossy(&second.stderr).into_owned();
     assert_eq!(second.status.code(), Some(1), "{message}");
     assert!(message.contains(path.to_str().unwrap()), "{message}");
@@ -134,11 +134,9 @@ fn a_file_that_is_no_socket_is_left_alone() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("file");
     fs::write(&path, "precious").unwrap();
-    let refused = assert_cmd::Command::new(env!("CARGO_BIN_EXE_switchboard"))
-        .args(["echo", "--listen", &format!("unix:{}", path.display())])
-        .timeout(LIMIT)
-        .output()
-        .unwrap();
+    let mut command = binary();
+    command.args(["echo", "--listen", &format!("unix:{}", path.display())]);
+    let refused = program::run(command, b"");
     assert_eq!(refused.status.code(), Some(1));
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 }

@@ -1,10 +1,10 @@
 //! Many clients at once.
 
 use super::{Client, run, run_with};
-use crate::{
-    harness::Server,
+use crate::support::{
+    fake::http::{Then, answers},
+    server::Server,
     terminal::Terminal,
-    web::{Then, answers},
 };
 use std::process::Stdio;
 
