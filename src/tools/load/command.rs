@@ -3,13 +3,11 @@
 //! Each thread is the engine's alone. The thread that called waits, prints, and listens for Ctrl-C, so that a slow reader
 //! of what is printed slows nothing down.
 
-mod bars;
 mod chart;
 mod html;
 mod json;
 mod live;
 mod outcome;
-mod page;
 mod plan;
 mod text;
 mod units;

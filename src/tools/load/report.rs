@@ -139,6 +139,42 @@ impl Default for Report {
     }
 }
 
+/// More do not tell more.
+const BARS: usize = 16;
+
+/// Latencies up to a bound and above the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bar {
+    pub bound: Duration,
+    pub count: u64,
+}
+
+/// A distribution of latencies in a few bars, whose bounds rise by equal factors and are round; none if it is empty.
+pub(super) fn bars(latency_ns: &Histogram<u64>) -> Vec<Bar> {
+    if latency_ns.is_empty() {
+        return Vec::new();
+    }
+    let (least, most) = (latency_ns.min().max(1) as f64, latency_ns.max() as f64);
+    let factor = (most / least).powf(1.0 / BARS as f64);
+    let mut bounds: Vec<u64> = (1..=BARS).map(|bar| round_up(least * factor.powf(bar as f64))).collect();
+    bounds.dedup();
+    let mut bars: Vec<Bar> =
+        bounds.iter().map(|bound| Bar { bound: Duration::from_nanos(*bound), count: 0 }).collect();
+    for value in latency_ns.iter_recorded() {
+        let at = bounds.partition_point(|bound| *bound < value.value_iterated_to());
+        // The last bound may lie a rounding below the greatest value.
+        let at = at.min(bars.len() - 1);
+        bars[at].count += value.count_at_value();
+    }
+    bars
+}
+
+/// To two digits, upwards.
+fn round_up(value: f64) -> u64 {
+    let unit = 10_f64.powf((value.log10().floor() - 1.0).max(0.0));
+    ((value / unit).ceil() * unit) as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,5 +199,18 @@ mod tests {
         assert!(part(one.response_ns.as_ref().unwrap(), 0.5) >= Duration::from_secs(9));
         assert_eq!((one.statuses[&200], one.refusals(), one.errors()), (4, 7, 8));
         assert_eq!(one.failures.iter().collect::<Vec<_>>(), [(Failure::Reset, 1)]);
+    }
+
+    #[test]
+    fn every_latency_is_in_one_bar_and_bounds_rise() {
+        for (from, to, step) in [(1_u64, 1, 1), (400_000, 600_000, 1000), (1, 40_000_000_000, 99_999_999)] {
+            let mut histogram = latencies();
+            let values: Vec<u64> = (from..=to).step_by(step).collect();
+            values.iter().for_each(|ns| note(&mut histogram, Duration::from_nanos(*ns)));
+            let bars = bars(&histogram);
+            assert_eq!(bars.iter().map(|bar| bar.count).sum::<u64>(), values.len() as u64);
+            assert!(bars.len() <= BARS && bars.is_sorted_by(|one, next| one.bound < next.bound), "{bars:?}");
+        }
+        assert_eq!(bars(&latencies()), []);
     }
 }

@@ -1,13 +1,14 @@
 //! The report as one page: facts, percentiles, the latency distribution, and what happened over time. It needs no network.
 
 use super::{
-    bars,
     chart::{Chart, Line, Scale, escape},
     outcome::{Outcome, PERCENTILES},
-    page,
     units::{bytes, bytes_a_second, count, latency},
 };
-use crate::tools::load::{report::part, timeline::Second};
+use crate::tools::load::{
+    report::{Bar, bars, part},
+    timeline::Second,
+};
 use hdrhistogram::Histogram;
 use std::{fmt::Write, time::Duration};
 
@@ -19,14 +20,14 @@ const NINES: f64 = 5.0;
 
 /// The whole page.
 pub fn page(outcome: &Outcome<'_>) -> String {
-    let mut out = String::from(page::BEGIN);
+    let mut out = String::from(BEGIN);
     write(outcome, &mut out).expect(TAKES_EVERY_WRITE);
-    out + page::END
+    out + END
 }
 
 fn write(outcome: &Outcome<'_>, out: &mut String) -> std::fmt::Result {
     let target = escape(&outcome.target);
-    writeln!(out, "<title>{target}: switchboard load</title>\n{}</head>\n<body>", page::STYLE)?;
+    writeln!(out, "<title>{target}: switchboard load</title>\n{}</head>\n<body>", STYLE)?;
     writeln!(out, "<h1>{target}</h1>\n<p>{}</p>", escape(&outcome.about()))?;
     facts(outcome, out)?;
     let report = &outcome.report;
@@ -121,9 +122,9 @@ fn by_percentile(outcome: &Outcome<'_>) -> Chart<'static> {
 }
 
 fn distribution(histogram: &Histogram<u64>) -> String {
-    let rows = bars::rows(histogram);
+    let rows = bars(histogram);
     let width = 1.0 / rows.len() as f64;
-    let mark = |(at, row): (usize, &bars::Row)| ((at as f64 + 0.5) * width, latency(row.bound));
+    let mark = |(at, row): (usize, &Bar)| ((at as f64 + 0.5) * width, latency(row.bound));
     Chart {
         title: "Requests by latency, up to",
         scale: Scale::Linear,
@@ -192,3 +193,33 @@ fn over_time(seconds: &[Second]) -> [Chart<'static>; 3] {
         ),
     ]
 }
+
+/// What comes before the title. The page is well-formed XML, so that any parser can check it.
+const BEGIN: &str = r#"<!DOCTYPE html>
+<html lang="en" xmlns="http://www.w3.org/1999/xhtml">
+<head>
+<meta charset="utf-8"/>
+<meta name="viewport" content="width=device-width, initial-scale=1"/>
+"#;
+
+/// Colours that hold on paper and in the dark.
+const STYLE: &str = "<style>
+:root { color-scheme: light dark; --ink: #222; --dim: #777; --grid: #ddd; --paper: #fff; --one: #1668b8; --two: #c2410c;
+  --three: #7c3aed; --bad: #b91c1c; }
+@media (prefers-color-scheme: dark) { :root { --ink: #ddd; --dim: #999; --grid: #444; --paper: #181818; --one: #6db3f2;
+  --two: #fb923c; --three: #c4b5fd; --bad: #f87171; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 900px;
+  margin: 2em auto; padding: 0 1em; }
+h1 { font-size: 1.3em; overflow-wrap: anywhere; } h2 { font-size: 1.05em; margin-top: 2em; }
+table { border-collapse: collapse; } th { text-align: left; font-weight: 600; } .number { text-align: right; }
+th, td { padding: 0.15em 1.2em 0.15em 0; vertical-align: top; } .bad { color: var(--bad); } .dim { color: var(--dim); }
+svg { width: 100%; height: auto; margin: 1em 0; } svg text { fill: var(--ink); font-size: 12px; }
+svg .title { font-weight: 600; font-size: 14px; } svg .y { text-anchor: end; } svg .x { text-anchor: middle; }
+svg .grid { stroke: var(--grid); } svg .bar { fill: var(--one); } polyline { fill: none; stroke-width: 2; }
+.one { stroke: var(--one); } .two { stroke: var(--two); } .three { stroke: var(--three); }
+svg line.one, svg line.two, svg line.three { stroke-width: 2; }
+</style>
+";
+
+/// What comes after all else.
+const END: &str = "</body>\n</html>\n";

@@ -1,11 +1,10 @@
 //! The report as text: a summary, the percentiles, the distribution as bars.
 
 use super::{
-    bars,
     outcome::{Outcome, PERCENTILES},
     units::{bytes, bytes_a_second, count, latency},
 };
-use crate::tools::load::report::part;
+use crate::tools::load::report::{bars, part};
 use hdrhistogram::Histogram;
 use std::{
     fmt::{self, Write},
@@ -99,7 +98,7 @@ fn distribution(outcome: &Outcome<'_>, out: &mut String) -> fmt::Result {
         Some(response_ns) => ("response", response_ns),
         None => ("latency", &report.service_ns),
     };
-    let rows = bars::rows(histogram);
+    let rows = bars(histogram);
     let most = rows.iter().map(|row| row.count).max().unwrap_or(1).max(1) as f64;
     writeln!(out, "\n{name} up to   part")?;
     for row in rows {
