@@ -10,7 +10,6 @@ mod live;
 mod outcome;
 mod plan;
 mod text;
-mod units;
 
 use crate::{
     error::reason,

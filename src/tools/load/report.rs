@@ -23,6 +23,11 @@ pub(super) fn note(latency_ns: &mut Histogram<u64>, latency: Duration) {
     latency_ns.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(LONGEST_NS));
 }
 
+/// How many a second; none if there was no time.
+pub(super) fn a_second(amount: u64, time: Duration) -> f64 {
+    if time.is_zero() { 0.0 } else { amount as f64 / time.as_secs_f64() }
+}
+
 /// The result of a run; several can be merged.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -111,7 +116,7 @@ impl Report {
     /// Operations a second.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        if self.window.is_zero() { 0.0 } else { self.operations as f64 / self.window.as_secs_f64() }
+        a_second(self.operations, self.window)
     }
 
     /// The latency that this part of the operations (0.5 is the median) did not exceed, from their begin.

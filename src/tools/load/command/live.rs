@@ -1,9 +1,10 @@
 //! What is shown while a load runs: how far the connections are, then a line a second. It ends with the last thread.
 
-use super::units::{bytes_a_second, count, latency};
 use crate::{
     runtime::{clock::sleep, mailbox::Mailbox, signals::StopSignals},
+    text::units::{self, count, duration},
     tools::load::{
+        report::a_second,
         settings::Load,
         shared::{Phase, Shared},
         timeline::{SHORT_REST, Second},
@@ -74,7 +75,7 @@ impl<'a> Live<'a> {
         if shared.phase() > self.phase {
             self.phase = shared.phase();
             if self.phase == Phase::WarmUp {
-                let warm_up = humantime::format_duration(self.warm_up);
+                let warm_up = duration(self.warm_up);
                 self.say(&format!(
                     "{} connections, warming up for {warm_up}\n",
                     count(shared.ready() as u64)
@@ -106,16 +107,16 @@ async fn next_event(nudges: &mut Mailbox<()>, signals: &mut StopSignals, tick: D
 
 /// A second in one line.
 fn line(second: &Second) -> String {
-    let rate = |amount: u64| amount as f64 / second.length.as_secs_f64().max(1e-9);
+    let rate = |amount: u64| a_second(amount, second.length).round() as u64;
     let mut line = format!(
         "{:>4} s {:>12}/s {:>14} sent {:>14} received   p50 {:>8}  p99 {:>8}  max {:>8}",
         second.number,
-        count(rate(second.operations).round() as u64),
-        bytes_a_second(rate(second.sent)),
-        bytes_a_second(rate(second.received)),
-        latency(second.p50),
-        latency(second.p99),
-        latency(second.max),
+        count(rate(second.operations)),
+        units::rate(rate(second.sent)),
+        units::rate(rate(second.received)),
+        duration(second.p50),
+        duration(second.p99),
+        duration(second.max),
     );
     if second.operations == 0 {
         line = format!("{:>4} s  nothing was answered", second.number);

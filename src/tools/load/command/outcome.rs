@@ -2,7 +2,10 @@
 
 use super::{End, plan::Prepared};
 use crate::{
-    text::escape::{Escaped, EscapedAddress},
+    text::{
+        escape::{Escaped, EscapedAddress},
+        units,
+    },
     tools::{
         client::settings::Target,
         load::{
@@ -79,14 +82,14 @@ impl<'a> Outcome<'a> {
             (mode, _) => {
                 let answer = match config.expect {
                     Expect::Echo => "the echo verified".to_owned(),
-                    Expect::Bytes(count) => format!("{count} B expected"),
+                    Expect::Bytes(count) => format!("{} expected", units::bytes(count)),
                     Expect::UntilClose => "any answer up to its end".to_owned(),
                 };
-                format!("{}, {} B sent, {answer}", mode.name(), self.request_bytes)
+                format!("{}, {} sent, {answer}", mode.name(), units::bytes(self.request_bytes))
             }
         };
         let pace = match config.rate {
-            Some(rate) => format!("open loop at {}/s", super::units::count(rate as u64)),
+            Some(rate) => format!("open loop at {}/s", units::count(rate as u64)),
             None => "closed loop".to_owned(),
         };
         let threads = if self.threads > 1 { format!(", {} threads", self.threads) } else { String::new() };
