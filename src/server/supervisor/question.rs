@@ -2,13 +2,12 @@
 
 use super::{Actor, Message, Supervisor};
 use crate::{
-    report::verdict::Ended,
+    report::{tally::Tally, verdict::Ended},
     runtime::{
         clock::sleep,
         mailbox::{Address, mailbox},
         task::spawn,
     },
-    server::books::Tally,
     session::{cause::Cause, event::Mode, record::Record},
 };
 use std::{sync::Arc, time::Duration};
