@@ -1,4 +1,4 @@
-//! How events are shown: the one entry to the formats.
+//! The formats of event lines, and the one way to print an event in them.
 
 use crate::{
     report::{json, text},
@@ -6,19 +6,18 @@ use crate::{
 };
 use std::time::SystemTime;
 
-/// How events are shown. Warnings never are: they go to stderr.
+/// How events are shown. Warnings are not: they go to stderr.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Format {
-    /// For people, for machines, or not at all.
     pub log: Log,
-    /// How payload is shown; with [`Dump::Off`] a data event has no line.
+    /// With [`Dump::Off`] a data event has no line.
     pub dump: Dump,
-    /// Whether text may be coloured; JSON never is.
+    /// JSON is never coloured.
     pub colour: bool,
 }
 
 impl Format {
-    /// Appends what is shown of an event to `out`: complete lines, or nothing.
+    /// Appends complete lines to `out`, or nothing.
     pub fn line(&self, event: &Event, out: &mut String) {
         match self.log {
             Log::Text => text::text(event, self.dump, self.colour, out),
@@ -27,7 +26,7 @@ impl Format {
         }
     }
 
-    /// Appends the line that says how many lines could not be written.
+    /// Appends the line that says how many lines were dropped.
     pub fn dropped(&self, at: SystemTime, lines: u64, out: &mut String) {
         match self.log {
             Log::Text => text::dropped(at, lines, self.colour, out),
@@ -61,7 +60,7 @@ pub enum Dump {
     Hex,
 }
 
-/// Enough to read a request's head; what is longer is cut with a note.
+/// Enough for a request's head; longer payload is cut, with a note.
 pub const DUMP_LIMIT_BYTES: usize = 4096;
 
 #[cfg(test)]
@@ -149,25 +148,25 @@ mod tests {
     #[test]
     fn text_says_what_happened() {
         assert_eq!(show(TEXT, open()), "20:26:21.123 #42 open proxy 127.0.0.1:53212 -> 127.0.0.1:8002\n");
-        let connected = "20:26:21.123 #42 connect www.google.com:80 at 142.250.69.196:80 in 11.0 ms";
+        let connected = "20:26:21.123 #42 connect www.google.com:80 at 142.250.69.196:80 in 11 ms";
         assert_eq!(show(TEXT, connect(None)), format!("{connected}\n"));
         let resolved = format!("{connected} (resolved in 3.1 ms)\n");
         assert_eq!(show(TEXT, connect(Some(milliseconds(3.1)))), resolved);
         assert_eq!(
             show(TEXT, What::Close(done().into())),
             "20:26:21.123 #42 close done, upstream first: 127.0.0.1:53212 -> 142.250.69.196:80, 78 B from client, \
-             19663 B from upstream in 177.2 ms (first byte after 80.4 ms)\n"
+             19663 B from upstream in 177 ms (first byte after 80.4 ms)\n"
         );
         assert_eq!(
             show(TEXT, What::Close(failed(unix(b""), "connection\nrefused").into())),
-            "20:26:21.123 #42 close connect_refused: unix:, 78 B from client, 19663 B from upstream in 0.250 ms: \
+            "20:26:21.123 #42 close connect_refused: unix:, 78 B from client, 19663 B from upstream in 250 µs: \
              connection\\nrefused\n"
         );
         let echo = Close { mode: Mode::Echo, upstream: None, duration: Duration::from_secs(3600), ..done() };
         assert_eq!(
             show(TEXT, What::Close(Close { first_byte: None, ..echo }.into())),
             "20:26:21.123 #42 close done, upstream first: 127.0.0.1:53212, 78 B from client, \
-             19663 B sent back in 3600.0 s\n"
+             19663 B sent back in 1h00m\n"
         );
     }
 
@@ -247,7 +246,7 @@ mod tests {
         }
     }
 
-    /// Bytes in which controls and half characters are common.
+    /// Bytes with many controls and half characters.
     fn hostile() -> impl Strategy<Value = Vec<u8>> {
         let control =
             prop::sample::select(vec!["\r\n", "\x1b[2J", "\u{9b}", "\u{202e}", "\u{2028}", "\"}", "\\"]);
@@ -256,7 +255,7 @@ mod tests {
         prop::collection::vec(prop_oneof![control, text, any::<Vec<u8>>()], 0..6).prop_map(|all| all.concat())
     }
 
-    /// Events that hold bytes of a peer wherever one can put them.
+    /// Events with a peer's bytes in every place that a peer can fill.
     fn events(bytes: &[u8]) -> [What; 4] {
         let name = String::from_utf8_lossy(bytes);
         let (listener, client, upstream) = (tcp("[::1]:8002"), unix(bytes), unix(bytes));
