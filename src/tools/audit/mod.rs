@@ -7,11 +7,10 @@
 //!              └──▶ the proxy under test ───────────┘
 //! ```
 //!
-//! `check` lists the checks and `checks` holds their scenarios; `ground` and `origin` bring two ends together, `side` is
+//! `checks` lists the checks, with a scenario each; `ground` and `origin` bring two ends together, `side` is
 //! one end; each run gives an `observation`, and `verdict` compares two. It all runs on the calling thread, and ends with
 //! the last check, at a signal, or where the proxy cannot be reached.
 
-mod check;
 mod checks;
 mod ground;
 mod label;
@@ -23,7 +22,6 @@ mod report;
 mod run;
 pub mod settings;
 mod side;
-mod table;
 mod verdict;
 
 use crate::{
@@ -32,7 +30,7 @@ use crate::{
     runtime::{inline, signals::StopSignals},
     tools::audit::settings::{Audit, Subject},
 };
-use check::Check;
+use checks::Check;
 use futures::{
     future::{Either, select},
     pin_mut,
@@ -97,12 +95,12 @@ pub fn follow() -> io::Result<()> {
 /// Whether `word` names a check, or several that begin with it and a dash.
 #[must_use]
 pub fn is_check(word: &str) -> bool {
-    check::named(word).next().is_some()
+    checks::named(word).next().is_some()
 }
 
 /// The names of all checks, in the order of a report.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    check::ALL.iter().map(|check| check.name)
+    checks::ALL.iter().map(|check| check.name)
 }
 
 /// Audits a proxy, and prints what was seen.
@@ -116,7 +114,7 @@ pub fn run(config: &Audit, streams: Streams<'_>) -> Result<Outcome, Failure> {
     let audited = inline::run(audit(config, streams.notes_are_seen, &notes));
     let report =
         audited.map_err(|error| Failure::Fault(format!("cannot start: {}", error::reason(&error))))??;
-    let text = if config.json { report.json() } else { table::table(&report, streams.colour) };
+    let text = if config.json { report.json() } else { report.table(streams.colour) };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::Fault(format!("cannot write to standard output: {}", error::reason(&error))))
@@ -191,9 +189,9 @@ fn signals() -> Result<StopSignals, Failure> {
 /// The checks that were asked for, in the order of a report.
 fn chosen(config: &Audit) -> Vec<&'static Check> {
     let is_wanted = |check: &&Check| {
-        let named = |word: &String| check::named(word).any(|named| named.name == check.name);
+        let named = |word: &String| checks::named(word).any(|named| named.name == check.name);
         let asked = config.checks.is_empty() || config.checks.iter().any(named);
         asked && (check.name != "idle" || config.idle.is_some())
     };
-    check::ALL.iter().filter(is_wanted).collect()
+    checks::ALL.iter().filter(is_wanted).collect()
 }

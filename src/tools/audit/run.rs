@@ -4,7 +4,7 @@
 use crate::{
     runtime::clock::within,
     tools::audit::{
-        check::{Check, Turn},
+        checks::{Check, Turn},
         ground::{Ground, Way},
         observation::{Observation, Record},
         report::{Report, Row},
