@@ -1,5 +1,6 @@
 //! What the two ends of a conversation saw, as one can be compared with another.
 
+use crate::text::units::{bytes, duration};
 use serde::{Serialize, Serializer};
 use std::{
     cell::{Cell, RefCell},
@@ -216,11 +217,11 @@ impl fmt::Display for Seen {
             return f.write_str(self.end.words());
         }
         if self.missing() > 0 {
-            write!(f, "{} of {}", Amount(self.received), Amount(self.sent))?;
+            write!(f, "{} of {}", bytes(self.received), bytes(self.sent))?;
         } else if self.received == 0 {
             f.write_str("nothing")?;
         } else {
-            write!(f, "{}", Amount(self.received))?;
+            write!(f, "{}", bytes(self.received))?;
         }
         if let Some(at) = self.wrong_at {
             write!(f, " wrong from {at}")?;
@@ -233,35 +234,15 @@ impl fmt::Display for Seen {
 impl fmt::Display for Beside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Beside::HeldBack { held: true, after } => write!(f, "held back after {}", Amount(*after)),
-            Beside::HeldBack { held: false, after } => write!(f, "not held back for {}", Amount(*after)),
+            Beside::HeldBack { held: true, after } => write!(f, "held back after {}", bytes(*after)),
+            Beside::HeldBack { held: false, after } => write!(f, "not held back for {}", bytes(*after)),
             Beside::Delay { message, quarter, three_quarters } => {
-                let ms = |time: &Duration| time.as_secs_f64() * 1e3;
-                let (low, high) = (ms(quarter), ms(three_quarters));
-                write!(f, "{low:.1} to {high:.1} ms a byte, {:.1} ms a message", ms(message))
+                let [message, low, high] = [message, quarter, three_quarters].map(|time| duration(*time));
+                write!(f, "{low} to {high} a byte, {message} a message")
             }
             Beside::Whole { whole, of } => write!(f, "{whole} of {of} whole"),
             Beside::Header(None) => f.write_str("no header"),
             Beside::Header(Some(header)) => f.write_str(header),
-        }
-    }
-}
-
-/// Bytes in the largest unit that leaves a digit before the point.
-struct Amount(u64);
-
-impl fmt::Display for Amount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const KIB: u64 = 1 << 10;
-        const MIB: u64 = 1 << 20;
-        let (unit, name) = match self.0 {
-            0..KIB => return write!(f, "{} B", self.0),
-            KIB..MIB => (KIB, "KiB"),
-            _ => (MIB, "MiB"),
-        };
-        match self.0 % unit * 10 / unit {
-            0 if self.0.is_multiple_of(unit) => write!(f, "{} {name}", self.0 / unit),
-            tenth => write!(f, "{}.{tenth} {name}", self.0 / unit),
         }
     }
 }
@@ -281,12 +262,12 @@ mod tests {
             "client 256 KiB, FIN; origin nothing, RST"
         );
         let part = seen(1_700_000, 3 << 20, Some(7), End::Stuck);
-        assert_eq!(text(part, nobody, None), "client 1.6 MiB of 3 MiB wrong from 7, stuck");
+        assert_eq!(text(part, nobody, None), "client 1.62 MiB of 3 MiB wrong from 7, stuck");
         assert_eq!(text(seen(0, 9, None, End::Refused), nobody, None), "client refused");
         let held = Some(Beside::HeldBack { held: true, after: 812 });
         assert_eq!(text(nobody, nobody, held), "held back after 812 B");
         let [message, quarter, three_quarters] = [260, 41_600, 44_400].map(Duration::from_micros);
         let delay = Some(Beside::Delay { message, quarter, three_quarters });
-        assert_eq!(text(nobody, nobody, delay), "41.6 to 44.4 ms a byte, 0.3 ms a message");
+        assert_eq!(text(nobody, nobody, delay), "41.6 ms to 44.4 ms a byte, 260 µs a message");
     }
 }

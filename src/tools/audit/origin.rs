@@ -7,7 +7,6 @@
 use crate::{
     net::{address::Address, endpoint::Endpoint, listener::Listener, options::Options, socket::Socket},
     runtime::clock::{sleep, within},
-    server::settings::BACKLOG,
     tools::audit::{
         label::{self, Label},
         observation::End,
@@ -27,6 +26,8 @@ use std::{
 
 /// Whoever comes and says nothing is let go after this.
 const STRANGER_LIMIT: Duration = Duration::from_secs(10);
+/// More than a crowd and the proxy's health checks need at once. The kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: i32 = 1024;
 /// Out of descriptors, the origin waits this long before it accepts again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

@@ -2,6 +2,7 @@
 
 use crate::{
     net::address::Address,
+    text::units::duration,
     tools::audit::{
         checks::{ALL, Check},
         observation::Observation,
@@ -128,9 +129,9 @@ impl Report {
         }
         let counts: Vec<String> =
             self.counts().map(|(verdict, count)| format!("{count} {}", verdict.name())).collect();
-        let (made, seconds) = (self.rows.len(), self.took.as_secs_f64());
+        let (made, took) = (self.rows.len(), duration(self.took));
         let plural = if made == 1 { "" } else { "s" };
-        put(&mut text, format_args!("\n{made} check{plural} in {seconds:.1} s: {}\n", counts.join(", ")));
+        put(&mut text, format_args!("\n{made} check{plural} in {took}: {}\n", counts.join(", ")));
         if self.strangers > 0 {
             let count = self.strangers;
             put(
@@ -202,7 +203,7 @@ mod tests {
              \x20                   directly   client 9 B, RST\n\
              \x20                              (the origin resets instead of a reply)\n\
              \n\
-             2 checks in 1.2 s: 1 same, 1 lies\n\
+             2 checks in 1.25 s: 1 same, 1 lies\n\
              2 more came to the origin than were caused here: health checks, or others\n\
              interrupted before the last check\n"
         );
