@@ -23,7 +23,7 @@ use std::{
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// The same for a connection that the proxy's own queue drops.
-const ARRIVAL_LIMIT: Duration = Duration::from_secs(10);
+pub const ARRIVAL_LIMIT: Duration = Duration::from_secs(10);
 
 /// All checks together, whatever the proxy does: with the first connection (5 s at most) less than a minute.
 const AUDIT_LIMIT: Duration = Duration::from_secs(54);
@@ -140,14 +140,16 @@ impl Ground {
             return None;
         }
         client.expect_pause(ARRIVAL_LIMIT.saturating_sub(PATIENCE));
-        // A client that is sent away meanwhile shows it by the end of its stream.
-        let arrival = match select(arrival, pin!(client.read_to_end())).await {
-            Either::Left((Ok(arrival), _)) => Some(arrival),
-            _ => None,
-        };
-        let Some(arrival) = arrival else {
-            record.origin.note(End::NeverReached);
-            return None;
+        // The end of the stream shows that the proxy has sent the client away. A proxy that talks for ever shows nothing.
+        let arrival = match within(Some(ARRIVAL_LIMIT), select(arrival, pin!(client.read_to_end()))).await {
+            Some(Either::Left((Ok(arrival), _))) => arrival,
+            end => {
+                if end.is_none() {
+                    record.client.note(End::Stuck);
+                }
+                record.origin.note(End::NeverReached);
+                return None;
+            }
         };
         client.expect_pause(Duration::ZERO);
         let origin = self.origin(arrival.socket, label, record);

@@ -84,14 +84,6 @@ pub struct Streams<'a> {
     pub notes_are_seen: bool,
 }
 
-/// Ends this process with the audit that started it as its own proxy, if one did.
-///
-/// # Errors
-/// Where that audit is gone already.
-pub fn follow() -> io::Result<()> {
-    own::follow_parent()
-}
-
 /// Whether `word` names a check, or several that begin with it and a dash.
 #[must_use]
 pub fn is_check(word: &str) -> bool {
@@ -108,6 +100,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// Where the proxy or the origin's address cannot be used.
 pub fn run(config: &Audit, streams: Streams<'_>) -> Result<Outcome, Failure> {
+    if let Some(error) = own::become_proxy() {
+        return Err(Failure::Fault(error::reason(&error)));
+    }
     // Where the limit cannot be raised, the default of 1024 is enough.
     let _ = raise_descriptor_limit();
     let (out, notes) = (streams.out, RefCell::new(streams.notes));
