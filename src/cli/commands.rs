@@ -8,7 +8,7 @@ mod load;
 mod servers;
 mod top;
 
-use super::words::Known;
+use crate::cli::words::Known;
 use crate::cli::Config;
 use argh::{ArgsInfo, FlagInfoKind, FromArgs, Optionality};
 use audit::Audit;

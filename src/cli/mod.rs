@@ -1,12 +1,10 @@
 //! The command line: from the words that a user typed to a [`Config`], or to one line that says what is wrong with them.
 //!
-//! `words` reads the words, `commands` declares the options, `values`, `amounts` and `target` judge their values, `help` describes them.
+//! `words` reads the words, `commands` declares the options, `values` judges their values, `help` describes them.
 //! Only this folder names the argument parser.
 
-mod amounts;
 mod commands;
 mod help;
-mod target;
 #[cfg(test)]
 mod tests;
 mod values;

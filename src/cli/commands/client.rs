@@ -1,7 +1,7 @@
 //! The command that asks a server.
 
 use crate::{
-    cli::{Config, target, values},
+    cli::{Config, values},
     net::{dial::Override, endpoint::Endpoint},
     session::deadline,
     tools::client::settings::{self, Input, Target},
@@ -24,7 +24,7 @@ use std::{path::PathBuf, time::Duration};
 #[argh(example = "switchboard client tcp://127.0.0.1:8001 --send Foobar")]
 pub struct Client {
     /// whom to ask (default http://www.google.com/)
-    #[argh(positional, arg_name = "TARGET", from_str_fn(target::parse))]
+    #[argh(positional, arg_name = "TARGET", from_str_fn(values::target))]
     target: Option<Target>,
     /// connect here, and ask for the target's host all the same
     #[argh(option, arg_name = "ADDR", from_str_fn(values::peer))]
@@ -66,7 +66,7 @@ impl Client {
     pub fn config(self) -> Result<Config, String> {
         let target = match self.target {
             Some(target) => target,
-            None => target::parse(settings::TARGET)?,
+            None => values::target(settings::TARGET)?,
         };
         let input = match (self.send, self.file) {
             (Some(_), Some(_)) => {

@@ -1,7 +1,7 @@
 //! The command that loads a server.
 
 use crate::{
-    cli::{Config, amounts, target, values},
+    cli::{Config, values},
     net::dial::Override,
     tools::{
         client::settings::Target,
@@ -29,32 +29,32 @@ use std::{path::PathBuf, time::Duration};
 #[argh(example = "switchboard load tcp://127.0.0.1:8002 --mode churn --requests 10000 --json")]
 pub struct Load {
     /// whom to load
-    #[argh(positional, arg_name = "TARGET", from_str_fn(target::parse_load))]
+    #[argh(positional, arg_name = "TARGET", from_str_fn(values::load_target))]
     target: Option<Target>,
     /// connections at once; max: as ulimit -n allows; also -c (default 10)
     #[argh(option, short = 'c', arg_name = "N|max", default = "Some(settings::CONNECTIONS)")]
-    #[argh(from_str_fn(amounts::connections))]
+    #[argh(from_str_fn(values::connections))]
     connections: Option<usize>,
     /// answers awaited, a stream, or a connection a request
-    #[argh(option, arg_name = "pingpong|bulk|churn", default = "None", from_str_fn(amounts::mode))]
+    #[argh(option, arg_name = "pingpong|bulk|churn", default = "None", from_str_fn(values::mode))]
     mode: Option<Mode>,
     /// bytes of a request (default 64; bulk: pieces of 1m)
-    #[argh(option, arg_name = "SIZE", from_str_fn(amounts::size))]
+    #[argh(option, arg_name = "SIZE", from_str_fn(values::size))]
     size: Option<u64>,
     /// send this text; \r \n \t \0 \xNN and a doubled backslash are a byte
-    #[argh(option, arg_name = "TEXT", from_str_fn(amounts::escaped))]
+    #[argh(option, arg_name = "TEXT", from_str_fn(values::escaped))]
     send: Option<Vec<u8>>,
     /// send what this file holds
     #[argh(option, arg_name = "PATH")]
     file: Option<PathBuf>,
     /// what comes back: the same, N bytes, any (default echo)
-    #[argh(option, arg_name = "echo|N|until-close", from_str_fn(amounts::expect))]
+    #[argh(option, arg_name = "echo|N|until-close", from_str_fn(values::expect))]
     expect: Option<Expect>,
     /// end our stream after the last request, and await the peer's end
     #[argh(switch)]
     half_close: bool,
     /// how long requests count (default 10s; with --requests off)
-    #[argh(option, arg_name = "TIME", from_str_fn(amounts::maybe_duration))]
+    #[argh(option, arg_name = "TIME", from_str_fn(values::duration))]
     duration: Option<Option<Duration>>,
     /// how many requests count
     #[argh(option, arg_name = "N", from_str_fn(values::count))]
@@ -72,7 +72,7 @@ pub struct Load {
     #[argh(option, arg_name = "TIME", default = "Some(settings::TIMEOUT)", from_str_fn(values::duration))]
     timeout: Option<Duration>,
     /// threads that share the connections (default 1)
-    #[argh(option, arg_name = "N", default = "1", from_str_fn(amounts::threads))]
+    #[argh(option, arg_name = "N", default = "1", from_str_fn(values::threads))]
     threads: usize,
     /// print one JSON object in place of text
     #[argh(switch)]
