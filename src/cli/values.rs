@@ -20,32 +20,34 @@ use crate::{
 };
 use std::{fmt::Write, net::IpAddr, time::Duration};
 
-/// Ten years of 365.25 days: far beyond any use, and far below what a clock or a timer can add.
-const DURATION_MAX: Duration = Duration::from_secs(10 * 31_557_600);
-/// Numbers of so many digits cannot add up to 2^64 seconds, near which humantime's own sum panics.
+/// A hundred years of 365.25 days: beyond any use, and far below what a clock, a timer or 64 bits of milliseconds hold.
+const DURATION_MAX: Duration = Duration::from_secs(100 * 31_557_600);
+/// Numbers of nine digits cannot add up to 2^64 seconds, near which humantime's own sum panics.
 const DURATION_DIGITS_MAX: usize = 9;
 /// With [`DURATION_DIGITS_MAX`], at most a handful of numbers to add.
 const DURATION_BYTES_MAX: usize = 64;
-/// Beyond any machine; two such numbers can still be multiplied in 64 bits.
+/// Beyond any machine; the product of two such numbers fits 64 bits.
 const COUNT_MAX: usize = 1_000_000_000;
-/// As many descriptors as Linux grants one process (`fs.nr_open`); each client needs one.
-const PARALLEL_MAX: usize = 1 << 20;
-/// What Linux takes for `TCP_KEEPIDLE` and `TCP_KEEPINTVL` (`MAX_TCP_KEEPIDLE`), in seconds.
-const KEEPALIVE_SECONDS_MAX: u64 = 32_767;
-/// What Linux takes for `TCP_KEEPCNT` (`MAX_TCP_KEEPCNT`).
-const KEEPALIVE_PROBES_MAX: usize = 127;
-/// One message of a load: more is a stream, for which there is `--mode bulk`.
-const SIZE_MAX: u64 = 1 << 30;
-/// What one answer may have.
-const ANSWER_MAX: u64 = 1 << 40;
-/// As many descriptors as Linux grants one process (`fs.nr_open`).
+/// Linux grants one process this many descriptors (`fs.nr_open`). Each client or connection needs one.
 const CONNECTIONS_MAX: usize = 1 << 20;
+/// 400 MB: some 400 bytes a session.
+const REMEMBER_MAX: usize = 1_000_000;
+/// More than any piece has: one read fills at most a buffer of 16 KiB. It bounds what the reporter's mailbox may hold.
+const DUMP_LIMIT_BYTES_MAX: usize = 1 << 20;
+/// Linux takes up to this for `TCP_KEEPIDLE` and `TCP_KEEPINTVL` (`MAX_TCP_KEEPIDLE`).
+const KEEPALIVE_SECONDS_MAX: u64 = 32_767;
+/// Linux takes up to this for `TCP_KEEPCNT` (`MAX_TCP_KEEPCNT`).
+const KEEPALIVE_PROBES_MAX: usize = 127;
+/// One message of a load. For a stream there is `--mode bulk`.
+const SIZE_MAX: u64 = 1 << 30;
+/// One answer of a load.
+const ANSWER_MAX: u64 = 1 << 40;
 /// More than any machine has processors.
 const THREADS_MAX: usize = 256;
 const HTTP_PORT: u16 = 80;
-/// What the URI type of the HTTP library takes.
+/// The URI type of the HTTP library takes no more.
 const PATH_BYTES_MAX: usize = 65_534;
-/// What RFC 3986 §3.3 and §3.4 do not allow as it is, of the printable ASCII characters that users type all the same.
+/// Printable ASCII characters that users type, and that RFC 3986 §3.3 and §3.4 do not allow unless they are encoded.
 const ENCODED: &[char] = &[' ', '"', '<', '>', '\\', '^', '`', '{', '|', '}'];
 
 /// `250ms`, `10s`, `1m30s`, `1h`, or `off`, which is `None`.
@@ -67,7 +69,7 @@ pub fn duration(text: &str) -> Result<Option<Duration>, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("it is zero; write off for no limit".into()),
         Ok(duration) if duration > DURATION_MAX => {
-            Err("it is more than ten years; write off for no limit".into())
+            Err("it is more than 100 years; write off for no limit".into())
         }
         Ok(duration) => Ok(Some(duration)),
         Err(_) => Err("it is not a duration; write 250ms, 10s, 1m30s, 1h or off".into()),
@@ -98,12 +100,17 @@ pub fn count_or_off(text: &str) -> Result<Option<usize>, String> {
 
 /// A number of sessions to remember; `off` is 0.
 pub fn remember(text: &str) -> Result<usize, String> {
-    if text == "off" { Ok(0) } else { count(text) }
+    if text == "off" { Ok(0) } else { up_to(REMEMBER_MAX, text) }
+}
+
+/// Bytes of a piece that a dump shows.
+pub fn dump_limit(text: &str) -> Result<usize, String> {
+    up_to(DUMP_LIMIT_BYTES_MAX, text)
 }
 
 /// Clients at once.
 pub fn parallel(text: &str) -> Result<usize, String> {
-    up_to(PARALLEL_MAX, text)
+    up_to(CONNECTIONS_MAX, text)
 }
 
 /// The length of a listening socket's queue.
@@ -139,7 +146,7 @@ pub fn peer(text: &str) -> Result<Endpoint, String> {
     connectable(endpoint_or(None, text)?)
 }
 
-/// An address to connect to; port 80 where none is named.
+/// An address to connect to; by default port 80.
 pub fn upstream(text: &str) -> Result<Endpoint, String> {
     connectable(endpoint_or(Some(80), text)?)
 }
@@ -154,10 +161,12 @@ fn endpoint_or(port: Option<u16>, text: &str) -> Result<Endpoint, String> {
     }
 }
 
-/// Port 0 asks the kernel to choose one, which only a listener can.
+/// Port 0 lets the kernel choose; only a listener can ask that.
 pub fn connectable(endpoint: Endpoint) -> Result<Endpoint, String> {
     match endpoint {
-        Endpoint::Tcp { port: 0, .. } => Err("nobody listens on port 0; write a port from 1 to 65535".into()),
+        Endpoint::Tcp { port: 0, .. } => {
+            Err("port 0 takes no connections; write a port from 1 to 65535".into())
+        }
         endpoint => Ok(endpoint),
     }
 }
@@ -274,7 +283,6 @@ pub fn connections(text: &str) -> Result<Option<usize>, String> {
     if text == "max" { Ok(None) } else { up_to(CONNECTIONS_MAX, text).map(Some) }
 }
 
-/// A number of threads.
 pub fn threads(text: &str) -> Result<usize, String> {
     up_to(THREADS_MAX, text)
 }
@@ -314,7 +322,7 @@ pub fn expect(text: &str) -> Result<Expect, String> {
     }
 }
 
-/// Text whose escapes stand for single bytes.
+/// Text in which each escape stands for one byte.
 pub fn escaped(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -342,10 +350,7 @@ pub fn escaped(text: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Reads a target.
-///
-/// # Errors
-/// The reason, as a sentence for the user.
+/// A client's target: `http://host[:port]/path`, `tcp://host:port`; a host with nothing before it means http.
 pub fn target(text: &str) -> Result<Target, String> {
     if text.chars().any(char::is_control) {
         return Err("it holds a control character; leave it out".into());
@@ -364,10 +369,7 @@ pub fn target(text: &str) -> Result<Target, String> {
     }
 }
 
-/// Reads the target of a load: a client's, or a UNIX socket.
-///
-/// # Errors
-/// The reason, as a sentence for the user.
+/// A load's target: a client's, or a UNIX socket.
 pub fn load_target(text: &str) -> Result<Target, String> {
     if text.starts_with("unix:") && !text.chars().any(char::is_control) {
         return peer(text).map(Target::Tcp);
@@ -418,7 +420,7 @@ fn http(rest: &str) -> Result<Target, String> {
     Ok(Target::Http { endpoint, host, path })
 }
 
-/// The path and query as they are sent: what RFC 3986 §2.1 wants encoded is, and what is encoded already stays so.
+/// The path and query as they are sent: encoded by RFC 3986 §2.1. What is encoded already stays as it is.
 fn encode(path: &str) -> String {
     let mut encoded = String::with_capacity(path.len() + 1);
     if !path.starts_with('/') {

@@ -28,7 +28,7 @@ use std::{path::PathBuf, time::Duration};
 #[argh(example = r"switchboard load tcp://127.0.0.1:6379 --send 'PING\r\n' --expect 7")]
 #[argh(example = "switchboard load tcp://127.0.0.1:8002 --mode churn --requests 10000 --json")]
 pub struct Load {
-    /// whom to load
+    /// the server to load
     #[argh(positional, arg_name = "TARGET", from_str_fn(values::load_target))]
     target: Option<Target>,
     /// connections at once; max: as ulimit -n allows; also -c (default 10)
@@ -44,7 +44,7 @@ pub struct Load {
     /// send this text; \r \n \t \0 \xNN and a doubled backslash are a byte
     #[argh(option, arg_name = "TEXT", from_str_fn(values::escaped))]
     send: Option<Vec<u8>>,
-    /// send what this file holds
+    /// send the content of this file
     #[argh(option, arg_name = "PATH")]
     file: Option<PathBuf>,
     /// what comes back: the same, N bytes, any (default echo)
@@ -74,7 +74,7 @@ pub struct Load {
     /// threads that share the connections (default 1)
     #[argh(option, arg_name = "N", default = "1", from_str_fn(values::threads))]
     threads: usize,
-    /// print one JSON object in place of text
+    /// print one JSON object instead of text
     #[argh(switch)]
     json: bool,
     /// write a page with charts here
@@ -86,7 +86,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// The settings, after what no single value shows: options that do not go together.
+    /// The settings, unless options do not go together.
     pub fn config(self) -> Result<Config, String> {
         let Some(target) = &self.target else {
             return Err("a target is missing; write tcp://host:port or http://host/path".into());
@@ -145,7 +145,7 @@ impl Load {
         })))
     }
 
-    /// An option that an http target has no use for.
+    /// An option that an http target does not use.
     fn for_tcp(&self) -> Option<&'static str> {
         let given = [
             ("--mode=bulk", self.mode == Some(Mode::Bulk)),

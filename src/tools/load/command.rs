@@ -91,28 +91,26 @@ fn play(
     live: &mut Live<'_>,
 ) -> Result<End, Failure> {
     thread::scope(|scope| {
-        let start = |(number, part): (usize, &'_ Part)| {
-            let (part, ended) = (part.clone(), Ended(shared.clone()));
-            thread::Builder::new().name(format!("load {number}")).spawn_scoped(scope, move || {
-                let _ended = ended;
-                let seed = seed_of(number);
-                inline::run(drive(&part.plan, &part.terms, seed, number, |_| ()))
-            })
-        };
-        let threads: io::Result<Vec<_>> = parts.iter().enumerate().map(start).collect();
-        let interrupted = match &threads {
-            Ok(_) => inline::run(async {
-                let signals = StopSignals::new()?;
-                io::Result::Ok(live.watch(shared, nudges, signals).await)
-            })
-            .flatten(),
-            Err(_) => Ok(false),
-        };
-        if threads.is_err() || interrupted.is_err() {
+        let mut threads = Vec::new();
+        let interrupted = inline::run(async {
+            // A signal that comes before the first connection ends the run too, and not the process.
+            let signals = StopSignals::new()?;
+            for (number, part) in parts.iter().enumerate() {
+                let ended = Ended(shared.clone());
+                let thread = thread::Builder::new().name(format!("load {number}"));
+                threads.push(thread.spawn_scoped(scope, move || {
+                    let _ended = ended;
+                    inline::run(drive(&part.plan, &part.terms, seed_of(number), number, |_| ()))
+                })?);
+            }
+            io::Result::Ok(live.watch(shared, nudges, signals).await)
+        })
+        .flatten();
+        if interrupted.is_err() {
             shared.stop();
         }
         let mut report: Option<Report> = None;
-        for thread in threads.map_err(|error| internal(&error))? {
+        for thread in threads {
             let end = thread.join().map_err(|_| internal(&"a thread failed"))?;
             let end = end.map_err(|error| internal(&error))?;
             match &mut report {

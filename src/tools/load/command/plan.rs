@@ -37,8 +37,8 @@ const RESERVED_DESCRIPTORS: usize = 32;
 const DESCRIPTORS_A_THREAD: usize = 4;
 /// Bytes under way where a bulk stream comes back: more than the buffers on the way take, so that no side waits.
 const UNDER_WAY_BYTES: u64 = 4 * 1024 * 1024;
-/// No limit: longer than anybody waits, and within what a clock can add.
-const FOR_EVER: Duration = Duration::from_secs(10 * 31_557_600);
+/// No limit: as long as the longest `--duration`.
+const FOR_EVER: Duration = Duration::from_secs(100 * 31_557_600);
 /// What a file to send may hold.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 /// Our name and version, as the server is told.
