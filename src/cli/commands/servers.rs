@@ -96,7 +96,7 @@ macro_rules! server {
         }
 
         impl $name {
-            /// The settings of a server in `role`, on `port` where no address is given.
+            /// The settings of a server in `role`. Without an address it listens on `port`.
             fn server(self, role: Role, port: u16) -> Config {
                 let listen = if self.listen.is_empty() { vec![Endpoint::loopback(port)] } else { self.listen };
                 Config::Server(Box::new(settings::Server {

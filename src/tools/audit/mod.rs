@@ -1,4 +1,4 @@
-//! `switchboard audit`: holds the same conversations directly and through a proxy, plays both ends of each, and says where
+//! `switchboard audit`: holds the same conversations directly and through a proxy, plays both ends of each, and says when
 //! an end can tell the difference.
 //!
 //! ```text
@@ -8,8 +8,8 @@
 //! ```
 //!
 //! `checks` lists the checks, with a scenario each; `ground` and `origin` bring two ends together, `side` is
-//! one end; each run gives an `observation`, and `verdict` compares two. It all runs on the calling thread, and ends with
-//! the last check, at a signal, or where the proxy cannot be reached.
+//! one end; each run gives an `observation`, and `verdict` compares two. All of it runs on the calling thread, and ends with
+//! the last check, at a signal, or if the proxy cannot be reached.
 
 mod checks;
 mod ground;
@@ -51,7 +51,6 @@ use std::{
 pub enum Failure {
     /// The proxy cannot be reached, or does not reach the origin.
     Unreachable(String),
-    /// Anything else.
     Fault(String),
 }
 
@@ -66,13 +65,13 @@ impl fmt::Display for Failure {
 /// What an audit came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nobody can tell the proxy from a direct connection.
+    /// Neither end can tell the proxy from a direct connection.
     AllSame,
-    /// Somebody can, or not all checks were made.
+    /// An end can, or not all checks were made.
     NotAllSame,
 }
 
-/// Where to write.
+/// The audit's output.
 pub struct Streams<'a> {
     /// The report.
     pub out: &'a mut dyn Write,
@@ -98,12 +97,12 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// Audits a proxy, and prints what was seen.
 ///
 /// # Errors
-/// Where the proxy or the origin's address cannot be used.
+/// If the proxy or the origin's address cannot be used.
 pub fn run(config: &Audit, streams: Streams<'_>) -> Result<Outcome, Failure> {
     if let Some(error) = own::become_proxy() {
         return Err(Failure::Fault(error::reason(&error)));
     }
-    // Where the limit cannot be raised, the default of 1024 is enough.
+    // If the limit cannot be raised, the default of 1024 is enough.
     let _ = raise_descriptor_limit();
     let (out, notes) = (streams.out, RefCell::new(streams.notes));
     let audited = inline::run(audit(config, streams.notes_are_seen, &notes));
@@ -135,7 +134,7 @@ async fn audit(
     let direct = origin.direct().map_err(in_use)?;
     let (reached, mut signals, _own) = match &config.subject {
         Subject::Running { via, .. } => {
-            // Whoever is not told where the origin is cannot be shown it.
+            // If the notes cannot be written, the user has to know the origin's address.
             let _ = writeln!(notes.borrow_mut(), "listening on {}, as the origin of {via}", origin.address());
             (probe::connect(via, origin.address()).await?, signals()?, None)
         }

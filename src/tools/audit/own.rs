@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-/// It starts within milliseconds.
+/// It usually starts within milliseconds.
 const START_LIMIT: Duration = Duration::from_secs(10);
 /// This program's file, even if another one has taken its name since.
 const BINARY: &str = "/proc/self/exe";
@@ -44,7 +44,6 @@ pub fn become_proxy() -> Option<io::Error> {
 /// A running proxy; dropping it kills it.
 pub struct OwnProxy {
     child: Child,
-    /// Where it listens.
     pub address: SocketAddr,
 }
 

@@ -21,15 +21,10 @@ const NAME_COLUMNS: usize = 20;
 /// Wider than every verdict.
 const VERDICT_COLUMNS: usize = 11;
 
-/// One check's result.
 pub struct Row {
-    /// Which check.
     pub check: &'static Check,
-    /// What the ends saw without the proxy.
     pub direct: Observation,
-    /// What they saw through it.
     pub through: Observation,
-    /// What that comes to.
     pub verdict: Verdict,
 }
 
@@ -45,34 +40,29 @@ impl Row {
     }
 }
 
-/// What an audit found.
 pub struct Report {
     via: SocketAddr,
     origin: Address,
     begin: Instant,
     /// The results, in the order of the list of checks.
     pub rows: Vec<Row>,
-    /// How long it took.
     pub took: Duration,
-    /// Whether all checks were made.
+    /// All checks were made.
     pub complete: bool,
     /// Connections to the origin that no client of ours caused.
     pub strangers: u64,
 }
 
 impl Report {
-    /// An audit that begins.
     pub fn new(via: SocketAddr, origin: Address) -> Self {
         let took = Duration::ZERO;
         Report { via, origin, begin: Instant::now(), rows: Vec::new(), took, complete: false, strangers: 0 }
     }
 
-    /// Adds a result.
     pub fn add(&mut self, row: Row) {
         self.rows.push(row);
     }
 
-    /// The audit has ended.
     pub fn finish(&mut self, complete: bool, strangers: u64) {
         (self.complete, self.strangers, self.took) = (complete, strangers, self.begin.elapsed());
         self.rows.sort_by_key(Row::place);
@@ -83,7 +73,7 @@ impl Report {
         self.complete && self.rows.iter().all(|row| row.verdict.is_good())
     }
 
-    /// How often each verdict came, the best first; only those that came.
+    /// The count of each verdict that came, the best first.
     pub fn counts(&self) -> impl Iterator<Item = (Verdict, usize)> {
         let count = |verdict| self.rows.iter().filter(|row| row.verdict == verdict).count();
         Verdict::ALL.into_iter().map(move |verdict| (verdict, count(verdict))).filter(|(_, count)| *count > 0)
@@ -137,7 +127,7 @@ impl Report {
             put(
                 &mut text,
                 format_args!(
-                    "{count} more came to the origin than were caused here: health checks, or others\n"
+                    "{count} connections to the origin were not the audit's: health checks, or other clients\n"
                 ),
             );
         }
@@ -204,7 +194,7 @@ mod tests {
              \x20                              (the origin resets instead of a reply)\n\
              \n\
              2 checks in 1.25 s: 1 same, 1 lies\n\
-             2 more came to the origin than were caused here: health checks, or others\n\
+             2 connections to the origin were not the audit's: health checks, or other clients\n\
              interrupted before the last check\n"
         );
         assert!(!report.is_good());

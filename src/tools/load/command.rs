@@ -1,6 +1,6 @@
 //! `switchboard load`: the engine on one thread or several, a line a second while it runs, and what came of it.
 //!
-//! Each thread is the engine's alone. The thread that called waits, prints, and listens for Ctrl-C, so that a slow reader
+//! Each of these threads runs only the engine. The calling thread waits, prints, and listens for Ctrl-C, so that a slow reader
 //! of what is printed slows nothing down.
 
 mod chart;
@@ -34,7 +34,7 @@ use std::{
     thread,
 };
 
-/// Where to write.
+/// The load's output.
 pub struct Streams<'a> {
     /// The report.
     pub out: &'a mut dyn Write,
@@ -45,11 +45,11 @@ pub struct Streams<'a> {
 /// Loads the target as `config` says and prints the report; whether everything went well.
 ///
 /// # Errors
-/// Where there is nothing to report.
+/// If there is nothing to report.
 pub fn run(config: &Load, streams: &mut Streams<'_>) -> Result<bool, Failure> {
     let descriptors = raise_descriptor_limit();
     let message = plan::message(config)?;
-    // One nudge that waits is enough: whoever gets it looks at everything.
+    // One nudge that waits is enough: its reader looks at everything.
     let (watcher, nudges) = mailbox(1);
     let prepared = inline::run(plan::prepare(config, message, descriptors, watcher));
     let prepared = prepared.map_err(|error| internal(&error))??;
@@ -68,7 +68,7 @@ pub fn run(config: &Load, streams: &mut Streams<'_>) -> Result<bool, Failure> {
     }
     let text = if config.json { json::json(&outcome) } else { text::summary(&outcome) };
     match streams.out.write_all(text.as_bytes()).and_then(|()| streams.out.flush()) {
-        // Whoever read it has seen enough, as `head` does.
+        // The reader has seen enough, as `head` does.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::new(Fault::Output, format!("cannot write to standard output: {}", reason(&error))))
         }
@@ -79,7 +79,6 @@ pub fn run(config: &Load, streams: &mut Streams<'_>) -> Result<bool, Failure> {
 /// How a run ended.
 struct End {
     report: Report,
-    /// A signal ended it before its time.
     interrupted: bool,
 }
 
@@ -124,7 +123,7 @@ fn play(
     })
 }
 
-/// Tells of a thread's end, also where that is a panic.
+/// Tells of a thread's end, a panic included.
 struct Ended(Arc<Shared>);
 
 impl Drop for Ended {

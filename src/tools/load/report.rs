@@ -8,7 +8,6 @@ use std::{collections::BTreeMap, time::Duration};
 const DIGITS: u8 = 3;
 const LONGEST_NS: u64 = 3_600_000_000_000;
 
-/// No latencies yet.
 pub(super) fn latencies() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).expect("the bounds are in order")
 }
@@ -18,7 +17,6 @@ pub(super) fn part(latency_ns: &Histogram<u64>, part: f64) -> Duration {
     Duration::from_nanos(latency_ns.value_at_quantile(part))
 }
 
-/// Counts a latency.
 pub(super) fn note(latency_ns: &mut Histogram<u64>, latency: Duration) {
     latency_ns.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(LONGEST_NS));
 }
@@ -47,22 +45,20 @@ pub struct Report {
     pub statuses: BTreeMap<u16, u64>,
     /// Clients that made their first steps.
     pub ready: usize,
-    /// What ended the making of connections before there were as many as the plan says.
+    /// What stopped the run from making as many connections as planned.
     pub limit: Option<Failure>,
     /// Operations that were under way when the run was asked to stop, and were given up.
     pub given_up: u64,
-    /// The first failure in words, where connecting failed.
+    /// The first failure to connect, in words.
     pub not_connected: Option<String>,
-    /// How long the window was.
     pub window: Duration,
     /// How long each operation took, from its begin.
     pub service_ns: Histogram<u64>,
-    /// The same from when each was due, where there is a schedule.
+    /// The same since each was due; none without a schedule.
     pub response_ns: Option<Histogram<u64>>,
 }
 
 impl Report {
-    /// Nothing yet.
     #[must_use]
     pub fn new() -> Self {
         Report {

@@ -32,21 +32,20 @@ const UPLOAD_BYTES: u64 = 1024 * 1024;
 const LIMIT: Duration = Duration::from_secs(15);
 /// The same for one whose pause is most of it.
 const LIMIT_BEYOND_PAUSE: Duration = Duration::from_secs(8);
-/// The same for one that runs alone: a proxy that hangs takes these one after the other.
+/// The same for one that runs by itself: a proxy that hangs takes these one after the other.
 const LIMIT_ALONE: Duration = Duration::from_secs(7);
 
 /// The longest pause before a late reply.
 const LONG_PAUSE: Duration = Duration::from_secs(5);
 const SHORT_PAUSE: Duration = Duration::from_secs(1);
 
-/// When a check runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// By itself, before the others.
     First,
     /// Beside all others of this kind.
     Together,
-    /// By itself, after those: a crowd leaves no room for anybody else.
+    /// By itself, after those: a crowd leaves no room for another check.
     Apart,
     /// By itself, at the end.
     Last,
@@ -58,13 +57,10 @@ type Scenario = for<'a> fn(&'a Ground, Way, &'a Record) -> LocalBoxFuture<'a, ()
 pub struct Check {
     /// Its name on the command line and in reports.
     pub name: &'static str,
-    /// What the ends do.
     pub what: &'static str,
-    /// When it runs.
     pub turn: Turn,
-    /// How long it pauses by itself.
+    /// How long the ends pause.
     pause: Duration,
-    /// What the ends do.
     pub scenario: Scenario,
 }
 
@@ -140,7 +136,7 @@ pub static ALL: [Check; 23] = [
     ),
     check!("speaks-first", First, alone::speaks_first, "the origin speaks first"),
     check!("connect-and-go", First, alone::connect_and_go, "the client connects and closes"),
-    check!("refused", Last, alone::refused, "nobody listens at the origin"),
+    check!("refused", Last, alone::refused, "nothing listens at the origin"),
     check!(
         "reset-at-once",
         First,

@@ -1,4 +1,4 @@
-//! What is shown while a load runs: how far the connections are, then a line a second. It ends with the last thread.
+//! The lines that a load prints while it runs: the connections made so far, then one a second. It ends with the last thread.
 
 use crate::{
     runtime::{clock::sleep, mailbox::Mailbox, signals::StopSignals},
@@ -17,10 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often it is told how many connections there are.
 const RAMP_EVERY: Duration = Duration::from_secs(1);
 
-/// What can wake whoever watches.
 enum Event {
     /// A thread has something new.
     Told,
@@ -45,7 +43,7 @@ impl<'a> Live<'a> {
         Live { notes, connections, warm_up: config.warm_up, phase: Phase::Ramp, told: 0 }
     }
 
-    /// Tells what there is to tell until every thread has ended; whether a signal ended them.
+    /// Prints the news until every thread has ended; true if a signal ended them.
     pub async fn watch(
         &mut self,
         shared: &Shared,
@@ -90,7 +88,7 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Whoever does not read it misses it.
+    /// A reader that is gone or slow misses it.
     fn say(&mut self, line: &str) {
         let _ = self.notes.write_all(line.as_bytes());
     }

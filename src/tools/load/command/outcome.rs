@@ -1,4 +1,4 @@
-//! What a run came to, with what one must know to read it; the text, the JSON and the page are made from it.
+//! The result of a run, from which the text, the JSON and the page are made.
 
 use super::{End, plan::Prepared};
 use crate::{
@@ -28,21 +28,19 @@ pub const PERCENTILES: [(&str, f64); 7] = [
     ("max", 1.0),
 ];
 
-/// The result of a run.
 pub struct Outcome<'a> {
     pub config: &'a Load,
     /// The target as it can be typed, and fit for a terminal.
     pub target: String,
-    /// Where the connections went.
     pub address: String,
     pub report: Report,
     pub seconds: Vec<Second>,
     pub threads: usize,
-    /// Connections that were asked for; none: as many as there can be.
+    /// None: as many as there can be.
     pub asked: Option<usize>,
     /// Connections made, one after the other included.
     pub made: u64,
-    /// What ended the making of connections, in words.
+    /// What stopped the run from making more connections, in words.
     pub limit: Option<String>,
     pub interrupted: bool,
     pub request_bytes: u64,
