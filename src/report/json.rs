@@ -19,7 +19,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Appends an event as one line to `out`; nothing for a warning, and for payload without a dump.
+/// Appends an event as one line to `out`; a warning adds nothing, nor does payload without a dump.
 pub fn json(event: &Event, dump: Dump, out: &mut String) {
     match &event.what {
         What::Open { session, mode, listener, client } => {
@@ -50,12 +50,12 @@ pub fn json(event: &Event, dump: Dump, out: &mut String) {
     }
 }
 
-/// Appends the line that says how many lines could not be written.
+/// Appends the line that says how many lines were dropped.
 pub fn dropped(at: SystemTime, lines: u64, out: &mut String) {
     line(at, "dropped", Dropped { lines }, out);
 }
 
-/// What every line begins with.
+/// Every line begins with this.
 #[derive(Serialize)]
 struct Line<T> {
     ts: Shown<Moment>,
@@ -106,12 +106,11 @@ struct Closed<'a> {
     error: Option<Shown<Escaped<'a>>>,
 }
 
-/// A session that ended, as it is remembered: its close event, and what that means.
+/// A session that ended: its close event, and what that means.
 #[derive(Serialize)]
 pub struct Remembered<'a> {
     #[serde(flatten)]
     line: Line<Closed<'a>>,
-    /// Bytes that the receiver's kernel did not take; of a receiver that reset, at least.
     client_undelivered: u64,
     upstream_undelivered: u64,
     verdict: String,
@@ -153,7 +152,7 @@ impl<'a> From<&'a Close> for Closed<'a> {
     }
 }
 
-/// A JSON string made of what something shows, without an allocation.
+/// A JSON string made from a `Display`, without an allocation.
 struct Shown<T>(T);
 
 impl<T: fmt::Display> Serialize for Shown<T> {
@@ -172,7 +171,6 @@ pub fn milliseconds(duration: Duration) -> f64 {
     (nanos / NANOS_PER_MICRO).round() / MICROS_PER_MILLI
 }
 
-/// Appends one line to `out`.
 fn line<T: Serialize>(at: SystemTime, event: &'static str, body: T, out: &mut String) {
     let line = Line { ts: Shown(Moment(at)), event, body };
     serde_json::to_writer(Pieces(out), &line)
@@ -180,8 +178,8 @@ fn line<T: Serialize>(at: SystemTime, event: &'static str, body: T, out: &mut St
     out.push('\n');
 }
 
-/// Appends the line of a piece: what is `shown` needs nothing more to stand in a JSON string, and is the bulk of a log.
-/// `cut` is how many of its bytes are not shown.
+/// Appends the line of a piece of payload. `shown` is escaped for JSON already: it is the bulk of a log. `cut` bytes are not
+/// shown.
 fn data(at: SystemTime, body: Data, shown: (&str, impl fmt::Display), cut: Option<usize>, out: &mut String) {
     line(at, "data", body, out);
     out.truncate(out.len() - "}\n".len());

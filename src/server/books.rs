@@ -2,7 +2,10 @@
 //! into the books in the step that takes it off the set of live sessions, so that it is never missed and never twice.
 
 use crate::{
-    report::histogram::{Histogram, LIFE, NETWORK},
+    report::{
+        histogram::{Histogram, LIFE, NETWORK},
+        tally::Tally,
+    },
     session::{cause::Cause, record::Record},
 };
 use std::time::Duration;
@@ -23,24 +26,6 @@ struct Moved {
     client_bytes: u64,
     upstream_bytes: u64,
     dials: Histogram,
-}
-
-/// The books at one instant, with the sessions that live.
-#[derive(Clone, Debug)]
-pub struct Tally {
-    /// Sessions that live.
-    pub active: u64,
-    /// Sessions that ever began, those that were refused included.
-    pub opened: u64,
-    closed: [u64; Cause::ALL.len()],
-    /// Bytes from clients.
-    pub client_bytes: u64,
-    /// Bytes from upstreams, or sent back in their place.
-    pub upstream_bytes: u64,
-    /// How long it took to reach the upstreams that were reached, resolving included.
-    pub dials: Histogram,
-    /// How long the sessions lived that have ended.
-    pub lives: Histogram,
 }
 
 impl Books {
@@ -92,13 +77,6 @@ impl Moved {
         {
             self.dials.observe(dial.resolve.unwrap_or(Duration::ZERO) + connect);
         }
-    }
-}
-
-impl Tally {
-    /// How many sessions ended by each cause.
-    pub fn closed(&self) -> impl Iterator<Item = (Cause, u64)> {
-        Cause::ALL.into_iter().zip(self.closed)
     }
 }
 

@@ -147,34 +147,35 @@ fn live<'a>(
         if let Some(far) = joined.nudge {
             let _ = nudge.set(far);
         }
-        let (near_end, fault) = {
+        let (near_end, far_outcome) = {
             let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
             let mut pump = pin!(pump(&near, context.splice, up, inbound, ways));
             // The far end first: what has happened there is older than what this poll finds here.
             match select(OptionFuture::from(far.as_mut()), pump.as_mut()).await {
-                Either::Left((None, _)) => (Some(pump.await), None),
-                Either::Right((end, _)) => (Some(end), None),
+                Either::Left((None, _)) => (Some(pump.await), Outcome::Clean),
+                Either::Right((end, _)) => (Some(end), Outcome::Clean),
                 Either::Left((Some(end), _)) => {
                     far = None;
                     match Outcome::from(end) {
-                        Outcome::Clean => (Some(pump.await), None),
-                        fault => (Box::pin(last_delivery(pump, record.to_client())).await, Some(fault)),
+                        Outcome::Clean => (Some(pump.await), Outcome::Clean),
+                        fault => (Box::pin(last_delivery(pump, record.to_client())).await, fault),
                     }
                 }
             }
         };
-        let outcome = Box::pin(conclude(near, near_end, far, record)).await;
-        fault.unwrap_or(outcome)
+        Box::pin(conclude(near, near_end, far, far_outcome, record)).await
     }
 }
 
-/// Ends the near leg as its pump ended, and waits for the far side if it goes on.
+/// Ends the near leg as its pump ended, and waits for the far side if it goes on; else `far_outcome` is how it ended.
 async fn conclude(
     near: Leg,
     near_end: Option<LegEnd>,
     far: Option<Task<FarEnd>>,
+    far_outcome: Outcome,
     record: &Record,
 ) -> Outcome {
+    let mut client_gone = None;
     match near_end {
         Some(LegEnd::Clean) => near.close(),
         Some(LegEnd::OtherGone) => {
@@ -182,19 +183,21 @@ async fn conclude(
             delivery::note_lost_towards(record, Side::Client);
         }
         Some(LegEnd::PeerGone(error)) => {
-            let waiting = record.to_client().waiting() > 0;
+            client_gone = Some(Loss { error, waiting: record.to_client().waiting() > 0 });
+        }
+        // The upstream is gone and the client takes nothing more.
+        None => {}
+    }
+    match (far_outcome, client_gone, far) {
+        (Outcome::Clean | Outcome::Unexplained, Some(loss), far) => {
             // What the client sent may still be on its way; a dial serves no client any more.
             if let Some(far) = far.filter(|_| record.connected()) {
                 last_delivery(far, &record.from_client).await;
             }
-            return Outcome::ClientGone(Loss { error, waiting });
+            Outcome::ClientGone(loss)
         }
-        // The upstream is gone and the client takes nothing more.
-        None => return Outcome::Unexplained,
-    }
-    match far {
-        Some(far) => far.await.into(),
-        None => Outcome::Clean,
+        (_, _, Some(far)) => far.await.into(),
+        (far_outcome, _, None) => far_outcome,
     }
 }
 

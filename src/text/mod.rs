@@ -1,6 +1,7 @@
-//! One way each to print a thing: what peers sent, hexadecimal digits, moments, tables.
+//! One way each to print a thing: what peers sent, hexadecimal digits, moments, amounts, tables.
 
 pub mod escape;
 pub mod hex;
 pub mod moment;
 pub mod table;
+pub mod units;

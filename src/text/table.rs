@@ -1,7 +1,8 @@
-//! Tables and quantities for people.
+//! Tables for people.
 
+use crate::text::units;
 use serde_json::Value;
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 /// How a column is aligned.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,56 +37,19 @@ pub fn table<const N: usize>(heads: [(&str, Align); N], rows: &[[String; N]]) ->
     text
 }
 
-/// Bytes in the largest unit that leaves a digit before the point.
+/// Bytes for a cell; nothing is a dash.
 pub fn bytes(value: &Value) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    const STEP: f64 = 1024.0;
-    let Some(count) = value.as_u64() else { return "-".into() };
-    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-    let mut rest = count as f64;
-    if rest < STEP {
-        return format!("{count} B");
-    }
-    let mut unit = "";
-    for next in UNITS {
-        if rest < STEP {
-            break;
-        }
-        (rest, unit) = (rest / STEP, next);
-    }
-    format!("{rest:.1} {unit}")
+    value.as_u64().map_or("-".into(), units::bytes)
 }
 
-/// Milliseconds as a person says them.
+/// Milliseconds for a cell; nothing is a dash.
 pub fn span(value: &Value) -> String {
-    const SECOND: u64 = 1000;
-    const MINUTE: u64 = 60 * SECOND;
-    const HOUR: u64 = 60 * MINUTE;
-    const DAY: u64 = 24 * HOUR;
-    let Some(ms) = value.as_u64() else { return "-".into() };
-    match ms {
-        0..SECOND => format!("{ms}ms"),
-        SECOND..MINUTE => format!("{}.{}s", ms / SECOND, ms % SECOND / 100),
-        MINUTE..HOUR => format!("{}m{:02}s", ms / MINUTE, ms % MINUTE / SECOND),
-        HOUR..DAY => format!("{}h{:02}m", ms / HOUR, ms % HOUR / MINUTE),
-        _ => format!("{}d{:02}h", ms / DAY, ms % DAY / HOUR),
-    }
+    value.as_u64().map_or("-".into(), |ms| units::duration(Duration::from_millis(ms)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantities_read_as_people_write_them() {
-        let bytes = |count: u64| bytes(&count.into());
-        assert_eq!([bytes(812), bytes(1024), bytes(3 << 30)], ["812 B", "1.0 KiB", "3.0 GiB"]);
-        let span = |ms: u64| span(&ms.into());
-        assert_eq!(
-            [span(7), span(1250), span(61_000), span(3_700_000), span(90_000_000)],
-            ["7ms", "1.2s", "1m01s", "1h01m", "1d01h"]
-        );
-    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -4,14 +4,18 @@ mod faults;
 mod screen;
 
 use crate::support::{
-    fake::faulty_relay::{Fault, FaultyRelay},
+    fake::{
+        Fake,
+        faulty_relay::{Fault, FaultyRelay},
+        nothing,
+    },
     lines::Lines,
     program::{Program, binary},
     wait::{LIMIT, within},
 };
 use serde_json::Value;
 use std::{
-    io::Read,
+    io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     process::Stdio,
     sync::{
@@ -19,7 +23,7 @@ use std::{
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A run of the audit.
@@ -186,6 +190,21 @@ fn a_proxy_that_is_not_there_or_leads_elsewhere_ends_with_3() {
     let elsewhere = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let (audit, origin) = Audit::of(elsewhere.local_addr().unwrap(), &[]);
     assert_ends(audit, 3, &format!("none comes to the origin at {origin}"));
+}
+
+#[test]
+fn a_proxy_that_talks_and_never_forwards_ends_with_3() {
+    // Much more often than the audit's patience with silence, 5 s.
+    const PACE: Duration = Duration::from_millis(250);
+    let talker = Fake::start(|mut stream, _| {
+        while stream.write_all(b"wait\n").is_ok() {
+            thread::sleep(PACE);
+        }
+        nothing()
+    });
+    let begin = Instant::now();
+    assert_ends(Audit::of(talker.address, &[]).0, 3, "answers them itself, and none comes to the origin");
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }
 
 #[test]

@@ -9,9 +9,10 @@ use crate::support::{
     stream::{exchange, read_exactly},
     wait::{LIMIT, within},
 };
+use rustix::process::Signal;
 use std::{
     fs,
-    io::Write,
+    io::{ErrorKind, Read, Write},
     net::TcpStream,
     time::{Duration, Instant},
 };
@@ -92,4 +93,31 @@ fn both_legs_have_the_congestion_control_that_was_asked_for() {
             assert_eq!(shown[leg]["congestion_control"], expected, "{flags:?}: {shown}");
         }
     }
+}
+
+#[test]
+fn the_longest_durations_end_nothing_and_the_shortest_end_it_at_once() {
+    const OPTIONS: [&str; 7] = [
+        "--connect-timeout",
+        "--idle-timeout",
+        "--half-close-timeout",
+        "--stall-timeout",
+        "--max-lifetime",
+        "--drain-timeout",
+        "--busy-poll",
+    ];
+    let flags = |time| OPTIONS.iter().flat_map(move |option| [*option, time]).collect::<Vec<_>>();
+    let upstream = peer::echoes();
+    let mut server = Server::proxy(upstream.address, &flags("100years"));
+    let mut client = server.connect();
+    exchange(&mut client, b"for a hundred years");
+    server.signal(Signal::TERM);
+    exchange(&mut client, b"and while it drains");
+    drop(client);
+    assert_eq!(server.await_exit(), 0);
+
+    let server = Server::proxy(upstream.address, &flags("1ms"));
+    let mut client = server.connect();
+    let end = client.read(&mut [0]);
+    assert!(matches!(end, Ok(0)) || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
 }

@@ -19,7 +19,7 @@ use crate::{
 use argh::{ArgsInfo, FromArgs};
 use std::time::Duration;
 
-/// Declares a server's command: its own options, then those that all servers share.
+/// Declares a server's command: its own options, then those of all servers.
 macro_rules! server {
     ($(#[$about:meta])* struct $name:ident { $($own:tt)* }) => {
         #[derive(FromArgs, ArgsInfo)]
@@ -75,7 +75,7 @@ macro_rules! server {
             #[argh(option, arg_name = "off|text|hex", default = "Dump::default()", from_str_fn(values::dump))]
             dump: Dump,
             /// payload that one event shows (default 4096)
-            #[argh(option, arg_name = "BYTES", default = "format::DUMP_LIMIT_BYTES", from_str_fn(values::count))]
+            #[argh(option, arg_name = "BYTES", default = "format::DUMP_LIMIT_BYTES", from_str_fn(values::dump_limit))]
             dump_limit: usize,
             /// relay bulk data without copying it (default auto)
             #[argh(option, arg_name = "auto|off", default = "true", from_str_fn(values::auto))]

@@ -2,9 +2,8 @@
 
 use super::{Actor, Message, Supervisor};
 use crate::{
-    report::verdict::Ended,
+    report::{tally::Tally, verdict::Ended},
     runtime::mailbox::{Address, mailbox},
-    server::books::Tally,
     session::record::Record,
 };
 use std::sync::Arc;

@@ -1,7 +1,10 @@
 //! One session on the screen: what is known of it, the kernel's view of both connections, and its tap.
 
 use crate::{
-    text::table::{bytes, span},
+    text::{
+        table::{bytes, span},
+        units::duration,
+    },
     tools::top::{
         detail::Detail,
         paint::Paint,
@@ -11,6 +14,7 @@ use crate::{
 };
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 use serde_json::Value;
+use std::time::Duration;
 
 /// Draws the session into `part`.
 pub fn draw(detail: &Detail, paint: Paint, part: Rect, buffer: &mut Buffer) {
@@ -85,8 +89,7 @@ fn legs(facts: &Value, paint: Paint) -> Vec<(String, Style)> {
         lines.push((kernel(heads), paint.dim()));
     }
     for (side, leg) in legs {
-        let rtt =
-            leg["rtt_us"].as_u64().map_or("-".to_owned(), |us| format!("{}.{:03}ms", us / 1000, us % 1000));
+        let rtt = leg["rtt_us"].as_u64().map_or("-".to_owned(), |us| duration(Duration::from_micros(us)));
         let cells = [
             side.to_owned(),
             shown(&leg["state"]),
@@ -113,7 +116,8 @@ fn kernel([side, state, rtt, window, unread, unsent, lost, resent]: [String; 8])
 }
 
 fn milliseconds(value: &Value) -> String {
-    value.as_f64().map_or("-".to_owned(), |ms| format!("{ms:.1}ms"))
+    let time = value.as_f64().and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
+    time.map_or("-".to_owned(), duration)
 }
 
 fn tap_head(detail: &Detail) -> String {
