@@ -24,6 +24,7 @@ use crate::{
         order::{Inbox, Order, Orders},
         outcome::{FarEnd, Loss, Outcome},
         record::Record,
+        target::Joined,
     },
 };
 use futures::{
@@ -142,10 +143,10 @@ fn live<'a>(
 ) -> impl Future<Output = Outcome> + Send + 'a {
     async move {
         let (up, up_end) = link();
-        let joined = record.listening.target.join(record, context, up_end);
-        let (inbound, mut far) = (joined.inbound, joined.far);
-        if let Some(far) = joined.nudge {
-            let _ = nudge.set(far);
+        let Joined { inbound, mut far, nudge: far_reader } =
+            record.listening.target.join(record, context, up_end);
+        if let Some(reader) = far_reader {
+            let _ = nudge.set(reader);
         }
         let (near_end, far_outcome) = {
             let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
@@ -156,14 +157,23 @@ fn live<'a>(
                 Either::Right((end, _)) => (Some(end), Outcome::Clean),
                 Either::Left((Some(end), _)) => {
                     far = None;
-                    match Outcome::from(end) {
-                        Outcome::Clean => (Some(pump.await), Outcome::Clean),
-                        fault => (Box::pin(last_delivery(pump, record.to_client())).await, fault),
-                    }
+                    Box::pin(outlive(pump, end.into(), record.to_client())).await
                 }
             }
         };
         Box::pin(conclude(near, near_end, far, far_outcome, record)).await
+    }
+}
+
+/// Goes on with the near leg once the far side has ended.
+async fn outlive(
+    pump: Pin<&mut impl Future<Output = LegEnd>>,
+    far_outcome: Outcome,
+    to_client: &Direction,
+) -> (Option<LegEnd>, Outcome) {
+    match far_outcome {
+        Outcome::Clean => (Some(pump.await), Outcome::Clean),
+        fault => (last_delivery(pump, to_client).await, fault),
     }
 }
 
