@@ -9,8 +9,12 @@ mod refused;
 use super::*;
 use crate::{
     control::place::Control,
-    net::{congestion::Congestion, dial::Upstream, endpoint::Endpoint, options::Keepalive},
     net::{dial::Override, options::KEEPALIVE},
+    net::{
+        dial::Upstream,
+        endpoint::Endpoint,
+        options::{Congestion, Keepalive},
+    },
     report::format::DUMP_LIMIT_BYTES,
     report::format::{Dump, Log},
     server::settings,

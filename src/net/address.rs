@@ -1,5 +1,6 @@
 //! The address of one end of a connection, as the kernel tells it.
 
+use crate::text::escape::Escaped;
 use rustix::net::{SocketAddrAny, SocketAddrUnix};
 use std::{
     ffi::OsStr,
@@ -56,6 +57,19 @@ impl fmt::Display for Address {
                 write!(f, "{}", SocketAddr::new(address.ip().to_canonical(), address.port()))
             }
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// An address as one line of text: a peer may bind a UNIX socket to a path of any bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct EscapedAddress<'a>(pub &'a Address);
+
+impl fmt::Display for EscapedAddress<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Address::Tcp(_) => self.0.fmt(f),
+            Address::Unix(path) => write!(f, "unix:{}", Escaped(path.as_os_str().as_bytes())),
         }
     }
 }

@@ -4,9 +4,8 @@ use crate::{
     net::{
         address::Address,
         endpoint::{Endpoint, Host},
-        open::{open_tcp, open_unix},
+        listener::stream_socket,
         options::Options,
-        own::is_own,
         resolve::resolve,
         socket::Socket,
     },
@@ -18,10 +17,16 @@ use futures::{
     future::{Either, select},
     stream::FuturesUnordered,
 };
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, connect},
+};
 use std::{
     collections::VecDeque,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::fd::OwnedFd,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -206,4 +211,121 @@ fn failed(upstream: &Upstream, error: &io::Error, resolve: Option<Duration>) -> 
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+/// Out of descriptors, a dial waits this long before it asks again; a thousand of them cost little.
+const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(500);
+/// How long to wait for room in a UNIX listener's backlog before asking again.
+const UNIX_BACKLOG_PAUSE: Duration = Duration::from_millis(20);
+
+/// Connects to one address; waits while the process or the system has no descriptor. Dropping the future ends the attempt.
+///
+/// # Errors
+/// Why the connection could not be made.
+pub async fn open_tcp(address: SocketAddr, options: &Options) -> io::Result<Socket> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    connect_tcp(descriptor(family).await?, address, options).await
+}
+
+/// As [`open_tcp`], but being out of descriptors is an error too.
+///
+/// # Errors
+/// Why the connection could not be made.
+pub async fn open_tcp_at_once(address: SocketAddr, options: &Options) -> io::Result<Socket> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    connect_tcp(stream_socket(family)?, address, options).await
+}
+
+async fn connect_tcp(descriptor: OwnedFd, address: SocketAddr, options: &Options) -> io::Result<Socket> {
+    // The user timeout would bound the handshake too, which has a limit of its own.
+    Options { user_timeout: None, ..*options }.apply(&descriptor, address.ip())?;
+    match connect(&descriptor, &address) {
+        Ok(()) | Err(Errno::INPROGRESS) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let socket = Socket::new(descriptor, false)?;
+    socket.writable().await;
+    socket.connect_result()?;
+    socket.set_user_timeout(options)?;
+    Ok(socket)
+}
+
+/// As [`open_tcp_at_once`], to a UNIX listener.
+///
+/// # Errors
+/// Why the connection could not be made.
+pub async fn open_unix_at_once(path: &Path) -> io::Result<Socket> {
+    connect_unix(stream_socket(AddressFamily::UNIX)?, path).await
+}
+
+/// Connects to a UNIX listener; waits while there is no descriptor.
+///
+/// # Errors
+/// Why the connection could not be made.
+pub async fn open_unix(path: &Path) -> io::Result<Socket> {
+    connect_unix(descriptor(AddressFamily::UNIX).await?, path).await
+}
+
+async fn connect_unix(descriptor: OwnedFd, path: &Path) -> io::Result<Socket> {
+    let address = SocketAddrUnix::new(path)?;
+    loop {
+        match connect(&descriptor, &address) {
+            Ok(()) => return Socket::new(descriptor, true),
+            // Unlike TCP, a full backlog is told at once and cannot be waited for (unix(7)).
+            Err(Errno::AGAIN) => sleep(UNIX_BACKLOG_PAUSE).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A descriptor; waits while the process or the system has none.
+async fn descriptor(family: AddressFamily) -> io::Result<OwnedFd> {
+    loop {
+        match stream_socket(family) {
+            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) => {
+                sleep(DESCRIPTOR_PAUSE).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Whether `upstream` can be seen, without resolving it, to be one of the listeners `own`.
+#[must_use]
+pub fn is_loop(upstream: &Upstream, own: &[Address]) -> bool {
+    match &upstream.endpoint {
+        Endpoint::Unix(path) => {
+            own.iter().any(|address| matches!(address, Address::Unix(own) if **own == **path))
+        }
+        Endpoint::Tcp { host, port } => match host {
+            Host::Any => is_own(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)), *port, own),
+            Host::Ip(ip) => is_own(SocketAddr::new(*ip, *port), *port, own),
+            Host::Name(name) => {
+                let fixed =
+                    upstream.overrides.iter().filter(|entry| entry.host == *name && entry.port == *port);
+                let mut addresses = fixed.flat_map(|entry| entry.addresses.iter().copied());
+                name == "localhost" && is_own(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)), *port, own)
+                    || addresses.any(|ip| is_own(SocketAddr::new(ip, *port), *port, own))
+            }
+        },
+    }
+}
+
+/// Whether connecting to `address` would reach one of the listeners `own`.
+#[must_use]
+pub fn is_own(address: SocketAddr, port: u16, own: &[Address]) -> bool {
+    own.iter().any(|listener| match listener {
+        Address::Tcp(listener) if listener.port() == port => {
+            let (ip, listening) = (address.ip().to_canonical(), listener.ip().to_canonical());
+            ip == listening
+                || (listening.is_unspecified() && is_local(ip))
+                || (ip.is_unspecified() && is_local(listening))
+        }
+        _ => false,
+    })
+}
+
+/// Whether the address is one of this machine's.
+fn is_local(ip: IpAddr) -> bool {
+    ip.is_loopback() || ip.is_unspecified() || std::net::UdpSocket::bind(SocketAddr::new(ip, 0)).is_ok()
 }

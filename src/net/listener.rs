@@ -6,7 +6,6 @@ use crate::{
         endpoint::{Endpoint, Host},
         options::Options,
         socket::Socket,
-        socket_file::{SocketFile, is_stale},
     },
     runtime::readiness::Registration,
 };
@@ -14,16 +13,20 @@ use rustix::{
     fs::Mode,
     io::Errno,
     net::{
-        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, getsockname, listen,
-        socket_with, sockopt,
+        AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, connect,
+        getsockname, listen, shutdown, socket_with, sockopt,
     },
 };
 use std::{
+    fs,
     future::poll_fn,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs},
-    os::fd::OwnedFd,
-    path::Path,
+    os::{
+        fd::OwnedFd,
+        unix::fs::{FileTypeExt, MetadataExt},
+    },
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -35,7 +38,7 @@ pub struct Listener {
     // Dropped before the descriptor, which keeps the file's number from being given to another.
     _file: Option<SocketFile>,
     registration: Registration,
-    pub(super) descriptor: OwnedFd,
+    descriptor: OwnedFd,
     address: Address,
     errors: Arc<AcceptErrors>,
 }
@@ -228,4 +231,90 @@ pub fn classify(error: &io::Error) -> AcceptError {
 pub(crate) fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     Ok(socket_with(family, SocketType::STREAM, flags, None)?)
+}
+
+impl Listener {
+    /// Refuses connections from now on, and resets those not yet accepted. The address stays bound: nobody else gets it.
+    ///
+    /// Linux takes a listening socket that is shut down for reading back to the state before listen(2).
+    ///
+    /// # Errors
+    /// Where it does not listen.
+    pub fn refuse(&self) -> io::Result<()> {
+        Ok(shutdown(&self.descriptor, Shutdown::Read)?)
+    }
+
+    /// Listens with a queue of another length; after [`Listener::refuse`] as well.
+    ///
+    /// One connection more than `backlog` waits in the queue; the requests of others are not answered, and come again
+    /// after a second (RFC 6298 §2).
+    ///
+    /// # Errors
+    /// Where the kernel does not let it.
+    pub fn listen_again(&self, backlog: i32) -> io::Result<()> {
+        Ok(listen(&self.descriptor, backlog)?)
+    }
+}
+
+/// The file of a listener, which goes with it; one that has taken its place stays.
+pub struct SocketFile {
+    path: PathBuf,
+    number: Option<Number>,
+}
+
+/// A file's device, and its number there.
+type Number = (u64, u64);
+
+impl SocketFile {
+    /// The file that was just bound at `path`.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        SocketFile { path: path.to_owned(), number: number(path) }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.number.is_some() && number(&self.path) == self.number {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn number(path: &Path) -> Option<Number> {
+    fs::symlink_metadata(path).ok().map(|is| (is.dev(), is.ino()))
+}
+
+/// Whether `path` is a socket that nobody listens on any more. A listener with a full backlog is alive (unix(7)).
+///
+/// # Errors
+/// Where there is nothing to look at.
+pub fn is_stale(path: &Path) -> io::Result<bool> {
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Ok(false);
+    }
+    let probe = stream_socket(AddressFamily::UNIX)?;
+    Ok(connect(&probe, &SocketAddrUnix::new(path)?) == Err(Errno::CONNREFUSED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_file_goes_with_its_listener_and_one_in_its_place_stays() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("socket");
+        let first = UnixListener::bind(&path).unwrap();
+        let file = SocketFile::at(&path);
+        fs::remove_file(&path).unwrap();
+        let second = UnixListener::bind(&path).unwrap();
+        drop(file);
+        assert!(path.exists());
+        drop(first);
+        drop(SocketFile::at(&path));
+        assert!(!path.exists());
+        drop(second);
+    }
 }

@@ -4,12 +4,23 @@
 //! [`Socket::close`] is the clean way.
 
 use crate::{
-    net::{address::Address, buffer::Buffer, options::Options},
-    runtime::{readiness::Registration, reading::Reading},
+    net::{
+        address::Address,
+        buffer::Buffer,
+        kernel as diag,
+        options::Options,
+        pipe::{PIPE_BYTES, Pipe},
+    },
+    runtime::{clock::sleep, pace::note_bulk, readiness::Registration, reading::Reading},
+};
+use futures::{
+    future::{Either, select},
+    pin_mut,
 };
 use rustix::{
     io::Errno,
     net::{RecvFlags, SendFlags, Shutdown, getpeername, getsockname, recv, send, shutdown, sockopt},
+    pipe::{SpliceFlags, splice},
 };
 use std::{
     future::poll_fn,
@@ -17,14 +28,14 @@ use std::{
     os::fd::OwnedFd,
     sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A connected stream socket. At most one task at a time may read, one write, and one watch for an abort.
 pub struct Socket {
     // Drop order: the registration's slot is free before the descriptor's number is.
-    pub(super) registration: Registration,
-    pub(super) descriptor: OwnedFd,
+    registration: Registration,
+    descriptor: OwnedFd,
     clean: bool,
     /// The kernel tells of a lost connection once, to whoever asks first; a read after a failed write would see a clean
     /// end. So it is remembered here.
@@ -166,7 +177,7 @@ impl Socket {
     /// Notes an error of writing that says the connection is lost.
     ///
     /// After the peer's FIN the kernel tells of its RST as a broken pipe: then the end of its stream was a true one.
-    pub(super) fn note_loss(&self, error: io::Error) -> io::Error {
+    fn note_loss(&self, error: io::Error) -> io::Error {
         if error.kind() != io::ErrorKind::BrokenPipe {
             self.lost.store(true, Ordering::Relaxed);
         }
@@ -238,11 +249,117 @@ impl Drop for Socket {
 }
 
 /// Goes on after a signal (signal(7)).
-pub(super) fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(Errno::INTR) => {}
             result => return Ok(result?),
         }
+    }
+}
+
+impl Socket {
+    /// Moves what is there into an empty pipe, without copying; up to [`PIPE_BYTES`].
+    ///
+    /// 0 does not mean the end of the stream, and `WouldBlock` not that nothing is there: at an urgent byte the kernel
+    /// says both. Where this gives neither, [`Socket::try_read`] knows.
+    ///
+    /// # Errors
+    /// `WouldBlock`, or that of the connection.
+    pub fn try_splice_in(&self, pipe: &mut Pipe) -> io::Result<usize> {
+        if self.registration.enough() {
+            return Ok(0);
+        }
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        let count = self.registration.read(|| {
+            let count = retry(|| splice(&self.descriptor, None, pipe.write_end(), None, PIPE_BYTES, flags))?;
+            Ok((count, false))
+        })?;
+        pipe.filled(count);
+        note_bulk();
+        Ok(count)
+    }
+
+    /// Moves some of what the pipe holds into the socket.
+    ///
+    /// # Errors
+    /// That of the connection.
+    pub fn poll_splice_out(&self, context: &Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        loop {
+            ready!(self.registration.poll_writable(context));
+            let held = pipe.held();
+            let result = self.registration.write(|| {
+                let count = retry(|| splice(pipe.read_end(), None, &self.descriptor, None, held, flags))?;
+                Ok((count, false))
+            });
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(count) => {
+                    pipe.written(count);
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) => return Poll::Ready(Err(self.note_loss(error))),
+            }
+        }
+    }
+}
+
+impl Socket {
+    /// Sends one urgent byte, which is no part of the stream for a peer that does not ask for it in line.
+    ///
+    /// # Errors
+    /// That of the connection.
+    pub async fn send_urgent(&self, byte: u8) -> io::Result<()> {
+        poll_fn(|context| {
+            loop {
+                ready!(self.registration.poll_writable(context));
+                let flags = SendFlags::NOSIGNAL | SendFlags::OOB;
+                let sent = self.registration.write(|| {
+                    let count = retry(|| send(&self.descriptor, &[byte], flags))?;
+                    Ok(((), count == 0))
+                });
+                match sent {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    result => return std::task::Poll::Ready(result.map_err(|error| self.note_loss(error))),
+                }
+            }
+        })
+        .await
+    }
+}
+
+/// How long a peer may acknowledge nothing before what is left is given up; a peer that pauses still gets it.
+const STANDSTILL: Duration = Duration::from_secs(5);
+/// However slowly the peer takes it.
+const LONGEST: Duration = Duration::from_secs(60);
+/// Where the kernel cannot be asked.
+const BLIND_WAIT: Duration = Duration::from_millis(500);
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Waits until the peer's kernel has acknowledged all that was written, or is known to be gone, or takes nothing more.
+pub async fn settle(socket: &Socket) {
+    let (Ok(local), Ok(peer)) = (socket.local_address(), socket.peer_address()) else { return };
+    let begin = Instant::now();
+    let (mut last, mut moved) = (None, begin);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match diag::unacknowledged(&local, &peer) {
+            Ok(0) => return,
+            Ok(left) if last != Some(left) => (last, moved) = (Some(left), Instant::now()),
+            Ok(_) if moved.elapsed() >= STANDSTILL || begin.elapsed() >= LONGEST => return,
+            Ok(_) => {}
+            // Gone, or a UNIX socket, whose peer has what was written at once.
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => return,
+            Err(error) if error.kind() == std::io::ErrorKind::Unsupported => return,
+            Err(_) => return sleep(BLIND_WAIT).await,
+        }
+        let aborted = socket.aborted();
+        pin_mut!(aborted);
+        if let Either::Left(((), _)) = select(aborted, sleep(pause)).await {
+            return;
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

@@ -4,11 +4,11 @@ use crate::{
     error::Error,
     net::{
         address::Address,
+        dial::is_loop,
         endpoint::Endpoint,
         limits::{raise_descriptor_limit, share},
         listener::Listener,
         options::Options,
-        own::is_loop,
         pipe,
     },
     report::{

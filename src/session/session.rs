@@ -6,7 +6,10 @@
 
 use crate::{
     error::reason,
-    net::{options::Options, settle::settle, socket::Socket},
+    net::{
+        options::Options,
+        socket::{Socket, settle},
+    },
     relay::{
         direction::Flow,
         link::link,

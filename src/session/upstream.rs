@@ -7,8 +7,7 @@ use crate::{
     net::{
         dial::{Dialled, Upstream, dial},
         options::Options,
-        settle::settle,
-        socket::Socket,
+        socket::{Socket, settle},
     },
     relay::{
         half::Observer,

@@ -5,9 +5,8 @@
 
 mod notation;
 
-use crate::net::address::Address;
 use notation::{Place, write_escaped};
-use std::{fmt, mem, os::unix::ffi::OsStrExt};
+use std::{fmt, mem};
 
 /// Bytes as one line of text. Invalid UTF-8 and ASCII controls read `\xNN` (`\t`, `\n`, `\r` where they have a name),
 /// other controls `\u{NNNN}`, a backslash `\\`; all other text is itself. Nothing is lost: the bytes can be told from the line.
@@ -27,19 +26,6 @@ pub struct EscapedInJson<'a>(pub &'a [u8]);
 impl fmt::Display for EscapedInJson<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_escaped(self.0, Place::Json, f)
-    }
-}
-
-/// An address as one line of text: a peer may bind a UNIX socket to a path of any bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct EscapedAddress<'a>(pub &'a Address);
-
-impl fmt::Display for EscapedAddress<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Address::Tcp(_) => self.0.fmt(f),
-            Address::Unix(path) => write!(f, "unix:{}", Escaped(path.as_os_str().as_bytes())),
-        }
     }
 }
 

@@ -4,10 +4,9 @@ use crate::{
     cli::{Config, values},
     control::place::Control,
     net::{
-        congestion::Congestion,
         dial::{Override, Upstream},
         endpoint::Endpoint,
-        options::{self, Keepalive},
+        options::{self, Congestion, Keepalive},
     },
     report::format::{self, Dump, Log},
     server::settings,

@@ -1,7 +1,7 @@
 //! Where conversations are held: directly with the origin, or through the proxy under test.
 
 use crate::{
-    net::{open::open_tcp, options::Options, socket::Socket},
+    net::{dial::open_tcp, options::Options, socket::Socket},
     runtime::clock::within,
     tools::audit::{
         label::Label,

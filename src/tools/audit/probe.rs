@@ -3,10 +3,9 @@
 use crate::{
     net::{
         address::Address,
-        dial::{Upstream, dial},
+        dial::{Upstream, dial, is_own},
         endpoint::Endpoint,
         options::Options,
-        own::is_own,
         socket::Socket,
     },
     runtime::clock::sleep,

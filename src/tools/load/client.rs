@@ -2,7 +2,7 @@
 
 use crate::{
     net::{
-        open::{open_tcp_at_once, open_unix_at_once},
+        dial::{open_tcp_at_once, open_unix_at_once},
         options::Options,
     },
     runtime::clock::{sleep, sleep_until},

@@ -2,7 +2,8 @@
 
 use super::{End, plan::Prepared};
 use crate::{
-    text::escape::{Escaped, EscapedAddress},
+    net::address::EscapedAddress,
+    text::escape::Escaped,
     tools::{
         client::settings::Target,
         load::{
