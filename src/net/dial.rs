@@ -10,7 +10,6 @@ use crate::{
         socket::Socket,
     },
     runtime::clock::{sleep, within},
-    session::cause::Cause,
 };
 use futures::{
     FutureExt, StreamExt,
@@ -71,12 +70,25 @@ pub struct Dialled {
 /// A connection that could not be made.
 #[derive(Debug)]
 pub struct DialError {
-    /// Why, as the log names it.
-    pub cause: Cause,
+    /// Why, for a decision.
+    pub kind: DialFailureKind,
     /// Why, in words.
     pub text: String,
     /// How long the name took to resolve, where it did.
     pub resolve: Option<Duration>,
+}
+
+/// Why a connection could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DialFailureKind {
+    /// The name did not resolve.
+    NoAddress,
+    /// The peer answered with RST, or the address is one of our own listeners.
+    Refused,
+    /// There is no route to the peer, or no local means to reach it.
+    Unreachable,
+    /// No answer came in time.
+    TimedOut,
 }
 
 /// Connects to `upstream` within `limit`. Dropping the future ends every attempt at once.
@@ -84,7 +96,7 @@ pub struct DialError {
 /// `own` are this program's listening addresses: connecting to one of them would be a loop, and is refused.
 ///
 /// # Errors
-/// [`DialError`] names the cause.
+/// [`DialError`] says why.
 pub async fn dial(
     upstream: &Upstream,
     options: &Options,
@@ -96,7 +108,7 @@ pub async fn dial(
     match within(limit, attempt_all(upstream, options, own, &mut resolved)).await {
         Some(result) => result,
         None => Err(DialError {
-            cause: Cause::ConnectTimeout,
+            kind: DialFailureKind::TimedOut,
             text: match resolved {
                 Some(_) => format!(
                     "{} did not answer within {:.1} s",
@@ -139,7 +151,7 @@ async fn attempt_all(
             let text = |error: io::Error| format!("cannot resolve {name}: {error}");
             (
                 found.map_err(|error| DialError {
-                    cause: Cause::ResolveFailed,
+                    kind: DialFailureKind::NoAddress,
                     text: text(error),
                     resolve: Some(begin.elapsed()),
                 })?,
@@ -152,7 +164,7 @@ async fn attempt_all(
         addresses.into_iter().partition(|address| is_own(*address, port, own));
     if addresses.is_empty() && !loops.is_empty() {
         let text = format!("{} is this proxy's own listener", upstream.endpoint);
-        return Err(DialError { cause: Cause::ConnectRefused, text, resolve });
+        return Err(DialError { kind: DialFailureKind::Refused, text, resolve });
     }
     let begin = Instant::now();
     let (socket, address) =
@@ -199,12 +211,12 @@ async fn race(mut addresses: VecDeque<SocketAddr>, options: &Options) -> io::Res
 }
 
 fn failed(upstream: &Upstream, error: &io::Error, resolve: Option<Duration>) -> DialError {
-    let cause = match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Cause::ConnectRefused,
-        io::ErrorKind::TimedOut => Cause::ConnectTimeout,
-        _ => Cause::ConnectUnreachable,
+    let kind = match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => DialFailureKind::Refused,
+        io::ErrorKind::TimedOut => DialFailureKind::TimedOut,
+        _ => DialFailureKind::Unreachable,
     };
-    DialError { cause, text: format!("cannot connect to {}: {}", upstream.endpoint, reason(error)), resolve }
+    DialError { kind, text: format!("cannot connect to {}: {}", upstream.endpoint, reason(error)), resolve }
 }
 
 /// The error in words, without the number that the standard library adds.

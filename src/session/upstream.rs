@@ -103,7 +103,7 @@ async fn connect(record: &Record, context: &Context, upstream: &Upstream) -> Opt
         }
         Err(error) => {
             record.set_dial(Dial { upstream: None, local: None, resolve: error.resolve, connect: None });
-            record.end(error.cause, Some(error.text));
+            record.end(error.kind.into(), Some(error.text));
             None
         }
     }
