@@ -9,12 +9,12 @@ mod refused;
 use super::*;
 use crate::{
     control::place::Control,
-    net::{dial::Override, options::KEEPALIVE},
     net::{
-        dial::Upstream,
+        dial::Destination,
         endpoint::Endpoint,
         options::{Congestion, Keepalive},
     },
+    net::{dial::Override, options::KEEPALIVE},
     report::format::DUMP_LIMIT_BYTES,
     report::format::{Dump, Log},
     server::settings,
@@ -90,7 +90,7 @@ fn a_bare_command_means_the_defaults() {
         remember: settings::REMEMBER,
         metrics: None,
     };
-    let upstream = Upstream { endpoint: "www.google.com:80".parse().unwrap(), overrides: [].into() };
+    let upstream = Destination { endpoint: "www.google.com:80".parse().unwrap(), overrides: [].into() };
     let proxy =
         Server { listen: vec![Endpoint::loopback(8002)], role: Role::Proxy(upstream.into()), ..echo.clone() };
     let origin = Server { listen: vec![Endpoint::loopback(8003)], role: Role::Origin, ..echo.clone() };
@@ -129,7 +129,7 @@ fn every_option_of_a_server_reaches_its_setting() {
     let overrides = [Override { host: "b".into(), port: 80, addresses }].into();
     let expected = Server {
         listen: vec![":1".parse().unwrap(), "unix:/a".parse().unwrap()],
-        role: Role::Proxy(Upstream { endpoint: "b:80".parse().unwrap(), overrides }.into()),
+        role: Role::Proxy(Destination { endpoint: "b:80".parse().unwrap(), overrides }.into()),
         max_sessions: Some(2),
         max_per_source: Some(3),
         backlog: 4,

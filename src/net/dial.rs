@@ -30,9 +30,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Where a proxy connects.
+/// Where to connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
+pub struct Destination {
     /// As typed; a name is resolved for each connection.
     pub endpoint: Endpoint,
     /// `--resolve`: addresses to use in place of the resolver's.
@@ -91,33 +91,33 @@ pub enum DialFailureKind {
     TimedOut,
 }
 
-/// Connects to `upstream` within `limit`. Dropping the future ends every attempt at once.
+/// Connects to `destination` within `limit`. Dropping the future ends every attempt at once.
 ///
 /// `own` are this program's listening addresses: connecting to one of them would be a loop, and is refused.
 ///
 /// # Errors
 /// [`DialError`] says why.
 pub async fn dial(
-    upstream: &Upstream,
+    destination: &Destination,
     options: &Options,
     limit: Option<Duration>,
     own: &[Address],
 ) -> Result<Dialled, DialError> {
     let mut resolved = None;
     let begin = Instant::now();
-    match within(limit, attempt_all(upstream, options, own, &mut resolved)).await {
+    match within(limit, attempt_all(destination, options, own, &mut resolved)).await {
         Some(result) => result,
         None => Err(DialError {
             kind: DialFailureKind::TimedOut,
             text: match resolved {
                 Some(_) => format!(
                     "{} did not answer within {:.1} s",
-                    upstream.endpoint,
+                    destination.endpoint,
                     begin.elapsed().as_secs_f64()
                 ),
                 None => format!(
                     "{} did not resolve within {:.1} s",
-                    upstream.endpoint,
+                    destination.endpoint,
                     begin.elapsed().as_secs_f64()
                 ),
             },
@@ -128,16 +128,16 @@ pub async fn dial(
 
 /// `resolved` tells the caller how far it came when the time is over.
 async fn attempt_all(
-    upstream: &Upstream,
+    destination: &Destination,
     options: &Options,
     own: &[Address],
     resolved: &mut Option<Option<Duration>>,
 ) -> Result<Dialled, DialError> {
     let begin = Instant::now();
-    let (addresses, port) = match &upstream.endpoint {
+    let (addresses, port) = match &destination.endpoint {
         Endpoint::Unix(path) => {
             *resolved = Some(None);
-            let socket = open_unix(path).await.map_err(|error| failed(upstream, &error, None))?;
+            let socket = open_unix(path).await.map_err(|error| failed(destination, &error, None))?;
             let address = Address::Unix(path.as_path().into());
             return Ok(Dialled { socket, address, local: None, resolve: None, connect: begin.elapsed() });
         }
@@ -146,7 +146,7 @@ async fn attempt_all(
         }
         Endpoint::Tcp { host: Host::Ip(ip), port } => (vec![SocketAddr::new(*ip, *port)], *port),
         Endpoint::Tcp { host: Host::Name(name), port } => {
-            let found = resolve(name, *port, &upstream.overrides).await;
+            let found = resolve(name, *port, &destination.overrides).await;
             *resolved = Some(Some(begin.elapsed()));
             let text = |error: io::Error| format!("cannot resolve {name}: {error}");
             (
@@ -163,16 +163,16 @@ async fn attempt_all(
     let (loops, addresses): (Vec<_>, Vec<_>) =
         addresses.into_iter().partition(|address| is_own(*address, port, own));
     if addresses.is_empty() && !loops.is_empty() {
-        let text = format!("{} is this proxy's own listener", upstream.endpoint);
+        let text = format!("{} is this proxy's own listener", destination.endpoint);
         return Err(DialError { kind: DialFailureKind::Refused, text, resolve });
     }
     let begin = Instant::now();
     let (socket, address) =
-        race(addresses.into(), options).await.map_err(|error| failed(upstream, &error, resolve))?;
+        race(addresses.into(), options).await.map_err(|error| failed(destination, &error, resolve))?;
     let (address, local) = (Address::Tcp(address), socket.local_address().ok());
     // A port that nobody listens on can be met by our own request (simultaneous open, RFC 9293 §3.5).
     if local.as_ref() == Some(&address) {
-        return Err(failed(upstream, &io::ErrorKind::ConnectionRefused.into(), resolve));
+        return Err(failed(destination, &io::ErrorKind::ConnectionRefused.into(), resolve));
     }
     Ok(Dialled { socket, address, local, resolve, connect: begin.elapsed() })
 }
@@ -210,13 +210,17 @@ async fn race(mut addresses: VecDeque<SocketAddr>, options: &Options) -> io::Res
     }
 }
 
-fn failed(upstream: &Upstream, error: &io::Error, resolve: Option<Duration>) -> DialError {
+fn failed(destination: &Destination, error: &io::Error, resolve: Option<Duration>) -> DialError {
     let kind = match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => DialFailureKind::Refused,
         io::ErrorKind::TimedOut => DialFailureKind::TimedOut,
         _ => DialFailureKind::Unreachable,
     };
-    DialError { kind, text: format!("cannot connect to {}: {}", upstream.endpoint, reason(error)), resolve }
+    DialError {
+        kind,
+        text: format!("cannot connect to {}: {}", destination.endpoint, reason(error)),
+        resolve,
+    }
 }
 
 /// The error in words, without the number that the standard library adds.
@@ -302,10 +306,10 @@ async fn descriptor(family: AddressFamily) -> io::Result<OwnedFd> {
     }
 }
 
-/// Whether `upstream` can be seen, without resolving it, to be one of the listeners `own`.
+/// Whether `destination` can be seen, without resolving it, to be one of the listeners `own`.
 #[must_use]
-pub fn is_loop(upstream: &Upstream, own: &[Address]) -> bool {
-    match &upstream.endpoint {
+pub fn is_loop(destination: &Destination, own: &[Address]) -> bool {
+    match &destination.endpoint {
         Endpoint::Unix(path) => {
             own.iter().any(|address| matches!(address, Address::Unix(own) if **own == **path))
         }
@@ -314,7 +318,7 @@ pub fn is_loop(upstream: &Upstream, own: &[Address]) -> bool {
             Host::Ip(ip) => is_own(SocketAddr::new(*ip, *port), *port, own),
             Host::Name(name) => {
                 let fixed =
-                    upstream.overrides.iter().filter(|entry| entry.host == *name && entry.port == *port);
+                    destination.overrides.iter().filter(|entry| entry.host == *name && entry.port == *port);
                 let mut addresses = fixed.flat_map(|entry| entry.addresses.iter().copied());
                 name == "localhost" && is_own(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)), *port, own)
                     || addresses.any(|ip| is_own(SocketAddr::new(ip, *port), *port, own))

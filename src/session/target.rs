@@ -1,6 +1,6 @@
 //! What a session is joined to.
 
-use crate::net::dial::Upstream;
+use crate::net::dial::Destination;
 use std::sync::Arc;
 
 /// What a server does with its connections.
@@ -9,7 +9,7 @@ pub enum Role {
     /// Send back what comes.
     Echo,
     /// Relay to an upstream.
-    Proxy(Arc<Upstream>),
+    Proxy(Arc<Destination>),
     /// Answer HTTP.
     Origin,
 }

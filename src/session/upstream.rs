@@ -5,7 +5,7 @@
 use crate::{
     error::reason,
     net::{
-        dial::{Dialled, Upstream, dial},
+        dial::{Destination, Dialled, dial},
         options::Options,
         socket::{Socket, settle},
     },
@@ -46,7 +46,7 @@ struct FirstByte<'a> {
 pub fn start(
     record: Arc<Record>,
     context: Arc<Context>,
-    upstream: Arc<Upstream>,
+    upstream: Arc<Destination>,
     inbound: LinkReceiver,
     out: LinkSender,
 ) -> Task<End> {
@@ -56,7 +56,7 @@ pub fn start(
 fn run(
     record: Arc<Record>,
     context: Arc<Context>,
-    upstream: Arc<Upstream>,
+    upstream: Arc<Destination>,
     inbound: LinkReceiver,
     out: LinkSender,
 ) -> impl Future<Output = End> + Send {
@@ -85,7 +85,7 @@ fn run(
 }
 
 /// Dials, and notes how that went.
-async fn connect(record: &Record, context: &Context, upstream: &Upstream) -> Option<Socket> {
+async fn connect(record: &Record, context: &Context, upstream: &Destination) -> Option<Socket> {
     let deadlines = context.deadlines.get();
     let options = Options { user_timeout: deadlines.stall, ..context.options };
     match dial(upstream, &options, deadlines.connect, &context.own).await {

@@ -4,7 +4,7 @@ use crate::{
     cli::{Config, values},
     control::place::Control,
     net::{
-        dial::{Override, Upstream},
+        dial::{Destination, Override},
         endpoint::Endpoint,
         options::{self, Congestion, Keepalive},
     },
@@ -183,7 +183,7 @@ impl Proxy {
             None => values::upstream(settings::UPSTREAM)?,
         };
         let overrides = std::mem::take(&mut self.resolve).into();
-        Ok(self.server(Role::Proxy(Upstream { endpoint, overrides }.into()), settings::PROXY_PORT))
+        Ok(self.server(Role::Proxy(Destination { endpoint, overrides }.into()), settings::PROXY_PORT))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     net::{
         address::Address,
-        dial::{Upstream, dial, is_own},
+        dial::{Destination, dial, is_own},
         endpoint::Endpoint,
         options::Options,
         socket::Socket,
@@ -36,9 +36,9 @@ pub struct Reached {
 
 /// Connects to the proxy.
 pub async fn connect(via: &Endpoint, origin: &Address) -> Result<Reached, Failure> {
-    let upstream = Upstream { endpoint: via.clone(), overrides: [].into() };
+    let destination = Destination { endpoint: via.clone(), overrides: [].into() };
     let unreachable = |text: String| Failure::Unreachable(format!("the proxy cannot be reached: {text}"));
-    let dialled = dial(&upstream, &Options::default(), Some(PATIENCE), &[]).await;
+    let dialled = dial(&destination, &Options::default(), Some(PATIENCE), &[]).await;
     let dialled = dialled.map_err(|error| unreachable(error.text))?;
     match dialled.address {
         Address::Tcp(address) if is_own(address, address.port(), std::slice::from_ref(origin)) => {
