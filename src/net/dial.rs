@@ -1,6 +1,7 @@
 //! Connecting: resolve, then try the addresses as RFC 8305 ("Happy Eyeballs") says.
 
 use crate::{
+    error::reason,
     net::{
         address::Address,
         endpoint::{Endpoint, Host},
@@ -221,12 +222,6 @@ fn failed(destination: &Destination, error: &io::Error, resolve: Option<Duration
         text: format!("cannot connect to {}: {}", destination.endpoint, reason(error)),
         resolve,
     }
-}
-
-/// The error in words, without the number that the standard library adds.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
 /// Out of descriptors, a dial waits this long before it asks again; a thousand of them cost little.

@@ -4,6 +4,7 @@
 //! gives up. So sessions that ask for one name at about the same time share one lookup, and lookups are few.
 
 use crate::{
+    error::reason,
     net::dial::Override,
     runtime::{clock::coarse_ms, executor::blocking, limit::Slots, task},
 };
@@ -44,7 +45,7 @@ pub async fn resolve(host: &str, port: u16, overrides: &[Override]) -> io::Resul
     }
     match shared_lookup(host).await {
         Ok(addresses) => Ok(interleave(&addresses, port)),
-        Err(error) => Err(io::Error::new(error.kind(), plain_text(&error))),
+        Err(error) => Err(io::Error::new(error.kind(), reason(&error))),
     }
 }
 
@@ -78,12 +79,6 @@ async fn lookup(host: String) -> Answer {
         Ok(addresses) => Ok(addresses.into()),
         Err(error) => Err(Arc::new(error)),
     }
-}
-
-/// The resolver's own words without the standard library's preamble.
-fn plain_text(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_lowercase()
 }
 
 /// Alternates between the families, beginning with that of the first address.

@@ -1,7 +1,7 @@
 //! A server from its start to its end: binds, starts the actors, waits for a signal, drains.
 
 use crate::{
-    error::Error,
+    error::{Error, reason},
     net::{
         address::Address,
         dial::is_loop,
@@ -61,11 +61,9 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
     let started = SystemTime::now();
     let share = share(raise_descriptor_limit());
     pipe::set_limit(if config.splice { share.pipes } else { 0 });
-    let mut signals = StopSignals::new().map_err(|error| Error::server("cannot take signals over", error))?;
+    let mut signals = StopSignals::new().map_err(|error| Error::new("cannot take signals over", error))?;
     let congestion = config.congestion;
-    congestion
-        .check()
-        .map_err(|error| Error::server(format!("cannot use --congestion {congestion}"), error))?;
+    congestion.check().map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
     let options = Options { keepalive: config.keepalive, user_timeout: config.deadlines.stall, congestion };
     let listeners: Vec<Listener> = config
         .listen
@@ -78,8 +76,8 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
     let admin_host = metrics.and_then(Endpoint::name);
     let own: Vec<Address> = listeners.iter().map(|listener| listener.address().clone()).collect();
     refuse_loop(&config.role, &own)?;
-    let (reporter, finish) = Reporter::start(format(&config))
-        .map_err(|error| Error::server("cannot start the reporter", error))?;
+    let (reporter, finish) =
+        Reporter::start(format(&config)).map_err(|error| Error::new("cannot start the reporter", error))?;
     let control = control::bind(&config.control, |text| reporter.warn(text))?;
     let slots = Slots::new(config.max_sessions.unwrap_or(share.sessions));
     let doing = doing(&config.role);
@@ -165,7 +163,7 @@ impl Running<'_> {
             }
         };
         if let Some(failure) = failure {
-            return Err(Error::server("cannot go on accepting", failure));
+            return Err(Error::new("cannot go on accepting", failure));
         }
         if let Some(admin) = &self.admin {
             admin.tell(Condition::Draining);
@@ -184,7 +182,7 @@ impl Running<'_> {
 }
 
 fn fault(panicked: Panicked) -> Error {
-    Error::server("the supervisor ended", io::Error::other(panicked.to_string()))
+    Error::new("the supervisor ended", io::Error::other(panicked.to_string()))
 }
 
 /// Waits until every socket is closed, for the end of the process would send FIN where RST is due, and every line written.
@@ -207,12 +205,8 @@ fn listen(endpoint: &Endpoint, flag: &str, backlog: i32, options: &Options) -> R
             io::ErrorKind::AddrNotAvailable => format!("; choose a {flag} address of this machine"),
             _ => String::new(),
         };
-        let text = error.to_string();
-        let reason = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
-        Error::server(
-            format!("cannot listen on {endpoint}"),
-            io::Error::new(error.kind(), format!("{reason}{advice}")),
-        )
+        let why = io::Error::new(error.kind(), format!("{}{advice}", reason(&error)));
+        Error::new(format!("cannot listen on {endpoint}"), why)
     })
 }
 
@@ -223,7 +217,7 @@ fn refuse_loop(role: &Role, own: &[Address]) -> Result<(), Error> {
         let reason = io::Error::other(
             "it is this proxy's own listener; choose another --upstream or --listen address",
         );
-        return Err(Error::server(format!("cannot relay to {}", upstream.endpoint), reason));
+        return Err(Error::new(format!("cannot relay to {}", upstream.endpoint), reason));
     }
     Ok(())
 }
