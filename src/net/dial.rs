@@ -5,10 +5,9 @@ use crate::{
     net::{
         address::Address,
         endpoint::{Endpoint, Host},
-        listener::stream_socket,
         options::Options,
         resolve::resolve,
-        socket::Socket,
+        socket::{Socket, stream_socket},
     },
     runtime::clock::{sleep, within},
 };
@@ -249,7 +248,7 @@ pub async fn open_tcp_at_once(address: SocketAddr, options: &Options) -> io::Res
 
 async fn connect_tcp(descriptor: OwnedFd, address: SocketAddr, options: &Options) -> io::Result<Socket> {
     // The user timeout would bound the handshake too, which has a limit of its own.
-    Options { user_timeout: None, ..*options }.apply(&descriptor, address.ip())?;
+    Options { user_timeout: None, ..*options }.apply(&descriptor, address.ip());
     match connect(&descriptor, &address) {
         Ok(()) | Err(Errno::INPROGRESS) => {}
         Err(error) => return Err(error.into()),
@@ -257,7 +256,8 @@ async fn connect_tcp(descriptor: OwnedFd, address: SocketAddr, options: &Options
     let socket = Socket::new(descriptor, false)?;
     socket.writable().await;
     socket.connect_result()?;
-    socket.set_user_timeout(options)?;
+    // It fails only if the connection is gone, which the first read or write tells better.
+    let _ = socket.set_user_timeout(options);
     Ok(socket)
 }
 

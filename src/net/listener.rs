@@ -5,7 +5,7 @@ use crate::{
         address::Address,
         endpoint::{Endpoint, Host},
         options::Options,
-        socket::Socket,
+        socket::{Socket, stream_socket},
     },
     runtime::readiness::Registration,
 };
@@ -13,8 +13,8 @@ use rustix::{
     fs::Mode,
     io::Errno,
     net::{
-        AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, connect,
-        getsockname, listen, shutdown, socket_with, sockopt,
+        AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, acceptfrom_with, bind, connect, getsockname,
+        listen, shutdown, sockopt,
     },
 };
 use std::{
@@ -144,7 +144,7 @@ impl Listener {
         if at.is_ipv6() {
             sockopt::set_ipv6_v6only(&descriptor, !at.ip().is_unspecified())?;
         }
-        options.apply(&descriptor, at.ip())?;
+        options.apply(&descriptor, at.ip());
         bind(&descriptor, &at)?;
         Self::listen(descriptor, backlog, None)
     }
@@ -225,12 +225,6 @@ pub fn classify(error: &io::Error) -> AcceptError {
         }
         _ => AcceptError::Connection,
     }
-}
-
-/// A non-blocking stream socket that no child inherits.
-pub(crate) fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    Ok(socket_with(family, SocketType::STREAM, flags, None)?)
 }
 
 impl Listener {

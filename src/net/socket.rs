@@ -19,7 +19,10 @@ use futures::{
 };
 use rustix::{
     io::Errno,
-    net::{RecvFlags, SendFlags, Shutdown, getpeername, getsockname, recv, send, shutdown, sockopt},
+    net::{
+        AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, getpeername, getsockname,
+        recv, send, shutdown, socket_with, sockopt,
+    },
     pipe::{SpliceFlags, splice},
 };
 use std::{
@@ -246,6 +249,12 @@ impl Drop for Socket {
             let _ = sockopt::set_socket_linger(&self.descriptor, Some(Duration::ZERO));
         }
     }
+}
+
+/// A non-blocking stream socket that no child inherits.
+pub(super) fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(socket_with(family, SocketType::STREAM, flags, None)?)
 }
 
 /// Goes on after a signal (signal(7)).

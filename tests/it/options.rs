@@ -93,3 +93,11 @@ fn both_legs_have_the_congestion_control_that_was_asked_for() {
         }
     }
 }
+
+#[test]
+fn a_stall_timeout_beyond_what_the_kernel_counts_fails_no_connection() {
+    // TCP_USER_TIMEOUT is an int of milliseconds: 24.8 days.
+    let upstream = peer::echoes();
+    let server = Server::proxy(upstream.address, &["--stall-timeout", "25d"]);
+    exchange(&mut server.connect(), b"there and back");
+}
