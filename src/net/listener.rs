@@ -5,7 +5,7 @@ use crate::{
         address::Address,
         endpoint::{Endpoint, Host},
         options::Options,
-        socket::{Socket, stream_socket},
+        socket::{Socket, family_of, stream_socket},
     },
     runtime::readiness::Registration,
 };
@@ -137,8 +137,7 @@ impl Listener {
     }
 
     fn bind_tcp(at: SocketAddr, backlog: i32, options: &Options) -> io::Result<Self> {
-        let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let descriptor = stream_socket(family)?;
+        let descriptor = stream_socket(family_of(&Address::Tcp(at)))?;
         // A restart binds at once although old connections are in TIME-WAIT (RFC 9293 §3.6.1).
         sockopt::set_socket_reuseaddr(&descriptor, true)?;
         if at.is_ipv6() {
@@ -279,11 +278,11 @@ fn number(path: &Path) -> Option<Number> {
     fs::symlink_metadata(path).ok().map(|is| (is.dev(), is.ino()))
 }
 
-/// Whether `path` is a socket that nobody listens on any more. A listener with a full backlog is alive (unix(7)).
+/// Whether `path` is a socket without a listener. A listener with a full backlog is alive (unix(7)).
 ///
 /// # Errors
-/// Where there is nothing to look at.
-pub fn is_stale(path: &Path) -> io::Result<bool> {
+/// If there is nothing to look at.
+fn is_stale(path: &Path) -> io::Result<bool> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
         return Ok(false);
     }

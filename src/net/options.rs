@@ -200,7 +200,7 @@ impl fmt::Display for Congestion {
 mod tests {
     use super::*;
     use crate::{
-        net::{address::Address, dial::open_tcp_at_once, endpoint::Endpoint, listener::Listener},
+        net::{dial::open_at_once, endpoint::Endpoint, listener::Listener},
         runtime::inline,
     };
 
@@ -224,8 +224,7 @@ mod tests {
         };
         let connected = inline::run(async {
             let listener = Listener::bind(&Endpoint::loopback(0), 1, &options).unwrap();
-            let Address::Tcp(address) = *listener.address() else { unreachable!("a port is TCP") };
-            open_tcp_at_once(address, &options).await.map(drop)
+            open_at_once(listener.address(), &options).await.map(drop)
         });
         connected.unwrap().unwrap();
     }

@@ -251,6 +251,14 @@ impl Drop for Socket {
     }
 }
 
+pub(super) fn family_of(address: &Address) -> AddressFamily {
+    match address {
+        Address::Tcp(address) if address.is_ipv4() => AddressFamily::INET,
+        Address::Tcp(_) => AddressFamily::INET6,
+        Address::Unix(_) => AddressFamily::UNIX,
+    }
+}
+
 /// A non-blocking stream socket that no child inherits.
 pub(super) fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;

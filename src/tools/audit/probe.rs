@@ -40,10 +40,11 @@ pub async fn connect(via: &Endpoint, origin: &Address) -> Result<Reached, Failur
     let unreachable = |text: String| Failure::Unreachable(format!("the proxy cannot be reached: {text}"));
     let dialled = dial(&destination, &Options::default(), Some(PATIENCE), &[]).await;
     let dialled = dialled.map_err(|error| unreachable(error.text))?;
+    if is_own(&dialled.address, std::slice::from_ref(origin)) {
+        let text = format!("{via} is the audit's own origin; give the proxy's address as --via");
+        return Err(Failure::Fault(text));
+    }
     match dialled.address {
-        Address::Tcp(address) if is_own(address, address.port(), std::slice::from_ref(origin)) => {
-            Err(Failure::Fault(format!("{via} is the audit's own origin; give the proxy's address as --via")))
-        }
         Address::Tcp(address) => Ok(Reached { socket: dialled.socket, address }),
         Address::Unix(_) => Err(unreachable(format!("{via} is a UNIX socket"))),
     }
