@@ -24,7 +24,10 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     os::{
         fd::OwnedFd,
-        unix::fs::{FileTypeExt, MetadataExt},
+        unix::{
+            ffi::OsStrExt,
+            fs::{FileTypeExt, MetadataExt},
+        },
     },
     path::{Path, PathBuf},
     sync::{
@@ -280,14 +283,30 @@ fn number(path: &Path) -> Option<Number> {
 
 /// Whether `path` is a socket without a listener. A listener with a full backlog is alive (unix(7)).
 ///
+/// A connection would be a session of the server that listens there, so the kernel's table is asked first. The table does
+/// not tell of every listener (one of a relative path, of another network namespace): then a connection tells.
+///
 /// # Errors
 /// If there is nothing to look at.
 fn is_stale(path: &Path) -> io::Result<bool> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
         return Ok(false);
     }
+    let table = fs::read("/proc/net/unix").unwrap_or_default();
+    if table.split(|byte| *byte == b'\n').any(|line| listens(line, path)) {
+        return Ok(false);
+    }
     let probe = stream_socket(AddressFamily::UNIX)?;
     Ok(connect(&probe, &SocketAddrUnix::new(path)?) == Err(Errno::CONNREFUSED))
+}
+
+/// Whether a line of `/proc/net/unix` is about a socket that listens at `path`: number, references, protocol, flags, type,
+/// state, inode, path.
+fn listens(line: &[u8], path: &Path) -> bool {
+    const LISTENS: &[u8] = b"00010000"; // __SO_ACCEPTCON (include/linux/net.h)
+    let Some(at) = line.iter().position(|byte| *byte == b'/') else { return false };
+    let (columns, bound) = line.split_at(at);
+    bound == path.as_os_str().as_bytes() && columns.split(|byte| *byte == b' ').nth(3) == Some(LISTENS)
 }
 
 #[cfg(test)]

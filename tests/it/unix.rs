@@ -129,7 +129,9 @@ fn a_stale_socket_is_replaced_and_a_live_one_refused() {
     assert_eq!(second.status.code(), Some(1), "{message}");
     assert!(message.contains(path.to_str().unwrap()), "{message}");
     exchange(&mut connect(&path), b"still served");
-    drop(server);
+    server.await_closes(2);
+    let opened = server.events().iter().filter(|event| event["event"] == "open").count();
+    assert_eq!(opened, 2, "the second server's look is a session of the first");
 }
 
 #[test]
