@@ -7,7 +7,7 @@ use crate::{
     net::{
         address::Address,
         buffer::Buffer,
-        kernel as diag,
+        kernel::{SendQueue, unacknowledged},
         options::Options,
         pipe::{PIPE_BYTES, Pipe},
     },
@@ -346,31 +346,31 @@ impl Socket {
     }
 }
 
-/// How long a peer may acknowledge nothing before what is left is given up; a peer that pauses still gets it.
+/// How long a peer may acknowledge nothing before the rest is given up; a peer that pauses still gets it.
 const STANDSTILL: Duration = Duration::from_secs(5);
-/// However slowly the peer takes it.
+/// The end of the wait for a peer that acknowledges slowly.
 const LONGEST: Duration = Duration::from_secs(60);
-/// Where the kernel cannot be asked.
+/// The wait if the kernel never said how much is left.
 const BLIND_WAIT: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// Waits until the peer's kernel has acknowledged all that was written, or is known to be gone, or takes nothing more.
+/// Waits until the peer's kernel has acknowledged all that was written, is known to be gone, or takes nothing more: then a
+/// reset destroys nothing that could still arrive.
 pub async fn settle(socket: &Socket) {
     let (Ok(local), Ok(peer)) = (socket.local_address(), socket.peer_address()) else { return };
     let begin = Instant::now();
     let (mut last, mut moved) = (None, begin);
     let mut pause = FIRST_PAUSE;
     loop {
-        match diag::unacknowledged(&local, &peer) {
-            Ok(0) => return,
-            Ok(left) if last != Some(left) => (last, moved) = (Some(left), Instant::now()),
-            Ok(_) if moved.elapsed() >= STANDSTILL || begin.elapsed() >= LONGEST => return,
-            Ok(_) => {}
-            // Gone, or a UNIX socket, whose peer has what was written at once.
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::NOENT) => return,
-            Err(error) if error.kind() == std::io::ErrorKind::Unsupported => return,
-            Err(_) => return sleep(BLIND_WAIT).await,
+        match unacknowledged(&local, &peer) {
+            SendQueue::Bytes(0) | SendQueue::Gone => return,
+            SendQueue::Bytes(left) if last != Some(left) => (last, moved) = (Some(left), Instant::now()),
+            SendQueue::Bytes(_) | SendQueue::Unknown => {}
+        }
+        let patience = if last.is_some() { STANDSTILL } else { BLIND_WAIT };
+        if moved.elapsed() >= patience || begin.elapsed() >= LONGEST {
+            return;
         }
         let aborted = socket.aborted();
         pin_mut!(aborted);

@@ -6,6 +6,7 @@ use crate::{
         address::Address,
         dial::is_loop,
         endpoint::Endpoint,
+        kernel,
         limits::{raise_descriptor_limit, share},
         listener::Listener,
         options::Options,
@@ -60,6 +61,7 @@ const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
 pub async fn run(config: Server) -> Result<Outcome, Error> {
     let started = SystemTime::now();
     let share = share(raise_descriptor_limit());
+    kernel::open();
     pipe::set_limit(if config.splice { share.pipes } else { 0 });
     let mut signals = StopSignals::new().map_err(|error| Error::new("cannot take signals over", error))?;
     let congestion = config.congestion;

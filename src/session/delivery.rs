@@ -4,7 +4,10 @@
 //! So while a session is quiet its queues are looked at now and then, until they are empty.
 
 use crate::{
-    net::{address::Address, kernel as diag},
+    net::{
+        address::Address,
+        kernel::{SendQueue, unacknowledged},
+    },
     session::record::Record,
 };
 
@@ -32,8 +35,11 @@ impl Queue {
     }
 
     fn look(&mut self, local: Option<&Address>, peer: Option<&Address>, now_ms: u64) {
-        let left =
-            local.zip(peer).and_then(|(local, peer)| diag::unacknowledged(local, peer).ok()).unwrap_or(0);
+        let left = match local.zip(peer).map(|(local, peer)| unacknowledged(local, peer)) {
+            Some(SendQueue::Bytes(left)) => left,
+            Some(SendQueue::Unknown) => self.unacknowledged,
+            Some(SendQueue::Gone) | None => 0,
+        };
         // A first look at a queue that is not empty counts as a move: it may have shrunk just before.
         if left != self.unacknowledged {
             self.moved_ms = Some(now_ms);

@@ -1,7 +1,7 @@
 //! What the kernel still holds for a peer when this program ends its connection by force: written, and never delivered.
 
 use crate::{
-    net::kernel as diag,
+    net::kernel::{SendQueue, unacknowledged},
     session::{
         event::{Mode, Side},
         record::Record,
@@ -23,7 +23,7 @@ pub fn note(record: &Record, towards: Side) {
         (Side::Client, Mode::Proxy | Mode::Origin) => &record.from_upstream,
     };
     if let Some((local, peer)) = local.zip(peer)
-        && let Ok(left) = diag::unacknowledged(local, peer)
+        && let SendQueue::Bytes(left) = unacknowledged(local, peer)
     {
         // Our FIN waits in the queue like a byte.
         let fin = u64::from(flow.ended() && flow.waiting() == 0);
