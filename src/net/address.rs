@@ -1,7 +1,7 @@
 //! The address of one end of a connection, as the kernel tells it.
 
 use crate::text::escape::Escaped;
-use rustix::net::{SocketAddrAny, SocketAddrUnix};
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 use std::{
     ffi::OsStr,
     fmt,
@@ -30,9 +30,16 @@ impl Address {
             Address::Unix(_) => None,
         }
     }
-}
 
-impl Address {
+    /// That of a socket to connect to it or to listen on it.
+    pub(super) fn family(&self) -> AddressFamily {
+        match self {
+            Address::Tcp(address) if address.is_ipv4() => AddressFamily::INET,
+            Address::Tcp(_) => AddressFamily::INET6,
+            Address::Unix(_) => AddressFamily::UNIX,
+        }
+    }
+
     /// The address of a UNIX socket that has none.
     pub(crate) fn unnamed() -> Self {
         Address::Unix(Path::new("").into())

@@ -7,7 +7,7 @@ use crate::{
         endpoint::{Endpoint, Host},
         options::Options,
         resolve::resolve,
-        socket::{Socket, family_of, stream_socket},
+        socket::{Socket, stream_socket},
     },
     runtime::clock::{sleep, within},
 };
@@ -233,7 +233,7 @@ async fn race(mut waiting: VecDeque<Address>, options: &Options) -> io::Result<(
 /// Why the connection could not be made.
 pub async fn open(address: Address, options: &Options) -> io::Result<Socket> {
     loop {
-        match stream_socket(family_of(&address)) {
+        match stream_socket(address.family()) {
             Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) => {
                 sleep(DESCRIPTOR_PAUSE).await;
             }
@@ -247,7 +247,7 @@ pub async fn open(address: Address, options: &Options) -> io::Result<Socket> {
 /// # Errors
 /// Why the connection could not be made.
 pub async fn open_at_once(address: &Address, options: &Options) -> io::Result<Socket> {
-    connected(stream_socket(family_of(address))?, address, options).await
+    connected(stream_socket(address.family())?, address, options).await
 }
 
 async fn connected(descriptor: OwnedFd, address: &Address, options: &Options) -> io::Result<Socket> {

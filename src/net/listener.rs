@@ -5,7 +5,7 @@ use crate::{
         address::Address,
         endpoint::{Endpoint, Host},
         options::Options,
-        socket::{Socket, family_of, stream_socket},
+        socket::{Socket, stream_socket},
     },
     runtime::readiness::Registration,
 };
@@ -38,7 +38,7 @@ use std::{
 
 /// A listening socket. Dropping it refuses new connections and resets those not yet accepted.
 pub struct Listener {
-    // Dropped before the descriptor, which keeps the file's number from being given to another.
+    // Dropped before the descriptor: while that is open, no other file gets the number of this one.
     _file: Option<SocketFile>,
     registration: Registration,
     descriptor: OwnedFd,
@@ -82,7 +82,7 @@ impl AcceptErrors {
     }
 
     fn note(&self, error: &io::Error) {
-        // Only that nobody is there.
+        // That no connection is there is no error.
         if error.kind() != io::ErrorKind::WouldBlock {
             self.0[classify(error) as usize].fetch_add(1, Ordering::Relaxed);
         }
@@ -93,7 +93,7 @@ impl Listener {
     /// Binds `endpoint` and listens. A name is resolved here; the first of its addresses that can be bound counts.
     ///
     /// # Errors
-    /// Where the name does not resolve or no address can be bound.
+    /// If the name does not resolve or no address can be bound.
     pub fn bind(endpoint: &Endpoint, backlog: i32, options: &Options) -> io::Result<Self> {
         match endpoint {
             Endpoint::Unix(path) => Self::bind_unix(path, backlog, None),
@@ -126,7 +126,7 @@ impl Listener {
         Ok(listener)
     }
 
-    /// Both families through one IPv6 socket (RFC 3493 §5.3); IPv4 alone where the machine has no IPv6.
+    /// Both families through one IPv6 socket (RFC 3493 §5.3); IPv4 alone if the machine has no IPv6.
     fn bind_any(port: u16, backlog: i32, options: &Options) -> io::Result<Self> {
         let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
         match Self::bind_tcp(v6, backlog, options) {
@@ -140,7 +140,7 @@ impl Listener {
     }
 
     fn bind_tcp(at: SocketAddr, backlog: i32, options: &Options) -> io::Result<Self> {
-        let descriptor = stream_socket(family_of(&Address::Tcp(at)))?;
+        let descriptor = stream_socket(Address::Tcp(at).family())?;
         // A restart binds at once although old connections are in TIME-WAIT (RFC 9293 §3.6.1).
         sockopt::set_socket_reuseaddr(&descriptor, true)?;
         if at.is_ipv6() {
@@ -181,7 +181,7 @@ impl Listener {
         &self.address
     }
 
-    /// How often it could not accept; counts on for whoever holds it.
+    /// How often it could not accept.
     #[must_use]
     pub fn errors(&self) -> Arc<AcceptErrors> {
         self.errors.clone()
@@ -213,6 +213,27 @@ impl Listener {
         let peer = peer.as_ref().map_or_else(Address::unnamed, Address::from_kernel);
         Ok((Socket::new(descriptor, true)?, peer))
     }
+
+    /// Refuses connections from now on, and resets those not yet accepted. The address stays bound. For the audit.
+    ///
+    /// Linux takes a listening socket that is shut down for reading back to the state before listen(2).
+    ///
+    /// # Errors
+    /// If it does not listen.
+    pub fn refuse(&self) -> io::Result<()> {
+        Ok(shutdown(&self.descriptor, Shutdown::Read)?)
+    }
+
+    /// Listens with a queue of another length; after [`Listener::refuse`] as well.
+    ///
+    /// The queue takes one connection more than `backlog`. The kernel does not answer further requests, which come again
+    /// after a second (RFC 6298 §2). For the audit.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn listen_again(&self, backlog: i32) -> io::Result<()> {
+        Ok(listen(&self.descriptor, backlog)?)
+    }
 }
 
 /// What an error of [`Listener::try_accept`] means (accept(2), "Error handling").
@@ -229,42 +250,17 @@ pub fn classify(error: &io::Error) -> AcceptError {
     }
 }
 
-impl Listener {
-    /// Refuses connections from now on, and resets those not yet accepted. The address stays bound: nobody else gets it.
-    ///
-    /// Linux takes a listening socket that is shut down for reading back to the state before listen(2).
-    ///
-    /// # Errors
-    /// Where it does not listen.
-    pub fn refuse(&self) -> io::Result<()> {
-        Ok(shutdown(&self.descriptor, Shutdown::Read)?)
-    }
-
-    /// Listens with a queue of another length; after [`Listener::refuse`] as well.
-    ///
-    /// One connection more than `backlog` waits in the queue; the requests of others are not answered, and come again
-    /// after a second (RFC 6298 §2).
-    ///
-    /// # Errors
-    /// Where the kernel does not let it.
-    pub fn listen_again(&self, backlog: i32) -> io::Result<()> {
-        Ok(listen(&self.descriptor, backlog)?)
-    }
-}
-
-/// The file of a listener, which goes with it; one that has taken its place stays.
-pub struct SocketFile {
+/// The file that bind(2) made at `path`. It goes with its listener; a file that has taken its place stays.
+struct SocketFile {
     path: PathBuf,
-    number: Option<Number>,
+    number: Option<FileNumber>,
 }
 
 /// A file's device, and its number there.
-type Number = (u64, u64);
+type FileNumber = (u64, u64);
 
 impl SocketFile {
-    /// The file that was just bound at `path`.
-    #[must_use]
-    pub fn at(path: &Path) -> Self {
+    fn at(path: &Path) -> Self {
         SocketFile { path: path.to_owned(), number: number(path) }
     }
 }
@@ -277,7 +273,7 @@ impl Drop for SocketFile {
     }
 }
 
-fn number(path: &Path) -> Option<Number> {
+fn number(path: &Path) -> Option<FileNumber> {
     fs::symlink_metadata(path).ok().map(|is| (is.dev(), is.ino()))
 }
 
