@@ -16,7 +16,7 @@ use std::{
 pub enum Address {
     /// An IPv4 or IPv6 address and a port.
     Tcp(SocketAddr),
-    /// A UNIX stream socket; the path is empty where the peer did not bind one.
+    /// A UNIX stream socket; the path is empty if the peer did not bind one.
     Unix(Arc<Path>),
 }
 

@@ -39,7 +39,7 @@ const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(500);
 /// How long to wait for room in a UNIX listener's backlog before asking again.
 const UNIX_BACKLOG_PAUSE: Duration = Duration::from_millis(20);
 
-/// Where to connect.
+/// What a dial connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
     /// As typed; a name is resolved for each connection.

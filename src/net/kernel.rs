@@ -159,7 +159,7 @@ pub struct TcpInfo {
     pub retransmits: u32,
 }
 
-/// Where the fields begin in `struct tcp_info` (linux/tcp.h); it only ever grows at its end.
+/// The places of the fields in `struct tcp_info` (linux/tcp.h); it only ever grows at its end.
 mod offset {
     pub const SEGMENT_BYTES: usize = 16;
     pub const UNACKED: usize = 24;

@@ -70,7 +70,7 @@ pub fn spare() -> usize {
 }
 
 impl Pipe {
-    /// An empty pipe; none at the limit, or where the kernel has none of full size to give (`EMFILE`, `ENFILE`, the soft
+    /// An empty pipe; none at the limit, or if the kernel has none of full size to give (`EMFILE`, `ENFILE`, the soft
     /// limit on pages), for half a second after which it is asked again.
     #[must_use]
     pub fn take() -> Option<Self> {
