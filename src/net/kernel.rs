@@ -36,7 +36,7 @@ struct Netlink {
     answer: Vec<u8>,
 }
 
-/// What was written to a socket and is not acknowledged by its peer.
+/// What was written to a socket and its peer has not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendQueue {
     Bytes(u32),
