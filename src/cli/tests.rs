@@ -3,7 +3,11 @@
 use super::*;
 use crate::{
     control::place::Control,
-    net::{congestion::Congestion, dial::Upstream, endpoint::Endpoint, options::Keepalive},
+    net::{
+        dial::Destination,
+        endpoint::Endpoint,
+        options::{Congestion, Keepalive},
+    },
     net::{dial::Override, options::KEEPALIVE},
     report::format::DUMP_LIMIT_BYTES,
     report::format::{Dump, Log},
@@ -88,7 +92,7 @@ fn a_bare_command_means_the_defaults() {
         remember: plan::REMEMBER,
         metrics: None,
     };
-    let upstream = Upstream { endpoint: "www.google.com:80".parse().unwrap(), overrides: [].into() };
+    let upstream = Destination { endpoint: "www.google.com:80".parse().unwrap(), overrides: [].into() };
     let proxy = Plan { listeners: planned(8002, Joined::Upstream(upstream.into())), ..echo.clone() };
     let origin = Plan { listeners: planned(8003, Joined::Origin), ..echo.clone() };
     assert_eq!(server("echo"), echo);
@@ -124,7 +128,7 @@ fn every_option_of_a_server_reaches_its_setting() {
     );
     let addresses = ["::1", "::2", "1.2.3.4"].map(|address| address.parse().unwrap()).to_vec();
     let overrides = [Override { host: "b".into(), port: 80, addresses }].into();
-    let target = Joined::Upstream(Upstream { endpoint: "b:80".parse().unwrap(), overrides }.into());
+    let target = Joined::Upstream(Destination { endpoint: "b:80".parse().unwrap(), overrides }.into());
     let listener = |address: &str| PlannedListener {
         name: None,
         endpoint: address.parse().unwrap(),

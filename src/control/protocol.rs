@@ -1,7 +1,7 @@
 //! What crosses a control socket: requests as they are read, and the lines of answers as they are written.
 
 use crate::{
-    net::{network::Network, tcp_info::TcpInfo},
+    net::{kernel::TcpInfo, network::Network},
     session::event::{Mode, Side},
 };
 use serde::{Deserialize, Serialize};

@@ -5,8 +5,7 @@ use crate::{
         address::Address,
         buffer::{BUFFER_BYTES, Buffer},
         pipe::Pipe,
-        settle::settle,
-        socket::Socket,
+        socket::{Socket, settle},
     },
     relay::{
         chunk::Chunk,

@@ -1,13 +1,14 @@
 //! Events for machines: one JSON object a line. Keys, their order and their units are stable once released.
 
 use crate::{
+    net::address::EscapedAddress,
     report::{format::Dump, verdict::Ended},
     session::{
         cause::Cause,
         event::{Close, Event, Mode, Side, What},
     },
     text::{
-        escape::{Escaped, EscapedAddress, EscapedInJson},
+        escape::{Escaped, EscapedInJson},
         hex::Hex,
         moment::Moment,
     },

@@ -3,13 +3,14 @@
 //! Times are UTC. Every line of a session has its number, `#42`. The first line of an event begins with the time.
 
 use crate::{
+    net::address::EscapedAddress,
     report::format::Dump,
     session::{
         cause::Cause,
         event::{Close, Event, Mode, Side, What},
     },
     text::{
-        escape::{Escaped, EscapedAddress},
+        escape::Escaped,
         hex::{ROW_BYTES, Row},
         moment::TimeOfDay,
         units::duration,

@@ -3,6 +3,7 @@
 //! It ends when its [`Acceptor`] is stopped, after taking what the kernel has already accepted for it.
 
 use crate::{
+    error::reason,
     net::{
         address::Address,
         listener::{AcceptError, Listener, classify},
@@ -133,7 +134,11 @@ impl Actor {
                 AcceptError::Connection => {}
                 AcceptError::Resources => self.pause(&error).await,
                 AcceptError::Fatal => {
-                    self.reporter.warn(format!("{} stops accepting: {error}", self.listener.address()));
+                    self.reporter.warn(format!(
+                        "{} stops accepting: {}",
+                        self.listener.address(),
+                        reason(&error)
+                    ));
                     return false;
                 }
             },
@@ -150,8 +155,10 @@ impl Actor {
         if self.shortage_reported.is_none_or(|last| last.elapsed() >= SHORTAGE_REPORTED_EVERY) {
             self.shortage_reported = Some(Instant::now());
             let address = self.listener.address();
-            self.reporter
-                .warn(format!("{address} pauses accepting until there are descriptors again: {error}"));
+            self.reporter.warn(format!(
+                "{address} pauses accepting until there are descriptors again: {}",
+                reason(error)
+            ));
         }
         sleep(SHORTAGE_PAUSE).await;
     }

@@ -27,7 +27,6 @@ use crate::{
 };
 use futures::{FutureExt, StreamExt, select_biased, stream::FuturesUnordered};
 use std::{
-    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -73,10 +72,9 @@ pub struct Control {
 pub fn bind(place: &place::Control, warn: impl FnOnce(String)) -> Result<Option<Listener>, Error> {
     match place {
         place::Control::Off => Ok(None),
-        place::Control::At(path) => Listener::bind_private(path, BACKLOG).map(Some).map_err(|error| {
-            let source = io::Error::new(error.kind(), reason(&error));
-            Error::server(format!("cannot make the control socket {}", path.display()), source)
-        }),
+        place::Control::At(path) => Listener::bind_private(path, BACKLOG)
+            .map(Some)
+            .map_err(|error| Error::new(format!("cannot make the control socket {}", path.display()), error)),
         place::Control::Default => {
             let folder = place::folder();
             let bound = place::prepare(&folder, std::process::id())

@@ -3,7 +3,10 @@
 
 use crate::{
     control::place::Control,
-    net::{congestion::Congestion, endpoint::Endpoint, options::Keepalive},
+    net::{
+        endpoint::Endpoint,
+        options::{Congestion, Keepalive},
+    },
     report::format::{Dump, Log},
     session::{deadline::Deadlines, target::Target},
 };

@@ -1,14 +1,15 @@
 //! A server from its start to its end: binds, starts the actors, waits for a signal, drains.
 
 use crate::{
-    error::Error,
+    error::{Error, reason},
     net::{
         address::Address,
+        dial::is_loop,
         endpoint::Endpoint,
+        kernel,
         limits::{raise_descriptor_limit, share},
         listener::Listener,
         options::Options,
-        own::is_loop,
         pipe,
     },
     report::{
@@ -61,12 +62,11 @@ const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
 pub async fn run(plan: Plan) -> Result<Outcome, Error> {
     let started = SystemTime::now();
     let share = share(raise_descriptor_limit());
+    kernel::open();
     pipe::set_limit(if plan.splice { share.pipes } else { 0 });
-    let mut signals = StopSignals::new().map_err(|error| Error::server("cannot take signals over", error))?;
+    let mut signals = StopSignals::new().map_err(|error| Error::new("cannot take signals over", error))?;
     let congestion = plan.congestion;
-    congestion
-        .check()
-        .map_err(|error| Error::server(format!("cannot use --congestion {congestion}"), error))?;
+    congestion.check().map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
     let options = Options { keepalive: plan.keepalive, user_timeout: plan.deadlines.stall, congestion };
     let listeners: Vec<Listener> = plan
         .listeners
@@ -80,7 +80,7 @@ pub async fn run(plan: Plan) -> Result<Outcome, Error> {
     let own: Vec<Address> = listeners.iter().map(|listener| listener.address().clone()).collect();
     plan.listeners.iter().try_for_each(|planned| refuse_loop(&planned.target, &own))?;
     let (reporter, finish) =
-        Reporter::start(format(&plan)).map_err(|error| Error::server("cannot start the reporter", error))?;
+        Reporter::start(format(&plan)).map_err(|error| Error::new("cannot start the reporter", error))?;
     let control = control::bind(&plan.control, |text| reporter.warn(text))?;
     let slots = Slots::new(plan.max_sessions.unwrap_or(share.sessions));
     let (alive, gone) = mailbox(1);
@@ -168,7 +168,7 @@ impl Running<'_> {
             }
         };
         if let Some(failure) = failure {
-            return Err(Error::server("cannot go on accepting", failure));
+            return Err(Error::new("cannot go on accepting", failure));
         }
         if let Some(admin) = &self.admin {
             admin.tell(Condition::Draining);
@@ -187,7 +187,7 @@ impl Running<'_> {
 }
 
 fn fault(panicked: Panicked) -> Error {
-    Error::server("the supervisor ended", io::Error::other(panicked.to_string()))
+    Error::new("the supervisor ended", io::Error::other(panicked.to_string()))
 }
 
 /// Waits until every socket is closed, for the end of the process would send FIN where RST is due, and every line written.
@@ -210,12 +210,8 @@ fn listen(endpoint: &Endpoint, flag: &str, backlog: i32, options: &Options) -> R
             io::ErrorKind::AddrNotAvailable => format!("; choose a {flag} address of this machine"),
             _ => String::new(),
         };
-        let text = error.to_string();
-        let reason = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
-        Error::server(
-            format!("cannot listen on {endpoint}"),
-            io::Error::new(error.kind(), format!("{reason}{advice}")),
-        )
+        let why = io::Error::new(error.kind(), format!("{}{advice}", reason(&error)));
+        Error::new(format!("cannot listen on {endpoint}"), why)
     })
 }
 
@@ -226,7 +222,7 @@ fn refuse_loop(target: &Target, own: &[Address]) -> Result<(), Error> {
         let reason = io::Error::other(
             "it is this proxy's own listener; choose another --upstream or --listen address",
         );
-        return Err(Error::server(format!("cannot relay to {}", upstream.endpoint), reason));
+        return Err(Error::new(format!("cannot relay to {}", upstream.endpoint), reason));
     }
     Ok(())
 }

@@ -4,7 +4,10 @@
 //! So while a session is quiet its queues are looked at now and then, until they are empty.
 
 use crate::{
-    net::{address::Address, kernel},
+    net::{
+        address::Address,
+        kernel::{SendQueue, unacknowledged},
+    },
     session::{event::Side, record::Record},
 };
 
@@ -32,7 +35,11 @@ impl Queue {
     }
 
     fn look(&mut self, ends: Option<(&Address, &Address)>, now_ms: u64) {
-        let left = ends.and_then(|(local, peer)| kernel::unacknowledged(local, peer).ok()).unwrap_or(0);
+        let left = match ends.map(|(local, peer)| unacknowledged(local, peer)) {
+            Some(SendQueue::Bytes(left)) => left,
+            Some(SendQueue::Unknown) => self.unacknowledged,
+            Some(SendQueue::Gone) | None => 0,
+        };
         // A first look at a queue that is not empty counts as a move: it may have shrunk just before.
         if left != self.unacknowledged {
             self.moved_ms = Some(now_ms);
@@ -66,7 +73,7 @@ pub fn note_lost_towards(record: &Record, towards: Side) {
         Side::Upstream => &record.from_client,
     };
     if let Some((local, peer)) = ends(record, towards)
-        && let Ok(left) = kernel::unacknowledged(local, peer)
+        && let SendQueue::Bytes(left) = unacknowledged(local, peer)
     {
         // Our FIN waits in the queue like a byte.
         let fin = u64::from(direction.ended() && direction.waiting() == 0);

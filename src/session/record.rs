@@ -151,7 +151,7 @@ impl Record {
             Outcome::Clean | Outcome::Unexplained => return,
             Outcome::ClientGone(loss) => lost("client", loss, Cause::ClientReset),
             Outcome::UpstreamGone(loss) => lost("upstream", loss, Cause::UpstreamReset),
-            Outcome::NotReached(error) => (error.cause, Some(error.text)),
+            Outcome::NotReached(error) => (error.kind.into(), Some(error.text)),
             Outcome::Due(cause) => (cause, None),
             Outcome::Cut | Outcome::CutByFin => (Cause::Cut, None),
             Outcome::Drained => (Cause::Drain, None),

@@ -1,7 +1,7 @@
 //! What a session is joined to. A mode is one target; nothing else in the program asks which it is.
 
 use crate::{
-    net::{address::Address, dial::Upstream},
+    net::{address::Address, dial::Destination},
     relay::link::{LinkReceiver, LinkSender, Nudge, link},
     runtime::task::Task,
     session::{context::Context, event::Mode, origin, outcome::FarEnd, record::Record, upstream},
@@ -16,7 +16,7 @@ pub enum Target {
     /// A small HTTP server in this program.
     Origin,
     /// Another program.
-    Upstream(Arc<Upstream>),
+    Upstream(Arc<Destination>),
 }
 
 /// A listener as its sessions know it.
@@ -80,7 +80,7 @@ impl Target {
 #[cfg(test)]
 impl Target {
     pub fn upstream(endpoint: &str) -> Self {
-        Target::Upstream(Arc::new(Upstream { endpoint: endpoint.parse().unwrap(), overrides: [].into() }))
+        Target::Upstream(Arc::new(Destination { endpoint: endpoint.parse().unwrap(), overrides: [].into() }))
     }
 }
 

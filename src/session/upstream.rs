@@ -4,7 +4,7 @@
 
 use crate::{
     net::{
-        dial::{DialError, Dialled, Upstream, dial},
+        dial::{Destination, DialError, Dialled, dial},
         options::Options,
     },
     relay::{
@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub fn start(
     record: Arc<Record>,
     context: Arc<Context>,
-    upstream: Arc<Upstream>,
+    upstream: Arc<Destination>,
     inbound: LinkReceiver,
     out: LinkSender,
 ) -> Task<FarEnd> {
@@ -37,7 +37,7 @@ pub fn start(
 fn run(
     record: Arc<Record>,
     context: Arc<Context>,
-    upstream: Arc<Upstream>,
+    upstream: Arc<Destination>,
     inbound: LinkReceiver,
     out: LinkSender,
 ) -> impl Future<Output = FarEnd> + Send {
@@ -66,7 +66,7 @@ fn run(
 }
 
 /// Dials, and notes how that went.
-async fn connect(record: &Record, context: &Context, upstream: &Upstream) -> Result<Leg, DialError> {
+async fn connect(record: &Record, context: &Context, upstream: &Destination) -> Result<Leg, DialError> {
     let deadlines = context.deadlines.get();
     let options = Options { user_timeout: deadlines.stall, ..context.options };
     match dial(upstream, &options, deadlines.connect, &context.own).await {

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
-
 /// Bytes as lower-case hexadecimal digits, two a byte.
 #[derive(Clone, Copy, Debug)]
 pub struct Hex<'a>(pub &'a [u8]);
@@ -22,11 +20,13 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// The bytes of hexadecimal digits, two a byte; none where they are not that.
+/// The bytes of hexadecimal digits, two a byte; none if there is anything else.
 #[must_use]
 pub fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let pair = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
-    digits.as_bytes().chunks(2).map(pair).collect()
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let pair = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
+    pairs.iter().map(pair).collect::<Option<_>>().filter(|_| rest.is_empty())
 }
 
 /// How many bytes a line of a dump shows.
@@ -63,8 +63,13 @@ impl fmt::Display for Row<'_> {
 }
 
 /// The two digits of a byte.
-fn digits_of(byte: u8) -> [u8; 2] {
-    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]
+pub(super) const fn digits_of(byte: u8) -> [u8; 2] {
+    [digit(byte >> 4), digit(byte)]
+}
+
+/// The digit of the lower four bits.
+pub(super) const fn digit(value: u8) -> u8 {
+    b"0123456789abcdef"[(value & 0xf) as usize]
 }
 
 #[cfg(test)]
@@ -82,7 +87,9 @@ mod tests {
 
     #[test]
     fn what_is_no_digit_is_no_byte() {
-        assert_eq!(unhex("0g"), None);
+        for digits in ["0g", "+f", "0", "é0"] {
+            assert_eq!(unhex(digits), None, "{digits}");
+        }
     }
 
     proptest! {

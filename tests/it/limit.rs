@@ -2,6 +2,7 @@
 
 use crate::support::{
     fake::peer,
+    pattern::pattern,
     server::{Launch, Output, Server},
     stream::{End, connect, connect_from, exchange, is_silent, read_exactly, read_to_end, reset},
     wait::{LIMIT, within},
@@ -188,6 +189,26 @@ fn out_of_descriptors_at_the_dial_the_live_go_on() {
     });
     assert!(relief.elapsed() < Duration::from_secs(6), "service only {:?} after relief", relief.elapsed());
     exchange(&mut first, b"and still");
+}
+
+#[test]
+fn out_of_descriptors_a_reset_still_waits_for_a_client_that_reads_later() {
+    let part = pattern(72, 400_000);
+    let upstream = peer::resets_in_mid_reply(part.clone());
+    let flags = ["--max-sessions", "1000", "--upstream", &upstream.address.to_string()];
+    let server = start_poor("proxy", &flags);
+    let mut client = server.connect();
+    upstream.await_reached();
+    let _crowd: Vec<TcpStream> = (0..100).map(|_| server.connect()).collect();
+    within(LIMIT, "the lack of descriptors is reported", || (server.errors.all().len() > 1).then_some(()));
+    upstream.go();
+    let mut received = read_exactly(&mut client, 1000);
+    // Another connection takes the descriptor of the upstream's, and the kernel can be asked no more.
+    thread::sleep(Duration::from_secs(2));
+    let rest = read_to_end(&mut client);
+    received.extend_from_slice(&rest.bytes);
+    assert!(received == part, "{} of {} bytes", received.len(), part.len());
+    assert_eq!(rest.end, End::Reset);
 }
 
 /// One byte, where one comes before the stream ends.

@@ -4,10 +4,9 @@ use crate::{
     cli::{Config, values},
     control::place::Control,
     net::{
-        congestion::Congestion,
-        dial::{Override, Upstream},
+        dial::{Destination, Override},
         endpoint::Endpoint,
-        options::{self, Keepalive},
+        options::{self, Congestion, Keepalive},
     },
     report::format::{self, Dump, Log},
     server::plan::{self, Plan, PlannedListener},
@@ -184,7 +183,7 @@ impl Proxy {
             None => values::upstream(plan::UPSTREAM)?,
         };
         let overrides = std::mem::take(&mut self.resolve).into();
-        Ok(self.server(Target::Upstream(Upstream { endpoint, overrides }.into()), plan::PROXY_PORT))
+        Ok(self.server(Target::Upstream(Destination { endpoint, overrides }.into()), plan::PROXY_PORT))
     }
 }
 

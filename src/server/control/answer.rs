@@ -2,12 +2,14 @@
 
 use crate::{
     control::protocol::{Detail, Session, Stats},
-    net::{address::Address, tcp_info::TcpInfo},
+    net::{
+        address::{Address, EscapedAddress},
+        kernel::TcpInfo,
+    },
     report::json::milliseconds,
     runtime::{clock::coarse_ms, limit::Slots},
     server::{control::rates::Rates, supervisor::question::Overview},
     session::record::Record,
-    text::escape::EscapedAddress,
 };
 use std::time::{Duration, Instant};
 

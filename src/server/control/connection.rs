@@ -2,7 +2,7 @@
 
 use crate::{
     control::protocol::{Greeting, Item, Last, Request, VERSION},
-    net::socket::Socket,
+    net::{address::EscapedAddress, socket::Socket},
     report::json,
     runtime::{
         clock::{sleep, within},
@@ -12,7 +12,6 @@ use crate::{
         Facts, answer,
         rates::{Looks, Rates},
     },
-    text::escape::EscapedAddress,
 };
 use serde::Serialize;
 use std::{io, sync::Arc, time::Duration};

@@ -2,9 +2,9 @@
 
 use crate::{
     control::protocol::{Choice, Last, Sort},
+    net::address::EscapedAddress,
     server::control::{answer, connection::Connection, rates::Rates},
     session::record::Record,
-    text::escape::EscapedAddress,
 };
 use std::{io, sync::Arc};
 

@@ -1,7 +1,7 @@
 //! The two ways to hold a conversation with the origin: directly, or through the proxy under test.
 
 use crate::{
-    net::{open::open_tcp, options::Options, socket::Socket},
+    net::{address::Address, dial::open, options::Options, socket::Socket},
     runtime::clock::within,
     tools::audit::{
         label::Label,
@@ -94,7 +94,7 @@ impl Ground {
 
     /// Connects; a failure is noted as the client's end.
     pub async fn connect(&self, way: Way, record: &Record) -> Option<Socket> {
-        match within(Some(CONNECT_LIMIT), open_tcp(self.address(way), &Options::default())).await {
+        match within(Some(CONNECT_LIMIT), open(Address::Tcp(self.address(way)), &Options::default())).await {
             Some(Ok(socket)) => Some(socket),
             Some(Err(error)) => {
                 record.client.note(End::of(&error));

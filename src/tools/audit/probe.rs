@@ -3,10 +3,9 @@
 use crate::{
     net::{
         address::Address,
-        dial::{Upstream, dial},
+        dial::{Destination, dial, is_own},
         endpoint::Endpoint,
         options::Options,
-        own::is_own,
         socket::Socket,
     },
     runtime::clock::{sleep, within},
@@ -39,14 +38,15 @@ pub struct Reached {
 
 /// Connects to the proxy.
 pub async fn connect(via: &Endpoint, origin: &Address) -> Result<Reached, Failure> {
-    let upstream = Upstream { endpoint: via.clone(), overrides: [].into() };
+    let destination = Destination { endpoint: via.clone(), overrides: [].into() };
     let unreachable = |text: String| Failure::Unreachable(format!("the proxy cannot be reached: {text}"));
-    let dialled = dial(&upstream, &Options::default(), Some(PATIENCE), &[]).await;
+    let dialled = dial(&destination, &Options::default(), Some(PATIENCE), &[]).await;
     let dialled = dialled.map_err(|error| unreachable(error.text))?;
+    if is_own(&dialled.address, std::slice::from_ref(origin)) {
+        let text = format!("{via} is the audit's own origin; give the proxy's address as --via");
+        return Err(Failure::Fault(text));
+    }
     match dialled.address {
-        Address::Tcp(address) if is_own(address, address.port(), std::slice::from_ref(origin)) => {
-            Err(Failure::Fault(format!("{via} is the audit's own origin; give the proxy's address as --via")))
-        }
         Address::Tcp(address) => Ok(Reached { socket: dialled.socket, address }),
         Address::Unix(_) => Err(unreachable(format!("{via} is a UNIX socket"))),
     }

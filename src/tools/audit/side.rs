@@ -3,7 +3,7 @@
 //! Every wait has a limit; what does not come within it is [`End::Stuck`]. Dropping a side resets its connection.
 
 use crate::{
-    net::{settle::settle, socket::Socket},
+    net::socket::{Socket, settle},
     runtime::clock::within,
     tools::{
         audit::observation::{Books, End},

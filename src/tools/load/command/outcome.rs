@@ -2,10 +2,8 @@
 
 use super::{End, plan::Prepared};
 use crate::{
-    text::{
-        escape::{Escaped, EscapedAddress},
-        units,
-    },
+    net::address::EscapedAddress,
+    text::{escape::Escaped, units},
     tools::{
         client::settings::Target,
         load::{

@@ -4,7 +4,7 @@ use crate::{
     error::reason,
     net::{
         address::Address,
-        dial::{Upstream, dial},
+        dial::{Destination, dial},
         endpoint::{Endpoint, Host},
         options::Options,
         resolve::resolve,
@@ -226,8 +226,8 @@ async fn find(config: &Load) -> Result<Address, Failure> {
     if let [address] = addresses[..] {
         return Ok(Address::Tcp(address));
     }
-    let upstream = Upstream { endpoint: endpoint.clone(), overrides: config.overrides.clone() };
-    let dialled = dial(&upstream, &Options::default(), config.timeout, &[]).await;
+    let destination = Destination { endpoint: endpoint.clone(), overrides: config.overrides.clone() };
+    let dialled = dial(&destination, &Options::default(), config.timeout, &[]).await;
     let dialled = dialled.map_err(|error| Failure::new(Fault::Connect, error.text))?;
     dialled.socket.close();
     Ok(dialled.address)

@@ -13,7 +13,7 @@ pub const UNRESOLVABLE: &str =
 /// A listener whose backlog is full: it answers no connection request.
 pub struct Blackhole {
     pub address: SocketAddr,
-    _held: (Socket, Vec<Socket>),
+    held: (Socket, Vec<Socket>),
 }
 
 /// Never accepts, and has no room for another connection.
@@ -33,7 +33,14 @@ pub fn never_accepts_on(address: SocketAddr) -> Blackhole {
         socket.connect_timeout(&address, Duration::from_millis(200)).ok().map(|()| socket)
     };
     let held = std::iter::from_fn(fill).collect();
-    Blackhole { address: address.as_socket().unwrap(), _held: (listener, held) }
+    Blackhole { address: address.as_socket().unwrap(), held: (listener, held) }
+}
+
+impl Blackhole {
+    /// Has room for one more connection from now on.
+    pub fn makes_room(&self) {
+        self.held.0.accept().unwrap();
+    }
 }
 
 /// A port that refuses connections, and stays reserved as long as the socket lives.
