@@ -5,6 +5,7 @@ pub mod buffer;
 pub mod congestion;
 pub mod dial;
 pub mod endpoint;
+pub mod http;
 pub mod kernel;
 pub mod limits;
 pub mod listener;

@@ -50,6 +50,17 @@ pub fn answers_in_pieces(pieces: Vec<Vec<u8>>, then: Then) -> Peer {
     })
 }
 
+/// Announces an answer for ever, with a pause after each time, and never gives it.
+pub fn continues_for_ever(pause: Duration) -> Peer {
+    peer(move |mut stream, _| {
+        let bytes = read_head(&mut stream);
+        while stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").is_ok() {
+            thread::sleep(pause);
+        }
+        Received { bytes, end: End::Reset }
+    })
+}
+
 /// A request's head with its empty line.
 fn read_head(stream: &mut TcpStream) -> Vec<u8> {
     let mut head = Vec::new();

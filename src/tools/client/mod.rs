@@ -3,18 +3,13 @@
 //! It ends with the answer, at the first failure, or when a deadline passes. It reads and writes only the streams that it
 //! is given.
 
-mod failure;
-mod feed;
 mod fleet;
 mod http;
-mod idle;
 mod input;
 mod output;
 pub mod settings;
 mod tally;
 mod tcp;
-mod tee;
-mod wire;
 
 pub use output::Output;
 
