@@ -5,11 +5,10 @@
 
 use crate::{
     net::{
-        buffer::Buffer,
         http::response::{Malformed, Progress, Response},
         socket::Socket,
     },
-    runtime::clock::within,
+    runtime::{clock::within, executor::yield_now},
     tools::{
         client::output::Output,
         failure::{Failure, Fault, bytes},
@@ -17,15 +16,19 @@ use crate::{
 };
 use std::{
     future::poll_fn,
-    io,
-    task::{Context, Poll},
+    mem,
+    pin::pin,
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
 /// Our name and version, as the server is told.
 const AGENT: &str = concat!("switchboard/", env!("CARGO_PKG_VERSION"));
-/// Buffers read before what they held is printed: 64 KiB, so that few changes of threads print a large answer.
-const READS: usize = 4;
+/// What one read takes at first, enough for a small answer, and what it grows to, for few changes of threads a MiB.
+const ROOM_BYTES: usize = 16 * 1024;
+const ROOM_BYTES_MAX: usize = 512 * 1024;
+/// Reading waits while this much is not yet printed.
+const HELD_BYTES: usize = 64 * 1024;
 
 /// What is asked.
 pub struct Question<'a> {
@@ -43,17 +46,24 @@ pub struct Question<'a> {
 struct Exchange<'a> {
     socket: &'a Socket,
     peer: &'a str,
+    show: Show,
     request: Vec<u8>,
     sent: usize,
     response: Response,
     received: u64,
+    /// Where the next part is read to.
+    room: Vec<u8>,
+    /// What is to be printed.
+    held: Vec<u8>,
+    /// How the answer ended; it is told after all that came before is printed.
+    end: Option<Result<(), Failure>>,
     /// When a byte last moved. Interim answers do not count: a server could send them for ever.
     moved: Instant,
     limit: Option<Duration>,
 }
 
 /// What is printed.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Show {
     Nothing,
     Body,
@@ -72,20 +82,17 @@ pub async fn ask(
         Some(_) if question.body => Show::Body,
         Some(_) => Show::All,
     };
-    let mut exchange = Exchange::new(&socket, question, limit);
+    let mut exchange = Exchange::new(&socket, question, show, limit);
     loop {
-        let mut shown = Vec::new();
-        let whole = exchange.receive(show, &mut shown).await;
-        if let Some(output) = &mut output
-            && !shown.is_empty()
-        {
-            let begin = Instant::now();
-            output.write(shown).await.map_err(|error| Failure::output(&error))?;
-            // The time in which our output was waited for is not the server's.
-            exchange.moved += begin.elapsed();
+        if exchange.held.is_empty() && exchange.end.is_none() {
+            exchange.read().await?;
         }
-        if whole? {
-            break;
+        match &mut output {
+            Some(output) if !exchange.held.is_empty() => exchange.print(output).await?,
+            _ => match exchange.end.take() {
+                Some(end) => break end?,
+                None => yield_now().await,
+            },
         }
     }
     let received = exchange.received;
@@ -94,7 +101,7 @@ pub async fn ask(
 }
 
 impl<'a> Exchange<'a> {
-    fn new(socket: &'a Socket, question: &Question<'a>, limit: Option<Duration>) -> Self {
+    fn new(socket: &'a Socket, question: &Question<'a>, show: Show, limit: Option<Duration>) -> Self {
         let Question { peer, host, path, .. } = question;
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
@@ -102,36 +109,24 @@ impl<'a> Exchange<'a> {
         Exchange {
             socket,
             peer,
+            show,
             request: request.into(),
             sent: 0,
             response: Response::new(),
             received: 0,
+            room: vec![0; ROOM_BYTES],
+            held: Vec::new(),
+            end: None,
             moved: Instant::now(),
             limit,
         }
     }
 
-    /// Reads what is there; what is to be printed goes to `shown`. Whether the answer is whole.
-    async fn receive(&mut self, show: Show, shown: &mut Vec<u8>) -> Result<bool, Failure> {
-        self.readable().await?;
-        let mut buffer = Buffer::take();
-        for _ in 0..READS {
-            match self.socket.try_read(buffer.room()) {
-                Ok(0) => return self.ended(),
-                Ok(count) if self.take(&buffer.room()[..count], show, shown)? => return Ok(true),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(Failure::lost(self.peer, &error, self.received)),
-            }
-        }
-        Ok(false)
-    }
-
-    /// Waits until something is there to read, and sends the rest of the question meanwhile.
-    async fn readable(&mut self) -> Result<(), Failure> {
+    /// Waits for a part of the answer, and sends the question meanwhile.
+    async fn read(&mut self) -> Result<(), Failure> {
         loop {
             let left = self.limit.map(|limit| limit.saturating_sub(self.moved.elapsed()));
-            if within(left, poll_fn(|context| self.poll_readable(context))).await.is_some() {
+            if within(left, poll_fn(|context| self.poll_read(context))).await.is_some() {
                 return Ok(());
             }
             // Sending may have moved the deadline.
@@ -141,7 +136,21 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// Prints what is held, and reads on meanwhile. The time that our output takes is not the server's silence.
+    async fn print(&mut self, output: &mut Output) -> Result<(), Failure> {
+        let begin = Instant::now();
+        let mut print = pin!(output.write(mem::take(&mut self.held)));
+        let printed = poll_fn(|context| {
+            while self.poll_read(context).is_ready() {}
+            print.as_mut().poll(context)
+        });
+        printed.await.map_err(|error| Failure::output(&error))?;
+        self.moved = if self.moved < begin { self.moved + begin.elapsed() } else { Instant::now() };
+        Ok(())
+    }
+
+    /// Sends what is left of the question, and reads a part of the answer if it has not ended and there is room for it.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while self.sent < self.request.len() {
             let rest = &self.request[self.sent..];
             let Poll::Ready(written) = self.socket.poll_write(context, rest) else { break };
@@ -150,41 +159,55 @@ impl<'a> Exchange<'a> {
             self.sent += written.unwrap_or(rest.len());
             self.moved = Instant::now();
         }
-        self.socket.poll_readable(context)
+        if self.end.is_some() || self.held.len() >= HELD_BYTES {
+            return Poll::Pending;
+        }
+        match ready!(self.socket.poll_read(context, &mut self.room)) {
+            Ok(0) => self.end = Some(self.ended()),
+            Ok(count) => self.take(count),
+            Err(error) => self.end = Some(Err(Failure::lost(self.peer, &error, self.received))),
+        }
+        Poll::Ready(())
     }
 
-    /// Takes in a piece of the answer. Whether it is the last.
-    fn take(&mut self, piece: &[u8], show: Show, shown: &mut Vec<u8>) -> Result<bool, Failure> {
-        self.received += piece.len() as u64;
-        if let Show::All = show {
-            shown.extend_from_slice(piece);
+    /// Takes in what was read.
+    fn take(&mut self, count: usize) {
+        let Exchange { room, held, response, show, .. } = self;
+        let piece = &room[..count];
+        if *show == Show::All {
+            held.extend_from_slice(piece);
         }
-        let progress = self.response.push(piece, |body| {
-            if let Show::Body = show {
-                shown.extend_from_slice(body);
+        let progress = response.push(piece, |body| {
+            if *show == Show::Body {
+                held.extend_from_slice(body);
             }
         });
-        if !self.response.is_interim() {
+        if !response.is_interim() {
             self.moved = Instant::now();
         }
-        let peer = self.peer;
-        match progress {
-            Ok(progress) => Ok(progress != Progress::Part),
-            Err(Malformed::Switched) => {
-                Err(Failure::new(Fault::Malformed, format!("{peer} {}", Malformed::Switched)))
-            }
-            Err(malformed) => Err(Failure::new(
-                Fault::Malformed,
-                format!("{peer} does not answer in HTTP/1.1: {malformed}"),
-            )),
+        if count == room.len() && count < ROOM_BYTES_MAX {
+            room.resize(2 * count, 0);
         }
+        self.received += count as u64;
+        let peer = self.peer;
+        self.end = match progress {
+            Ok(Progress::Part) => None,
+            Ok(Progress::Whole { .. }) => Some(Ok(())),
+            Err(Malformed::Switched) => {
+                Some(Err(Failure::new(Fault::Malformed, format!("{peer} {}", Malformed::Switched))))
+            }
+            Err(malformed) => {
+                let text = format!("{peer} does not answer in HTTP/1.1: {malformed}");
+                Some(Err(Failure::new(Fault::Malformed, text)))
+            }
+        };
     }
 
-    /// What the end of the server's stream means: true if it ends the answer.
-    fn ended(&self) -> Result<bool, Failure> {
+    /// What the end of the server's stream is to the answer.
+    fn ended(&self) -> Result<(), Failure> {
         let (peer, received) = (self.peer, self.received);
         if self.response.ends_with_stream() {
-            return Ok(true);
+            return Ok(());
         }
         let text = match received {
             0 => format!("{peer} ended the connection without an answer"),
