@@ -37,7 +37,7 @@ pub struct Failure {
 }
 
 impl Fault {
-    /// The exit code: curl's number where curl has one.
+    /// The exit code: curl's number if curl has one.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {

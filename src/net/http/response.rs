@@ -1,5 +1,5 @@
-//! Where the response to a GET ends (RFC 9112 §6, §7), whatever pieces it comes in: bytes go in, and body, end or error come
-//! out. httparse reads the lines; a whole response in one piece costs no allocation.
+//! Reads the response to a GET in any pieces (RFC 9112 §6, §7): bytes go in, and body, end or error come out. httparse reads
+//! the lines; a response that comes in one piece costs no allocation.
 
 use httparse::{Error, Status};
 use std::mem::MaybeUninit;

@@ -52,7 +52,7 @@ pub enum Condition {
     Draining,
 }
 
-/// Where the metrics come from.
+/// What the metrics are read from.
 pub struct Sources {
     /// What every session of the server does.
     pub mode: Mode,

@@ -28,7 +28,7 @@ use std::io::Read;
 
 /// What a client reads and writes.
 pub struct Streams {
-    /// What a `tcp://` client sends, where it is told nothing else.
+    /// What a `tcp://` client sends, if it is told nothing else.
     pub input: Box<dyn Read + Send>,
     /// Where the answer goes.
     pub answer: Output,
@@ -82,7 +82,7 @@ impl Plan {
                 http::ask(dialled.socket, &question, output, idle).await
             }
             Target::Tcp(_) => {
-                // Nobody ends standard input when the server is done; a text or a file ends by itself.
+                // Standard input may stay open when the server is done; a text or a file ends by itself.
                 let endless = self.config.input == Input::Stdin;
                 tcp::talk(dialled.socket, &peer, payload, endless, output, idle).await
             }

@@ -94,7 +94,7 @@ impl<'a> Connection<'a> {
     /// Receives the next `count` bytes; nothing more may have come.
     ///
     /// # Errors
-    /// As [`Connection::expect`], and where more has come.
+    /// As [`Connection::expect`], and if more has come.
     pub async fn expect_exactly(&mut self, count: u64) -> Result<(), Failure> {
         self.expect(count).await?;
         if self.received == self.receive_goal { Ok(()) } else { Err(Failure::Surplus) }
