@@ -4,6 +4,7 @@ pub mod address;
 pub mod buffer;
 pub mod dial;
 pub mod endpoint;
+pub mod http;
 pub mod kernel;
 pub mod limits;
 pub mod listener;

@@ -5,37 +5,26 @@ use futures::io::{AsyncRead, AsyncWrite};
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
-/// A shared socket as a byte stream; closing it ends our direction.
-#[derive(Clone)]
-pub struct Stream {
-    socket: Arc<Socket>,
-}
+/// A socket as a byte stream. Closing it ends our direction; the socket stays with its owner.
+#[derive(Clone, Copy)]
+pub struct Stream<'a>(pub &'a Socket);
 
-impl Stream {
-    /// The stream of `socket`, which stays with its owner as well.
-    #[must_use]
-    pub fn new(socket: Arc<Socket>) -> Self {
-        Stream { socket }
-    }
-}
-
-impl AsyncRead for Stream {
+impl AsyncRead for Stream<'_> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         room: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.socket.poll_read(context, room)
+        self.0.poll_read(context, room)
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for Stream<'_> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.socket.poll_write(context, bytes)
+        self.0.poll_write(context, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -43,6 +32,10 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.socket.finish())
+        Poll::Ready(match self.0.finish() {
+            // The peer is gone already; a read knows whether it ended cleanly before.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            ended => ended,
+        })
     }
 }

@@ -30,7 +30,7 @@ pub struct LinkStream<'a> {
     unread: Option<Buffer>,
     /// The peer ended its stream.
     finished: bool,
-    /// A chunk that waits for room in the link.
+    /// A parcel that waits for room in the link.
     sending: Option<BoxFuture<'static, Result<(), ReceiverGone>>>,
 }
 
@@ -40,18 +40,6 @@ impl<'a> LinkStream<'a> {
     pub fn new(inbound: LinkReceiver, out: LinkSender, ways: Ways<'a>) -> Self {
         ways.incoming.gate.copy();
         LinkStream { inbound, out: Arc::new(out), ways, unread: None, finished: false, sending: None }
-    }
-
-    /// Ends our stream after all that was written.
-    ///
-    /// # Errors
-    /// If the other end is gone.
-    pub async fn finish(&mut self) -> io::Result<()> {
-        if let Some(sending) = self.sending.take() {
-            sending.await.map_err(|_| gone())?;
-        }
-        self.ways.outgoing.set_ended();
-        self.out.finish().await.map_err(|_| gone())
     }
 
     fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -123,7 +111,14 @@ impl AsyncWrite for LinkStream<'_> {
         self.poll_sent(context)
     }
 
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// Ends our stream after all that was written.
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_sent(context))?;
+        if !self.ways.outgoing.ended() {
+            self.ways.outgoing.set_ended();
+            let out = self.out.clone();
+            self.sending = Some(async move { out.finish().await }.boxed());
+        }
+        self.poll_sent(context)
     }
 }

@@ -4,7 +4,6 @@
 //! limited time, and the metrics are made at a limited share of the executor. It ends when its [`Admin`] is dropped, and
 //! every connection with it; where its listener fails, traffic goes on without it.
 
-mod connection;
 mod host;
 pub mod pages;
 
@@ -93,7 +92,7 @@ impl Actor {
     /// Takes one connection, where one is there; false where the listener failed.
     async fn accept(&mut self) -> bool {
         match self.listener.try_accept() {
-            Ok((socket, _)) => self.connections.push(spawn(connection::serve(socket, self.pages.clone()))),
+            Ok((socket, _)) => self.connections.push(spawn(self.pages.clone().serve(socket))),
             Err(error) => match classify(&error) {
                 AcceptError::Connection => {}
                 AcceptError::Resources => sleep(SHORTAGE_PAUSE).await,

@@ -6,86 +6,199 @@
 //! | `/bytes/N` | N bytes of a fixed pattern |
 //! | any other | 404 |
 
-mod answer;
 mod pattern;
 
 use crate::{
+    net::{
+        address::{Address, EscapedAddress},
+        http,
+    },
     relay::{
         link::{LinkReceiver, LinkSender},
         pump::Ways,
         stream::LinkStream,
     },
-    runtime::{
-        clock::within,
-        task::{self, Task},
-    },
+    runtime::task::{Task, spawn},
     session::{cause::Cause, outcome::FarEnd, record::Record},
+    text::escape::Escaped,
 };
-use futures::AsyncReadExt;
-use hyper::{server::conn::http1, service::service_fn};
-use smol_hyper::rt::FuturesIo;
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use http_body_util::{Either, Full};
+use hyper::{Request, Response, StatusCode, body::Bytes};
+use pattern::Pattern;
+use std::{fmt::Write, future::ready, sync::Arc, time::Duration};
 
-/// Of one connection, each way: room for a request's head, and for one piece of an answer on its way to the kernel.
-const BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// How long a client may send nothing after our end until it is taken to have no more to say.
-const LINGER_SILENCE: Duration = Duration::from_secs(5);
-/// However much it sends.
-const LINGER: Duration = Duration::from_secs(30);
+const LIMITS: http::Limits = http::Limits {
+    buffer_bytes: 64 * 1024,
+    keep_alive: true,
+    linger: Duration::from_secs(30),
+    linger_silence: Duration::from_secs(5),
+};
+/// The most bytes of one answer: 1 TiB, minutes on the fastest link.
+const BYTES_MAX: u64 = 1 << 40;
 
-/// Starts answering the client of `record`, who sends `inbound` and is sent `out`, until it has ended its stream or wants
+/// A text, or bytes made as they are sent.
+type Answer = Response<Either<Full<Bytes>, Pattern>>;
+
+/// Starts answering the client of `record`, which sends `inbound` and is sent `out`, until it has ended its stream or gets
 /// no more answers. Deadlines are the session's.
 pub fn start(record: Arc<Record>, inbound: LinkReceiver, out: LinkSender) -> Task<FarEnd> {
-    task::spawn(async move {
+    spawn(async move {
         let ways = Ways { incoming: &record.from_client, outgoing: &record.from_upstream };
-        serve(LinkStream::new(inbound, out, ways), &record).await
+        let stream = LinkStream::new(inbound, out, ways);
+        match http::serve(stream, &LIMITS, |request| ready(answer(&request, &record.client))).await {
+            Ok(true) => FarEnd::Clean,
+            Ok(false) => FarEnd::Due(Cause::HalfCloseTimeout),
+            Err(_) => FarEnd::Aborted,
+        }
     })
 }
 
-async fn serve(mut stream: LinkStream<'_>, record: &Record) -> FarEnd {
-    let service = service_fn(async |request| Ok::<_, Infallible>(answer::to(&request, &record.client)));
-    let connection = http1::Builder::new()
-        // A client that ends its stream after the request still gets the whole answer.
-        .half_close(true)
-        .max_buf_size(BUFFER_BYTES_MAX)
-        // The session's deadlines bound every wait.
-        .header_read_timeout(None)
-        .serve_connection(FuturesIo::new(&mut stream), service);
-    // hyper has answered what it could not read (400, 414, 431); only a lost connection is left to tell.
-    let lost = connection.await.err().as_ref().and_then(connection_error);
-    if lost.is_some() || stream.finish().await.is_err() {
-        return FarEnd::Aborted;
+/// The answer to a request from `client`.
+fn answer<B>(request: &Request<B>, client: &Address) -> Answer {
+    let path = request.uri().path();
+    let count = path.strip_prefix("/bytes/");
+    if path != "/" && count.is_none() {
+        let text = http::text(StatusCode::NOT_FOUND, "not found; there is / and /bytes/N\n");
+        return text.map(Either::Left);
     }
-    // Closing with input unread would make the kernel reset the connection, and destroy the end of the answer on its way
-    // (RFC 9112 §9.6).
-    match within(Some(LINGER), discard(&mut stream)).await {
-        Some(Ok(true)) => FarEnd::Clean,
-        Some(Err(_)) => FarEnd::Aborted,
-        Some(Ok(false)) | None => FarEnd::Due(Cause::HalfCloseTimeout),
+    if let Some(refusal) = http::refuse_method(request) {
+        return refusal.map(Either::Left);
     }
-}
-
-/// Reads on until the client has ended its stream; false if it is silent for too long.
-async fn discard(stream: &mut LinkStream<'_>) -> io::Result<bool> {
-    let mut room = [0; 4096];
-    loop {
-        match within(Some(LINGER_SILENCE), stream.read(&mut room)).await {
-            None => return Ok(false),
-            Some(Ok(0)) => return Ok(true),
-            Some(count) => count?,
-        };
-    }
-}
-
-/// The error of the connection itself, where one is behind an error of hyper; a request cut short by FIN is none.
-fn connection_error(error: &hyper::Error) -> Option<io::Error> {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if let Some(found) = cause.downcast_ref::<io::Error>() {
-            let kind = found.kind();
-            return (kind != io::ErrorKind::UnexpectedEof).then(|| io::Error::new(kind, found.to_string()));
+    match count.map(parse_count) {
+        None => {
+            let page = page(request, client);
+            http::page(StatusCode::OK, "text/html; charset=utf-8", page).map(Either::Left)
         }
-        source = cause.source();
+        Some(Some(length)) => {
+            http::answer(StatusCode::OK, "text/plain", length, Either::Right(Pattern::new(length)))
+        }
+        Some(None) => {
+            let reason = format!("after /bytes/ comes a whole number up to {BYTES_MAX}\n");
+            http::text(StatusCode::BAD_REQUEST, reason).map(Either::Left)
+        }
     }
-    None
+}
+
+fn parse_count(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|count| digits && *count <= BYTES_MAX)
+}
+
+/// A page that reads well in a browser and as plain text. Nothing that was sent can act in either.
+fn page<B>(request: &Request<B>, client: &Address) -> String {
+    let mut sent = format!("{} {} {:?}\n", request.method(), request.uri(), request.version());
+    for (name, value) in request.headers() {
+        let value = Escaped(value.as_bytes());
+        writeln!(sent, "{name}: {value}").expect("a String takes all that is written to it");
+    }
+    format!(
+        "<!doctype html>\n\
+         <html lang=\"en\">\n\
+         <head><meta charset=\"utf-8\"><title>Switchboard origin</title></head>\n\
+         <body>\n\
+         <h1>Switchboard origin</h1>\n\
+         <p>You are {client}, and you sent:</p>\n\
+         <pre>\n\
+         {sent}\
+         </pre>\n\
+         </body>\n\
+         </html>\n",
+        client = html(&client_name(client)),
+        sent = html(&sent),
+    )
+}
+
+/// A UNIX socket's client has a name only if it bound one.
+fn client_name(client: &Address) -> String {
+    match client {
+        Address::Unix(path) if path.as_os_str().is_empty() => "on this machine's UNIX socket".to_owned(),
+        client => EscapedAddress(client).to_string(),
+    }
+}
+
+/// Text as it reads in HTML (HTML Living Standard §13.3, "escaping a string").
+fn html(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            character => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::executor::block_on;
+    use http_body_util::BodyExt;
+
+    fn ask(method: &str, path: &str, headers: &[(&str, &[u8])]) -> (u16, Answer) {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let client = Address::Tcp("192.0.2.1:4711".parse().unwrap());
+        let answer = answer(&request.body(()).unwrap(), &client);
+        (answer.status().as_u16(), answer)
+    }
+
+    fn body(answer: Answer) -> String {
+        let bytes = block_on(answer.into_body().collect()).unwrap().to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_page_shows_who_asked_and_what_was_sent() {
+        let (status, answer) = ask("GET", "/?a=b", &[("host", b"example.org"), ("x-one", b"1")]);
+        assert_eq!(
+            (status, &answer.headers()["content-type"]),
+            (200, &"text/html; charset=utf-8".parse().unwrap())
+        );
+        let page = body(answer);
+        for line in ["You are 192.0.2.1:4711", "GET /?a=b HTTP/1.1", "host: example.org", "x-one: 1"] {
+            assert!(page.contains(line), "{line}: {page}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_was_sent_acts_on_a_browser_or_a_terminal() {
+        let page = body(ask("GET", "/", &[("x", b"<script>\"&'\xc2\x9b2J")]).1);
+        assert!(page.contains("x: &lt;script&gt;&quot;&amp;&#39;\\u{9b}2J"), "{page}");
+    }
+
+    #[test]
+    fn bytes_come_in_the_number_asked_for() {
+        for length in [0, 1, 65_522] {
+            let (status, answer) = ask("GET", &format!("/bytes/{length}"), &[]);
+            assert_eq!((status, body(answer).len()), (200, length));
+        }
+        let (_, answer) = ask("HEAD", &format!("/bytes/{BYTES_MAX}"), &[]);
+        assert_eq!(answer.headers()["content-length"], *"1099511627776");
+    }
+
+    #[test]
+    fn what_cannot_be_answered_is_refused_by_its_status() {
+        for (method, path, expected) in [
+            ("GET", "/bytes/", 400),
+            ("GET", "/bytes/x", 400),
+            ("GET", "/bytes/+1", 400),
+            ("GET", "/bytes/-1", 400),
+            ("GET", "/bytes/1099511627777", 400),
+            ("GET", "/bytes/99999999999999999999", 400),
+            ("GET", "/bytes", 404),
+            ("POST", "/other", 404),
+            ("POST", "/", 405),
+            ("PUT", "/bytes/1", 405),
+        ] {
+            let (status, answer) = ask(method, path, &[]);
+            assert_eq!(status, expected, "{method} {path}");
+            assert_eq!(answer.headers().contains_key("allow"), expected == 405);
+        }
+    }
 }

@@ -1,6 +1,11 @@
 //! Why a command that asks a server did not come to its end, and the exit code that says so.
 
-use std::fmt;
+use crate::{
+    error::reason,
+    net::dial::{DialError, DialFailureKind},
+    text::units,
+};
+use std::{fmt, io, time::Duration};
 
 /// What kind of failure it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,7 +41,7 @@ pub struct Failure {
 }
 
 impl Fault {
-    /// The exit code: curl's number where curl has one.
+    /// The exit code: curl's number if curl has one.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
@@ -74,5 +79,52 @@ impl Failure {
     /// A failure of this kind, in these words.
     pub fn new(fault: Fault, text: impl Into<String>) -> Self {
         Failure { fault, text: text.into() }
+    }
+
+    /// What `name` names to be sent cannot be read.
+    pub fn input(name: &str, error: &io::Error) -> Self {
+        Failure::new(Fault::Input, format!("cannot read {name}: {}", reason(error)))
+    }
+
+    /// The answer cannot be written.
+    pub fn output(error: &io::Error) -> Self {
+        Failure::new(Fault::Output, format!("cannot write to standard output: {}", reason(error)))
+    }
+
+    /// The connection was lost after `received` bytes of the answer.
+    pub fn lost(peer: &str, error: &io::Error, received: u64) -> Self {
+        if error.kind() == io::ErrorKind::TimedOut {
+            return Failure::new(Fault::Timeout, format!("{peer} vanished after {}", bytes(received)));
+        }
+        Failure::new(Fault::Reset, format!("{peer} reset the connection after {}", bytes(received)))
+    }
+
+    /// No byte moved for `limit`, after `received` bytes of the answer.
+    pub fn idle(peer: &str, limit: Duration, received: u64) -> Self {
+        let limit = units::duration(limit);
+        let text = format!(
+            "{peer} neither sent nor took a byte for {limit}, after {}; --idle-timeout sets the limit",
+            bytes(received)
+        );
+        Failure::new(Fault::Timeout, text)
+    }
+}
+
+impl From<DialError> for Failure {
+    fn from(error: DialError) -> Self {
+        let fault = match error.kind {
+            DialFailureKind::NoAddress => Fault::Resolve,
+            DialFailureKind::TimedOut => Fault::Timeout,
+            DialFailureKind::Refused | DialFailureKind::Unreachable => Fault::Connect,
+        };
+        Failure::new(fault, error.text)
+    }
+}
+
+/// How much of an answer came, for a sentence.
+pub fn bytes(count: u64) -> String {
+    match count {
+        1 => "1 byte".to_owned(),
+        count => format!("{count} bytes"),
     }
 }

@@ -41,7 +41,7 @@ fn only_the_arguments_name_their_parser() {
 fn a_crate_for_one_thing_is_named_in_one_place() {
     only(&["report/metrics.rs"], &["prometheus_client"]);
     only(&["tools/top/"], &["ratatui", "crossterm"]);
-    only(&["tools/load/"], &["httparse"]);
+    only(&["net/http/"], &["httparse"]);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Whom a request is for. A page in a browser can make a name of its own lead to this machine (DNS rebinding) and read
-//! what it then asks for; such a request names that host, so only names that nobody else can own are answered.
+//! Which server a request is for. A page in a browser can make a name of its own lead to this machine (DNS rebinding) and read
+//! what it then asks for; such a request names that host, so only names that no other can own are answered.
 
 use hyper::{Request, Version, header::HOST, http::uri::Authority};
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,13 +9,13 @@ use std::net::{IpAddr, Ipv6Addr};
 pub enum Addressee {
     /// This server.
     Us,
-    /// Somebody else.
+    /// Another server.
     Other,
     /// It names none, or not one (RFC 9112 §3.2).
     Unclear,
 }
 
-/// Judges a request's `Host` and the host of its target, where that names one. `own` is our name, as configured.
+/// Judges a request's `Host` and the host of its target if that names one. `own` is our name, as configured.
 pub fn addressee<B>(request: &Request<B>, own: Option<&str>) -> Addressee {
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {

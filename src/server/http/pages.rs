@@ -1,35 +1,47 @@
-//! What the admin server answers to a request.
+//! What the admin server answers: one request a connection, one answer, and its end, all within a limit.
 
 use super::host::{Addressee, addressee};
 use crate::{
-    net::{buffer, listener::AcceptErrors, pipe},
+    net::{
+        buffer,
+        http::{self, Page, page, text},
+        listener::AcceptErrors,
+        pipe,
+        socket::Socket,
+        stream::Stream,
+    },
     report::{metrics::Metrics, reporter::Reporter},
-    runtime::{clock::sleep_until, limit::Slots},
+    runtime::{
+        clock::{sleep_until, within},
+        limit::Slots,
+    },
     server::supervisor::Supervisor,
     session::event::Mode,
 };
-use http_body_util::Full;
-use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode,
-    body::Bytes,
-    header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
-};
+use hyper::{HeaderMap, Request, StatusCode, header::ACCEPT};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
-/// After metrics were made, none are for so many times as long as that took: they get at most a tenth of the executor,
-/// however many sessions there are and however often somebody asks.
+/// After metrics were made, none are for 9 times as long as that took: they get at most a tenth of the executor, whatever the
+/// number of sessions and of requests.
 const REST: u32 = 9;
-/// However long it took.
+/// The longest rest.
 const REST_MAX: Duration = Duration::from_secs(1);
 
-const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
-
-/// An answer; all are small enough to be made whole.
-pub type Answer = Response<Full<Bytes>>;
+/// One connection, from its begin to its end. Half of a scraper's usual patience (10 s), so that one behind slow ones gets
+/// its turn.
+const CONNECTION_MAX: Duration = Duration::from_secs(5);
+const LIMITS: http::Limits = http::Limits {
+    // More than any scraper's head.
+    buffer_bytes: 16 * 1024,
+    // An idle connection would hold one of few places.
+    keep_alive: false,
+    linger: CONNECTION_MAX,
+    linger_silence: CONNECTION_MAX,
+};
 
 /// Whether the server takes new connections, as `/readyz` says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +52,7 @@ pub enum Condition {
     Draining,
 }
 
-/// Where the metrics come from.
+/// What the metrics are read from.
 pub struct Sources {
     /// What every session of the server does.
     pub mode: Mode,
@@ -78,8 +90,17 @@ impl Pages {
         *self.condition.lock().unwrap_or_else(PoisonError::into_inner) = condition;
     }
 
-    /// The answer to a request.
-    pub async fn answer<B>(&self, request: &Request<B>) -> Answer {
+    /// Serves a connection; resets it if it takes too long.
+    pub async fn serve(self: Arc<Self>, socket: Socket) {
+        let pages = &self;
+        let answer = |request| async move { pages.answer(&request).await };
+        let served = http::serve(Stream(&socket), &LIMITS, answer);
+        if let Some(Ok(_)) = within(Some(CONNECTION_MAX), served).await {
+            socket.close();
+        }
+    }
+
+    async fn answer<B>(&self, request: &Request<B>) -> Page {
         match addressee(request, self.host.as_deref()) {
             Addressee::Us => {}
             Addressee::Other => {
@@ -95,10 +116,8 @@ impl Pages {
         if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
             return text(StatusCode::NOT_FOUND, "not found; there is /metrics, /healthz and /readyz\n");
         }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "ask with GET or HEAD\n");
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return answer;
+        if let Some(refusal) = http::refuse_method(request) {
+            return refusal;
         }
         match path {
             "/metrics" => self.metrics(takes_openmetrics(request.headers())).await,
@@ -107,7 +126,7 @@ impl Pages {
         }
     }
 
-    fn ready(&self) -> Answer {
+    fn ready(&self) -> Page {
         match *self.condition.lock().unwrap_or_else(PoisonError::into_inner) {
             Condition::Accepting if self.sources.slots.paused() => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "paused\n")
@@ -117,7 +136,7 @@ impl Pages {
         }
     }
 
-    async fn metrics(&self, openmetrics: bool) -> Answer {
+    async fn metrics(&self, openmetrics: bool) -> Page {
         let _turn = self.turn.take().await;
         let rest_until = *self.rest_until.lock().unwrap_or_else(PoisonError::into_inner);
         sleep_until(rest_until).await;
@@ -136,7 +155,7 @@ impl Pages {
         answer
     }
 
-    /// All that there is to tell, as it is now; none where the supervisor has ended.
+    /// The metrics as they are now; none if the supervisor has ended.
     async fn read(&self) -> Option<Metrics> {
         let Sources { mode, started, supervisor, reporter, accept_errors, .. } = &self.sources;
         let mut errors: BTreeMap<&str, u64> = BTreeMap::new();
@@ -171,24 +190,10 @@ fn takes_openmetrics(headers: &HeaderMap) -> bool {
     })
 }
 
-fn text(status: StatusCode, text: &'static str) -> Answer {
-    page(status, PLAIN_TEXT, text)
-}
-
-/// The length is named here, because a HEAD answer has it without the body (RFC 9110 §9.3.2).
-fn page(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
-    let body = body.into();
-    let length = body.len();
-    let mut answer = Response::new(Full::new(body));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    answer.headers_mut().insert(CONTENT_LENGTH, length.into());
-    answer
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hyper::header::HeaderValue;
 
     #[test]
     fn openmetrics_is_for_those_who_name_it() {

@@ -39,7 +39,7 @@ struct Fleet {
 /// Runs the plan as often as it says.
 ///
 /// # Errors
-/// The most frequent failure, where there was one.
+/// The most frequent failure, if there was one.
 pub async fn run(plan: Plan, kept: Kept, mut notes: Output) -> Result<(), Failure> {
     let (parallel, repeat) = (plan.config.parallel, plan.config.repeat);
     let descriptors = raise_descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS).max(1);

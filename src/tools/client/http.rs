@@ -1,40 +1,34 @@
 //! An `http://` run: sends a GET, prints what comes back, and knows whether it is the whole answer (RFC 9112 §6, §8).
 //!
-//! hyper knows where an answer ends. What is printed is taken below it, byte for byte as it came, unless the body alone is
-//! asked for. The answer is whole when its framing says so, whether or not the server then ends the connection.
+//! What is printed are the bytes as they came, or the body alone if that is asked for. The answer is whole when its framing
+//! says so, whether or not the server then ends the connection.
 
 use crate::{
-    net::{socket::Socket, stream::Stream},
+    net::{
+        http::response::{Malformed, Progress, Response},
+        socket::Socket,
+    },
+    runtime::{clock::within, executor::yield_now},
     tools::{
-        client::{
-            failure::bytes,
-            idle::idle,
-            output::Output,
-            wire::{Seen, Wire},
-        },
-        failure::{Failure, Fault},
+        client::output::Output,
+        failure::{Failure, Fault, bytes},
     },
 };
-use futures::{
-    future::{Either, select, try_join},
-    pin_mut,
+use std::{
+    future::poll_fn,
+    mem,
+    pin::pin,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
-use http_body_util::{BodyExt, Empty};
-use hyper::{
-    Request, StatusCode,
-    body::Bytes,
-    client::conn::http1::{Builder, SendRequest},
-    header::{ACCEPT, CONNECTION, HOST, USER_AGENT},
-};
-use smol_hyper::rt::FuturesIo;
-use std::{sync::Arc, time::Duration};
 
-/// Room for an answer's head, as much as browsers and curl take.
-const HEAD_BYTES_MAX: usize = 256 * 1024;
-/// Header fields of an answer; hyper's own 100 is little for a site with many cookies.
-const HEADERS_MAX: usize = 1000;
 /// Our name and version, as the server is told.
 const AGENT: &str = concat!("switchboard/", env!("CARGO_PKG_VERSION"));
+/// What one read takes at first, enough for a small answer, and what it grows to, for few changes of threads a MiB.
+const ROOM_BYTES: usize = 16 * 1024;
+const ROOM_BYTES_MAX: usize = 512 * 1024;
+/// Reading waits while this much is not yet printed.
+const HELD_BYTES: usize = 64 * 1024;
 
 /// What is asked.
 pub struct Question<'a> {
@@ -48,150 +42,179 @@ pub struct Question<'a> {
     pub body: bool,
 }
 
-/// Why an exchange ended before its time.
-enum Broken {
-    /// The answer, or the connection.
-    Answer(hyper::Error),
-    /// The protocol, which nobody asked to switch.
-    Switched,
-    /// Our output.
-    Output(Failure),
+/// A question and its answer on their way.
+struct Exchange<'a> {
+    socket: &'a Socket,
+    peer: &'a str,
+    show: Show,
+    request: Vec<u8>,
+    sent: usize,
+    response: Response,
+    received: u64,
+    /// Where the next part is read to.
+    room: Vec<u8>,
+    /// What is to be printed.
+    held: Vec<u8>,
+    /// How the answer ended; it is told after all that came before is printed.
+    end: Option<Result<(), Failure>>,
+    /// When a byte last moved. Interim answers do not count: a server could send them for ever.
+    moved: Instant,
+    limit: Option<Duration>,
+}
+
+/// What is printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Show {
+    Nothing,
+    Body,
+    All,
 }
 
 /// Asks over `socket` and returns how many bytes came back.
 pub async fn ask(
     socket: Socket,
     question: &Question<'_>,
-    output: Option<&mut Output>,
+    mut output: Option<&mut Output>,
     limit: Option<Duration>,
 ) -> Result<u64, Failure> {
-    let socket = Arc::new(socket);
-    let (decoded, raw) = if question.body { (output, None) } else { (None, output) };
-    let seen = Arc::new(Seen::new(raw.is_some()));
-    {
-        let wire = FuturesIo::new(Wire::new(Stream::new(socket.clone()), seen.clone()));
-        let answer = async {
-            let end = exchange(wire, question, decoded, &seen).await;
-            if let Some(tee) = &seen.tee {
-                tee.close();
-            }
-            // Printing goes on whatever the end was.
-            Ok(end)
-        };
-        let both = try_join(answer, print(raw, &seen));
-        let idle = idle(limit, || seen.last_moved());
-        pin_mut!(both, idle);
-        match select(both, idle).await {
-            Either::Left((end, _)) => end?.0.map_err(|broken| judge(&broken, question.peer, &seen))?,
-            Either::Right((limit, _)) => return Err(Failure::idle(question.peer, limit, seen.received())),
-        }
-    }
-    if let Some(socket) = Arc::into_inner(socket) {
-        socket.close();
-    }
-    Ok(seen.received())
-}
-
-/// Sends the question and takes in the whole answer; `output` gets the body.
-async fn exchange(
-    wire: FuturesIo<Wire>,
-    question: &Question<'_>,
-    output: Option<&mut Output>,
-    seen: &Seen,
-) -> Result<(), Broken> {
-    let (sender, connection) = Builder::new()
-        .title_case_headers(true)
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .handshake(wire)
-        .await
-        .map_err(Broken::Answer)?;
-    let answer = take_answer(sender, question, output, seen);
-    pin_mut!(answer, connection);
-    match select(answer, connection).await {
-        Either::Left((end, _)) => end,
-        // The answer knows of the connection's end, and may still hold a part of the body.
-        Either::Right((_, answer)) => answer.await,
-    }
-}
-
-async fn take_answer(
-    mut sender: SendRequest<Empty<Bytes>>,
-    question: &Question<'_>,
-    mut output: Option<&mut Output>,
-    seen: &Seen,
-) -> Result<(), Broken> {
-    let request = request(question).map_err(Broken::Output)?;
-    let response = sender.send_request(request).await.map_err(Broken::Answer)?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Broken::Switched);
-    }
-    let mut body = response.into_body();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(Broken::Answer)?;
-        if let (Some(output), Ok(data)) = (&mut output, frame.into_data()) {
-            seen.set_printing(true);
-            output.write(data).await.map_err(|error| Broken::Output(Failure::output(&error)))?;
-            seen.set_printing(false);
-        }
-    }
-    Ok(())
-}
-
-fn request(question: &Question<'_>) -> Result<Request<Empty<Bytes>>, Failure> {
-    let request = Request::get(question.path)
-        .header(HOST, question.host)
-        .header(USER_AGENT, AGENT)
-        .header(ACCEPT, "*/*")
-        .header(CONNECTION, "close")
-        .body(Empty::new());
-    request.map_err(|error| {
-        Failure::new(
-            Fault::Input,
-            format!("cannot ask for 'http://{}{}': {error}", question.host, question.path),
-        )
-    })
-}
-
-/// Prints the bytes as they came.
-async fn print(output: Option<&mut Output>, seen: &Seen) -> Result<(), Failure> {
-    let (Some(output), Some(tee)) = (output, &seen.tee) else { return Ok(()) };
-    while let Some(bytes) = tee.next().await {
-        seen.set_printing(true);
-        output.write(bytes).await.map_err(|error| Failure::output(&error))?;
-        seen.set_printing(false);
-    }
-    Ok(())
-}
-
-/// What a broken exchange was, by what is known below hyper.
-fn judge(broken: &Broken, peer: &str, seen: &Seen) -> Failure {
-    let error = match broken {
-        Broken::Output(failure) => return failure.clone(),
-        Broken::Switched => {
-            let text = format!("{peer} switched protocols, which it was not asked for");
-            return Failure::new(Fault::Malformed, text);
-        }
-        Broken::Answer(error) => error,
+    let show = match output {
+        None => Show::Nothing,
+        Some(_) if question.body => Show::Body,
+        Some(_) => Show::All,
     };
-    let received = seen.received();
-    match seen.end() {
-        _ if error.is_parse() => {
-            Failure::new(Fault::Malformed, format!("{peer} does not answer in HTTP/1.1: {error}"))
+    let mut exchange = Exchange::new(&socket, question, show, limit);
+    loop {
+        if exchange.held.is_empty() && exchange.end.is_none() {
+            exchange.read().await?;
         }
-        Some(Err(lost)) => Failure::lost(peer, lost, received),
-        Some(Ok(())) if received == 0 => {
-            Failure::new(Fault::Truncated, format!("{peer} ended the connection without an answer"))
+        match &mut output {
+            Some(output) if !exchange.held.is_empty() => exchange.print(output).await?,
+            _ => match exchange.end.take() {
+                Some(end) => break end?,
+                None => yield_now().await,
+            },
         }
-        Some(Ok(())) => {
-            let text =
-                format!("{peer} ended the connection in the middle of the answer, after {}", bytes(received));
-            Failure::new(Fault::Truncated, text)
+    }
+    let received = exchange.received;
+    socket.close();
+    Ok(received)
+}
+
+impl<'a> Exchange<'a> {
+    fn new(socket: &'a Socket, question: &Question<'a>, show: Show, limit: Option<Duration>) -> Self {
+        let Question { peer, host, path, .. } = question;
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+        );
+        Exchange {
+            socket,
+            peer,
+            show,
+            request: request.into(),
+            sent: 0,
+            response: Response::new(),
+            received: 0,
+            room: vec![0; ROOM_BYTES],
+            held: Vec::new(),
+            end: None,
+            moved: Instant::now(),
+            limit,
         }
-        None => {
-            let source =
-                std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-            Failure::new(Fault::Malformed, format!("{peer} does not answer in HTTP/1.1: {error}{source}"))
+    }
+
+    /// Waits for a part of the answer, and sends the question meanwhile.
+    async fn read(&mut self) -> Result<(), Failure> {
+        loop {
+            let left = self.limit.map(|limit| limit.saturating_sub(self.moved.elapsed()));
+            if within(left, poll_fn(|context| self.poll_read(context))).await.is_some() {
+                return Ok(());
+            }
+            // Sending may have moved the deadline.
+            if let Some(limit) = self.limit.filter(|limit| self.moved.elapsed() >= *limit) {
+                return Err(Failure::idle(self.peer, limit, self.received));
+            }
         }
+    }
+
+    /// Prints what is held, and reads on meanwhile. The time that our output takes is not the server's silence.
+    async fn print(&mut self, output: &mut Output) -> Result<(), Failure> {
+        let begin = Instant::now();
+        let mut print = pin!(output.write(mem::take(&mut self.held)));
+        let printed = poll_fn(|context| {
+            while self.poll_read(context).is_ready() {}
+            print.as_mut().poll(context)
+        });
+        printed.await.map_err(|error| Failure::output(&error))?;
+        self.moved = if self.moved < begin { self.moved + begin.elapsed() } else { Instant::now() };
+        Ok(())
+    }
+
+    /// Sends what is left of the question, and reads a part of the answer if it has not ended and there is room for it.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.sent < self.request.len() {
+            let rest = &self.request[self.sent..];
+            let Poll::Ready(written) = self.socket.poll_write(context, rest) else { break };
+            // A server may answer without reading the question, and close. So an error of writing is left to the next
+            // read, which gives what came before the loss and then tells of it.
+            self.sent += written.unwrap_or(rest.len());
+            self.moved = Instant::now();
+        }
+        if self.end.is_some() || self.held.len() >= HELD_BYTES {
+            return Poll::Pending;
+        }
+        match ready!(self.socket.poll_read(context, &mut self.room)) {
+            Ok(0) => self.end = Some(self.ended()),
+            Ok(count) => self.take(count),
+            Err(error) => self.end = Some(Err(Failure::lost(self.peer, &error, self.received))),
+        }
+        Poll::Ready(())
+    }
+
+    /// Takes in what was read.
+    fn take(&mut self, count: usize) {
+        let Exchange { room, held, response, show, .. } = self;
+        let piece = &room[..count];
+        if *show == Show::All {
+            held.extend_from_slice(piece);
+        }
+        let progress = response.push(piece, |body| {
+            if *show == Show::Body {
+                held.extend_from_slice(body);
+            }
+        });
+        if !response.is_interim() {
+            self.moved = Instant::now();
+        }
+        if count == room.len() && count < ROOM_BYTES_MAX {
+            room.resize(2 * count, 0);
+        }
+        self.received += count as u64;
+        let peer = self.peer;
+        self.end = match progress {
+            Ok(Progress::Part) => None,
+            Ok(Progress::Whole { .. }) => Some(Ok(())),
+            Err(Malformed::Switched) => {
+                Some(Err(Failure::new(Fault::Malformed, format!("{peer} {}", Malformed::Switched))))
+            }
+            Err(malformed) => {
+                let text = format!("{peer} does not answer in HTTP/1.1: {malformed}");
+                Some(Err(Failure::new(Fault::Malformed, text)))
+            }
+        };
+    }
+
+    /// What the end of the server's stream is to the answer.
+    fn ended(&self) -> Result<(), Failure> {
+        let (peer, received) = (self.peer, self.received);
+        if self.response.ends_with_stream() {
+            return Ok(());
+        }
+        let text = match received {
+            0 => format!("{peer} ended the connection without an answer"),
+            _ => {
+                format!("{peer} ended the connection in the middle of the answer, after {}", bytes(received))
+            }
+        };
+        Err(Failure::new(Fault::Truncated, text))
     }
 }

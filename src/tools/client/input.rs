@@ -75,7 +75,7 @@ pub async fn keep(input: &Input, stdin: Box<dyn Read + Send>) -> Result<Kept, Fa
     }
 }
 
-/// Opens a file where that may block, as it does for a named pipe that nobody writes to.
+/// Opens a file on a thread that may block, as it does for a named pipe without a writer.
 async fn blocking_on<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce(File, bool) -> io::Result<T> + Send + 'static,

@@ -3,18 +3,13 @@
 //! It ends with the answer, at the first failure, or when a deadline passes. It reads and writes only the streams that it
 //! is given.
 
-mod failure;
-mod feed;
 mod fleet;
 mod http;
-mod idle;
 mod input;
 mod output;
 pub mod settings;
 mod tally;
 mod tcp;
-mod tee;
-mod wire;
 
 pub use output::Output;
 
@@ -33,7 +28,7 @@ use std::io::Read;
 
 /// What a client reads and writes.
 pub struct Streams {
-    /// What a `tcp://` client sends, where it is told nothing else.
+    /// What a `tcp://` client sends, if it is told nothing else.
     pub input: Box<dyn Read + Send>,
     /// Where the answer goes.
     pub answer: Output,
@@ -87,7 +82,7 @@ impl Plan {
                 http::ask(dialled.socket, &question, output, idle).await
             }
             Target::Tcp(_) => {
-                // Nobody ends standard input when the server is done; a text or a file ends by itself.
+                // Standard input may stay open when the server is done; a text or a file ends by itself.
                 let endless = self.config.input == Input::Stdin;
                 tcp::talk(dialled.socket, &peer, payload, endless, output, idle).await
             }

@@ -1,6 +1,6 @@
 //! Where a client writes: exact bytes into a pipe or a file, safe text onto a terminal.
 //!
-//! A reader may take its time, and a terminal may be stopped (Ctrl-S), so each write is done on a thread where it may block.
+//! A reader may take its time, and a terminal may be stopped (Ctrl-S), so each write is done on a thread that may block.
 //! The next one waits for it: a slow reader slows the server down, and no more than one piece is held here.
 
 use crate::{runtime::executor::blocking, text::escape::Terminal};

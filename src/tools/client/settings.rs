@@ -1,9 +1,9 @@
-//! What `switchboard client` is told: whom to ask, with what, how often.
+//! What `switchboard client` is told: which server to ask, with what, how often.
 
 use crate::net::{dial::Override, endpoint::Endpoint};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-/// Somebody waits for a client's answer: a minute of silence is an answer too.
+/// A person waits for a client's answer: a minute of silence is an answer too.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a `tcp://` client sends.
@@ -20,7 +20,6 @@ pub enum Input {
 /// All that a client is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
-    /// Whom to ask.
     pub target: Target,
     /// Connect here in place of the target's host.
     pub via: Option<Endpoint>,

@@ -9,16 +9,23 @@ use crate::{
         direction::Direction,
         leg::{Leg, LegReader, LegWriter},
         link::link,
-        pump::{ReadEnd, Sink, WriteEnd, read_into, write_from},
+        pump::{ReadEnd, Sink, Source, WriteEnd, read_into, write_from},
     },
-    runtime::mailbox::mailbox,
+    runtime::{
+        clock::{TICK, coarse_ms, sleep},
+        mailbox::{Mailbox, mailbox},
+    },
     tools::{
-        client::{failure::bytes, feed::Feed, idle::idle, input::Payload, output::Output},
-        failure::{Failure, Fault},
+        client::{input::Payload, output::Output},
+        failure::{Failure, Fault, bytes},
     },
 };
-use futures::{FutureExt, pin_mut, select_biased};
-use std::{io, time::Duration};
+use futures::{
+    FutureExt,
+    future::{Either, select},
+    pin_mut, select_biased,
+};
+use std::{io, pin::pin, time::Duration};
 
 /// Talks to `peer` over `socket` and returns how many bytes came back.
 ///
@@ -75,6 +82,22 @@ pub async fn talk(
     Ok(incoming.received())
 }
 
+/// Ends when nothing has moved for `limit`. `last_moved` says when something last did, in milliseconds of [`coarse_ms`]; none
+/// while our output is waited for. Never ends without a limit.
+async fn idle(limit: Option<Duration>, last_moved: impl Fn() -> Option<u64>) -> Duration {
+    let Some(limit) = limit else { return std::future::pending().await };
+    let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+    loop {
+        let now = coarse_ms();
+        let due = last_moved().unwrap_or(now).saturating_add(limit_ms);
+        if due <= now {
+            return limit;
+        }
+        // The coarse clock may lag by a tick; a deadline never comes early.
+        sleep(Duration::from_millis(due - now) + TICK).await;
+    }
+}
+
 #[derive(Default)]
 struct Ends {
     print: Option<WriteEnd>,
@@ -100,6 +123,26 @@ impl Ends {
             }
             (Some(WriteEnd::Finished), _, Some(WriteEnd::Finished)) => Some(Ok(())),
             _ => None,
+        }
+    }
+}
+
+/// The payload as the source of a half-loop. It ends with the payload, or when `stop`'s address is gone.
+struct Feed {
+    payload: Payload,
+    stop: Mailbox<()>,
+}
+
+impl Source for Feed {
+    async fn read(&mut self, _: &Direction) -> io::Result<Option<Chunk>> {
+        let fill = pin!(self.payload.fill(Buffer::take()));
+        let stop = pin!(self.stop.next());
+        match select(stop, fill).await {
+            Either::Left(_) => Ok(None),
+            Either::Right((buffer, _)) => {
+                let chunk = Chunk::Bytes(buffer?);
+                Ok((!chunk.is_empty()).then_some(chunk))
+            }
         }
     }
 }
@@ -130,5 +173,20 @@ impl Sink for Printer<'_> {
 
     fn finish(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::executor::block_on;
+
+    #[test]
+    fn a_stopped_feed_ends_although_its_input_does_not() {
+        let (stop, stopped) = mailbox(1);
+        let (reader, _writer) = io::pipe().unwrap();
+        let mut feed = Feed { payload: Payload::Stream(Some(Box::new(reader))), stop: stopped };
+        drop(stop);
+        assert!(block_on(feed.read(&Direction::new())).unwrap().is_none());
     }
 }

@@ -94,7 +94,7 @@ async fn play<'a>(stage: &'a Stage<'a>, watch: &Watch, started: &mut bool) -> Re
     Ok(())
 }
 
-/// Waits for the turn to make a connection; false where the run ends before it.
+/// Waits for the turn to make a connection; false if the run ends before it.
 async fn await_connection_slot(stage: &Stage<'_>) -> bool {
     let Some(slot) = stage.connection_slot() else { return true };
     while Instant::now() < slot && !stage.over.get() {
@@ -179,7 +179,7 @@ async fn connect<'a>(stage: &'a Stage<'a>) -> Result<Connection<'a>, Failure> {
         stage.note_not_connected(&error);
         Failure::of_connecting(&error)
     })?;
-    // A port that nobody listens on can be met by our own request (simultaneous open, RFC 9293 §3.5).
+    // A port without a listener can be met by our own request (simultaneous open, RFC 9293 §3.5).
     if socket.local_address().is_ok_and(|own| own == target) {
         stage.note_not_connected(&io::ErrorKind::ConnectionRefused.into());
         return Err(Failure::Refused);

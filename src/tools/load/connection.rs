@@ -3,17 +3,17 @@
 //! It has two goals, how much to send and how much to receive. Whatever it waits for, it reads what is there, so that no
 //! peer is held up by it; what came before it was expected counts when it is.
 
-mod http;
-mod told;
-
 use crate::{
-    net::socket::Socket,
-    tools::load::{answer::Answer, content::Content, failure::Failure, pattern::Pattern, room::Room},
+    net::{
+        http::response::{Progress, Response},
+        socket::Socket,
+    },
+    tools::load::{content::Content, failure::Failure, pattern::Pattern, room::Room},
 };
 use std::{
     future::poll_fn,
     io,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 /// What one connection may move before others have their turn.
@@ -28,7 +28,7 @@ pub struct Connection<'a> {
     own: Content,
     /// What is to come; none: it is counted and not compared.
     right: Option<Content>,
-    answer: Answer,
+    response: Response,
     sent: u64,
     send_goal: u64,
     received: u64,
@@ -56,7 +56,7 @@ impl<'a> Connection<'a> {
             seed,
             own: Content::Pattern(Pattern::new(seed)),
             right: Some(Content::Pattern(Pattern::new(seed))),
-            answer: Answer::new(),
+            response: Response::new(),
             sent: 0,
             send_goal: 0,
             received: 0,
@@ -76,7 +76,7 @@ impl<'a> Connection<'a> {
     /// Sends the next `count` bytes of the pattern.
     ///
     /// # Errors
-    /// Where the connection fails, or a wrong byte comes meanwhile.
+    /// If the connection fails, or a wrong byte comes meanwhile.
     pub async fn send(&mut self, count: u64) -> Result<(), Failure> {
         self.send_goal += count;
         self.reach(Until::Sent).await
@@ -85,7 +85,7 @@ impl<'a> Connection<'a> {
     /// Receives the next `count` bytes of the pattern.
     ///
     /// # Errors
-    /// Where the connection fails or ends, or a wrong byte comes.
+    /// If the connection fails or ends, or a wrong byte comes.
     pub async fn expect(&mut self, count: u64) -> Result<(), Failure> {
         self.receive_goal += count;
         self.reach(Until::Received).await
@@ -94,7 +94,7 @@ impl<'a> Connection<'a> {
     /// Receives the next `count` bytes; nothing more may have come.
     ///
     /// # Errors
-    /// As [`Connection::expect`], and where more has come.
+    /// As [`Connection::expect`], and if more has come.
     pub async fn expect_exactly(&mut self, count: u64) -> Result<(), Failure> {
         self.expect(count).await?;
         if self.received == self.receive_goal { Ok(()) } else { Err(Failure::Surplus) }
@@ -113,7 +113,7 @@ impl<'a> Connection<'a> {
     /// Waits for the end of the peer's stream, with nothing before it.
     ///
     /// # Errors
-    /// Where the connection fails or anything comes.
+    /// If the connection fails or anything comes.
     pub async fn expect_end(&mut self) -> Result<(), Failure> {
         self.reach(Until::Ended).await?;
         if self.received == self.receive_goal { Ok(()) } else { Err(Failure::Surplus) }
@@ -122,17 +122,80 @@ impl<'a> Connection<'a> {
     /// Receives the pattern until the peer ends it, however long it is.
     ///
     /// # Errors
-    /// Where the connection fails or a wrong byte comes.
+    /// If the connection fails or a wrong byte comes.
     pub async fn expect_rest(&mut self) -> Result<(), Failure> {
         self.reach(Until::Ended).await?;
         self.receive_goal = self.received;
         Ok(())
     }
 
+    /// Receives an HTTP answer: its status, and whether it is the last on this connection.
+    ///
+    /// # Errors
+    /// If the connection fails or ends before it, it is not HTTP, or more comes than it has.
+    pub async fn expect_answer(&mut self) -> Result<(u16, bool), Failure> {
+        self.response.begin();
+        poll_fn(|context| {
+            loop {
+                match ready!(self.receive_answer(context))? {
+                    Progress::Part if !self.ended => {}
+                    Progress::Part if !self.response.ends_with_stream() => {
+                        return Poll::Ready(Err(Failure::EndedEarly));
+                    }
+                    Progress::Whole { surplus } if surplus > 0 => {
+                        return Poll::Ready(Err(Failure::Surplus));
+                    }
+                    _ => return Poll::Ready(Ok((self.response.status, self.response.closes))),
+                }
+                if self.moved >= TURN_BYTES {
+                    self.moved = 0;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Tells the peer the seed, before anything else is sent.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub async fn tell_seed(&mut self) -> Result<(), Failure> {
+        self.send_number(self.seed).await
+    }
+
+    /// Takes over the seed that the peer tells, before anything else is received.
+    ///
+    /// # Errors
+    /// If the connection fails or ends.
+    pub async fn learn_seed(&mut self) -> Result<(), Failure> {
+        self.seed = self.receive_number().await?;
+        let pattern = Content::Pattern(Pattern::new(self.seed));
+        (self.own, self.right) = (pattern.clone(), Some(pattern));
+        Ok(())
+    }
+
+    /// Tells the peer how much was received from it, after its end.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub async fn tell_total(&mut self) -> Result<(), Failure> {
+        self.send_number(self.received).await
+    }
+
+    /// Compares what the peer says it received with what was sent to it.
+    ///
+    /// # Errors
+    /// If the two differ, or the connection fails or ends.
+    pub async fn expect_total(&mut self) -> Result<(), Failure> {
+        if self.receive_number().await? == self.sent { Ok(()) } else { Err(Failure::WrongTotal) }
+    }
+
     /// Ends our stream.
     ///
     /// # Errors
-    /// Where the connection is gone already.
+    /// If the connection is gone already.
     pub fn half_close(&self) -> Result<(), Failure> {
         self.socket.finish().map_err(|error| Failure::of_connection(&error))
     }
@@ -214,5 +277,42 @@ impl<'a> Connection<'a> {
                 Ok(())
             })
         })
+    }
+
+    /// Reads what is there of an HTTP answer, once.
+    fn receive_answer(&mut self, context: &Context<'_>) -> Poll<Result<Progress, Failure>> {
+        self.room.lend(|room| {
+            self.socket.poll_read(context, room).map(|read| {
+                let count = read.map_err(|error| Failure::of_connection(&error))?;
+                self.ended = count == 0;
+                self.room.note_received(count);
+                self.moved += count;
+                self.response.push(&room[..count], |_| ()).map_err(|_| Failure::NotHttp)
+            })
+        })
+    }
+
+    /// Sends a number, which is not part of the pattern: 8 bytes, little-endian.
+    async fn send_number(&mut self, number: u64) -> Result<(), Failure> {
+        let bytes = number.to_le_bytes();
+        let mut done = 0;
+        while done < bytes.len() {
+            let count = self.socket.write(&bytes[done..]).await;
+            done += count.map_err(|error| Failure::of_connection(&error))?;
+        }
+        Ok(())
+    }
+
+    async fn receive_number(&mut self) -> Result<u64, Failure> {
+        let mut bytes = [0; 8];
+        let mut done = 0;
+        while done < bytes.len() {
+            let read = poll_fn(|context| self.socket.poll_read(context, &mut bytes[done..])).await;
+            match read.map_err(|error| Failure::of_connection(&error))? {
+                0 => return Err(Failure::EndedEarly),
+                count => done += count,
+            }
+        }
+        Ok(u64::from_le_bytes(bytes))
     }
 }

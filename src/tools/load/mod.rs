@@ -7,14 +7,12 @@
 //! [`crate::runtime::inline`]; sending and receiving allocate nothing. [`command`] runs it on one thread or on several, and
 //! prints what came of it.
 
-pub mod answer;
 mod arrivals;
 mod client;
 pub mod command;
 pub mod connection;
 pub mod content;
 pub mod failure;
-mod head;
 pub mod pattern;
 pub mod report;
 pub mod room;

@@ -3,7 +3,7 @@
 use super::{Client, run};
 use crate::support::{
     fake::{
-        http::{Then, answers, answers_in_pieces},
+        http::{Then, answers, answers_in_pieces, continues_for_ever},
         peer,
         unreachable::{self, UNRESOLVABLE},
     },
@@ -99,6 +99,26 @@ fn an_answer_in_single_bytes_is_one_answer() {
     let web = answers_in_pieces(answer.bytes().map(|byte| vec![byte]).collect(), Then::Stay);
     let talk = run(&[&web.address.to_string()]);
     assert_eq!((talk.code, String::from_utf8(talk.answer).unwrap()), (Some(0), answer));
+}
+
+#[test]
+fn endless_interim_answers_are_no_answer() {
+    let flood = continues_for_ever(Duration::ZERO);
+    for flags in [&["--body"][..], &[]] {
+        let talk = run(&[&[&*flood.address.to_string()], flags].concat());
+        assert_eq!(talk.code, Some(8), "{}", talk.notes);
+        assert!(talk.notes.contains("message head is too large"), "{}", talk.notes);
+    }
+}
+
+#[test]
+fn an_interim_answer_does_not_hold_off_the_idle_timeout() {
+    let drip = continues_for_ever(Duration::from_millis(20));
+    run(&[&drip.address.to_string(), "--idle-timeout", "300ms"]).assert_ended(28, "--idle-timeout");
+    let start = "HTTP/1.1 103 Early Hints\r\nLink: ";
+    let pieces = start.bytes().chain(std::iter::repeat_n(b'a', 1000)).map(|byte| vec![byte]).collect();
+    let part = answers_in_pieces(pieces, Then::Stay);
+    run(&[&part.address.to_string(), "--idle-timeout", "300ms"]).assert_ended(28, "--idle-timeout");
 }
 
 #[test]

@@ -66,6 +66,17 @@ pub fn answers_in_turn(replies: &'static [&'static str], count: usize) -> Fake {
     })
 }
 
+/// Announces an answer for ever, with a pause after each time, and never gives it.
+pub fn continues_for_ever(pause: Duration) -> Fake {
+    Fake::start(move |mut stream, _| {
+        let bytes = read_head(&mut stream).unwrap_or_default();
+        while stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").is_ok() {
+            thread::sleep(pause);
+        }
+        Received { bytes, end: End::Reset }
+    })
+}
+
 /// A request's head with its empty line; none where the stream has ended.
 fn read_head(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut head = Vec::new();

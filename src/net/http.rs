@@ -1,0 +1,122 @@
+//! HTTP/1.1 (RFC 9112): a connection is served here; what a server answers is read in [`response`].
+
+pub mod response;
+
+use crate::{net::buffer::Buffer, runtime::clock::within};
+use futures::{
+    AsyncReadExt, AsyncWriteExt, FutureExt,
+    io::{AsyncRead, AsyncWrite},
+};
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Body, Bytes, Incoming},
+    header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use smol_hyper::rt::FuturesIo;
+use std::{convert::Infallible, error::Error, io, time::Duration};
+
+/// What bounds a served connection. Every other wait is the caller's to bound: it ends the connection by dropping it.
+pub struct Limits {
+    /// Each way: room for a request's head, and for one piece of an answer on its way.
+    pub buffer_bytes: usize,
+    /// Whether the connection takes another request after its first.
+    pub keep_alive: bool,
+    /// How long a client may go on sending after our end.
+    pub linger: Duration,
+    /// How long it may pause meanwhile until it is taken to have no more to say.
+    pub linger_silence: Duration,
+}
+
+/// A text, made whole.
+pub type Page = Response<Full<Bytes>>;
+
+/// Serves one connection until the client has ended it, or gets no more answers. A client that ends its stream after a
+/// request still gets the whole answer. `stream` stays open to the caller; it is closed here, which may happen twice.
+///
+/// It is true if the client ended its stream, and false if it had not by the limits.
+///
+/// # Errors
+/// Why the connection was lost. A request that is cut short or cannot be read is none.
+pub async fn serve<F, B>(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    limits: &Limits,
+    answer: impl Fn(Request<Incoming>) -> F,
+) -> io::Result<bool>
+where
+    F: Future<Output = Response<B>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let service = service_fn(|request| answer(request).map(Ok::<_, Infallible>));
+    let served = http1::Builder::new()
+        .half_close(true)
+        .keep_alive(limits.keep_alive)
+        .max_buf_size(limits.buffer_bytes)
+        .header_read_timeout(None)
+        .serve_connection(FuturesIo::new(&mut stream), service)
+        .await;
+    // hyper has answered what it could not read (400, 414, 431); only a lost connection is left to tell.
+    if let Some(error) = served.err().as_ref().and_then(connection_error) {
+        return Err(error);
+    }
+    stream.close().await?;
+    within(Some(limits.linger), discard(stream, limits.linger_silence)).await.unwrap_or(Ok(false))
+}
+
+/// Reads on until the client has ended its stream: closing with input unread would make the kernel reset the connection,
+/// and destroy the end of the answer on its way (RFC 9112 §9.6).
+async fn discard(mut stream: impl AsyncRead + Unpin, silence: Duration) -> io::Result<bool> {
+    let mut buffer = Buffer::take();
+    while let Some(read) = within(Some(silence), stream.read(buffer.room())).await {
+        if read? == 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The connection's own error, if one is behind an error of hyper; a request cut short by FIN is none.
+fn connection_error(error: &hyper::Error) -> Option<io::Error> {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(found) = cause.downcast_ref::<io::Error>() {
+            let kind = found.kind();
+            return (kind != io::ErrorKind::UnexpectedEof).then(|| io::Error::new(kind, found.to_string()));
+        }
+        source = cause.source();
+    }
+    None
+}
+
+/// An answer of `length` bytes, which a HEAD answer names without having them (RFC 9110 §9.3.2).
+pub fn answer<B>(status: StatusCode, kind: &'static str, length: u64, body: B) -> Response<B> {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer.headers_mut().insert(CONTENT_LENGTH, length.into());
+    answer
+}
+
+/// `body` as an answer of this kind.
+pub fn page(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Page {
+    let body = body.into();
+    answer(status, kind, body.len() as u64, Full::new(body))
+}
+
+/// A plain text for a person.
+pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Page {
+    page(status, "text/plain; charset=utf-8", text)
+}
+
+/// The refusal of a request that asks for more than to read.
+pub fn refuse_method<B>(request: &Request<B>) -> Option<Page> {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return None;
+    }
+    let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "ask with GET or HEAD\n");
+    refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    Some(refusal)
+}
