@@ -3,4 +3,5 @@
 pub mod escape;
 pub mod hex;
 pub mod moment;
+pub mod safe;
 pub mod table;
