@@ -1,15 +1,19 @@
 //! The kernel's view of one TCP connection (`TCP_INFO`, tcp(7)), for an operator who asks.
 
-use crate::net::{address::Address, kernel as diag};
+use crate::{
+    net::{address::Address, kernel as diag},
+    text::safe::SafeText,
+};
 use netlink_packet_sock_diag::inet::{ExtensionFlags, nlas::Nla};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::io;
 
 /// One TCP connection as the kernel sees it. What an old kernel does not tell is 0.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct TcpInfo {
     /// The state's name (RFC 9293 §3.3.2).
-    pub state: &'static str,
+    pub state: SafeText,
     /// Bytes received that this program has not read.
     pub receive_queue: u32,
     /// Bytes written that the peer has not acknowledged.
@@ -19,7 +23,7 @@ pub struct TcpInfo {
     /// Its variation, in microseconds.
     pub rtt_variation_us: u32,
     /// The congestion control (RFC 5681).
-    pub congestion_control: String,
+    pub congestion_control: SafeText,
     /// The congestion window, in segments.
     pub congestion_window: u32,
     /// The largest segment that is sent, in bytes.
@@ -50,16 +54,16 @@ impl TcpInfo {
     /// Where the socket is gone, is not a TCP socket, or the kernel has no sock_diag.
     pub fn query(local: &Address, peer: &Address) -> io::Result<Self> {
         let answer = diag::query(local, peer, ExtensionFlags::INFO | ExtensionFlags::CONG)?;
-        let (mut raw, mut congestion_control) = (&[][..], String::new());
+        let (mut raw, mut congestion_control) = (&[][..], SafeText::from(""));
         for nla in &answer.nlas {
             match nla {
                 Nla::TcpInfo(info) => raw = info,
-                Nla::Congestion(name) => congestion_control.clone_from(name),
+                Nla::Congestion(name) => congestion_control = name.as_str().into(),
                 _ => {}
             }
         }
         Ok(TcpInfo {
-            state: state_name(answer.header.state),
+            state: state_name(answer.header.state).into(),
             receive_queue: answer.header.recv_queue,
             send_queue: answer.header.send_queue,
             rtt_us: field(raw, offset::RTT),
@@ -117,7 +121,7 @@ mod tests {
         client.write_all(b"unread").unwrap();
         let (local, peer) = (server.local_addr().unwrap(), server.peer_addr().unwrap());
         let info = TcpInfo::query(&Address::Tcp(local), &Address::Tcp(peer)).unwrap();
-        assert_eq!((info.state, info.receive_queue), ("established", 6));
+        assert_eq!((info.state.as_str(), info.receive_queue), ("established", 6));
         assert!(info.rtt_us > 0 && info.congestion_window > 0 && info.segment_bytes > 0, "{info:?}");
     }
 

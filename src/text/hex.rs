@@ -1,5 +1,6 @@
 //! Payload as hexadecimal digits: plain for machines, as `xxd` shows it for people.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::fmt;
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -24,9 +25,26 @@ impl fmt::Display for Hex<'_> {
 
 /// The bytes of hexadecimal digits, two a byte; none where they are not that.
 #[must_use]
-pub fn unhex(digits: &str) -> Option<Vec<u8>> {
+fn unhex(digits: &str) -> Option<Vec<u8>> {
     let pair = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
     digits.as_bytes().chunks(2).map(pair).collect()
+}
+
+/// Bytes that cross as lower-case hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HexBytes(pub Vec<u8>);
+
+impl Serialize for HexBytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Hex(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for HexBytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let digits = String::deserialize(deserializer)?;
+        unhex(&digits).map(HexBytes).ok_or_else(|| D::Error::custom("these are no hexadecimal digits"))
+    }
 }
 
 /// How many bytes a line of a dump shows.

@@ -26,6 +26,8 @@ pub(super) enum Question {
     Closed(usize, Address<Vec<Arc<Ended>>>),
     /// One that ended.
     Ended(u64, Address<Option<Arc<Ended>>>),
+    /// What needs no look at the sessions.
+    State(Address<SupervisorState>),
     /// The books as they stand.
     Overview(Address<Overview>),
     /// To end these sessions, by FIN or by RST; the answer is those that are not there.
@@ -37,6 +39,15 @@ pub(super) enum Question {
 pub struct Overview {
     /// The sums.
     pub tally: Tally,
+    /// A drain has begun.
+    pub draining: bool,
+}
+
+/// What a supervisor knows without a look at its sessions, of which there may be many.
+#[derive(Clone, Copy, Debug)]
+pub struct SupervisorState {
+    /// Sessions that ever began; they are numbered from 1.
+    pub opened: u64,
     /// A drain has begun.
     pub draining: bool,
 }
@@ -62,6 +73,11 @@ impl Supervisor {
     /// A session that ended, where it is remembered.
     pub async fn ended(&self, id: u64) -> Option<Arc<Ended>> {
         self.ask(|reply| Question::Ended(id, reply)).await.flatten()
+    }
+
+    /// How far it is; none where the supervisor has ended.
+    pub async fn state(&self) -> Option<SupervisorState> {
+        self.ask(Question::State).await
     }
 
     /// Sums; none where the supervisor has ended.
@@ -98,6 +114,9 @@ impl Actor {
             }
             Question::Ended(id, reply) => {
                 let _ = reply.try_send(self.history.find(id));
+            }
+            Question::State(reply) => {
+                let _ = reply.try_send(SupervisorState { opened: self.last_id, draining: self.draining });
             }
             Question::Overview(reply) => {
                 let tally = self.books.tally(self.live.values().map(|entry| &*entry.record));

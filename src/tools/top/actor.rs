@@ -1,7 +1,7 @@
 //! The actor that owns what is shown: keys, answers, pieces of a tap, signals and the time come to it, and screens go from it.
 
 use crate::{
-    control::client::Lines,
+    control::client::ControlClient,
     runtime::{
         clock::{Sleep, sleep_until},
         mailbox::{Address, Mailbox, mailbox},
@@ -10,14 +10,12 @@ use crate::{
     tools::{
         ctl::Failure,
         top::{
-            keyboard,
-            keys::Key,
-            link::{Answer, Link, Question},
-            paint::Paint,
+            keyboard::{self, Key},
+            link::{Answer, Link, Question, Tap, Tapped},
             screen,
             settings::Top,
             state::{Action, State},
-            tap::{Tap, Told},
+            text::Paint,
             tty::Tty,
             writer::Writer,
         },
@@ -26,7 +24,7 @@ use crate::{
 use futures::{FutureExt, select_biased};
 use std::{io, path::PathBuf, sync::Arc, time::Instant};
 
-/// What the threads tell waits here while a screen is drawn: some hundred bytes each.
+/// What is told waits here while a screen is drawn: some hundred bytes each.
 const EVENTS: usize = 64;
 
 /// All that can wake the actor.
@@ -42,7 +40,7 @@ pub enum Event {
         /// Which.
         number: u64,
         /// What.
-        told: Told,
+        told: Tapped,
     },
     /// The terminal took a screen, or has gone.
     Written(io::Result<()>),
@@ -57,7 +55,7 @@ pub struct Actor {
     config: Top,
     state: State,
     events: Mailbox<Event>,
-    /// Where threads tell what happens.
+    /// Where threads and tasks tell what happens.
     address: Address<Event>,
     signals: TerminalSignals,
     tick: Sleep,
@@ -84,18 +82,18 @@ impl Actor {
     /// Where the process is out of descriptors or threads.
     pub fn start(
         config: Top,
-        lines: Lines,
+        client: ControlClient,
         signals: TerminalSignals,
         tty: Arc<Tty>,
     ) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure(format!("cannot start: {}", crate::error::reason(&error)));
         let (address, events) = mailbox(EVENTS);
-        let state = State::new(lines.greeting.clone(), config.sort, config.from);
+        let state = State::new(client.greeting.clone(), config.sort, config.from);
         let paint = Paint { colour: config.colour };
         keyboard::start(tty.clone(), address.clone()).map_err(failed)?;
         let writer = Writer::start(tty.clone(), paint, address.clone()).map_err(failed)?;
-        let path = lines.path.clone();
-        let link = Link::start(lines, address.clone()).map_err(failed)?;
+        let path = client.path.clone();
+        let link = Link::start(client, address.clone());
         let now = Instant::now();
         Ok(Actor {
             config,
@@ -218,10 +216,7 @@ impl Actor {
         (self.tap, self.tapped) = (None, wanted);
         let Some(session) = wanted else { return };
         self.taps += 1;
-        match Tap::start(self.path.clone(), self.taps, session, self.address.clone()) {
-            Ok(tap) => self.tap = Some(tap),
-            Err(error) => self.state.tapped(Told::Over(Some(error.to_string()))),
-        }
+        self.tap = Some(Tap::start(self.path.clone(), self.taps, session, self.address.clone()));
     }
 
     fn resize(&mut self) -> Result<(), Failure> {

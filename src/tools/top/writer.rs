@@ -5,7 +5,7 @@ use crate::{
     runtime::mailbox::{Address, mailbox},
     tools::{
         ctl::Failure,
-        top::{actor::Event, paint::Paint, screen, state::State, tty::Tty},
+        top::{actor::Event, screen, state::State, text::Paint, tty::Tty},
     },
 };
 use futures::executor::block_on;
