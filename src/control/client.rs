@@ -45,9 +45,6 @@ pub enum Trouble {
 
 impl ControlClient {
     /// Connects to the server at `control`, or to the one that runs.
-    ///
-    /// # Errors
-    /// Where there is none, or several to choose from.
     pub async fn find(control: Option<&Path>) -> Result<Self, Trouble> {
         if let Some(path) = control {
             return Self::connect(path).await;
@@ -73,9 +70,6 @@ impl ControlClient {
     }
 
     /// Connects to the control socket at `path`.
-    ///
-    /// # Errors
-    /// Where no server answers there, or another program does.
     pub async fn connect(path: &Path) -> Result<Self, Trouble> {
         let failed = |error: io::Error| {
             Trouble::Lost(format!("no server answers at {}: {}", path.display(), reason(&error)))
@@ -93,9 +87,6 @@ impl ControlClient {
     }
 
     /// Asks, and collects the items of the answer.
-    ///
-    /// # Errors
-    /// Where the server refuses, or does not answer.
     pub async fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<Vec<T>, Trouble> {
         self.send(request).await?;
         let mut items = Vec::new();
@@ -106,18 +97,12 @@ impl ControlClient {
     }
 
     /// Asks for something whose items come when they come; [`ControlClient::next_item`] gives them.
-    ///
-    /// # Errors
-    /// Where the connection is lost.
     pub async fn send(&mut self, request: &Request) -> Result<(), Trouble> {
         let line = serde_json::to_string(request).expect("a request has string keys");
         self.lines.write(&format!("{line}\n"), ANSWER_WAIT).await.map_err(|error| lost(&error))
     }
 
     /// The next item of the answer, however long it takes to come; none at its end. Cancel-safe.
-    ///
-    /// # Errors
-    /// Where the server refuses, or does not answer.
     pub async fn next_item<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Trouble> {
         self.item(None).await
     }

@@ -14,15 +14,11 @@ pub struct LineSocket {
 }
 
 impl LineSocket {
-    #[must_use]
     pub fn new(socket: Socket) -> Self {
         LineSocket { socket, unread: Vec::new() }
     }
 
     /// The next line without its end; none at the end of the stream. The last line may lack its end. Cancel-safe.
-    ///
-    /// # Errors
-    /// Where the connection is lost; `InvalidData` for a line of `bytes_max` bytes or more.
     pub async fn next(&mut self, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
         let mut searched = 0;
         loop {
@@ -43,9 +39,6 @@ impl LineSocket {
     }
 
     /// Waits until the peer has sent something more; false if it ended its stream. Cancel-safe.
-    ///
-    /// # Errors
-    /// Where the connection is lost.
     pub async fn read_more(&mut self) -> io::Result<bool> {
         let mut room = vec![0; READ_BYTES];
         loop {
@@ -62,9 +55,6 @@ impl LineSocket {
     }
 
     /// Writes all of `text`.
-    ///
-    /// # Errors
-    /// Where the connection is lost; `TimedOut` if the peer takes nothing for `wait`.
     pub async fn write(&self, text: &str, wait: Duration) -> io::Result<()> {
         let mut rest = text.as_bytes();
         while !rest.is_empty() {

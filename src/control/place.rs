@@ -47,7 +47,6 @@ const ENDING: &str = ".sock";
 
 /// The folder of this user's control sockets: `$XDG_RUNTIME_DIR/switchboard` where the user can make it, else
 /// `/tmp/switchboard-UID`.
-#[must_use]
 pub fn folder() -> PathBuf {
     folder_below(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from))
 }
@@ -65,9 +64,6 @@ fn folder_below(runtime: Option<PathBuf>) -> PathBuf {
 }
 
 /// Makes the folder where it is not there, removes the sockets of dead servers, and names the socket of process `pid`.
-///
-/// # Errors
-/// Where the folder cannot be made, belongs to somebody else, or is open to others.
 pub fn prepare(folder: &Path, pid: u32) -> io::Result<PathBuf> {
     match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -86,9 +82,6 @@ pub fn prepare(folder: &Path, pid: u32) -> io::Result<PathBuf> {
 }
 
 /// Every server of this user that can be reached, by its pid.
-///
-/// # Errors
-/// Where the folder belongs to somebody else, or is open to others; one that is not there holds no servers.
 pub fn running(folder: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
     match check(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -105,9 +98,6 @@ pub fn running(folder: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
 }
 
 /// Connects to the socket at `path`; where the server's backlog is full, waits for room, at most for `wait`.
-///
-/// # Errors
-/// Where no server listens there, or there is no room in time.
 pub async fn connect(path: &Path, wait: Duration) -> io::Result<Socket> {
     let begin = Instant::now();
     loop {

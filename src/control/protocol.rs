@@ -36,7 +36,6 @@ pub enum Named<T> {
 
 impl<T: DeserializeOwned> Named<T> {
     /// The name as it is written on the wire.
-    #[must_use]
     pub fn of(name: &str) -> Self {
         let known: Result<T, value::Error> = T::deserialize(name.into_deserializer());
         known.map_or_else(|_| Named::Other(name.into()), Named::Known)
@@ -82,7 +81,7 @@ pub struct Greeting {
 }
 
 /// A line of a client.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Request {
     /// Live sessions.
@@ -307,8 +306,8 @@ impl From<&Ended> for EndedSession {
             event: CloseEvent::Close,
             session: close.session,
             mode: Named::Known(close.mode),
-            client: EscapedAddress(&close.client).into(),
-            upstream: close.upstream.as_ref().map(|address| EscapedAddress(address).into()),
+            client: SafeText::escaped(EscapedAddress(&close.client)),
+            upstream: close.upstream.as_ref().map(|address| SafeText::escaped(EscapedAddress(address))),
             cause: Named::Known(close.cause),
             first_closer: close.first_closer,
             client_bytes: close.client_bytes,
@@ -317,10 +316,10 @@ impl From<&Ended> for EndedSession {
             resolve_ms: close.resolve.map(milliseconds),
             connect_ms: close.connect.map(milliseconds),
             first_byte_ms: close.first_byte.map(milliseconds),
-            error: close.error.as_ref().map(|error| Escaped(error.as_bytes()).into()),
+            error: close.error.as_ref().map(|error| SafeText::escaped(Escaped(error.as_bytes()))),
             client_undelivered: ended.client_undelivered,
             upstream_undelivered: ended.upstream_undelivered,
-            verdict: ended.verdict().as_str().into(),
+            verdict: SafeText::escaped(ended.verdict()),
         }
     }
 }

@@ -42,9 +42,6 @@ pub struct Control(ServedListener);
 
 /// Makes the control socket; none where it is off. Where the default place cannot be used `warn` is told so, and there is
 /// none either: the server is worth more than its control.
-///
-/// # Errors
-/// Where the socket cannot be made at the place that the operator gave.
 pub fn bind(place: &place::Control, warn: impl FnOnce(String)) -> Result<Option<Listener>, Error> {
     match place {
         place::Control::Off => Ok(None),
@@ -68,7 +65,6 @@ pub fn bind(place: &place::Control, warn: impl FnOnce(String)) -> Result<Option<
 
 impl Control {
     /// Serves operators on `listener`.
-    #[must_use]
     pub fn start(listener: Listener, operator: Operator, reporter: Reporter) -> Self {
         let serve = move |socket| Connection::new(socket, operator.clone()).serve();
         Control(ServedListener::start(listener, CONNECTIONS_MAX, "control", reporter, serve))
@@ -89,21 +85,11 @@ struct Connection {
 }
 
 /// Why a request has no complete answer.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
 enum Trouble {
-    Lost(io::Error),
-    Refused(Refusal),
-}
-
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Self {
-        Trouble::Lost(error)
-    }
-}
-
-impl From<Refusal> for Trouble {
-    fn from(refusal: Refusal) -> Self {
-        Trouble::Refused(refusal)
-    }
+    Lost(#[from] io::Error),
+    Refused(#[from] Refusal),
 }
 
 impl Connection {
@@ -133,8 +119,8 @@ impl Connection {
             let last = match serde_json::from_slice(&line) {
                 Ok(request) => match self.follow(request).await {
                     Ok(matching) => Ok(matching),
-                    Err(Trouble::Refused(refusal)) => Err(refusal.to_string()),
                     Err(Trouble::Lost(error)) => return Err(error),
+                    Err(refused) => Err(refused.to_string()),
                 },
                 Err(error) => Err(format!("it is not a request: {error}")),
             };

@@ -109,13 +109,11 @@ pub struct SessionTap {
 }
 
 impl Operator {
-    #[must_use]
     pub fn new(server: OperatedServer) -> Self {
         Operator { server: Arc::new(server), looks: Looks::default() }
     }
 
     /// Which server this is.
-    #[must_use]
     pub fn greeting(&self) -> Greeting {
         Greeting {
             switchboard: VERSION,
@@ -140,9 +138,6 @@ impl Operator {
     }
 
     /// Everything about a live session.
-    ///
-    /// # Errors
-    /// Where it does not live.
     pub async fn show(&mut self, session: u64) -> Result<SessionDetail, Refusal> {
         let rates = self.rates().await;
         let draining = self.draining().await;
@@ -159,9 +154,6 @@ impl Operator {
     }
 
     /// A session that ended.
-    ///
-    /// # Errors
-    /// Where it has not, or is not remembered.
     pub async fn ended(&self, session: u64) -> Result<EndedSession, Refusal> {
         match self.server.supervisor.ended(session).await {
             Some(ended) => Ok((&*ended).into()),
@@ -170,9 +162,6 @@ impl Operator {
     }
 
     /// The sums.
-    ///
-    /// # Errors
-    /// Where the server is ending.
     pub async fn stats(&self) -> Result<ServerStats, Refusal> {
         let overview = self.server.supervisor.overview().await.ok_or(Refusal::Ending)?;
         let (tally, slots) = (overview.tally, &self.server.slots);
@@ -192,18 +181,12 @@ impl Operator {
     }
 
     /// Ends sessions by RST, or by FIN after what is under way.
-    ///
-    /// # Errors
-    /// Names those that do not live; the others are cut all the same.
     pub async fn cut(&self, sessions: Vec<u64>, fin: bool) -> Result<(), Refusal> {
         let missing = self.server.supervisor.cut_some(sessions, fin).await;
         if missing.is_empty() { Ok(()) } else { Err(self.wrong(&missing).await) }
     }
 
     /// Shows what a session moves, of one side or of both, at most `limit` bytes of a piece.
-    ///
-    /// # Errors
-    /// Where it does not live, or has too many taps.
     pub async fn tap(
         &self,
         session: u64,
@@ -234,9 +217,6 @@ impl Operator {
     }
 
     /// Changes a limit for sessions to come: a number of sessions, or milliseconds; none is off.
-    ///
-    /// # Errors
-    /// Where there is no such limit, or it cannot be that.
     pub fn set(&self, setting: Named<Setting>, value: Option<u64>) -> Result<(), Refusal> {
         let known = match &setting {
             Named::Known(known) => *known,
@@ -443,7 +423,7 @@ fn upstream(record: &Record) -> Option<&Address> {
 }
 
 fn shown(address: &Address) -> SafeText {
-    EscapedAddress(address).into()
+    SafeText::escaped(EscapedAddress(address))
 }
 
 fn whole_milliseconds(duration: Duration) -> u64 {

@@ -21,20 +21,17 @@ pub struct Rates {
 
 impl Rates {
     /// Looks at these sessions now.
-    #[must_use]
     pub fn look(records: &[Arc<Record>]) -> Self {
         let bytes = records.iter().map(|record| (record.id, bytes(record))).collect();
         Rates { at: Instant::now(), bytes }
     }
 
     /// How long ago that was.
-    #[must_use]
     pub fn age(&self) -> Duration {
         self.at.elapsed()
     }
 
     /// What a session moved a second since this look, or since its begin where it is younger.
-    #[must_use]
     pub fn of(&self, record: &Record) -> Bytes {
         let (before, since) = match self.bytes.get(&record.id) {
             Some(before) => (*before, self.age()),
@@ -55,19 +52,16 @@ pub struct Looks {
 
 impl Looks {
     /// Whether there was none.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.last.is_none()
     }
 
     /// The newest look that is old enough.
-    #[must_use]
     pub fn base(&self) -> Option<Arc<Rates>> {
         self.last.as_ref().filter(|last| last.age() >= WINDOW).or(self.before.as_ref()).cloned()
     }
 
     /// How long it takes until there is a base, after the first look.
-    #[must_use]
     pub fn wait(&self) -> Duration {
         let age = self.base().or_else(|| self.last.clone()).map_or(Duration::ZERO, |look| look.age());
         WINDOW.saturating_sub(age)

@@ -34,6 +34,7 @@ mod echo;
 mod events;
 mod layering;
 mod limit;
+mod listener;
 mod load;
 mod metrics;
 mod operate;

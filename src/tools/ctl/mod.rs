@@ -6,10 +6,10 @@ pub mod settings;
 use crate::{
     control::{
         client::{ControlClient, Trouble},
-        protocol::{Choice, Named, Request, TapItem},
+        protocol::{Request, TapItem},
     },
     text::escape::Terminal,
-    tools::ctl::settings::{Command, Ctl, Show},
+    tools::ctl::settings::{Ctl, Show},
 };
 use serde_json::Value;
 use std::{
@@ -54,21 +54,18 @@ fn written(result: io::Result<()>) -> Result<(), Failure> {
 }
 
 /// Does what `config` says, and prints the answer.
-///
-/// # Errors
-/// Where there is no server, several, or the server refuses.
 pub async fn run(config: Ctl, mut streams: Streams) -> Result<(), Failure> {
     let mut client = ControlClient::find(config.control.as_deref()).await?;
-    let request = request(&config.command);
-    let text = match &config.command {
-        Command::Tap { session, show, .. } => {
-            client.send(&request).await?;
-            return tap(client, *session, (!config.json).then_some(*show), streams).await;
+    let request = &config.request;
+    let text = match request {
+        Request::Tap { session, .. } => {
+            client.send(request).await?;
+            return tap(client, *session, (!config.json).then_some(config.show), streams).await;
         }
-        Command::List { .. } if !config.json => report::list(&client.ask(&request).await?),
-        Command::Closed { .. } if !config.json => report::closed(&client.ask(&request).await?),
+        Request::List(_) if !config.json => report::list(&client.ask(request).await?),
+        Request::Closed { .. } if !config.json => report::closed(&client.ask(request).await?),
         _ => {
-            let items = client.ask::<Value>(&request).await?;
+            let items = client.ask::<Value>(request).await?;
             items
                 .iter()
                 .map(|item| if config.json { format!("{item}\n") } else { report::facts(item, "") })
@@ -101,22 +98,5 @@ async fn tap(
             return Ok(());
         }
         written(done)?;
-    }
-}
-
-fn request(command: &Command) -> Request {
-    match command {
-        Command::List { sort, from } => {
-            Request::List(Choice { sort: *sort, from: *from, ..Choice::default() })
-        }
-        Command::Show(session) => Request::Show { session: *session },
-        Command::Closed { session, last } => Request::Closed { session: *session, last: *last },
-        Command::Stats => Request::Stats,
-        Command::Cut { sessions, fin } => Request::Cut { sessions: sessions.clone(), fin: *fin },
-        Command::Tap { session, from, .. } => Request::Tap { session: *session, from: *from, limit: None },
-        Command::Pause => Request::Pause,
-        Command::Resume => Request::Resume,
-        Command::Drain => Request::Drain,
-        Command::Set { setting, value } => Request::Set { setting: Named::of(setting), value: *value },
     }
 }

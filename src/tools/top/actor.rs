@@ -77,9 +77,6 @@ pub struct Actor {
 
 impl Actor {
     /// Starts what tells the actor something.
-    ///
-    /// # Errors
-    /// Where the process is out of descriptors or threads.
     pub fn start(
         config: Top,
         client: ControlClient,
@@ -116,9 +113,6 @@ impl Actor {
     }
 
     /// Shows what happens until the user leaves.
-    ///
-    /// # Errors
-    /// Where the server or the terminal goes away.
     pub async fn run(mut self) -> Result<(), Failure> {
         self.resize()?;
         loop {

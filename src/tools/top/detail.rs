@@ -49,7 +49,6 @@ enum Piece {
 
 impl Detail {
     /// Before anything is known. It is tapped: a user looks at a session for that.
-    #[must_use]
     pub fn new(session: u64) -> Self {
         Detail {
             session,
@@ -86,7 +85,6 @@ impl Detail {
     }
 
     /// The last lines of what was tapped, at most `rows` of them, none wider than `columns`.
-    #[must_use]
     pub fn lines(&self, columns: usize, rows: usize) -> Vec<String> {
         let mut lines = VecDeque::new();
         for piece in self.pieces.iter().rev() {

@@ -21,9 +21,6 @@ const READ_BYTES: usize = 256;
 const ESCAPE_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// Tells `events` every key.
-///
-/// # Errors
-/// Where there is no thread.
 pub fn start(tty: Arc<Tty>, events: Address<Event>) -> io::Result<()> {
     thread::Builder::new().name("keyboard".to_owned()).spawn(move || {
         let over = Over(events);
@@ -145,7 +142,6 @@ impl Keys {
     }
 
     /// Whether more bytes could make another key of what is held.
-    #[must_use]
     pub fn is_waiting(&self) -> bool {
         !self.held.is_empty()
     }

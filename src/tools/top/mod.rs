@@ -28,9 +28,6 @@ use std::fs::File;
 use tty::Tty;
 
 /// Shows a running server on the terminal of these streams until the user leaves.
-///
-/// # Errors
-/// Where they are no terminal, there is no server or several, or it goes away.
 pub async fn run(config: Top, input: File, output: File) -> Result<(), Failure> {
     let tty = Tty::open(input, output)?;
     let client = ControlClient::find(config.control.as_deref()).await?;

@@ -63,7 +63,6 @@ struct Parts {
 }
 
 /// How many sessions a screen of this size has room for.
-#[must_use]
 pub fn room(area: Rect) -> usize {
     usize::from(parts(area, CHARTS_FROM).body.height.saturating_sub(table::HEAD_ROWS))
 }

@@ -69,7 +69,6 @@ pub enum Action {
 
 impl State {
     /// Before the first look.
-    #[must_use]
     pub fn new(greeting: Greeting, sort: Sort, from: Option<Network>) -> Self {
         State {
             greeting,
@@ -83,7 +82,6 @@ impl State {
     }
 
     /// The sessions that are to be asked for; none where only the totals are wanted.
-    #[must_use]
     pub fn wanted(&self) -> Choice {
         let wanted = self.page.wanted();
         if self.page.held || self.detail.is_some() { Choice { limit: Some(0), ..wanted } } else { wanted }

@@ -37,20 +37,17 @@ pub struct Page {
 
 impl Page {
     /// Before the first answer.
-    #[must_use]
     pub fn new(sort: Sort, from: Option<Network>) -> Self {
         let choice = Choice { sort, from, ..Choice::default() };
         Page { shown: choice.clone(), choice, rows: Vec::new(), matching: 0, cursor: 0, room: 1, held: false }
     }
 
     /// The place of the first row among the sessions that match.
-    #[must_use]
     pub fn first(&self) -> usize {
         self.shown.skip
     }
 
     /// The session that is chosen; none where there is none, or the page that it is on has not come yet.
-    #[must_use]
     pub fn chosen(&self) -> Option<&ListedSession> {
         let limit = self.shown.limit;
         let is_current = Choice { limit, ..self.choice.clone() } == self.shown;
@@ -58,7 +55,6 @@ impl Page {
     }
 
     /// The page that is to be asked for.
-    #[must_use]
     pub fn wanted(&self) -> Choice {
         Choice { limit: Some(self.room), ..self.choice.clone() }
     }

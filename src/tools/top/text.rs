@@ -19,31 +19,26 @@ impl Paint {
     }
 
     /// The head of a table, and keys.
-    #[must_use]
     pub fn head(self) -> Style {
         self.coloured(Color::Cyan).add_modifier(Modifier::BOLD)
     }
 
     /// The chosen row.
-    #[must_use]
     pub fn chosen(self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
     /// What matters less.
-    #[must_use]
     pub fn dim(self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }
 
     /// What moves.
-    #[must_use]
     pub fn busy(self) -> Style {
         self.coloured(Color::Green)
     }
 
     /// What needs attention.
-    #[must_use]
     pub fn alert(self) -> Style {
         self.coloured(Color::Red).add_modifier(Modifier::BOLD)
     }
@@ -57,7 +52,6 @@ pub fn put(buffer: &mut Buffer, part: Rect, text: &str, style: Style) {
 }
 
 /// A text of at most `columns`; a longer one loses its middle, because addresses differ in their begin and in their end.
-#[must_use]
 pub fn fit(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -80,13 +74,11 @@ fn fitting(chars: impl Iterator<Item = char>, columns: usize) -> impl Iterator<I
 }
 
 /// The columns that a text takes, at most: a Chinese character takes two.
-#[must_use]
 pub fn width(text: &str) -> usize {
     text.chars().filter_map(UnicodeWidthChar::width).sum()
 }
 
 /// A text in lines of at most `columns`.
-#[must_use]
 pub fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let (mut lines, mut taken) = (vec![String::new()], 0);
     for c in text.chars() {

@@ -41,9 +41,6 @@ pub struct Taken(Arc<Tty>);
 
 impl Tty {
     /// The terminal of these two streams.
-    ///
-    /// # Errors
-    /// Where one of them is none, or cannot show a screen.
     pub fn open(input: File, output: File) -> Result<Arc<Self>, Failure> {
         for (stream, name) in [(&input, "standard input"), (&output, "standard output")] {
             if !isatty(stream) {
@@ -65,9 +62,6 @@ impl Tty {
 
     /// Takes the terminal over: keys come one by one and unseen, and the screen is another than the shell's.
     /// A panic gives it back before its message is printed.
-    ///
-    /// # Errors
-    /// Where the terminal refuses.
     pub fn take(self: Arc<Self>) -> Result<Taken, Failure> {
         let tty = self.clone();
         let print = panic::take_hook();
@@ -86,7 +80,6 @@ impl Tty {
     }
 
     /// Columns and rows.
-    #[must_use]
     pub fn size(&self) -> (u16, u16) {
         let size = tcgetwinsize(&self.output).map_or(DEFAULT_SIZE, |size| (size.ws_col, size.ws_row));
         if size.0 == 0 || size.1 == 0 {
@@ -97,18 +90,12 @@ impl Tty {
     }
 
     /// Writes to a terminal that is taken over; nothing to one that is not.
-    ///
-    /// # Errors
-    /// Where the terminal has gone.
     pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let taken = self.lock();
         if *taken { write_all(&self.output, bytes) } else { Ok(()) }
     }
 
     /// Takes the terminal over again, where it was given back or another program has changed its settings.
-    ///
-    /// # Errors
-    /// Where the terminal refuses.
     pub fn enter(&self) -> io::Result<()> {
         let mut taken = self.lock();
         let mut raw = self.found.clone();

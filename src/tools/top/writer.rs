@@ -55,9 +55,6 @@ impl Write for Drawn {
 
 impl Writer {
     /// Writes to `tty`, and tells `events` of each screen that was written.
-    ///
-    /// # Errors
-    /// Where there is no thread.
     pub fn start(tty: Arc<Tty>, paint: Paint, events: Address<Event>) -> io::Result<Self> {
         let (screens, mut drawn) = mailbox::<Vec<u8>>(SCREENS);
         let screen = tty.clone();
@@ -78,9 +75,6 @@ impl Writer {
     }
 
     /// Asks the terminal for its size, and draws all of it the next time.
-    ///
-    /// # Errors
-    /// Where nothing can be drawn.
     pub fn resize(&mut self) -> Result<Rect, Failure> {
         let area = area(&self.tty);
         self.terminal.resize(area).map_err(failed)?;
@@ -88,9 +82,6 @@ impl Writer {
     }
 
     /// Draws what has changed, now or when the last screen is written.
-    ///
-    /// # Errors
-    /// Where nothing can be drawn.
     pub fn draw(&mut self, state: &State, has_changed: bool) -> Result<(), Failure> {
         self.changed |= has_changed;
         if self.writing || !self.changed {
@@ -107,9 +98,6 @@ impl Writer {
     }
 
     /// A screen was written.
-    ///
-    /// # Errors
-    /// Where the terminal has gone.
     pub fn written(&mut self, written: io::Result<()>) -> Result<(), Failure> {
         self.writing = false;
         written.map_err(failed)
