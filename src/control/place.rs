@@ -27,9 +27,7 @@ pub enum Control {
     /// In the user's folder, named by the pid.
     #[default]
     Default,
-    /// Here.
     At(PathBuf),
-    /// Nowhere.
     Off,
 }
 
@@ -38,14 +36,14 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// A server that makes its socket refuses connections for some microseconds.
 const OLD: Duration = Duration::from_secs(60);
-/// Nobody but the owner may look into the folder.
+/// Only the owner may look into the folder.
 const FOLDER_MODE: u32 = 0o700;
 /// The bits of a mode that let others in.
 const OTHERS: u32 = 0o077;
 /// What the name of a socket ends in.
 const ENDING: &str = ".sock";
 
-/// The folder of this user's control sockets: `$XDG_RUNTIME_DIR/switchboard` where the user can make it, else
+/// The folder of this user's control sockets: `$XDG_RUNTIME_DIR/switchboard` if the user can make it, else
 /// `/tmp/switchboard-UID`.
 pub fn folder() -> PathBuf {
     folder_below(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from))
@@ -63,7 +61,7 @@ fn folder_below(runtime: Option<PathBuf>) -> PathBuf {
     }
 }
 
-/// Makes the folder where it is not there, removes the sockets of dead servers, and names the socket of process `pid`.
+/// Makes the folder if it is not there, removes the sockets of dead servers, and names the socket of process `pid`.
 pub fn prepare(folder: &Path, pid: u32) -> io::Result<PathBuf> {
     match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -90,14 +88,14 @@ pub fn running(folder: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
     let mut running = sockets(folder);
     running.retain(|(_, path)| match try_connect(path) {
         Ok(_) => true,
-        // So many operators wait for it that it takes no more.
+        // Its backlog is full of operators: it lives.
         Err(error) => error.kind() == io::ErrorKind::WouldBlock,
     });
     running.sort_unstable();
     Ok(running)
 }
 
-/// Connects to the socket at `path`; where the server's backlog is full, waits for room, at most for `wait`.
+/// Connects to the socket at `path`; if the server's backlog is full, waits for room, at most for `wait`.
 pub async fn connect(path: &Path, wait: Duration) -> io::Result<Socket> {
     let begin = Instant::now();
     loop {

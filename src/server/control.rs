@@ -40,8 +40,8 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// The control socket of a running server.
 pub struct Control(ServedListener);
 
-/// Makes the control socket; none where it is off. Where the default place cannot be used `warn` is told so, and there is
-/// none either: the server is worth more than its control.
+/// Makes the control socket; none if it is off. If the default place cannot be used, `warn` is told so and there is none
+/// either: the server is worth more than its control.
 pub fn bind(place: &place::Control, warn: impl FnOnce(String)) -> Result<Option<Listener>, Error> {
     match place {
         place::Control::Off => Ok(None),

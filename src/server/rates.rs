@@ -20,18 +20,16 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Looks at these sessions now.
     pub fn look(records: &[Arc<Record>]) -> Self {
         let bytes = records.iter().map(|record| (record.id, bytes(record))).collect();
         Rates { at: Instant::now(), bytes }
     }
 
-    /// How long ago that was.
     pub fn age(&self) -> Duration {
         self.at.elapsed()
     }
 
-    /// What a session moved a second since this look, or since its begin where it is younger.
+    /// What a session moved a second since this look, or since its begin if it is younger.
     pub fn of(&self, record: &Record) -> Bytes {
         let (before, since) = match self.bytes.get(&record.id) {
             Some(before) => (*before, self.age()),

@@ -57,7 +57,7 @@ const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
 /// Runs a server until it is stopped.
 ///
 /// # Errors
-/// Where it cannot listen, or every listener has failed.
+/// If it cannot listen, or every listener has failed.
 pub async fn run(config: Server) -> Result<Outcome, Error> {
     let started = SystemTime::now();
     let share = share(raise_descriptor_limit());

@@ -20,7 +20,6 @@ const FIN_GRACE: Duration = Duration::from_secs(5);
 pub(super) enum Question {
     /// The records of all live sessions.
     List(Address<Vec<Arc<Record>>>),
-    /// The record of one.
     Find(u64, Address<Option<Arc<Record>>>),
     /// The last sessions that ended.
     Closed(usize, Address<Vec<Arc<Ended>>>),
@@ -37,9 +36,7 @@ pub(super) enum Question {
 /// The sums of all sessions, live ones included, at one instant: what operators and scrapers are told alike.
 #[derive(Clone, Debug)]
 pub struct Overview {
-    /// The sums.
     pub tally: Tally,
-    /// A drain has begun.
     pub draining: bool,
 }
 
@@ -48,12 +45,11 @@ pub struct Overview {
 pub struct SupervisorState {
     /// Sessions that ever began; they are numbered from 1.
     pub opened: u64,
-    /// A drain has begun.
     pub draining: bool,
 }
 
 impl Supervisor {
-    /// The records of all live sessions, in the order of their numbers; none where the supervisor has ended.
+    /// The records of all live sessions, in the order of their numbers; none if the supervisor has ended.
     pub async fn list(&self) -> Vec<Arc<Record>> {
         let mut records = self.ask(Question::List).await.unwrap_or_default();
         records.sort_unstable_by_key(|record| record.id);
@@ -70,17 +66,17 @@ impl Supervisor {
         self.ask(|reply| Question::Closed(count, reply)).await.unwrap_or_default()
     }
 
-    /// A session that ended, where it is remembered.
+    /// A session that ended, if it is remembered.
     pub async fn ended(&self, id: u64) -> Option<Arc<Ended>> {
         self.ask(|reply| Question::Ended(id, reply)).await.flatten()
     }
 
-    /// How far it is; none where the supervisor has ended.
+    /// How far it is; none if the supervisor has ended.
     pub async fn state(&self) -> Option<SupervisorState> {
         self.ask(Question::State).await
     }
 
-    /// Sums; none where the supervisor has ended.
+    /// Sums; none if the supervisor has ended.
     pub async fn overview(&self) -> Option<Overview> {
         self.ask(Question::Overview).await
     }
@@ -91,7 +87,7 @@ impl Supervisor {
         self.ask(|reply| Question::Cut(ids, fin, reply)).await.unwrap_or(all)
     }
 
-    /// Asks, and waits for the answer; none where the supervisor has ended.
+    /// Asks, and waits for the answer; none if the supervisor has ended.
     async fn ask<T: 'static>(&self, question: impl FnOnce(Address<T>) -> Question) -> Option<T> {
         let (reply, mut answer) = mailbox(1);
         self.address.send(Message::Ask(question(reply))).await.ok()?;
@@ -132,7 +128,7 @@ impl Actor {
         }
     }
 
-    /// Ends one session; false where it is not there.
+    /// Ends one session; false if it is not there.
     fn cut_one(&mut self, id: u64, fin: bool) -> bool {
         let Some(entry) = self.live.get(&id) else { return false };
         entry.record.end(Cause::Cut, None);

@@ -33,9 +33,7 @@ impl From<Trouble> for Failure {
     }
 }
 
-/// Where to write.
 pub struct Streams {
-    /// The answer.
     pub out: Box<dyn Write + Send>,
     /// What is to be said beside it.
     pub notes: Box<dyn Write + Send>,

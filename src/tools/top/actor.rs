@@ -29,28 +29,22 @@ const EVENTS: usize = 64;
 
 /// All that can wake the actor.
 pub enum Event {
-    /// A key was pressed.
     Key(Key),
     /// No keys come any more: the terminal has gone.
     KeyboardGone,
     /// The server answered, or has gone.
     Answer(Result<Answer, Failure>),
-    /// A tap told something.
     Tap {
-        /// Which.
         number: u64,
-        /// What.
         told: Tapped,
     },
     /// The terminal took a screen, or has gone.
     Written(io::Result<()>),
-    /// A signal came.
     Signal(TerminalSignal),
     /// It is time for the next look.
     Tick,
 }
 
-/// See the module.
 pub struct Actor {
     config: Top,
     state: State,
@@ -63,7 +57,6 @@ pub struct Actor {
     link: Link,
     /// A look is under way; whether the next is to follow at once.
     looking: Option<bool>,
-    /// The server's control socket.
     path: PathBuf,
     tap: Option<Tap>,
     /// The session that is tapped.
@@ -76,7 +69,6 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Starts what tells the actor something.
     pub fn start(
         config: Top,
         client: ControlClient,
@@ -168,7 +160,7 @@ impl Actor {
         }
     }
 
-    /// Does what a key asked for; false where that is to leave.
+    /// Does what a key asked for; false if that is to leave.
     fn act(&mut self, action: Action) -> Result<bool, Failure> {
         match action {
             Action::Quit => return Ok(false),
@@ -227,7 +219,7 @@ impl Actor {
         self.resize()
     }
 
-    /// Gives the terminal to the shell. Going on is a signal, or the next tick where nobody has stopped us.
+    /// Gives the terminal to the shell. Going on is a signal, or the next tick if the shell has not stopped us.
     fn suspend(&mut self) {
         self.suspended = true;
         self.tty.give_back();

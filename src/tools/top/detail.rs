@@ -25,19 +25,15 @@ const PIECES: usize = 200;
 /// What a piece may take of the screen, so that several are seen.
 const PIECE_ROWS: usize = 3;
 
-/// One session.
 pub struct Detail {
-    /// Its number.
     pub session: u64,
     /// What `show` told last.
     pub facts: Option<SessionDetail>,
-    /// How it ended.
     pub ended: Option<SafeText>,
     /// Its bytes are to be shown.
     pub tapped: bool,
     /// They are shown as `xxd` does, and not as text.
     pub hex: bool,
-    /// Why the tap is over.
     pub tap_over: Option<SafeText>,
     pieces: VecDeque<Piece>,
 }
@@ -61,7 +57,6 @@ impl Detail {
         }
     }
 
-    /// Takes what the tap told.
     pub fn tell(&mut self, tapped: Tapped) {
         let piece = match tapped {
             Tapped::Over(reason) => {
@@ -150,7 +145,6 @@ fn text_lines(head: &str, shown: &[u8], length: u64, columns: usize) -> Vec<Stri
     }
 }
 
-/// Draws the session into `part`.
 pub fn draw(detail: &Detail, paint: Paint, part: Rect, buffer: &mut Buffer) {
     let mut rows = part.rows();
     let head = format!("session {}: {}", detail.session, life(detail));

@@ -13,7 +13,6 @@ const SPAN_MIN_MS: u64 = 200;
 pub struct History {
     /// Bytes a second both ways, the newest last.
     pub throughput: VecDeque<u64>,
-    /// Open sessions.
     pub sessions: VecDeque<u64>,
     /// Bytes a second from clients just now.
     pub client_rate: u64,
@@ -29,7 +28,6 @@ struct Seen {
 }
 
 impl History {
-    /// Notes what `stats` tells.
     pub fn note(&mut self, stats: &ServerStats) {
         let now = Seen {
             uptime_ms: stats.uptime_ms,

@@ -2,7 +2,7 @@
 //! sequences of cursor keys (ECMA-48 §8.2, xterm). It ends with the terminal or with its listener.
 //!
 //! The terminal is shared with other programs and stays in blocking mode, so a thread waits for it. crossterm's own reader
-//! is not used: it reads without end where the terminal has gone.
+//! is not used: it reads without end if the terminal has gone.
 
 use crate::{
     runtime::mailbox::Address,
@@ -15,7 +15,6 @@ use rustix::{
 };
 use std::{io, mem, sync::Arc, thread};
 
-/// Bytes read at a time.
 const READ_BYTES: usize = 256;
 /// The bytes of one key come together, over a slow line too; an escape after which nothing comes was the key.
 const ESCAPE_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
@@ -42,12 +41,12 @@ impl Drop for Over {
     }
 }
 
-/// Tells keys; false where nobody listens any more.
+/// Tells keys; false if the actor has ended.
 fn tell(events: &Address<Event>, keys: Vec<Key>) -> bool {
     keys.into_iter().all(|key| block_on(events.send(Event::Key(key))).is_ok())
 }
 
-/// Tells keys until none is half there, and returns the last of them; none where the terminal is gone.
+/// Tells keys until none is half there, and returns the last of them; none if the terminal is gone.
 fn wait(tty: &Tty, reader: &mut Keys, events: &Address<Event>) -> Option<Vec<Key>> {
     loop {
         let limit = reader.is_waiting().then_some(&ESCAPE_WAIT);
@@ -77,9 +76,7 @@ fn wait(tty: &Tty, reader: &mut Keys, events: &Address<Event>) -> Option<Vec<Key
 /// A key that means something here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// A character.
     Char(char),
-    /// Return.
     Enter,
     /// Escape alone.
     Escape,
@@ -87,21 +84,13 @@ pub enum Key {
     Backspace,
     /// Ctrl-U: delete all.
     Clear,
-    /// A line up.
     Up,
-    /// A line down.
     Down,
-    /// A page up.
     PageUp,
-    /// A page down.
     PageDown,
-    /// To the first.
     Home,
-    /// To the last.
     End,
-    /// Ctrl-C.
     Interrupt,
-    /// Ctrl-Z.
     Suspend,
     /// Ctrl-L: draw all again.
     Redraw,
@@ -120,11 +109,9 @@ pub struct Keys {
     held: Vec<u8>,
 }
 
-/// What the first bytes are.
 enum First {
-    /// So many bytes, and the key that they are, if they are one.
+    /// Their number, and the key that they are, if they are one.
     Whole(usize, Option<Key>),
-    /// The begin of something.
     Part,
 }
 

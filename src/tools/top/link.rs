@@ -35,27 +35,19 @@ const PIECES_TIME: Duration = Duration::from_millis(100);
 pub enum Question {
     /// How it goes, with a page of its sessions, and everything about one.
     Look {
-        /// Which sessions, on which page.
         choice: Choice,
-        /// The one to be told all about.
         session: Option<u64>,
     },
-    /// To end a session.
     Cut {
-        /// Its number.
         session: u64,
-        /// By FIN after what is under way, and not by RST.
         fin: bool,
     },
 }
 
 /// What the server answers.
 pub enum Answer {
-    /// To a look.
     Look(Box<Look>),
-    /// To a cut.
     Cut {
-        /// The session.
         session: u64,
         /// Why it was not cut.
         refused: Option<SafeText>,
@@ -66,25 +58,18 @@ pub enum Answer {
 #[derive(Default)]
 pub struct Look {
     pub stats: Option<ServerStats>,
-    /// Sessions of the page.
     pub rows: Vec<ListedSession>,
-    /// How many sessions there are to choose from.
     pub matching: usize,
-    /// What was asked for.
     pub choice: Choice,
-    /// All about the session that was asked for.
     pub session: Option<(u64, Details)>,
 }
 
 /// A session, alive or not.
 pub enum Details {
-    /// What `show` tells.
     Alive(Box<SessionDetail>),
-    /// How it ended.
     Ended(SafeText),
 }
 
-/// What a tap tells.
 pub enum Tapped {
     Item(TapItem),
     /// The tap is over: with its session, or for this reason.

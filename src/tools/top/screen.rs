@@ -85,7 +85,6 @@ fn parts(area: Rect, charts_from: u16) -> Parts {
     Parts { about, totals, charts, body, status: rows(1), keys: rows(1) }
 }
 
-/// Draws the whole of `area`.
 pub fn draw(state: &State, paint: Paint, area: Rect, buffer: &mut Buffer) {
     let parts = parts(area, if state.detail.is_some() { CHARTS_WITH_DETAILS_FROM } else { CHARTS_FROM });
     put(buffer, parts.about, &about(state), paint.head());

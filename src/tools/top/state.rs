@@ -12,14 +12,11 @@ use crate::{
     },
 };
 
-/// All that is shown.
 pub struct State {
     pub greeting: Greeting,
     /// None before the first look.
     pub stats: Option<ServerStats>,
-    /// Of throughput and open sessions.
     pub history: History,
-    /// The sessions.
     pub page: Page,
     /// One session in place of the page.
     pub detail: Option<Detail>,
@@ -35,12 +32,7 @@ pub enum Prompt {
     /// For a text to filter by; what it was before.
     Filter(String),
     /// Whether to cut this session.
-    Cut {
-        /// Its number.
-        session: u64,
-        /// Who it is.
-        about: String,
-    },
+    Cut { session: u64, about: String },
 }
 
 /// What is to be done.
@@ -50,17 +42,12 @@ pub enum Action {
     Show,
     /// Look at the server at once.
     Look,
-    /// Draw all again.
     Redraw,
     /// Let the shell have the terminal.
     Suspend,
-    /// Leave.
     Quit,
-    /// End a session.
     Cut {
-        /// Its number.
         session: u64,
-        /// By FIN and not by RST.
         fin: bool,
     },
     /// See to it that what is shown is what is tapped.
@@ -81,13 +68,12 @@ impl State {
         }
     }
 
-    /// The sessions that are to be asked for; none where only the totals are wanted.
+    /// The sessions to ask for; none if only the totals are wanted.
     pub fn wanted(&self) -> Choice {
         let wanted = self.page.wanted();
         if self.page.held || self.detail.is_some() { Choice { limit: Some(0), ..wanted } } else { wanted }
     }
 
-    /// A key was pressed.
     pub fn key(&mut self, key: Key) -> Action {
         self.notice = None;
         match (key, &self.prompt) {
@@ -189,7 +175,7 @@ impl State {
         Action::Show
     }
 
-    /// The server answered. Whether it is to be asked again at once.
+    /// The server answered; says whether to ask it again at once.
     pub fn answer(&mut self, answer: Answer) -> bool {
         match answer {
             Answer::Look(look) => self.look(*look),

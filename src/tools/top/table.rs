@@ -17,11 +17,8 @@ use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 /// Longer than anything to be found; far shorter than a line to the server may be.
 const MATCHING_CHARS_MAX: usize = 100;
 
-/// A page of sessions.
 pub struct Page {
-    /// What is asked for.
     pub choice: Choice,
-    /// What came.
     pub rows: Vec<ListedSession>,
     /// What that was asked for with: while it is another page than the wanted one, nothing on it is chosen.
     shown: Choice,
@@ -31,12 +28,10 @@ pub struct Page {
     pub cursor: usize,
     /// Rows that the screen has room for.
     pub room: usize,
-    /// It is held still.
     pub held: bool,
 }
 
 impl Page {
-    /// Before the first answer.
     pub fn new(sort: Sort, from: Option<Network>) -> Self {
         let choice = Choice { sort, from, ..Choice::default() };
         Page { shown: choice.clone(), choice, rows: Vec::new(), matching: 0, cursor: 0, room: 1, held: false }
@@ -47,7 +42,7 @@ impl Page {
         self.shown.skip
     }
 
-    /// The session that is chosen; none where there is none, or the page that it is on has not come yet.
+    /// The chosen session; none if there is none, or its page has not come yet.
     pub fn chosen(&self) -> Option<&ListedSession> {
         let limit = self.shown.limit;
         let is_current = Choice { limit, ..self.choice.clone() } == self.shown;
@@ -59,13 +54,13 @@ impl Page {
         Choice { limit: Some(self.room), ..self.choice.clone() }
     }
 
-    /// The screen has room for so many rows now.
+    /// The screen has room for `room` rows now.
     pub fn resize(&mut self, room: usize) {
         self.room = room.max(1);
         self.follow_cursor();
     }
 
-    /// Moves the cursor, where the key does that; whether another page is to be asked for.
+    /// Moves the cursor if the key does that; says whether to ask for another page.
     pub fn move_by(&mut self, key: Key) -> Option<bool> {
         let last = self.matching.saturating_sub(1);
         let cursor = match key {
@@ -86,7 +81,6 @@ impl Page {
         Some(another)
     }
 
-    /// Orders by the next key.
     pub fn sort_by_next(&mut self) {
         self.choice.sort = match self.choice.sort {
             Sort::Rate => Sort::Bytes,
@@ -97,13 +91,11 @@ impl Page {
         self.begin_again();
     }
 
-    /// Turns the order round.
     pub fn reverse(&mut self) {
         self.choice.reverse = !self.choice.reverse;
         self.begin_again();
     }
 
-    /// Chooses the sessions with this text.
     pub fn filter(&mut self, text: &str) {
         self.choice.matching = text.chars().take(MATCHING_CHARS_MAX).collect();
         self.begin_again();
@@ -120,7 +112,7 @@ impl Page {
         self.choice.skip = self.choice.skip.clamp(first, self.cursor);
     }
 
-    /// A page came that was wanted. Whether another is to be asked for, because there are fewer sessions than before.
+    /// Takes a page that was wanted; says whether to ask for another because there are fewer sessions than before.
     pub fn take(&mut self, choice: Choice, rows: Vec<ListedSession>, matching: usize) -> bool {
         let session = self.chosen().map(|row| row.session);
         (self.shown, self.rows, self.matching) = (choice, rows, matching);
@@ -168,7 +160,7 @@ const RATES: [Column; 2] = [Column::ClientRate, Column::UpstreamRate];
 const SUMS: [Column; 2] = [Column::ClientBytes, Column::UpstreamBytes];
 
 impl Column {
-    /// Its name, and its width where that is fixed.
+    /// Its name, and its width if that is fixed.
     fn head(self) -> (&'static str, Option<u16>) {
         match self {
             Column::Id => ("ID", Some(7)),

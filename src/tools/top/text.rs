@@ -23,7 +23,6 @@ impl Paint {
         self.coloured(Color::Cyan).add_modifier(Modifier::BOLD)
     }
 
-    /// The chosen row.
     pub fn chosen(self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }
@@ -38,7 +37,6 @@ impl Paint {
         self.coloured(Color::Green)
     }
 
-    /// What needs attention.
     pub fn alert(self) -> Style {
         self.coloured(Color::Red).add_modifier(Modifier::BOLD)
     }

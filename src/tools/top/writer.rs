@@ -17,7 +17,6 @@ use std::{
     thread,
 };
 
-/// One screen is written at a time.
 const SCREENS: usize = 1;
 
 /// The drawing end of the writer.
@@ -27,7 +26,6 @@ pub struct Writer {
     terminal: Terminal<CrosstermBackend<Drawn>>,
     drawn: Drawn,
     screens: Address<Vec<u8>>,
-    /// A screen is being written.
     writing: bool,
     /// Something has changed since the last screen was drawn.
     changed: bool,
@@ -97,7 +95,6 @@ impl Writer {
         Ok(())
     }
 
-    /// A screen was written.
     pub fn written(&mut self, written: io::Result<()>) -> Result<(), Failure> {
         self.writing = false;
         written.map_err(failed)
