@@ -18,6 +18,8 @@ use std::{
 
 /// A server answers within milliseconds, after the quarter of a second that a rate takes.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// A program that was stopped goes on to find the limit passed, and the answer there all the same.
+const LATE_LOOK: Duration = Duration::from_millis(100);
 /// What answers may be no server of ours, and must not fill the memory. The longest true line refuses a cut: the longest
 /// request (64 KiB) names some 13,000 sessions, and about each the error has some 55 bytes.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
@@ -122,8 +124,12 @@ impl ControlClient {
 }
 
 async fn next(lines: &mut LineSocket, wait: Option<Duration>) -> io::Result<Vec<u8>> {
-    let line = within(wait, lines.next(LINE_BYTES_MAX)).await.ok_or(io::ErrorKind::TimedOut)?;
-    line?.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"))
+    let line = match within(wait, lines.next(LINE_BYTES_MAX)).await {
+        None => within(Some(LATE_LOOK), lines.next(LINE_BYTES_MAX)).await,
+        line => line,
+    };
+    line.ok_or(io::ErrorKind::TimedOut)??
+        .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"))
 }
 
 /// The option that chooses a server, and what the server is.

@@ -236,7 +236,7 @@ mod tests {
         let listener = UnixListener::bind(&left).unwrap();
         utimensat(CWD, &left, &times, AtFlags::empty()).unwrap();
         prepare(root.path(), 7).unwrap();
-        assert!(left.exists(), "somebody listens");
+        assert!(left.exists(), "a server listens");
         drop(listener);
     }
 

@@ -38,7 +38,7 @@ const TAP_WRITE_WAIT: Duration = Duration::from_secs(60);
 const BATCH_BYTES: usize = 64 * 1024;
 
 /// The control socket of a running server.
-pub struct Control(ServedListener);
+pub struct ControlServer(ServedListener);
 
 /// Makes the control socket; none if it is off. If the default place cannot be used, `warn` is told so and there is none
 /// either: the server is worth more than its control.
@@ -63,11 +63,11 @@ pub fn bind(place: &place::Control, warn: impl FnOnce(String)) -> Result<Option<
     }
 }
 
-impl Control {
+impl ControlServer {
     /// Serves operators on `listener`.
     pub fn start(listener: Listener, operator: Operator, reporter: Reporter) -> Self {
-        let serve = move |socket| Connection::new(socket, operator.clone()).serve();
-        Control(ServedListener::start(listener, CONNECTIONS_MAX, "control", reporter, serve))
+        let serve = move |socket| Conversation::new(socket, operator.clone()).serve();
+        ControlServer(ServedListener::start(listener, CONNECTIONS_MAX, "control", reporter, serve))
     }
 
     /// Removes the socket, and ends every connection once it had a moment for its last words.
@@ -77,7 +77,7 @@ impl Control {
 }
 
 /// A control connection. It ends when its client does, or is too slow.
-struct Connection {
+struct Conversation {
     lines: LineSocket,
     operator: Operator,
     /// Lines on their way out.
@@ -87,14 +87,14 @@ struct Connection {
 /// Why a request has no complete answer.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-enum Trouble {
+enum Incomplete {
     Lost(#[from] io::Error),
     Refused(#[from] Refusal),
 }
 
-impl Connection {
+impl Conversation {
     fn new(socket: Socket, operator: Operator) -> Self {
-        Connection { lines: LineSocket::new(socket), operator, unwritten: String::new() }
+        Conversation { lines: LineSocket::new(socket), operator, unwritten: String::new() }
     }
 
     async fn serve(mut self) {
@@ -119,7 +119,7 @@ impl Connection {
             let last = match serde_json::from_slice(&line) {
                 Ok(request) => match self.follow(request).await {
                     Ok(matching) => Ok(matching),
-                    Err(Trouble::Lost(error)) => return Err(error),
+                    Err(Incomplete::Lost(error)) => return Err(error),
                     Err(refused) => Err(refused.to_string()),
                 },
                 Err(error) => Err(format!("it is not a request: {error}")),
@@ -130,7 +130,7 @@ impl Connection {
     }
 
     /// Follows a request, and says how many sessions there were to choose from if that was a part of it.
-    async fn follow(&mut self, request: Request) -> Result<Option<usize>, Trouble> {
+    async fn follow(&mut self, request: Request) -> Result<Option<usize>, Incomplete> {
         match request {
             Request::List(choice) => {
                 let list = self.operator.list(&choice).await;

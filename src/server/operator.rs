@@ -1,6 +1,6 @@
 //! The operator: the verbs that look into a running server and change it, each with typed arguments and a typed answer.
 //!
-//! Whatever tells a server's state to somebody is an encoder of these verbs: it chooses, sorts and counts nothing itself.
+//! Encoders, such as the control socket, tell the answers. They choose, sort and count nothing themselves.
 
 use crate::{
     control::protocol::{

@@ -24,7 +24,7 @@ use crate::{
     },
     server::{
         acceptor::Acceptor,
-        control::{self, Control},
+        control::{self, ControlServer},
         http::{
             self, Admin,
             pages::{Condition, Sources},
@@ -109,7 +109,7 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
             supervisor: supervisor.clone(),
             drain,
         });
-        Control::start(listener, operator, reporter.clone())
+        ControlServer::start(listener, operator, reporter.clone())
     });
     let admin = admin_listener.map(|listener| {
         let accept_errors = listeners.iter().map(Listener::errors).collect();

@@ -8,7 +8,10 @@ use rustix::{
     net::{Shutdown, getsockname, shutdown, sockopt::socket_acceptconn},
     process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open},
 };
-use std::net::{Shutdown as Direction, SocketAddr};
+use std::{
+    net::{Shutdown as Direction, SocketAddr},
+    os::fd::OwnedFd,
+};
 
 /// Shuts a listening socket of the server down under it: its next accept(2) fails with EINVAL.
 fn break_listener(server: &Server, address: SocketAddr) {
@@ -18,7 +21,8 @@ fn break_listener(server: &Server, address: SocketAddr) {
     let numbers = folder.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap());
     let copies = numbers.filter_map(|number| pidfd_getfd(&process, number, PidfdGetfdFlags::empty()).ok());
     let mut listeners = copies.filter(|copy| socket_acceptconn(copy) == Ok(true));
-    let listener = listeners.find(|copy| getsockname(copy).unwrap().try_into() == Ok(address)).unwrap();
+    let is_meant = |copy: &OwnedFd| getsockname(copy).unwrap().try_into() == Ok(address);
+    let listener = listeners.find(is_meant).expect("the kernel gives us our child's descriptors");
     shutdown(&listener, Shutdown::Read).unwrap();
 }
 

@@ -59,8 +59,6 @@ pub struct Actor {
     looking: Option<bool>,
     path: PathBuf,
     tap: Option<Tap>,
-    /// The session that is tapped.
-    tapped: Option<u64>,
     taps: u64,
     writer: Writer,
     tty: Arc<Tty>,
@@ -96,7 +94,6 @@ impl Actor {
             looking: None,
             path,
             tap: None,
-            tapped: None,
             taps: 0,
             writer,
             tty,
@@ -196,13 +193,12 @@ impl Actor {
     /// Taps the session that is to be tapped, and no other.
     fn follow_tap(&mut self) {
         let wanted = self.state.detail.as_ref().filter(|detail| detail.tapped).map(|detail| detail.session);
-        if wanted == self.tapped {
+        if wanted == self.tap.as_ref().map(|tap| tap.session) {
             return;
         }
-        (self.tap, self.tapped) = (None, wanted);
-        let Some(session) = wanted else { return };
         self.taps += 1;
-        self.tap = Some(Tap::start(self.path.clone(), self.taps, session, self.address.clone()));
+        let start = |session| Tap::start(self.path.clone(), self.taps, session, self.address.clone());
+        self.tap = wanted.map(start);
     }
 
     fn resize(&mut self) -> Result<(), Failure> {

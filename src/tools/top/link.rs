@@ -86,6 +86,7 @@ pub struct Link {
 pub struct Tap {
     /// Tells this tap from others: what another one told is old.
     pub number: u64,
+    pub session: u64,
     _task: Task<()>,
 }
 
@@ -110,7 +111,7 @@ impl Tap {
             let reason = end.err().map(|trouble| SafeText::from(trouble.to_string().as_str()));
             let _ = events.send(Event::Tap { number, told: Tapped::Over(reason) }).await;
         });
-        Tap { number, _task: task }
+        Tap { number, session, _task: task }
     }
 }
 
@@ -253,7 +254,7 @@ mod tests {
         })
         .unwrap();
         if !is_answered {
-            // Nobody has come to the second server, or has stayed.
+            // The second server still waits for its client, or the client has left it.
             drop(UnixStream::connect(&path));
         }
         let _ = server.join();

@@ -214,7 +214,7 @@ mod tests {
             "upstream_bytes": 19663, "client_rate": 0, "upstream_rate": 4100, "client_waiting": 0, "upstream_waiting": 512})
     }
 
-    /// A proxy with so many sessions, as a screen of this size shows it.
+    /// A proxy with this number of sessions, as a screen of this size shows it.
     fn state(sessions: u64, width: u16, height: u16) -> State {
         let greeting =
             json!({"switchboard": 1, "mode": "proxy", "pid": 4711, "listeners": ["127.0.0.1:8002"]});

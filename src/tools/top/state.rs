@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(state.detail.map(|detail| detail.session), Some(21));
     }
 
-    /// A state that has seen a server with so many sessions, with room for ten of them.
+    /// A state that has seen a server with this number of sessions, with room for ten of them.
     fn state(sessions: usize) -> State {
         let mut state =
             State::new(from_value(json!({"switchboard": 1, "mode": "proxy"})).unwrap(), Sort::Rate, None);
@@ -244,7 +244,7 @@ mod tests {
         state
     }
 
-    /// What a server with so many sessions answers to what is asked for.
+    /// What a server with this number of sessions answers to what is asked for.
     fn look(state: &State, sessions: usize) -> Look {
         let choice = state.wanted();
         let rows = (1..=sessions).skip(choice.skip).take(choice.limit.unwrap());

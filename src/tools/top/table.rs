@@ -328,7 +328,7 @@ mod tests {
         ListedSession { session: number, ..ListedSession::default() }
     }
 
-    /// A page with room for ten that shows the first of so many sessions.
+    /// A page with room for ten that shows the first of this number of sessions.
     fn page(sessions: u64) -> Page {
         let mut page = Page::new(Sort::Rate, None);
         page.resize(10);
@@ -336,7 +336,7 @@ mod tests {
         page
     }
 
-    /// What a server with so many sessions answers.
+    /// What a server with this number of sessions answers.
     fn see(page: &mut Page, sessions: u64) -> bool {
         let wanted = page.wanted();
         let rows = (1..=sessions).skip(wanted.skip).take(page.room).map(session);
