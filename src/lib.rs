@@ -29,7 +29,7 @@
 //! # Invariants
 //! - A link or a socket that is dropped without having been finished is an abort: nothing that fails looks like a clean end.
 //! - A reset never destroys what was relayed before it: the peer's acknowledgement is awaited first, within limits
-//!   ([`net::settle`]).
+//!   ([`net::socket::settle`]).
 //! - Every mailbox is bounded and has one consumer; there is no cycle of awaited sends; the data path never waits for an
 //!   observer.
 //! - Every wait on a peer has a limit, and each limit a named cause ([`session::cause::Cause`]).

@@ -42,9 +42,6 @@ fn main() -> ExitCode {
 fn run(config: Config) -> ExitCode {
     match config {
         Config::Server(config) => {
-            if let Err(error) = audit::follow() {
-                return fail(&error);
-            }
             let busy_poll = config.busy_poll;
             match executor::run(busy_poll, server::run(*config)) {
                 Ok(Ok(Outcome::Drained)) => ExitCode::SUCCESS,

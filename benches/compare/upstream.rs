@@ -20,7 +20,7 @@ use switchboard::{
         socket::Socket,
     },
     runtime::inline,
-    server::settings::BACKLOG,
+    server::plan::BACKLOG,
     tools::load::{connection::Connection, failure::Failure, room::Room},
 };
 

@@ -1,5 +1,5 @@
-//! The commands and their options as a user types them, declared for argh, and the settings that they mean.
-//! A new command is one more struct, one more variant of [`Command`], and one more arm of [`config`].
+//! The commands and their options, declared for argh, and the settings that they mean. A new command is one more struct, one
+//! more variant of [`Command`], and one more arm of [`config`].
 
 mod audit;
 mod client;
@@ -8,8 +8,8 @@ mod load;
 mod servers;
 mod top;
 
-use super::words::Known;
 use crate::cli::Config;
+use crate::cli::words::Known;
 use argh::{ArgsInfo, FlagInfoKind, FromArgs, Optionality};
 use audit::Audit;
 use client::Client;
@@ -41,7 +41,7 @@ enum Command {
     Load(Load),
 }
 
-/// All commands, in the order of the help.
+/// In the order of the help.
 pub fn commands() -> Vec<CommandInfo> {
     Typed::get_args_info().commands.into_iter().map(|command| command.command).collect()
 }
@@ -62,7 +62,7 @@ pub fn known(command: &CommandInfo) -> Vec<Known> {
     command.flags.iter().map(option).collect()
 }
 
-/// What the words of a command mean; see [`super::words`] for their form.
+/// What the words of a command mean. [`crate::cli::words`] gives them their form.
 pub fn config(command: &str, words: &[&str]) -> Result<Config, String> {
     let words = [&[command], words].concat();
     match Typed::from_args(&["switchboard"], &words).map_err(|exit| reason(&exit.output))?.command {
@@ -77,7 +77,7 @@ pub fn config(command: &str, words: &[&str]) -> Result<Config, String> {
     }
 }
 
-/// argh's text in our words. What a user typed comes last in it or after the option's name, so that it cannot mislead.
+/// argh's text in our words. The user's text comes last or after the option's name, so that it cannot mislead.
 fn reason(argh: &str) -> String {
     let text = argh.trim_end_matches('\n');
     if let Some(rest) = text.strip_prefix("Error parsing option ") {

@@ -1,9 +1,9 @@
-//! The help, written from the same declarations that the parser is made of.
+//! The help, made from the parser's declarations.
 
 use super::commands::CommandInfo;
 use std::fmt::Write;
 
-/// Where descriptions begin; the longest name and value end before it.
+/// Descriptions begin here; the longest name with its value ends before.
 const COLUMN: usize = 30;
 
 /// The name and version of the program.
@@ -11,7 +11,7 @@ pub fn version() -> String {
     format!("switchboard {}\n", env!("CARGO_PKG_VERSION"))
 }
 
-/// The help of the program: its commands.
+/// The program's help.
 pub fn overview(commands: &[CommandInfo]) -> String {
     let mut text = version();
     text.push_str("A TCP multiplexer that ends connections exactly as a direct one would.\n");
@@ -58,7 +58,7 @@ pub fn command(command: &CommandInfo) -> String {
     text
 }
 
-/// How often an operand may be given: in brackets where there is a default, with dots where it may repeat.
+/// An operand: in brackets if there is a default, with dots if it may repeat.
 fn usage(operand: &argh::PositionalInfo<'_>) -> String {
     let dots = if operand.optionality == argh::Optionality::Repeating { "…" } else { "" };
     let name = format!("{}{dots}", operand.name);

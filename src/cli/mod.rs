@@ -1,35 +1,28 @@
-//! The command line: from the words that a user typed to a [`Config`], or to one line that says what is wrong with them.
+//! The command line: from the words that a user typed to a [`Config`], the parsed run, or to one line that says what is wrong.
 //!
-//! `words` reads the words, `commands` declares the options, `values`, `amounts` and `target` judge their values, `help` describes them.
+//! `words` reads the words, `commands` declares the options, `values` judges their values, `help` describes them.
 //! Only this folder names the argument parser.
 
-mod amounts;
 mod commands;
 mod help;
-mod target;
 #[cfg(test)]
 mod tests;
 mod values;
 mod words;
 
-use crate::{server::settings::Server, tools};
+use crate::{server::plan::Plan, text::escape::Terminal, tools};
 use std::{ffi::OsString, fmt};
 use words::Asked;
 
-/// One run of the program.
+/// The parsed run: a command with its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Config {
     /// `echo`, `proxy` or `origin`.
-    Server(Box<Server>),
-    /// `client`.
+    Server(Box<Plan>),
     Client(Box<tools::client::settings::Client>),
-    /// `ctl`.
     Ctl(Box<tools::ctl::settings::Ctl>),
-    /// `top`.
     Top(Box<tools::top::settings::Top>),
-    /// `audit`.
     Audit(Box<tools::audit::settings::Audit>),
-    /// `load`.
     Load(Box<tools::load::settings::Load>),
 }
 
@@ -42,12 +35,12 @@ pub enum Parsed {
     Print(String),
 }
 
-/// Why a command line cannot be followed: one line for the user, without a control character.
+/// What is wrong with a command line: one line for the user, without a control character.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage(String);
 
 impl Usage {
-    /// `command` is empty where none was recognized.
+    /// `command` is empty if none was recognized.
     fn new(command: &str, reason: &str) -> Self {
         let space = if command.is_empty() { "" } else { " " };
         Usage(format!("{}; try 'switchboard{space}{command} --help'", one_line(reason)))
@@ -65,7 +58,7 @@ impl std::error::Error for Usage {}
 /// Reads a command line, without the program's name.
 ///
 /// # Errors
-/// The first thing in it that cannot be understood, with its value and what to write in its place.
+/// The first thing in it that cannot be understood, with its value and what to write instead.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Usage> {
     let words = args.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
     let Some((first, rest)) = words.split_first() else {
@@ -107,29 +100,22 @@ fn find(name: &str) -> Result<commands::CommandInfo, Usage> {
     })
 }
 
-/// A value may be as long as the kernel allows; what is wrong with it shows in its first and last characters.
+/// A value may be as long as the kernel allows. Its first and last characters show what is wrong with it.
 const SHOWN_CHARS: usize = 400;
 
-/// Makes a text fit for one line of a terminal: what would control it is escaped, the middle of a long text left out.
+/// One line that a terminal may see; of a long text the middle is left out.
 fn one_line(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
-    let mut line = String::new();
-    for (index, &char) in chars.iter().enumerate() {
-        let left_out =
-            chars.len() > SHOWN_CHARS && (SHOWN_CHARS / 2..chars.len() - SHOWN_CHARS / 2).contains(&index);
-        if left_out {
-            line.push_str(if index == SHOWN_CHARS / 2 { "…" } else { "" });
-        } else if controls_terminal(char) {
-            line.extend(char.escape_default());
-        } else {
-            line.push(char);
-        }
+    if chars.len() <= SHOWN_CHARS {
+        return safe(text);
     }
-    line
+    let [begin, end] = [&chars[..SHOWN_CHARS / 2], &chars[chars.len() - SHOWN_CHARS / 2..]];
+    safe(&begin.iter().chain(&['…']).chain(end).collect::<String>())
 }
 
-/// C0, DEL and C1, the line separators, and the bidirectional controls (Unicode TR 9 §2).
-fn controls_terminal(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+fn safe(text: &str) -> String {
+    let (mut terminal, mut line) = (Terminal::default(), String::new());
+    terminal.push(text.as_bytes(), &mut line);
+    terminal.finish(&mut line);
+    line.replace('\n', "\\n").replace('\t', "\\t")
 }

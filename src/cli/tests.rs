@@ -1,23 +1,26 @@
 //! What a command line means, from its words to the settings.
 
-mod any;
-mod audit;
-mod help;
-mod load;
-mod refused;
-
 use super::*;
 use crate::{
     control::place::Control,
-    net::{congestion::Congestion, dial::Upstream, endpoint::Endpoint, options::Keepalive},
+    net::{
+        dial::Destination,
+        endpoint::Endpoint,
+        options::{Congestion, Keepalive},
+    },
     net::{dial::Override, options::KEEPALIVE},
     report::format::DUMP_LIMIT_BYTES,
     report::format::{Dump, Log},
-    server::settings,
-    session::{deadline::Deadlines, target::Role},
+    server::plan::{self, Plan, PlannedListener},
+    session::{deadline::Deadlines, target::Target as Joined},
     tools::client::settings::{Client, Input, Target},
+    tools::{
+        audit::settings::{Audit, IDLE, Subject},
+        load::settings::{Expect, Load, Message, Mode, TIMEOUT},
+    },
 };
-use std::time::Duration;
+use proptest::prelude::*;
+use std::{os::unix::ffi::OsStringExt, time::Duration};
 
 const COMMANDS: [&str; 5] = ["echo", "proxy", "client", "origin", "top"];
 
@@ -31,11 +34,15 @@ fn parse_line(line: &str) -> Result<Parsed, Usage> {
 }
 
 #[track_caller]
-fn server(line: &str) -> Server {
+fn server(line: &str) -> Plan {
     match parse_line(line) {
         Ok(Parsed::Run(Config::Server(server))) => *server,
         other => panic!("{line}: {other:?}"),
     }
+}
+
+fn planned(port: u16, target: Joined) -> Vec<PlannedListener> {
+    vec![PlannedListener { name: None, endpoint: Endpoint::loopback(port), target }]
 }
 
 #[track_caller]
@@ -68,9 +75,8 @@ fn assert_refused(words: &[&str], parts: &[&str]) {
 
 #[test]
 fn a_bare_command_means_the_defaults() {
-    let echo = Server {
-        listen: vec![Endpoint::loopback(8001)],
-        role: Role::Echo,
+    let echo = Plan {
+        listeners: planned(8001, Joined::Echo),
         max_sessions: None,
         max_per_source: None,
         backlog: 4096,
@@ -81,15 +87,14 @@ fn a_bare_command_means_the_defaults() {
         dump: Dump::Off,
         dump_limit: DUMP_LIMIT_BYTES,
         splice: true,
-        busy_poll: settings::BUSY_POLL,
+        busy_poll: plan::BUSY_POLL,
         control: Control::Default,
-        remember: settings::REMEMBER,
+        remember: plan::REMEMBER,
         metrics: None,
     };
-    let upstream = Upstream { endpoint: "www.google.com:80".parse().unwrap(), overrides: [].into() };
-    let proxy =
-        Server { listen: vec![Endpoint::loopback(8002)], role: Role::Proxy(upstream.into()), ..echo.clone() };
-    let origin = Server { listen: vec![Endpoint::loopback(8003)], role: Role::Origin, ..echo.clone() };
+    let upstream = Destination { endpoint: "www.google.com:80".parse().unwrap(), overrides: [].into() };
+    let proxy = Plan { listeners: planned(8002, Joined::Upstream(upstream.into())), ..echo.clone() };
+    let origin = Plan { listeners: planned(8003, Joined::Origin), ..echo.clone() };
     assert_eq!(server("echo"), echo);
     assert_eq!(server("proxy"), proxy);
     assert_eq!(server("origin"), origin);
@@ -123,9 +128,14 @@ fn every_option_of_a_server_reaches_its_setting() {
     );
     let addresses = ["::1", "::2", "1.2.3.4"].map(|address| address.parse().unwrap()).to_vec();
     let overrides = [Override { host: "b".into(), port: 80, addresses }].into();
-    let expected = Server {
-        listen: vec![":1".parse().unwrap(), "unix:/a".parse().unwrap()],
-        role: Role::Proxy(Upstream { endpoint: "b:80".parse().unwrap(), overrides }.into()),
+    let target = Joined::Upstream(Destination { endpoint: "b:80".parse().unwrap(), overrides }.into());
+    let listener = |address: &str| PlannedListener {
+        name: None,
+        endpoint: address.parse().unwrap(),
+        target: target.clone(),
+    };
+    let expected = Plan {
+        listeners: [":1", "unix:/a"].map(listener).into(),
         max_sessions: Some(2),
         max_per_source: Some(3),
         backlog: 4,
@@ -192,11 +202,379 @@ fn what_follows_two_dashes_is_no_option() {
 #[test]
 fn the_last_of_equal_options_counts() {
     assert_eq!(server("echo --dump text --dump=hex").dump, Dump::Hex);
-    assert_eq!(server("echo --listen 1 --listen 2").listen.len(), 2);
+    assert_eq!(server("echo --listen 1 --listen 2").listeners.len(), 2);
     assert!(client(&["client", "--body", "--body"]).body);
 }
 
 #[test]
 fn help_names_as_a_target_is_a_host() {
     assert!(matches!(client(&["client", "help"]).target, Target::Http { host, .. } if host == "help"));
+}
+
+#[track_caller]
+fn audit(line: &str) -> Audit {
+    match parse_line(line) {
+        Ok(Parsed::Run(Config::Audit(audit))) => *audit,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn an_audit_is_of_our_own_proxy_or_of_one_that_runs() {
+    let own = Audit { subject: Subject::Own, idle: Some(IDLE), json: false, checks: vec![] };
+    assert_eq!(audit("audit --self"), own);
+    assert_eq!(audit("audit --self --idle=10s"), own);
+    let running = Subject::Running { via: "a:1".parse().unwrap(), origin: ":0".parse().unwrap() };
+    let all = Audit {
+        subject: running,
+        idle: None,
+        json: true,
+        checks: vec!["reset".into(), "idle".into(), "half-close-5s".into()],
+    };
+    assert_eq!(audit("audit --via a:1 --origin :0 --idle off --json reset idle half-close-5s"), all);
+}
+
+#[test]
+fn what_no_audit_can_be_made_of_is_refused() {
+    for (line, part) in [
+        ("audit", "write --via ADDR --origin ADDR, or --self"),
+        ("audit --via 1", "option '--origin' is missing"),
+        ("audit --origin 1", "option '--via' is missing"),
+        ("audit --self --via 1", "leave out '--via' and '--origin'"),
+        ("audit --via a:0 --origin 1", "port 0 takes no connections"),
+        ("audit --via unix:/a --origin 1", "a UNIX socket knows no RST"),
+        ("audit --via 1 --origin unix:/a", "a UNIX socket knows no RST"),
+        ("audit --self hal", "'hal' is no check; the checks are half-close-0s,"),
+        ("audit --self --idle 0s", "write off"),
+        ("audit --self --idle off idle", "option '--idle off' leaves no check"),
+    ] {
+        assert_refused(&line.split_whitespace().collect::<Vec<_>>(), &[part]);
+    }
+}
+
+#[test]
+fn the_help_names_every_check() {
+    let help = printed("audit --help");
+    for name in crate::tools::audit::names() {
+        assert!(help.contains(name), "{name}");
+    }
+}
+
+#[track_caller]
+fn load(words: &str) -> Load {
+    match parse_line(&format!("load {words}")) {
+        Ok(Parsed::Run(Config::Load(load))) => *load,
+        other => panic!("{words}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_target_alone_means_the_defaults() {
+    let expected = Load {
+        target: Target::Tcp("a:1".parse().unwrap()),
+        mode: Mode::Pingpong,
+        message: Message::Pattern(64),
+        expect: Expect::Echo,
+        half_close: false,
+        connections: Some(10),
+        threads: 1,
+        duration: Some(Duration::from_secs(10)),
+        requests: None,
+        rate: None,
+        connect_rate: None,
+        warm_up: Duration::ZERO,
+        timeout: Some(TIMEOUT),
+        json: false,
+        html: None,
+        overrides: [].into(),
+    };
+    assert_eq!(load("tcp://a:1"), expected);
+    assert_eq!(load("tcp://a:1 --mode bulk").message, Message::Pattern(1 << 20));
+    assert_eq!(load("tcp://a:1 --expect until-close").mode, Mode::Churn);
+    assert_eq!(load("tcp://a:1 --requests 5").duration, None);
+    assert!(matches!(load("a/b").target, Target::Http { path, .. } if path == "/b"));
+    assert_eq!(load("unix:/a").target, Target::Tcp("unix:/a".parse().unwrap()));
+}
+
+#[test]
+fn every_option_of_a_load_reaches_its_setting() {
+    let expected = Load {
+        target: Target::Tcp("a:1".parse().unwrap()),
+        mode: Mode::Churn,
+        message: Message::Text(b"PING\r\n".to_vec()),
+        expect: Expect::Bytes(7),
+        half_close: true,
+        connections: Some(2),
+        threads: 3,
+        duration: Some(Duration::from_secs(4)),
+        requests: Some(5),
+        rate: Some(6),
+        connect_rate: Some(7),
+        warm_up: Duration::from_secs(8),
+        timeout: None,
+        json: true,
+        html: Some("/h".into()),
+        overrides: [Override { host: "a".into(), port: 1, addresses: vec!["::1".parse().unwrap()] }].into(),
+    };
+    let words = r"tcp://a:1 --mode churn --send PING\r\n --expect 7 --half-close -c 2 --threads 3 --duration 4s --requests 5 --rate 6 --connect-rate 7 --warmup 8s --timeout off --json --html /h --resolve a:1:::1";
+    assert_eq!(load(words), expected);
+    assert_eq!(load("tcp://a:1 --connections=max --duration off").connections, None);
+    assert_eq!(load("tcp://a:1 --duration off --file /f").message, Message::File("/f".into()));
+    assert_eq!(load("tcp://a:1 --duration off").duration, None);
+    assert_eq!(load("tcp://a:1 --size 16k").message, Message::Pattern(16 << 10));
+}
+
+#[test]
+fn help_and_version_are_printed_wherever_they_are_asked_for() {
+    for line in ["--version", "-V", "proxy --version", "client a --version"] {
+        assert_eq!(printed(line), help::version());
+    }
+    assert_eq!(printed("--help"), printed("help"));
+    assert_eq!(printed("-h"), printed("help"));
+    for command in COMMANDS {
+        let help = printed(&format!("{command} --help"));
+        for line in
+            ["help CMD", "--help CMD", "CMD -h", "CMD --log off --help --no-such", "CMD --help --listen"]
+        {
+            if !["client", "top"].contains(&command) || !line.contains("--log") {
+                assert_eq!(printed(&line.replace("CMD", command)), help, "{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_help_fits_a_screen_and_ends_in_examples_that_work() {
+    let help = |command: &str| format!("{command} --help");
+    for line in ["", "echo", "proxy", "client", "origin", "ctl", "top", "audit", "load"].map(help) {
+        let help = printed(line.trim());
+        assert!(help.lines().count() <= 40, "{line}: {} lines", help.lines().count());
+        let widest = help.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= 100, "{line}: {widest} columns");
+        let examples = help.split("Examples:\n").nth(1).expect("a help has examples");
+        let mut ours =
+            examples.lines().filter_map(|line| line.trim().strip_prefix("switchboard ")).peekable();
+        assert!(ours.peek().is_some(), "{line}");
+        ours.for_each(|example| assert!(parse_line(example).is_ok(), "{example}"));
+    }
+}
+
+#[test]
+fn an_operand_is_in_brackets_where_it_may_be_left_out() {
+    for (command, usage, is_needed) in [
+        ("client", "[TARGET]", false),
+        ("load", "TARGET", true),
+        ("ctl", "COMMAND…", true),
+        ("audit", "[CHECK…]", false),
+    ] {
+        let help = printed(&format!("{command} --help"));
+        let line = format!("Usage: switchboard {command} [OPTIONS] {usage}\n");
+        assert!(help.contains(&line), "{help}");
+        // What an audit needs are options.
+        let left_out = if command == "audit" { "audit --self" } else { command };
+        assert_eq!(parse_line(left_out).is_err(), is_needed, "{left_out}");
+    }
+}
+
+#[test]
+fn the_defaults_that_a_help_states_are_the_defaults() {
+    let mut stated = 0;
+    for command in COMMANDS {
+        for line in printed(&format!("{command} --help")).lines() {
+            let Some((_, default)) = line.trim().rsplit_once("(default ") else { continue };
+            let Some(default) = default.strip_suffix(')').filter(|default| !default.starts_with("from "))
+            else {
+                continue;
+            };
+            let name = line.split_whitespace().next().unwrap();
+            let option = if name == "TARGET" { default.into() } else { format!("{name}={default}") };
+            let with_default = parse_line(&format!("{command} {option}"));
+            assert_eq!(with_default.unwrap(), parse_line(command).unwrap(), "{command} {option}");
+            stated += 1;
+        }
+    }
+    assert!(stated > 40, "{stated} defaults found");
+}
+
+#[test]
+fn a_wrong_command_line_is_answered_with_what_to_do() {
+    for (line, parts) in [
+        (
+            "",
+            &[
+                "a command is missing; the commands are echo, proxy, client, origin, ctl, top, audit, load; try 'switchboard --help'",
+            ][..],
+        ),
+        ("prox", &["unrecognized command 'prox'; did you mean 'proxy'?; try 'switchboard --help'"]),
+        ("serve", &["unrecognized command 'serve'; the commands are echo,"]),
+        ("help serve", &["unrecognized command 'serve'"]),
+        ("--listen 1 echo", &["option '--listen' comes before a command"]),
+        ("proxy --frobnicate", &["unrecognized option '--frobnicate'; try 'switchboard proxy --help'"]),
+        ("proxy --upstrem a", &["unrecognized option '--upstrem'; did you mean '--upstream'?"]),
+        ("echo --upstream a", &["unrecognized option '--upstream'; try 'switchboard echo --help'"]),
+        ("echo -l", &["unrecognized option '-l'"]),
+        ("echo 8001", &["unexpected argument '8001'"]),
+        ("client a b", &["unexpected argument 'b'"]),
+        ("echo --listen", &["option '--listen' needs a value; write --listen VALUE"]),
+        ("proxy --listen --upstream a", &["option '--listen' needs a value", "write --listen=--upstream"]),
+        ("client --body=yes", &["option '--body' takes no value", "'yes'"]),
+        (
+            "echo --listen nowhere",
+            &["option '--listen' cannot be 'nowhere': it names no port; write host:port"],
+        ),
+        ("proxy --upstream http://a:1/", &["'http://a:1/'", "it is a URL"]),
+        ("proxy --upstream a:0", &["'--upstream' cannot be 'a:0'", "port 0"]),
+        ("client --via a:0", &["'--via' cannot be 'a:0'", "port 0"]),
+        ("client --body tcp://a:1", &["option '--body' is for http targets, and 'tcp://a:1' is none"]),
+        ("client --send x http://a/b", &["option '--send' is for tcp targets, and 'http://a/b' is none"]),
+        ("client --file x", &["option '--file' is for tcp targets", "'http://www.google.com/'"]),
+        ("client --file x --send y tcp://a:1", &["'--send' and '--file' exclude each other"]),
+        ("load", &["a target is missing; write tcp://host:port"]),
+        ("load tcp://a", &["target cannot be 'tcp://a': it names no port"]),
+        ("load tcp://a:1 -c 0", &["option '--connections' cannot be '0': it must be at least 1"]),
+        ("load tcp://a:1 --size 1.5k", &["'--size' cannot be '1.5k'", "write 64, 16k or 1m"]),
+        ("load tcp://a:1 --size 2g", &["it must be at most 1g"]),
+        ("load tcp://a:1 --mode slow", &["write pingpong or bulk or churn"]),
+        ("load tcp://a:1 --expect all", &["write echo, until-close, or a number of bytes"]),
+        ("load tcp://a:1 --send \\q", &["'--send' cannot be '\\q'", "write \\\\ for itself"]),
+        ("load tcp://a:1 --rate 0", &["'--rate' cannot be '0'", "at least 1"]),
+        ("load tcp://a:1 --duration 0s", &["it is zero; write off"]),
+        ("load tcp://a:1 --size 1 --send x", &["'--size', '--send' and '--file' exclude each other"]),
+        ("load tcp://a:1 --size 0", &["a request of no bytes has no answer to wait for"]),
+        ("load tcp://a:1 --mode bulk --expect until-close", &["write --mode churn, not bulk"]),
+        ("load http://a/ --size 5", &["option '--size' is for tcp targets, and 'http://a/' is none"]),
+        ("load http://a/ --mode bulk", &["option '--mode=bulk' is for tcp targets"]),
+        ("load http://a/ --half-close", &["option '--half-close' is for tcp targets"]),
+        ("load https://a/", &["TLS is not spoken here"]),
+        ("client https://a/", &["target cannot be 'https://a/': TLS is not spoken here"]),
+    ] {
+        assert_refused(&line.split_whitespace().collect::<Vec<_>>(), parts);
+    }
+}
+
+#[test]
+fn a_value_that_makes_no_sense_is_refused_with_its_option_and_the_reason() {
+    for (option, value, reason) in [
+        ("--idle-timeout", "5", "it needs a unit; write 5s"),
+        ("--idle-timeout", "1.5", "write 1.5s"),
+        ("--idle-timeout", "0", "write off"),
+        ("--idle-timeout", "0.0", "write off"),
+        ("--drain-timeout", "0s", "it is zero; write off"),
+        ("--busy-poll", "0us", "write off"),
+        ("--stall-timeout", "101years", "more than 100 years"),
+        ("--stall-timeout", "18446744073709551615s1000ms", "too long"),
+        ("--stall-timeout", "never", "not a duration; write 250ms"),
+        ("--stall-timeout", "-5s", "not a duration"),
+        ("--stall-timeout", "", "not a duration"),
+        ("--max-sessions", "0", "at least 1"),
+        ("--max-sessions", "off", "not a whole number"),
+        ("--max-per-source", "0", "write off for no limit"),
+        ("--backlog", "0", "at least 1"),
+        ("--backlog", "+5", "not a whole number"),
+        ("--backlog", "99999999999999999999", "at most"),
+        ("--dump-limit", "1k", "not a whole number"),
+        ("--dump-limit", "1048577", "at most 1048576"),
+        ("--remember", "1000001", "at most 1000000"),
+        ("--congestion", "a b", "write auto"),
+        ("--keepalive", "60s", "three parts"),
+        ("--keepalive", "60s/10s/0", "\"0\" as probes: it must be at least 1"),
+        ("--keepalive", "60s/10s/128", "at most 127"),
+        ("--keepalive", "60s/500ms/6", "\"500ms\" must be whole seconds"),
+        ("--keepalive", "10h/10s/6", "\"10h\" must be whole seconds"),
+        ("--log", "xml", "write text or json or off"),
+        ("--dump", "on", "write off or text or hex"),
+        ("--splice", "on", "write auto or off"),
+        ("--metrics", "nowhere", "it names no port; write host:port"),
+        ("--metrics", "http://127.0.0.1:1/", "it is a URL"),
+        ("--resolve", "a:80", "fewer than three parts"),
+        ("--resolve", "a:80:", "is not an IP address"),
+        ("--resolve", "a:0:::1", "port 0"),
+        ("--resolve", "1.2.3.4:80:::1", "does not begin with a host name"),
+    ] {
+        assert_refused(
+            &["proxy", option, value],
+            &[&format!("option '{option}' cannot be '{value}': "), reason],
+        );
+    }
+    for option in ["--parallel", "--repeat"] {
+        assert_refused(&["client", option, "0"], &[option, "'0'", "at least 1"]);
+    }
+    assert_eq!(server("proxy --max-per-source off").max_per_source, None);
+    assert_eq!(server("proxy --metrics off").metrics, None);
+}
+
+#[test]
+fn an_echoed_value_cannot_control_a_terminal_or_flood_it() {
+    let Usage(line) = parse_words(&["proxy", "--log", "\u{1b}[2J\n\u{202e}\u{9b}"]).unwrap_err();
+    assert!(line.contains(r"'\x1b[2J\n\u{202e}\u{9b}'"), "{line}");
+    let Usage(line) = parse_words(&["proxy", "--log", &"x".repeat(100_000)]).unwrap_err();
+    assert!(
+        line.contains("'--log' cannot be 'xxx") && line.contains('…') && line.contains("write text"),
+        "{line}"
+    );
+    assert!(line.chars().count() < 600);
+}
+
+#[test]
+fn an_argument_that_is_not_utf_8_is_refused() {
+    let words = ["client".into(), "--file".into(), OsString::from_vec(b"a\xff\n".to_vec())];
+    let Usage(line) = parse(words).unwrap_err();
+    assert!(line.contains("argument 'a\u{fffd}\\n' is not UTF-8"), "{line}");
+}
+
+/// A word that comes close to a right one, or anything.
+fn word() -> impl Strategy<Value = OsString> {
+    let flags: Vec<&str> = COMMANDS
+        .iter()
+        .chain([&"audit", &"load"])
+        .flat_map(|name| find(name).unwrap().flags.iter().map(|flag| flag.long))
+        .chain(["--", "-", "-h", "help", "off"])
+        .collect();
+    let flag = prop::sample::select(flags).boxed();
+    let value = prop_oneof![
+        "[0-9]{1,22}(ns|us|ms|s|m|h|d|y|M|w)?([0-9.]{1,12}(ms|s|y))?",
+        "(http://|tcp://|unix:|\\[)?[a-z0-9:.\\[\\]/?#@ %é\"<>^`{}|\\\\]{0,30}",
+        "[0-9s/]{0,12}",
+        ".{0,20}",
+    ]
+    .boxed();
+    prop_oneof![
+        flag.clone().prop_map(OsString::from),
+        value.clone().prop_map(OsString::from),
+        (flag, value).prop_map(|(flag, value)| format!("{flag}={value}").into()),
+        prop::collection::vec(any::<u8>(), 0..12).prop_map(OsString::from_vec),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_command_line_panics_and_what_is_refused_fits_one_line(
+        command in prop::sample::select([&COMMANDS[..], &["audit", "load"]].concat()),
+        mut words in prop::collection::vec(word(), 0..6),
+        named in prop::bool::weighted(0.9),
+    ) {
+        if named {
+            words.insert(0, command.into());
+        }
+        match parse(words) {
+            Err(Usage(line)) => {
+                prop_assert!(!line.contains(char::is_control) && safe(&line) == line, "{line:?}");
+                prop_assert!(line.contains("; try 'switchboard"), "{line:?}");
+            }
+            Ok(Parsed::Run(Config::Client(client))) => {
+                if let Target::Http { host, path, .. } = client.target {
+                    prop_assert!(path.parse::<hyper::Uri>().is_ok_and(|uri| uri.path().starts_with('/')), "{path:?}");
+                    prop_assert!(hyper::header::HeaderValue::from_str(&host).is_ok(), "{host:?}");
+                }
+            }
+            Ok(_) => {}
+        }
+    }
+
+    #[test]
+    fn every_way_to_write_an_option_means_the_same(value in "[ -~]{0,20}") {
+        let joined = parse_words(&["client", "tcp://a:1", &format!("--send={value}")]);
+        let expected = Input::Text(value);
+        prop_assert!(matches!(joined, Ok(Parsed::Run(Config::Client(client))) if client.input == expected));
+    }
 }

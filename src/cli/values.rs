@@ -3,32 +3,52 @@
 
 use crate::{
     control::{place::Control, protocol::Sort},
-    net::network::Network,
     net::{
         dial::Override,
         endpoint::{Endpoint, Host},
+        network::Network,
         options::Keepalive,
     },
     report::format::{Dump, Log},
     session::event::Side,
-    tools::{ctl::settings::Show, top::settings::INTERVAL_MIN},
+    tools::{
+        client::settings::Target,
+        ctl::settings::Show,
+        load::settings::{Expect, Mode},
+        top::settings::INTERVAL_MIN,
+    },
 };
-use std::{net::IpAddr, time::Duration};
+use std::{fmt::Write, net::IpAddr, time::Duration};
 
-/// Ten years of 365.25 days: far beyond any use, and far below what a clock or a timer can add.
-const DURATION_MAX: Duration = Duration::from_secs(10 * 31_557_600);
-/// Numbers of so many digits cannot add up to 2^64 seconds, near which humantime's own sum panics.
+/// A hundred years of 365.25 days: beyond any use, and far below what a clock, a timer or 64 bits of milliseconds hold.
+const DURATION_MAX: Duration = Duration::from_secs(100 * 31_557_600);
+/// Numbers of nine digits cannot add up to 2^64 seconds, near which humantime's own sum panics.
 const DURATION_DIGITS_MAX: usize = 9;
 /// With [`DURATION_DIGITS_MAX`], at most a handful of numbers to add.
 const DURATION_BYTES_MAX: usize = 64;
-/// Beyond any machine; two such numbers can still be multiplied in 64 bits.
+/// Beyond any machine; the product of two such numbers fits 64 bits.
 const COUNT_MAX: usize = 1_000_000_000;
-/// As many descriptors as Linux grants one process (`fs.nr_open`); each client needs one.
-const PARALLEL_MAX: usize = 1 << 20;
-/// What Linux takes for `TCP_KEEPIDLE` and `TCP_KEEPINTVL` (`MAX_TCP_KEEPIDLE`), in seconds.
+/// Linux grants one process this many descriptors (`fs.nr_open`). Each client or connection needs one.
+const CONNECTIONS_MAX: usize = 1 << 20;
+/// 400 MB: some 400 bytes a session.
+const REMEMBER_MAX: usize = 1_000_000;
+/// More than any piece has: one read fills at most a buffer of 16 KiB. It bounds what the reporter's mailbox may hold.
+const DUMP_LIMIT_BYTES_MAX: usize = 1 << 20;
+/// Linux takes up to this for `TCP_KEEPIDLE` and `TCP_KEEPINTVL` (`MAX_TCP_KEEPIDLE`).
 const KEEPALIVE_SECONDS_MAX: u64 = 32_767;
-/// What Linux takes for `TCP_KEEPCNT` (`MAX_TCP_KEEPCNT`).
+/// Linux takes up to this for `TCP_KEEPCNT` (`MAX_TCP_KEEPCNT`).
 const KEEPALIVE_PROBES_MAX: usize = 127;
+/// One message of a load. For a stream there is `--mode bulk`.
+const SIZE_MAX: u64 = 1 << 30;
+/// One answer of a load.
+const ANSWER_MAX: u64 = 1 << 40;
+/// More than any machine has processors.
+const THREADS_MAX: usize = 256;
+const HTTP_PORT: u16 = 80;
+/// The URI type of the HTTP library takes no more.
+const PATH_BYTES_MAX: usize = 65_534;
+/// Printable ASCII characters that users type, and that RFC 3986 §3.3 and §3.4 do not allow unless they are encoded.
+const ENCODED: &[char] = &[' ', '"', '<', '>', '\\', '^', '`', '{', '|', '}'];
 
 /// `250ms`, `10s`, `1m30s`, `1h`, or `off`, which is `None`.
 pub fn duration(text: &str) -> Result<Option<Duration>, String> {
@@ -49,7 +69,7 @@ pub fn duration(text: &str) -> Result<Option<Duration>, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("it is zero; write off for no limit".into()),
         Ok(duration) if duration > DURATION_MAX => {
-            Err("it is more than ten years; write off for no limit".into())
+            Err("it is more than 100 years; write off for no limit".into())
         }
         Ok(duration) => Ok(Some(duration)),
         Err(_) => Err("it is not a duration; write 250ms, 10s, 1m30s, 1h or off".into()),
@@ -80,12 +100,17 @@ pub fn count_or_off(text: &str) -> Result<Option<usize>, String> {
 
 /// A number of sessions to remember; `off` is 0.
 pub fn remember(text: &str) -> Result<usize, String> {
-    if text == "off" { Ok(0) } else { count(text) }
+    if text == "off" { Ok(0) } else { up_to(REMEMBER_MAX, text) }
+}
+
+/// Bytes of a piece that a dump shows.
+pub fn dump_limit(text: &str) -> Result<usize, String> {
+    up_to(DUMP_LIMIT_BYTES_MAX, text)
 }
 
 /// Clients at once.
 pub fn parallel(text: &str) -> Result<usize, String> {
-    up_to(PARALLEL_MAX, text)
+    up_to(CONNECTIONS_MAX, text)
 }
 
 /// The length of a listening socket's queue.
@@ -121,7 +146,7 @@ pub fn peer(text: &str) -> Result<Endpoint, String> {
     connectable(endpoint_or(None, text)?)
 }
 
-/// An address to connect to; port 80 where none is named.
+/// An address to connect to; by default port 80.
 pub fn upstream(text: &str) -> Result<Endpoint, String> {
     connectable(endpoint_or(Some(80), text)?)
 }
@@ -136,10 +161,12 @@ fn endpoint_or(port: Option<u16>, text: &str) -> Result<Endpoint, String> {
     }
 }
 
-/// Port 0 asks the kernel to choose one, which only a listener can.
+/// Port 0 lets the kernel choose; only a listener can ask that.
 pub fn connectable(endpoint: Endpoint) -> Result<Endpoint, String> {
     match endpoint {
-        Endpoint::Tcp { port: 0, .. } => Err("nobody listens on port 0; write a port from 1 to 65535".into()),
+        Endpoint::Tcp { port: 0, .. } => {
+            Err("port 0 takes no connections; write a port from 1 to 65535".into())
+        }
         endpoint => Ok(endpoint),
     }
 }
@@ -249,4 +276,266 @@ pub fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
     }
     let names: Vec<&str> = choices.iter().map(|&(name, _)| name).collect();
     Err(format!("it is none of the choices; write {}", names.join(" or ")))
+}
+
+/// A number of connections, or `max`, which is `None`.
+pub fn connections(text: &str) -> Result<Option<usize>, String> {
+    if text == "max" { Ok(None) } else { up_to(CONNECTIONS_MAX, text).map(Some) }
+}
+
+pub fn threads(text: &str) -> Result<usize, String> {
+    up_to(THREADS_MAX, text)
+}
+
+/// `pingpong`, `bulk` or `churn`.
+pub fn mode(text: &str) -> Result<Option<Mode>, String> {
+    let choices = [Mode::Pingpong, Mode::Bulk, Mode::Churn].map(|mode| (mode.name(), Some(mode)));
+    choice(text, &choices)
+}
+
+/// `64`, `16k`, `1m`, `1g`: in steps of 1024.
+pub fn size(text: &str) -> Result<u64, String> {
+    amount(text, SIZE_MAX)
+}
+
+fn amount(text: &str, most: u64) -> Result<u64, String> {
+    let (digits, factor) = match text.char_indices().next_back() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
+        Some((at, 'g' | 'G')) => (&text[..at], 1 << 30),
+        _ => (text, 1),
+    };
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err("it is not a number of bytes; write 64, 16k or 1m".into());
+    }
+    let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    bytes.filter(|bytes| *bytes <= most).ok_or_else(|| format!("it must be at most {}g", most >> 30))
+}
+
+/// `echo`, `until-close`, or a number of bytes.
+pub fn expect(text: &str) -> Result<Expect, String> {
+    match text {
+        "echo" => Ok(Expect::Echo),
+        "until-close" => Ok(Expect::UntilClose),
+        _ if text.starts_with(|c: char| c.is_ascii_digit()) => amount(text, ANSWER_MAX).map(Expect::Bytes),
+        _ => Err("it is no answer; write echo, until-close, or a number of bytes".into()),
+    }
+}
+
+/// Text in which each escape stands for one byte.
+pub fn escaped(text: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((plain, after)) = rest.split_once('\\') {
+        bytes.extend_from_slice(plain.as_bytes());
+        let mut chars = after.chars();
+        match chars.next() {
+            Some('r') => bytes.push(b'\r'),
+            Some('n') => bytes.push(b'\n'),
+            Some('t') => bytes.push(b'\t'),
+            Some('0') => bytes.push(0),
+            Some('\\') => bytes.push(b'\\'),
+            Some('x') => {
+                let digits =
+                    after.get(1..3).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+                let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+                bytes.push(byte.ok_or("two hexadecimal digits follow \\x, as in \\x0a")?);
+                chars = after[3..].chars();
+            }
+            _ => return Err("a backslash begins \\r \\n \\t \\0 \\xNN or \\\\; write \\\\ for itself".into()),
+        }
+        rest = chars.as_str();
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    Ok(bytes)
+}
+
+/// A client's target: `http://host[:port]/path`, `tcp://host:port`; a host with nothing before it means http.
+pub fn target(text: &str) -> Result<Target, String> {
+    if text.chars().any(char::is_control) {
+        return Err("it holds a control character; leave it out".into());
+    }
+    match split_scheme(text) {
+        None if text.starts_with("unix:") => {
+            Err("a UNIX socket is no target; connect to it with --via, as in --via unix:/path".into())
+        }
+        None => http(text),
+        Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
+            "http" => http(rest),
+            "tcp" => tcp(rest),
+            "https" => Err("TLS is not spoken here; write http:// for plain HTTP".into()),
+            _ => Err(format!("{scheme:?} is not spoken here; write http://host/path or tcp://host:port")),
+        },
+    }
+}
+
+/// A load's target: a client's, or a UNIX socket.
+pub fn load_target(text: &str) -> Result<Target, String> {
+    if text.starts_with("unix:") && !text.chars().any(char::is_control) {
+        return peer(text).map(Target::Tcp);
+    }
+    target(text)
+}
+
+/// Splits `scheme://rest` (RFC 3986 §3.1); a `://` further on belongs to a path or a query.
+fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    text.split_once("://").filter(|(scheme, _)| scheme.bytes().all(legal))
+}
+
+fn tcp(rest: &str) -> Result<Target, String> {
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    if authority.contains(['/', '?', '#']) {
+        return Err("a tcp:// target has no path; write tcp://host:port".into());
+    }
+    if authority.is_empty() {
+        return Err("it names no host; write tcp://host:port".into());
+    }
+    peer(authority).map(Target::Tcp)
+}
+
+fn http(rest: &str) -> Result<Target, String> {
+    // RFC 9110 §7.1: a fragment is not sent.
+    let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if authority.is_empty() || authority.starts_with(':') {
+        return Err("it names no host; write http://host/path".into());
+    }
+    if authority.contains('@') {
+        return Err("a user name is not sent; write http://host/path".into());
+    }
+    let endpoint = connectable(Endpoint::parse(authority, Some(HTTP_PORT))?)?;
+    let host = match &endpoint {
+        Endpoint::Unix(_) => return Err("a UNIX socket has no place in http://; use --via unix:/path".into()),
+        Endpoint::Tcp { port: HTTP_PORT, .. } => {
+            let shown = endpoint.to_string();
+            shown.strip_suffix(":80").unwrap_or(&shown).to_owned()
+        }
+        Endpoint::Tcp { .. } => endpoint.to_string(),
+    };
+    let path = encode(path);
+    if path.len() > PATH_BYTES_MAX {
+        return Err(format!("its path is longer than {PATH_BYTES_MAX} bytes"));
+    }
+    Ok(Target::Http { endpoint, host, path })
+}
+
+/// The path and query as they are sent: encoded by RFC 3986 §2.1. What is encoded already stays as it is.
+fn encode(path: &str) -> String {
+    let mut encoded = String::with_capacity(path.len() + 1);
+    if !path.starts_with('/') {
+        encoded.push('/');
+    }
+    for char in path.chars() {
+        if char.is_ascii() && !ENCODED.contains(&char) {
+            encoded.push(char);
+        } else {
+            for byte in char.encode_utf8(&mut [0; 4]).bytes() {
+                write!(encoded, "%{byte:02X}").expect("a String takes all that is written to it");
+            }
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_in_steps_of_1024() {
+        for (text, bytes) in [("0", 0), ("64", 64), ("16k", 16_384), ("1m", 1 << 20), ("1G", 1 << 30)] {
+            assert_eq!(size(text), Ok(bytes));
+        }
+        for text in [
+            "",
+            "k",
+            "-1",
+            "+1",
+            "1.5k",
+            "1kb",
+            "64 ",
+            "2g",
+            "99999999999999999999",
+            "18446744073709551615k",
+            "ä",
+        ] {
+            assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn escapes_are_single_bytes() {
+        assert_eq!(escaped(r"PING\r\n").unwrap(), b"PING\r\n");
+        assert_eq!(escaped(r"\\r\x00\xfFä\0\t").unwrap(), b"\\r\0\xff\xc3\xa4\0\t");
+        for text in [r"\", r"\q", r"\x", r"\x1", r"\xg0", r"\x+1", r"\xä0"] {
+            assert!(escaped(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_a_word_or_a_number() {
+        assert_eq!(expect("7"), Ok(Expect::Bytes(7)));
+        assert_eq!(expect("until-close"), Ok(Expect::UntilClose));
+        assert!(expect("all").is_err() && expect("").is_err());
+    }
+
+    #[track_caller]
+    fn assert_http(text: &str, at: &str, host: &str, path: &str) {
+        let endpoint = Endpoint::parse(at, None).unwrap();
+        let expected = Target::Http { endpoint, host: host.into(), path: path.into() };
+        assert_eq!(target(text).unwrap(), expected, "{text}");
+    }
+
+    #[test]
+    fn an_http_target_is_split_into_its_parts() {
+        assert_http("http://www.google.com/", "www.google.com:80", "www.google.com", "/");
+        assert_http("HTTP://a:8080/b?c=d#e", "a:8080", "a:8080", "/b?c=d");
+        assert_http("http://a:80?q", "a:80", "a", "/?q");
+        assert_http("http://[::1]:81/x", "[::1]:81", "[::1]:81", "/x");
+        assert_http("http://[::1]/", "[::1]:80", "[::1]", "/");
+        assert_http("http://a/s p/ä%20", "a:80", "a", "/s%20p/%C3%A4%20");
+    }
+
+    #[test]
+    fn a_bare_host_means_http() {
+        assert_http("example.com", "example.com:80", "example.com", "/");
+        assert_http("localhost:8003/bytes/9", "localhost:8003", "localhost:8003", "/bytes/9");
+        assert_http("a/?u=https://b/", "a:80", "a", "/?u=https://b/");
+        assert_http("8003", "127.0.0.1:8003", "127.0.0.1:8003", "/");
+    }
+
+    #[test]
+    fn a_tcp_target_is_an_address() {
+        for text in ["tcp://127.0.0.1:8001", "tcp://127.0.0.1:8001/", "tcp://8001"] {
+            assert_eq!(target(text).unwrap(), Target::Tcp(Endpoint::loopback(8001)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("", "names no host"),
+            ("http://", "names no host"),
+            ("http:///path", "names no host"),
+            ("http://:80/", "names no host"),
+            ("https://a/", "TLS is not spoken"),
+            ("HTTPS://a/", "TLS is not spoken"),
+            ("ftp://a/", "\"ftp\" is not spoken"),
+            ("://a", "\"\" is not spoken"),
+            ("http://me@a/", "user name"),
+            ("http://a:0/", "port 0"),
+            ("http://a:x/", "not a port"),
+            ("http://a\r\nX: y/", "control character"),
+            ("http://unix:a/", "--via"),
+            ("unix:/tmp/a", "--via"),
+            ("tcp://", "names no host"),
+            ("tcp://a", "names no port"),
+            ("tcp://a:1/b", "no path"),
+            ("tcp://a:0", "port 0"),
+        ] {
+            let refused = target(text).unwrap_err();
+            assert!(refused.contains(reason), "{text}: {refused}");
+        }
+    }
 }

@@ -1,28 +1,25 @@
 //! The words of one command, put in the form that argh understands.
 //!
-//! argh knows `--flag value` alone. Here `--flag=value` is split, so that a value may hold `=` or begin with a dash;
-//! the last of several equal options counts, so that a script can be overridden; what follows `--` is no option;
-//! and whatever no command knows is refused with the nearest name that it knows.
+//! argh knows only `--flag value`. Here `--flag=value` is split, so that a value may hold `=` or begin with a dash. The last
+//! of several equal options counts, so that a user can override a script. What follows `--` is no option. An unknown word is
+//! refused, with the nearest name that is known.
 
 /// An option of a command.
 pub struct Known {
     /// With its two dashes.
     pub name: &'static str,
-    /// The letter that may follow one dash in its place.
+    /// A letter after one dash, which means the same.
     pub short: Option<char>,
-    /// Whether a value follows.
     pub takes_value: bool,
-    /// Whether each of several counts.
+    /// Each of several counts.
     pub repeats: bool,
 }
 
 /// What the words of a command ask for.
 pub enum Asked<'a> {
-    /// The command's help.
     Help,
-    /// The program's version.
     Version,
-    /// To run it with these: options, each before its value, then `--`, then the rest.
+    /// The command with these words: options, each before its value, then `--`, then the rest.
     Run(Vec<&'a str>),
 }
 
@@ -59,7 +56,7 @@ pub fn read<'a>(words: &'a [String], known: &[Known]) -> Result<Asked<'a>, Strin
     Ok(Asked::Run(ordered))
 }
 
-/// Reads one option and, where it takes one, its value.
+/// Reads one option, and its value if it takes one.
 fn option<'a, 'k>(
     word: &'a str,
     rest: &mut impl Iterator<Item = &'a str>,
@@ -85,14 +82,12 @@ fn option<'a, 'k>(
     }
 }
 
-/// The word after an option. An option there was hardly meant as a value.
+/// The word after an option. The name of an option was hardly meant as a value.
 fn following<'a>(name: &str, next: Option<&'a str>, known: &[Known]) -> Result<&'a str, String> {
     let value = next.ok_or_else(|| format!("option '{name}' needs a value; write {name} VALUE"))?;
     let before_equals = value.split_once('=').map_or(value, |(before, _)| before);
     match find(before_equals, known) {
-        Some(_) => {
-            Err(format!("option '{name}' needs a value; where '{value}' is meant, write {name}={value}"))
-        }
+        Some(_) => Err(format!("option '{name}' needs a value; if you mean '{value}', write {name}={value}")),
         None => Ok(value),
     }
 }
@@ -104,10 +99,10 @@ fn find<'k>(name: &str, known: &'k [Known]) -> Option<&'k Known> {
     known.iter().find(|option| option.name == name || short(option))
 }
 
-/// Longer than any name here; a longer word is no typing error of one.
+/// Longer than any name here: a longer word is no typing error.
 const NAME_BYTES_MAX: usize = 40;
 
-/// The candidate that was probably meant: `word` is its beginning, or a few letters away.
+/// The candidate that the user probably meant: it begins with `word`, or differs in a few letters.
 pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     if word.len() > NAME_BYTES_MAX {
         return None;
@@ -124,7 +119,7 @@ pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Opt
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters must be put in, left out or changed (Levenshtein).
+/// The number of letters to put in, leave out or change (Levenshtein).
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();

@@ -4,18 +4,13 @@
 //! are missing, and shows a name that it does not know as it came ([`Named`]). Every text is a [`SafeText`].
 
 use crate::{
-    net::{network::Network, tcp_info::TcpInfo},
+    net::{address::EscapedAddress, kernel::TcpInfo, network::Network},
     report::{json::milliseconds, verdict::Ended},
     session::{
         cause::Cause,
         event::{Mode, Side},
     },
-    text::{
-        escape::{Escaped, EscapedAddress},
-        hex::HexBytes,
-        moment::Moment,
-        safe::SafeText,
-    },
+    text::{escape::Escaped, hex::HexBytes, moment::Moment, safe::SafeText},
 };
 use serde::{
     Deserialize, Deserializer, Serialize,

@@ -1,6 +1,7 @@
 //! The address of one end of a connection, as the kernel tells it.
 
-use rustix::net::{SocketAddrAny, SocketAddrUnix};
+use crate::text::escape::Escaped;
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 use std::{
     ffi::OsStr,
     fmt,
@@ -15,7 +16,7 @@ use std::{
 pub enum Address {
     /// An IPv4 or IPv6 address and a port.
     Tcp(SocketAddr),
-    /// A UNIX stream socket; the path is empty where the peer did not bind one.
+    /// A UNIX stream socket; the path is empty if the peer did not bind one.
     Unix(Arc<Path>),
 }
 
@@ -29,9 +30,16 @@ impl Address {
             Address::Unix(_) => None,
         }
     }
-}
 
-impl Address {
+    /// That of a socket to connect to it or to listen on it.
+    pub(super) fn family(&self) -> AddressFamily {
+        match self {
+            Address::Tcp(address) if address.is_ipv4() => AddressFamily::INET,
+            Address::Tcp(_) => AddressFamily::INET6,
+            Address::Unix(_) => AddressFamily::UNIX,
+        }
+    }
+
     /// The address of a UNIX socket that has none.
     pub(crate) fn unnamed() -> Self {
         Address::Unix(Path::new("").into())
@@ -56,6 +64,19 @@ impl fmt::Display for Address {
                 write!(f, "{}", SocketAddr::new(address.ip().to_canonical(), address.port()))
             }
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// An address as one line of text: a peer may bind a UNIX socket to a path of any bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct EscapedAddress<'a>(pub &'a Address);
+
+impl fmt::Display for EscapedAddress<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Address::Tcp(_) => self.0.fmt(f),
+            Address::Unix(path) => write!(f, "unix:{}", Escaped(path.as_os_str().as_bytes())),
         }
     }
 }

@@ -9,7 +9,7 @@ const SPARE_BUFFERS: usize = 256;
 
 static SPARE: Mutex<Vec<Box<Room>>> = Mutex::new(Vec::new());
 
-/// A buffer and the part of it that is still to be written. One pointer wide: it is moved through links.
+/// A buffer and the part of it that is still to be written. One pointer wide: links move it.
 pub struct Buffer {
     /// None only while it is dropped.
     room: Option<Box<Room>>,
@@ -21,7 +21,7 @@ struct Room {
     bytes: [u8; BUFFER_BYTES],
 }
 
-/// How many free buffers are kept for reuse.
+/// Free buffers, kept for reuse.
 #[must_use]
 pub fn spare() -> usize {
     SPARE.lock().unwrap_or_else(PoisonError::into_inner).len()

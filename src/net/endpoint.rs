@@ -7,12 +7,10 @@ use std::{
     str::FromStr,
 };
 
-/// Where to listen or connect, before any name is resolved.
+/// What to listen on or connect to, before any name is resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
-    /// A host and a port.
     Tcp {
-        /// The host, as typed.
         host: Host,
         /// The port; 0 lets the kernel choose one for a listener.
         port: u16,
@@ -39,7 +37,7 @@ impl Endpoint {
         Endpoint::Tcp { host: Host::Ip(Ipv4Addr::LOCALHOST.into()), port }
     }
 
-    /// The host's name, where it is one.
+    /// The host, if it is a name.
     #[must_use]
     pub fn name(&self) -> Option<String> {
         match self {
@@ -48,10 +46,10 @@ impl Endpoint {
         }
     }
 
-    /// Reads an address like [`FromStr`], with `default_port` where the text names none (`example.com`).
+    /// Reads an address like [`FromStr`], with `default_port` if the text names none (`example.com`).
     ///
     /// # Errors
-    /// The reason, as a sentence for the user, where the text is not an address.
+    /// Why the text is not an address, as a sentence for the user.
     pub fn parse(text: &str, default_port: Option<u16>) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix:") {
             return parse_path(path);
@@ -188,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_port_serves_where_none_is_typed() {
+    fn a_default_port_serves_if_none_is_typed() {
         assert_eq!(Endpoint::parse("example.com", Some(80)).unwrap().to_string(), "example.com:80");
         assert_eq!(Endpoint::parse("[::1]", Some(80)).unwrap().to_string(), "[::1]:80");
     }

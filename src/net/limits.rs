@@ -10,15 +10,13 @@ const RESERVED_DESCRIPTORS: usize = 96;
 const DESCRIPTORS_A_SESSION: usize = 2;
 /// Pipes get at most this part of the descriptors; bulk transfers run on few sessions at a time.
 const PIPES_SHARE: usize = 16;
-/// Where the system sets no limit; epoll and ports end long before.
+/// The limit if the system sets none; epoll and ports end long before.
 const UNLIMITED: u64 = 1 << 20;
 
-/// How the descriptors of the process are shared out.
+/// How the descriptors of the process are shared out: sessions and pipes at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// Sessions at once.
     pub sessions: usize,
-    /// Pipes at once.
     pub pipes: usize,
 }
 

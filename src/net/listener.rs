@@ -5,8 +5,7 @@ use crate::{
         address::Address,
         endpoint::{Endpoint, Host},
         options::Options,
-        socket::Socket,
-        socket_file::{SocketFile, is_stale},
+        socket::{Socket, stream_socket},
     },
     runtime::readiness::Registration,
 };
@@ -14,16 +13,23 @@ use rustix::{
     fs::Mode,
     io::Errno,
     net::{
-        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, getsockname, listen,
-        socket_with, sockopt,
+        AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, acceptfrom_with, bind, connect, getsockname,
+        listen, shutdown, sockopt,
     },
 };
 use std::{
+    fs,
     future::poll_fn,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs},
-    os::fd::OwnedFd,
-    path::Path,
+    os::{
+        fd::OwnedFd,
+        unix::{
+            ffi::OsStrExt,
+            fs::{FileTypeExt, MetadataExt},
+        },
+    },
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -32,10 +38,10 @@ use std::{
 
 /// A listening socket. Dropping it refuses new connections and resets those not yet accepted.
 pub struct Listener {
-    // Dropped before the descriptor, which keeps the file's number from being given to another.
+    // Dropped before the descriptor: while that is open, no other file gets the number of this one.
     _file: Option<SocketFile>,
     registration: Registration,
-    pub(super) descriptor: OwnedFd,
+    descriptor: OwnedFd,
     address: Address,
     errors: Arc<AcceptErrors>,
 }
@@ -76,7 +82,7 @@ impl AcceptErrors {
     }
 
     fn note(&self, error: &io::Error) {
-        // Only that nobody is there.
+        // That no connection is there is no error.
         if error.kind() != io::ErrorKind::WouldBlock {
             self.0[classify(error) as usize].fetch_add(1, Ordering::Relaxed);
         }
@@ -87,7 +93,7 @@ impl Listener {
     /// Binds `endpoint` and listens. A name is resolved here; the first of its addresses that can be bound counts.
     ///
     /// # Errors
-    /// Where the name does not resolve or no address can be bound.
+    /// If the name does not resolve or no address can be bound.
     pub fn bind(endpoint: &Endpoint, backlog: i32, options: &Options) -> io::Result<Self> {
         match endpoint {
             Endpoint::Unix(path) => Self::bind_unix(path, backlog, None),
@@ -120,7 +126,7 @@ impl Listener {
         Ok(listener)
     }
 
-    /// Both families through one IPv6 socket (RFC 3493 §5.3); IPv4 alone where the machine has no IPv6.
+    /// Both families through one IPv6 socket (RFC 3493 §5.3); IPv4 alone if the machine has no IPv6.
     fn bind_any(port: u16, backlog: i32, options: &Options) -> io::Result<Self> {
         let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
         match Self::bind_tcp(v6, backlog, options) {
@@ -134,14 +140,13 @@ impl Listener {
     }
 
     fn bind_tcp(at: SocketAddr, backlog: i32, options: &Options) -> io::Result<Self> {
-        let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let descriptor = stream_socket(family)?;
+        let descriptor = stream_socket(Address::Tcp(at).family())?;
         // A restart binds at once although old connections are in TIME-WAIT (RFC 9293 §3.6.1).
         sockopt::set_socket_reuseaddr(&descriptor, true)?;
         if at.is_ipv6() {
             sockopt::set_ipv6_v6only(&descriptor, !at.ip().is_unspecified())?;
         }
-        options.apply(&descriptor, at.ip())?;
+        options.apply(&descriptor, at.ip());
         bind(&descriptor, &at)?;
         Self::listen(descriptor, backlog, None)
     }
@@ -176,7 +181,7 @@ impl Listener {
         &self.address
     }
 
-    /// How often it could not accept; counts on for whoever holds it.
+    /// How often it could not accept.
     #[must_use]
     pub fn errors(&self) -> Arc<AcceptErrors> {
         self.errors.clone()
@@ -208,6 +213,27 @@ impl Listener {
         let peer = peer.as_ref().map_or_else(Address::unnamed, Address::from_kernel);
         Ok((Socket::new(descriptor, true)?, peer))
     }
+
+    /// Refuses connections from now on, and resets those not yet accepted. The address stays bound. For the audit.
+    ///
+    /// Linux takes a listening socket that is shut down for reading back to the state before listen(2).
+    ///
+    /// # Errors
+    /// If it does not listen.
+    pub fn refuse(&self) -> io::Result<()> {
+        Ok(shutdown(&self.descriptor, Shutdown::Read)?)
+    }
+
+    /// Listens with a queue of another length; after [`Listener::refuse`] as well.
+    ///
+    /// The queue takes one connection more than `backlog`. The kernel does not answer further requests, which come again
+    /// after a second (RFC 6298 §2). For the audit.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn listen_again(&self, backlog: i32) -> io::Result<()> {
+        Ok(listen(&self.descriptor, backlog)?)
+    }
 }
 
 /// What an error of [`Listener::try_accept`] means (accept(2), "Error handling").
@@ -224,8 +250,79 @@ pub fn classify(error: &io::Error) -> AcceptError {
     }
 }
 
-/// A non-blocking stream socket that no child inherits.
-pub(crate) fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    Ok(socket_with(family, SocketType::STREAM, flags, None)?)
+/// The file that bind(2) made at `path`. It goes with its listener; a file that has taken its place stays.
+struct SocketFile {
+    path: PathBuf,
+    number: Option<FileNumber>,
+}
+
+/// A file's device, and its number there.
+type FileNumber = (u64, u64);
+
+impl SocketFile {
+    fn at(path: &Path) -> Self {
+        SocketFile { path: path.to_owned(), number: number(path) }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.number.is_some() && number(&self.path) == self.number {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn number(path: &Path) -> Option<FileNumber> {
+    fs::symlink_metadata(path).ok().map(|is| (is.dev(), is.ino()))
+}
+
+/// Whether `path` is a socket without a listener. A listener with a full backlog is alive (unix(7)).
+///
+/// A connection would be a session of the server that listens there, so the kernel's table is asked first. The table does
+/// not tell of every listener (one of a relative path, of another network namespace): then a connection tells.
+///
+/// # Errors
+/// If there is nothing to look at.
+fn is_stale(path: &Path) -> io::Result<bool> {
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Ok(false);
+    }
+    let table = fs::read("/proc/net/unix").unwrap_or_default();
+    if table.split(|byte| *byte == b'\n').any(|line| listens(line, path)) {
+        return Ok(false);
+    }
+    let probe = stream_socket(AddressFamily::UNIX)?;
+    Ok(connect(&probe, &SocketAddrUnix::new(path)?) == Err(Errno::CONNREFUSED))
+}
+
+/// Whether a line of `/proc/net/unix` is about a socket that listens at `path`: number, references, protocol, flags, type,
+/// state, inode, path.
+fn listens(line: &[u8], path: &Path) -> bool {
+    const LISTENS: &[u8] = b"00010000"; // __SO_ACCEPTCON (include/linux/net.h)
+    let Some(at) = line.iter().position(|byte| *byte == b'/') else { return false };
+    let (columns, bound) = line.split_at(at);
+    bound == path.as_os_str().as_bytes() && columns.split(|byte| *byte == b' ').nth(3) == Some(LISTENS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_file_goes_with_its_listener_and_one_in_its_place_stays() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("socket");
+        let first = UnixListener::bind(&path).unwrap();
+        let file = SocketFile::at(&path);
+        fs::remove_file(&path).unwrap();
+        let second = UnixListener::bind(&path).unwrap();
+        drop(file);
+        assert!(path.exists());
+        drop(first);
+        drop(SocketFile::at(&path));
+        assert!(!path.exists());
+        drop(second);
+    }
 }

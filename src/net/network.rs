@@ -3,17 +3,16 @@
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr, str::FromStr};
 
-/// Addresses that begin with the same bits (CIDR, RFC 4632).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Network {
     /// One of its addresses.
     pub ip: IpAddr,
-    /// How many bits all of them share.
+    /// The number of leading bits that all of them share.
     pub bits: u8,
 }
 
-/// Of an IPv4-mapped address, before those of the IPv4 address.
+/// The bits of an IPv4-mapped address before those of the IPv4 address.
 const MAPPED_BITS: u8 = 96;
 
 impl Network {

@@ -1,12 +1,43 @@
-//! The options of a TCP leg.
+//! The options of a TCP leg, among them its congestion control.
+//!
+//! A system whose default paces its packets (BBR) arms a timer for nearly every packet. Loopback cannot be congested, and
+//! there the timers cost a bulk transfer two thirds of its processor time and of its throughput.
 
-use crate::net::congestion::Congestion;
-use rustix::net::sockopt;
-use std::{io, net::IpAddr, os::fd::OwnedFd, time::Duration};
+use crate::net::socket::stream_socket;
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, sockopt},
+};
+use std::{
+    fmt, fs, io,
+    net::IpAddr,
+    os::fd::OwnedFd,
+    str::{self, FromStr},
+    sync::LazyLock,
+    time::Duration,
+};
 
-/// How much later than our own deadline the kernel's is. Ours can still ask what the queue holds; after the kernel's,
-/// that is gone.
+/// How much later than our own deadline the kernel's is. Our deadline can still ask what the queue holds; the kernel's
+/// drops the queue.
 const KERNEL_LATER: Duration = Duration::from_secs(2);
+/// `TCP_USER_TIMEOUT` is an int of milliseconds: 24.8 days. The kernel refuses more.
+const USER_TIMEOUT_MS_MAX: u32 = i32::MAX.unsigned_abs();
+/// `MAX_TCP_KEEPIDLE` and `MAX_TCP_KEEPINTVL` (include/net/tcp.h).
+const KEEPALIVE_SECONDS_MAX: u64 = 32_767;
+/// `MAX_TCP_KEEPCNT`.
+const KEEPALIVE_PROBES_MAX: u32 = 127;
+
+/// The longest name (`TCP_CA_NAME_MAX`, without the end mark).
+const NAME_BYTES_MAX: usize = 15;
+/// Every kernel has it, opens it to every user, and does not pace it.
+const UNPACED: &str = "reno";
+/// How the names of those begin that pace by themselves.
+const PACED: &str = "bbr";
+const DEFAULT: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
+const AVAILABLE: &str = "/proc/sys/net/ipv4/tcp_available_congestion_control";
+
+static SYSTEM_PACES: LazyLock<bool> =
+    LazyLock::new(|| fs::read_to_string(DEFAULT).is_ok_and(|name| name.starts_with(PACED)));
 
 /// Options of a TCP leg.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,43 +46,7 @@ pub struct Options {
     pub keepalive: Option<Keepalive>,
     /// Our deadline for bytes that wait to be taken; the kernel has one too (RFC 5482, `TCP_USER_TIMEOUT`), a little later.
     pub user_timeout: Option<Duration>,
-    /// Who decides how fast to send (RFC 5681).
     pub congestion: Congestion,
-}
-
-impl Options {
-    /// Sets the options of a socket that is to be connected to `address`, or to listen there. An accepted socket has those
-    /// of its listener.
-    ///
-    /// # Errors
-    /// Where the kernel refuses a value.
-    pub fn apply(&self, descriptor: &OwnedFd, address: IpAddr) -> io::Result<()> {
-        sockopt::set_tcp_nodelay(descriptor, true)?;
-        self.congestion.apply(descriptor, address)?;
-        if let Some(keepalive) = self.keepalive {
-            sockopt::set_tcp_keepidle(descriptor, keepalive.idle)?;
-            sockopt::set_tcp_keepintvl(descriptor, keepalive.interval)?;
-            sockopt::set_tcp_keepcnt(descriptor, keepalive.probes)?;
-            sockopt::set_socket_keepalive(descriptor, true)?;
-        }
-        if self.user_timeout.is_some() {
-            self.apply_user_timeout(descriptor)?;
-        }
-        Ok(())
-    }
-
-    /// Sets the user timeout alone; without one, the system's default.
-    ///
-    /// # Errors
-    /// Where the kernel refuses the value.
-    pub fn apply_user_timeout(&self, descriptor: &OwnedFd) -> io::Result<()> {
-        // Zero is the system's default.
-        let limit_ms = self
-            .user_timeout
-            .map_or(0, |limit| u32::try_from((limit + KERNEL_LATER).as_millis()).unwrap_or(u32::MAX));
-        sockopt::set_tcp_user_timeout(descriptor, limit_ms)?;
-        Ok(())
-    }
 }
 
 /// TCP keepalive of both legs.
@@ -68,3 +63,176 @@ pub struct Keepalive {
 /// A vanished peer is found after two minutes.
 pub const KEEPALIVE: Keepalive =
     Keepalive { idle: Duration::from_secs(60), interval: Duration::from_secs(10), probes: 6 };
+
+/// Which congestion control a leg has (RFC 5681; `TCP_CONGESTION`, tcp(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Congestion {
+    /// The system's; if that paces, an unpaced one on loopback.
+    Auto,
+    /// The system's, everywhere.
+    #[default]
+    System,
+    /// This one, everywhere.
+    Named(CongestionName),
+}
+
+/// The name of a congestion control, as in `/proc/sys/net/ipv4/tcp_available_congestion_control`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CongestionName {
+    bytes: [u8; NAME_BYTES_MAX],
+    length: usize,
+}
+
+impl Options {
+    /// Sets the options of a socket that is to be connected to `address`, or to listen there. An accepted socket has those
+    /// of its listener.
+    ///
+    /// An option that the kernel refuses keeps the system's value: it must not fail a connection.
+    pub fn apply(&self, descriptor: &OwnedFd, address: IpAddr) {
+        let _ = sockopt::set_tcp_nodelay(descriptor, true);
+        if let Some(name) = self.congestion.name_towards(address) {
+            let _ = sockopt::set_tcp_congestion(descriptor, name);
+        }
+        if let Some(keepalive) = self.keepalive {
+            let longest = Duration::from_secs(KEEPALIVE_SECONDS_MAX);
+            let _ = sockopt::set_tcp_keepidle(descriptor, keepalive.idle.min(longest));
+            let _ = sockopt::set_tcp_keepintvl(descriptor, keepalive.interval.min(longest));
+            let _ = sockopt::set_tcp_keepcnt(descriptor, keepalive.probes.min(KEEPALIVE_PROBES_MAX));
+            let _ = sockopt::set_socket_keepalive(descriptor, true);
+        }
+        if self.user_timeout.is_some() {
+            let _ = self.apply_user_timeout(descriptor);
+        }
+    }
+
+    /// Sets the user timeout alone; without one, the system's default.
+    ///
+    /// # Errors
+    /// If the descriptor is no TCP socket.
+    pub fn apply_user_timeout(&self, descriptor: &OwnedFd) -> io::Result<()> {
+        // Zero is the system's default.
+        let limit_ms = self.user_timeout.map_or(0, |limit| {
+            let limit_ms = limit.saturating_add(KERNEL_LATER).as_millis();
+            u32::try_from(limit_ms).unwrap_or(USER_TIMEOUT_MS_MAX).min(USER_TIMEOUT_MS_MAX)
+        });
+        Ok(sockopt::set_tcp_user_timeout(descriptor, limit_ms)?)
+    }
+}
+
+impl Congestion {
+    /// What to set on a socket towards `address`; none: what the system gave it.
+    fn name_towards(&self, address: IpAddr) -> Option<&str> {
+        match self {
+            Congestion::Auto => (address.is_loopback() && *SYSTEM_PACES).then_some(UNPACED),
+            Congestion::System => None,
+            Congestion::Named(name) => Some(name.as_str()),
+        }
+    }
+
+    /// Whether the kernel would take the one that the user named.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn check(self) -> io::Result<()> {
+        let Congestion::Named(name) = self else { return Ok(()) };
+        let socket = stream_socket(AddressFamily::INET)?;
+        sockopt::set_tcp_congestion(&socket, name.as_str()).map_err(|error| match error {
+            Errno::NOENT => {
+                let there = fs::read_to_string(AVAILABLE).unwrap_or_default();
+                io::Error::other(format!("this kernel does not have it; it has {}", there.trim()))
+            }
+            Errno::PERM => {
+                io::Error::other("it is not open to this user (net.ipv4.tcp_allowed_congestion_control)")
+            }
+            error => error.into(),
+        })
+    }
+}
+
+impl FromStr for Congestion {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Congestion::Auto),
+            "system" => Ok(Congestion::System),
+            _ => CongestionName::new(text).map(Congestion::Named).ok_or_else(|| {
+                "it is not the name of a congestion control; write auto, system, or one like cubic".into()
+            }),
+        }
+    }
+}
+
+impl CongestionName {
+    fn new(text: &str) -> Option<Self> {
+        let fits = text.len() <= NAME_BYTES_MAX && !text.is_empty();
+        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+        if !(fits && plain) {
+            return None;
+        }
+        let mut bytes = [0; NAME_BYTES_MAX];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        Some(CongestionName { bytes, length: text.len() })
+    }
+
+    fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for CongestionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Congestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Congestion::Auto => "auto",
+            Congestion::System => "system",
+            Congestion::Named(name) => name.as_str(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        net::{dial::open_at_once, endpoint::Endpoint, listener::Listener},
+        runtime::inline,
+    };
+
+    #[test]
+    fn a_choice_is_read_as_it_is_shown() {
+        for text in ["auto", "system", "cubic", "fifteen-letters"] {
+            assert_eq!(text.parse::<Congestion>().unwrap().to_string(), text);
+        }
+        for text in ["", "sixteen-letters_", "two words", "über", "a/b"] {
+            assert!(text.parse::<Congestion>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_option_that_the_kernel_refuses_fails_no_socket() {
+        let forever = Duration::from_secs(u64::MAX);
+        let options = Options {
+            keepalive: Some(Keepalive { idle: forever, interval: forever, probes: u32::MAX }),
+            user_timeout: Some(forever),
+            congestion: "nosuch".parse().unwrap(),
+        };
+        let connected = inline::run(async {
+            let listener = Listener::bind(&Endpoint::loopback(0), 1, &options).unwrap();
+            open_at_once(listener.address(), &options).await.map(drop)
+        });
+        connected.unwrap().unwrap();
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_have_is_told() {
+        assert!(Congestion::Named(CongestionName::new("reno").unwrap()).check().is_ok());
+        let error = Congestion::Named(CongestionName::new("nosuch").unwrap()).check().unwrap_err();
+        assert!(error.to_string().contains("reno"), "{error}");
+    }
+}

@@ -19,7 +19,7 @@ pub const PIPE_DESCRIPTORS: usize = 2;
 pub const PIPES_MAX: usize = 512;
 /// Free pipes kept for reuse: enough for the pieces under way of 16 busy sessions.
 const SPARE_PIPES: usize = 64;
-/// How long to copy before asking for a pipe again when there was none.
+/// After there was no pipe, how long to copy before asking for one again.
 const SHORTAGE_MS: u64 = 500;
 
 #[expect(
@@ -40,7 +40,7 @@ struct Ends {
     held: usize,
 }
 
-/// A pipe and how many bytes it holds. One pointer wide: it is moved through links.
+/// A pipe and how many bytes it holds. One pointer wide: links move it.
 pub struct Pipe {
     /// None only while it is dropped.
     ends: Option<Box<Ends>>,
@@ -70,7 +70,7 @@ pub fn spare() -> usize {
 }
 
 impl Pipe {
-    /// An empty pipe; none at the limit, or where the kernel has none of full size to give (`EMFILE`, `ENFILE`, the soft
+    /// An empty pipe; none at the limit, or if the kernel has none of full size to give (`EMFILE`, `ENFILE`, the soft
     /// limit on pages), for half a second after which it is asked again.
     #[must_use]
     pub fn take() -> Option<Self> {
@@ -89,19 +89,16 @@ impl Pipe {
         ends.map(|ends| Pipe { ends: Some(Box::new(ends)) })
     }
 
-    /// How many bytes it holds.
     #[must_use]
     pub fn held(&self) -> usize {
         self.ends().held
     }
 
-    /// The end to read from.
     #[must_use]
     pub fn read_end(&self) -> &OwnedFd {
         &self.ends().read
     }
 
-    /// The end to write to.
     #[must_use]
     pub fn write_end(&self) -> &OwnedFd {
         &self.ends().write

@@ -1,9 +1,10 @@
 //! Names to addresses, off the executor, with a bound of its own.
 //!
-//! getaddrinfo(3) cannot be cancelled: a lookup whose name server is silent holds its thread until the system's resolver
-//! gives up. So sessions that ask for one name at about the same time share one lookup, and lookups are few.
+//! getaddrinfo(3) cannot be cancelled: if a name server is silent, a lookup holds its thread until the system's resolver
+//! gives up. So sessions that ask for the same name within a second share one lookup, and the number of lookups is bounded.
 
 use crate::{
+    error::reason,
     net::dial::Override,
     runtime::{clock::coarse_ms, executor::blocking, limit::Slots, task},
 };
@@ -12,6 +13,7 @@ use futures::{
     future::{BoxFuture, Shared},
 };
 use std::{
+    collections::{HashSet, VecDeque},
     io,
     net::{IpAddr, SocketAddr, ToSocketAddrs},
     sync::{Arc, LazyLock, Mutex, PoisonError},
@@ -36,7 +38,7 @@ struct Lookup {
 /// The addresses of `host`, in the system's order of preference (RFC 6724), families interleaved (RFC 8305 §4).
 ///
 /// # Errors
-/// Where the name has no address. There is no time limit here.
+/// If the name has no address. There is no time limit here.
 pub async fn resolve(host: &str, port: u16, overrides: &[Override]) -> io::Result<Vec<SocketAddr>> {
     let fixed = overrides.iter().find(|entry| entry.port == port && entry.host.eq_ignore_ascii_case(host));
     if let Some(entry) = fixed {
@@ -44,14 +46,16 @@ pub async fn resolve(host: &str, port: u16, overrides: &[Override]) -> io::Resul
     }
     match shared_lookup(host).await {
         Ok(addresses) => Ok(interleave(&addresses, port)),
-        Err(error) => Err(io::Error::new(error.kind(), plain_text(&error))),
+        Err(error) => Err(io::Error::new(error.kind(), reason(&error))),
     }
 }
 
 fn shared_lookup(host: &str) -> Shared<BoxFuture<'static, Answer>> {
-    let now = coarse_ms();
     let mut under_way = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
-    under_way.retain(|lookup| lookup.answer.peek().is_none() && now - lookup.began_ms < JOIN_MS);
+    // Read under the lock: a time from before it may lie before the begin of a lookup that another thread has just added.
+    let now = coarse_ms();
+    let is_young = |lookup: &Lookup| now.saturating_sub(lookup.began_ms) < JOIN_MS;
+    under_way.retain(|lookup| lookup.answer.peek().is_none() && is_young(lookup));
     if let Some(lookup) = under_way.iter().find(|lookup| lookup.name == host) {
         return lookup.answer.clone();
     }
@@ -61,7 +65,7 @@ fn shared_lookup(host: &str) -> Shared<BoxFuture<'static, Answer>> {
 }
 
 async fn lookup(host: String) -> Answer {
-    // The slot goes with the thread and not with who waits: a lookup that nobody awaits any more still holds its thread.
+    // The slot goes with the thread: a lookup that no session awaits any more still holds its thread.
     let slot = LOOKUPS.take().await;
     let work = move || {
         let _slot = slot;
@@ -80,23 +84,12 @@ async fn lookup(host: String) -> Answer {
     }
 }
 
-/// The resolver's own words without the standard library's preamble.
-fn plain_text(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_lowercase()
-}
-
-/// Alternates between the families, beginning with that of the first address.
+/// Alternates between the families, beginning with that of the first address; drops what comes twice.
 fn interleave(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {
-    let mut seen: Vec<IpAddr> = Vec::new();
-    for ip in addresses {
-        if !seen.contains(ip) {
-            seen.push(*ip);
-        }
-    }
-    let Some(first) = seen.first().map(IpAddr::is_ipv4) else { return Vec::new() };
-    let (mut one, mut other): (std::collections::VecDeque<_>, std::collections::VecDeque<_>) =
-        seen.into_iter().partition(|ip| ip.is_ipv4() == first);
+    let mut seen = HashSet::new();
+    let first_is_v4 = addresses.first().is_some_and(IpAddr::is_ipv4);
+    let (mut one, mut other): (VecDeque<IpAddr>, VecDeque<IpAddr>) =
+        addresses.iter().filter(|ip| seen.insert(**ip)).partition(|ip| ip.is_ipv4() == first_is_v4);
     let mut mixed = Vec::new();
     while !one.is_empty() || !other.is_empty() {
         mixed.extend(one.pop_front().into_iter().chain(other.pop_front()));
@@ -107,6 +100,15 @@ fn interleave(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lookup_that_another_thread_began_a_moment_later_is_joined() {
+        const NAME: &str = "later.test";
+        let answer = futures::future::pending().boxed().shared();
+        UNDER_WAY.lock().unwrap().push(Lookup { name: NAME.into(), began_ms: coarse_ms() + 1000, answer });
+        drop(shared_lookup(NAME));
+        assert_eq!(UNDER_WAY.lock().unwrap().iter().filter(|lookup| lookup.name == NAME).count(), 1);
+    }
 
     #[test]
     fn families_take_turns_and_nothing_comes_twice() {

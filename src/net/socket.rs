@@ -4,12 +4,26 @@
 //! [`Socket::close`] is the clean way.
 
 use crate::{
-    net::{address::Address, buffer::Buffer, options::Options},
-    runtime::{readiness::Registration, reading::Reading},
+    net::{
+        address::Address,
+        buffer::Buffer,
+        kernel::{SendQueue, unacknowledged},
+        options::Options,
+        pipe::{PIPE_BYTES, Pipe},
+    },
+    runtime::{clock::sleep, pace::note_bulk, readiness::Registration},
+};
+use futures::{
+    future::{Either, select},
+    pin_mut,
 };
 use rustix::{
     io::Errno,
-    net::{RecvFlags, SendFlags, Shutdown, getpeername, getsockname, recv, send, shutdown, sockopt},
+    net::{
+        AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, getpeername, getsockname,
+        recv, send, shutdown, socket_with, sockopt,
+    },
+    pipe::{SpliceFlags, splice},
 };
 use std::{
     future::poll_fn,
@@ -17,17 +31,25 @@ use std::{
     os::fd::OwnedFd,
     sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+/// How long a peer may acknowledge nothing before the rest is given up; a peer that pauses still gets it.
+const STANDSTILL: Duration = Duration::from_secs(5);
+/// The end of the wait for a peer that acknowledges slowly.
+const LONGEST: Duration = Duration::from_secs(60);
+/// The wait if the kernel never said how much is left.
+const BLIND_WAIT: Duration = Duration::from_millis(500);
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// A connected stream socket. At most one task at a time may read, one write, and one watch for an abort.
 pub struct Socket {
     // Drop order: the registration's slot is free before the descriptor's number is.
-    pub(super) registration: Registration,
-    pub(super) descriptor: OwnedFd,
+    registration: Registration,
+    descriptor: OwnedFd,
     clean: bool,
-    /// The kernel tells of a lost connection once, to whoever asks first; a read after a failed write would see a clean
-    /// end. So it is remembered here.
+    /// The kernel tells of a lost connection once: after a failed write, a read would see a clean end.
     lost: AtomicBool,
 }
 
@@ -35,7 +57,7 @@ impl Socket {
     /// A socket that is connected, or being connected.
     ///
     /// # Errors
-    /// Where it cannot be watched for readiness.
+    /// If it cannot be watched for readiness.
     pub fn new(descriptor: OwnedFd, connected: bool) -> io::Result<Self> {
         Ok(Socket {
             registration: Registration::new(&descriptor, connected)?,
@@ -43,12 +65,6 @@ impl Socket {
             clean: false,
             lost: AtomicBool::new(false),
         })
-    }
-
-    /// Its reading, for whoever may end it.
-    #[must_use]
-    pub fn reading(&self) -> Reading {
-        self.registration.reading()
     }
 
     /// Waits until a read may give something.
@@ -81,27 +97,6 @@ impl Socket {
     /// # Errors
     /// `WouldBlock`, or that of the connection.
     pub fn try_read(&self, room: &mut [u8]) -> io::Result<usize> {
-        if self.registration.enough() { self.try_read_rest(room) } else { self.receive(room) }
-    }
-
-    /// Reads what was there when an operator ended the reading; after that, and at an urgent byte, the stream ends.
-    fn try_read_rest(&self, room: &mut [u8]) -> io::Result<usize> {
-        let left = self.registration.left(|| rustix::io::ioctl_fionread(&self.descriptor).unwrap_or(0));
-        let size = room.len().min(left);
-        if size == 0 {
-            return Ok(0);
-        }
-        match self.receive(&mut room[..size]) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            Err(error) => Err(error),
-            Ok(count) => {
-                self.registration.take_left(count);
-                Ok(count)
-            }
-        }
-    }
-
-    fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
         let size = room.len();
         self.registration.read(|| {
             let (_, count) = retry(|| recv(&self.descriptor, &mut *room, RecvFlags::empty()))?;
@@ -111,6 +106,13 @@ impl Socket {
             // A read of nothing is the end: it stays readable.
             Ok((count, count > 0 && count < size))
         })
+    }
+
+    /// Bytes that have come and are not read.
+    #[must_use]
+    pub fn unread(&self) -> u32 {
+        let unread = rustix::io::ioctl_fionread(&self.descriptor).unwrap_or(0);
+        u32::try_from(unread).unwrap_or(u32::MAX)
     }
 
     /// Fills `buffer` with what is there and returns how much came.
@@ -150,33 +152,79 @@ impl Socket {
 
     /// As [`Socket::write`].
     pub fn poll_write(&self, context: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_put(context, || {
+            let count = retry(|| send(&self.descriptor, bytes, SendFlags::NOSIGNAL))?;
+            Ok((count, count < bytes.len()))
+        })
+    }
+
+    /// Does a write once the socket takes one; `put` says as well whether it put in less than it had.
+    fn poll_put<T>(
+        &self,
+        context: &Context<'_>,
+        mut put: impl FnMut() -> io::Result<(T, bool)>,
+    ) -> Poll<io::Result<T>> {
         loop {
             ready!(self.registration.poll_writable(context));
-            let result = self.registration.write(|| {
-                let count = retry(|| send(&self.descriptor, bytes, SendFlags::NOSIGNAL))?;
-                Ok((count, count < bytes.len()))
-            });
-            match result {
+            match self.registration.write(&mut put) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result.map_err(|error| self.note_loss(error))),
+                // After the peer's FIN the kernel tells of its RST as a broken pipe: then the end of its stream was a true
+                // one. Any other error says that the connection is lost.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    self.lost.store(true, Ordering::Relaxed);
+                    return Poll::Ready(Err(error));
+                }
+                result => return Poll::Ready(result),
             }
         }
     }
 
-    /// Notes an error of writing that says the connection is lost.
+    /// Moves what is there into an empty pipe, without copying; up to [`PIPE_BYTES`].
     ///
-    /// After the peer's FIN the kernel tells of its RST as a broken pipe: then the end of its stream was a true one.
-    pub(super) fn note_loss(&self, error: io::Error) -> io::Error {
-        if error.kind() != io::ErrorKind::BrokenPipe {
-            self.lost.store(true, Ordering::Relaxed);
-        }
-        error
+    /// 0 does not mean the end of the stream, and `WouldBlock` not that nothing is there: at an urgent byte the kernel
+    /// says both. If this gives no bytes, [`Socket::try_read`] knows why.
+    ///
+    /// # Errors
+    /// `WouldBlock`, or that of the connection.
+    pub fn try_splice_in(&self, pipe: &mut Pipe) -> io::Result<usize> {
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        let count = self.registration.read(|| {
+            let count = retry(|| splice(&self.descriptor, None, pipe.write_end(), None, PIPE_BYTES, flags))?;
+            Ok((count, false))
+        })?;
+        pipe.filled(count);
+        note_bulk();
+        Ok(count)
+    }
+
+    /// Moves some of what the pipe holds into the socket.
+    ///
+    /// # Errors
+    /// That of the connection.
+    pub fn poll_splice_out(&self, context: &Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        let count = ready!(self.poll_put(context, || {
+            let (source, held) = (pipe.read_end(), pipe.held());
+            Ok((retry(|| splice(source, None, &self.descriptor, None, held, flags))?, false))
+        }))?;
+        pipe.written(count);
+        Poll::Ready(Ok(count))
+    }
+
+    /// Sends one urgent byte (RFC 9293 §3.8.5), for the audit. Only a peer that asks for it in line finds it in the stream.
+    ///
+    /// # Errors
+    /// That of the connection.
+    pub async fn send_urgent(&self, byte: u8) -> io::Result<()> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::OOB;
+        let put = || Ok(((), retry(|| send(&self.descriptor, &[byte], flags))? == 0));
+        poll_fn(|context| self.poll_put(context, put)).await
     }
 
     /// Ends our stream: the peer gets FIN after all that was written (RFC 9293 §3.6).
     ///
     /// # Errors
-    /// Where the connection is gone already.
+    /// If the connection is gone already.
     pub fn finish(&self) -> io::Result<()> {
         Ok(shutdown(&self.descriptor, Shutdown::Write)?)
     }
@@ -188,7 +236,7 @@ impl Socket {
 
     /// What a connection request came to.
     ///
-    /// A peer that accepted and reset at once was reached: what it said before is still to be read.
+    /// A peer that accepted and reset at once was reached; what it sent before is still to be read.
     ///
     /// # Errors
     /// Why the connection could not be made.
@@ -205,23 +253,19 @@ impl Socket {
     /// Sets the user timeout of `options`, on a TCP socket that is connected.
     ///
     /// # Errors
-    /// Where the kernel refuses the value.
+    /// If it is no TCP socket.
     pub fn set_user_timeout(&self, options: &Options) -> io::Result<()> {
         options.apply_user_timeout(&self.descriptor)
     }
 
-    /// Our address.
-    ///
     /// # Errors
-    /// Where the kernel gives none.
+    /// If the kernel gives none.
     pub fn local_address(&self) -> io::Result<Address> {
         Ok(Address::from_kernel(&getsockname(&self.descriptor)?))
     }
 
-    /// The peer's address.
-    ///
     /// # Errors
-    /// Where the connection is gone.
+    /// If the connection is gone.
     pub fn peer_address(&self) -> io::Result<Address> {
         let peer = getpeername(&self.descriptor)?;
         Ok(peer.as_ref().map_or_else(Address::unnamed, Address::from_kernel))
@@ -237,12 +281,44 @@ impl Drop for Socket {
     }
 }
 
-/// Goes on after a signal (signal(7)).
-pub(super) fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+/// A non-blocking stream socket that no child inherits.
+pub(super) fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(socket_with(family, SocketType::STREAM, flags, None)?)
+}
+
+/// Repeats a call that a signal interrupted (signal(7)).
+fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(Errno::INTR) => {}
             result => return Ok(result?),
         }
+    }
+}
+
+/// Waits until the peer's kernel has acknowledged all that was written, is known to be gone, or takes nothing more: then a
+/// reset destroys nothing that could still arrive.
+pub async fn settle(socket: &Socket) {
+    let (Ok(local), Ok(peer)) = (socket.local_address(), socket.peer_address()) else { return };
+    let begin = Instant::now();
+    let (mut last, mut moved) = (None, begin);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match unacknowledged(&local, &peer) {
+            SendQueue::Bytes(0) | SendQueue::Gone => return,
+            SendQueue::Bytes(left) if last != Some(left) => (last, moved) = (Some(left), Instant::now()),
+            SendQueue::Bytes(_) | SendQueue::Unknown => {}
+        }
+        let patience = if last.is_some() { STANDSTILL } else { BLIND_WAIT };
+        if moved.elapsed() >= patience || begin.elapsed() >= LONGEST {
+            return;
+        }
+        let aborted = socket.aborted();
+        pin_mut!(aborted);
+        if let Either::Left(((), _)) = select(aborted, sleep(pause)).await {
+            return;
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

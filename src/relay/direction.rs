@@ -1,40 +1,80 @@
-//! The counters of one direction of a session: written by the half-loops, read by whoever looks.
+//! One direction of a session: its counters, its end, its gate, and those who watch it. The half-loops write it.
 
-use crate::runtime::clock::coarse_ms;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::{
+    relay::gate::Gate,
+    runtime::clock::{coarse_ms, now_ns},
+};
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
-/// Numbers the ends of streams, so that it can be told which of two in one tick of the clock came first.
-static ENDS: AtomicU64 = AtomicU64::new(1);
-/// The low bits of an end's number count ends, the others hold its milliseconds: a million ends in one tick.
-const ENDS_BITS: u32 = 20;
+const NS_PER_MS: u64 = 1_000_000;
 
-/// What one direction has moved, and when it last did.
+/// What one direction has moved, when it last did, and who watches it.
 #[derive(Debug)]
-pub struct Flow {
+pub struct Direction {
     received: AtomicU64,
     delivered: AtomicU64,
     /// When a byte or the end last moved, in milliseconds of the coarse clock.
     moved_ms: AtomicU64,
-    /// Since when bytes wait that nobody took; meaningful while some wait.
+    /// Since when bytes wait that the receiver does not take; meaningful while some wait.
     waiting_since_ms: AtomicU64,
-    /// The number of its end, which holds its moment; 0 while it goes on.
-    end: AtomicU64,
+    /// When the first byte came, in nanoseconds of the monotonic clock; 0 before.
+    first_ns: AtomicU64,
+    /// When the sender ended its stream, in nanoseconds of the monotonic clock; 0 while it goes on.
+    end_ns: AtomicU64,
+    /// Where the stream is watched and acted on.
+    pub gate: Gate,
+    /// Boxed: most sessions never need it.
+    rare: OnceLock<Box<Rare>>,
+}
+
+#[derive(Default)]
+struct Rare {
+    watchers: Mutex<Vec<Arc<dyn Watch>>>,
     /// Bytes that the receiver's queue in our kernel held when it was reset.
     lost: AtomicU64,
 }
 
-impl Flow {
+/// A watcher of one direction. It must not wait.
+pub trait Watch: Send + Sync {
+    /// Shows a chunk that begins `offset` bytes into the stream.
+    fn show(&self, offset: u64, bytes: &[u8]);
+}
+
+impl Direction {
     /// A direction that begins now.
     #[must_use]
     pub fn new() -> Self {
         let now = coarse_ms();
-        Flow {
+        Direction {
             received: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             moved_ms: AtomicU64::new(now),
             waiting_since_ms: AtomicU64::new(now),
-            end: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
+            first_ns: AtomicU64::new(0),
+            end_ns: AtomicU64::new(0),
+            gate: Gate::default(),
+            rare: OnceLock::new(),
+        }
+    }
+
+    /// Notes that `bytes` came from the sender, and shows them to the watchers.
+    pub fn receive(&self, bytes: &[u8]) {
+        if !self.gate.is_open() {
+            self.show(bytes);
+        }
+        self.add_received(bytes.len());
+    }
+
+    fn show(&self, bytes: &[u8]) {
+        let Some(rare) = self.rare.get() else { return };
+        for watcher in &*rare.watchers() {
+            watcher.show(self.received(), bytes);
         }
     }
 
@@ -44,7 +84,9 @@ impl Flow {
         if self.waiting() == 0 {
             self.waiting_since_ms.store(now, Relaxed);
         }
-        self.received.fetch_add(count as u64, Relaxed);
+        if self.received.fetch_add(count as u64, Relaxed) == 0 {
+            self.first_ns.store(now_ns(), Relaxed);
+        }
         self.moved_ms.store(now, Relaxed);
     }
 
@@ -58,21 +100,39 @@ impl Flow {
 
     /// Notes that the sender ended its stream.
     pub fn set_ended(&self) {
-        let now = coarse_ms();
-        let count = ENDS.fetch_add(1, Relaxed) % (1 << ENDS_BITS);
-        self.end.store(now << ENDS_BITS | count, Relaxed);
-        self.moved_ms.store(now, Relaxed);
+        self.end_ns.store(now_ns(), Relaxed);
+        self.moved_ms.store(coarse_ms(), Relaxed);
     }
 
     /// Notes that `count` bytes that our kernel had taken for the receiver went with its connection.
     pub fn set_lost(&self, count: u64) {
-        self.lost.store(count, Relaxed);
+        if count > 0 {
+            self.rare.get_or_init(Box::default).lost.store(count, Relaxed);
+        }
     }
 
-    /// Bytes received that never reached the receiver's kernel, as far as that is known, once the session has ended.
+    /// From now on `watcher` is shown every chunk, until [`Direction::unwatch`].
+    pub fn watch(&self, watcher: Arc<dyn Watch>) -> Weak<dyn Watch> {
+        let weak = Arc::downgrade(&watcher);
+        self.rare.get_or_init(Box::default).watchers().push(watcher);
+        self.gate.add_watcher();
+        weak
+    }
+
+    /// Takes a watcher off, if it is there.
+    pub fn unwatch(&self, watcher: &Weak<dyn Watch>) {
+        let Some(rare) = self.rare.get() else { return };
+        let mut watchers = rare.watchers();
+        if let Some(at) = watchers.iter().position(|there| Weak::ptr_eq(&Arc::downgrade(there), watcher)) {
+            watchers.swap_remove(at);
+            self.gate.remove_watcher();
+        }
+    }
+
+    /// Bytes that never reached the receiver's kernel, as far as that is known, once the session has ended.
     #[must_use]
     pub fn undelivered(&self) -> u64 {
-        self.waiting() + self.lost.load(Relaxed)
+        self.waiting() + self.rare.get().map_or(0, |rare| rare.lost.load(Relaxed))
     }
 
     /// Bytes received from the sender.
@@ -93,22 +153,28 @@ impl Flow {
         self.received().saturating_sub(self.delivered())
     }
 
+    /// When the first byte came, in nanoseconds of [`now_ns`].
+    #[must_use]
+    pub fn first_ns(&self) -> Option<u64> {
+        Some(self.first_ns.load(Relaxed)).filter(|ns| *ns > 0)
+    }
+
     /// Whether the sender ended its stream.
     #[must_use]
     pub fn ended(&self) -> bool {
-        self.end().is_some()
+        self.end_ns().is_some()
     }
 
-    /// The number of the stream's end among all ends of the process, where it ended.
+    /// When the sender ended its stream, in nanoseconds of [`now_ns`]; that orders the ends of one session.
     #[must_use]
-    pub fn end(&self) -> Option<u64> {
-        Some(self.end.load(Relaxed)).filter(|number| *number > 0)
+    pub fn end_ns(&self) -> Option<u64> {
+        Some(self.end_ns.load(Relaxed)).filter(|ns| *ns > 0)
     }
 
-    /// When the stream ended, in milliseconds of [`coarse_ms`], where it did.
+    /// When the sender ended its stream, in milliseconds of [`coarse_ms`].
     #[must_use]
     pub fn ended_ms(&self) -> Option<u64> {
-        self.end().map(|number| number >> ENDS_BITS)
+        self.end_ns().map(|ns| ns / NS_PER_MS)
     }
 
     /// When a byte or the end last moved, in milliseconds of [`coarse_ms`].
@@ -124,9 +190,22 @@ impl Flow {
     }
 }
 
-impl Default for Flow {
+impl Default for Direction {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl Rare {
+    fn watchers(&self) -> MutexGuard<'_, Vec<Arc<dyn Watch>>> {
+        // Every change under the lock is one call.
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Rare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} watchers", self.watchers().len())
     }
 }
 
@@ -134,15 +213,37 @@ impl Default for Flow {
 mod tests {
     use super::*;
 
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<(u64, Vec<u8>)>>);
+
+    impl Watch for Seen {
+        fn show(&self, offset: u64, bytes: &[u8]) {
+            self.0.lock().unwrap().push((offset, bytes.to_vec()));
+        }
+    }
+
     #[test]
-    fn bytes_wait_until_they_are_delivered() {
-        let flow = Flow::new();
-        assert_eq!(flow.waiting_since_ms(), None);
-        flow.add_received(10);
-        assert!(flow.waiting_since_ms().is_some());
-        flow.add_delivered(4);
-        assert_eq!((flow.received(), flow.delivered(), flow.waiting()), (10, 4, 6));
-        flow.add_delivered(6);
-        assert_eq!(flow.waiting_since_ms(), None);
+    fn what_waits_is_what_was_received_and_not_delivered() {
+        let direction = Direction::new();
+        assert_eq!((direction.waiting_since_ms(), direction.first_ns()), (None, None));
+        direction.add_received(5);
+        assert!(direction.waiting_since_ms().is_some() && direction.first_ns().is_some());
+        direction.add_delivered(3);
+        assert_eq!(direction.waiting(), 2);
+        direction.set_lost(4);
+        assert_eq!(direction.undelivered(), 6);
+    }
+
+    #[test]
+    fn a_watcher_is_shown_what_comes_between_its_coming_and_its_going() {
+        let (direction, seen) = (Direction::new(), Arc::new(Seen::default()));
+        direction.receive(b"before");
+        let watcher = direction.watch(seen.clone());
+        direction.receive(b"while");
+        direction.unwatch(&watcher);
+        direction.unwatch(&watcher);
+        direction.receive(b"after");
+        assert_eq!(*seen.0.lock().unwrap(), [(6, b"while".to_vec())]);
+        assert!(direction.gate.is_open());
     }
 }

@@ -1,49 +1,108 @@
-//! A socket as a source and as a sink: small pieces are copied, bulk crosses as pipes.
+//! A leg: one connection of a session, as the half-loops read and write it. Small chunks are copied, bulk crosses as pipes.
 
 use crate::{
     net::{
+        address::Address,
         buffer::{BUFFER_BYTES, Buffer},
         pipe::Pipe,
-        socket::Socket,
+        socket::{Socket, settle},
     },
     relay::{
         chunk::Chunk,
-        half::{Observer, Sink, Source},
+        direction::Direction,
+        pump::{Sink, Source},
     },
 };
 use std::{
     future::poll_fn,
     io,
-    task::{Poll, ready},
+    task::{Context, Poll, ready},
 };
 
-/// Reads a socket. Copies until a read comes back full, then splices until one does not.
-pub struct SocketSource<'a> {
-    socket: &'a Socket,
+/// One connection of a session. Dropping it resets the peer; [`Leg::close`] is the clean way.
+pub enum Leg {
+    /// TCP or UNIX; bulk is spliced.
+    Plain(Socket),
+}
+
+/// Reads a leg. Copies until a read comes back full, then splices until one does not.
+pub struct LegReader<'a> {
+    leg: &'a Leg,
     splice: bool,
     bulk: bool,
+    /// Once the gate ends the stream: bytes that are still to be read.
+    left: Option<u32>,
 }
 
-/// Writes a socket.
-pub struct SocketSink<'a> {
-    socket: &'a Socket,
+/// Writes a leg.
+pub struct LegWriter<'a> {
+    leg: &'a Leg,
 }
 
-impl<'a> SocketSource<'a> {
-    /// Reads `socket`; bulk crosses as pipes where `splice` allows.
-    #[must_use]
-    pub fn new(socket: &'a Socket, splice: bool) -> Self {
-        SocketSource { socket, splice, bulk: false }
+impl Leg {
+    /// Ready when the peer has reset the connection or vanished.
+    pub fn poll_lost(&self, context: &Context<'_>) -> Poll<()> {
+        match self {
+            Leg::Plain(socket) => socket.poll_aborted(context),
+        }
     }
 
-    /// A pipe full of what is there; none where copying has to do it.
+    /// Waits until the peer's kernel has all that was written, so that a reset destroys nothing; within limits.
+    pub async fn settle(&self) {
+        match self {
+            Leg::Plain(socket) => settle(socket).await,
+        }
+    }
+
+    /// Closes after both streams have ended; nothing that was written is lost.
+    pub fn close(self) {
+        match self {
+            Leg::Plain(socket) => socket.close(),
+        }
+    }
+
+    /// Our address, if the kernel gives one.
+    #[must_use]
+    pub fn local_address(&self) -> Option<Address> {
+        match self {
+            Leg::Plain(socket) => socket.local_address().ok(),
+        }
+    }
+}
+
+impl<'a> LegReader<'a> {
+    /// Reads `leg`; bulk crosses as pipes if `splice` allows it.
+    #[must_use]
+    pub fn new(leg: &'a Leg, splice: bool) -> Self {
+        LegReader { leg, splice, bulk: false, left: None }
+    }
+
+    fn try_read(&mut self, direction: &Direction) -> io::Result<Option<Chunk>> {
+        let Leg::Plain(socket) = self.leg;
+        if direction.gate.is_open() {
+            if self.splice
+                && self.bulk
+                && let Some(pipe) = self.try_splice(socket)?
+            {
+                return Ok(Some(Chunk::Piped(pipe)));
+            }
+        } else if direction.gate.finishes() {
+            return self.try_read_rest(socket);
+        }
+        let mut buffer = Buffer::take();
+        let count = socket.try_fill(&mut buffer)?;
+        self.bulk = count == BUFFER_BYTES;
+        Ok((count > 0).then_some(Chunk::Bytes(buffer)))
+    }
+
+    /// A pipe full of what is there; none if copying has to do it.
     ///
     /// The kernel says "nothing there" and even "end" at an urgent byte (RFC 6093) that a plain read gets past, so neither
-    /// is believed where one may be about.
-    fn try_splice(&mut self) -> io::Result<Option<Pipe>> {
+    /// is believed while one may be about.
+    fn try_splice(&mut self, socket: &Socket) -> io::Result<Option<Pipe>> {
         let Some(mut pipe) = Pipe::take() else { return Ok(None) };
-        let urgent = self.socket.urgent();
-        match self.socket.try_splice_in(&mut pipe) {
+        let urgent = socket.urgent();
+        match socket.try_splice_in(&mut pipe) {
             Ok(0) => Ok(None),
             Ok(count) => {
                 self.bulk = count >= BUFFER_BYTES;
@@ -60,29 +119,37 @@ impl<'a> SocketSource<'a> {
         }
     }
 
-    fn try_read(&mut self, copy: bool) -> io::Result<Option<Chunk>> {
-        if self.splice
-            && self.bulk
-            && !copy
-            && let Some(pipe) = self.try_splice()?
-        {
-            return Ok(Some(Chunk::Piped(pipe)));
-        }
+    /// Reads what was there when the gate ended the stream. After that, and at an urgent byte, the stream ends.
+    fn try_read_rest(&mut self, socket: &Socket) -> io::Result<Option<Chunk>> {
+        let left = *self.left.get_or_insert_with(|| socket.unread());
         let mut buffer = Buffer::take();
-        let count = self.socket.try_fill(&mut buffer)?;
-        self.bulk = count == BUFFER_BYTES;
-        Ok((count > 0).then_some(Chunk::Bytes(buffer)))
+        let size = buffer.room().len().min(left as usize);
+        if size == 0 {
+            return Ok(None);
+        }
+        match socket.try_read(&mut buffer.room()[..size]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+            Ok(count) => {
+                self.left = Some(left.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX)));
+                buffer.filled(count);
+                Ok((count > 0).then_some(Chunk::Bytes(buffer)))
+            }
+        }
     }
 }
 
 // Both wait by hand: as async functions they would hold the state of every call they make, for as long as they wait.
 
-impl Source for SocketSource<'_> {
-    fn read(&mut self, observer: &impl Observer) -> impl Future<Output = io::Result<Option<Chunk>>> + Send {
+impl Source for LegReader<'_> {
+    fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> + Send {
         poll_fn(move |context| {
+            let Leg::Plain(socket) = self.leg;
             loop {
-                ready!(self.socket.poll_readable(context));
-                match self.try_read(observer.watches()) {
+                if !direction.gate.finishes() {
+                    ready!(socket.poll_readable(context));
+                }
+                match self.try_read(direction) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     result => return Poll::Ready(result),
                 }
@@ -91,27 +158,30 @@ impl Source for SocketSource<'_> {
     }
 }
 
-impl<'a> SocketSink<'a> {
-    /// Writes `socket`.
+impl<'a> LegWriter<'a> {
+    /// Writes `leg`.
     #[must_use]
-    pub fn new(socket: &'a Socket) -> Self {
-        SocketSink { socket }
+    pub fn new(leg: &'a Leg) -> Self {
+        LegWriter { leg }
     }
 }
 
-impl Sink for SocketSink<'_> {
+impl Sink for LegWriter<'_> {
     fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> + Send {
+        let Leg::Plain(socket) = self.leg;
         poll_fn(move |context| match chunk {
             Chunk::Bytes(buffer) => {
-                let count = ready!(self.socket.poll_write(context, buffer.bytes()))?;
+                let count = ready!(socket.poll_write(context, buffer.bytes()))?;
                 buffer.written(count);
                 Poll::Ready(Ok(count))
             }
-            Chunk::Piped(pipe) => self.socket.poll_splice_out(context, pipe),
+            Chunk::Piped(pipe) => socket.poll_splice_out(context, pipe),
         })
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.socket.finish()
+        match self.leg {
+            Leg::Plain(socket) => socket.finish(),
+        }
     }
 }

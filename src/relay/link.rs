@@ -1,73 +1,66 @@
-//! One direction between two half-loops: a bounded mailbox of pieces, and how the stream ended.
+//! One direction between two half-loops: a bounded mailbox of chunks, and how the stream ended.
 //!
-//! A sender that goes without [`LinkSender::finish`] is an abort. A receiver that goes is told to the sender at once.
+//! A link whose sender goes without [`LinkSender::finish`] is an abort. A receiver that goes is told to the sender at once.
 
 use crate::{
     relay::chunk::Chunk,
-    runtime::mailbox::{Address, Mailbox, Refused, mailbox},
-    session::cause::Cause,
+    runtime::{
+        latch::Latch,
+        mailbox::{Address, Mailbox, Refused, mailbox},
+    },
 };
-use futures::{FutureExt, future::Either, task::AtomicWaker};
+use futures::{FutureExt, future::Either};
 use std::{
     future::{poll_fn, ready},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::Poll,
+    sync::Arc,
 };
 
-/// Pieces that may wait in a link. With the one being read and the one being written that is three pieces a direction:
+/// Chunks that may wait in a link. With the one being read and the one being written that is three chunks a direction:
 /// 192 KiB as pipes, 48 KiB as buffers.
 pub const LINK_CHUNKS: usize = 1;
 
 /// What crosses a link.
 pub enum Parcel {
-    /// The next piece.
+    /// The next chunk.
     Data(Chunk),
     /// The end of the stream; everything came before it.
     Fin,
-    /// The stream was cut off.
-    Reset(Cause),
 }
 
-/// The end that pieces go into.
+/// The end that chunks go into.
 pub struct LinkSender {
     address: Address<Parcel>,
-    gone: Arc<Gone>,
+    gone: Arc<Latch>,
 }
 
-/// The end that pieces come out of.
+/// The end that chunks come out of.
 pub struct LinkReceiver {
     mailbox: Mailbox<Parcel>,
-    gone: Arc<Gone>,
+    gone: Arc<Latch>,
 }
+
+/// Lets the sender's half-loop look at its gate again; it may belong to another actor.
+pub struct Nudge(Arc<Latch>);
 
 /// The receiver is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiverGone;
 
-#[derive(Default)]
-struct Gone {
-    flag: AtomicBool,
-    waker: AtomicWaker,
-}
-
 /// A link.
 #[must_use]
 pub fn link() -> (LinkSender, LinkReceiver) {
     let (address, mailbox) = mailbox(LINK_CHUNKS);
-    let gone = Arc::new(Gone::default());
+    let gone = Arc::new(Latch::default());
     (LinkSender { address, gone: gone.clone() }, LinkReceiver { mailbox, gone })
 }
 
 impl LinkSender {
-    /// Waits for room, then sends a piece. Not cancel-safe.
+    /// Waits for room, then sends a chunk. Not cancel-safe.
     ///
     /// # Errors
-    /// Where the receiver is gone; the piece is lost with it.
+    /// If the receiver is gone; the chunk is lost with it.
     pub fn send(&self, chunk: Chunk) -> impl Future<Output = Result<(), ReceiverGone>> + Send {
-        // Only a piece that has to wait is held, and in a box: the half-loop would keep its place all the time.
+        // Only a chunk that has to wait is held, and in a box: the half-loop would keep its place all the time.
         match self.address.try_send(Parcel::Data(chunk)) {
             Ok(()) => Either::Left(ready(Ok(()))),
             Err(Refused::Closed(_)) => Either::Left(ready(Err(ReceiverGone))),
@@ -80,37 +73,40 @@ impl LinkSender {
     /// Ends the stream after all that was sent.
     ///
     /// # Errors
-    /// Where the receiver is gone.
+    /// If the receiver is gone.
     pub async fn finish(&self) -> Result<(), ReceiverGone> {
         Box::pin(self.address.send(Parcel::Fin)).await.map_err(|_| ReceiverGone)
     }
 
-    /// Cuts the stream off after all that was sent, without waiting.
-    pub fn reset(self, cause: Cause) {
-        // A full link drops the parcel; the receiver then sees the sender gone, which is an abort as well.
-        let _ = self.address.try_send(Parcel::Reset(cause));
-    }
-
     /// Ends when the receiver is gone.
     pub fn closed(&self) -> impl Future<Output = ()> + Send {
-        poll_fn(|context| {
-            self.gone.waker.register(context.waker());
-            if self.gone.flag.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
-        })
+        poll_fn(|context| self.gone.poll_raised(context))
+    }
+
+    /// What wakes the half-loop that waits to send here.
+    #[must_use]
+    pub fn nudge(&self) -> Nudge {
+        Nudge(self.gone.clone())
     }
 }
 
 impl LinkReceiver {
-    /// The next parcel. After `Fin` or `Reset` there is none, and asking gives `Reset`. Cancel-safe.
-    pub async fn next(&mut self) -> Parcel {
-        self.mailbox.next().await.unwrap_or(Parcel::Reset(Cause::Internal))
+    /// The next parcel; none after an abort, and after `Fin`. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Parcel> {
+        self.mailbox.next().await
+    }
+}
+
+impl Nudge {
+    /// Wakes the half-loop.
+    pub fn wake(&self) {
+        self.0.nudge();
     }
 }
 
 impl Drop for LinkReceiver {
     fn drop(&mut self) {
-        self.gone.flag.store(true, Ordering::Release);
-        self.gone.waker.wake();
+        self.gone.raise();
     }
 }
 
@@ -118,15 +114,15 @@ impl Drop for LinkReceiver {
 mod tests {
     use super::*;
     use crate::net::buffer::Buffer;
-    use futures::{FutureExt, executor::block_on};
+    use futures::executor::block_on;
 
     #[test]
     fn a_sender_that_goes_without_an_end_is_an_abort() {
         let (sender, mut receiver) = link();
         block_on(sender.send(Chunk::Bytes(Buffer::holding(b"x")))).unwrap();
         drop(sender);
-        assert!(matches!(block_on(receiver.next()), Parcel::Data(_)));
-        assert!(matches!(block_on(receiver.next()), Parcel::Reset(_)));
+        assert!(matches!(block_on(receiver.next()), Some(Parcel::Data(_))));
+        assert!(block_on(receiver.next()).is_none());
     }
 
     #[test]

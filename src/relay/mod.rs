@@ -1,11 +1,12 @@
-//! Bytes and their ends: pieces, links, and the two half-loops around a connection. No addresses, no modes.
+//! Bytes and their ends: chunks, links, legs, and the pump around a leg. No addresses of peers, no targets.
 
 pub mod chunk;
 pub mod direction;
-pub mod half;
+pub mod gate;
 pub mod leg;
 pub mod link;
 pub mod pump;
+pub mod stream;
 
 #[cfg(test)]
 mod tests;

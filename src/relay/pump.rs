@@ -1,29 +1,30 @@
-//! Both half-loops around one connection, and what their ends mean together.
+//! The pump around one leg: two half-loops, and what their ends mean together.
+//!
+//! `read_into` moves a source into a link, `write_from` a link into a sink.
 //!
 //! | reading | writing | what it means |
 //! |---|---|---|
 //! | ended | ended | clean: close |
 //! | failed | any | the peer is gone |
-//! | any | told of an abort | the other side is gone: reset this peer after what is under way |
+//! | any | the link was aborted | the other side is gone: reset this peer after what is under way |
 //! | going on | failed | the peer takes no more, but what it sent before may still come: read on |
 //! | ended | failed | the peer ended its stream and then reset: it is gone |
 //! | refused | ended | the other side takes no more: what it sent is written, now reset this peer |
 
 use crate::{
-    net::socket::Socket,
     relay::{
-        direction::Flow,
-        half::{Observer, ReadEnd, Sink, Source, WriteEnd, read_into, write_from},
-        leg::{SocketSink, SocketSource},
-        link::{LinkReceiver, LinkSender},
+        chunk::Chunk,
+        direction::Direction,
+        leg::{Leg, LegReader, LegWriter},
+        link::{LinkReceiver, LinkSender, Parcel},
     },
     runtime::clock::{Sleep, sleep},
-    session::cause::Cause,
 };
+use futures::future::{Either, select};
 use pin_project_lite::pin_project;
 use std::{
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
@@ -31,93 +32,192 @@ use std::{
 /// How long a step of the last delivery may take once a connection is known to be lost.
 pub const LAST_DELIVERY: Duration = Duration::from_secs(5);
 
-/// How a connection ended.
+/// How a leg ended.
 #[derive(Debug)]
-pub enum End {
+pub enum LegEnd {
     /// Both streams ended.
     Clean,
     /// The peer reset the connection, or vanished.
     PeerGone(io::Error),
     /// The other side of the session was cut off, or takes no more; this peer must be reset.
-    OtherGone(Cause),
+    OtherGone,
 }
 
-/// The two directions, as seen from the connection: what its peer sends, and what its peer is sent.
+/// Both directions as a leg sees them.
 #[derive(Clone, Copy)]
-pub struct Flows<'a> {
-    /// From the peer.
-    pub incoming: &'a Flow,
-    /// To the peer.
-    pub outgoing: &'a Flow,
+pub struct Ways<'a> {
+    /// What the leg's peer sends.
+    pub incoming: &'a Direction,
+    /// What the leg's peer is sent.
+    pub outgoing: &'a Direction,
 }
 
-/// Relays `socket` into `out` and `inbound` into `socket`, until the connection's end is known.
+/// What chunks are read from.
+pub trait Source: Send {
+    /// The next chunk; none at the end of the stream. If the gate of `direction` is not open, the chunk is in memory.
+    /// Cancel-safe.
+    fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> + Send;
+}
+
+/// What chunks are written to.
+pub trait Sink: Send {
+    /// Writes some of `chunk`, takes it out of it, and says how many bytes that were.
+    fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> + Send;
+
+    /// Ends the stream after all that was written.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+/// How reading ended.
+#[derive(Debug)]
+pub enum ReadEnd {
+    /// The stream ended, and the link was told.
+    Finished,
+    /// The link's receiver is gone.
+    Refused,
+    /// The connection failed.
+    Failed(io::Error),
+}
+
+/// How writing ended.
+#[derive(Debug)]
+pub enum WriteEnd {
+    /// The stream was written to its end, and the sink was told.
+    Finished,
+    /// The stream was cut off; all that came before is written.
+    Aborted,
+    /// The connection failed.
+    Failed(io::Error),
+}
+
+/// Relays `leg` into `out` and `inbound` into `leg`, until the leg's end is known.
 ///
-/// The links are gone when it ends. The socket is still open: the owner closes it, or resets it by dropping it.
-pub fn relay<'a>(
-    socket: &'a Socket,
+/// The links are gone when it ends. The leg is still open: the owner closes it, or resets it by dropping it.
+pub fn pump<'a>(
+    leg: &'a Leg,
     splice: bool,
     out: LinkSender,
     inbound: LinkReceiver,
-    flows: Flows<'a>,
-    observer: &'a impl Observer,
-) -> impl Future<Output = End> + Send {
-    let source = SocketSource::new(socket, splice);
-    let aborted = |context: &Context<'_>| socket.poll_aborted(context);
-    duplex(source, SocketSink::new(socket), aborted, out, inbound, flows, observer)
+    ways: Ways<'a>,
+) -> impl Future<Output = LegEnd> + Send {
+    let lost = |context: &Context<'_>| leg.poll_lost(context);
+    duplex(LegReader::new(leg, splice), LegWriter::new(leg), lost, out, inbound, ways)
 }
 
-/// As [`relay`], over any source and sink; `aborted` is ready when the connection is known to be lost.
+/// As [`pump`], over any source and sink; `lost` is ready when the connection is known to be lost.
 pub fn duplex<'a>(
     source: impl Source + 'a,
     sink: impl Sink + 'a,
-    aborted: impl Fn(&Context<'_>) -> Poll<()> + Send,
+    lost: impl Fn(&Context<'_>) -> Poll<()> + Send,
     out: LinkSender,
     inbound: LinkReceiver,
-    flows: Flows<'a>,
-    observer: &'a impl Observer,
-) -> impl Future<Output = End> + Send {
+    ways: Ways<'a>,
+) -> impl Future<Output = LegEnd> + Send {
     Duplex {
-        read: read_into(source, out, flows.incoming, observer),
-        write: write_from(inbound, sink, flows.outgoing),
-        aborted,
-        incoming: flows.incoming,
+        read: read_into(source, out, ways.incoming),
+        write: write_from(inbound, sink, ways.outgoing),
+        lost,
+        incoming: ways.incoming,
         read_end: None,
         write_end: None,
         limit: None,
     }
 }
 
+// Both loops are async blocks that use what they were given in place: an async function would keep it twice, as passed
+// and as used, for as long as the session lives.
+
+/// Moves `source` into `link` until one of them ends. A failed source drops the link, which aborts it.
+pub fn read_into<'a>(
+    mut source: impl Source + 'a,
+    link: LinkSender,
+    direction: &'a Direction,
+) -> impl Future<Output = ReadEnd> + Send + 'a {
+    async move {
+        loop {
+            let read = match select(pin!(source.read(direction)), pin!(link.closed())).await {
+                Either::Left((read, _)) => read,
+                Either::Right(((), _)) => return ReadEnd::Refused,
+            };
+            let chunk = match read {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => {
+                    direction.set_ended();
+                    return link.finish().await.map_or(ReadEnd::Refused, |()| ReadEnd::Finished);
+                }
+                Err(error) => return ReadEnd::Failed(error),
+            };
+            match chunk.bytes() {
+                Some(bytes) => direction.receive(bytes),
+                None => direction.add_received(chunk.len()),
+            }
+            if link.send(chunk).await.is_err() {
+                return ReadEnd::Refused;
+            }
+        }
+    }
+}
+
+/// Moves `link` into `sink` until one of them ends.
+pub fn write_from<'a>(
+    mut link: LinkReceiver,
+    mut sink: impl Sink + 'a,
+    direction: &'a Direction,
+) -> impl Future<Output = WriteEnd> + Send + 'a {
+    async move {
+        loop {
+            match link.next().await {
+                Some(Parcel::Data(mut chunk)) => {
+                    while !chunk.is_empty() {
+                        match sink.write(&mut chunk).await {
+                            Ok(0) => return WriteEnd::Failed(io::ErrorKind::WriteZero.into()),
+                            Ok(count) => direction.add_delivered(count),
+                            Err(error) => return WriteEnd::Failed(error),
+                        }
+                    }
+                }
+                Some(Parcel::Fin) => {
+                    return sink.finish().map_or_else(WriteEnd::Failed, |()| WriteEnd::Finished);
+                }
+                None => return WriteEnd::Aborted,
+            }
+        }
+    }
+}
+
 pin_project! {
     /// Both half-loops in one place. An async block would keep each of them twice: as made, and as pinned.
-    struct Duplex<'a, R, W, A> {
+    struct Duplex<'a, R, W, L> {
         #[pin]
         read: R,
         #[pin]
         write: W,
-        aborted: A,
-        incoming: &'a Flow,
+        lost: L,
+        incoming: &'a Direction,
         read_end: Option<ReadEnd>,
         write_end: Option<WriteEnd>,
-        limit: Option<Box<Limit>>,
+        limit: Option<Box<Standstill>>,
     }
 }
 
 /// What a lost connection left in our receive queue is still read, for as long as it moves.
-struct Limit {
+struct Standstill {
     sleep: Sleep,
     received: u64,
 }
 
-impl<R, W, A> Future for Duplex<'_, R, W, A>
+impl<R, W, L> Future for Duplex<'_, R, W, L>
 where
     R: Future<Output = ReadEnd>,
     W: Future<Output = WriteEnd>,
-    A: Fn(&Context<'_>) -> Poll<()>,
+    L: Fn(&Context<'_>) -> Poll<()>,
 {
-    type Output = End;
+    type Output = LegEnd;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<End> {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<LegEnd> {
         let this = self.project();
         if this.read_end.is_none()
             && let Poll::Ready(end) = this.read.poll(context)
@@ -132,49 +232,50 @@ where
         if let Some(end) = judge(this.read_end, this.write_end) {
             return Poll::Ready(end);
         }
-        if (this.aborted)(context).is_pending() {
+        if (this.lost)(context).is_pending() {
             return Poll::Pending;
         }
-        let limit = this.limit.get_or_insert_with(|| Box::new(Limit::new(this.incoming)));
-        if this.read_end.is_some() || limit.poll_standstill(this.incoming, context).is_ready() {
-            return Poll::Ready(End::PeerGone(take_error(this.read_end, this.write_end)));
+        let limit = this.limit.get_or_insert_with(|| Box::new(Standstill::new(this.incoming)));
+        if this.read_end.is_some() || limit.poll(this.incoming, context).is_ready() {
+            return Poll::Ready(LegEnd::PeerGone(take_error(this.read_end, this.write_end)));
         }
         Poll::Pending
     }
 }
 
-impl Limit {
-    fn new(flow: &Flow) -> Self {
-        Limit { sleep: sleep(LAST_DELIVERY), received: flow.received() }
+impl Standstill {
+    fn new(incoming: &Direction) -> Self {
+        Standstill { sleep: sleep(LAST_DELIVERY), received: incoming.received() }
     }
 
     /// Ready when nothing came for [`LAST_DELIVERY`].
-    fn poll_standstill(&mut self, flow: &Flow, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, incoming: &Direction, context: &mut Context<'_>) -> Poll<()> {
         while Pin::new(&mut self.sleep).poll(context).is_ready() {
-            if flow.received() == self.received {
+            if incoming.received() == self.received {
                 return Poll::Ready(());
             }
-            *self = Limit::new(flow);
+            *self = Standstill::new(incoming);
         }
         Poll::Pending
     }
 }
 
-/// What the ends mean together; none while the connection goes on.
-fn judge(read: &mut Option<ReadEnd>, write: &mut Option<WriteEnd>) -> Option<End> {
+/// What the ends mean together; none while the leg goes on.
+fn judge(read: &mut Option<ReadEnd>, write: &mut Option<WriteEnd>) -> Option<LegEnd> {
     match (&read, &write) {
         // First, because in echo mode it is what aborts the writing.
         (Some(ReadEnd::Failed(_)), _) | (Some(_), Some(WriteEnd::Failed(_))) => {
-            Some(End::PeerGone(take_error(read, write)))
+            Some(LegEnd::PeerGone(take_error(read, write)))
         }
-        (_, Some(WriteEnd::Aborted(cause))) => Some(End::OtherGone(*cause)),
-        (Some(ReadEnd::Finished), Some(WriteEnd::Finished)) => Some(End::Clean),
-        (Some(ReadEnd::Refused), Some(WriteEnd::Finished)) => Some(End::OtherGone(Cause::Internal)),
+        (_, Some(WriteEnd::Aborted)) | (Some(ReadEnd::Refused), Some(WriteEnd::Finished)) => {
+            Some(LegEnd::OtherGone)
+        }
+        (Some(ReadEnd::Finished), Some(WriteEnd::Finished)) => Some(LegEnd::Clean),
         (None, _) | (_, None) => None,
     }
 }
 
-/// The connection's error, where a half met one.
+/// The connection's error, if a half-loop met one.
 fn take_error(read: &mut Option<ReadEnd>, write: &mut Option<WriteEnd>) -> io::Error {
     match (read.take(), write.take()) {
         (Some(ReadEnd::Failed(error)), _) | (_, Some(WriteEnd::Failed(error))) => error,

@@ -1,51 +1,50 @@
-//! How often durations of which size were seen, in fixed buckets (OpenMetrics 1.0 §5.3, "Histogram").
+//! Counts of durations in fixed buckets (OpenMetrics 1.0 §5.3, "Histogram").
 
 use std::time::Duration;
 
-/// Bounds for one exchange over a network, in seconds: from half a millisecond, which is a round trip inside one room, to
-/// the default `--connect-timeout`.
+/// Bounds for one exchange over a network, in seconds: from half a millisecond, a round trip inside one room, to the default
+/// `--connect-timeout`.
 pub const NETWORK: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Bounds for the life of a session, in seconds: from one request to a day.
 pub const LIFE: &[f64] =
     &[0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0];
 
-/// A count of durations by size.
+/// Durations, counted by size.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     bounds: &'static [f64],
-    /// One a bound, for what is at most that and more than the one before; the last is for what is more than all.
+    /// One count for each bound: durations up to it, and above the bound before. The last count is above all bounds.
     counts: Box<[u64]>,
     sum: Duration,
 }
 
 impl Histogram {
-    /// An empty one with these upper bounds, which rise.
+    /// An empty histogram with these upper bounds, in rising order.
     #[must_use]
     pub fn new(bounds: &'static [f64]) -> Self {
         Histogram { bounds, counts: vec![0; bounds.len() + 1].into(), sum: Duration::ZERO }
     }
 
-    /// Counts one more duration.
     pub fn observe(&mut self, duration: Duration) {
         let seconds = duration.as_secs_f64();
         self.counts[self.bounds.partition_point(|bound| *bound < seconds)] += 1;
         self.sum += duration;
     }
 
-    /// All durations together, in seconds.
+    /// In seconds.
     #[must_use]
     pub fn sum(&self) -> f64 {
         self.sum.as_secs_f64()
     }
 
-    /// How many there were.
+    /// Of all buckets.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// Each upper bound with the count of its own bucket; the last bound is infinite.
+    /// Each upper bound with the count of its bucket; the last bound is infinite.
     #[must_use]
     pub fn buckets(&self) -> Vec<(f64, u64)> {
         self.bounds.iter().copied().chain([f64::INFINITY]).zip(self.counts.iter().copied()).collect()

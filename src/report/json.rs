@@ -1,13 +1,14 @@
 //! Events for machines: one JSON object a line. Keys, their order and their units are stable once released.
 
 use crate::{
+    net::address::EscapedAddress,
     report::format::Dump,
     session::{
         cause::Cause,
         event::{Close, Event, Mode, Side, What},
     },
     text::{
-        escape::{Escaped, EscapedAddress, EscapedInJson},
+        escape::{Escaped, EscapedInJson},
         hex::Hex,
         moment::Moment,
     },
@@ -19,7 +20,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Appends an event as one line to `out`; nothing for a warning, and for payload without a dump.
+/// Appends an event as one line to `out`; a warning adds nothing, nor does payload without a dump.
 pub fn json(event: &Event, dump: Dump, out: &mut String) {
     match &event.what {
         What::Open { session, mode, listener, client } => {
@@ -50,12 +51,12 @@ pub fn json(event: &Event, dump: Dump, out: &mut String) {
     }
 }
 
-/// Appends the line that says how many lines could not be written.
+/// Appends the line that says how many lines were dropped.
 pub fn dropped(at: SystemTime, lines: u64, out: &mut String) {
     line(at, "dropped", Dropped { lines }, out);
 }
 
-/// What every line begins with.
+/// Every line begins with this.
 #[derive(Serialize)]
 struct Line<T> {
     ts: Shown<Moment>,
@@ -131,7 +132,7 @@ impl<'a> From<&'a Close> for Closed<'a> {
     }
 }
 
-/// A JSON string made of what something shows, without an allocation.
+/// A JSON string made from a `Display`, without an allocation.
 struct Shown<T>(T);
 
 impl<T: fmt::Display> Serialize for Shown<T> {
@@ -150,7 +151,6 @@ pub fn milliseconds(duration: Duration) -> f64 {
     (nanos / NANOS_PER_MICRO).round() / MICROS_PER_MILLI
 }
 
-/// Appends one line to `out`.
 fn line<T: Serialize>(at: SystemTime, event: &'static str, body: T, out: &mut String) {
     let line = Line { ts: Shown(Moment(at)), event, body };
     serde_json::to_writer(Pieces(out), &line)
@@ -158,8 +158,8 @@ fn line<T: Serialize>(at: SystemTime, event: &'static str, body: T, out: &mut St
     out.push('\n');
 }
 
-/// Appends the line of a piece: what is `shown` needs nothing more to stand in a JSON string, and is the bulk of a log.
-/// `cut` is how many of its bytes are not shown.
+/// Appends the line of a piece of payload. `shown` is escaped for JSON already: it is the bulk of a log. `cut` bytes are not
+/// shown.
 fn data(at: SystemTime, body: Data, shown: (&str, impl fmt::Display), cut: Option<usize>, out: &mut String) {
     line(at, "data", body, out);
     out.truncate(out.len() - "}\n".len());

@@ -4,7 +4,10 @@
 
 mod plain;
 
-use crate::{report::histogram::Histogram, server::books::Tally, session::event::Mode};
+use crate::{
+    report::{histogram::Histogram, tally::Tally},
+    session::event::Mode,
+};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text},

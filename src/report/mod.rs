@@ -5,5 +5,6 @@ pub mod histogram;
 pub mod json;
 pub mod metrics;
 pub mod reporter;
+pub mod tally;
 pub mod text;
 pub mod verdict;

@@ -10,7 +10,7 @@ use crate::{
         clock::within,
         mailbox::{Address, Mailbox, mailbox},
     },
-    session::event::{Event, What},
+    session::event::{Event, Events},
     text::escape::Escaped,
 };
 use rustix::{
@@ -45,13 +45,11 @@ const GATHER: Duration = Duration::from_millis(2);
 /// dropped and counted where they wait too long.
 const NICENESS: i32 = 10;
 
-/// Where events go. Cheap to clone; never waits.
+/// Where lines for the operator go. Cheap to clone; it never waits.
 #[derive(Clone)]
 pub struct Reporter {
-    events: Option<Address<Event>>,
+    events: Events,
     warnings: Address<String>,
-    /// All that were ever dropped.
-    dropped: Arc<AtomicU64>,
 }
 
 /// The reporter's end.
@@ -89,35 +87,13 @@ impl Reporter {
             })?;
             events = Some(address);
         }
-        Ok((Reporter { events, warnings, dropped }, Finish { threads }))
+        Ok((Reporter { events: Events::new(events, dropped), warnings }, Finish { threads }))
     }
 
-    /// Whether events are told at all.
+    /// Where sessions say what happens.
     #[must_use]
-    pub fn listens(&self) -> bool {
-        self.events.is_some()
-    }
-
-    /// How many event lines could not be written so far.
-    #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-
-    /// Tells an event.
-    pub fn report(&self, what: What) {
-        if let Some(events) = &self.events
-            && events.try_send(Event { at: SystemTime::now(), what }).is_err()
-        {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Tells an event that is made only where events are told.
-    pub fn report_with(&self, what: impl FnOnce() -> What) {
-        if self.listens() {
-            self.report(what());
-        }
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// Tells the operator, on stderr, of something that concerns no single session.

@@ -1,31 +1,33 @@
-//! Events for people: one line an event, but for a hex dump, which has a line for every 16 bytes.
+//! Events for people: one line an event; a hex dump has one more for every 16 bytes.
 //!
-//! Times are UTC. Every line of a session holds its number, `#42`; an event's first line begins with the time.
+//! Times are UTC. Every line of a session has its number, `#42`. The first line of an event begins with the time.
 
 use crate::{
+    net::address::EscapedAddress,
     report::format::Dump,
     session::{
         cause::Cause,
         event::{Close, Event, Mode, Side, What},
     },
     text::{
-        escape::{Escaped, EscapedAddress},
+        escape::Escaped,
         hex::{ROW_BYTES, Row},
         moment::TimeOfDay,
+        units::duration,
     },
 };
 use std::{
     fmt::{self, Write},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
-/// Appends an event to `out`; nothing for a warning, and for payload without a dump.
+/// Appends an event to `out`; a warning adds nothing, nor does payload without a dump.
 pub fn text(event: &Event, dump: Dump, colour: bool, out: &mut String) {
     let page = Page { time: TimeOfDay(event.at), paint: if colour { COLOUR } else { PLAIN } };
     page.event(&event.what, dump, out).expect(TAKES_EVERY_WRITE);
 }
 
-/// Appends the line that says how many lines could not be written.
+/// Appends the line that says how many lines were dropped.
 pub fn dropped(at: SystemTime, lines: u64, colour: bool, out: &mut String) {
     let page = Page { time: TimeOfDay(at), paint: if colour { COLOUR } else { PLAIN } };
     page.dropped(lines, out).expect(TAKES_EVERY_WRITE);
@@ -61,8 +63,8 @@ impl Page {
             What::Connect { session, upstream, upstream_name, resolve, connect } => {
                 let (name, upstream) = (Escaped(upstream_name.as_bytes()), EscapedAddress(upstream));
                 self.begin(*session, out)?;
-                write!(out, "connect {name} at {upstream} in {}", Span(*connect))?;
-                resolve.map_or(Ok(()), |resolve| write!(out, " (resolved in {})", Span(resolve)))?;
+                write!(out, "connect {name} at {upstream} in {}", duration(*connect))?;
+                resolve.map_or(Ok(()), |resolve| write!(out, " (resolved in {})", duration(resolve)))?;
                 out.write_char('\n')
             }
             What::Data { session, from, offset, bytes, shown } => {
@@ -103,7 +105,7 @@ impl Page {
         Ok(())
     }
 
-    /// The begin of a piece of payload: who sent it, where it is in the stream, and its size.
+    /// How a piece of payload begins: its sender, its place in the stream, its size.
     fn head(&self, piece: &Piece<'_>, out: &mut String) -> fmt::Result {
         self.begin(piece.session, out)?;
         write!(out, "{} offset {}, {} B", piece.direction(), piece.offset, piece.bytes)
@@ -111,7 +113,7 @@ impl Page {
 
     fn close(&self, close: &Close, out: &mut String) -> fmt::Result {
         self.begin(close.session, out)?;
-        // Every cause but one ends in a reset.
+        // Every other cause ends in a reset.
         let paint = if close.cause == Cause::Done { self.paint.good } else { self.paint.bad };
         write!(out, "close {paint}{}{}", close.cause, self.paint.end)?;
         if let Some(side) = close.first_closer {
@@ -123,9 +125,13 @@ impl Page {
         }
         let back = if close.mode == Mode::Proxy { "from upstream" } else { "sent back" };
         let (client_bytes, upstream_bytes) = (close.client_bytes, close.upstream_bytes);
-        write!(out, ", {client_bytes} B from client, {upstream_bytes} B {back} in {}", Span(close.duration))?;
+        write!(
+            out,
+            ", {client_bytes} B from client, {upstream_bytes} B {back} in {}",
+            duration(close.duration)
+        )?;
         if let Some(first_byte) = close.first_byte {
-            write!(out, " (first byte after {})", Span(first_byte))?;
+            write!(out, " (first byte after {})", duration(first_byte))?;
         }
         if let Some(error) = &close.error {
             write!(out, ": {}", Escaped(error.as_bytes()))?;
@@ -139,14 +145,14 @@ impl Page {
         writeln!(out, "{dim}{}{end} {bad}dropped{end} {lines} {unit}", self.time)
     }
 
-    /// The begin of every event of a session.
+    /// How every event of a session begins.
     fn begin(&self, session: u64, out: &mut String) -> fmt::Result {
         let Paint { dim, end, .. } = self.paint;
         write!(out, "{dim}{}{end} #{session} ", self.time)
     }
 }
 
-/// Some payload, as its event tells it.
+/// The payload of a data event.
 struct Piece<'a> {
     session: u64,
     from: Side,
@@ -156,7 +162,7 @@ struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// How many of the bytes are not shown, where there are any.
+    /// How many bytes are not shown; none if all are.
     fn cut(&self) -> Option<usize> {
         self.bytes.checked_sub(self.shown.len()).filter(|cut| *cut > 0)
     }
@@ -165,26 +171,6 @@ impl Piece<'_> {
         match self.from {
             Side::Client => "client >",
             Side::Upstream => "upstream <",
-        }
-    }
-}
-
-/// A duration in milliseconds, from [`Span::LONG`] in seconds: an hour in milliseconds cannot be read.
-struct Span(Duration);
-
-impl Span {
-    const SHORT: Duration = Duration::from_millis(1);
-    const LONG: Duration = Duration::from_secs(10);
-}
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MILLIS_PER_SECOND: f64 = 1_000.0;
-        let seconds = self.0.as_secs_f64();
-        match self.0 {
-            span if span < Span::SHORT => write!(f, "{:.3} ms", seconds * MILLIS_PER_SECOND),
-            span if span < Span::LONG => write!(f, "{:.1} ms", seconds * MILLIS_PER_SECOND),
-            _ => write!(f, "{seconds:.1} s"),
         }
     }
 }

@@ -1,43 +1,39 @@
-//! What is remembered of a session that has ended, and one sentence about it: who ended it, how, what was left.
+//! What is remembered of a session that has ended, and one sentence about it: which side ended it, how, what was left.
 
 use crate::{
-    relay::direction::Flow,
+    relay::direction::Direction,
     runtime::clock::coarse_ms,
     session::{
         cause::Cause,
         event::{Close, Mode, Side},
         record::Record,
     },
+    text::units::duration,
 };
-use std::{
-    fmt,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 /// A session that has ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// When it ended.
     pub at: SystemTime,
-    /// Its close event.
     pub close: Close,
-    /// How long before the end the client ended its stream, where it did; to a kernel's tick.
+    /// How long before the session's end the client ended its stream, exact to a kernel's tick; none if it did not.
     pub client_fin: Option<Duration>,
     /// The same of the upstream.
     pub upstream_fin: Option<Duration>,
-    /// Bytes from the client that its receiver's kernel did not take; of one that reset, at least.
+    /// Bytes from the client that its receiver's kernel did not acknowledge. If the receiver reset, there may be more.
     pub client_undelivered: u64,
     /// The same from the upstream.
     pub upstream_undelivered: u64,
 }
 
 impl Ended {
-    /// What is to be remembered of `record`, whose session ends now.
+    /// The session of `record` ends now.
     #[must_use]
     pub fn now(record: &Record) -> Self {
         let now_ms = coarse_ms();
-        let fin = |flow: &Flow| {
-            flow.ended_ms().map(|ended_ms| Duration::from_millis(now_ms.saturating_sub(ended_ms)))
+        let fin = |direction: &Direction| {
+            direction.ended_ms().map(|ended_ms| Duration::from_millis(now_ms.saturating_sub(ended_ms)))
         };
         Ended {
             at: SystemTime::now(),
@@ -49,7 +45,7 @@ impl Ended {
         }
     }
 
-    /// One sentence: who ended the session first, how, and what was not delivered.
+    /// One sentence: which side ended the session first, how, and what was not delivered.
     #[must_use]
     pub fn verdict(&self) -> String {
         format!("{}; {}", self.end(), self.left())
@@ -74,7 +70,7 @@ impl Ended {
             }
             Cause::StallTimeout => "a side took no bytes for as long as the stall timeout".into(),
             Cause::Lifetime => "it reached the longest life of a session".into(),
-            Cause::Cut => format!("an operator cut it after {}", Short(self.close.duration)),
+            Cause::Cut => format!("an operator cut it after {}", duration(self.close.duration)),
             Cause::Drain => "it was alive at the end of the drain".into(),
             Cause::RefusedLimit => "its source address had too many sessions".into(),
             Cause::Internal => "a fault of this program ended it".into(),
@@ -82,7 +78,7 @@ impl Ended {
     }
 
     fn finished(&self) -> String {
-        let gap = |first: Duration, second: Duration| Short(first.saturating_sub(second));
+        let gap = |first: Duration, second: Duration| duration(first.saturating_sub(second));
         match (self.close.first_closer, self.client_fin, self.upstream_fin) {
             (Some(Side::Client), Some(client), Some(upstream)) => {
                 format!("client finished first, upstream {} later", gap(client, upstream))
@@ -99,21 +95,21 @@ impl Ended {
         }
     }
 
-    /// When `side` reset: after the last FIN that there was, else after the session's begin.
+    /// When `side` reset: the time since the other side's FIN, else since its own, else since the session began.
     fn when(&self, side: Side) -> String {
         let (own, others, other) = match side {
             Side::Client => (self.client_fin, self.upstream_fin, "upstream"),
             Side::Upstream => (self.upstream_fin, self.client_fin, "client"),
         };
         match (others, own) {
-            (Some(ago), _) => format!("{} after the {other}'s FIN", Short(ago)),
-            (None, Some(ago)) => format!("{} after its own FIN", Short(ago)),
-            (None, None) => format!("after {}", Short(self.close.duration)),
+            (Some(ago), _) => format!("{} after the {other}'s FIN", duration(ago)),
+            (None, Some(ago)) => format!("{} after its own FIN", duration(ago)),
+            (None, None) => format!("after {}", duration(self.close.duration)),
         }
     }
 
     fn left(&self) -> String {
-        // Who resets takes along what our kernel still held for it.
+        // A reset destroys what our kernel still held for that side.
         let for_resetter = match self.close.cause {
             Cause::ClientReset if self.close.mode == Mode::Echo => {
                 Some((self.close.client_bytes, self.client_undelivered))
@@ -140,30 +136,17 @@ impl Ended {
     }
 }
 
-/// A duration for a sentence.
-struct Short(Duration);
-
-impl fmt::Display for Short {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SECOND: Duration = Duration::from_secs(1);
-        match self.0 {
-            span if span < SECOND => write!(f, "{} ms", span.as_millis()),
-            span => write!(f, "{:.1} s", span.as_secs_f64()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::address::Address;
+    use crate::session::target::Target;
 
     fn ended(mode: Mode, cause: Cause) -> Ended {
-        let address = Address::Tcp("127.0.0.1:1".parse().unwrap());
-        let record = Record::new(1, mode, address.clone(), address.clone(), address);
-        record.end(cause, None);
+        let record = Record::sample(1, Target::Echo);
         record.from_client.add_received(812);
-        Ended::now(&record)
+        let mut ended = Ended::now(&record);
+        (ended.close.mode, ended.close.cause) = (mode, cause);
+        ended
     }
 
     #[test]

@@ -77,10 +77,13 @@ pub fn sleep_until(when: Instant) -> Sleep {
     Sleep { key, sleeper, clock }
 }
 
-/// Ends after `duration`.
+/// No sleep is longer: a thousand years, which every clock and timer of the kernel can add.
+const SLEEP_MAX: Duration = Duration::from_secs(1000 * 31_557_600);
+
+/// Ends after `duration`, or after [`SLEEP_MAX`].
 #[must_use]
 pub fn sleep(duration: Duration) -> Sleep {
-    sleep_until(Instant::now() + duration)
+    sleep_until(Instant::now() + duration.min(SLEEP_MAX))
 }
 
 /// The value of `future`, or none where it takes longer than `limit`. Without a limit it may take for ever.
@@ -102,6 +105,13 @@ pub async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>)
 pub fn coarse_ms() -> u64 {
     let now = clock_gettime(ClockId::MonotonicCoarse);
     now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
+}
+
+/// Nanoseconds of the kernel's monotonic clock; exact, and some 20 ns to read.
+#[must_use]
+pub fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
 /// The longest tick of a Linux kernel (`CONFIG_HZ=100`), by which [`coarse_ms`] may lag.
@@ -234,5 +244,12 @@ mod tests {
         assert_eq!(block_on(within(limit, std::future::pending::<()>())), None);
         assert_eq!(block_on(within(limit, std::future::ready(1))), Some(1));
         assert_eq!(block_on(within(None, std::future::ready(1))), Some(1));
+    }
+
+    #[test]
+    fn the_longest_sleep_is_no_panic_and_holds_up_no_other() {
+        let _clock = start();
+        let _longest = sleep(Duration::MAX);
+        block_on(sleep(Duration::from_millis(5)));
     }
 }

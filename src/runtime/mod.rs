@@ -6,12 +6,12 @@
 pub mod clock;
 pub mod executor;
 pub mod inline;
+pub mod latch;
 pub mod limit;
 pub mod mailbox;
 mod own;
 pub mod pace;
 pub mod readiness;
-pub mod reading;
 pub mod signals;
 pub mod source;
 pub mod task;

@@ -59,7 +59,7 @@ struct Slot {
 pub struct Registration {
     registry: Arc<Registry>,
     source: Arc<Source>,
-    pub(super) token: u64,
+    token: u64,
 }
 
 /// Starts the actor. The first call counts; later ones (tests) find it running.
@@ -130,7 +130,7 @@ impl Slots {
         self.free.push(number);
     }
 
-    pub(super) fn find(&self, token: u64) -> Option<&Source> {
+    fn find(&self, token: u64) -> Option<&Source> {
         let slot = self.slots.get(token as u32 as usize)?;
         slot.source.as_deref().filter(|_| u64::from(slot.generation) == token >> 32)
     }

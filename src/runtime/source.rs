@@ -4,7 +4,7 @@ use futures::task::AtomicWaker;
 use rustix::event::epoll::EventFlags;
 use std::{
     io,
-    sync::atomic::{AtomicU8, AtomicU32, Ordering},
+    sync::atomic::{AtomicU8, Ordering},
     task::{Context, Poll},
 };
 
@@ -15,12 +15,7 @@ pub struct Source {
     read: AtomicWaker,
     write: AtomicWaker,
     abort: AtomicWaker,
-    /// Once nothing more is to be read than what is there: how much that is.
-    left: AtomicU32,
 }
-
-/// It is not known yet how much is left to read.
-const UNKNOWN: u32 = u32::MAX;
 
 /// There may be something to read.
 const READABLE: u8 = 1;
@@ -32,14 +27,12 @@ const HANGUP: u8 = 1 << 2;
 const ABORTED: u8 = 1 << 3;
 /// An urgent byte is about: a read may stop short of it with more behind it.
 const URGENT: u8 = 1 << 4;
-/// Nothing more is to be read than what is there already: an operator ends the session.
-const ENOUGH: u8 = 1 << 5;
 
 impl Source {
     /// A socket of which nothing is known, but perhaps that it can be written to.
     pub(super) fn new(writable: bool) -> Self {
         let flags = AtomicU8::new(if writable { WRITABLE } else { 0 });
-        Source { flags, left: AtomicU32::new(UNKNOWN), ..Source::default() }
+        Source { flags, ..Source::default() }
     }
 
     /// Notes events of the kernel and wakes who waits for them.
@@ -133,33 +126,6 @@ impl Source {
             self.flags.fetch_or(WRITABLE, Ordering::AcqRel);
         }
         result.map(|(value, _)| value)
-    }
-
-    /// From now on a read ends the stream once it has taken what is there; wakes who waits to read.
-    pub(super) fn end_reading(&self) {
-        self.flags.fetch_or(ENOUGH | READABLE | HANGUP, Ordering::AcqRel);
-        self.read.wake();
-    }
-
-    /// Whether nothing more is to be read than what is there.
-    #[must_use]
-    pub fn enough(&self) -> bool {
-        self.flags.load(Ordering::Acquire) & ENOUGH != 0
-    }
-
-    /// How much is left to read after [`Source::enough`]; `there` counts what is there, at the first look.
-    pub fn left(&self, there: impl FnOnce() -> u64) -> usize {
-        if self.left.load(Ordering::Relaxed) == UNKNOWN {
-            let count = u32::try_from(there()).unwrap_or(u32::MAX).min(UNKNOWN - 1);
-            self.left.store(count, Ordering::Relaxed);
-        }
-        self.left.load(Ordering::Relaxed) as usize
-    }
-
-    /// Notes that some of what was left is read.
-    pub fn take_left(&self, count: usize) {
-        let left = (self.left.load(Ordering::Relaxed) as usize).saturating_sub(count);
-        self.left.store(u32::try_from(left).unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Whether an urgent byte was announced since the socket was last found empty.

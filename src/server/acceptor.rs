@@ -19,6 +19,7 @@ use crate::{
         task::{Panicked, Task, contain, spawn},
     },
     server::supervisor::Supervisor,
+    session::target::Listening,
 };
 use futures::{
     FutureExt, StreamExt,
@@ -28,6 +29,7 @@ use futures::{
 };
 use std::{
     io,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -41,8 +43,8 @@ const SHORTAGE_REPORTED_EVERY: Duration = Duration::from_secs(30);
 pub struct Connection {
     pub socket: Socket,
     pub client: Address,
-    /// The listening address it came to.
-    pub listener: Address,
+    /// The listener that it came to.
+    pub listening: Arc<Listening>,
     /// Our address in it; another than the listener's if that takes every interface.
     pub local: Address,
     /// Its place among the sessions.
@@ -96,11 +98,17 @@ struct Actor<L, H, W> {
 
 impl Acceptor {
     /// Accepts on `listener`; each connection takes a place of `slots` and goes to the supervisor.
-    pub fn start(listener: Listener, slots: Slots, supervisor: Supervisor, reporter: Reporter) -> Self {
+    pub fn start(
+        listener: Listener,
+        listening: Arc<Listening>,
+        slots: Slots,
+        supervisor: Supervisor,
+        reporter: Reporter,
+    ) -> Self {
         let hand_on = move |listener: &Listener, (socket, client), slot| {
-            let (address, local) = (listener.address().clone(), listener.local_address_of(&socket));
-            let (supervisor, listener) = (supervisor.clone(), address);
-            async move { supervisor.admit(Connection { socket, client, listener, local, slot }).await }
+            let (listening, local) = (listening.clone(), listener.local_address_of(&socket));
+            let supervisor = supervisor.clone();
+            async move { supervisor.admit(Connection { socket, client, listening, local, slot }).await }
         };
         Self::over(listener, slots, hand_on, move |text| reporter.warn(text))
     }

@@ -2,7 +2,10 @@
 //! into the books in the step that takes it off the set of live sessions, so that it is never missed and never twice.
 
 use crate::{
-    report::histogram::{Histogram, LIFE, NETWORK},
+    report::{
+        histogram::{Histogram, LIFE, NETWORK},
+        tally::Tally,
+    },
     session::{cause::Cause, record::Record},
 };
 use std::time::Duration;
@@ -25,24 +28,6 @@ struct Moved {
     dials: Histogram,
 }
 
-/// The books at one instant, with the sessions that live.
-#[derive(Clone, Debug)]
-pub struct Tally {
-    /// Sessions that live.
-    pub active: u64,
-    /// Sessions that ever began, those that were refused included.
-    pub opened: u64,
-    closed: [u64; Cause::ALL.len()],
-    /// Bytes from clients.
-    pub client_bytes: u64,
-    /// Bytes from upstreams, or sent back in their place.
-    pub upstream_bytes: u64,
-    /// How long it took to reach the upstreams that were reached, resolving included.
-    pub dials: Histogram,
-    /// How long the sessions lived that have ended.
-    pub lives: Histogram,
-}
-
 impl Books {
     /// Empty books.
     #[must_use]
@@ -60,7 +45,7 @@ impl Books {
     pub fn close(&mut self, record: &Record) {
         self.closed[record.cause() as usize] += 1;
         self.moved.add(record);
-        self.lives.observe(record.began.elapsed());
+        self.lives.observe(record.age());
     }
 
     /// The books with these sessions, which live.
@@ -95,24 +80,14 @@ impl Moved {
     }
 }
 
-impl Tally {
-    /// How many sessions ended by each cause.
-    pub fn closed(&self) -> impl Iterator<Item = (Cause, u64)> {
-        Cause::ALL.into_iter().zip(self.closed)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        net::address::Address,
-        session::{event::Mode, record::Dial},
-    };
+    use crate::session::{outcome::Outcome, record::Dial, target::Target};
+    use std::sync::Arc;
 
-    fn record() -> Record {
-        let address = Address::Tcp("127.0.0.1:1".parse().unwrap());
-        Record::new(1, Mode::Proxy, address.clone(), address.clone(), address)
+    fn record() -> Arc<Record> {
+        Record::sample(1, Target::upstream("127.0.0.1:1"))
     }
 
     #[test]
@@ -130,8 +105,8 @@ mod tests {
         record.from_upstream.add_received(4);
         let (resolve, connect) = (Some(Duration::from_millis(1)), Some(Duration::from_millis(2)));
         record.set_dial(Dial { upstream: None, local: None, resolve, connect });
-        let alive = books.tally([&record].into_iter());
-        record.end(Cause::ClientReset, None);
+        let alive = books.tally([&*record].into_iter());
+        record.conclude(Outcome::Due(Cause::ClientReset));
         books.close(&record);
         let ended = books.tally([].into_iter());
         for tally in [&alive, &ended] {

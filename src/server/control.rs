@@ -45,10 +45,9 @@ pub struct ControlServer(ServedListener);
 pub fn bind(place: &place::Control, warn: impl FnOnce(String)) -> Result<Option<Listener>, Error> {
     match place {
         place::Control::Off => Ok(None),
-        place::Control::At(path) => Listener::bind_private(path, BACKLOG).map(Some).map_err(|error| {
-            let source = io::Error::new(error.kind(), reason(&error));
-            Error::server(format!("cannot make the control socket {}", path.display()), source)
-        }),
+        place::Control::At(path) => Listener::bind_private(path, BACKLOG)
+            .map(Some)
+            .map_err(|error| Error::new(format!("cannot make the control socket {}", path.display()), error)),
         place::Control::Default => {
             let folder = place::folder();
             let bound = place::prepare(&folder, std::process::id())

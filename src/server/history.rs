@@ -44,18 +44,13 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        net::address::Address,
-        session::{event::Mode, record::Record},
-    };
+    use crate::session::{record::Record, target::Target};
 
     #[test]
     fn the_oldest_is_forgotten() {
-        let address = Address::Tcp("127.0.0.1:1".parse().unwrap());
         let mut history = History::new(2);
         for id in 1..=3 {
-            let record = Record::new(id, Mode::Echo, address.clone(), address.clone(), address.clone());
-            history.note_end(Ended::now(&record));
+            history.note_end(Ended::now(&Record::sample(id, Target::Echo)));
         }
         let ids = |ended: Vec<Arc<Ended>>| ended.iter().map(|one| one.close.session).collect::<Vec<_>>();
         assert_eq!(ids(history.newest(9)), [2, 3]);

@@ -7,7 +7,10 @@ use crate::{
         Choice, EndedSession, Greeting, ListedSession, Named, Phase, ServerStats, SessionDetail, Setting,
         Sort, TapItem, VERSION,
     },
-    net::{address::Address, tcp_info::TcpInfo},
+    net::{
+        address::{Address, EscapedAddress},
+        kernel::TcpInfo,
+    },
     report::json::milliseconds,
     runtime::{
         clock::{coarse_ms, sleep},
@@ -25,7 +28,7 @@ use crate::{
         record::Record,
         tap::{Piece, Watcher},
     },
-    text::{escape::EscapedAddress, hex::HexBytes, moment::Moment, safe::SafeText},
+    text::{hex::HexBytes, moment::Moment, safe::SafeText},
 };
 use std::{
     sync::Arc,
@@ -358,7 +361,7 @@ fn largest_first(records: &mut [Arc<Record>], both: impl Fn(&Record) -> (u64, u6
 
 /// Whether the text is in what a list shows of the session.
 fn matches(text: &str, record: &Record, draining: bool) -> bool {
-    let addresses = [Some(&record.client), upstream(record), Some(&record.listener)];
+    let addresses = [Some(&record.client), upstream(record), Some(&record.listening.address)];
     record.id.to_string().contains(text)
         || phase(record, draining).to_string().contains(text)
         || addresses.into_iter().flatten().any(|address| shown(address).as_str().contains(text))
@@ -368,12 +371,12 @@ fn listed(record: &Record, rates: &Rates, draining: bool) -> ListedSession {
     let (client_rate, upstream_rate) = rates.of(record);
     ListedSession {
         session: record.id,
-        mode: Named::Known(record.mode),
-        listener: shown(&record.listener),
+        mode: Named::Known(record.mode()),
+        listener: shown(&record.listening.address),
         client: shown(&record.client),
         upstream: upstream(record).map(shown),
         phase: Named::Known(phase(record, draining)),
-        age_ms: whole_milliseconds(record.began.elapsed()),
+        age_ms: whole_milliseconds(record.age()),
         idle_ms: coarse_ms().saturating_sub(moved_ms(record)),
         client_bytes: record.client_bytes(),
         upstream_bytes: record.upstream_bytes(),
@@ -407,7 +410,7 @@ fn phase(record: &Record, draining: bool) -> Phase {
         (true, true) => Phase::Draining,
         (true, false) => Phase::ClientClosed,
         (false, true) => Phase::UpstreamClosed,
-        (false, false) if record.mode == Mode::Proxy && record.dial().is_none() => Phase::Dialling,
+        (false, false) if record.dialling() => Phase::Dialling,
         (false, false) if draining => Phase::Draining,
         (false, false) => Phase::Open,
     }
@@ -433,12 +436,12 @@ fn whole_milliseconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::target::Target;
 
     fn record(id: u64, client: &str, bytes: usize) -> Arc<Record> {
-        let [listener, client] = ["127.0.0.1:8002", client].map(|text| Address::Tcp(text.parse().unwrap()));
-        let record = Record::new(id, Mode::Echo, listener.clone(), listener, client);
+        let record = Record::sample_from(id, Target::Echo, client);
         record.from_client.add_received(bytes);
-        Arc::new(record)
+        record
     }
 
     fn chosen(choice: &Choice) -> Vec<u64> {

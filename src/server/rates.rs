@@ -33,7 +33,7 @@ impl Rates {
     pub fn of(&self, record: &Record) -> Bytes {
         let (before, since) = match self.bytes.get(&record.id) {
             Some(before) => (*before, self.age()),
-            None => ((0, 0), record.began.elapsed()),
+            None => ((0, 0), record.age()),
         };
         let now = bytes(record);
         (per_second(now.0.saturating_sub(before.0), since), per_second(now.1.saturating_sub(before.1), since))

@@ -1,14 +1,15 @@
 //! A server from its start to its end: binds, starts the actors, waits for a signal, drains.
 
 use crate::{
-    error::Error,
+    error::{Error, reason},
     net::{
         address::Address,
+        dial::is_loop,
         endpoint::Endpoint,
+        kernel,
         limits::{raise_descriptor_limit, share},
         listener::Listener,
         options::Options,
-        own::is_loop,
         pipe,
     },
     report::{
@@ -30,12 +31,13 @@ use crate::{
             pages::{Condition, Sources},
         },
         operator::{OperatedServer, Operator},
-        settings::Server,
+        plan::Plan,
         supervisor::{Outcome, Supervisor},
     },
     session::{
         context::{Context, CurrentDeadlines},
-        target::Role,
+        event::Mode,
+        target::{Listening, Target},
     },
 };
 use futures::{FutureExt, future::join_all, select_biased};
@@ -58,47 +60,44 @@ const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// If it cannot listen, or every listener has failed.
-pub async fn run(config: Server) -> Result<Outcome, Error> {
+pub async fn run(plan: Plan) -> Result<Outcome, Error> {
     let started = SystemTime::now();
     let share = share(raise_descriptor_limit());
-    pipe::set_limit(if config.splice { share.pipes } else { 0 });
-    let mut signals = StopSignals::new().map_err(|error| Error::server("cannot take signals over", error))?;
-    let congestion = config.congestion;
-    congestion
-        .check()
-        .map_err(|error| Error::server(format!("cannot use --congestion {congestion}"), error))?;
-    let options = Options { keepalive: config.keepalive, user_timeout: config.deadlines.stall, congestion };
-    let listeners: Vec<Listener> = config
-        .listen
+    kernel::open();
+    pipe::set_limit(if plan.splice { share.pipes } else { 0 });
+    let mut signals = StopSignals::new().map_err(|error| Error::new("cannot take signals over", error))?;
+    let congestion = plan.congestion;
+    congestion.check().map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
+    let options = Options { keepalive: plan.keepalive, user_timeout: plan.deadlines.stall, congestion };
+    let listeners: Vec<Listener> = plan
+        .listeners
         .iter()
-        .map(|endpoint| listen(endpoint, "--listen", config.backlog, &options))
+        .map(|planned| listen(&planned.endpoint, "--listen", plan.backlog, &options))
         .collect::<Result<_, _>>()?;
-    let metrics = config.metrics.as_ref();
+    let metrics = plan.metrics.as_ref();
     let admin_listener =
         metrics.map(|endpoint| listen(endpoint, "--metrics", http::BACKLOG, &options)).transpose()?;
     let admin_host = metrics.and_then(Endpoint::name);
     let own: Vec<Address> = listeners.iter().map(|listener| listener.address().clone()).collect();
-    refuse_loop(&config.role, &own)?;
-    let (reporter, finish) = Reporter::start(format(&config))
-        .map_err(|error| Error::server("cannot start the reporter", error))?;
-    let control = control::bind(&config.control, |text| reporter.warn(text))?;
-    let slots = Slots::new(config.max_sessions.unwrap_or(share.sessions));
-    let doing = doing(&config.role);
+    plan.listeners.iter().try_for_each(|planned| refuse_loop(&planned.target, &own))?;
+    let (reporter, finish) =
+        Reporter::start(format(&plan)).map_err(|error| Error::new("cannot start the reporter", error))?;
+    let control = control::bind(&plan.control, |text| reporter.warn(text))?;
+    let slots = Slots::new(plan.max_sessions.unwrap_or(share.sessions));
     let (alive, gone) = mailbox(1);
     let (drain, drained) = mailbox(1);
-    let deadlines = Arc::new(CurrentDeadlines::new(config.deadlines));
+    let deadlines = Arc::new(CurrentDeadlines::new(plan.deadlines));
     let context = Arc::new(Context {
-        role: config.role,
         deadlines: deadlines.clone(),
-        splice: config.splice,
-        dump_limit: (config.dump != Dump::Off && config.log != Log::Off).then_some(config.dump_limit),
+        splice: plan.splice,
+        dump_limit: (plan.dump != Dump::Off && plan.log != Log::Off).then_some(plan.dump_limit),
         options,
         own: own.clone(),
-        reporter: reporter.clone(),
+        events: reporter.events().clone(),
         alive,
     });
-    let mode = context.mode();
-    let (supervisor, sessions) = Supervisor::start(context, config.max_per_source, config.remember);
+    let mode = plan.listeners.first().map_or(Mode::Echo, |planned| planned.target.mode());
+    let (supervisor, sessions) = Supervisor::start(context, plan.max_per_source, plan.remember);
     let control = control.map(|listener| {
         let operator = Operator::new(OperatedServer {
             mode,
@@ -124,9 +123,13 @@ pub async fn run(config: Server) -> Result<Outcome, Error> {
     });
     let acceptors = listeners
         .into_iter()
-        .map(|listener| {
-            reporter.warn(start_line(&listener.address().to_string(), &doing));
-            Acceptor::start(listener, slots.clone(), supervisor.clone(), reporter.clone())
+        .zip(&plan.listeners)
+        .map(|(listener, planned)| {
+            let address = listener.address().clone();
+            reporter.warn(start_line(&address.to_string(), &planned.target.to_string()));
+            let name = planned.name.clone().unwrap_or_else(|| address.to_string());
+            let listening = Arc::new(Listening { name, address, target: planned.target.clone() });
+            Acceptor::start(listener, listening, slots.clone(), supervisor.clone(), reporter.clone())
         })
         .collect();
     let running = Running { signals: &mut signals, drain: drained, acceptors, admin, supervisor, sessions };
@@ -179,12 +182,12 @@ impl Running<'_> {
                 () = self.signals.next().fuse() => self.supervisor.cut().await,
             }
         };
-        failure.map_or(Ok(end), |failure| Err(Error::server("cannot go on accepting", failure)))
+        failure.map_or(Ok(end), |failure| Err(Error::new("cannot go on accepting", failure)))
     }
 }
 
 fn fault(panicked: Panicked) -> Error {
-    Error::server("the supervisor ended", io::Error::other(panicked.to_string()))
+    Error::new("the supervisor ended", io::Error::other(panicked.to_string()))
 }
 
 /// Waits until every socket is closed, for the end of the process would send FIN where RST is due, and every line written.
@@ -207,38 +210,25 @@ fn listen(endpoint: &Endpoint, flag: &str, backlog: i32, options: &Options) -> R
             io::ErrorKind::AddrNotAvailable => format!("; choose a {flag} address of this machine"),
             _ => String::new(),
         };
-        let text = error.to_string();
-        let reason = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
-        Error::server(
-            format!("cannot listen on {endpoint}"),
-            io::Error::new(error.kind(), format!("{reason}{advice}")),
-        )
+        let why = io::Error::new(error.kind(), format!("{}{advice}", reason(&error)));
+        Error::new(format!("cannot listen on {endpoint}"), why)
     })
 }
 
 /// An upstream that is one of our own listeners would connect to itself for ever.
-fn refuse_loop(role: &Role, own: &[Address]) -> Result<(), Error> {
-    let Role::Proxy(upstream) = role else { return Ok(()) };
+fn refuse_loop(target: &Target, own: &[Address]) -> Result<(), Error> {
+    let Target::Upstream(upstream) = target else { return Ok(()) };
     if is_loop(upstream, own) {
         let reason = io::Error::other(
             "it is this proxy's own listener; choose another --upstream or --listen address",
         );
-        return Err(Error::server(format!("cannot relay to {}", upstream.endpoint), reason));
+        return Err(Error::new(format!("cannot relay to {}", upstream.endpoint), reason));
     }
     Ok(())
 }
 
-fn format(config: &Server) -> Option<Format> {
+fn format(plan: &Plan) -> Option<Format> {
     let colour =
         io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    (config.log != Log::Off).then_some(Format { log: config.log, dump: config.dump, colour })
-}
-
-/// What the start line says after the address.
-fn doing(role: &Role) -> String {
-    match role {
-        Role::Echo => "echoing".to_owned(),
-        Role::Proxy(upstream) => format!("proxying to {}", upstream.endpoint),
-        Role::Origin => "serving HTTP".to_owned(),
-    }
+    (plan.log != Log::Off).then_some(Format { log: plan.log, dump: plan.dump, colour })
 }

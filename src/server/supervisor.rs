@@ -13,7 +13,10 @@ use crate::{
         task::{Task, spawn},
     },
     server::{acceptor::Connection, books::Books, history::History},
-    session::{cause::Cause, context::Context, event::What, queue, record::Record, session},
+    session::{
+        context::Context, delivery, event::What, order::Order, outcome::Outcome as SessionOutcome,
+        record::Record, session,
+    },
 };
 use futures::{FutureExt, future::Fuse, select_biased};
 use question::Question;
@@ -35,8 +38,6 @@ enum Message {
     Drain(Option<Duration>),
     Cut,
     Ask(Question),
-    /// A session that was to end by FIN has had its time.
-    Overdue(u64),
 }
 
 /// How a server's sessions ended.
@@ -63,8 +64,6 @@ struct Actor {
     per_source: HashMap<IpAddr, usize>,
     last_id: u64,
     history: History,
-    /// Of the sessions that are to end by FIN: what ends them otherwise.
-    overdue: HashMap<u64, Task<()>>,
     books: Books,
     /// Fires when the drain is over.
     drain: Fuse<Sleep>,
@@ -96,7 +95,6 @@ impl Supervisor {
             per_source: HashMap::new(),
             last_id: 0,
             history: History::new(remember),
-            overdue: HashMap::new(),
             books: Books::new(),
             drain: Fuse::terminated(),
             draining: false,
@@ -127,7 +125,6 @@ impl Actor {
             match self.next_event().await {
                 Event::Message(Message::Admit(connection)) => self.admit(*connection),
                 Event::Message(Message::Finished(id)) => self.finished(id),
-                Event::Message(Message::Overdue(id)) => self.reset(id),
                 Event::Message(Message::Drain(limit)) => {
                     self.draining = true;
                     self.drain = limit.map_or_else(Fuse::terminated, |limit| sleep(limit).fuse());
@@ -150,15 +147,15 @@ impl Actor {
     }
 
     fn admit(&mut self, connection: Connection) {
-        let Connection { socket, client, listener, local, slot } = connection;
+        let Connection { socket, client, listening, local, slot } = connection;
         self.books.open();
         self.last_id += 1;
         let id = self.last_id;
-        let record = Arc::new(Record::new(id, self.context.mode(), listener, local, client));
+        let record = Arc::new(Record::new(id, listening, local, client));
         if let Some((ip, limit)) = record.client.ip().zip(self.max_per_source) {
             let count = self.per_source.entry(ip).or_default();
             if *count >= limit {
-                record.end(Cause::RefusedLimit, Some(format!("{ip} has {limit} sessions already")));
+                record.conclude(SessionOutcome::Refused(format!("{ip} has {limit} sessions already")));
                 self.close(&record);
                 // Dropping the socket resets the client.
                 return;
@@ -173,16 +170,19 @@ impl Actor {
         self.live.insert(id, Entry { record, _task: task, _slot: slot });
     }
 
-    /// Ends a session by force; what its peers have not got by now is lost.
-    fn reset(&mut self, id: u64) {
-        if let Some(entry) = self.live.get(&id) {
-            queue::note_both(&entry.record);
+    /// Ends one session, by `fin` after what is under way or else by force; false if it is not there.
+    fn cut_one(&mut self, id: u64, fin: bool) -> bool {
+        let Some(entry) = self.live.get(&id) else { return false };
+        if !(fin && entry.record.orders.give(Order::Finish)) {
+            // What its peers have not got by now is lost.
+            entry.record.conclude(SessionOutcome::Cut);
+            delivery::note_lost(&entry.record);
+            self.finished(id);
         }
-        self.finished(id);
+        true
     }
 
     fn finished(&mut self, id: u64) {
-        self.overdue.remove(&id);
         // A session that finished while it was being cut is not in the set any more.
         let Some(entry) = self.live.remove(&id) else { return };
         self.close(&entry.record);
@@ -202,7 +202,7 @@ impl Actor {
             self.outcome = Outcome::Cut;
         }
         for entry in std::mem::take(&mut self.live).into_values() {
-            entry.record.end(Cause::Drain, None);
+            entry.record.conclude(SessionOutcome::Drained);
             self.close(&entry.record);
         }
     }
@@ -212,7 +212,7 @@ impl Actor {
         self.books.close(record);
         let ended = Ended::now(record);
         record.taps.end(|| ended.verdict());
-        self.context.reporter.report_with(|| What::Close(Box::new(ended.close.clone())));
+        self.context.events.tell_with(|| What::Close(Box::new(ended.close.clone())));
         self.history.note_end(ended);
     }
 }

@@ -1,5 +1,6 @@
 //! Why a session ended: one named cause each.
 
+use crate::net::dial::DialFailureKind;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -78,6 +79,17 @@ impl Cause {
             Cause::Drain => "drain",
             Cause::RefusedLimit => "refused_limit",
             Cause::Internal => "internal",
+        }
+    }
+}
+
+impl From<DialFailureKind> for Cause {
+    fn from(kind: DialFailureKind) -> Self {
+        match kind {
+            DialFailureKind::NoAddress => Cause::ResolveFailed,
+            DialFailureKind::Refused => Cause::ConnectRefused,
+            DialFailureKind::Unreachable => Cause::ConnectUnreachable,
+            DialFailureKind::TimedOut => Cause::ConnectTimeout,
         }
     }
 }

@@ -2,34 +2,44 @@
 
 use crate::{
     net::{address::Address, options::Options},
-    report::reporter::Reporter,
+    relay::direction::Watch,
     runtime::mailbox,
-    session::{deadline::Deadlines, event::Mode, target::Role},
+    session::{
+        deadline::Deadlines,
+        event::{Events, Side, What},
+        record::Record,
+    },
 };
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Shared by the sessions of one server; nothing in it changes but the deadlines.
 pub struct Context {
-    /// What to do with connections.
-    pub role: Role,
     /// Every wait on a peer, of the sessions to come.
     pub deadlines: Arc<CurrentDeadlines>,
     /// Whether bulk may cross as pipes.
     pub splice: bool,
-    /// Bytes of a piece that a dump shows; none: no dump.
+    /// Bytes of a chunk that a dump shows; none: no dump.
     pub dump_limit: Option<usize>,
-    /// Of the upstream leg; the client's leg has those of its listener.
+    /// Of the far leg; the near leg has those of its listener.
     pub options: Options,
     /// This server's own listening addresses.
     pub own: Vec<Address>,
-    /// Where events go.
-    pub reporter: Reporter,
+    /// Where sessions say what happens.
+    pub events: Events,
     /// Never sent to: its mailbox ends when the last actor that was told this context is gone, and its socket with it.
     pub alive: mailbox::Address<()>,
 }
 
 /// The deadlines of sessions to come: read once by each, changed by an operator.
 pub struct CurrentDeadlines(RwLock<Arc<Deadlines>>);
+
+/// Tells the reporter what one side of a session sends.
+struct Dump {
+    events: Events,
+    session: u64,
+    from: Side,
+    limit: usize,
+}
 
 impl CurrentDeadlines {
     /// These, until they are changed.
@@ -51,13 +61,20 @@ impl CurrentDeadlines {
 }
 
 impl Context {
-    /// The mode of its sessions.
-    #[must_use]
-    pub fn mode(&self) -> Mode {
-        match self.role {
-            Role::Echo => Mode::Echo,
-            Role::Proxy(_) => Mode::Proxy,
-            Role::Origin => Mode::Origin,
+    /// With `--dump`, has both directions of a session watched.
+    pub fn dump(&self, record: &Record) {
+        let Some(limit) = self.dump_limit else { return };
+        for (direction, from) in record.sides() {
+            let (events, session) = (self.events.clone(), record.id);
+            direction.watch(Arc::new(Dump { events, session, from, limit }));
         }
+    }
+}
+
+impl Watch for Dump {
+    fn show(&self, offset: u64, bytes: &[u8]) {
+        let shown = bytes[..bytes.len().min(self.limit)].into();
+        let (session, from) = (self.session, self.from);
+        self.events.tell(What::Data { session, from, offset, bytes: bytes.len(), shown });
     }
 }

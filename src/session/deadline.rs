@@ -1,12 +1,11 @@
 //! The deadlines of one session: one sleeper, re-armed only when something falls due sooner than it will fire.
 
 use crate::{
-    relay::direction::Flow,
+    relay::direction::Direction,
     runtime::clock::{Sleep, TICK, coarse_ms, sleep},
-    session::{cause::Cause, delivery::Delivery, event::Mode, record::Record},
+    session::{cause::Cause, delivery::Delivery, record::Record},
 };
 use std::{
-    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -62,6 +61,8 @@ impl Default for Deadlines {
 /// direct client that ends before it is connected ends the attempt too (RFC 9293 §3.10.4, SYN-SENT).
 const LEFT_DURING_DIAL: Duration = Duration::from_millis(500);
 
+/// How long a session that is to end by FIN may take to deliver what is under way; then it ends by RST.
+const FIN_GRACE: Duration = Duration::from_secs(5);
 /// How long a session is quiet before its queues are looked at, and between looks; deadlines are late by at most this.
 const LOOK_AFTER: Duration = Duration::from_millis(250);
 /// A shorter deadline is looked after more often: this many times in its course.
@@ -75,6 +76,8 @@ pub struct Watch<'a> {
     delivery: Delivery,
     /// When the queues were last looked at; what had moved before then.
     looked_ms: u64,
+    /// Since when the session ends by FIN, if an operator said so.
+    cut_ms: Option<u64>,
     /// The queues were empty at the last look.
     settled: bool,
     /// When the sleeper fires, and the sleeper.
@@ -95,15 +98,25 @@ impl<'a> Watch<'a> {
     #[must_use]
     pub fn new(record: &'a Record, deadlines: Arc<Deadlines>) -> Self {
         let (began_ms, delivery) = (coarse_ms(), Delivery::default());
-        Watch { record, deadlines, began_ms, delivery, looked_ms: 0, settled: false, armed: None }
+        Watch {
+            record,
+            deadlines,
+            began_ms,
+            delivery,
+            looked_ms: 0,
+            cut_ms: None,
+            settled: false,
+            armed: None,
+        }
     }
 
-    /// Ends when a deadline has passed, and says which. Cancel-safe.
-    pub async fn expired(&mut self) -> Cause {
-        poll_fn(|context| self.poll_expired(context)).await
+    /// From now on what is under way has [`FIN_GRACE`] to be delivered.
+    pub fn limit_last_delivery(&mut self) {
+        self.cut_ms.get_or_insert_with(coarse_ms);
     }
 
-    fn poll_expired(&mut self, context: &mut Context<'_>) -> Poll<Cause> {
+    /// Ready when a deadline has passed; says which.
+    pub fn poll_expired(&mut self, context: &mut Context<'_>) -> Poll<Cause> {
         loop {
             let Some((due_ms, due)) = self.earliest() else { return Poll::Pending };
             if self.armed.as_ref().is_none_or(|(armed_ms, _)| due_ms < *armed_ms) {
@@ -138,11 +151,11 @@ impl<'a> Watch<'a> {
         let flowed_ms = client.moved_ms().max(upstream.moved_ms());
         let moved_ms = flowed_ms.max(to_client.max(to_upstream).unwrap_or(0));
         let half_closed = client.ended() || upstream.ended();
-        let dialling = self.record.mode == Mode::Proxy && self.record.dial().is_none();
+        let dialling = self.record.dialling();
         let left = dialling && client.ended() && client.received() == 0;
         // In echo mode what the client sends is delivered to the client.
-        let client_takes = if self.record.mode == Mode::Echo { to_client } else { to_upstream };
-        let waits = |flow: &Flow, taken_ms: Option<u64>| {
+        let client_takes = if self.record.listening.target.loops() { to_client } else { to_upstream };
+        let waits = |flow: &Direction, taken_ms: Option<u64>| {
             flow.waiting_since_ms().map(|since| since.max(taken_ms.unwrap_or(0)))
         };
         let waiting = [waits(client, client_takes), waits(upstream, to_client)].into_iter().flatten().min();
@@ -155,6 +168,7 @@ impl<'a> Watch<'a> {
             // Nobody can take anything before the upstream is there; that wait has its own limit.
             due(waiting.filter(|_| !dialling), stall, Due::End(Cause::StallTimeout)),
             due(Some(self.began_ms), lifetime, Due::End(Cause::Lifetime)),
+            due(self.cut_ms, Some(FIN_GRACE), Due::End(Cause::Cut)),
             due(left.then_some(moved_ms), Some(LEFT_DURING_DIAL), Due::End(Cause::ClientReset)),
             due(unsettled.then_some(flowed_ms.max(self.looked_ms)), look_after, Due::Look),
         ]
@@ -172,7 +186,7 @@ fn due(since_ms: Option<u64>, limit: Option<Duration>, what: Due) -> Option<(u64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{net::address::Address, session::record::Dial};
+    use crate::session::{record::Dial, target::Target};
 
     const DEADLINES: Deadlines = Deadlines {
         connect: None,
@@ -182,11 +196,6 @@ mod tests {
         lifetime: None,
         drain: None,
     };
-
-    fn record(mode: Mode) -> Record {
-        let address = Address::Tcp("127.0.0.1:1".parse().unwrap());
-        Record::new(1, mode, address.clone(), address.clone(), address)
-    }
 
     /// What ends the session first, once its queues were found empty.
     fn earliest(record: &Record) -> Option<Cause> {
@@ -200,13 +209,13 @@ mod tests {
 
     #[test]
     fn a_session_that_went_quiet_is_looked_at_before_it_ends() {
-        let record = record(Mode::Echo);
+        let record = Record::sample(1, Target::Echo);
         assert_eq!(Watch::new(&record, Arc::new(DEADLINES)).earliest().map(|(_, due)| due), Some(Due::Look));
     }
 
     #[test]
     fn what_falls_due_first_follows_the_session() {
-        let record = record(Mode::Proxy);
+        let record = Record::sample(1, Target::upstream("127.0.0.1:1"));
         record.set_dial(Dial { upstream: None, local: None, resolve: None, connect: None });
         assert_eq!(earliest(&record), Some(Cause::IdleTimeout));
         record.from_client.add_received(1);
@@ -218,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_client_that_leaves_without_a_byte_ends_the_dial() {
-        let record = record(Mode::Proxy);
+        let record = Record::sample(1, Target::upstream("127.0.0.1:1"));
         record.from_client.set_ended();
         assert_eq!(earliest(&record), Some(Cause::ClientReset));
         record.from_client.add_received(1);
@@ -228,6 +237,6 @@ mod tests {
     #[test]
     fn without_deadlines_nothing_falls_due() {
         let off = Deadlines { idle: None, half_close: None, stall: None, ..DEADLINES };
-        assert!(Watch::new(&record(Mode::Echo), Arc::new(off)).earliest().is_none());
+        assert!(Watch::new(&Record::sample(1, Target::Echo), Arc::new(off)).earliest().is_none());
     }
 }

@@ -4,8 +4,11 @@
 //! So while a session is quiet its queues are looked at now and then, until they are empty.
 
 use crate::{
-    net::{address::Address, kernel as diag},
-    session::record::Record,
+    net::{
+        address::Address,
+        kernel::{SendQueue, unacknowledged},
+    },
+    session::{event::Side, record::Record},
 };
 
 /// What one leg's queue held, and when it last shrank.
@@ -31,9 +34,12 @@ impl Queue {
         self.moved_ms
     }
 
-    fn look(&mut self, local: Option<&Address>, peer: Option<&Address>, now_ms: u64) {
-        let left =
-            local.zip(peer).and_then(|(local, peer)| diag::unacknowledged(local, peer).ok()).unwrap_or(0);
+    fn look(&mut self, ends: Option<(&Address, &Address)>, now_ms: u64) {
+        let left = match ends.map(|(local, peer)| unacknowledged(local, peer)) {
+            Some(SendQueue::Bytes(left)) => left,
+            Some(SendQueue::Unknown) => self.unacknowledged,
+            Some(SendQueue::Gone) | None => 0,
+        };
         // A first look at a queue that is not empty counts as a move: it may have shrunk just before.
         if left != self.unacknowledged {
             self.moved_ms = Some(now_ms);
@@ -45,11 +51,38 @@ impl Queue {
 impl Delivery {
     /// Looks at both queues at `now_ms`; says whether something is still to be delivered.
     pub fn look(&mut self, record: &Record, now_ms: u64) -> bool {
-        let dial = record.dial();
-        let (local, upstream) =
-            (dial.and_then(|dial| dial.local.as_ref()), dial.and_then(|dial| dial.upstream.as_ref()));
-        self.to_client.look(Some(&record.local), Some(&record.client), now_ms);
-        self.to_upstream.look(local, upstream, now_ms);
+        self.to_client.look(ends(record, Side::Client), now_ms);
+        self.to_upstream.look(ends(record, Side::Upstream), now_ms);
         self.to_client.unacknowledged > 0 || self.to_upstream.unacknowledged > 0
     }
+}
+
+/// Our address and the peer's of the leg towards one side, if it is there.
+fn ends(record: &Record, towards: Side) -> Option<(&Address, &Address)> {
+    match towards {
+        Side::Client => Some((&record.local, &record.client)),
+        Side::Upstream => record.dial().and_then(|dial| dial.local.as_ref().zip(dial.upstream.as_ref())),
+    }
+}
+
+/// Notes what lies in the kernel's queue towards a peer whose connection is ended by force: written, and never delivered.
+/// To be called while the connection is there; if its peer reset it, nothing is known of the queue any more.
+pub fn note_lost_towards(record: &Record, towards: Side) {
+    let direction = match towards {
+        Side::Client => record.to_client(),
+        Side::Upstream => &record.from_client,
+    };
+    if let Some((local, peer)) = ends(record, towards)
+        && let SendQueue::Bytes(left) = unacknowledged(local, peer)
+    {
+        // Our FIN waits in the queue like a byte.
+        let fin = u64::from(direction.ended() && direction.waiting() == 0);
+        direction.set_lost(u64::from(left).saturating_sub(fin));
+    }
+}
+
+/// As [`note_lost_towards`], of both peers.
+pub fn note_lost(record: &Record) {
+    note_lost_towards(record, Side::Client);
+    note_lost_towards(record, Side::Upstream);
 }

@@ -1,9 +1,12 @@
-//! What the actors tell the reporter. One event is one line of the log.
+//! What sessions say. One event is one line of the log.
 
-use crate::{net::address::Address, session::cause::Cause};
+use crate::{net::address::Address, runtime::mailbox, session::cause::Cause};
 use serde::{Deserialize, Serialize};
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -48,6 +51,43 @@ pub struct Event {
     pub at: SystemTime,
     /// What happened.
     pub what: What,
+}
+
+/// Where sessions say what happens. Cheap to clone; it never waits.
+#[derive(Clone)]
+pub struct Events {
+    to: Option<mailbox::Address<Event>>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Events {
+    /// Events for this mailbox; none: they are not told. `dropped` counts those that it did not take.
+    #[must_use]
+    pub fn new(to: Option<mailbox::Address<Event>>, dropped: Arc<AtomicU64>) -> Self {
+        Events { to, dropped }
+    }
+
+    /// Tells an event.
+    pub fn tell(&self, what: What) {
+        if let Some(to) = &self.to
+            && to.try_send(Event { at: SystemTime::now(), what }).is_err()
+        {
+            self.dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Tells an event that is made only if events are told.
+    pub fn tell_with(&self, what: impl FnOnce() -> What) {
+        if self.to.is_some() {
+            self.tell(what());
+        }
+    }
+
+    /// How many events were dropped so far.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
+    }
 }
 
 /// What happened.

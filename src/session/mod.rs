@@ -4,10 +4,10 @@ pub mod cause;
 pub mod context;
 pub mod deadline;
 pub mod delivery;
-pub mod dump;
 pub mod event;
+pub mod order;
 pub mod origin;
-pub mod queue;
+pub mod outcome;
 pub mod record;
 #[expect(clippy::module_inception, reason = "the room is named after its main actor")]
 pub mod session;

@@ -1,60 +1,57 @@
-//! What is known of one session: facts, counters, and its end. Written by the session's actors, read by whoever looks.
+//! What is known of one session: facts, both directions, and its end. Its actors write it; operators and the books read it.
 
 use crate::{
     net::address::Address,
-    relay::direction::Flow,
-    runtime::reading::Reading,
+    relay::direction::Direction,
+    runtime::clock::now_ns,
     session::{
         cause::Cause,
         event::{Close, Mode, Side},
+        order::Orders,
+        outcome::{Loss, Outcome},
         tap::Taps,
+        target::Listening,
     },
 };
 use std::{
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::{Duration, Instant},
+    sync::{Arc, OnceLock},
+    time::Duration,
 };
 
-/// One session, from its begin.
+/// One session, from its start.
 #[derive(Debug)]
 pub struct Record {
     /// Unique in this process, from 1.
     pub id: u64,
-    /// What the session does.
-    pub mode: Mode,
-    /// The listening address the client connected to.
-    pub listener: Address,
+    /// The listener that the client connected to.
+    pub listening: Arc<Listening>,
     /// Our address towards the client.
     pub local: Address,
     /// The client's address.
     pub client: Address,
-    /// When it began.
-    pub began: Instant,
-    /// Bytes from the client.
-    pub from_client: Flow,
-    /// Bytes from the upstream, or from this program in origin mode; unused in echo mode.
-    pub from_upstream: Flow,
+    /// When it began, in nanoseconds of [`now_ns`].
+    began_ns: u64,
+    /// The stream from the client.
+    pub from_client: Direction,
+    /// The stream from the upstream, or from this program in its place; unused in echo mode.
+    pub from_upstream: Direction,
     dial: OnceLock<Dial>,
-    first_byte: OnceLock<Duration>,
     /// Boxed: there is none for nearly all of its life.
     ending: OnceLock<Box<Ending>>,
     /// Who watches its bytes just now.
     pub taps: Taps,
-    /// The readings of both connections as numbers from 1; 0 where there is none.
-    legs: [AtomicU64; 2],
+    /// What an operator tells it.
+    pub orders: Orders,
 }
 
 /// How the upstream was reached.
 #[derive(Clone, Debug)]
 pub struct Dial {
-    /// The address that answered; none where none did.
+    /// The address that answered; none if none did.
     pub upstream: Option<Address>,
     /// Our address towards it.
     pub local: Option<Address>,
-    /// How long the name took to resolve, where there was one.
+    /// How long the name took to resolve, if there was one.
     pub resolve: Option<Duration>,
     /// How long connecting took.
     pub connect: Option<Duration>,
@@ -71,33 +68,51 @@ struct Ending {
 impl Record {
     /// A session that begins now.
     #[must_use]
-    pub fn new(id: u64, mode: Mode, listener: Address, local: Address, client: Address) -> Self {
+    pub fn new(id: u64, listening: Arc<Listening>, local: Address, client: Address) -> Self {
         Record {
             id,
-            mode,
-            listener,
+            listening,
             local,
             client,
-            began: Instant::now(),
-            from_client: Flow::new(),
-            from_upstream: Flow::new(),
+            began_ns: now_ns(),
+            from_client: Direction::new(),
+            from_upstream: Direction::new(),
             dial: OnceLock::new(),
-            first_byte: OnceLock::new(),
             ending: OnceLock::new(),
             taps: Taps::default(),
-            legs: [const { AtomicU64::new(0) }; 2],
+            orders: Orders::default(),
         }
     }
 
-    /// Notes the connection to one of the peers.
-    pub fn set_leg(&self, side: Side, reading: Reading) {
-        self.legs[side as usize].store(reading.token() + 1, Relaxed);
+    /// What the session does.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.listening.target.mode()
     }
 
-    /// Ends the streams of both peers after what is there: the session then ends by FIN.
-    pub fn end_reading(&self) {
-        let tokens = self.legs.iter().filter_map(|leg| leg.load(Relaxed).checked_sub(1));
-        tokens.for_each(|token| Reading::from_token(token).end());
+    /// How long ago it began.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        Duration::from_nanos(now_ns().saturating_sub(self.began_ns))
+    }
+
+    /// The stream to the client: in echo mode what it sent itself.
+    #[must_use]
+    pub fn to_client(&self) -> &Direction {
+        if self.listening.target.loops() { &self.from_client } else { &self.from_upstream }
+    }
+
+    /// Both directions, each with the side that sends.
+    #[must_use]
+    pub fn sides(&self) -> [(&Direction, Side); 2] {
+        [(&self.from_client, Side::Client), (&self.from_upstream, Side::Upstream)]
+    }
+
+    /// Ends the streams of both peers after what has come of them. Their half-loops must be woken to see it.
+    pub fn finish(&self) {
+        for (direction, _) in self.sides() {
+            direction.gate.finish();
+        }
     }
 
     /// Notes how dialling went.
@@ -111,31 +126,50 @@ impl Record {
         self.dial.get()
     }
 
-    /// Whether the upstream was reached.
+    /// Whether the upstream is still being dialled.
+    #[must_use]
+    pub fn dialling(&self) -> bool {
+        self.listening.target.dials() && self.dial().is_none()
+    }
+
+    /// Whether there is a far end that takes what the client sends.
     #[must_use]
     pub fn connected(&self) -> bool {
-        self.dial.get().is_some_and(|dial| dial.upstream.is_some())
+        match self.dial() {
+            Some(dial) => dial.upstream.is_some(),
+            None => !self.listening.target.dials(),
+        }
     }
 
-    /// Notes that the first byte from the upstream is here; only the first call counts.
-    pub fn note_first_byte(&self) {
-        let _ = self.first_byte.set(self.began.elapsed());
-    }
-
-    /// Notes why the session ends. Only the first cause counts: what follows from it is not another.
-    pub fn end(&self, cause: Cause, error: Option<String>) {
+    /// Notes how the session ended. Only the first outcome counts: what follows from it is not another.
+    pub fn conclude(&self, outcome: Outcome) {
+        let lost = |side: &str, loss: Loss, reset| {
+            (loss.cause(reset), Some(format!("{side}: {}", crate::error::reason(&loss.error))))
+        };
+        let (cause, error) = match outcome {
+            // The ends of both streams say it; a session that merely stopped is a fault.
+            Outcome::Clean | Outcome::Unexplained => return,
+            Outcome::ClientGone(loss) => lost("client", loss, Cause::ClientReset),
+            Outcome::UpstreamGone(loss) => lost("upstream", loss, Cause::UpstreamReset),
+            Outcome::NotReached(error) => (error.kind.into(), Some(error.text)),
+            Outcome::Due(cause) => (cause, None),
+            Outcome::Cut | Outcome::CutByFin => (Cause::Cut, None),
+            Outcome::Drained => (Cause::Drain, None),
+            Outcome::Refused(reason) => (Cause::RefusedLimit, Some(reason)),
+            Outcome::Panicked(panicked) => (Cause::Internal, Some(panicked.to_string())),
+        };
         let _ = self.ending.set(Box::new(Ending { cause, first_closer: self.first_to_end(), error }));
     }
 
-    /// Why the session ended. Where nothing was noted, both sides must have finished: what merely stopped is a fault.
+    /// Why the session ended. If nothing was noted, both streams must have finished.
     #[must_use]
     pub fn cause(&self) -> Cause {
-        let finished = self.from_client.ended() && (self.mode == Mode::Echo || self.from_upstream.ended());
+        let finished = self.from_client.ended() && self.to_client().ended();
         let unnoted = if finished { Cause::Done } else { Cause::Internal };
         self.ending.get().map_or(unnoted, |ending| ending.cause)
     }
 
-    /// The side whose stream ended first, where one did by itself: a cut by FIN ends both.
+    /// The side whose stream ended first, if one did by itself: a cut by FIN ends both.
     #[must_use]
     pub fn first_closer(&self) -> Option<Side> {
         match self.ending.get().map(|ending| &**ending) {
@@ -145,20 +179,15 @@ impl Record {
     }
 
     fn first_to_end(&self) -> Option<Side> {
-        match (self.from_client.end(), self.from_upstream.end()) {
-            (None, None) => None,
-            (Some(_), None) => Some(Side::Client),
-            (None, Some(_)) => Some(Side::Upstream),
-            (Some(client), Some(upstream)) => {
-                Some(if client < upstream { Side::Client } else { Side::Upstream })
-            }
-        }
+        let ends = self.sides().map(|(direction, side)| direction.end_ns().map(|ns| (ns, side)));
+        ends.into_iter().flatten().min_by_key(|(ns, _)| *ns).map(|(_, side)| side)
     }
 
-    /// How long after its begin the first byte from the upstream came, where one did.
+    /// How long after the start the first byte from the upstream came, if one did.
     #[must_use]
     pub fn first_byte(&self) -> Option<Duration> {
-        self.first_byte.get().copied()
+        let first_ns = self.from_upstream.first_ns()?;
+        Some(Duration::from_nanos(first_ns.saturating_sub(self.began_ns)))
     }
 
     /// Bytes received from the client.
@@ -167,12 +196,13 @@ impl Record {
         self.from_client.received()
     }
 
-    /// Bytes received from the upstream; in echo and origin mode, bytes sent back.
+    /// Bytes received from the upstream; in echo mode, bytes sent back.
     #[must_use]
     pub fn upstream_bytes(&self) -> u64 {
-        match self.mode {
-            Mode::Echo => self.from_client.delivered(),
-            Mode::Proxy | Mode::Origin => self.from_upstream.received(),
+        if self.listening.target.loops() {
+            self.from_client.delivered()
+        } else {
+            self.from_upstream.received()
         }
     }
 
@@ -182,37 +212,56 @@ impl Record {
         let dial = self.dial.get();
         Close {
             session: self.id,
-            mode: self.mode,
+            mode: self.mode(),
             client: self.client.clone(),
             upstream: dial.and_then(|dial| dial.upstream.clone()),
             cause: self.cause(),
             first_closer: self.first_closer(),
             client_bytes: self.client_bytes(),
             upstream_bytes: self.upstream_bytes(),
-            duration: self.began.elapsed(),
+            duration: self.age(),
             resolve: dial.and_then(|dial| dial.resolve),
             connect: dial.and_then(|dial| dial.connect),
-            first_byte: self.first_byte.get().copied(),
+            first_byte: self.first_byte(),
             error: self.ending.get().and_then(|ending| ending.error.clone()),
         }
+    }
+}
+
+/// Sessions for tests.
+#[cfg(test)]
+impl Record {
+    pub fn sample(id: u64, target: crate::session::target::Target) -> Arc<Self> {
+        Self::sample_from(id, target, "127.0.0.1:1")
+    }
+
+    pub fn sample_from(id: u64, target: crate::session::target::Target, client: &str) -> Arc<Self> {
+        let [address, client] = ["127.0.0.1:8002", client].map(|text| Address::Tcp(text.parse().unwrap()));
+        let listening = Listening { name: address.to_string(), address: address.clone(), target };
+        Arc::new(Record::new(id, Arc::new(listening), address, client))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::target::Target;
 
-    fn record() -> Record {
-        let address = Address::Tcp("127.0.0.1:1".parse().unwrap());
-        Record::new(1, Mode::Proxy, address.clone(), address.clone(), address)
+    fn record() -> Arc<Record> {
+        Record::sample(1, Target::Origin)
+    }
+
+    fn loss() -> Loss {
+        Loss { error: std::io::ErrorKind::ConnectionReset.into(), waiting: false }
     }
 
     #[test]
     fn the_first_cause_counts() {
         let record = record();
-        record.end(Cause::UpstreamReset, Some("a".into()));
-        record.end(Cause::ClientReset, Some("b".into()));
-        assert_eq!((record.cause(), record.close().error), (Cause::UpstreamReset, Some("a".into())));
+        record.conclude(Outcome::UpstreamGone(loss()));
+        record.conclude(Outcome::ClientGone(loss()));
+        assert_eq!(record.cause(), Cause::UpstreamReset);
+        assert_eq!(record.close().error.as_deref(), Some("upstream: connection reset"));
     }
 
     #[test]
@@ -238,12 +287,12 @@ mod tests {
     #[test]
     fn what_a_cut_ends_was_not_closed_by_a_side() {
         let cut = record();
-        cut.end(Cause::Cut, None);
+        cut.conclude(Outcome::CutByFin);
         cut.from_client.set_ended();
         assert_eq!(cut.first_closer(), None);
         let half_closed = record();
         half_closed.from_upstream.set_ended();
-        half_closed.end(Cause::Cut, None);
+        half_closed.conclude(Outcome::CutByFin);
         half_closed.from_client.set_ended();
         assert_eq!(half_closed.first_closer(), Some(Side::Upstream));
     }

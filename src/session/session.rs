@@ -1,52 +1,66 @@
-//! The session actor: one client connection, from its begin to its end.
+//! The session actor: one client connection, from its start to its end.
 //!
-//! It owns the client's socket. In every mode it is the same: obtain a link to send into and one to receive from, then
-//! relay. It ends when both directions are done, at an abort, at a deadline, or when its supervisor drops its task,
-//! which resets both peers.
+//! It takes the near leg, joins it to the target, and pumps. It ends with its outcome: both directions are done, a peer is
+//! gone, a deadline passed, or an operator cut it. Its supervisor may drop its task at any time, which resets both peers.
 
 use crate::{
-    error::reason,
-    net::{options::Options, settle::settle, socket::Socket},
+    net::{options::Options, socket::Socket},
     relay::{
-        direction::Flow,
-        link::link,
-        pump::{End, Flows, LAST_DELIVERY, relay},
+        direction::Direction,
+        leg::Leg,
+        link::{Nudge, link},
+        pump::{LAST_DELIVERY, LegEnd, Ways, pump},
     },
     runtime::{
         clock::sleep,
-        task::{self, Panicked, Task},
+        task::{Task, contain, spawn},
     },
     session::{
         cause::Cause,
         context::Context,
         deadline::Watch,
-        dump::Dump,
-        event::{Mode, Side, What},
-        origin, queue,
+        delivery,
+        event::{Side, What},
+        order::{Inbox, Order, Orders},
+        outcome::{FarEnd, Loss, Outcome},
         record::Record,
-        target::Role,
-        upstream::{self, lost},
+        target::Joined,
     },
 };
 use futures::{
     FutureExt,
     future::{Either, OptionFuture, select},
 };
-use std::{pin::pin, sync::Arc};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::{Arc, OnceLock},
+    task::{self, Poll},
+};
+
+/// All that can wake a session.
+enum Event {
+    /// Its life is over by itself.
+    Over(Outcome),
+    /// A deadline passed.
+    Due(Cause),
+    /// An operator says what to do.
+    Order(Order),
+}
 
 /// Starts the session of `record` on the client's socket; `ended` is told when it is over, unless it was dropped.
 ///
-/// What the session ends by is in its record; reporting that is left to whoever hears of its end.
+/// The outcome is in its record; reporting it is left to the actor that hears of the end.
 pub fn start<E: Future<Output = ()> + Send + 'static>(
     socket: Socket,
     record: Arc<Record>,
     context: Arc<Context>,
     ended: impl FnOnce() -> E + Send + 'static,
 ) -> Task<()> {
-    // Its own task in all but name: a panic in it is a fault of this session, and whoever waits is still told.
-    task::spawn(task::contain(run(socket, record.clone(), context)).then(move |end| {
+    // Its own task in all but name: a panic in it is a fault of this session, and its end is still told.
+    spawn(contain(run(socket, record.clone(), context)).then(move |end| {
         if let Err(panicked) = end {
-            record.end(Cause::Internal, Some(panicked.to_string()));
+            record.conclude(Outcome::Panicked(panicked));
         }
         Box::pin(ended())
     }))
@@ -56,125 +70,154 @@ pub fn start<E: Future<Output = ()> + Send + 'static>(
 
 fn run(socket: Socket, record: Arc<Record>, context: Arc<Context>) -> impl Future<Output = ()> + Send {
     async move {
-        context.reporter.report_with(|| What::Open {
-            session: record.id,
-            mode: record.mode,
-            listener: record.listener.clone(),
-            client: record.client.clone(),
-        });
-        let mut watch = {
-            let deadlines = context.deadlines.get();
-            // An accepted socket has the user timeout of its listener, which was made before an operator changed it.
-            if deadlines.stall != context.options.user_timeout && record.client.ip().is_some() {
-                let _ =
-                    socket.set_user_timeout(&Options { user_timeout: deadlines.stall, ..context.options });
-            }
-            record.set_leg(Side::Client, socket.reading());
-            Watch::new(&record, deadlines)
-        };
-        // Dropping what lives when a deadline passes resets both peers.
-        if let Either::Right((cause, _)) =
-            select(pin!(live(socket, &record, &context)), pin!(watch.expired())).await
-        {
-            queue::note_both(&record);
-            record.end(cause, None);
-        }
-    }
-}
-
-/// The session's life, where nobody ends it from outside.
-fn live<'a>(
-    socket: Socket,
-    record: &'a Arc<Record>,
-    context: &'a Arc<Context>,
-) -> impl Future<Output = ()> + Send + 'a {
-    async move {
-        if matches!(context.role, Role::Origin) {
-            return Box::pin(serve(socket, record, context)).await;
-        }
-        let (up, up_end) = link();
-        // Echo is the link back to itself, and no upstream.
-        let (inbound, mut upstream, from_other) = match &context.role {
-            Role::Origin | Role::Echo => (up_end, None, &record.from_client),
-            Role::Proxy(target) => {
-                let (down_end, down) = link();
-                let upstream =
-                    upstream::start(record.clone(), context.clone(), target.clone(), up_end, down_end);
-                (down, Some(upstream), &record.from_upstream)
-            }
-        };
-        let end = {
-            let dump = Dump::new(&context.reporter, record, Side::Client, context.dump_limit);
-            let flows = Flows { incoming: &record.from_client, outgoing: from_other };
-            let mut relay = pin!(relay(&socket, context.splice, up, inbound, flows, &dump));
-            let beside = OptionFuture::from(upstream.as_mut());
-            match select(relay.as_mut(), beside).await {
-                Either::Left((end, _)) => Some(end),
-                Either::Right((None, _)) => Some(relay.await),
-                Either::Right((Some(ended), _)) => {
-                    upstream = None;
-                    match ended {
-                        Ok(upstream::End::Clean) => Some(relay.await),
-                        ended => {
-                            note_fault(record, ended);
-                            Box::pin(last_delivery(relay, from_other)).await
-                        }
+        let mut watch = begin(&socket, &record, &context);
+        let (mut orders, nudge) = (None, OnceLock::new());
+        let mut life = pin!(live(Leg::Plain(socket), &record, &context, &nudge));
+        let outcome = loop {
+            let next = |context: &mut task::Context<'_>| {
+                next_event(life.as_mut(), &mut watch, &record.orders, &mut orders, context)
+            };
+            match poll_fn(next).await {
+                Event::Over(outcome) => break outcome,
+                // Dropping what lives resets both peers.
+                Event::Due(cause) => {
+                    delivery::note_lost(&record);
+                    break Outcome::Due(cause);
+                }
+                // Before there is an upstream nothing can be delivered, and what the client sent is lost: no end for a FIN.
+                Event::Order(Order::Finish) if record.dialling() => break Outcome::Cut,
+                Event::Order(Order::Finish) => {
+                    // The end is judged now: what follows from it is not another.
+                    record.conclude(Outcome::CutByFin);
+                    record.finish();
+                    watch.limit_last_delivery();
+                    if let Some(nudge) = nudge.get() {
+                        nudge.wake();
                     }
                 }
             }
         };
-        Box::pin(conclude(socket, record, end, upstream)).await;
+        record.conclude(outcome);
     }
 }
 
-async fn serve(socket: Socket, record: &Record, context: &Context) {
-    let dump = |side| Dump::new(&context.reporter, record, side, context.dump_limit);
-    origin::serve(socket, record, [&dump(Side::Client), &dump(Side::Upstream)]).await;
+fn next_event(
+    life: Pin<&mut impl Future<Output = Outcome>>,
+    watch: &mut Watch<'_>,
+    orders: &Orders,
+    mailbox: &mut Option<Inbox>,
+    context: &mut task::Context<'_>,
+) -> Poll<Event> {
+    if let Poll::Ready(outcome) = life.poll(context) {
+        return Poll::Ready(Event::Over(outcome));
+    }
+    if let Poll::Ready(cause) = watch.poll_expired(context) {
+        return Poll::Ready(Event::Due(cause));
+    }
+    orders.poll_next(mailbox, context).map(Event::Order)
 }
 
-/// Ends the client's connection as its relay ended, and waits for the upstream where it goes on.
-async fn conclude(socket: Socket, record: &Record, end: Option<End>, upstream: Option<Task<upstream::End>>) {
-    let gone = matches!(end, Some(End::PeerGone(_)));
-    match end {
-        Some(End::Clean) => socket.close(),
-        Some(End::PeerGone(error)) => {
-            let unread = if record.mode == Mode::Echo { &record.from_client } else { &record.from_upstream };
-            let cause = lost(&error, unread.waiting() > 0, Cause::ClientReset);
-            record.end(cause, Some(format!("client: {}", reason(&error))));
+/// Tells the start, and sets the deadlines.
+fn begin<'a>(socket: &Socket, record: &'a Record, context: &Context) -> Watch<'a> {
+    context.events.tell_with(|| What::Open {
+        session: record.id,
+        mode: record.mode(),
+        listener: record.listening.address.clone(),
+        client: record.client.clone(),
+    });
+    context.dump(record);
+    let deadlines = context.deadlines.get();
+    // An accepted socket has the user timeout of its listener, which was made before an operator changed it.
+    if deadlines.stall != context.options.user_timeout && record.client.ip().is_some() {
+        let _ = socket.set_user_timeout(&Options { user_timeout: deadlines.stall, ..context.options });
+    }
+    Watch::new(record, deadlines)
+}
+
+/// The session's life, if nothing ends it from outside.
+fn live<'a>(
+    near: Leg,
+    record: &'a Arc<Record>,
+    context: &'a Arc<Context>,
+    nudge: &'a OnceLock<Nudge>,
+) -> impl Future<Output = Outcome> + Send + 'a {
+    async move {
+        let (up, up_end) = link();
+        let Joined { inbound, mut far, nudge: far_reader } =
+            record.listening.target.join(record, context, up_end);
+        if let Some(reader) = far_reader {
+            let _ = nudge.set(reader);
         }
-        Some(End::OtherGone(_)) => {
-            settle(&socket).await;
-            queue::note(record, Side::Client);
+        let (near_end, far_outcome) = {
+            let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
+            let mut pump = pin!(pump(&near, context.splice, up, inbound, ways));
+            // The far end first: what has happened there is older than what this poll finds here.
+            match select(OptionFuture::from(far.as_mut()), pump.as_mut()).await {
+                Either::Left((None, _)) => (Some(pump.await), Outcome::Clean),
+                Either::Right((end, _)) => (Some(end), Outcome::Clean),
+                Either::Left((Some(end), _)) => {
+                    far = None;
+                    Box::pin(outlive(pump, end.into(), record.to_client())).await
+                }
+            }
+        };
+        Box::pin(conclude(near, near_end, far, far_outcome, record)).await
+    }
+}
+
+/// Goes on with the near leg once the far side has ended.
+async fn outlive(
+    pump: Pin<&mut impl Future<Output = LegEnd>>,
+    far_outcome: Outcome,
+    to_client: &Direction,
+) -> (Option<LegEnd>, Outcome) {
+    match far_outcome {
+        Outcome::Clean => (Some(pump.await), Outcome::Clean),
+        fault => (last_delivery(pump, to_client).await, fault),
+    }
+}
+
+/// Ends the near leg as its pump ended, and waits for the far side if it goes on; else `far_outcome` is how it ended.
+async fn conclude(
+    near: Leg,
+    near_end: Option<LegEnd>,
+    far: Option<Task<FarEnd>>,
+    far_outcome: Outcome,
+    record: &Record,
+) -> Outcome {
+    let mut client_gone = None;
+    match near_end {
+        Some(LegEnd::Clean) => near.close(),
+        Some(LegEnd::OtherGone) => {
+            near.settle().await;
+            delivery::note_lost_towards(record, Side::Client);
+        }
+        Some(LegEnd::PeerGone(error)) => {
+            client_gone = Some(Loss { error, waiting: record.to_client().waiting() > 0 });
         }
         // The upstream is gone and the client takes nothing more.
         None => {}
     }
-    // What the client sent may still be on its way. A dial is for nobody once the client is gone.
-    match upstream {
-        Some(upstream) if !gone => note_fault(record, upstream.await),
-        Some(upstream) if record.connected() => {
-            if let Some(ended) = last_delivery(upstream, &record.from_client).await {
-                note_fault(record, ended);
+    match (far_outcome, client_gone, far) {
+        (Outcome::Clean | Outcome::Unexplained, Some(loss), far) => {
+            // What the client sent may still be on its way; a dial serves no client any more.
+            if let Some(far) = far.filter(|_| record.connected()) {
+                last_delivery(far, &record.from_client).await;
             }
+            Outcome::ClientGone(loss)
         }
-        _ => {}
-    }
-}
-
-fn note_fault(record: &Record, ended: Result<upstream::End, Panicked>) {
-    if let Err(panicked) = ended {
-        record.end(Cause::Internal, Some(panicked.to_string()));
+        (_, _, Some(far)) => far.await.into(),
+        (far_outcome, _, None) => far_outcome,
     }
 }
 
 /// Waits for the end of a delivery whose sender is gone, as long as it moves.
-async fn last_delivery<T>(delivery: impl Future<Output = T> + Unpin, flow: &Flow) -> Option<T> {
-    let mut delivery = delivery;
+async fn last_delivery<T>(mut delivery: impl Future<Output = T> + Unpin, direction: &Direction) -> Option<T> {
     loop {
-        let before = flow.delivered();
+        let before = direction.delivered();
         match select(&mut delivery, sleep(LAST_DELIVERY)).await {
             Either::Left((end, _)) => return Some(end),
-            Either::Right(_) if flow.delivered() == before => return None,
+            Either::Right(_) if direction.delivered() == before => return None,
             Either::Right(_) => {}
         }
     }
@@ -183,6 +226,7 @@ async fn last_delivery<T>(delivery: impl Future<Output = T> + Unpin, flow: &Flow
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::upstream;
 
     /// What a session and its upstream hold while nothing flows, in bytes; the rest of an idle session is two links, a
     /// mailbox and two registrations.

@@ -1,12 +1,13 @@
 //! Taps: observers that come to a running session and go again. Each has a mailbox; what it does not take is counted.
 
 use crate::{
+    relay::direction::Watch,
     runtime::mailbox::{Address, Mailbox, Refused, mailbox},
     session::{event::Side, record::Record},
 };
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::SystemTime,
@@ -26,28 +27,26 @@ pub struct Piece {
     pub from: Side,
     /// How many bytes that side had sent before.
     pub offset: u64,
-    /// The bytes, shared by all taps.
+    /// The bytes.
     pub bytes: Arc<[u8]>,
 }
 
-/// The taps of one session. Without any it is a pointer.
+/// How many taps a session has, and what they are told at its end. Without any it is a pointer.
 #[derive(Debug, Default)]
 pub struct Taps {
     attached: OnceLock<Box<Attached>>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Attached {
     count: AtomicUsize,
-    last_id: AtomicU64,
-    taps: Mutex<Vec<Tap>>,
     /// How the session ended, once it has.
     verdict: Arc<OnceLock<String>>,
 }
 
+/// One tap at one direction.
 struct Tap {
-    id: u64,
-    from: Option<Side>,
+    from: Side,
     pieces: Address<Piece>,
     lost: Arc<AtomicU64>,
 }
@@ -55,7 +54,8 @@ struct Tap {
 /// The far end of a tap. Dropping it takes the tap off its session.
 pub struct Watcher {
     record: Weak<Record>,
-    id: u64,
+    /// The same tap at each direction that it watches.
+    taps: Vec<(Side, Weak<dyn Watch>)>,
     /// What the session moves; ends with the session.
     pub pieces: Mailbox<Piece>,
     lost: Arc<AtomicU64>,
@@ -63,21 +63,23 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Taps the session of `record`: what one side sends, or both. None where it has too many taps already.
+    /// Taps the session of `record`: what one side sends, or both. None if it has too many taps already.
     #[must_use]
     pub fn attach(record: &Arc<Record>, from: Option<Side>) -> Option<Self> {
         let attached = record.taps.attached.get_or_init(Box::default);
-        let mut taps = attached.lock();
-        if taps.len() >= TAPS_MAX {
-            return None;
-        }
+        let one_more = |count: usize| (count < TAPS_MAX).then_some(count + 1);
+        attached.count.fetch_update(Relaxed, Relaxed, one_more).ok()?;
         let (address, pieces) = mailbox(PIECES);
-        let id = attached.last_id.fetch_add(1, Relaxed);
         let lost = Arc::new(AtomicU64::new(0));
-        taps.push(Tap { id, from, pieces: address, lost: lost.clone() });
-        attached.count.store(taps.len(), Relaxed);
+        let mut taps = Vec::new();
+        for (direction, side) in record.sides() {
+            if from.is_none_or(|wanted| wanted == side) {
+                let tap = Tap { from: side, pieces: address.clone(), lost: lost.clone() };
+                taps.push((side, direction.watch(Arc::new(tap))));
+            }
+        }
         let verdict = attached.verdict.clone();
-        Some(Watcher { record: Arc::downgrade(record), id, pieces, lost, verdict })
+        Some(Watcher { record: Arc::downgrade(record), taps, pieces, lost, verdict })
     }
 
     /// How the session ended; none while it lives.
@@ -95,12 +97,14 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        if let Some(record) = self.record.upgrade()
-            && let Some(attached) = record.taps.attached.get()
-        {
-            let mut taps = attached.lock();
-            taps.retain(|tap| tap.id != self.id);
-            attached.count.store(taps.len(), Relaxed);
+        let Some(record) = self.record.upgrade() else { return };
+        for (direction, side) in record.sides() {
+            for (_, tap) in self.taps.iter().filter(|(at, _)| *at == side) {
+                direction.unwatch(tap);
+            }
+        }
+        if let Some(attached) = record.taps.attached.get() {
+            attached.count.fetch_sub(1, Relaxed);
         }
     }
 }
@@ -112,58 +116,40 @@ impl Taps {
         self.attached.get().map_or(0, |attached| attached.count.load(Relaxed))
     }
 
-    /// Tells every tap how the session ended: the session is told of nowhere else where none is remembered.
+    /// Tells every tap how the session ended: a tap may learn it nowhere else, if no ended session is remembered.
     pub fn end(&self, verdict: impl FnOnce() -> String) {
         if let Some(attached) = self.attached.get() {
             attached.verdict.get_or_init(verdict);
         }
     }
+}
 
-    /// Shows bytes to every tap that wants them, and waits for none.
-    pub fn offer(&self, from: Side, offset: u64, bytes: &[u8]) {
-        let Some(attached) = self.attached.get().filter(|attached| attached.count.load(Relaxed) > 0) else {
-            return;
-        };
-        let piece = Piece { at: SystemTime::now(), from, offset, bytes: bytes.into() };
-        for tap in attached.lock().iter().filter(|tap| tap.from.is_none_or(|wanted| wanted == from)) {
-            if let Err(Refused::Full(_)) = tap.pieces.try_send(piece.clone()) {
-                tap.lost.fetch_add(1, Relaxed);
-            }
+impl Watch for Tap {
+    fn show(&self, offset: u64, bytes: &[u8]) {
+        let piece = Piece { at: SystemTime::now(), from: self.from, offset, bytes: bytes.into() };
+        if let Err(Refused::Full(_)) = self.pieces.try_send(piece) {
+            self.lost.fetch_add(1, Relaxed);
         }
-    }
-}
-
-impl Attached {
-    fn lock(&self) -> MutexGuard<'_, Vec<Tap>> {
-        // Every change under the lock is one call.
-        self.taps.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for Attached {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} taps", self.count.load(Relaxed))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{net::address::Address, session::event::Mode};
+    use crate::session::target::Target;
 
     fn record() -> Arc<Record> {
-        let address = Address::Tcp("127.0.0.1:1".parse().unwrap());
-        Arc::new(Record::new(1, Mode::Echo, address.clone(), address.clone(), address))
+        Record::sample(1, Target::Origin)
     }
 
     #[test]
     fn every_tap_is_shown_what_it_asked_for_until_it_goes() {
         let record = record();
-        record.taps.offer(Side::Client, 0, b"before");
+        record.from_client.receive(b"before");
         let mut both = Watcher::attach(&record, None).unwrap();
         let mut upstream = Watcher::attach(&record, Some(Side::Upstream)).unwrap();
-        record.taps.offer(Side::Client, 6, b"up");
-        record.taps.offer(Side::Upstream, 0, b"down");
+        record.from_client.receive(b"up");
+        record.from_upstream.receive(b"down");
         let shown = |watcher: &mut Watcher| {
             watcher.pieces.try_next().map(|piece| (piece.offset, piece.bytes.to_vec()))
         };
@@ -181,7 +167,7 @@ mod tests {
         let record = record();
         let watcher = Watcher::attach(&record, None).unwrap();
         for _ in 0..PIECES + 3 {
-            record.taps.offer(Side::Client, 0, b"x");
+            record.from_client.receive(b"x");
         }
         assert_eq!((watcher.take_lost(), watcher.take_lost()), (3, 0));
     }

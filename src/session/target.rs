@@ -1,15 +1,104 @@
-//! What a session is joined to.
+//! What a session is joined to. A mode is one target; nothing else in the program asks which it is.
 
-use crate::net::dial::Upstream;
-use std::sync::Arc;
+use crate::{
+    net::{address::Address, dial::Destination},
+    relay::link::{LinkReceiver, LinkSender, Nudge, link},
+    runtime::task::Task,
+    session::{context::Context, event::Mode, origin, outcome::FarEnd, record::Record, upstream},
+};
+use std::{fmt, sync::Arc};
 
-/// What a server does with its connections.
+/// What the sessions of a listener are joined to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Send back what comes.
+pub enum Target {
+    /// The session itself: what comes goes back (RFC 862).
     Echo,
-    /// Relay to an upstream.
-    Proxy(Arc<Upstream>),
-    /// Answer HTTP.
+    /// A small HTTP server in this program.
     Origin,
+    /// Another program.
+    Upstream(Arc<Destination>),
+}
+
+/// A listener as its sessions know it.
+#[derive(Debug)]
+pub struct Listening {
+    /// Its name; on the command line its address.
+    pub name: String,
+    /// Where it listens.
+    pub address: Address,
+    /// What its sessions are joined to.
+    pub target: Target,
+}
+
+/// The other end of a session, once it is joined.
+pub struct Joined {
+    /// What the client is sent.
+    pub inbound: LinkReceiver,
+    /// The actor at the far end; none if the session is joined to itself.
+    pub far: Option<Task<FarEnd>>,
+    /// Wakes the actor's half-loop that reads for the client.
+    pub nudge: Option<Nudge>,
+}
+
+impl Target {
+    /// The mode's name in events and on the command line.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        match self {
+            Target::Echo => Mode::Echo,
+            Target::Origin => Mode::Origin,
+            Target::Upstream(_) => Mode::Proxy,
+        }
+    }
+
+    /// Whether the client is sent what it sends: then there is one direction.
+    #[must_use]
+    pub fn loops(&self) -> bool {
+        matches!(self, Target::Echo)
+    }
+
+    /// Whether the far leg is to be dialled.
+    #[must_use]
+    pub fn dials(&self) -> bool {
+        matches!(self, Target::Upstream(_))
+    }
+
+    /// Opens the far end of the session of `record`; `up` is what the client sends.
+    #[must_use]
+    pub fn join(&self, record: &Arc<Record>, context: &Arc<Context>, up: LinkReceiver) -> Joined {
+        match self {
+            Target::Echo => Joined { inbound: up, far: None, nudge: None },
+            Target::Origin => Joined::to(|down| origin::start(record.clone(), up, down)),
+            Target::Upstream(upstream) => Joined::to(|down| {
+                upstream::start(record.clone(), context.clone(), upstream.clone(), up, down)
+            }),
+        }
+    }
+}
+
+/// Targets for tests.
+#[cfg(test)]
+impl Target {
+    pub fn upstream(endpoint: &str) -> Self {
+        Target::Upstream(Arc::new(Destination { endpoint: endpoint.parse().unwrap(), overrides: [].into() }))
+    }
+}
+
+impl Joined {
+    fn to(start: impl FnOnce(LinkSender) -> Task<FarEnd>) -> Self {
+        let (down, inbound) = link();
+        let nudge = Some(down.nudge());
+        Joined { inbound, far: Some(start(down)), nudge }
+    }
+}
+
+impl fmt::Display for Target {
+    /// What the start line says after the address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Echo => f.write_str("echoing"),
+            Target::Origin => f.write_str("serving HTTP"),
+            Target::Upstream(upstream) => write!(f, "proxying to {}", upstream.endpoint),
+        }
+    }
 }

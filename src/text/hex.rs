@@ -3,8 +3,6 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::fmt;
 
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
-
 /// Bytes as lower-case hexadecimal digits, two a byte.
 #[derive(Clone, Copy, Debug)]
 pub struct Hex<'a>(pub &'a [u8]);
@@ -23,11 +21,12 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// The bytes of hexadecimal digits, two a byte; none where they are not that.
-#[must_use]
+/// The bytes of hexadecimal digits, two a byte; none if there is anything else.
 fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let pair = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
-    digits.as_bytes().chunks(2).map(pair).collect()
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let pair = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
+    pairs.iter().map(pair).collect::<Option<_>>().filter(|_| rest.is_empty())
 }
 
 /// Bytes that cross as lower-case hexadecimal digits.
@@ -81,8 +80,13 @@ impl fmt::Display for Row<'_> {
 }
 
 /// The two digits of a byte.
-fn digits_of(byte: u8) -> [u8; 2] {
-    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]
+pub(super) const fn digits_of(byte: u8) -> [u8; 2] {
+    [digit(byte >> 4), digit(byte)]
+}
+
+/// The digit of the lower four bits.
+pub(super) const fn digit(value: u8) -> u8 {
+    b"0123456789abcdef"[(value & 0xf) as usize]
 }
 
 #[cfg(test)]
@@ -100,7 +104,9 @@ mod tests {
 
     #[test]
     fn what_is_no_digit_is_no_byte() {
-        assert_eq!(unhex("0g"), None);
+        for digits in ["0g", "+f", "0", "é0"] {
+            assert_eq!(unhex(digits), None, "{digits}");
+        }
     }
 
     proptest! {

@@ -11,17 +11,17 @@ use std::{
 /// `2026-11-21T20:26:21`, which every second has until the year 9999.
 type Second = [u8; SECOND_BYTES];
 const SECOND_BYTES: usize = 19;
-/// Where the time of day begins in it.
+/// The place of the time of day in it.
 const TIME_AT: usize = 11;
 
 thread_local! {
-    /// The last second that was shown, since the epoch.
+    /// The second that was shown last, since the epoch.
     static LAST: Cell<(u64, Second)> = const { Cell::new((0, EPOCH)) };
 }
 
 const EPOCH: Second = *b"1970-01-01T00:00:00";
 
-/// A moment with microseconds (RFC 3339); the epoch where the clock is before it, or beyond the year 9999.
+/// A moment with microseconds (RFC 3339); the epoch if the clock is before it, or beyond the year 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment(pub SystemTime);
 
@@ -54,7 +54,7 @@ impl fmt::Display for Moment {
     }
 }
 
-/// The time of day with milliseconds; midnight where [`Moment`] is the epoch.
+/// The time of day with milliseconds; midnight if [`Moment`] is the epoch.
 pub struct TimeOfDay(pub SystemTime);
 
 impl fmt::Display for TimeOfDay {

@@ -1,10 +1,10 @@
 //! One direction fails while the other still delivers, and urgent bytes: neither loses, stalls or changes anything else.
 //! Each scenario runs directly first, as the control of the test itself.
 
-use crate::{
+use crate::support::{
+    data_path::{Destination, EACH},
+    fake::peer,
     pattern::pattern,
-    peer,
-    route::{EACH, Route},
     stream::{End, Received, await_acknowledged, bounded, read_to_end, write_until_refused},
 };
 use rustix::process::Signal;
@@ -35,7 +35,7 @@ struct Outcome {
     cut_off: bool,
 }
 
-fn outcome(route: &Route, client: &mut TcpStream, upload: JoinHandle<ErrorKind>) -> Outcome {
+fn outcome(route: &Destination, client: &mut TcpStream, upload: JoinHandle<ErrorKind>) -> Outcome {
     let received = route.read_to_end(client, "upstream_reset");
     let error = upload.join().unwrap();
     assert!(
@@ -136,7 +136,7 @@ fn bytes_for_an_upstream_that_has_closed_meet_a_reset_behind_its_clean_end() {
 /// Processor time that a session may use while nothing flows, of a window of a second.
 const QUIET: Duration = Duration::from_millis(100);
 
-fn assert_no_spin(route: &Route) {
+fn assert_no_spin(route: &Destination) {
     if let Some(server) = route.server() {
         let before = server.process().processor_time();
         thread::sleep(Duration::from_secs(1));

@@ -3,38 +3,43 @@
 mod faults;
 mod screen;
 
-use crate::{
-    crooked::{Crooked, Fault},
-    harness::{Lines, within},
-    stream::LIMIT,
+use crate::support::{
+    fake::{
+        Fake,
+        faulty_relay::{Fault, FaultyRelay},
+        nothing,
+    },
+    lines::Lines,
+    program::{Program, binary},
+    wait::{LIMIT, within},
 };
 use serde_json::Value;
 use std::{
-    io::Read,
+    io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A run of the audit.
 struct Audit {
-    child: Child,
+    program: Program,
     notes: Lines,
 }
 
 impl Audit {
     fn start(arguments: &[&str]) -> Audit {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        let mut command = binary();
         command.arg("audit").args(arguments);
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let notes = Lines::of(child.stderr.take().unwrap());
-        Audit { child, notes }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut program = Program::start(&mut command);
+        let notes = Lines::of(program.stderr.take().unwrap());
+        Audit { program, notes }
     }
 
     /// An audit of a proxy at `via` with these checks, whose origin is on a port that the kernel chose.
@@ -52,23 +57,14 @@ impl Audit {
     /// Reads the report to its end.
     fn report(mut self) -> (String, i32, Vec<String>) {
         let mut report = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut report).unwrap();
-        let status = within(LIMIT, "the audit ends", || self.child.try_wait().unwrap());
-        (report, status.code().expect("it was not killed"), self.notes.all())
-    }
-}
-
-impl Drop for Audit {
-    fn drop(&mut self) {
-        // Either fails only where the process is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.program.stdout.take().unwrap().read_to_string(&mut report).unwrap();
+        (report, self.program.await_exit(), self.notes.all())
     }
 }
 
 /// Audits a relay with this fault; the exit code and the report.
 fn audit(fault: Fault, checks: &[&str]) -> (i32, Value) {
-    let relay = Crooked::start(fault);
+    let relay = FaultyRelay::start(fault);
     let (audit, origin) = Audit::of(relay.address, checks);
     relay.relay_to(origin);
     let (report, code, notes) = audit.report();
@@ -146,7 +142,7 @@ fn a_proxy_header_is_told_taken_off_and_not_judged() {
 
 #[test]
 fn health_checks_are_not_taken_for_the_clients_connections() {
-    let relay = Crooked::start(Fault::Nothing);
+    let relay = FaultyRelay::start(Fault::Nothing);
     let checks =
         ["speaks-first", "connect-and-go", "reset-at-once", "early-data", "refused", "half-close-0s", "many"];
     let (audit, origin) = Audit::of(relay.address, &checks);
@@ -160,7 +156,7 @@ fn health_checks_are_not_taken_for_the_clients_connections() {
                 visits += 1;
                 match visits % 3 {
                     0 => drop(visit),
-                    1 => crate::stream::reset(visit),
+                    1 => crate::support::stream::reset(visit),
                     _ => held.push(visit),
                 }
             }
@@ -194,6 +190,21 @@ fn a_proxy_that_is_not_there_or_leads_elsewhere_ends_with_3() {
     let elsewhere = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let (audit, origin) = Audit::of(elsewhere.local_addr().unwrap(), &[]);
     assert_ends(audit, 3, &format!("none comes to the origin at {origin}"));
+}
+
+#[test]
+fn a_proxy_that_talks_and_never_forwards_ends_with_3() {
+    // Much more often than the audit's patience with silence, 5 s.
+    const PACE: Duration = Duration::from_millis(250);
+    let talker = Fake::start(|mut stream, _| {
+        while stream.write_all(b"wait\n").is_ok() {
+            thread::sleep(PACE);
+        }
+        nothing()
+    });
+    let begin = Instant::now();
+    assert_ends(Audit::of(talker.address, &[]).0, 3, "answers them itself, and none comes to the origin");
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Every cause has a way to happen, and the close event tells it.
 
-use crate::{
-    dead,
-    dial::UNRESOLVABLE,
-    harness::Server,
-    peer,
+use crate::support::{
+    fake::{
+        peer,
+        unreachable::{self, UNRESOLVABLE},
+    },
+    operator::Operated,
+    server::Server,
     stream::{End, connect_from, exchange, read_exactly, read_to_end, reset},
 };
 use rustix::process::Signal;
@@ -89,7 +91,7 @@ fn resolve_failed() -> Value {
 }
 
 fn connect_refused() -> Value {
-    let (address, _reserved) = dead::refuses();
+    let (address, _reserved) = unreachable::refuses();
     fails_to_connect(&Server::proxy(address, &[]))
 }
 
@@ -100,7 +102,7 @@ fn connect_unreachable() -> Value {
 }
 
 fn connect_timeout() -> Value {
-    let upstream = dead::never_accepts();
+    let upstream = unreachable::never_accepts();
     fails_to_connect(&Server::proxy(upstream.address, &["--connect-timeout", "300ms"]))
 }
 
@@ -138,6 +140,17 @@ fn lifetime() -> Value {
     ends_with_reset(&server, &mut server.connect())
 }
 
+fn cut() -> Value {
+    let upstream = peer::echoes();
+    let operated = Operated::proxy(upstream.address, &[]);
+    let mut client = operated.server.connect();
+    exchange(&mut client, b"alive");
+    assert_eq!(operated.ctl(&["cut", "1"]).code, 0);
+    let close = ends_with_reset(&operated.server, &mut client);
+    assert_eq!(close["first_closer"], Value::Null, "{close}");
+    close
+}
+
 fn drain() -> Value {
     let upstream = peer::echoes();
     let server = Server::proxy(upstream.address, &["--drain-timeout", "300ms"]);
@@ -160,8 +173,8 @@ fn refused_limit() -> Value {
     close_of(&server, &second)
 }
 
-/// Every cause that a peer, a user's flag or a signal can bring about, and a scenario that does.
-const SCENARIOS: [(Cause, fn() -> Value); 13] = [
+/// Every cause that a peer, a user's flag, an operator or a signal can bring about, and a scenario that does.
+const SCENARIOS: [(Cause, fn() -> Value); 14] = [
     (Cause::Done, done),
     (Cause::ClientReset, client_reset),
     (Cause::UpstreamReset, upstream_reset),
@@ -173,12 +186,12 @@ const SCENARIOS: [(Cause, fn() -> Value); 13] = [
     (Cause::HalfCloseTimeout, half_close_timeout),
     (Cause::StallTimeout, stall_timeout),
     (Cause::Lifetime, lifetime),
+    (Cause::Cut, cut),
     (Cause::Drain, drain),
     (Cause::RefusedLimit, refused_limit),
 ];
-/// `cut` needs an operator's control connection, which does not exist yet; `internal` a fault that nobody can cause
-/// from outside.
-const NOT_FROM_OUTSIDE: [Cause; 2] = [Cause::Cut, Cause::Internal];
+/// `internal` is a fault of the program itself: no peer, flag, operator or signal can bring it about.
+const NOT_FROM_OUTSIDE: [Cause; 1] = [Cause::Internal];
 
 #[test]
 fn every_cause_has_a_scenario() {
@@ -210,7 +223,7 @@ fn the_side_that_ends_its_stream_first_is_named() {
 
 #[test]
 fn a_refused_dial_is_passed_on_promptly_every_time() {
-    let (refusing, _reserved) = dead::refuses();
+    let (refusing, _reserved) = unreachable::refuses();
     let server = Server::proxy(refusing, &["--connect-timeout", "20s"]);
     for _ in 0..50 {
         let begin = Instant::now();

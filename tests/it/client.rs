@@ -4,11 +4,8 @@ mod http;
 mod many;
 mod tcp;
 
-use crate::stream::LIMIT;
-use std::{
-    io::Write,
-    process::{Child, Command, Stdio},
-};
+use crate::support::program::{self, Program, binary};
+use std::{io::Write, process::Stdio};
 
 /// What a run printed, and how it ended.
 #[derive(Debug)]
@@ -25,8 +22,9 @@ fn run(arguments: &[&str]) -> Run {
 
 /// Runs a client with `input` at its standard input.
 fn run_with(arguments: &[&str], input: &[u8]) -> Run {
-    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_switchboard"));
-    let output = command.arg("client").args(arguments).write_stdin(input).timeout(LIMIT).output().unwrap();
+    let mut command = binary();
+    command.arg("client").args(arguments);
+    let output = program::run(command, input);
     Run {
         code: output.status.code(),
         answer: output.stdout,
@@ -45,14 +43,14 @@ impl Run {
 }
 
 /// A client that a test talks to while it runs; dropping it kills it.
-struct Client(Child);
+struct Client(Program);
 
 impl Client {
     fn start(arguments: &[&str], stdout: Stdio, stderr: Stdio) -> Client {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        let mut command = binary();
         let streams =
             command.arg("client").args(arguments).stdin(Stdio::piped()).stdout(stdout).stderr(stderr);
-        Client(streams.spawn().unwrap())
+        Client(Program::start(streams))
     }
 
     /// Gives it `input`, and keeps its standard input open.
@@ -61,14 +59,6 @@ impl Client {
     }
 
     fn await_exit(&mut self) -> Option<i32> {
-        crate::harness::within(LIMIT, "the client ends", || self.0.try_wait().unwrap()).code()
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        // Either fails only where the process is gone already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        self.0.await_end().code()
     }
 }

@@ -1,14 +1,14 @@
 //! DESIGN §8, row by row: what one side does to its connection is what the other side sees, exactly as it would
 //! directly. Each scenario runs directly first, as the control of the test itself.
 
-use crate::{
-    dead,
-    harness::{Server, within},
+use crate::support::{
+    data_path::{EACH, THROUGH, Way},
+    fake::{peer, unreachable},
     pattern::pattern,
-    peer,
     proc::SYN_SENT,
-    route::{EACH, THROUGH, Way},
-    stream::{End, LIMIT, Received, await_acknowledged, exchange, read_exactly, read_to_end, reset},
+    server::Server,
+    stream::{End, Received, await_acknowledged, exchange, read_exactly, read_to_end, reset},
+    wait::{LIMIT, within},
 };
 use std::{
     io::Write,
@@ -191,7 +191,7 @@ fn a_word_before_a_reset_at_once_is_heard() {
 #[test]
 fn a_client_that_leaves_during_the_dial_ends_the_dial_at_once() {
     for way in THROUGH {
-        let upstream = dead::never_accepts();
+        let upstream = unreachable::never_accepts();
         let route = way.to(upstream.address, &["--connect-timeout", "20s"]);
         let process = route.server().unwrap().process();
         for sent in [&b""[..], b"a request"] {
@@ -212,7 +212,7 @@ fn a_client_that_leaves_during_the_dial_ends_the_dial_at_once() {
 #[test]
 fn a_client_that_closes_during_the_dial_without_having_sent_a_byte_ends_the_dial() {
     // Its close looks like the end of one direction; with nothing sent, nobody waits for an answer.
-    let upstream = dead::never_accepts();
+    let upstream = unreachable::never_accepts();
     let server = Server::proxy(upstream.address, &["--connect-timeout", "20s"]);
     let client = server.connect();
     let address = client.local_addr().unwrap();
@@ -230,7 +230,7 @@ fn a_request_that_ends_during_the_dial_still_gets_its_reply() {
     let live = peer::replies_after_fin(b"reply".to_vec(), Duration::ZERO);
     let port = live.address.port();
     let silent: Vec<_> =
-        [2, 3, 4].map(|last| dead::never_accepts_on(([127, 0, 0, last], port).into())).into();
+        [2, 3, 4].map(|last| unreachable::never_accepts_on(([127, 0, 0, last], port).into())).into();
     let resolve = format!("upstream.test:{port}:127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.1");
     let server = Server::proxy(format!("upstream.test:{port}"), &["--resolve", &resolve]);
     let mut client = server.connect();

@@ -1,11 +1,11 @@
 //! Every wait on a peer ends: not before its deadline, and soon after it, with a RST and the deadline's own cause.
 
-use crate::{
-    dead,
-    harness::Server,
-    peer,
-    route::{Route, THROUGH, Way},
-    stream::{End, LIMIT, Received, exchange, is_silent, read_to_end, write_until_refused},
+use crate::support::{
+    data_path::{Destination, THROUGH, Way},
+    fake::{peer, unreachable},
+    server::Server,
+    stream::{End, Received, exchange, is_silent, read_to_end, write_until_refused},
+    wait::LIMIT,
 };
 use std::{
     io::{ErrorKind, Read, Write},
@@ -27,7 +27,7 @@ fn assert_on_time(begin: Instant) {
 }
 
 /// Waits for the RST, checks when it comes, and why.
-fn ends_on_time(route: &Route, client: &mut TcpStream, begin: Instant, cause: &str) {
+fn ends_on_time(route: &Destination, client: &mut TcpStream, begin: Instant, cause: &str) {
     let address = client.local_addr().unwrap();
     assert_eq!(read_to_end(client).end, End::Reset, "{cause}");
     assert_on_time(begin);
@@ -38,9 +38,9 @@ fn ends_on_time(route: &Route, client: &mut TcpStream, begin: Instant, cause: &s
 
 #[test]
 fn a_connect_timeout_counts_all_addresses_together() {
-    let first = dead::never_accepts();
+    let first = unreachable::never_accepts();
     let port = first.address.port();
-    let _second = dead::never_accepts_on(([127, 0, 0, 2], port).into());
+    let _second = unreachable::never_accepts_on(([127, 0, 0, 2], port).into());
     let resolve = format!("upstream.test:{port}:127.0.0.1,127.0.0.2");
     let flags = ["--resolve", &resolve, "--connect-timeout", VALUE];
     let server = Server::proxy(format!("upstream.test:{port}"), &flags);

@@ -1,18 +1,19 @@
-//! Reaching the upstream: a dead address costs little, a name is resolved for each session, and nobody else waits.
+//! Reaching the upstream: a dead address costs little, a name is resolved for each session, and no other session waits.
 
-use crate::{
-    dead,
-    harness::Server,
-    peer,
+use crate::support::{
+    fake::{
+        peer,
+        unreachable::{self, UNRESOLVABLE},
+    },
+    proc,
+    server::Server,
     stream::{End, exchange, read_to_end},
+    wait::{LIMIT, within},
 };
 use std::time::{Duration, Instant};
 
 /// RFC 8305 §8: the connection attempt delay.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
-/// A label of 65 characters is too long for a DNS query (RFC 1035 §2.3.4): it fails without one being sent.
-pub const UNRESOLVABLE: &str =
-    "a-label-that-is-two-characters-longer-than-sixty-three-is-not-allowed-x.test:80";
 /// Far below the connect timeout of these tests, far above a busy machine's delays.
 const PROMPT: Duration = Duration::from_secs(5);
 
@@ -45,7 +46,7 @@ fn a_refusing_first_address_costs_next_to_nothing() {
 fn a_silent_first_address_costs_the_attempt_delay_and_not_the_timeout() {
     let live = peer::echoes();
     let port = live.address.port();
-    let _dead = dead::never_accepts_on(([127, 0, 0, 2], port).into());
+    let _dead = unreachable::never_accepts_on(([127, 0, 0, 2], port).into());
     let server = proxy_to("127.0.0.2,127.0.0.1", port);
     let (elapsed, connect) = first_exchange(&server);
     assert!(elapsed >= ATTEMPT_DELAY && elapsed < PROMPT, "{elapsed:?}");
@@ -58,11 +59,46 @@ fn a_silent_first_address_costs_the_attempt_delay_and_not_the_timeout() {
 fn a_late_first_address_leaves_no_attempt_behind() {
     let live = peer::echoes();
     let port = live.address.port();
-    let _dead = dead::never_accepts_on(([127, 0, 0, 2], port).into());
+    let _dead = unreachable::never_accepts_on(([127, 0, 0, 2], port).into());
     let server = proxy_to("127.0.0.2,127.0.0.1", port);
     let mut client = server.connect();
     exchange(&mut client, b"hello");
-    assert_eq!(server.process().sockets_in(crate::proc::SYN_SENT), 0, "the losing attempt goes on");
+    assert_eq!(server.process().sockets_in(proc::SYN_SENT), 0, "the losing attempt goes on");
+}
+
+/// Attempts under way in one dial.
+const ATTEMPTS_MAX: usize = 3;
+
+#[test]
+fn many_silent_addresses_hold_three_descriptors_at_most() {
+    let live = peer::echoes();
+    let port = live.address.port();
+    let _dead = unreachable::never_accepts_on(([127, 0, 0, 2], port).into());
+    let server = proxy_to(&("127.0.0.2,".repeat(8) + "127.0.0.1"), port);
+    let _client = server.connect();
+    let mut most = 0;
+    within(LIMIT, "the live address has its turn", || {
+        most = most.max(server.process().sockets_in(proc::SYN_SENT));
+        server.events().into_iter().find(|event| event["event"] == "connect")
+    });
+    assert_eq!(most, ATTEMPTS_MAX);
+}
+
+#[test]
+fn an_address_that_gave_way_is_tried_again() {
+    let first = unreachable::never_accepts();
+    let port = first.address.port();
+    let _others = unreachable::never_accepts_on(([127, 0, 0, 2], port).into());
+    let server = proxy_to(&("127.0.0.1".to_owned() + &",127.0.0.2".repeat(4)), port);
+    let _client = server.connect();
+    let to_first = || proc::sockets().iter().filter(|socket| socket.leads_to(first.address)).count();
+    // Its own clients of the full backlog are connected.
+    let held = to_first();
+    within(LIMIT, "the first address is tried", || (to_first() > held).then_some(()));
+    within(LIMIT, "the first address gives way", || (to_first() == held).then_some(()));
+    first.makes_room();
+    let connect = server.await_event("connect", |_| true);
+    assert_eq!(connect["upstream"], first.address.to_string(), "{connect}");
 }
 
 #[test]
@@ -89,7 +125,7 @@ const WAITING: usize = 300;
 
 #[test]
 fn three_hundred_dials_without_an_answer_all_end_at_their_deadline() {
-    let dead = dead::never_accepts();
+    let dead = unreachable::never_accepts();
     let server = Server::proxy(dead.address, &["--connect-timeout", "2s"]);
     let begin = Instant::now();
     let clients: Vec<_> = (0..WAITING).map(|_| server.connect()).collect();
@@ -99,7 +135,7 @@ fn three_hundred_dials_without_an_answer_all_end_at_their_deadline() {
     assert!(begin.elapsed() < Duration::from_secs(12), "{:?} for all", begin.elapsed());
     let closes = server.await_closes(WAITING);
     assert!(closes.iter().all(|close| close["cause"] == "connect_timeout"), "{closes:?}");
-    assert_eq!(server.process().sockets_in(crate::proc::SYN_SENT), 0);
+    assert_eq!(server.process().sockets_in(proc::SYN_SENT), 0);
 }
 
 #[test]

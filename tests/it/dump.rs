@@ -1,11 +1,12 @@
 //! `--dump`: what flows can be seen, whole and in place, and cannot act on a terminal.
 
-use crate::{
-    harness::{Server, within},
+use crate::support::{
+    data_path::THROUGH,
+    fake::peer,
     pattern::pattern,
-    peer,
-    route::THROUGH,
-    stream::{End, LIMIT, exchange, read_to_end},
+    server::Server,
+    stream::{End, exchange, read_to_end},
+    wait::{LIMIT, within},
 };
 use serde_json::Value;
 use std::{io::Write, net::Shutdown};

@@ -1,9 +1,9 @@
 //! Echo mode (RFC 862): everything comes back, in order, to everyone.
 
-use crate::{
-    harness::Server,
+use crate::support::{
+    data_path::{THROUGH, Way},
     pattern::{Pattern, pattern},
-    route::{THROUGH, Way},
+    server::Server,
     stream::{self, End, Received, exchange, read_each},
 };
 use std::{

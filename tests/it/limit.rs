@@ -1,9 +1,11 @@
-//! Limits hold, and reaching one, the kernel's included, hurts nobody who is already in.
+//! Limits hold. If one is reached, also one of the kernel, the sessions that are live go on.
 
-use crate::{
-    harness::{Launch, Output, Server, within},
-    peer,
-    stream::{End, LIMIT, connect, connect_from, exchange, is_silent, read_exactly, read_to_end, reset},
+use crate::support::{
+    fake::peer,
+    pattern::pattern,
+    server::{Launch, Output, Server},
+    stream::{End, connect, connect_from, exchange, is_silent, read_exactly, read_to_end, reset},
+    wait::{LIMIT, within},
 };
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use std::{
@@ -163,20 +165,21 @@ fn out_of_descriptors_at_accept_the_live_go_on_and_the_others_wait() {
 
 #[test]
 fn out_of_descriptors_at_the_dial_the_live_go_on() {
+    // A session takes two descriptors. With an odd number of them, one session at least has none for its dial.
+    const DESCRIPTORS_LEFT: usize = 49;
+    const GIVEN_UP: usize = 3;
     let upstream = peer::echoes();
-    let flags = ["--max-sessions", "1000", "--upstream", &upstream.address.to_string()];
-    let server = start_poor("proxy", &flags);
+    let server = Server::proxy(upstream.address, &["--max-sessions", "1000", "--connect-timeout", "1s"]);
     let mut first = server.connect();
     exchange(&mut first, b"in");
+    server.process().leave_descriptors(DESCRIPTORS_LEFT);
     let crowd: Vec<TcpStream> = (0..100).map(|_| server.connect()).collect();
-    within(LIMIT, "descriptors run out", || {
-        let refused = server.events().iter().any(|event| event["event"] == "close");
-        (refused || server.errors.all().len() > 1).then_some(())
-    });
+    server.await_closes(GIVEN_UP);
     assert_quiet(&server);
     exchange(&mut first, b"still in");
-    let refused = server.events().into_iter().filter(|event| event["event"] == "close");
-    refused.for_each(|close| assert_eq!(close["cause"], "connect_unreachable", "{close}"));
+    let given_up = server.await_closes(GIVEN_UP);
+    // A dial waits for a descriptor as long as it may wait for its upstream.
+    assert!(given_up.iter().all(|close| close["cause"] == "connect_timeout"), "{given_up:?}");
     drop(crowd);
     let relief = Instant::now();
     within(LIMIT, "a new session is served", || {
@@ -186,6 +189,26 @@ fn out_of_descriptors_at_the_dial_the_live_go_on() {
     });
     assert!(relief.elapsed() < Duration::from_secs(6), "service only {:?} after relief", relief.elapsed());
     exchange(&mut first, b"and still");
+}
+
+#[test]
+fn out_of_descriptors_a_reset_still_waits_for_a_client_that_reads_later() {
+    let part = pattern(72, 400_000);
+    let upstream = peer::resets_in_mid_reply(part.clone());
+    let flags = ["--max-sessions", "1000", "--upstream", &upstream.address.to_string()];
+    let server = start_poor("proxy", &flags);
+    let mut client = server.connect();
+    upstream.await_reached();
+    let _crowd: Vec<TcpStream> = (0..100).map(|_| server.connect()).collect();
+    within(LIMIT, "the lack of descriptors is reported", || (server.errors.all().len() > 1).then_some(()));
+    upstream.go();
+    let mut received = read_exactly(&mut client, 1000);
+    // Another connection takes the descriptor of the upstream's, and the kernel can be asked no more.
+    thread::sleep(Duration::from_secs(2));
+    let rest = read_to_end(&mut client);
+    received.extend_from_slice(&rest.bytes);
+    assert!(received == part, "{} of {} bytes", received.len(), part.len());
+    assert_eq!(rest.end, End::Reset);
 }
 
 /// One byte, where one comes before the stream ends.

@@ -1,8 +1,9 @@
 //! A listener that fails ends alone: the server goes on with the others, and its sessions with it.
 
-use crate::{
-    harness::{Server, within},
-    stream::{End, LIMIT, connect, exchange, read_to_end},
+use crate::support::{
+    server::Server,
+    stream::{End, connect, exchange, read_to_end},
+    wait::{LIMIT, within},
 };
 use rustix::{
     net::{Shutdown, getsockname, shutdown, sockopt::socket_acceptconn},

@@ -1,20 +1,16 @@
 //! `switchboard load`, as the built binary: what it measures, what it finds, what it prints, and how it ends.
 
-mod finds;
-mod honest;
+mod errors;
 mod http;
+mod latency;
 mod options;
-mod prints;
-mod refuses;
-mod target;
+mod output;
+mod refusals;
 
-use crate::{harness::within, stream::LIMIT};
-use rustix::process::{Pid, Signal, kill_process};
+use crate::support::program::{self, Program, binary};
+use rustix::process::Signal;
 use serde_json::Value;
-use std::{
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-};
+use std::{net::SocketAddr, process::Stdio};
 
 /// What a run printed, and how it ended.
 #[derive(Debug)]
@@ -26,8 +22,9 @@ struct Run {
 
 /// Runs a load to its end.
 fn run(arguments: &[&str]) -> Run {
-    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_switchboard"));
-    let output = command.arg("load").args(arguments).timeout(LIMIT).output().unwrap();
+    let mut command = binary();
+    command.arg("load").args(arguments);
+    let output = program::run(command, b"");
     Run {
         code: output.status.code(),
         out: String::from_utf8(output.stdout).unwrap(),
@@ -49,32 +46,27 @@ fn report(target: &str, code: i32, arguments: &[&str]) -> Value {
 }
 
 /// A load that a test talks to while it runs; dropping it kills it.
-struct Running(Child);
+struct Running(Program);
 
 impl Running {
     fn start(arguments: &[&str]) -> Running {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
-        let command = command.arg("load").args(arguments);
-        Running(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        let mut command = binary();
+        command
+            .arg("load")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Running(Program::start(&mut command))
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).unwrap();
-        kill_process(pid, signal).unwrap();
+        self.0.signal(signal);
     }
 
     /// Waits for its end, with this code; the report.
     fn end(&mut self, code: i32) -> Value {
-        let status = within(LIMIT, "the load ends", || self.0.try_wait().unwrap());
-        assert_eq!(status.code(), Some(code));
+        assert_eq!(self.0.await_exit(), code);
         serde_json::from_reader(self.0.stdout.take().unwrap()).unwrap()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Either fails only where the process is gone already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }

@@ -1,51 +1,33 @@
 //! Black-box tests of the built binary over real sockets: port 0 everywhere, every wait bounded, nothing outside
-//! 127.0.0.0/8. `harness` starts the program, `peer` plays the other ends, the rest is one module a subject.
+//! 127.0.0.0/8. A module is a subject; what helps them all is in [`support`].
 #![forbid(unsafe_code)]
 
-mod crooked;
-mod dead;
-mod fake;
-mod harness;
-mod openmetrics;
-mod operator;
-mod pattern;
-mod peer;
-mod proc;
-mod route;
-mod scrape;
-mod screen;
-mod stream;
-mod terminal;
-mod web;
+mod support;
 
 mod abort;
-mod access;
 mod audit;
-mod blocked;
 mod cause;
 mod client;
 mod close;
-mod control;
-mod cuts;
+mod ctl;
 mod deadline;
 mod dial;
 mod dump;
 mod echo;
 mod events;
-mod layering;
+mod house;
+mod leaks;
 mod limit;
 mod listener;
 mod load;
 mod metrics;
-mod operate;
-mod options;
 mod origin;
 mod relay;
-mod remembered;
-mod slow;
+mod slow_peers;
+mod socket_options;
 mod start;
+mod stdio;
 mod stop;
-mod tap;
 mod top;
-mod trouble;
+mod truncation;
 mod unix;

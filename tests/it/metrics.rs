@@ -1,14 +1,15 @@
-//! `--metrics`: what it counts, whom it answers, and that nobody who asks can touch the traffic.
+//! `--metrics`: what it counts, which requests it answers, and that no scraper can touch the traffic.
 
-mod agree;
+mod totals;
 
-use crate::{
-    dead,
-    harness::{Launch, Output, Server, within},
+use crate::support::{
+    fake::unreachable,
     openmetrics::Exposition,
     operator::Operated,
     scrape::{address, ask, get, scrape},
-    stream::{End, LIMIT, connect, exchange, read_to_end},
+    server::{Launch, Output, Server},
+    stream::{End, connect, exchange, read_to_end},
+    wait::{LIMIT, within},
 };
 use rustix::process::Signal;
 use std::{
@@ -42,7 +43,7 @@ fn bytes_count_while_they_flow() {
 
 #[test]
 fn sessions_that_relay_nothing_are_booked_by_their_cause() {
-    let (nobody, _held) = dead::refuses();
+    let (nobody, _held) = unreachable::refuses();
     let server = Server::proxy(nobody, &["--metrics", "0"]);
     for _ in 0..20 {
         assert_eq!(read_to_end(&mut server.connect()).end, End::Reset);

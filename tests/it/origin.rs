@@ -1,7 +1,7 @@
 //! The small HTTP server, seen from bare connections.
 
-use crate::{
-    harness::Server,
+use crate::support::{
+    server::Server,
     stream::{End, read_exactly, read_to_end, reset},
 };
 use std::{

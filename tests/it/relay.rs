@@ -1,14 +1,12 @@
 //! Proxy mode while the connection lives: bytes exact both ways, backpressure end to end, memory bounded.
 
-use crate::{
-    dead,
-    harness::{Server, within},
+use crate::support::{
+    data_path::{EACH, THROUGH, Way},
+    fake::{peer, unreachable},
     pattern::{Pattern, pattern},
-    peer,
-    route::{EACH, THROUGH, Way},
-    stream::{
-        self, End, LIMIT, Received, connect, exchange, read_each, read_exactly, reset, write_until_blocked,
-    },
+    server::Server,
+    stream::{self, End, Received, connect, exchange, read_each, read_exactly, reset, write_until_blocked},
+    wait::{LIMIT, within},
 };
 use std::{
     io::{Read, Write},
@@ -79,7 +77,7 @@ fn bytes_sent_before_the_upstream_stands_are_not_lost() {
         let live = peer::takes_all();
         let port = live.address.port();
         // The first address answers nothing, so the upstream stands only after the next attempt's delay.
-        let _dead = dead::never_accepts_on(([127, 0, 0, 2], port).into());
+        let _dead = unreachable::never_accepts_on(([127, 0, 0, 2], port).into());
         let resolve = format!("upstream.test:{port}:127.0.0.2,127.0.0.1");
         let flags = ["--resolve", &resolve, way.flag()];
         let server = Server::proxy(format!("upstream.test:{port}"), &flags);
@@ -175,7 +173,7 @@ fn sessions_with_a_slow_reader_cost_bounded_memory() {
 }
 
 /// Waits until the process has used no processor time for a while: nothing flows any more.
-fn await_standstill(process: crate::proc::Process) {
+fn await_standstill(process: crate::support::proc::Process) {
     let mut last = process.processor_time();
     within(LIMIT, "the flow stops", || {
         thread::sleep(Duration::from_millis(250));
@@ -224,6 +222,6 @@ fn the_data_path_is_chosen_by_its_flag() {
     }
 }
 
-fn pipes(process: crate::proc::Process) -> usize {
+fn pipes(process: crate::support::proc::Process) -> usize {
     process.descriptors().iter().filter(|link| link.starts_with("pipe:")).count()
 }

@@ -1,9 +1,10 @@
 //! Starting, and refusing to: one readable line that names the value, the right exit code, no backtrace.
 
-use crate::{
-    harness::Server,
-    peer,
-    stream::{End, LIMIT, exchange, read_to_end},
+use crate::support::{
+    fake::peer,
+    program::{self, binary},
+    server::Server,
+    stream::{End, exchange, read_to_end},
 };
 use std::{
     net::TcpListener,
@@ -18,8 +19,9 @@ struct Run {
 }
 
 fn run(arguments: &[&str]) -> Run {
-    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_switchboard"));
-    let output = command.args(arguments).timeout(LIMIT).output().unwrap();
+    let mut command = binary();
+    command.args(arguments);
+    let output = program::run(command, b"");
     Run {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -31,13 +33,13 @@ fn run(arguments: &[&str]) -> Run {
 fn assert_fails(arguments: &[&str], code: i32, lines: usize, value: &str) {
     let begin = Instant::now();
     let run = run(arguments);
-    let told = format!("{arguments:?}: {:?}: {}", run.code, run.stderr);
-    assert_eq!(run.code, Some(code), "{told}");
-    assert!(begin.elapsed() < Duration::from_secs(4), "{told} after {:?}", begin.elapsed());
-    assert!(run.stderr.contains(value), "{value} is not named: {told}");
-    assert!((1..=lines).contains(&run.stderr.lines().count()), "{told}");
-    assert!(!run.stderr.contains("panicked") && !run.stderr.contains("backtrace"), "{told}");
-    assert_eq!(run.stdout, "", "{told}");
+    let outcome = format!("{arguments:?}: {:?}: {}", run.code, run.stderr);
+    assert_eq!(run.code, Some(code), "{outcome}");
+    assert!(begin.elapsed() < Duration::from_secs(4), "{outcome} after {:?}", begin.elapsed());
+    assert!(run.stderr.contains(value), "{value} is not named: {outcome}");
+    assert!((1..=lines).contains(&run.stderr.lines().count()), "{outcome}");
+    assert!(!run.stderr.contains("panicked") && !run.stderr.contains("backtrace"), "{outcome}");
+    assert_eq!(run.stdout, "", "{outcome}");
 }
 
 /// A usage error: exit code 2, one line and the hint to the help.
@@ -155,12 +157,15 @@ fn every_interface_means_both_families() {
     let server = Server::echo(&["--listen", ":0"]);
     let (_, port) = server.addresses[0].rsplit_once(':').unwrap();
     let port: u16 = port.parse().unwrap();
-    exchange(&mut crate::stream::connect(([127, 0, 0, 1], port).into()), b"over v4");
+    exchange(&mut crate::support::stream::connect(([127, 0, 0, 1], port).into()), b"over v4");
     let event = server.await_event("open", |_| true);
     assert!(event["client"].as_str().unwrap().starts_with("127.0.0.1:"), "a v4 client reads as v4: {event}");
     // Where the machine has no IPv6 there is nothing to show.
     if TcpListener::bind("[::1]:0").is_ok() {
-        exchange(&mut crate::stream::connect((std::net::Ipv6Addr::LOCALHOST, port).into()), b"over v6");
+        exchange(
+            &mut crate::support::stream::connect((std::net::Ipv6Addr::LOCALHOST, port).into()),
+            b"over v6",
+        );
     }
 }
 

@@ -1,11 +1,12 @@
 //! Stopping: the listener closes first, the live finish, the deadline is kept, and the exit code tells which it was.
 
-use crate::{
-    dead,
-    harness::{Launch, Output, Server, within},
+use crate::support::{
+    fake::{peer, unreachable},
     pattern::pattern,
-    peer, proc,
-    stream::{End, LIMIT, Received, connect, exchange, read_exactly, read_to_end},
+    proc,
+    server::{Launch, Output, Server},
+    stream::{End, Received, connect, exchange, read_exactly, read_to_end},
+    wait::{LIMIT, within},
 };
 use rustix::process::Signal;
 use std::{
@@ -101,7 +102,7 @@ fn a_second_signal_cuts_at_once() {
 
 #[test]
 fn a_dial_that_gets_no_answer_does_not_outlive_the_drain() {
-    let upstream = dead::never_accepts();
+    let upstream = unreachable::never_accepts();
     let flags = ["--drain-timeout", "300ms", "--connect-timeout", "60s"];
     let mut server = Server::proxy(upstream.address, &flags);
     let mut client = server.connect();

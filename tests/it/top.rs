@@ -1,12 +1,13 @@
 //! `switchboard top`, driven in a pseudo-terminal: what it shows, what its keys do, and how it leaves the terminal.
 
-mod shown;
+mod table;
 
-use crate::{
-    harness::within,
+use crate::support::{
     operator::{Operated, run},
+    program::{binary, binary_in_shell},
     screen::Screen,
-    stream::{LIMIT, exchange},
+    stream::exchange,
+    wait::{LIMIT, within},
 };
 use futures::executor::block_on;
 use rustix::{
@@ -33,7 +34,7 @@ fn name(client: &TcpStream) -> String {
     client.local_addr().unwrap().to_string()
 }
 
-/// So many clients, each of which has said hello.
+/// `count` clients, each of which has said hello.
 fn clients(operated: &Operated, count: usize) -> Vec<TcpStream> {
     let mut clients: Vec<_> = (0..count).map(|_| operated.server.connect()).collect();
     clients.iter_mut().for_each(|client| exchange(client, b"hello"));
@@ -181,25 +182,25 @@ fn a_terminal_that_takes_nothing_keeps_it_from_nothing() {
 #[test]
 fn without_a_terminal_or_a_server_it_says_so_and_takes_nothing_over() {
     let operated = Operated::start("echo", &[]);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    let mut command = binary();
     command.arg("top").arg("--control").arg(&operated.socket);
     let piped = run(command);
     assert_eq!((piped.code, piped.stdout.as_str()), (1, ""));
     assert!(piped.stderr.contains("needs a terminal, and standard input is none"), "{}", piped.stderr);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    let mut command = binary();
     command.args(["top", "--control", "/does/not/exist"]).stderr(Stdio::inherit());
     let mut top = Screen::start(command);
     assert_eq!(top.await_exit(), 1);
     top.await_text(&["no server answers at /does/not/exist: no such file"]);
     assert!(!top.written().contains("\x1b["));
     // A shell without a cursor, as inside an editor.
-    let mut command = Command::new("env");
-    command.args(["TERM=dumb", env!("CARGO_BIN_EXE_switchboard"), "top", "--control"]).arg(&operated.socket);
+    let mut command = binary_in_shell("export TERM=dumb; exec \"$0\" \"$@\"");
+    command.args(["top", "--control"]).arg(&operated.socket);
     let mut top = Screen::start(command);
     assert_eq!(top.await_exit(), 1);
     top.await_text(&["TERM=dumb"]);
     assert!(!top.written().contains("\x1b["));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    let mut command = binary();
     command.args(["top", "--interval", "1ms"]);
     assert_eq!(run(command).code, 2);
 }
@@ -208,7 +209,7 @@ fn without_a_terminal_or_a_server_it_says_so_and_takes_nothing_over() {
 fn colours_are_left_out_where_they_are_not_wanted() {
     let operated = Operated::start("echo", &[]);
     for (no_color, coloured) in [("1", false), ("", true)] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        let mut command = binary();
         command.arg("top").arg("--control").arg(&operated.socket);
         let top = Screen::start_with(command, no_color);
         top.await_text(&["no sessions"]);

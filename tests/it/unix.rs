@@ -1,16 +1,21 @@
 //! UNIX sockets (`unix:/path`) as listener and as upstream.
 
-use crate::{
-    harness::Server,
+use crate::support::{
+    fake::peer,
     pattern::pattern,
-    peer,
-    stream::{End, LIMIT, Received, exchange, read_to_end},
+    program::{self, binary},
+    server::Server,
+    stream::{End, Received, exchange, read_to_end},
+    wait::LIMIT,
 };
 use std::{
     fs,
     io::Write,
     net::Shutdown,
-    os::unix::net::{UnixListener, UnixStream},
+    os::unix::{
+        fs::symlink,
+        net::{UnixListener, UnixStream},
+    },
     path::Path,
     thread,
 };
@@ -117,16 +122,16 @@ fn a_stale_socket_is_replaced_and_a_live_one_refused() {
     let server = Server::echo(&["--listen", &listen]);
     exchange(&mut connect(&path), b"served");
 
-    let second = assert_cmd::Command::new(env!("CARGO_BIN_EXE_switchboard"))
-        .args(["echo", "--listen", &listen])
-        .timeout(LIMIT)
-        .output()
-        .unwrap();
+    let mut command = binary();
+    command.args(["echo", "--listen", &listen]);
+    let second = program::run(command, b"");
     let message = String::from_utf8_lossy(&second.stderr).into_owned();
     assert_eq!(second.status.code(), Some(1), "{message}");
     assert!(message.contains(path.to_str().unwrap()), "{message}");
     exchange(&mut connect(&path), b"still served");
-    drop(server);
+    server.await_closes(2);
+    let opened = server.events().iter().filter(|event| event["event"] == "open").count();
+    assert_eq!(opened, 2, "the second server's look is a session of the first");
 }
 
 #[test]
@@ -134,11 +139,9 @@ fn a_file_that_is_no_socket_is_left_alone() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("file");
     fs::write(&path, "precious").unwrap();
-    let refused = assert_cmd::Command::new(env!("CARGO_BIN_EXE_switchboard"))
-        .args(["echo", "--listen", &format!("unix:{}", path.display())])
-        .timeout(LIMIT)
-        .output()
-        .unwrap();
+    let mut command = binary();
+    command.args(["echo", "--listen", &format!("unix:{}", path.display())]);
+    let refused = program::run(command, b"");
     assert_eq!(refused.status.code(), Some(1));
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 }
@@ -151,4 +154,34 @@ fn a_stopped_server_removes_its_socket() {
     exchange(&mut connect(&path), b"served");
     assert_eq!(server.stop(), 0);
     assert!(!path.exists(), "the socket is left behind");
+}
+
+#[test]
+fn a_proxy_to_its_own_unix_socket_is_refused_at_start_whatever_its_path_is_called() {
+    let folder = TempDir::new().unwrap();
+    symlink(folder.path().join("socket"), folder.path().join("link")).unwrap();
+    for upstream in ["unix:link".to_owned(), format!("unix:{}", folder.path().join("socket").display())] {
+        let refused = assert_cmd::Command::new(env!("CARGO_BIN_EXE_switchboard"))
+            .args(["proxy", "--listen", "unix:socket", "--control", "off", "--upstream", &upstream])
+            .current_dir(folder.path())
+            .timeout(LIMIT)
+            .output()
+            .unwrap();
+        let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{upstream}: {message}");
+        assert!(message.contains(&upstream) && message.contains("own listener"), "{message}");
+    }
+}
+
+#[test]
+fn a_loop_through_a_link_that_comes_later_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let (path, link) = (folder.path().join("socket"), folder.path().join("link"));
+    let listen = format!("unix:{}", path.display());
+    let server = Server::proxy(format!("unix:{}", link.display()), &["--listen", &listen]);
+    symlink(&path, &link).unwrap();
+    read_to_end(&mut connect(&path));
+    let close = &server.await_closes(1)[0];
+    assert_eq!(close["cause"], "connect_refused", "{close}");
+    assert_eq!(server.events().iter().filter(|event| event["event"] == "open").count(), 1);
 }

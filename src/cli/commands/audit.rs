@@ -49,7 +49,7 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// The settings, after what no single value shows: which proxy is meant, and the names of the checks.
+    /// The settings, after the checks that need more than one value: which proxy is meant, and the names of the checks.
     pub fn config(self) -> Result<Config, String> {
         let subject = match (self.own, self.via, self.origin) {
             (true, None, None) => Subject::Own,

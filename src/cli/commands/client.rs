@@ -1,7 +1,7 @@
 //! The command that asks a server.
 
 use crate::{
-    cli::{Config, target, values},
+    cli::{Config, values},
     net::{dial::Override, endpoint::Endpoint},
     session::deadline,
     tools::client::settings::{self, Input, Target},
@@ -23,13 +23,13 @@ use std::{path::PathBuf, time::Duration};
 #[argh(example = "switchboard client http://127.0.0.1:8003/ --body --parallel 10 --repeat 100")]
 #[argh(example = "switchboard client tcp://127.0.0.1:8001 --send Foobar")]
 pub struct Client {
-    /// whom to ask (default http://www.google.com/)
-    #[argh(positional, arg_name = "TARGET", from_str_fn(target::parse))]
+    /// the server to ask (default http://www.google.com/)
+    #[argh(positional, arg_name = "TARGET", from_str_fn(values::target))]
     target: Option<Target>,
-    /// connect here, and ask for the target's host all the same
+    /// connect here, and still ask for the target's host
     #[argh(option, arg_name = "ADDR", from_str_fn(values::peer))]
     via: Option<Endpoint>,
-    /// http: print the body alone
+    /// http: print only the body
     #[argh(switch)]
     body: bool,
     /// tcp: send this text (default: standard input)
@@ -62,11 +62,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// The settings, after what no single value shows: options that do not go together.
+    /// The settings, unless options do not go together.
     pub fn config(self) -> Result<Config, String> {
         let target = match self.target {
             Some(target) => target,
-            None => target::parse(settings::TARGET)?,
+            None => values::target(settings::TARGET)?,
         };
         let input = match (self.send, self.file) {
             (Some(_), Some(_)) => {

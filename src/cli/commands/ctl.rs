@@ -30,7 +30,7 @@ pub struct Ctl {
     /// what to do, and the sessions to do it to
     #[argh(positional, arg_name = "COMMAND")]
     words: Vec<String>,
-    /// the server's socket (default that of the one that runs)
+    /// the server's socket (default: the one server that runs)
     #[argh(option, arg_name = "PATH")]
     control: Option<PathBuf>,
     /// print JSON lines
@@ -48,13 +48,13 @@ pub struct Ctl {
     /// cut: by FIN after what is under way; while dialling by RST
     #[argh(switch)]
     fin: bool,
-    /// closed: at most so many; also -n N
+    /// closed: at most N sessions; also -n N
     #[argh(option, short = 'n', arg_name = "N", from_str_fn(values::count))]
     last: Option<usize>,
 }
 
 impl Ctl {
-    /// The settings, after what no single value shows: a command with what belongs to it, and nothing else.
+    /// The settings: a command with the operands and options that belong to it, and no others.
     pub fn config(mut self) -> Result<Config, String> {
         let words = std::mem::take(&mut self.words);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -94,7 +94,7 @@ impl Ctl {
             ["list" | "show" | "tap" | "closed" | "stats" | "pause" | "resume" | "drain", ..] => {
                 return Err(format!("unexpected argument '{}' after '{}'", words[words.len() - 1], words[0]));
             }
-            [other, ..] => return Err(format!("'{other}' is nothing that ctl does; write {COMMANDS}")),
+            [other, ..] => return Err(format!("ctl does not know '{other}'; write {COMMANDS}")),
         };
         match self.left_over() {
             Some(option) => Err(format!("option '{option}' does not go with '{}'; leave it out", words[0])),

@@ -1,7 +1,7 @@
 //! The command that loads a server.
 
 use crate::{
-    cli::{Config, amounts, target, values},
+    cli::{Config, values},
     net::dial::Override,
     tools::{
         client::settings::Target,
@@ -28,33 +28,33 @@ use std::{path::PathBuf, time::Duration};
 #[argh(example = r"switchboard load tcp://127.0.0.1:6379 --send 'PING\r\n' --expect 7")]
 #[argh(example = "switchboard load tcp://127.0.0.1:8002 --mode churn --requests 10000 --json")]
 pub struct Load {
-    /// whom to load
-    #[argh(positional, arg_name = "TARGET", from_str_fn(target::parse_load))]
+    /// the server to load
+    #[argh(positional, arg_name = "TARGET", from_str_fn(values::load_target))]
     target: Option<Target>,
     /// connections at once; max: as ulimit -n allows; also -c (default 10)
     #[argh(option, short = 'c', arg_name = "N|max", default = "Some(settings::CONNECTIONS)")]
-    #[argh(from_str_fn(amounts::connections))]
+    #[argh(from_str_fn(values::connections))]
     connections: Option<usize>,
     /// answers awaited, a stream, or a connection a request
-    #[argh(option, arg_name = "pingpong|bulk|churn", default = "None", from_str_fn(amounts::mode))]
+    #[argh(option, arg_name = "pingpong|bulk|churn", default = "None", from_str_fn(values::mode))]
     mode: Option<Mode>,
     /// bytes of a request (default 64; bulk: pieces of 1m)
-    #[argh(option, arg_name = "SIZE", from_str_fn(amounts::size))]
+    #[argh(option, arg_name = "SIZE", from_str_fn(values::size))]
     size: Option<u64>,
     /// send this text; \r \n \t \0 \xNN and a doubled backslash are a byte
-    #[argh(option, arg_name = "TEXT", from_str_fn(amounts::escaped))]
+    #[argh(option, arg_name = "TEXT", from_str_fn(values::escaped))]
     send: Option<Vec<u8>>,
-    /// send what this file holds
+    /// send the content of this file
     #[argh(option, arg_name = "PATH")]
     file: Option<PathBuf>,
     /// what comes back: the same, N bytes, any (default echo)
-    #[argh(option, arg_name = "echo|N|until-close", from_str_fn(amounts::expect))]
+    #[argh(option, arg_name = "echo|N|until-close", from_str_fn(values::expect))]
     expect: Option<Expect>,
     /// end our stream after the last request, and await the peer's end
     #[argh(switch)]
     half_close: bool,
     /// how long requests count (default 10s; with --requests off)
-    #[argh(option, arg_name = "TIME", from_str_fn(amounts::maybe_duration))]
+    #[argh(option, arg_name = "TIME", from_str_fn(values::duration))]
     duration: Option<Option<Duration>>,
     /// how many requests count
     #[argh(option, arg_name = "N", from_str_fn(values::count))]
@@ -72,9 +72,9 @@ pub struct Load {
     #[argh(option, arg_name = "TIME", default = "Some(settings::TIMEOUT)", from_str_fn(values::duration))]
     timeout: Option<Duration>,
     /// threads that share the connections (default 1)
-    #[argh(option, arg_name = "N", default = "1", from_str_fn(amounts::threads))]
+    #[argh(option, arg_name = "N", default = "1", from_str_fn(values::threads))]
     threads: usize,
-    /// print one JSON object in place of text
+    /// print one JSON object instead of text
     #[argh(switch)]
     json: bool,
     /// write a page with charts here
@@ -86,7 +86,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// The settings, after what no single value shows: options that do not go together.
+    /// The settings, unless options do not go together.
     pub fn config(self) -> Result<Config, String> {
         let Some(target) = &self.target else {
             return Err("a target is missing; write tcp://host:port or http://host/path".into());
@@ -145,7 +145,7 @@ impl Load {
         })))
     }
 
-    /// An option that an http target has no use for.
+    /// An option that an http target does not use.
     fn for_tcp(&self) -> Option<&'static str> {
         let given = [
             ("--mode=bulk", self.mode == Some(Mode::Bulk)),

@@ -4,22 +4,21 @@ use crate::{
     cli::{Config, values},
     control::place::Control,
     net::{
-        congestion::Congestion,
-        dial::{Override, Upstream},
+        dial::{Destination, Override},
         endpoint::Endpoint,
-        options::{self, Keepalive},
+        options::{self, Congestion, Keepalive},
     },
     report::format::{self, Dump, Log},
-    server::settings,
+    server::plan::{self, Plan, PlannedListener},
     session::{
         deadline::{self, Deadlines},
-        target::Role,
+        target::Target,
     },
 };
 use argh::{ArgsInfo, FromArgs};
 use std::time::Duration;
 
-/// Declares a server's command: its own options, then those that all servers share.
+/// Declares a server's command: its own options, then those of all servers.
 macro_rules! server {
     ($(#[$about:meta])* struct $name:ident { $($own:tt)* }) => {
         #[derive(FromArgs, ArgsInfo)]
@@ -36,7 +35,7 @@ macro_rules! server {
             #[argh(option, arg_name = "N|off", default = "None", from_str_fn(values::count_or_off))]
             max_per_source: Option<usize>,
             /// connections that may wait to be accepted (default 4096)
-            #[argh(option, arg_name = "N", default = "settings::BACKLOG", from_str_fn(values::backlog))]
+            #[argh(option, arg_name = "N", default = "plan::BACKLOG", from_str_fn(values::backlog))]
             backlog: i32,
             /// longest time to resolve and connect to any address (default 10s)
             #[argh(option, arg_name = "TIME", default = "Some(deadline::CONNECT_TIMEOUT)")]
@@ -75,20 +74,20 @@ macro_rules! server {
             #[argh(option, arg_name = "off|text|hex", default = "Dump::default()", from_str_fn(values::dump))]
             dump: Dump,
             /// payload that one event shows (default 4096)
-            #[argh(option, arg_name = "BYTES", default = "format::DUMP_LIMIT_BYTES", from_str_fn(values::count))]
+            #[argh(option, arg_name = "BYTES", default = "format::DUMP_LIMIT_BYTES", from_str_fn(values::dump_limit))]
             dump_limit: usize,
             /// relay bulk data without copying it (default auto)
             #[argh(option, arg_name = "auto|off", default = "true", from_str_fn(values::auto))]
             splice: bool,
             /// how long to look for the next event before sleeping (default 50us)
-            #[argh(option, arg_name = "TIME", default = "settings::BUSY_POLL", from_str_fn(values::duration))]
+            #[argh(option, arg_name = "TIME", default = "plan::BUSY_POLL", from_str_fn(values::duration))]
             busy_poll: Option<Duration>,
             /// the socket for ctl (default from $XDG_RUNTIME_DIR or /tmp)
             #[argh(option, arg_name = "PATH|off", default = "Control::default()")]
             #[argh(from_str_fn(values::control))]
             control: Control,
             /// sessions that 'ctl closed' remembers (default 1000)
-            #[argh(option, arg_name = "N|off", default = "settings::REMEMBER", from_str_fn(values::remember))]
+            #[argh(option, arg_name = "N|off", default = "plan::REMEMBER", from_str_fn(values::remember))]
             remember: usize,
             /// where to serve /metrics, /healthz and /readyz over HTTP (default off)
             #[argh(option, arg_name = "ADDR|off", default = "None", from_str_fn(values::endpoint_or_off))]
@@ -96,12 +95,12 @@ macro_rules! server {
         }
 
         impl $name {
-            /// The settings of a server in `role`, on `port` where no address is given.
-            fn server(self, role: Role, port: u16) -> Config {
+            /// The plan of a server that joins its sessions to `target`; without an address it listens on `port`.
+            fn server(self, target: Target, port: u16) -> Config {
                 let listen = if self.listen.is_empty() { vec![Endpoint::loopback(port)] } else { self.listen };
-                Config::Server(Box::new(settings::Server {
-                    listen,
-                    role,
+                let planned = |endpoint| PlannedListener { name: None, endpoint, target: target.clone() };
+                Config::Server(Box::new(Plan {
+                    listeners: listen.into_iter().map(planned).collect(),
                     max_sessions: self.max_sessions,
                     max_per_source: self.max_per_source,
                     backlog: self.backlog,
@@ -173,7 +172,7 @@ server! {
 
 impl Echo {
     pub fn config(self) -> Config {
-        self.server(Role::Echo, settings::ECHO_PORT)
+        self.server(Target::Echo, plan::ECHO_PORT)
     }
 }
 
@@ -181,15 +180,15 @@ impl Proxy {
     pub fn config(mut self) -> Result<Config, String> {
         let endpoint = match self.upstream.take() {
             Some(endpoint) => endpoint,
-            None => values::upstream(settings::UPSTREAM)?,
+            None => values::upstream(plan::UPSTREAM)?,
         };
         let overrides = std::mem::take(&mut self.resolve).into();
-        Ok(self.server(Role::Proxy(Upstream { endpoint, overrides }.into()), settings::PROXY_PORT))
+        Ok(self.server(Target::Upstream(Destination { endpoint, overrides }.into()), plan::PROXY_PORT))
     }
 }
 
 impl Origin {
     pub fn config(self) -> Config {
-        self.server(Role::Origin, settings::ORIGIN_PORT)
+        self.server(Target::Origin, plan::ORIGIN_PORT)
     }
 }

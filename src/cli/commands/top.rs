@@ -21,7 +21,7 @@ use std::{path::PathBuf, time::Duration};
 #[argh(example = "switchboard top")]
 #[argh(example = "switchboard top --sort idle --from 10.0.0.0/8 --interval 2s")]
 pub struct Top {
-    /// the server's socket, where several run
+    /// the server's socket, if several run
     #[argh(option, arg_name = "PATH")]
     control: Option<PathBuf>,
     /// time between two looks at the server (default 500ms)
@@ -36,7 +36,6 @@ pub struct Top {
 }
 
 impl Top {
-    /// The settings.
     pub fn config(self) -> Config {
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let Top { control, interval, sort, from } = self;

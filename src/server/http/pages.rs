@@ -148,7 +148,7 @@ impl Pages {
             started: *started,
             tally: supervisor.overview().await?.tally,
             accept_errors: errors.into_iter().collect(),
-            dropped_lines: reporter.dropped(),
+            dropped_lines: reporter.events().dropped(),
             spliced_bytes: pipe::spliced(),
             pipes: pipe::count(),
             spare_pipes: pipe::spare(),

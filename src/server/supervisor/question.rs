@@ -2,19 +2,11 @@
 
 use super::{Actor, Message, Supervisor};
 use crate::{
-    report::verdict::Ended,
-    runtime::{
-        clock::sleep,
-        mailbox::{Address, mailbox},
-        task::spawn,
-    },
-    server::books::Tally,
-    session::{cause::Cause, event::Mode, record::Record},
+    report::{tally::Tally, verdict::Ended},
+    runtime::mailbox::{Address, mailbox},
+    session::record::Record,
 };
-use std::{sync::Arc, time::Duration};
-
-/// How long a session that is to end by FIN may take to deliver what is under way; then it ends by RST.
-const FIN_GRACE: Duration = Duration::from_secs(5);
+use std::sync::Arc;
 
 /// A question, with a mailbox of one place for its answer.
 pub(super) enum Question {
@@ -126,25 +118,5 @@ impl Actor {
                 let _ = reply.try_send(ids);
             }
         }
-    }
-
-    /// Ends one session; false if it is not there.
-    fn cut_one(&mut self, id: u64, fin: bool) -> bool {
-        let Some(entry) = self.live.get(&id) else { return false };
-        entry.record.end(Cause::Cut, None);
-        // Before there is an upstream nothing can be delivered, and what the client sent is lost: no end for a FIN.
-        let dials = entry.record.mode == Mode::Proxy && entry.record.dial().is_none();
-        if fin && !dials {
-            entry.record.end_reading();
-            let address = self.address.clone();
-            let overdue = spawn(async move {
-                sleep(FIN_GRACE).await;
-                let _ = address.send(Message::Overdue(id)).await;
-            });
-            self.overdue.insert(id, overdue);
-        } else {
-            self.reset(id);
-        }
-        true
     }
 }

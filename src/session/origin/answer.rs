@@ -2,8 +2,8 @@
 
 use super::pattern::Pattern;
 use crate::{
-    net::address::Address,
-    text::escape::{Escaped, EscapedAddress},
+    net::address::{Address, EscapedAddress},
+    text::escape::Escaped,
 };
 use http_body_util::{Either, Full};
 use hyper::{

@@ -1,7 +1,7 @@
-//! Where conversations are held: directly with the origin, or through the proxy under test.
+//! The two ways to hold a conversation with the origin: directly, or through the proxy under test.
 
 use crate::{
-    net::{open::open_tcp, options::Options, socket::Socket},
+    net::{address::Address, dial::open, options::Options, socket::Socket},
     runtime::clock::within,
     tools::audit::{
         label::Label,
@@ -23,12 +23,11 @@ use std::{
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// The same for a connection that the proxy's own queue drops.
-const ARRIVAL_LIMIT: Duration = Duration::from_secs(10);
+pub const ARRIVAL_LIMIT: Duration = Duration::from_secs(10);
 
 /// All checks together, whatever the proxy does: with the first connection (5 s at most) less than a minute.
 const AUDIT_LIMIT: Duration = Duration::from_secs(54);
 
-/// How a client gets to the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// Without the proxy: the reference.
@@ -37,11 +36,10 @@ pub enum Way {
     Through,
 }
 
-/// Both ends' addresses, and what all conversations share.
+/// Both ends' addresses, and the state that all conversations share.
 pub struct Ground {
-    /// Where connections arrive.
     pub origin: Origin,
-    /// How long the idle check is idle; none where it is not wanted.
+    /// How long the idle check is idle; none leaves it out.
     pub idle: Option<Duration>,
     direct: SocketAddr,
     via: SocketAddr,
@@ -52,9 +50,7 @@ pub struct Ground {
 
 /// The two ends of a conversation, and the proxy's header.
 pub struct Talk<'a> {
-    /// The end that connected.
     pub client: Side<'a>,
-    /// The end that was connected to.
     pub origin: Side<'a>,
     /// The proxy's header, in words.
     pub header: Option<String>,
@@ -63,7 +59,7 @@ pub struct Talk<'a> {
 impl Ground {
     /// A ground for conversations with `origin`, whose own address is `direct`, and that of the proxy `via`.
     pub fn new(origin: Origin, direct: SocketAddr, via: SocketAddr, idle: Option<Duration>) -> Self {
-        // Another audit's labels are others, by the time at which it began.
+        // The time makes these labels differ from those of another audit.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let first = (now.as_micros() as u64) << 12;
         Ground {
@@ -77,13 +73,12 @@ impl Ground {
         }
     }
 
-    /// How long the audit may still take; where idleness beyond the default is wanted, so much longer.
+    /// How long the audit may still take. An idle check that is longer than the default adds to it.
     pub fn time_left(&self) -> Duration {
         let beyond = self.idle.unwrap_or_default().saturating_sub(IDLE);
         AUDIT_LIMIT.saturating_add(beyond).saturating_sub(self.begin.elapsed())
     }
 
-    /// Where a client connects to.
     pub fn address(&self, way: Way) -> SocketAddr {
         match way {
             Way::Direct => self.direct,
@@ -97,9 +92,9 @@ impl Ground {
         Label(self.last_label.get())
     }
 
-    /// Connects; where that fails, how is noted as the client's end.
+    /// Connects; a failure is noted as the client's end.
     pub async fn connect(&self, way: Way, record: &Record) -> Option<Socket> {
-        match within(Some(CONNECT_LIMIT), open_tcp(self.address(way), &Options::default())).await {
+        match within(Some(CONNECT_LIMIT), open(Address::Tcp(self.address(way)), &Options::default())).await {
             Some(Ok(socket)) => Some(socket),
             Some(Err(error)) => {
                 record.client.note(End::of(&error));
@@ -112,25 +107,23 @@ impl Ground {
         }
     }
 
-    /// The client's end of the connection named `label`.
     pub fn client<'a>(&'a self, socket: Socket, label: Label, record: &'a Record) -> Side<'a> {
         let [to_origin, to_client] = seeds(label);
         Side::new(socket, &record.client, &self.room, [to_origin, to_client])
     }
 
-    /// The origin's end of it.
     pub fn origin<'a>(&'a self, socket: Socket, label: Label, record: &'a Record) -> Side<'a> {
         let [to_origin, to_client] = seeds(label);
         Side::new(socket, &record.origin, &self.room, [to_client, to_origin])
     }
 
-    /// A connection whose client has said its label, and which has arrived. None where it did not; how is noted.
+    /// A connection whose client has said its label, and that has arrived. If it did not arrive, how it ended is noted.
     pub async fn open<'a>(&'a self, way: Way, record: &'a Record) -> Option<Talk<'a>> {
         let socket = self.connect(way, record).await?;
         self.introduce(socket, record).await
     }
 
-    /// As [`Ground::open`], of a connection that was made already.
+    /// As [`Ground::open`], with a connection that was made already.
     pub async fn introduce<'a>(&'a self, socket: Socket, record: &'a Record) -> Option<Talk<'a>> {
         let label = self.label();
         let arrival = self.origin.expect(label);
@@ -140,14 +133,16 @@ impl Ground {
             return None;
         }
         client.expect_pause(ARRIVAL_LIMIT.saturating_sub(PATIENCE));
-        // A client that is sent away meanwhile shows it by the end of its stream.
-        let arrival = match select(arrival, pin!(client.read_to_end())).await {
-            Either::Left((Ok(arrival), _)) => Some(arrival),
-            _ => None,
-        };
-        let Some(arrival) = arrival else {
-            record.origin.note(End::NeverReached);
-            return None;
+        // The end of the stream shows that the proxy has sent the client away. A proxy that talks for ever shows nothing.
+        let arrival = match within(Some(ARRIVAL_LIMIT), select(arrival, pin!(client.read_to_end()))).await {
+            Some(Either::Left((Ok(arrival), _))) => arrival,
+            end => {
+                if end.is_none() {
+                    record.client.note(End::Stuck);
+                }
+                record.origin.note(End::NeverReached);
+                return None;
+            }
         };
         client.expect_pause(Duration::ZERO);
         let origin = self.origin(arrival.socket, label, record);

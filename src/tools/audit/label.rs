@@ -1,4 +1,4 @@
-//! What the first bytes of an arrival say: which of our clients caused it, and whether the proxy put a header before them.
+//! The first bytes of an arrival: they say which of our clients caused it, and whether the proxy put a header before them.
 //!
 //! A client's first sixteen bytes are a label. A PROXY protocol header (version 1 or 2, haproxy.org's
 //! `proxy-protocol.txt`) before it is taken off and remembered.
@@ -6,9 +6,8 @@
 use crate::{net::socket::Socket, text::escape::Escaped, tools::audit::observation::End};
 use std::{future::poll_fn, net::IpAddr};
 
-/// The length of a label.
 pub const LABEL_BYTES: usize = 16;
-/// Nothing that a health check says begins like this.
+/// No health check begins like this.
 const MAGIC: [u8; 8] = *b"\0audit\x01\n";
 /// The signature of version 2 (§2.2), before its 4 bytes of version, family and length.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
@@ -22,7 +21,6 @@ const LINE_MAX_BYTES: usize = 107;
 pub struct Label(pub u64);
 
 impl Label {
-    /// As it is sent.
     pub fn bytes(self) -> [u8; LABEL_BYTES] {
         let mut bytes = [0; LABEL_BYTES];
         bytes[..8].copy_from_slice(&MAGIC);
@@ -41,7 +39,7 @@ impl Label {
 pub struct Opening {
     /// The proxy's header, in words that are safe to show.
     pub header: Option<String>,
-    /// Which client it is; none where something else came.
+    /// Which client it is; none for any other bytes.
     pub label: Option<Label>,
 }
 
@@ -59,13 +57,13 @@ pub async fn opening(socket: &Socket) -> Result<Opening, End> {
     }
 }
 
-/// Reads a header, of a connection that is known to begin with one.
+/// Reads the header of a connection that is known to begin with one.
 pub async fn header_alone(socket: &Socket) -> Result<Option<String>, End> {
     let first = read::<SHORTEST_BYTES>(socket).await?;
     header(socket, first).await
 }
 
-/// The rest of a header that begins with `first`; none where it is no header. Not a byte behind it is read.
+/// The rest of a header that begins with `first`; none if it is no header. No byte after it is read.
 async fn header(socket: &Socket, first: [u8; SHORTEST_BYTES]) -> Result<Option<String>, End> {
     if first[..SIGNATURE.len()] == SIGNATURE {
         let [low] = read::<1>(socket).await?;

@@ -1,4 +1,4 @@
-//! `switchboard audit`: holds the same conversations directly and through a proxy, plays both ends of each, and says where
+//! `switchboard audit`: holds the same conversations directly and through a proxy, plays both ends of each, and says when
 //! an end can tell the difference.
 //!
 //! ```text
@@ -7,11 +7,10 @@
 //!              └──▶ the proxy under test ───────────┘
 //! ```
 //!
-//! `check` lists the checks and `checks` holds their scenarios; `ground` and `origin` bring two ends together, `side` is
-//! one end; each run gives an `observation`, and `verdict` compares two. It all runs on the calling thread, and ends with
-//! the last check, at a signal, or where the proxy cannot be reached.
+//! `checks` lists the checks, with a scenario each; `ground` and `origin` bring two ends together, `side` is
+//! one end; each run gives an `observation`, and `verdict` compares two. All of it runs on the calling thread, and ends with
+//! the last check, at a signal, or if the proxy cannot be reached.
 
-mod check;
 mod checks;
 mod ground;
 mod label;
@@ -23,7 +22,6 @@ mod report;
 mod run;
 pub mod settings;
 mod side;
-mod table;
 mod verdict;
 
 use crate::{
@@ -32,7 +30,7 @@ use crate::{
     runtime::{inline, signals::StopSignals},
     tools::audit::settings::{Audit, Subject},
 };
-use check::Check;
+use checks::Check;
 use futures::{
     future::{Either, select},
     pin_mut,
@@ -53,7 +51,6 @@ use std::{
 pub enum Failure {
     /// The proxy cannot be reached, or does not reach the origin.
     Unreachable(String),
-    /// Anything else.
     Fault(String),
 }
 
@@ -68,13 +65,13 @@ impl fmt::Display for Failure {
 /// What an audit came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nobody can tell the proxy from a direct connection.
+    /// Neither end can tell the proxy from a direct connection.
     AllSame,
-    /// Somebody can, or not all checks were made.
+    /// An end can, or not all checks were made.
     NotAllSame,
 }
 
-/// Where to write.
+/// The audit's output.
 pub struct Streams<'a> {
     /// The report.
     pub out: &'a mut dyn Write,
@@ -86,37 +83,32 @@ pub struct Streams<'a> {
     pub notes_are_seen: bool,
 }
 
-/// Ends this process with the audit that started it as its own proxy, if one did.
-///
-/// # Errors
-/// Where that audit is gone already.
-pub fn follow() -> io::Result<()> {
-    own::follow_parent()
-}
-
 /// Whether `word` names a check, or several that begin with it and a dash.
 #[must_use]
 pub fn is_check(word: &str) -> bool {
-    check::named(word).next().is_some()
+    checks::named(word).next().is_some()
 }
 
 /// The names of all checks, in the order of a report.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    check::ALL.iter().map(|check| check.name)
+    checks::ALL.iter().map(|check| check.name)
 }
 
 /// Audits a proxy, and prints what was seen.
 ///
 /// # Errors
-/// Where the proxy or the origin's address cannot be used.
+/// If the proxy or the origin's address cannot be used.
 pub fn run(config: &Audit, streams: Streams<'_>) -> Result<Outcome, Failure> {
-    // Where the limit cannot be raised, the default of 1024 is enough.
+    if let Some(error) = own::become_proxy() {
+        return Err(Failure::Fault(error::reason(&error)));
+    }
+    // If the limit cannot be raised, the default of 1024 is enough.
     let _ = raise_descriptor_limit();
     let (out, notes) = (streams.out, RefCell::new(streams.notes));
     let audited = inline::run(audit(config, streams.notes_are_seen, &notes));
     let report =
         audited.map_err(|error| Failure::Fault(format!("cannot start: {}", error::reason(&error))))??;
-    let text = if config.json { report.json() } else { table::table(&report, streams.colour) };
+    let text = if config.json { report.json() } else { report.table(streams.colour) };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::Fault(format!("cannot write to standard output: {}", error::reason(&error))))
@@ -142,7 +134,7 @@ async fn audit(
     let direct = origin.direct().map_err(in_use)?;
     let (reached, mut signals, _own) = match &config.subject {
         Subject::Running { via, .. } => {
-            // Whoever is not told where the origin is cannot be shown it.
+            // If the notes cannot be written, the user has to know the origin's address.
             let _ = writeln!(notes.borrow_mut(), "listening on {}, as the origin of {via}", origin.address());
             (probe::connect(via, origin.address()).await?, signals()?, None)
         }
@@ -191,9 +183,9 @@ fn signals() -> Result<StopSignals, Failure> {
 /// The checks that were asked for, in the order of a report.
 fn chosen(config: &Audit) -> Vec<&'static Check> {
     let is_wanted = |check: &&Check| {
-        let named = |word: &String| check::named(word).any(|named| named.name == check.name);
+        let named = |word: &String| checks::named(word).any(|named| named.name == check.name);
         let asked = config.checks.is_empty() || config.checks.iter().any(named);
         asked && (check.name != "idle" || config.idle.is_some())
     };
-    check::ALL.iter().filter(is_wanted).collect()
+    checks::ALL.iter().filter(is_wanted).collect()
 }

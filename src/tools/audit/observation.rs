@@ -1,11 +1,10 @@
-//! What the two ends of a conversation saw, as one can be compared with another.
+//! What the two ends of a conversation saw: counted while it goes on, compared and printed afterwards.
 
-mod text;
-
+use crate::text::units::{bytes, duration};
 use serde::{Serialize, Serializer};
 use std::{
     cell::{Cell, RefCell},
-    io,
+    fmt, io,
     time::Duration,
 };
 
@@ -13,18 +12,16 @@ use std::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum End {
-    /// The check does not look, or did not come so far.
+    /// The check does not look, or did not come to it.
     #[default]
     Unwatched,
-    /// FIN: whoever sent says that this was all.
+    /// FIN: the sender says that this was all.
     Fin,
     /// RST: it was cut off.
     Reset,
-    /// The connection was refused.
     Refused,
-    /// Nothing came any more, for as long as the check waits.
+    /// Nothing more came within the check's patience.
     Stuck,
-    /// No connection came.
     NeverReached,
 }
 
@@ -44,18 +41,26 @@ impl End {
     pub fn is_abort(self) -> bool {
         matches!(self, End::Reset | End::Refused)
     }
+
+    fn words(self) -> &'static str {
+        match self {
+            End::Unwatched => "",
+            End::Fin => "FIN",
+            End::Reset => "RST",
+            End::Refused => "refused",
+            End::Stuck => "stuck",
+            End::NeverReached => "never reached",
+        }
+    }
 }
 
 /// One end's account while a check runs.
 #[derive(Debug, Default)]
 pub struct Books {
-    /// Bytes that this end sent.
     pub sent: Cell<u64>,
-    /// Bytes that it received.
     pub received: Cell<u64>,
-    /// Where the first byte was that nobody sent so.
+    /// The place of the first byte that differs from what was sent.
     pub wrong_at: Cell<Option<u64>>,
-    /// The first end that it saw.
     pub end: Cell<End>,
 }
 
@@ -85,16 +90,13 @@ impl Books {
 /// Both ends' accounts while a check runs.
 #[derive(Debug, Default)]
 pub struct Record {
-    /// The client's.
     pub client: Books,
-    /// The origin's.
     pub origin: Books,
-    /// What else there is to see.
+    /// What is neither bytes nor ends.
     pub beside: RefCell<Option<Beside>>,
 }
 
 impl Record {
-    /// What was seen so far.
     pub fn observation(&self) -> Observation {
         Observation {
             client: self.client.seen(&self.origin),
@@ -103,7 +105,7 @@ impl Record {
         }
     }
 
-    /// The check did not come to its end in time: what nobody has seen the end of is stuck.
+    /// The check did not come to its end in time: an end that was not seen is stuck.
     pub fn give_up(&self) {
         self.client.note(End::Stuck);
         self.origin.note(End::Stuck);
@@ -113,13 +115,11 @@ impl Record {
 /// What one end saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Seen {
-    /// Bytes that came.
     pub received: u64,
     /// Bytes that the other end had sent.
     pub sent: u64,
     /// The first of them that is not as it was sent.
     pub wrong_at: Option<u64>,
-    /// How it ended.
     pub end: End,
 }
 
@@ -130,36 +130,26 @@ impl Seen {
     }
 }
 
-/// What a check looks at beside bytes and ends.
+/// What a check looks at besides bytes and ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Beside {
-    /// Whether whoever sends to a reader that stalls had to stop, and after how many bytes.
-    HeldBack {
-        /// It had to stop.
-        held: bool,
-        /// Bytes that were taken from it until then.
-        after: u64,
-    },
+    /// Whether the sender to a reader that stalls had to stop, and after how many bytes.
+    HeldBack { held: bool, after: u64 },
     /// How long single bytes took, one way.
     Delay {
-        /// Half of whole messages took at most so long.
+        /// The median of whole messages.
         #[serde(rename = "message_us", serialize_with = "micros")]
         message: Duration,
-        /// A quarter took at most so long.
+        /// The first quartile of single bytes.
         #[serde(rename = "quarter_us", serialize_with = "micros")]
         quarter: Duration,
-        /// Three quarters took at most so long.
+        /// The third quartile of single bytes.
         #[serde(rename = "three_quarters_us", serialize_with = "micros")]
         three_quarters: Duration,
     },
     /// How many connections of a crowd were whole.
-    Whole {
-        /// Those.
-        whole: usize,
-        /// Of so many.
-        of: usize,
-    },
+    Whole { whole: usize, of: usize },
     /// The PROXY protocol header before the client's bytes.
     Header(Option<String>),
 }
@@ -171,11 +161,9 @@ fn micros<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Err
 /// What both ends saw in one run of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Observation {
-    /// The end that connects.
     pub client: Seen,
-    /// The end that is connected to.
     pub origin: Seen,
-    /// What else there is to see.
+    /// What is neither bytes nor ends.
     pub beside: Option<Beside>,
 }
 
@@ -185,5 +173,79 @@ impl Observation {
         matches!(self.client.end, End::Fin | End::Reset | End::Refused)
             && matches!(self.origin.end, End::Unwatched | End::NeverReached)
             && (self.client.received, self.origin.received) == (0, 0)
+    }
+}
+
+impl fmt::Display for Observation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ends = [("client", self.client), ("origin", self.origin)];
+        let mut parts: Vec<String> = ends
+            .into_iter()
+            .filter(|(_, seen)| seen.end != End::Unwatched || seen.sent + seen.received > 0)
+            .map(|(name, seen)| format!("{name} {seen}"))
+            .collect();
+        parts.extend(self.beside.as_ref().map(Beside::to_string));
+        f.write_str(&parts.join("; "))
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if matches!(self.end, End::Refused | End::NeverReached) && self.received == 0 {
+            return f.write_str(self.end.words());
+        }
+        if self.missing() > 0 {
+            write!(f, "{} of {}", bytes(self.received), bytes(self.sent))?;
+        } else if self.received == 0 {
+            f.write_str("nothing")?;
+        } else {
+            write!(f, "{}", bytes(self.received))?;
+        }
+        if let Some(at) = self.wrong_at {
+            write!(f, " wrong from {at}")?;
+        }
+        let end = self.end.words();
+        if end.is_empty() { Ok(()) } else { write!(f, ", {end}") }
+    }
+}
+
+impl fmt::Display for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Beside::HeldBack { held: true, after } => write!(f, "held back after {}", bytes(*after)),
+            Beside::HeldBack { held: false, after } => write!(f, "not held back for {}", bytes(*after)),
+            Beside::Delay { message, quarter, three_quarters } => {
+                let [message, low, high] = [message, quarter, three_quarters].map(|time| duration(*time));
+                write!(f, "{low} to {high} a byte, {message} a message")
+            }
+            Beside::Whole { whole, of } => write!(f, "{whole} of {of} whole"),
+            Beside::Header(None) => f.write_str("no header"),
+            Beside::Header(Some(header)) => f.write_str(header),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_reads_as_one_line() {
+        let seen = |received, sent, wrong_at, end| Seen { received, sent, wrong_at, end };
+        let text = |client, origin, beside| Observation { client, origin, beside }.to_string();
+        let unwatched = Seen::default();
+        let client = seen(1 << 18, 1 << 18, None, End::Fin);
+        assert_eq!(
+            text(client, seen(0, 0, None, End::Reset), None),
+            "client 256 KiB, FIN; origin nothing, RST"
+        );
+        let part = seen(1_700_000, 3 << 20, Some(7), End::Stuck);
+        assert_eq!(text(part, unwatched, None), "client 1.62 MiB of 3 MiB wrong from 7, stuck");
+        assert_eq!(text(seen(0, 9, None, End::Refused), unwatched, None), "client refused");
+        let held = Some(Beside::HeldBack { held: true, after: 812 });
+        assert_eq!(text(unwatched, unwatched, held), "held back after 812 B");
+        let [message, quarter, three_quarters] = [260, 41_600, 44_400].map(Duration::from_micros);
+        let delay = Some(Beside::Delay { message, quarter, three_quarters });
+        assert_eq!(text(unwatched, unwatched, delay), "41.6 ms to 44.4 ms a byte, 260 µs a message");
     }
 }

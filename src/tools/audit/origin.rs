@@ -1,13 +1,12 @@
-//! The origin: where the proxy under test connects to. It finds out which client caused each connection that arrives.
+//! The origin: the proxy under test connects to it. It finds out which client caused each connection that arrives.
 //!
-//! Most checks let the client speak first: its label says whose connection it is, through any proxy, and whatever else
-//! arrives (health checks) is a stranger and is closed. Where the client must not speak first, nothing else runs, and the
-//! check takes every arrival as it comes.
+//! Most checks let the client speak first: its label names its connection, through any proxy. Any other arrival (a health
+//! check) is a stranger and is closed. If the client must not speak first, nothing else runs, and the check takes every
+//! arrival as it comes.
 
 use crate::{
     net::{address::Address, endpoint::Endpoint, listener::Listener, options::Options, socket::Socket},
     runtime::clock::{sleep, within},
-    server::settings::BACKLOG,
     tools::audit::{
         label::{self, Label},
         observation::End,
@@ -25,20 +24,21 @@ use std::{
     time::Duration,
 };
 
-/// Whoever comes and says nothing is let go after this.
+/// A connection that says nothing is closed after this.
 const STRANGER_LIMIT: Duration = Duration::from_secs(10);
+/// More than a crowd and the proxy's health checks need at once. The kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: i32 = 1024;
 /// Out of descriptors, the origin waits this long before it accepts again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A connection that arrived.
 pub struct Arrival {
-    /// Behind the proxy's header, and behind the label where there is one.
+    /// The header and the label are read already.
     pub socket: Socket,
-    /// Who connected: a direct client, or the proxy.
+    /// A direct client, or the proxy.
     pub peer: Address,
     /// The proxy's header, in words.
     pub header: Option<String>,
-    /// How it ended already, before its header was there. The kernel tells of a reset only once.
+    /// How it ended before its header came. The kernel tells of a reset only once.
     pub ended: Option<End>,
 }
 
@@ -46,11 +46,11 @@ pub struct Arrival {
 struct Open {
     /// A header is taken off.
     strip: bool,
-    /// Those that nobody has taken.
+    /// Those that no check has taken.
     arrivals: VecDeque<Arrival>,
 }
 
-/// The right to take arrivals as they come. What nobody took when it is dropped is reset.
+/// The right to take arrivals as they come. Dropping it resets those that were not taken.
 pub struct Unlabelled<'a> {
     origin: &'a Origin,
 }
@@ -86,12 +86,11 @@ impl Origin {
         })
     }
 
-    /// Where it listens.
     pub fn address(&self) -> &Address {
         self.listener.address()
     }
 
-    /// Where a direct client connects to.
+    /// The address for a direct client.
     pub fn direct(&self) -> io::Result<SocketAddr> {
         match self.address() {
             Address::Tcp(address) if address.ip().is_unspecified() => {
@@ -106,7 +105,7 @@ impl Origin {
         }
     }
 
-    /// Connections that came and that no client of ours caused.
+    /// Connections that no client of ours caused.
     pub fn strangers(&self) -> u64 {
         self.strangers.get()
     }
@@ -138,7 +137,7 @@ impl Origin {
         }
     }
 
-    /// Hands an arrival to whoever waits for it; whether somebody does.
+    /// Hands an arrival to the check that waits for it; false if none does.
     async fn introduce(&self, socket: Socket, peer: Address) -> bool {
         let unlabelled = self.unlabelled.borrow().as_ref().map(|open| open.strip);
         if let Some(strip) = unlabelled {
@@ -194,7 +193,7 @@ impl Origin {
         Ok(Absence { origin: self })
     }
 
-    /// Why it does not listen any more, where it could not begin again after an absence.
+    /// Why it listens no more, if it could not begin again after an absence.
     pub fn fault(&self) -> Option<io::Error> {
         self.fault.take()
     }
@@ -215,7 +214,7 @@ impl Drop for Absence<'_> {
 }
 
 impl Unlabelled<'_> {
-    /// The next arrival; where `peer` is given, the next one from there. Cancel-safe.
+    /// The next arrival, or the next one from `peer`. Cancel-safe.
     pub async fn next(&self, peer: Option<&Address>) -> Arrival {
         poll_fn(|context| {
             let mut open = self.origin.unlabelled.borrow_mut();

@@ -1,4 +1,7 @@
-//! This program's own proxy, started as a child for an audit of itself. It ends with this, also where this is killed.
+//! This program's own proxy, started as a child for an audit of itself. It ends with the audit, even if the audit is killed.
+//!
+//! The child begins as an audit too: it asks the kernel to kill it with its parent, and becomes the proxy (`exec` keeps that
+//! wish, prctl(2)). A server that starts knows nothing of this.
 
 use crate::runtime::clock::within;
 use futures::channel::oneshot;
@@ -13,35 +16,34 @@ use std::{
     time::Duration,
 };
 
-/// It starts within milliseconds.
+/// It usually starts within milliseconds.
 const START_LIMIT: Duration = Duration::from_secs(10);
-/// This program's file, also where another one has taken its name since.
+/// This program's file, even if another one has taken its name since.
 const BINARY: &str = "/proc/self/exe";
 
-/// Tells the child whose it is: the process number of its parent.
-const PARENT: &str = "SWITCHBOARD_AUDIT";
+/// Tells the child what it is: the audit's process number, a space, and the address of the origin.
+const CHILD: &str = "SWITCHBOARD_AUDIT_CHILD";
 
-/// In the child of an audit: from now on the kernel ends this process with its parent (prctl(2), `PR_SET_PDEATHSIG`).
-/// Nowhere else does it do anything.
-///
-/// # Errors
-/// Where the parent is gone already, or the kernel refuses.
-pub fn follow_parent() -> io::Result<()> {
-    let parent = env::var(PARENT).ok().and_then(|number| number.parse().ok()).and_then(Pid::from_raw);
-    let Some(parent) = parent else { return Ok(()) };
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    // It may have ended before that; then nobody is told any more.
-    if getppid() == Some(parent) {
-        Ok(())
-    } else {
-        Err(io::Error::other("the audit that started this is gone"))
+/// In the child of an audit: becomes its proxy, and returns only if that fails. In any other process it returns none.
+pub fn become_proxy() -> Option<io::Error> {
+    let child = env::var(CHILD).ok()?;
+    let (parent, origin) = child.split_once(' ')?;
+    let parent = Pid::from_raw(parent.parse().ok()?)?;
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        return Some(error.into());
     }
+    // A parent that ended before that call sends no signal.
+    if getppid() != Some(parent) {
+        return Some(io::Error::other("the audit that started this is gone"));
+    }
+    let mut command = Command::new(BINARY);
+    command.arg0("switchboard").args(["proxy", "--listen", "127.0.0.1:0", "--upstream", origin]);
+    Some(command.args(["--control", "off", "--log", "off"]).env_remove(CHILD).exec())
 }
 
 /// A running proxy; dropping it kills it.
 pub struct OwnProxy {
     child: Child,
-    /// Where it listens.
     pub address: SocketAddr,
 }
 
@@ -49,21 +51,9 @@ struct Kill(Option<Child>);
 
 impl OwnProxy {
     /// Starts a proxy to `origin`, and waits for its start line.
-    ///
-    /// # Errors
-    /// Where it does not start.
     pub async fn start(origin: SocketAddr) -> io::Result<Self> {
         let mut command = Command::new(BINARY);
-        command.arg0("switchboard").args([
-            "proxy",
-            "--listen",
-            "127.0.0.1:0",
-            "--control",
-            "off",
-            "--log",
-            "off",
-        ]);
-        command.args(["--upstream", &origin.to_string()]).env(PARENT, process::id().to_string());
+        command.args(["audit", "--self"]).env(CHILD, format!("{} {origin}", process::id()));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut kill = Kill(Some(command.spawn()?));
         let errors = kill.0.as_mut().and_then(|child| child.stderr.take());
@@ -81,12 +71,12 @@ impl OwnProxy {
     }
 }
 
-/// Hands over the first line, and reads on so that the child never has to wait for us.
+/// Hands over the first line, and reads on: the child must not wait for us.
 fn read_errors(errors: Option<impl io::Read>, first: oneshot::Sender<String>) {
     let mut first = Some(first);
     for line in errors.into_iter().flat_map(|errors| BufReader::new(errors).lines()).map_while(Result::ok) {
         if let Some(first) = first.take() {
-            // Whoever waited for it may have given up.
+            // The audit may have given up.
             let _ = first.send(line);
         }
     }
@@ -98,7 +88,7 @@ fn listening_address(line: &str) -> Option<SocketAddr> {
 }
 
 fn end(child: &mut Child) {
-    // Either fails only where it is gone already.
+    // Either fails only if it is gone already.
     let _ = child.kill();
     let _ = child.wait();
 }

@@ -3,26 +3,27 @@
 use crate::{
     net::{
         address::Address,
-        dial::{Upstream, dial},
+        dial::{Destination, dial, is_own},
         endpoint::Endpoint,
         options::Options,
-        own::is_own,
         socket::Socket,
     },
-    runtime::clock::sleep,
+    runtime::clock::{sleep, within},
     tools::audit::{
         Failure,
-        ground::{Ground, Way},
+        ground::{ARRIVAL_LIMIT, Ground, Way},
         observation::{End, Record},
         side::PATIENCE,
     },
 };
+use futures::future;
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
-/// How long a proxy that checks its origin's health takes to find it alive (HAProxy: two checks, 2 s apart).
+/// How long a proxy that checks its origin's health takes to find it alive (HAProxy: two checks, 2 s apart). The last try
+/// begins before that.
 const FORWARD_LIMIT: Duration = Duration::from_secs(8);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -37,14 +38,15 @@ pub struct Reached {
 
 /// Connects to the proxy.
 pub async fn connect(via: &Endpoint, origin: &Address) -> Result<Reached, Failure> {
-    let upstream = Upstream { endpoint: via.clone(), overrides: [].into() };
+    let destination = Destination { endpoint: via.clone(), overrides: [].into() };
     let unreachable = |text: String| Failure::Unreachable(format!("the proxy cannot be reached: {text}"));
-    let dialled = dial(&upstream, &Options::default(), Some(PATIENCE), &[]).await;
+    let dialled = dial(&destination, &Options::default(), Some(PATIENCE), &[]).await;
     let dialled = dialled.map_err(|error| unreachable(error.text))?;
+    if is_own(&dialled.address, std::slice::from_ref(origin)) {
+        let text = format!("{via} is the audit's own origin; give the proxy's address as --via");
+        return Err(Failure::Fault(text));
+    }
     match dialled.address {
-        Address::Tcp(address) if is_own(address, address.port(), std::slice::from_ref(origin)) => {
-            Err(Failure::Fault(format!("{via} is the audit's own origin; give the proxy's address as --via")))
-        }
         Address::Tcp(address) => Ok(Reached { socket: dialled.socket, address }),
         Address::Unix(_) => Err(unreachable(format!("{via} is a UNIX socket"))),
     }
@@ -56,20 +58,8 @@ pub async fn forwards(ground: &Ground, first: Socket) -> Result<(), Failure> {
     let mut first = Some(first);
     loop {
         let record = Record::default();
-        let socket = match first.take() {
-            Some(socket) => Some(socket),
-            None => ground.connect(Way::Through, &record).await,
-        };
-        let talk = match socket {
-            Some(socket) => ground.introduce(socket, &record).await,
-            None => None,
-        };
-        if let Some(talk) = talk {
-            talk.client.finish();
-            talk.origin.finish();
-            futures::join!(talk.client.read_to_end(), talk.origin.read_to_end());
-            talk.client.close();
-            talk.origin.close();
+        let left = (FORWARD_LIMIT + ARRIVAL_LIMIT).saturating_sub(begin.elapsed());
+        if within(Some(left), arrives(ground, first.take(), &record)).await == Some(true) {
             return Ok(());
         }
         if begin.elapsed() >= FORWARD_LIMIT {
@@ -79,12 +69,30 @@ pub async fn forwards(ground: &Ground, first: Socket) -> Result<(), Failure> {
     }
 }
 
+/// Whether a connection through the proxy, or the one that was made already, arrives at the origin.
+async fn arrives(ground: &Ground, made: Option<Socket>, record: &Record) -> bool {
+    let socket = match made {
+        Some(socket) => Some(socket),
+        None => ground.connect(Way::Through, record).await,
+    };
+    let Some(socket) = socket else { return false };
+    let Some(talk) = ground.introduce(socket, record).await else { return false };
+    talk.client.finish();
+    talk.origin.finish();
+    // How it ends is not looked at here.
+    within(Some(PATIENCE), future::join(talk.client.read_to_end(), talk.origin.read_to_end())).await;
+    talk.client.close();
+    talk.origin.close();
+    true
+}
+
 fn never_came(ground: &Ground, record: &Record) -> String {
     let (via, origin) = (ground.address(Way::Through), ground.origin.address());
     let meanwhile = match record.client.end.get() {
         End::Fin => "closes them",
         End::Reset => "resets them",
         End::Refused => "refuses others",
+        _ if record.client.received.get() > 0 => "answers them itself",
         _ => "keeps them",
     };
     format!(

@@ -1,28 +1,30 @@
-//! What an audit found, and the report as JSON.
+//! What an audit found: as a table for people, as JSON for machines.
 
 use crate::{
     net::address::Address,
+    text::units::duration,
     tools::audit::{
-        check::{ALL, Check},
+        checks::{ALL, Check},
         observation::Observation,
         verdict::{Verdict, judge},
     },
 };
 use serde_json::{Map, Value, json};
 use std::{
+    fmt::Write,
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
-/// One check's result.
+/// Wider than every name.
+const NAME_COLUMNS: usize = 20;
+/// Wider than every verdict.
+const VERDICT_COLUMNS: usize = 11;
+
 pub struct Row {
-    /// Which check.
     pub check: &'static Check,
-    /// What the ends saw without the proxy.
     pub direct: Observation,
-    /// What they saw through it.
     pub through: Observation,
-    /// What that comes to.
     pub verdict: Verdict,
 }
 
@@ -38,34 +40,29 @@ impl Row {
     }
 }
 
-/// What an audit found.
 pub struct Report {
     via: SocketAddr,
     origin: Address,
     begin: Instant,
     /// The results, in the order of the list of checks.
     pub rows: Vec<Row>,
-    /// How long it took.
     pub took: Duration,
-    /// Whether all checks were made.
+    /// All checks were made.
     pub complete: bool,
     /// Connections to the origin that no client of ours caused.
     pub strangers: u64,
 }
 
 impl Report {
-    /// An audit that begins.
     pub fn new(via: SocketAddr, origin: Address) -> Self {
         let took = Duration::ZERO;
         Report { via, origin, begin: Instant::now(), rows: Vec::new(), took, complete: false, strangers: 0 }
     }
 
-    /// Adds a result.
     pub fn add(&mut self, row: Row) {
         self.rows.push(row);
     }
 
-    /// The audit has ended.
     pub fn finish(&mut self, complete: bool, strangers: u64) {
         (self.complete, self.strangers, self.took) = (complete, strangers, self.begin.elapsed());
         self.rows.sort_by_key(Row::place);
@@ -76,7 +73,7 @@ impl Report {
         self.complete && self.rows.iter().all(|row| row.verdict.is_good())
     }
 
-    /// How often each verdict came, the best first; only those that came.
+    /// The count of each verdict that came, the best first.
     pub fn counts(&self) -> impl Iterator<Item = (Verdict, usize)> {
         let count = |verdict| self.rows.iter().filter(|row| row.verdict == verdict).count();
         Verdict::ALL.into_iter().map(move |verdict| (verdict, count(verdict))).filter(|(_, count)| *count > 0)
@@ -107,5 +104,105 @@ impl Report {
             "checks": self.rows.iter().map(check).collect::<Vec<_>>(),
         });
         format!("{report}\n")
+    }
+
+    /// A line for each check; beneath one that is not the same, what the check does and what is seen directly.
+    pub fn table(&self, colour: bool) -> String {
+        let mut text = String::new();
+        line(&mut text, "CHECK", "VERDICT", None, "SEEN THROUGH THE PROXY");
+        for row in &self.rows {
+            let paint = colour.then(|| paint(row.verdict));
+            line(&mut text, row.check.name, row.verdict.name(), paint, &row.through.to_string());
+            if !row.verdict.is_good() {
+                explain(&mut text, row);
+            }
+        }
+        let counts: Vec<String> =
+            self.counts().map(|(verdict, count)| format!("{count} {}", verdict.name())).collect();
+        let (made, took) = (self.rows.len(), duration(self.took));
+        let plural = if made == 1 { "" } else { "s" };
+        put(&mut text, format_args!("\n{made} check{plural} in {took}: {}\n", counts.join(", ")));
+        if self.strangers > 0 {
+            let count = self.strangers;
+            put(
+                &mut text,
+                format_args!(
+                    "{count} connections to the origin were not the audit's: health checks, or other clients\n"
+                ),
+            );
+        }
+        if !self.complete {
+            text.push_str("interrupted before the last check\n");
+        }
+        text
+    }
+}
+
+fn explain(text: &mut String, row: &Row) {
+    line(text, "", "directly", None, &row.direct.to_string());
+    line(text, "", "", None, &format!("({})", row.check.what));
+}
+
+fn line(text: &mut String, name: &str, verdict: &str, paint: Option<&str>, seen: &str) {
+    let (begin, end) = paint.map_or(("", ""), |begin| (begin, "\x1b[0m"));
+    let space = " ".repeat(VERDICT_COLUMNS.saturating_sub(verdict.len()));
+    let row = format!("{name:NAME_COLUMNS$}{begin}{verdict}{end}{space}{seen}");
+    put(text, format_args!("{}\n", row.trim_end()));
+}
+
+fn put(text: &mut String, content: std::fmt::Arguments<'_>) {
+    text.write_fmt(content).expect("a String takes all that is written to it");
+}
+
+/// Green, yellow, red (ECMA-48 SGR).
+fn paint(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Same | Verdict::Noted => "\x1b[32m",
+        Verdict::Unknown | Verdict::Differs => "\x1b[33m",
+        Verdict::LostData | Verdict::Lies => "\x1b[31m",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tools::audit::observation::{End, Seen};
+
+    fn report() -> Report {
+        let address = "127.0.0.1:1".parse().unwrap();
+        let mut report = Report::new(address, Address::Tcp(address));
+        let of = |end| Observation {
+            client: Seen { received: 9, sent: 9, wrong_at: None, end },
+            ..Observation::default()
+        };
+        report.add(Row::new(&ALL[10], of(End::Reset), of(End::Fin)));
+        report.add(Row::new(&ALL[0], of(End::Fin), of(End::Fin)));
+        report
+    }
+
+    #[test]
+    fn a_check_that_is_not_the_same_is_explained_and_all_are_in_order() {
+        let mut report = report();
+        report.finish(false, 2);
+        report.took = std::time::Duration::from_millis(1250);
+        assert_eq!(
+            report.table(false),
+            "CHECK               VERDICT    SEEN THROUGH THE PROXY\n\
+             half-close-0s       same       client 9 B, FIN\n\
+             reset-before-reply  lies       client 9 B, FIN\n\
+             \x20                   directly   client 9 B, RST\n\
+             \x20                              (the origin resets instead of a reply)\n\
+             \n\
+             2 checks in 1.25 s: 1 same, 1 lies\n\
+             2 connections to the origin were not the audit's: health checks, or other clients\n\
+             interrupted before the last check\n"
+        );
+        assert!(!report.is_good());
+    }
+
+    #[test]
+    fn names_and_verdicts_fit_their_columns() {
+        assert!(ALL.iter().all(|check| check.name.len() < NAME_COLUMNS));
+        assert!(Verdict::ALL.iter().all(|verdict| verdict.name().len() < VERDICT_COLUMNS));
     }
 }

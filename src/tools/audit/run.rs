@@ -4,7 +4,7 @@
 use crate::{
     runtime::clock::within,
     tools::audit::{
-        check::{Check, Turn},
+        checks::{Check, Turn},
         ground::{Ground, Way},
         observation::{Observation, Record},
         report::{Report, Row},
@@ -13,7 +13,7 @@ use crate::{
 use futures::{StreamExt, join, stream::FuturesUnordered};
 use std::{cell::RefCell, io::Write, time::Duration};
 
-/// What another round of checks, the crowd and the last check take, also where the proxy hangs meanwhile.
+/// Another round of checks, the crowd and the last check take this long, even if the proxy hangs.
 const FOR_THE_REST: Duration = Duration::from_secs(32);
 
 /// Makes the checks, and puts a row into the report as each ends.
@@ -41,8 +41,8 @@ pub async fn run(
     }
 }
 
-/// Makes checks beside each other. Gives back those that the proxy sent away while it took others, to be made again in less
-/// company: they have not seen what they look for, and that it takes few at once shows in the crowd.
+/// Makes checks beside each other. Returns those that the proxy sent away while it took others: they are made again in less
+/// company. They have not seen what they look for; a limit of connections shows in the crowd.
 async fn together(ground: &Ground, checks: &[&'static Check], done: impl Fn(Row)) -> Vec<&'static Check> {
     let mut rows: FuturesUnordered<_> = checks.iter().map(|check| both(ground, check)).collect();
     let mut sent_away = Vec::new();
@@ -86,7 +86,6 @@ pub struct Progress<'s, 'w> {
     open: RefCell<Vec<&'static str>>,
 }
 
-/// What one line of any terminal holds.
 const LINE_CHARS: usize = 78;
 
 impl<'s, 'w> Progress<'s, 'w> {
@@ -121,7 +120,7 @@ impl<'s, 'w> Progress<'s, 'w> {
     fn write(&self, text: &str) {
         if let Some(notes) = self.notes {
             let mut notes = notes.borrow_mut();
-            // Nobody is left to tell where this fails.
+            // A failure cannot be told either.
             let _ = notes.write_all(text.as_bytes()).and_then(|()| notes.flush());
         }
     }

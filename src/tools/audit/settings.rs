@@ -3,17 +3,15 @@
 use crate::net::endpoint::Endpoint;
 use std::time::Duration;
 
-/// Longer than the shortest timeouts that people give a proxy; whoever means a longer one asks for it.
+/// Longer than the shortest timeouts that people give a proxy; for a longer timeout there is `--idle`.
 pub const IDLE: Duration = Duration::from_secs(10);
 
 /// One run of `switchboard audit`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
-    /// The proxy under test.
     pub subject: Subject,
     /// How long the idle check is idle; `None`: it is left out.
     pub idle: Option<Duration>,
-    /// Print one JSON object.
     pub json: bool,
     /// The names of the checks to run; none: all.
     pub checks: Vec<String>,
@@ -26,9 +24,8 @@ pub enum Subject {
     Own,
     /// One that runs already.
     Running {
-        /// Where it listens.
         via: Endpoint,
-        /// Where it connects to: the audit listens there.
+        /// The proxy connects to it: the audit listens there.
         origin: Endpoint,
     },
 }

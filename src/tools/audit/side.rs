@@ -3,7 +3,7 @@
 //! Every wait has a limit; what does not come within it is [`End::Stuck`]. Dropping a side resets its connection.
 
 use crate::{
-    net::{settle::settle, socket::Socket},
+    net::socket::{Socket, settle},
     runtime::clock::within,
     tools::{
         audit::observation::{Books, End},
@@ -18,14 +18,12 @@ use std::{
     time::Duration,
 };
 
-/// Nothing that is well stands still for so long, also on a busy machine; what does is stuck.
+/// A connection that stands still longer is stuck, on a busy machine too.
 pub const PATIENCE: Duration = Duration::from_secs(5);
-/// How much is written at a time.
 const PIECE_BYTES: u64 = 64 * 1024;
-/// How much is read at a time.
 const ROOM_BYTES: usize = 64 * 1024;
 
-/// Where all sides read to, between two awaits.
+/// All sides of a thread read into it, between two awaits.
 pub type Room = RefCell<Box<[u8]>>;
 
 /// Room for all sides of a thread.
@@ -50,7 +48,7 @@ impl<'a> Side<'a> {
         Side { socket, books, room, sends, receives, patience: Cell::new(PATIENCE) }
     }
 
-    /// From now on waits for so long more than [`PATIENCE`]: the other end takes its time.
+    /// From now on waits `pause` longer than [`PATIENCE`]: the other end takes its time.
     pub fn expect_pause(&self, pause: Duration) {
         self.patience.set(PATIENCE + pause);
     }
@@ -133,7 +131,7 @@ impl<'a> Side<'a> {
         self.books.end.get() == End::Fin
     }
 
-    /// Reads at most `most` bytes; notes the end where there are no more.
+    /// Reads at most `most` bytes; notes the end if there are no more.
     async fn read_some(&self, most: u64) -> bool {
         let read = poll_fn(|context| {
             let mut room = self.room.borrow_mut();
@@ -181,7 +179,6 @@ impl<'a> Side<'a> {
         heard == expected
     }
 
-    /// Bytes that this end sent.
     pub fn sent(&self) -> u64 {
         self.books.sent.get()
     }
@@ -193,7 +190,7 @@ impl<'a> Side<'a> {
 
     /// Ends our stream.
     pub fn finish(&self) {
-        // Where the connection is gone, reading tells how.
+        // If the connection is gone, reading tells how.
         let _ = self.socket.finish();
     }
 

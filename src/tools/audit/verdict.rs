@@ -1,4 +1,4 @@
-//! What two observations of one check come to: the direct connection's, and the one through the proxy.
+//! Compares two observations of one check: the direct connection's, and the one through the proxy.
 
 use crate::tools::audit::observation::{Beside, End, Observation, Seen};
 use serde::Serialize;
@@ -10,7 +10,6 @@ const LATE: Duration = Duration::from_millis(20);
 /// A busy machine slows the direct connection too.
 const LATE_TIMES: u32 = 4;
 
-/// What a check says of the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Verdict {
     /// Neither end can tell the proxy from a direct connection.
@@ -38,7 +37,6 @@ impl Verdict {
     pub const ALL: [Verdict; 6] =
         [Verdict::Same, Verdict::Noted, Verdict::Unknown, Verdict::Differs, Verdict::LostData, Verdict::Lies];
 
-    /// As it is shown.
     pub fn name(self) -> &'static str {
         match self {
             Verdict::Same => "same",

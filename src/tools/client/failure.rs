@@ -2,8 +2,7 @@
 
 use crate::{
     error::reason,
-    net::dial::DialError,
-    session::cause::Cause,
+    net::dial::{DialError, DialFailureKind},
     tools::failure::{Failure, Fault},
 };
 use std::{io, time::Duration};
@@ -37,10 +36,10 @@ impl Failure {
 
 impl From<DialError> for Failure {
     fn from(error: DialError) -> Self {
-        let fault = match error.cause {
-            Cause::ResolveFailed => Fault::Resolve,
-            Cause::ConnectTimeout => Fault::Timeout,
-            _ => Fault::Connect,
+        let fault = match error.kind {
+            DialFailureKind::NoAddress => Fault::Resolve,
+            DialFailureKind::TimedOut => Fault::Timeout,
+            DialFailureKind::Refused | DialFailureKind::Unreachable => Fault::Connect,
         };
         Failure::new(fault, error.text)
     }

@@ -2,10 +2,7 @@
 
 use crate::{
     net::buffer::Buffer,
-    relay::{
-        chunk::Chunk,
-        half::{Observer, Source},
-    },
+    relay::{chunk::Chunk, direction::Direction, pump::Source},
     runtime::mailbox::Mailbox,
     tools::client::input::Payload,
 };
@@ -21,7 +18,7 @@ pub struct Feed {
 }
 
 impl Source for Feed {
-    async fn read(&mut self, _: &impl Observer) -> io::Result<Option<Chunk>> {
+    async fn read(&mut self, _: &Direction) -> io::Result<Option<Chunk>> {
         let fill = pin!(self.payload.fill(Buffer::take()));
         let stop = pin!(self.stop.next());
         match select(stop, fill).await {
@@ -37,7 +34,7 @@ impl Source for Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{relay::half::Unobserved, runtime::mailbox::mailbox};
+    use crate::runtime::mailbox::mailbox;
     use futures::executor::block_on;
 
     #[test]
@@ -46,6 +43,6 @@ mod tests {
         let (reader, _writer) = io::pipe().unwrap();
         let mut feed = Feed { payload: Payload::Stream(Some(Box::new(reader))), stop: stopped };
         drop(stop);
-        assert!(block_on(feed.read(&Unobserved)).unwrap().is_none());
+        assert!(block_on(feed.read(&Direction::new())).unwrap().is_none());
     }
 }

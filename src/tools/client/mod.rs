@@ -20,7 +20,7 @@ pub use output::Output;
 
 use crate::{
     net::{
-        dial::{Upstream, dial},
+        dial::{Destination, dial},
         options::{KEEPALIVE, Options},
     },
     tools::{
@@ -44,7 +44,7 @@ pub struct Streams {
 /// What each run of a client does; nothing in it changes.
 struct Plan {
     /// Where it connects.
-    server: Upstream,
+    server: Destination,
     config: Client,
 }
 
@@ -71,7 +71,7 @@ impl Plan {
     fn new(config: Client) -> Self {
         let (Target::Http { endpoint: own, .. } | Target::Tcp(own)) = &config.target;
         let endpoint = config.via.clone().unwrap_or_else(|| own.clone());
-        let server = Upstream { endpoint, overrides: config.overrides.clone() };
+        let server = Destination { endpoint, overrides: config.overrides.clone() };
         Plan { server, config }
     }
 

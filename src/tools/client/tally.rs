@@ -1,6 +1,9 @@
 //! How many runs went: counts by cause, bytes, latencies, and the summary of them.
 
-use crate::tools::failure::{Failure, Fault};
+use crate::{
+    text::units::{self, duration},
+    tools::failure::{Failure, Fault},
+};
 use hdrhistogram::Histogram;
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
@@ -69,7 +72,8 @@ impl Tally {
         let seconds = took.as_secs_f64().max(f64::MIN_POSITIVE);
         writeln!(
             text,
-            "{all} runs by {clients} clients at once in {seconds:.3} s: {} ok, {} failed",
+            "{all} runs by {clients} clients at once in {}: {} ok, {} failed",
+            duration(took),
             self.ok,
             self.failures()
         )?;
@@ -77,35 +81,20 @@ impl Tally {
             writeln!(text, "  failed    {count} {fault}, the first: {first}")?;
         }
         if self.ok > 0 {
-            let quantile = |quantile| milliseconds(self.latency_us.value_at_quantile(quantile));
-            writeln!(text, "  rate      {} ok/s", rounded(self.ok as f64 / seconds))?;
-            let rate = rounded(self.bytes as f64 / seconds / f64::from(1 << 20));
-            writeln!(text, "  received  {} bytes, {rate} MiB/s", self.bytes)?;
+            let rate = units::rate((self.bytes as f64 / seconds) as u64);
+            writeln!(text, "  rate      {:.1} ok/s", self.ok as f64 / seconds)?;
+            writeln!(text, "  received  {}: {rate}", units::bytes(self.bytes))?;
+            let latency = |us| duration(Duration::from_micros(us));
             writeln!(
                 text,
-                "  latency   p50 {} ms, p99 {} ms, max {} ms",
-                quantile(0.5),
-                quantile(0.99),
-                milliseconds(self.latency_us.max())
+                "  latency   p50 {}, p99 {}, max {}",
+                latency(self.latency_us.value_at_quantile(0.5)),
+                latency(self.latency_us.value_at_quantile(0.99)),
+                latency(self.latency_us.max())
             )?;
         }
         Ok(())
     }
-}
-
-fn milliseconds(us: u64) -> String {
-    rounded(us as f64 / 1000.0)
-}
-
-/// Three significant digits, and never fewer than the whole number has.
-fn rounded(value: f64) -> String {
-    let decimals = match value {
-        100.0.. => 0,
-        10.0.. => 1,
-        1.0.. => 2,
-        _ => 3,
-    };
-    format!("{value:.decimals$}")
 }
 
 #[cfg(test)]
@@ -126,12 +115,12 @@ mod tests {
         assert_eq!(tally.progress(200), "103 of 200 done, 3 failed");
         assert_eq!(
             tally.summary(4, Duration::from_secs(2)),
-            "103 runs by 4 clients at once in 2.000 s: 100 ok, 3 failed\n  \
+            "103 runs by 4 clients at once in 2 s: 100 ok, 3 failed\n  \
              failed    1 timed out, the first: b\n  \
              failed    2 reset, the first: a\n  \
              rate      50.0 ok/s\n  \
-             received  1000 bytes, 0.000 MiB/s\n  \
-             latency   p50 50.0 ms, p99 99.0 ms, max 100 ms\n"
+             received  1000 B: 500 B/s\n  \
+             latency   p50 50 ms, p99 99 ms, max 100 ms\n"
         );
     }
 

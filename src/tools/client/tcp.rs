@@ -6,10 +6,10 @@ use crate::{
     net::{buffer::Buffer, socket::Socket},
     relay::{
         chunk::Chunk,
-        direction::Flow,
-        half::{ReadEnd, Sink, Unobserved, WriteEnd, read_into, write_from},
-        leg::{SocketSink, SocketSource},
+        direction::Direction,
+        leg::{Leg, LegReader, LegWriter},
         link::link,
+        pump::{ReadEnd, Sink, WriteEnd, read_into, write_from},
     },
     runtime::mailbox::mailbox,
     tools::{
@@ -31,16 +31,17 @@ pub async fn talk(
     output: Option<&mut Output>,
     limit: Option<Duration>,
 ) -> Result<u64, Failure> {
-    let (outgoing, incoming) = (Flow::new(), Flow::new());
+    let leg = Leg::Plain(socket);
+    let (outgoing, incoming) = (Direction::new(), Direction::new());
     let (to_socket, from_payload) = link();
     let (to_output, from_socket) = link();
     let (stop, stopped) = mailbox(1);
     let mut stop = Some(stop);
     let mut ends = Ends::default();
     {
-        let feed = read_into(Feed { payload, stop: stopped }, to_socket, &outgoing, &Unobserved).fuse();
-        let send = write_from(from_payload, SocketSink::new(&socket), &outgoing).fuse();
-        let read = read_into(SocketSource::new(&socket, false), to_output, &incoming, &Unobserved).fuse();
+        let feed = read_into(Feed { payload, stop: stopped }, to_socket, &outgoing).fuse();
+        let send = write_from(from_payload, LegWriter::new(&leg), &outgoing).fuse();
+        let read = read_into(LegReader::new(&leg, false), to_output, &incoming).fuse();
         let print = write_from(from_socket, Printer { output }, &incoming).fuse();
         let last_moved = || (incoming.waiting() == 0).then(|| outgoing.moved_ms().max(incoming.moved_ms()));
         let idle = idle(limit, last_moved).fuse();
@@ -70,7 +71,7 @@ pub async fn talk(
         }
     }
     drop(stop);
-    socket.close();
+    leg.close();
     Ok(incoming.received())
 }
 
@@ -87,7 +88,7 @@ impl Ends {
         match (&self.print, &self.read, &self.send) {
             (Some(WriteEnd::Failed(error)), ..) => Some(Err(Failure::output(error))),
             // All that came before the loss is printed.
-            (Some(WriteEnd::Aborted(_)), Some(ReadEnd::Failed(error)), _) => {
+            (Some(WriteEnd::Aborted), Some(ReadEnd::Failed(error)), _) => {
                 Some(Err(Failure::lost(peer, error, received)))
             }
             // The answer is whole, but the server may act on a part of what it was told.

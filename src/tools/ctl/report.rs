@@ -9,8 +9,9 @@ use crate::{
         safe::SafeText,
         table::{
             Align::{Left, Right},
-            bytes, span, table,
+            span, table,
         },
+        units::bytes,
     },
     tools::ctl::{Streams, settings::Show},
 };

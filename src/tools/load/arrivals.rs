@@ -1,7 +1,7 @@
 //! An open loop's arrivals: operations are due by a schedule, whether or not a client is free to begin them.
 //!
-//! A free client takes the next one. Where that is not due yet, the client waits in a queue, so that clients take turns;
-//! [`Arrivals::dispatch`] hands out what becomes due, with one timer for all who wait.
+//! A free client takes the next one. If that is not due yet, the client waits in a queue, so that clients take turns;
+//! [`Arrivals::dispatch`] hands out operations as they become due, with one timer for all clients that wait.
 
 use crate::{
     runtime::clock::{Sleep, sleep_until},
@@ -17,11 +17,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The schedule of one thread, and who waits for what is due next.
+/// The schedule of one thread, and the clients that wait for it.
 pub(super) struct Arrivals {
     rate: Option<Rate>,
     begin: Cell<Instant>,
-    /// What would be due then, or later, is not.
+    /// No operation is due then or later.
     end: Cell<Instant>,
     /// How many were handed out since the begin.
     handed: Cell<u64>,
@@ -32,7 +32,7 @@ pub(super) struct Arrivals {
 
 /// A client that is free.
 struct Idle {
-    /// When the operation that it was given is due; none inside: there is no more.
+    /// When its operation is due; an inner none means that there is no more.
     given: Cell<Option<Option<Instant>>>,
     waker: RefCell<Waker>,
 }
@@ -50,7 +50,7 @@ impl Arrivals {
         }
     }
 
-    /// The schedule begins now and lasts so long; what was due before is forgotten.
+    /// The schedule begins now and lasts for `length`; earlier operations are forgotten.
     pub fn begin(&self, length: Duration) {
         let now = Instant::now();
         self.begin.set(now);
@@ -59,7 +59,7 @@ impl Arrivals {
         self.wake_dispatcher();
     }
 
-    /// No operation is handed out any more; who waits for one is told. Says how many were due before now and not begun.
+    /// No operation is handed out any more, and clients that wait for one are told. Returns how many were due and not begun.
     pub fn close(&self) -> u64 {
         self.closed.set(true);
         for idle in self.idle.take() {
@@ -70,7 +70,7 @@ impl Arrivals {
         due.saturating_sub(self.handed.get())
     }
 
-    /// Waits for the next operation: when it was due, and none where there is no more. Without a schedule there is always
+    /// Waits for the next operation: when it was due, or none if there is no more. Without a schedule there is always
     /// one, due at no time.
     pub async fn next(&self) -> Option<Option<Instant>> {
         let Some(rate) = self.rate else { return (!self.closed.get()).then_some(None) };

@@ -1,10 +1,7 @@
 //! One client: plays its script until the run is over.
 
 use crate::{
-    net::{
-        open::{open_tcp_at_once, open_unix_at_once},
-        options::Options,
-    },
+    net::{address::Address, dial::open_at_once, options::Options},
     runtime::clock::{sleep, sleep_until},
     tools::load::{
         connection::Connection, content::Content, failure::Failure, pattern::Pattern, script::Step,
@@ -177,16 +174,13 @@ async fn take<'a>(
 
 async fn connect<'a>(stage: &'a Stage<'a>) -> Result<Connection<'a>, Failure> {
     let terms = stage.terms;
-    let socket = match &terms.path {
-        Some(path) => open_unix_at_once(path).await,
-        None => open_tcp_at_once(stage.plan.target, &Options::default()).await,
-    };
-    let socket = socket.map_err(|error| {
+    let target = terms.path.clone().map_or(Address::Tcp(stage.plan.target), Address::Unix);
+    let socket = open_at_once(&target, &Options::default()).await.map_err(|error| {
         stage.note_not_connected(&error);
         Failure::of_connecting(&error)
     })?;
     // A port that nobody listens on can be met by our own request (simultaneous open, RFC 9293 §3.5).
-    if socket.local_address().is_ok_and(|own| own == crate::net::address::Address::Tcp(stage.plan.target)) {
+    if socket.local_address().is_ok_and(|own| own == target) {
         stage.note_not_connected(&io::ErrorKind::ConnectionRefused.into());
         return Err(Failure::Refused);
     }

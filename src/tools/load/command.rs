@@ -1,18 +1,15 @@
 //! `switchboard load`: the engine on one thread or several, a line a second while it runs, and what came of it.
 //!
-//! Each thread is the engine's alone. The thread that called waits, prints, and listens for Ctrl-C, so that a slow reader
+//! Each of these threads runs only the engine. The calling thread waits, prints, and listens for Ctrl-C, so that a slow reader
 //! of what is printed slows nothing down.
 
-mod bars;
 mod chart;
 mod html;
 mod json;
 mod live;
 mod outcome;
-mod page;
 mod plan;
 mod text;
-mod units;
 
 use crate::{
     error::reason,
@@ -37,7 +34,7 @@ use std::{
     thread,
 };
 
-/// Where to write.
+/// The load's output.
 pub struct Streams<'a> {
     /// The report.
     pub out: &'a mut dyn Write,
@@ -48,11 +45,11 @@ pub struct Streams<'a> {
 /// Loads the target as `config` says and prints the report; whether everything went well.
 ///
 /// # Errors
-/// Where there is nothing to report.
+/// If there is nothing to report.
 pub fn run(config: &Load, streams: &mut Streams<'_>) -> Result<bool, Failure> {
     let descriptors = raise_descriptor_limit();
     let message = plan::message(config)?;
-    // One nudge that waits is enough: whoever gets it looks at everything.
+    // One nudge that waits is enough: its reader looks at everything.
     let (watcher, nudges) = mailbox(1);
     let prepared = inline::run(plan::prepare(config, message, descriptors, watcher));
     let prepared = prepared.map_err(|error| internal(&error))??;
@@ -71,7 +68,7 @@ pub fn run(config: &Load, streams: &mut Streams<'_>) -> Result<bool, Failure> {
     }
     let text = if config.json { json::json(&outcome) } else { text::summary(&outcome) };
     match streams.out.write_all(text.as_bytes()).and_then(|()| streams.out.flush()) {
-        // Whoever read it has seen enough, as `head` does.
+        // The reader has seen enough, as `head` does.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::new(Fault::Output, format!("cannot write to standard output: {}", reason(&error))))
         }
@@ -82,7 +79,6 @@ pub fn run(config: &Load, streams: &mut Streams<'_>) -> Result<bool, Failure> {
 /// How a run ended.
 struct End {
     report: Report,
-    /// A signal ended it before its time.
     interrupted: bool,
 }
 
@@ -94,28 +90,26 @@ fn play(
     live: &mut Live<'_>,
 ) -> Result<End, Failure> {
     thread::scope(|scope| {
-        let start = |(number, part): (usize, &'_ Part)| {
-            let (part, ended) = (part.clone(), Ended(shared.clone()));
-            thread::Builder::new().name(format!("load {number}")).spawn_scoped(scope, move || {
-                let _ended = ended;
-                let seed = seed_of(number);
-                inline::run(drive(&part.plan, &part.terms, seed, number, |_| ()))
-            })
-        };
-        let threads: io::Result<Vec<_>> = parts.iter().enumerate().map(start).collect();
-        let interrupted = match &threads {
-            Ok(_) => inline::run(async {
-                let signals = StopSignals::new()?;
-                io::Result::Ok(live.watch(shared, nudges, signals).await)
-            })
-            .flatten(),
-            Err(_) => Ok(false),
-        };
-        if threads.is_err() || interrupted.is_err() {
+        let mut threads = Vec::new();
+        let interrupted = inline::run(async {
+            // A signal that comes before the first connection ends the run too, and not the process.
+            let signals = StopSignals::new()?;
+            for (number, part) in parts.iter().enumerate() {
+                let ended = Ended(shared.clone());
+                let thread = thread::Builder::new().name(format!("load {number}"));
+                threads.push(thread.spawn_scoped(scope, move || {
+                    let _ended = ended;
+                    inline::run(drive(&part.plan, &part.terms, seed_of(number), number, |_| ()))
+                })?);
+            }
+            io::Result::Ok(live.watch(shared, nudges, signals).await)
+        })
+        .flatten();
+        if interrupted.is_err() {
             shared.stop();
         }
         let mut report: Option<Report> = None;
-        for thread in threads.map_err(|error| internal(&error))? {
+        for thread in threads {
             let end = thread.join().map_err(|_| internal(&"a thread failed"))?;
             let end = end.map_err(|error| internal(&error))?;
             match &mut report {
@@ -129,7 +123,7 @@ fn play(
     })
 }
 
-/// Tells of a thread's end, also where that is a panic.
+/// Tells of a thread's end, a panic included.
 struct Ended(Arc<Shared>);
 
 impl Drop for Ended {

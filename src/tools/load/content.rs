@@ -1,21 +1,19 @@
-//! What a stream of a load consists of, by its place: a pattern of the connection's own, or one message over and over.
+//! The bytes of a load's stream, by their place: the connection's own pattern, or one message over and over.
 
 use crate::tools::load::pattern::Pattern;
 use std::sync::Arc;
 
-/// The bytes of a stream.
 #[derive(Clone, Debug)]
 pub enum Content {
     /// The pattern of the connection's seed: each byte is of this connection and this place.
     Pattern(Pattern),
-    /// One message, again and again.
     Message(Arc<[u8]>),
 }
 
 /// A short message is laid out again and again up to this, so that a stream of it is written in pieces, not word by word.
 const LAID_OUT_BYTES: usize = 64 * 1024;
 
-/// `message` so often that a stream of it can be written in long pieces; it begins and ends with the message.
+/// `message` repeated, so that a stream of it can be written in long pieces. It begins and ends with a whole message.
 #[must_use]
 pub fn laid_out(message: Arc<[u8]>) -> Arc<[u8]> {
     match LAID_OUT_BYTES / message.len().max(1) {
@@ -25,7 +23,7 @@ pub fn laid_out(message: Arc<[u8]>) -> Arc<[u8]> {
 }
 
 impl Content {
-    /// What comes at `position`: at least 1 byte where there is any, at most `limit`.
+    /// The bytes at `position`: at most `limit`, and at least 1 unless the content is empty.
     #[must_use]
     pub fn at(&self, position: u64, limit: u64) -> &[u8] {
         match self {

@@ -8,7 +8,6 @@ use std::{collections::BTreeMap, time::Duration};
 const DIGITS: u8 = 3;
 const LONGEST_NS: u64 = 3_600_000_000_000;
 
-/// No latencies yet.
 pub(super) fn latencies() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).expect("the bounds are in order")
 }
@@ -18,9 +17,13 @@ pub(super) fn part(latency_ns: &Histogram<u64>, part: f64) -> Duration {
     Duration::from_nanos(latency_ns.value_at_quantile(part))
 }
 
-/// Counts a latency.
 pub(super) fn note(latency_ns: &mut Histogram<u64>, latency: Duration) {
     latency_ns.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(LONGEST_NS));
+}
+
+/// How many a second; none if there was no time.
+pub(super) fn a_second(amount: u64, time: Duration) -> f64 {
+    if time.is_zero() { 0.0 } else { amount as f64 / time.as_secs_f64() }
 }
 
 /// The result of a run; several can be merged.
@@ -42,22 +45,20 @@ pub struct Report {
     pub statuses: BTreeMap<u16, u64>,
     /// Clients that made their first steps.
     pub ready: usize,
-    /// What ended the making of connections before there were as many as the plan says.
+    /// What stopped the run from making as many connections as planned.
     pub limit: Option<Failure>,
     /// Operations that were under way when the run was asked to stop, and were given up.
     pub given_up: u64,
-    /// The first failure in words, where connecting failed.
+    /// The first failure to connect, in words.
     pub not_connected: Option<String>,
-    /// How long the window was.
     pub window: Duration,
     /// How long each operation took, from its begin.
     pub service_ns: Histogram<u64>,
-    /// The same from when each was due, where there is a schedule.
+    /// The same since each was due; none without a schedule.
     pub response_ns: Option<Histogram<u64>>,
 }
 
 impl Report {
-    /// Nothing yet.
     #[must_use]
     pub fn new() -> Self {
         Report {
@@ -111,7 +112,7 @@ impl Report {
     /// Operations a second.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        if self.window.is_zero() { 0.0 } else { self.operations as f64 / self.window.as_secs_f64() }
+        a_second(self.operations, self.window)
     }
 
     /// The latency that this part of the operations (0.5 is the median) did not exceed, from their begin.
@@ -139,6 +140,42 @@ impl Default for Report {
     }
 }
 
+/// More do not tell more.
+const BARS: usize = 16;
+
+/// Latencies up to a bound and above the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bar {
+    pub bound: Duration,
+    pub count: u64,
+}
+
+/// A distribution of latencies in a few bars, whose bounds rise by equal factors and are round; none if it is empty.
+pub(super) fn bars(latency_ns: &Histogram<u64>) -> Vec<Bar> {
+    if latency_ns.is_empty() {
+        return Vec::new();
+    }
+    let (least, most) = (latency_ns.min().max(1) as f64, latency_ns.max() as f64);
+    let factor = (most / least).powf(1.0 / BARS as f64);
+    let mut bounds: Vec<u64> = (1..=BARS).map(|bar| round_up(least * factor.powf(bar as f64))).collect();
+    bounds.dedup();
+    let mut bars: Vec<Bar> =
+        bounds.iter().map(|bound| Bar { bound: Duration::from_nanos(*bound), count: 0 }).collect();
+    for value in latency_ns.iter_recorded() {
+        let at = bounds.partition_point(|bound| *bound < value.value_iterated_to());
+        // The last bound may lie a rounding below the greatest value.
+        let at = at.min(bars.len() - 1);
+        bars[at].count += value.count_at_value();
+    }
+    bars
+}
+
+/// To two digits, upwards.
+fn round_up(value: f64) -> u64 {
+    let unit = 10_f64.powf((value.log10().floor() - 1.0).max(0.0));
+    ((value / unit).ceil() * unit) as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,5 +200,18 @@ mod tests {
         assert!(part(one.response_ns.as_ref().unwrap(), 0.5) >= Duration::from_secs(9));
         assert_eq!((one.statuses[&200], one.refusals(), one.errors()), (4, 7, 8));
         assert_eq!(one.failures.iter().collect::<Vec<_>>(), [(Failure::Reset, 1)]);
+    }
+
+    #[test]
+    fn every_latency_is_in_one_bar_and_bounds_rise() {
+        for (from, to, step) in [(1_u64, 1, 1), (400_000, 600_000, 1000), (1, 40_000_000_000, 99_999_999)] {
+            let mut histogram = latencies();
+            let values: Vec<u64> = (from..=to).step_by(step).collect();
+            values.iter().for_each(|ns| note(&mut histogram, Duration::from_nanos(*ns)));
+            let bars = bars(&histogram);
+            assert_eq!(bars.iter().map(|bar| bar.count).sum::<u64>(), values.len() as u64);
+            assert!(bars.len() <= BARS && bars.is_sorted_by(|one, next| one.bound < next.bound), "{bars:?}");
+        }
+        assert_eq!(bars(&latencies()), []);
     }
 }

@@ -1,11 +1,11 @@
-//! Where all connections of a thread read to, and what they moved. What is verified is not kept.
+//! The buffer that all connections of a thread read into, and the bytes that they moved. Verified bytes are not kept.
 
 use std::cell::{Cell, RefCell};
 
-/// What one read may take: few system calls a MiB, and it fits a core's second-level cache.
+/// One read takes up to this: few system calls a MiB, and it fits a core's second-level cache.
 const ROOM_BYTES: usize = 256 * 1024;
 
-/// One thread's room to read to, and its counters.
+/// One thread's buffer and counters.
 pub struct Room {
     bytes: RefCell<Box<[u8]>>,
     sent: Cell<u64>,
@@ -13,7 +13,6 @@ pub struct Room {
 }
 
 impl Room {
-    /// Room for one thread.
     #[must_use]
     pub fn new() -> Self {
         let bytes = RefCell::new(vec![0; ROOM_BYTES].into());
@@ -36,10 +35,10 @@ impl Room {
         self.received.set(self.received.get() + count as u64);
     }
 
-    /// The room, for the time between two awaits.
+    /// The buffer, for the time between two awaits.
     ///
     /// # Panics
-    /// Where it is held already.
+    /// If it is lent already.
     pub fn lend<T>(&self, work: impl FnOnce(&mut [u8]) -> T) -> T {
         work(&mut self.bytes.borrow_mut())
     }

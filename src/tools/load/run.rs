@@ -28,33 +28,29 @@ const STARTING_AT_ONCE: usize = 64;
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// How long the last operations and the steps after them may take.
 const END_LIMIT: Duration = Duration::from_secs(10);
-/// The same where the run was asked to stop: whoever asked is waiting.
+/// The same if a user stopped the run, and waits.
 const STOP_LIMIT: Duration = Duration::from_millis(500);
-/// How often it is looked whether an operation takes too long, and whether the run is to stop.
+/// Between two looks at operations that take too long, and at whether the run is to stop.
 const SWEEP_EVERY: Duration = Duration::from_millis(50);
-/// How often a thread looks whether the others are there: so far apart do they begin at most.
+/// Between two looks whether the other threads are there: they begin at most this far apart.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Latencies are told apart by the second.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What to run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Whom to load.
     pub target: SocketAddr,
     /// Clients in parallel.
     pub connections: usize,
-    /// What each does.
     pub script: Script,
     /// How long the load runs before it counts.
     pub warm_up: Duration,
-    /// How long it counts.
     pub window: Duration,
-    /// At most so many operations of all clients together, not counting those of the warm-up.
+    /// The most operations of all clients together, without those of the warm-up.
     pub operations: Option<u64>,
 }
 
-/// A moment that whoever runs a plan can act at.
+/// A moment at which the caller of a run can act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     /// Every client has made its first steps, or failed at them.
@@ -164,7 +160,7 @@ async fn count_seconds(stage: &Stage<'_>, begin: Instant) {
 }
 
 impl<'a> Crowd<'a> {
-    /// How many clients there are to be: fewer than planned where this machine gives no more connections.
+    /// How many clients there are to be: fewer than planned if this machine gives no more connections.
     fn wanted(&self) -> usize {
         let limited = self.stage.report.borrow().limit.is_some();
         if limited { self.born } else { self.stage.plan.connections }

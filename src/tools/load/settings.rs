@@ -1,4 +1,4 @@
-//! What `switchboard load` is told: whom to load, with what, how hard, and for how long.
+//! The settings of `switchboard load`: its target, its messages, its pace and its length.
 
 use crate::{net::dial::Override, tools::client::settings::Target};
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -11,15 +11,13 @@ pub const DURATION: Duration = Duration::from_secs(10);
 pub const SIZE_BYTES: u64 = 64;
 /// A piece of a bulk stream: large beside what a call moves, small beside what a second moves.
 pub const BULK_SIZE_BYTES: u64 = 1024 * 1024;
-/// Whoever has not answered in this time does not: the load's users look at milliseconds.
+/// A server that has not answered by then will not: users of a load look at milliseconds.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One run of `switchboard load`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// Whom to load; a `tcp://` target may be a UNIX socket.
+    /// A `tcp://` target may be a UNIX socket.
     pub target: Target,
-    /// What a connection does.
     pub mode: Mode,
     /// What a `tcp://` target is sent.
     pub message: Message,
@@ -37,21 +35,17 @@ pub struct Load {
     pub requests: Option<u64>,
     /// Operations a second by a schedule; none: each as soon as the one before it has ended.
     pub rate: Option<usize>,
-    /// New connections a second at most.
     pub connect_rate: Option<usize>,
     /// How long the load runs before operations count.
     pub warm_up: Duration,
     /// The longest that an operation may take.
     pub timeout: Option<Duration>,
-    /// Print JSON in place of text.
     pub json: bool,
-    /// Write a page here.
     pub html: Option<PathBuf>,
-    /// Addresses to use in place of the resolver's.
+    /// Addresses to use instead of the resolver's.
     pub overrides: Arc<[Override]>,
 }
 
-/// What a connection does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// Request, answer, again and again.
@@ -64,7 +58,6 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// As it is typed.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -75,24 +68,21 @@ impl Mode {
     }
 }
 
-/// What is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// So many bytes that no other connection and no other place has.
+    /// This many bytes, which no other connection and no other place has.
     Pattern(u64),
-    /// These bytes.
     Text(Vec<u8>),
     /// What this file holds.
     File(PathBuf),
 }
 
-/// What is to come back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expect {
     /// What was sent.
     #[default]
     Echo,
-    /// So many bytes of anything.
+    /// This many bytes of anything.
     Bytes(u64),
     /// Anything, until the peer ends its stream.
     UntilClose,

@@ -1,4 +1,4 @@
-//! What the threads of one run share with whoever watches it: counts, a wish to stop, and the seconds so far.
+//! The state that the threads of one run share with the thread that watches it: counts, a wish to stop, the seconds so far.
 
 use crate::{runtime::mailbox::Address, tools::load::timeline::Timeline};
 use std::sync::{
@@ -9,7 +9,7 @@ use std::sync::{
     },
 };
 
-/// How far a thread is. The later, the greater.
+/// How far a thread is, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Connections are being made.
@@ -35,12 +35,11 @@ pub struct Shared {
     /// Threads that still run.
     running: AtomicUsize,
     timeline: Mutex<Timeline>,
-    /// Who is told that something is new. One lost message is made up for by the next.
+    /// The watcher is told that something is new. A lost message is made up for by the next.
     watcher: Address<()>,
 }
 
 impl Shared {
-    /// For a run on so many threads.
     #[must_use]
     pub fn new(threads: usize, watcher: Address<()>) -> Self {
         Shared {

@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The shared state; all clients run on one thread.
+/// All clients run on one thread.
 pub(super) struct Stage<'a> {
     pub plan: &'a Plan,
     pub terms: &'a Terms,
@@ -97,7 +97,7 @@ impl<'a> Stage<'a> {
         self.shared().inspect(|shared| shared.note_made());
     }
 
-    /// A connection could not be made. Where none ever was, the run has no target.
+    /// A connection could not be made. If none ever was, the run has no target.
     pub fn note_not_connected(&self, error: &io::Error) {
         let made = self.shared().map_or(self.made.get(), Shared::made);
         if self.terms.needs_target && made == 0 {
@@ -127,7 +127,7 @@ impl<'a> Stage<'a> {
         .await;
     }
 
-    /// Lets the clients go on to their operations, for so long.
+    /// Lets the clients go on to their operations, for `length`.
     pub fn open(&self, length: Duration) {
         self.arrivals.begin(length);
         self.open.set(true);
@@ -143,7 +143,7 @@ impl<'a> Stage<'a> {
         self.begun.set(begun + 1);
         let Some(limit) = self.plan.operations else { return true };
         if begun + 1 >= limit {
-            // Whoever waits for another to be due waits for nothing.
+            // No other will be due: a client must not wait for it.
             self.arrivals.close();
         }
         begun < limit
@@ -190,7 +190,7 @@ impl<'a> Stage<'a> {
         let mut report = self.report.borrow_mut();
         (report.sent, report.received) = (sent - before.0, received - before.1);
         report.window = begin.elapsed();
-        // Of a schedule that ends with a number of operations, what is due later belongs to nobody.
+        // A schedule that ends with a number of operations has none that are due later.
         if self.plan.operations.is_none() {
             report.unsent = unsent;
         }

@@ -1,4 +1,4 @@
-//! What a load is held to beside its plan. None of it is set for the scripted clients of `benches/`.
+//! The conditions of a load beside its plan. The scripted clients of `benches/` set none of them.
 
 use crate::tools::load::shared::Shared;
 use std::{
@@ -7,22 +7,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The terms of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Terms {
-    /// Connect to this UNIX socket in place of the plan's target.
+    /// Connect to this UNIX socket instead of the plan's target.
     pub path: Option<Arc<Path>>,
-    /// Send this in place of the pattern.
+    /// Send this instead of the pattern.
     pub message: Option<Arc<[u8]>>,
     /// Count what is received, and compare it with nothing.
     pub blind: bool,
     /// When operations are due; none: as soon as the one before has ended.
     pub rate: Option<Rate>,
-    /// At most so many new connections a second.
+    /// The most new connections a second.
     pub connect_rate: Option<Rate>,
     /// The longest that an operation, or connecting, may take.
     pub timeout: Option<Duration>,
-    /// End at once where the first connections cannot be made.
+    /// End at once if the first connections cannot be made.
     pub needs_target: bool,
     /// What all threads of the run share.
     pub shared: Option<Arc<Shared>>,
@@ -61,7 +60,7 @@ impl Rate {
 }
 
 impl Terms {
-    /// How long the first steps of so many clients take at least.
+    /// How long the first steps of all clients take at least.
     pub(super) fn ramp(&self, connections: usize) -> Duration {
         self.connect_rate.map_or(Duration::ZERO, |rate| {
             rate.first + Duration::from_secs_f64(connections as f64 / rate.per_second)

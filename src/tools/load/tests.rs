@@ -97,7 +97,7 @@ fn a_wrong_byte_is_found() {
 
 #[test]
 fn the_bytes_of_another_connection_are_found() {
-    // Each answer is what came before it, whoever sent that.
+    // Each answer is the message before it, of any client.
     let last = Arc::new(Mutex::new(None));
     let target = serve(move |_, stream| {
         let last = last.clone();

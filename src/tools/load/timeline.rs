@@ -16,9 +16,7 @@ pub struct Slice {
     pub operations: u64,
     /// What failed in it, answers of 400 and above included.
     pub failures: u64,
-    /// Bytes sent in it.
     pub sent: u64,
-    /// Bytes received in it.
     pub received: u64,
     /// How long it was: the last one of a run is shorter.
     pub length: Duration,
@@ -26,7 +24,6 @@ pub struct Slice {
     pub latency_ns: Histogram<u64>,
 }
 
-/// A second of the window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Second {
     /// Its number; the first is 1.
@@ -37,19 +34,15 @@ pub struct Second {
     pub operations: u64,
     /// What failed in it.
     pub failures: u64,
-    /// Bytes sent in it.
     pub sent: u64,
-    /// Bytes received in it.
     pub received: u64,
-    /// The median latency; zero where nothing ended.
+    /// The median latency; zero if nothing ended.
     pub p50: Duration,
     /// The latency that 99 of 100 operations did not exceed.
     pub p99: Duration,
-    /// The longest.
     pub max: Duration,
 }
 
-/// The seconds of a run.
 pub struct Timeline {
     /// Whole ones.
     seconds: Vec<Second>,
@@ -60,7 +53,6 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// For a run on so many threads.
     #[must_use]
     pub fn new(threads: usize) -> Self {
         Timeline { seconds: Vec::new(), open: VecDeque::new(), brought: vec![Some(0); threads] }

@@ -9,10 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is known of one client.
 #[derive(Default)]
 pub(super) struct Watch {
-    /// Since when it waits for its peer; none where it waits for nobody.
+    /// Since when it waits for its peer; none if it does not wait.
     since: Cell<Option<Instant>>,
     expired: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -34,7 +33,7 @@ impl Watch {
         self.since.get().is_some()
     }
 
-    /// Ends the client's wait where it has taken longer than `limit`.
+    /// Ends the client's wait if it has taken longer than `limit`.
     pub fn sweep(&self, now: Instant, limit: Duration) {
         let late = |since: Instant| now.saturating_duration_since(since) > limit;
         if self.since.get().is_some_and(late) {

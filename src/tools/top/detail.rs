@@ -3,14 +3,15 @@
 
 use crate::{
     control::protocol::{Named, SessionDetail, TapItem},
-    net::tcp_info::TcpInfo,
+    net::kernel::TcpInfo,
     session::event::{Mode, Side},
     text::{
         escape::Escaped,
         hex::{ROW_BYTES, Row},
         moment::TimeOfDay,
         safe::SafeText,
-        table::{bytes, span},
+        table::span,
+        units::{bytes, duration},
     },
     tools::top::{
         link::Tapped,
@@ -18,7 +19,11 @@ use crate::{
     },
 };
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
-use std::{collections::VecDeque, fmt::Write, time::SystemTime};
+use std::{
+    collections::VecDeque,
+    fmt::Write,
+    time::{Duration, SystemTime},
+};
 
 /// More than any screen has lines.
 const PIECES: usize = 200;
@@ -196,7 +201,10 @@ fn lines_about(facts: &SessionDetail) -> Vec<String> {
     ];
     if is_proxy {
         let ends = [&facts.upstream_local, &listed.upstream].map(|end| SafeText::or_dash(end.as_ref()));
-        let took = |ms: Option<f64>| ms.map_or("-".to_owned(), |ms| format!("{ms:.1}ms"));
+        let took = |ms: Option<f64>| {
+            let time = ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
+            time.map_or("-".to_owned(), duration)
+        };
         let path = format!("upstream  {} to {}", ends[0], ends[1]);
         let times = format!(
             "dialled   resolved in {}, connected in {}, first byte after {}",
@@ -215,7 +223,7 @@ fn legs(facts: &SessionDetail, paint: Paint) -> Vec<(String, Style)> {
         kernel([
             side.to_owned(),
             leg.state.to_string(),
-            format!("{}.{:03}ms", leg.rtt_us / 1000, leg.rtt_us % 1000),
+            duration(Duration::from_micros(leg.rtt_us.into())),
             leg.congestion_window.to_string(),
             bytes(leg.receive_queue.into()),
             bytes(leg.send_queue.into()),

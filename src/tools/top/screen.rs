@@ -4,10 +4,7 @@
 use crate::{
     control::protocol::Named,
     session::event::Mode,
-    text::{
-        safe::SafeText,
-        table::{bytes, span},
-    },
+    text::{safe::SafeText, table::span, units::bytes},
     tools::top::{
         detail,
         state::{Prompt, State},
@@ -266,12 +263,9 @@ mod tests {
     #[test]
     fn a_table_fits_80_by_24() {
         let lines = drawn(&state(40, 80, 24), 80, 24);
-        assert_eq!(lines[0], "switchboard proxy on 127.0.0.1:8002, pid 4711, up 4.0s");
-        assert_eq!(lines[1], "40 of 20000 sessions, 7 ended; up 1.0 KiB/s, down 14.0 KiB/s");
-        assert_eq!(
-            lines[2],
-            format!("{:41}{}", "throughput, at most 15.0 KiB/s", "open sessions, at most 40")
-        );
+        assert_eq!(lines[0], "switchboard proxy on 127.0.0.1:8002, pid 4711, up 4 s");
+        assert_eq!(lines[1], "40 of 20000 sessions, 7 ended; up 1 KiB/s, down 14 KiB/s");
+        assert_eq!(lines[2], format!("{:41}{}", "throughput, at most 15 KiB/s", "open sessions, at most 40"));
         assert!(lines[5].starts_with("▄███") && lines[5].contains(" ████"), "{lines:#?}");
         assert_eq!(
             lines[6],
@@ -279,7 +273,7 @@ mod tests {
         );
         assert_eq!(
             lines[7],
-            "      1 192.168.100.200:1 142.250.69.196:80   5.1s   40ms          -    4.0 KiB"
+            "      1 192.168.100.200:1 142.250.69.196:80 5.12 s  40 ms          -      4 KiB"
         );
         assert!(lines[21].starts_with("     15 192.168.…0.200:15 142."), "{lines:#?}");
         assert_eq!(lines[22], "1-15 of 40, fastest first");
@@ -313,11 +307,11 @@ mod tests {
         state.tapped(Tapped::Item(from_value(piece).unwrap()));
         let lines = drawn(&state, 80, 24);
         for (line, text) in [
-            (2, "session 1: open, age 5.1s, idle 40ms, taps 1"),
+            (2, "session 1: open, age 5.12 s, idle 40 ms, taps 1"),
             (4, "upstream  127.0.0.1:40012 to 142.250.69.196:80"),
-            (5, "dialled   resolved in -, connected in 11.0ms, first byte after -"),
-            (7, "from upstream    19.2 KiB,    4.0 KiB/s, 512 B waiting"),
-            (9, "client    established     0.041ms      10        0 B    1.4 KiB      0       3"),
+            (5, "dialled   resolved in -, connected in 11 ms, first byte after -"),
+            (7, "from upstream    19.2 KiB,      4 KiB/s, 512 B waiting"),
+            (9, "client    established       41 µs      10        0 B   1.41 KiB      0       3"),
             (11, "tap on, as text"),
             (12, r"20:26:21.123 upstream < offset 0, 4 B: \x1b[2J"),
             (23, "q quit  esc back  c cut  t tap on/off  h hex/text"),

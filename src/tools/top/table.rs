@@ -3,10 +3,7 @@
 use crate::{
     control::protocol::{Choice, ListedSession, Sort},
     net::network::Network,
-    text::{
-        safe::SafeText,
-        table::{bytes, span},
-    },
+    text::{safe::SafeText, table::span, units::bytes},
     tools::top::{
         keyboard::Key,
         text::{Paint, fit, put},

@@ -1,7 +1,7 @@
 //! Each check finds the relay that is wrong in the way that it looks for.
 
 use super::{Audit, audit, verdicts};
-use crate::crooked::{Crooked, Fault};
+use crate::support::fake::faulty_relay::{Fault, FaultyRelay};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ fn an_urgent_byte_in_the_stream_is_found() {
 
 #[test]
 fn a_cut_idle_connection_is_found() {
-    let relay = Crooked::start(Fault::CutsIdle(Duration::from_millis(500)));
+    let relay = FaultyRelay::start(Fault::CutsIdle(Duration::from_millis(500)));
     let (audit, origin) = Audit::of(relay.address, &["--idle", "2s", "idle"]);
     relay.relay_to(origin);
     let (report, code, _) = audit.report();

@@ -1,8 +1,13 @@
 //! What a person sees of an audit, and what a signal does.
 
 use super::{Audit, verdicts};
-use crate::{harness::within, proc, stream::LIMIT, terminal::Terminal};
-use rustix::process::{Pid, Signal, kill_process};
+use crate::support::{
+    proc,
+    program::{Program, binary},
+    terminal::Terminal,
+    wait::{LIMIT, within},
+};
+use rustix::process::Signal;
 use serde_json::Value;
 use std::{
     fs,
@@ -14,18 +19,17 @@ use std::{
 const CHECK: &str = "reset-before-reply";
 
 fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    let mut command = binary();
     command.args(["audit", "--self", CHECK]).stdin(Stdio::null()).env_remove("NO_COLOR");
     command
 }
 
 fn on_terminal(command: &mut Command) -> String {
     let terminal = Terminal::open();
-    let mut child = command.stdout(terminal.stdio()).stderr(terminal.stdio()).spawn().unwrap();
+    let mut audit = Program::start(command.stdout(terminal.stdio()).stderr(terminal.stdio()));
     // The command holds the terminal too.
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let status = within(LIMIT, "the audit ends", || child.try_wait().unwrap());
-    assert!(status.success());
+    assert!(audit.await_end().success());
     String::from_utf8(terminal.read_to_end()).unwrap()
 }
 
@@ -49,7 +53,7 @@ fn a_terminal_gets_progress_and_colour_and_a_pipe_gets_plain_lines() {
 
 /// The process that an audit started as its proxy.
 fn own_proxy(audit: &Audit) -> u32 {
-    let id = audit.child.id();
+    let id = audit.program.id();
     let children = format!("/proc/{id}/task/{id}/children");
     within(LIMIT, "its proxy runs", || {
         fs::read_to_string(&children).unwrap().split_whitespace().next()?.parse().ok()
@@ -62,9 +66,8 @@ fn an_audit_that_is_killed_takes_its_own_proxy_along() {
     let proxy = own_proxy(&audit);
     let process = proc::Process(proxy);
     within(LIMIT, "a check is under way", || (process.sockets_in(proc::ESTABLISHED) > 1).then_some(()));
-    audit.child.kill().unwrap();
-    audit.child.wait().unwrap();
-    // Nobody may be there to collect it: then a zombie is left.
+    audit.program.kill();
+    // If its new parent is slow to collect it, a zombie is left.
     let is_over =
         || fs::read_to_string(format!("/proc/{proxy}/stat")).map_or(true, |stat| stat.contains(") Z "));
     within(LIMIT, "its proxy ends", || is_over().then_some(()));
@@ -73,14 +76,13 @@ fn an_audit_that_is_killed_takes_its_own_proxy_along() {
 #[test]
 fn a_signal_ends_the_audit_with_what_is_known_and_its_own_proxy_too() {
     let mut audit = Audit::start(&["--self", "--json", "--idle", "1h", CHECK, "idle"]);
-    let id = audit.child.id();
     let proxy = own_proxy(&audit);
     let process = proc::Process(proxy);
     within(LIMIT, "a check is under way", || (process.sockets_in(proc::ESTABLISHED) > 1).then_some(()));
-    kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), Signal::INT).unwrap();
+    audit.program.signal(Signal::INT);
     let mut report = String::new();
-    audit.child.stdout.take().unwrap().read_to_string(&mut report).unwrap();
-    let status = within(LIMIT, "the audit ends", || audit.child.try_wait().unwrap());
+    audit.program.stdout.take().unwrap().read_to_string(&mut report).unwrap();
+    let status = audit.program.await_end();
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(status.code(), Some(1), "{report:#}");
     // The quick check may be over by then.

@@ -1,15 +1,14 @@
 //! A client of a web server.
 
 use super::{Client, run};
-use crate::{
-    dead,
-    dial::UNRESOLVABLE,
-    harness::{Server, within},
-    peer,
-    proc::Process,
-    stream::LIMIT,
+use crate::support::{
+    fake::{
+        http::{Then, answers, answers_in_pieces},
+        peer,
+        unreachable::{self, UNRESOLVABLE},
+    },
+    server::Server,
     terminal::Terminal,
-    web::{Then, answers, answers_in_pieces},
 };
 use std::{io::Read, process::Stdio, time::Duration};
 
@@ -117,10 +116,10 @@ fn the_request_names_the_target_wherever_it_connects() {
 
 #[test]
 fn what_cannot_be_reached_is_named() {
-    let (refusing, _held) = dead::refuses();
+    let (refusing, _held) = unreachable::refuses();
     run(&[&refusing.to_string()]).assert_ended(7, &refusing.to_string());
     run(&["localhost", "--via", "unix:/does/not/exist"]).assert_ended(7, "/does/not/exist");
-    let silent = dead::never_accepts();
+    let silent = unreachable::never_accepts();
     run(&[&silent.address.to_string(), "--connect-timeout", "100ms"])
         .assert_ended(28, &silent.address.to_string());
     run(&[UNRESOLVABLE]).assert_ended(6, "cannot resolve");
@@ -161,7 +160,7 @@ fn a_slow_reader_holds_the_server_up_and_is_not_silence() {
         reader.read_exact(&mut first).unwrap();
         // Longer than the deadline for silence, in which nothing moves.
         std::thread::sleep(Duration::from_millis(400));
-        assert!(Process(client.0.id()).resident_kib() < 32 << 10);
+        assert!(client.0.process().resident_kib() < 32 << 10);
         let rest = std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
         assert_eq!(client.await_exit(), Some(0));
         assert!(rest as usize + first.len() >= LENGTH, "{rest}");
@@ -187,6 +186,6 @@ fn an_interrupt_ends_it_at_once() {
     reader.read_exact(&mut [0; 22]).unwrap();
     let pid = rustix::process::Pid::from_child(&client.0);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let status = within(LIMIT, "the client ends", || client.0.try_wait().unwrap());
+    let status = client.0.await_end();
     assert_eq!(status.code(), None, "the signal's default is its end");
 }

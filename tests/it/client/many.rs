@@ -1,10 +1,10 @@
 //! Many clients at once.
 
 use super::{Client, run, run_with};
-use crate::{
-    harness::Server,
+use crate::support::{
+    fake::http::{Then, answers},
+    server::Server,
     terminal::Terminal,
-    web::{Then, answers},
 };
 use std::process::Stdio;
 
@@ -26,7 +26,7 @@ fn all_clients_send_the_same_input() {
     let input = vec![b'x'; 100_000];
     let fleet = run_with(&[&format!("tcp://{}", echo.address()), "--parallel", "3", "--repeat", "2"], &input);
     assert_eq!(fleet.code, Some(0), "{fleet:?}");
-    assert!(fleet.notes.contains(" 600000 bytes"), "{fleet:?}");
+    assert!(fleet.notes.contains("received  586 KiB: "), "{fleet:?}");
     assert!(echo.await_closes(6).iter().all(|close| close["client_bytes"] == 100_000));
 }
 

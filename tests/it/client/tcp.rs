@@ -1,7 +1,7 @@
 //! A client of a bare TCP server.
 
 use super::{Client, run, run_with};
-use crate::{harness::Server, pattern::pattern, peer};
+use crate::support::{fake::peer, pattern::pattern, program::binary, server::Server};
 use std::{
     io::{Read, Write},
     process::Stdio,
@@ -105,11 +105,11 @@ fn a_file_that_cannot_be_read_is_named_before_anything_is_sent() {
 fn standard_input_that_cannot_be_read_resets_what_was_begun() {
     let server = peer::takes_all();
     let folder = std::fs::File::open("/").unwrap();
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    let mut command = binary();
     let output = command.args(["client", &target(server.address)]).stdin(folder).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(output.stderr, b"switchboard: cannot read standard input: is a directory\n");
-    assert_eq!(server.await_received().end, crate::stream::End::Reset);
+    assert_eq!(server.await_received().end, crate::support::stream::End::Reset);
 }
 
 #[test]

@@ -1,43 +1,8 @@
 //! Targets that answer HTTP: where an answer ends, what its status is, and when the connection does.
 
 use super::{report, run};
-use crate::{
-    fake::{Peer, peer},
-    harness::Server,
-    stream::{End, Received},
-};
+use crate::support::{fake::http::answers_in_turn, server::Server};
 use serde_json::json;
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-};
-
-/// Answers the requests of a connection in turn, each with the next of these, over and over; ends after `count`.
-/// Reports the requests.
-fn web(replies: &'static [&'static str], count: usize) -> Peer {
-    peer(move |mut stream, _| {
-        let mut requests = Vec::new();
-        for reply in replies.iter().cycle().take(count) {
-            let Some(head) = read_head(&mut stream) else { break };
-            requests.extend(head);
-            if stream.write_all(reply.as_bytes()).is_err() {
-                break;
-            }
-        }
-        Received { bytes: requests, end: End::Fin }
-    })
-}
-
-/// A request's head; none where the stream has ended.
-fn read_head(stream: &mut TcpStream) -> Option<Vec<u8>> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).ok()?;
-        head.push(byte[0]);
-    }
-    Some(head)
-}
 
 const LENGTH: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 const CHUNKED: &str =
@@ -46,7 +11,7 @@ const EMPTY: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 
 #[test]
 fn a_connection_is_used_again_and_again() {
-    let server = web(&[LENGTH, CHUNKED, EMPTY], usize::MAX);
+    let server = answers_in_turn(&[LENGTH, CHUNKED, EMPTY], usize::MAX);
     let target = format!("http://{}/page?q", server.address);
     let report = report(&target, 0, &["-c", "1", "--requests", "9"]);
     assert_eq!(report["status"], json!({"200": 6, "204": 3}), "{report}");
@@ -74,7 +39,7 @@ fn a_server_that_ends_the_connection_by_its_rights_makes_no_error() {
     const LAST: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\na";
     const TO_END: &str = "HTTP/1.0 200 OK\r\n\r\nall of it";
     for (replies, count) in [(&[LENGTH, LAST][..], 2), (&[TO_END], 1)] {
-        let server = web(replies, count);
+        let server = answers_in_turn(replies, count);
         let report = report(&format!("http://{}", server.address), 0, &["-c", "1", "--requests", "10"]);
         assert_eq!(report["status"], json!({"200": 10}), "{report}");
         assert_eq!(report["connections"]["made"], 10 / count, "{report}");
@@ -85,7 +50,7 @@ fn a_server_that_ends_the_connection_by_its_rights_makes_no_error() {
 fn what_a_server_refuses_is_an_error_by_its_status() {
     const MISSING: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno";
     const BUSY: &str = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
-    let server = web(&[LENGTH, MISSING, BUSY, LENGTH], usize::MAX);
+    let server = answers_in_turn(&[LENGTH, MISSING, BUSY, LENGTH], usize::MAX);
     let report = report(&format!("http://{}/", server.address), 1, &["-c", "1", "--requests", "8"]);
     assert_eq!(report["status"], json!({"200": 4, "404": 2, "503": 2}), "{report}");
     assert_eq!(report["errors_by_cause"], json!({"status_404": 2, "status_503": 2}), "{report}");
@@ -102,7 +67,7 @@ fn answers_that_are_wrong_are_found() {
         ("", 1, "ended_early"),
     ] {
         let replies: &'static [&'static str] = vec![reply].leak();
-        let server = web(replies, count);
+        let server = answers_in_turn(replies, count);
         let report = report(&format!("http://{}/", server.address), 1, &["-c", "1", "--requests", "2"]);
         assert_eq!(report["errors_by_cause"], json!({cause: 2}), "{reply:?}: {report}");
     }
@@ -112,7 +77,7 @@ fn answers_that_are_wrong_are_found() {
 fn what_a_server_says_reaches_no_terminal() {
     const ESCAPES: &str =
         "HTTP/1.1 200 \u{1b}[2J\r\nX: \u{1b}]0;title\u{7}\r\nContent-Length: 4\r\n\r\n\u{1b}[2J";
-    let server = web(&[ESCAPES], usize::MAX);
+    let server = answers_in_turn(&[ESCAPES], usize::MAX);
     let run = run(&[&format!("http://{}/", server.address), "-c", "1", "--requests", "3"]);
     assert!(!run.out.contains('\u{1b}') && !run.notes.contains('\u{1b}'), "{run:?}");
 }

@@ -32,7 +32,7 @@ const VISITS: usize = 5;
 const VISIT_LIMIT: Duration = Duration::from_secs(3);
 /// How long an arrival that fits better than one that was seen may take.
 const AFTERTHOUGHT: Duration = Duration::from_millis(500);
-/// Time for the proxy to ask for a connection that it does not get yet. Where it takes longer, the data is not that early.
+/// Time for the proxy to ask for a connection that it does not get yet. If it takes longer, the data is not that early.
 const DIALLING: Duration = Duration::from_millis(300);
 
 /// The client connects and closes.
@@ -153,7 +153,7 @@ async fn greeted(
     }
 }
 
-/// Greets one arrival; gives it back where it answers with `label`.
+/// Greets one arrival; gives it back if it answers with `label`.
 async fn greet(ground: &Ground, socket: Socket, label: Label) -> Option<Socket> {
     let scratch = Record::default();
     let side = ground.origin(socket, label, &scratch);
@@ -180,7 +180,7 @@ pub async fn reset_at_once(ground: &Ground, way: Way, record: &Record) {
     select(see, reset_all).await;
 }
 
-/// Nobody listens at the origin's address.
+/// Nothing listens at the origin's address.
 pub async fn refused(ground: &Ground, way: Way, record: &Record) {
     let Ok(_absence) = ground.origin.refuse() else { return };
     let Some(socket) = ground.connect(way, record).await else { return };
@@ -238,7 +238,7 @@ struct FullQueue<'a> {
 async fn fill_queue(ground: &Ground) -> Option<FullQueue<'_>> {
     let absence = ground.origin.hold().ok()?;
     let label = ground.label();
-    // That nobody waits for it does not make it a stranger.
+    // It is not awaited, and no stranger either.
     drop(ground.origin.expect(label));
     let scratch = Record::default();
     let filler = ground.client(ground.connect(Way::Direct, &scratch).await?, label, &scratch);

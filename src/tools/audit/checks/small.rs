@@ -57,7 +57,7 @@ pub async fn one_byte_writes(ground: &Ground, way: Way, record: &Record) {
     origin.close();
 }
 
-/// How long the second one took; none where they did not both arrive.
+/// How long the second byte took; none unless both arrived.
 async fn two_bytes(from: &Side<'_>, to: &Side<'_>) -> Option<Duration> {
     if !from.send(1).await {
         return None;
@@ -67,7 +67,7 @@ async fn two_bytes(from: &Side<'_>, to: &Side<'_>) -> Option<Duration> {
     (from.send(1).await && to.read(2).await).then(|| sent.elapsed())
 }
 
-/// How long so many bytes took; none where they did not arrive.
+/// How long `count` bytes took; none if they did not arrive.
 async fn timed(from: &Side<'_>, to: &Side<'_>, count: u64) -> Option<Duration> {
     let sent = Instant::now();
     (from.send(count).await && to.read(count).await).then(|| sent.elapsed())

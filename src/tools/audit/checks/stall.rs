@@ -12,10 +12,10 @@ use crate::{
 use futures::{channel::oneshot, join};
 use std::time::Duration;
 
-/// More than the buffers on the way hold, the kernel's four (up to 32 MiB on a tuned machine) included. Who takes all of
-/// it holds nobody back.
+/// More than the buffers on the way hold, with the kernel's four (up to 32 MiB on a tuned machine). A proxy that takes all
+/// of it does not hold the sender back.
 const OFFER_BYTES: u64 = 128 * 1024 * 1024;
-/// No byte taken for so long: the sender is held back.
+/// No byte was taken for this long: the sender is held back.
 const STILL: Duration = Duration::from_secs(1);
 /// How long the reader stalls at least.
 const STALL: Duration = Duration::from_secs(2);

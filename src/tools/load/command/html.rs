@@ -1,13 +1,16 @@
 //! The report as one page: facts, percentiles, the latency distribution, and what happened over time. It needs no network.
 
 use super::{
-    bars,
     chart::{Chart, Line, Scale, escape},
     outcome::{Outcome, PERCENTILES},
-    page,
-    units::{bytes, bytes_a_second, count, latency},
 };
-use crate::tools::load::{report::part, timeline::Second};
+use crate::{
+    text::units,
+    tools::load::{
+        report::{Bar, a_second, bars, part},
+        timeline::Second,
+    },
+};
 use hdrhistogram::Histogram;
 use std::{fmt::Write, time::Duration};
 
@@ -19,14 +22,14 @@ const NINES: f64 = 5.0;
 
 /// The whole page.
 pub fn page(outcome: &Outcome<'_>) -> String {
-    let mut out = String::from(page::BEGIN);
+    let mut out = String::from(BEGIN);
     write(outcome, &mut out).expect(TAKES_EVERY_WRITE);
-    out + page::END
+    out + END
 }
 
 fn write(outcome: &Outcome<'_>, out: &mut String) -> std::fmt::Result {
     let target = escape(&outcome.target);
-    writeln!(out, "<title>{target}: switchboard load</title>\n{}</head>\n<body>", page::STYLE)?;
+    writeln!(out, "<title>{target}: switchboard load</title>\n{}</head>\n<body>", STYLE)?;
     writeln!(out, "<h1>{target}</h1>\n<p>{}</p>", escape(&outcome.about()))?;
     facts(outcome, out)?;
     let report = &outcome.report;
@@ -45,24 +48,29 @@ fn write(outcome: &Outcome<'_>, out: &mut String) -> std::fmt::Result {
 
 fn facts(outcome: &Outcome<'_>, out: &mut String) -> std::fmt::Result {
     let report = &outcome.report;
-    let seconds = report.window.as_secs_f64();
     let moved = |amount: u64| {
-        format!("{}, {}", bytes(amount as f64), bytes_a_second(amount as f64 / seconds.max(1e-9)))
+        format!("{}, {}", units::bytes(amount), units::rate(a_second(amount, report.window) as u64))
     };
     let mut rows = vec![
-        ("requests", format!("{} in {seconds:.2} s", count(report.operations))),
-        ("rate", format!("{}/s", count(report.rate().round() as u64))),
+        ("requests", format!("{} in {}", units::count(report.operations), units::duration(report.window))),
+        ("rate", format!("{}/s", units::count(report.rate().round() as u64))),
         ("sent", moved(report.sent)),
         ("received", moved(report.received)),
-        ("connections", format!("{} at once, {} made", count(report.ready as u64), count(outcome.made))),
+        (
+            "connections",
+            format!("{} at once, {} made", units::count(report.ready as u64), units::count(outcome.made)),
+        ),
     ];
     rows.extend(outcome.limit.clone().map(|limit| ("connections ended at", limit)));
-    rows.extend((report.late > 0).then(|| ("ended after the window", count(report.late))));
-    rows.extend((report.unsent > 0).then(|| ("due and never sent", count(report.unsent))));
-    rows.extend((report.given_up > 0).then(|| ("given up under way", count(report.given_up))));
+    rows.extend((report.late > 0).then(|| ("ended after the window", units::count(report.late))));
+    rows.extend((report.unsent > 0).then(|| ("due and never sent", units::count(report.unsent))));
+    rows.extend((report.given_up > 0).then(|| ("given up under way", units::count(report.given_up))));
     rows.extend(outcome.interrupted.then(|| ("ended", "early, by a signal".to_owned())));
     rows.extend(
-        report.statuses.iter().map(|(status, number)| ("status", format!("{status}: {}", count(*number)))),
+        report
+            .statuses
+            .iter()
+            .map(|(status, number)| ("status", format!("{status}: {}", units::count(*number)))),
     );
     writeln!(out, "<table>")?;
     for (name, value) in rows {
@@ -72,7 +80,7 @@ fn facts(outcome: &Outcome<'_>, out: &mut String) -> std::fmt::Result {
         writeln!(out, "<tr><th>errors</th><td>none</td></tr>")?;
     }
     for (cause, number) in outcome.errors() {
-        let (cause, number) = (escape(&cause), count(number));
+        let (cause, number) = (escape(&cause), units::count(number));
         writeln!(out, "<tr><th>errors</th><td class=\"bad\">{number} {cause}</td></tr>")?;
     }
     writeln!(out, "</table>")
@@ -83,9 +91,13 @@ fn percentiles(outcome: &Outcome<'_>, out: &mut String) -> std::fmt::Result {
     let response = if report.response_ns.is_some() { "<th>response, since it was due</th>" } else { "" };
     writeln!(out, "<table>\n<tr><th></th><th>service</th>{response}</tr>")?;
     for (name, quantile) in PERCENTILES {
-        write!(out, "<tr><th>{name}</th><td class=\"number\">{}</td>", latency(report.latency(quantile)))?;
+        write!(
+            out,
+            "<tr><th>{name}</th><td class=\"number\">{}</td>",
+            units::duration(report.latency(quantile))
+        )?;
         if let Some(response_ns) = &report.response_ns {
-            write!(out, "<td class=\"number\">{}</td>", latency(part(response_ns, quantile)))?;
+            write!(out, "<td class=\"number\">{}</td>", units::duration(part(response_ns, quantile)))?;
         }
         writeln!(out, "</tr>")?;
     }
@@ -93,7 +105,7 @@ fn percentiles(outcome: &Outcome<'_>, out: &mut String) -> std::fmt::Result {
 }
 
 fn show_ns(ns: f64) -> String {
-    latency(Duration::from_nanos(ns as u64))
+    units::duration(Duration::from_nanos(ns as u64))
 }
 
 /// Latency by percentile, the axis stretched towards the end: each nine takes the same room.
@@ -121,9 +133,9 @@ fn by_percentile(outcome: &Outcome<'_>) -> Chart<'static> {
 }
 
 fn distribution(histogram: &Histogram<u64>) -> String {
-    let rows = bars::rows(histogram);
+    let rows = bars(histogram);
     let width = 1.0 / rows.len() as f64;
-    let mark = |(at, row): (usize, &bars::Row)| ((at as f64 + 0.5) * width, latency(row.bound));
+    let mark = |(at, row): (usize, &Bar)| ((at as f64 + 0.5) * width, units::duration(row.bound));
     Chart {
         title: "Requests by latency, up to",
         scale: Scale::Linear,
@@ -131,7 +143,7 @@ fn distribution(histogram: &Histogram<u64>) -> String {
         bars: rows.iter().map(|row| row.count as f64).collect(),
         // Every other one: there is no room for all.
         marks: rows.iter().enumerate().map(mark).step_by(2).collect(),
-        show: |value| count(value as u64),
+        show: |value| units::count(value as u64),
     }
     .svg()
 }
@@ -146,12 +158,11 @@ fn over_time(seconds: &[Second]) -> [Chart<'static>; 3] {
         let points = groups.iter().enumerate().map(|(at, group)| (at as f64 / last, worst(group)));
         Line { name, class, points: points.collect() }
     };
-    let rate = |amount: u64, second: &Second| amount as f64 / second.length.as_secs_f64().max(1e-9);
     let last_second = (seconds.len() - 1) as f64;
     let mut marked: Vec<f64> =
         (0..5).map(|quarter| (last_second * f64::from(quarter) / 4.0).round()).collect();
     marked.dedup();
-    let mark = |at: f64| (at / last_second.max(1.0), format!("{} s", at + 1.0));
+    let mark = |at: f64| (at / last_second.max(1.0), units::duration(Duration::from_secs(at as u64 + 1)));
     let marks: Vec<(f64, String)> = marked.into_iter().map(mark).collect();
     let chart = |title, scale, lines, show| Chart {
         title,
@@ -166,19 +177,19 @@ fn over_time(seconds: &[Second]) -> [Chart<'static>; 3] {
             "Requests a second",
             Scale::Linear,
             vec![
-                line("requests", "one", &|second| rate(second.operations, second)),
-                line("errors", "two", &|second| rate(second.failures, second)),
+                line("requests", "one", &|second| a_second(second.operations, second.length)),
+                line("errors", "two", &|second| a_second(second.failures, second.length)),
             ],
-            |value| count(value as u64),
+            |value| units::count(value as u64),
         ),
         chart(
             "Bytes a second",
             Scale::Linear,
             vec![
-                line("sent", "one", &|second| rate(second.sent, second)),
-                line("received", "two", &|second| rate(second.received, second)),
+                line("sent", "one", &|second| a_second(second.sent, second.length)),
+                line("received", "two", &|second| a_second(second.received, second.length)),
             ],
-            bytes_a_second,
+            |value| units::rate(value as u64),
         ),
         chart(
             "Latency over time",
@@ -192,3 +203,33 @@ fn over_time(seconds: &[Second]) -> [Chart<'static>; 3] {
         ),
     ]
 }
+
+/// What comes before the title. The page is well-formed XML, so that any parser can check it.
+const BEGIN: &str = r#"<!DOCTYPE html>
+<html lang="en" xmlns="http://www.w3.org/1999/xhtml">
+<head>
+<meta charset="utf-8"/>
+<meta name="viewport" content="width=device-width, initial-scale=1"/>
+"#;
+
+/// Colours that hold on paper and in the dark.
+const STYLE: &str = "<style>
+:root { color-scheme: light dark; --ink: #222; --dim: #777; --grid: #ddd; --paper: #fff; --one: #1668b8; --two: #c2410c;
+  --three: #7c3aed; --bad: #b91c1c; }
+@media (prefers-color-scheme: dark) { :root { --ink: #ddd; --dim: #999; --grid: #444; --paper: #181818; --one: #6db3f2;
+  --two: #fb923c; --three: #c4b5fd; --bad: #f87171; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 900px;
+  margin: 2em auto; padding: 0 1em; }
+h1 { font-size: 1.3em; overflow-wrap: anywhere; } h2 { font-size: 1.05em; margin-top: 2em; }
+table { border-collapse: collapse; } th { text-align: left; font-weight: 600; } .number { text-align: right; }
+th, td { padding: 0.15em 1.2em 0.15em 0; vertical-align: top; } .bad { color: var(--bad); } .dim { color: var(--dim); }
+svg { width: 100%; height: auto; margin: 1em 0; } svg text { fill: var(--ink); font-size: 12px; }
+svg .title { font-weight: 600; font-size: 14px; } svg .y { text-anchor: end; } svg .x { text-anchor: middle; }
+svg .grid { stroke: var(--grid); } svg .bar { fill: var(--one); } polyline { fill: none; stroke-width: 2; }
+.one { stroke: var(--one); } .two { stroke: var(--two); } .three { stroke: var(--three); }
+svg line.one, svg line.two, svg line.three { stroke-width: 2; }
+</style>
+";
+
+/// What comes after all else.
+const END: &str = "</body>\n</html>\n";

@@ -102,7 +102,7 @@ fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// Percentiles by name, least, mean and standard deviation; none where nothing was counted.
+/// Percentiles by name, least, mean and standard deviation; none if nothing was counted.
 fn latencies(latency_ns: &Histogram<u64>) -> Option<Map<String, Value>> {
     if latency_ns.is_empty() {
         return None;

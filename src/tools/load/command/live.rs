@@ -1,9 +1,10 @@
-//! What is shown while a load runs: how far the connections are, then a line a second. It ends with the last thread.
+//! The lines that a load prints while it runs: the connections made so far, then one a second. It ends with the last thread.
 
-use super::units::{bytes_a_second, count, latency};
 use crate::{
     runtime::{clock::sleep, mailbox::Mailbox, signals::StopSignals},
+    text::units::{self, count, duration},
     tools::load::{
+        report::a_second,
         settings::Load,
         shared::{Phase, Shared},
         timeline::{SHORT_REST, Second},
@@ -16,10 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often it is told how many connections there are.
 const RAMP_EVERY: Duration = Duration::from_secs(1);
 
-/// What can wake whoever watches.
 enum Event {
     /// A thread has something new.
     Told,
@@ -44,7 +43,7 @@ impl<'a> Live<'a> {
         Live { notes, connections, warm_up: config.warm_up, phase: Phase::Ramp, told: 0 }
     }
 
-    /// Tells what there is to tell until every thread has ended; whether a signal ended them.
+    /// Prints the news until every thread has ended; true if a signal ended them.
     pub async fn watch(
         &mut self,
         shared: &Shared,
@@ -74,7 +73,7 @@ impl<'a> Live<'a> {
         if shared.phase() > self.phase {
             self.phase = shared.phase();
             if self.phase == Phase::WarmUp {
-                let warm_up = humantime::format_duration(self.warm_up);
+                let warm_up = duration(self.warm_up);
                 self.say(&format!(
                     "{} connections, warming up for {warm_up}\n",
                     count(shared.ready() as u64)
@@ -89,7 +88,7 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Whoever does not read it misses it.
+    /// A reader that is gone or slow misses it.
     fn say(&mut self, line: &str) {
         let _ = self.notes.write_all(line.as_bytes());
     }
@@ -106,16 +105,16 @@ async fn next_event(nudges: &mut Mailbox<()>, signals: &mut StopSignals, tick: D
 
 /// A second in one line.
 fn line(second: &Second) -> String {
-    let rate = |amount: u64| amount as f64 / second.length.as_secs_f64().max(1e-9);
+    let rate = |amount: u64| a_second(amount, second.length).round() as u64;
     let mut line = format!(
         "{:>4} s {:>12}/s {:>14} sent {:>14} received   p50 {:>8}  p99 {:>8}  max {:>8}",
         second.number,
-        count(rate(second.operations).round() as u64),
-        bytes_a_second(rate(second.sent)),
-        bytes_a_second(rate(second.received)),
-        latency(second.p50),
-        latency(second.p99),
-        latency(second.max),
+        count(rate(second.operations)),
+        units::rate(rate(second.sent)),
+        units::rate(rate(second.received)),
+        duration(second.p50),
+        duration(second.p99),
+        duration(second.max),
     );
     if second.operations == 0 {
         line = format!("{:>4} s  nothing was answered", second.number);

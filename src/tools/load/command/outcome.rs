@@ -1,8 +1,9 @@
-//! What a run came to, with what one must know to read it; the text, the JSON and the page are made from it.
+//! The result of a run, from which the text, the JSON and the page are made.
 
 use super::{End, plan::Prepared};
 use crate::{
-    text::escape::{Escaped, EscapedAddress},
+    net::address::EscapedAddress,
+    text::{escape::Escaped, units},
     tools::{
         client::settings::Target,
         load::{
@@ -25,21 +26,19 @@ pub const PERCENTILES: [(&str, f64); 7] = [
     ("max", 1.0),
 ];
 
-/// The result of a run.
 pub struct Outcome<'a> {
     pub config: &'a Load,
     /// The target as it can be typed, and fit for a terminal.
     pub target: String,
-    /// Where the connections went.
     pub address: String,
     pub report: Report,
     pub seconds: Vec<Second>,
     pub threads: usize,
-    /// Connections that were asked for; none: as many as there can be.
+    /// None: as many as there can be.
     pub asked: Option<usize>,
     /// Connections made, one after the other included.
     pub made: u64,
-    /// What ended the making of connections, in words.
+    /// What stopped the run from making more connections, in words.
     pub limit: Option<String>,
     pub interrupted: bool,
     pub request_bytes: u64,
@@ -79,14 +78,14 @@ impl<'a> Outcome<'a> {
             (mode, _) => {
                 let answer = match config.expect {
                     Expect::Echo => "the echo verified".to_owned(),
-                    Expect::Bytes(count) => format!("{count} B expected"),
+                    Expect::Bytes(count) => format!("{} expected", units::bytes(count)),
                     Expect::UntilClose => "any answer up to its end".to_owned(),
                 };
-                format!("{}, {} B sent, {answer}", mode.name(), self.request_bytes)
+                format!("{}, {} sent, {answer}", mode.name(), units::bytes(self.request_bytes))
             }
         };
         let pace = match config.rate {
-            Some(rate) => format!("open loop at {}/s", super::units::count(rate as u64)),
+            Some(rate) => format!("open loop at {}/s", units::count(rate as u64)),
             None => "closed loop".to_owned(),
         };
         let threads = if self.threads > 1 { format!(", {} threads", self.threads) } else { String::new() };

@@ -4,7 +4,7 @@ use crate::{
     error::reason,
     net::{
         address::Address,
-        dial::{Upstream, dial},
+        dial::{Destination, dial},
         endpoint::{Endpoint, Host},
         options::Options,
         resolve::resolve,
@@ -35,16 +35,14 @@ use std::{
 const RESERVED_DESCRIPTORS: usize = 32;
 /// Each thread has an epoll and an eventfd.
 const DESCRIPTORS_A_THREAD: usize = 4;
-/// Bytes under way where a bulk stream comes back: more than the buffers on the way take, so that no side waits.
+/// Bytes under way if a bulk stream comes back: more than the buffers on the way take, so that no side waits.
 const UNDER_WAY_BYTES: u64 = 4 * 1024 * 1024;
-/// No limit: longer than anybody waits, and within what a clock can add.
-const FOR_EVER: Duration = Duration::from_secs(10 * 31_557_600);
-/// What a file to send may hold.
+/// No limit: as long as the longest `--duration`.
+const FOR_EVER: Duration = Duration::from_secs(100 * 31_557_600);
 const FILE_BYTES_MAX: u64 = 1 << 30;
 /// Our name and version, as the server is told.
 const AGENT: &str = concat!("switchboard/", env!("CARGO_PKG_VERSION"));
 
-/// What one thread does.
 #[derive(Clone, Debug)]
 pub struct Part {
     pub plan: Plan,
@@ -56,13 +54,10 @@ pub struct Part {
 pub struct Prepared {
     pub parts: Vec<Part>,
     pub shared: Arc<Shared>,
-    /// Where the connections go.
     pub address: Address,
-    /// Connections that are tried.
     pub connections: usize,
-    /// The descriptor limit, where that is what there are no more connections for.
+    /// The descriptor limit, if that is why there are no more connections.
     pub descriptor_limit: Option<usize>,
-    /// Bytes of a request.
     pub request_bytes: u64,
 }
 
@@ -231,8 +226,8 @@ async fn find(config: &Load) -> Result<Address, Failure> {
     if let [address] = addresses[..] {
         return Ok(Address::Tcp(address));
     }
-    let upstream = Upstream { endpoint: endpoint.clone(), overrides: config.overrides.clone() };
-    let dialled = dial(&upstream, &Options::default(), config.timeout, &[]).await;
+    let destination = Destination { endpoint: endpoint.clone(), overrides: config.overrides.clone() };
+    let dialled = dial(&destination, &Options::default(), config.timeout, &[]).await;
     let dialled = dialled.map_err(|error| Failure::new(Fault::Connect, error.text))?;
     dialled.socket.close();
     Ok(dialled.address)

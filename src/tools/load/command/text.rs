@@ -1,11 +1,10 @@
 //! The report as text: a summary, the percentiles, the distribution as bars.
 
-use super::{
-    bars,
-    outcome::{Outcome, PERCENTILES},
-    units::{bytes, bytes_a_second, count, latency},
+use super::outcome::{Outcome, PERCENTILES};
+use crate::{
+    text::units::{self, count, duration},
+    tools::load::report::{a_second, bars, part},
 };
-use crate::tools::load::report::part;
 use hdrhistogram::Histogram;
 use std::{
     fmt::{self, Write},
@@ -29,9 +28,8 @@ pub fn summary(outcome: &Outcome<'_>) -> String {
 
 fn facts(outcome: &Outcome<'_>, out: &mut String) -> fmt::Result {
     let report = &outcome.report;
-    let seconds = report.window.as_secs_f64();
     writeln!(out, "{}: {}\n", outcome.target, outcome.about())?;
-    write!(out, "requests     {} in {seconds:.2} s: ", count(report.operations))?;
+    write!(out, "requests     {} in {}: ", count(report.operations), duration(report.window))?;
     writeln!(out, "{}/s", count(report.rate().round() as u64))?;
     if report.late > 0 {
         writeln!(out, "             and {} that ended after that", count(report.late))?;
@@ -50,8 +48,8 @@ fn facts(outcome: &Outcome<'_>, out: &mut String) -> fmt::Result {
         writeln!(out, "             ended early by a signal")?;
     }
     for (what, amount) in [("sent", report.sent), ("received", report.received)] {
-        let rate = bytes_a_second(amount as f64 / seconds.max(1e-9));
-        writeln!(out, "{what:<12} {}: {rate}", bytes(amount as f64))?;
+        let rate = units::rate(a_second(amount, report.window) as u64);
+        writeln!(out, "{what:<12} {}: {rate}", units::bytes(amount))?;
     }
     write!(out, "connections  {} at once, {} made", count(report.ready as u64), count(outcome.made))?;
     match (&outcome.limit, outcome.asked) {
@@ -75,19 +73,19 @@ fn facts(outcome: &Outcome<'_>, out: &mut String) -> fmt::Result {
 
 fn percentiles(outcome: &Outcome<'_>, out: &mut String) -> fmt::Result {
     let report = &outcome.report;
-    let mean = |histogram: &Histogram<u64>| latency(Duration::from_nanos(histogram.mean() as u64));
-    let deviation = |histogram: &Histogram<u64>| latency(Duration::from_nanos(histogram.stdev() as u64));
+    let mean = |histogram: &Histogram<u64>| duration(Duration::from_nanos(histogram.mean() as u64));
+    let deviation = |histogram: &Histogram<u64>| duration(Duration::from_nanos(histogram.stdev() as u64));
     let Some(response_ns) = &report.response_ns else {
         writeln!(out, "\nlatency")?;
         for (name, quantile) in PERCENTILES {
-            writeln!(out, "  {name:<8} {:>9}", latency(report.latency(quantile)))?;
+            writeln!(out, "  {name:<8} {:>9}", duration(report.latency(quantile)))?;
         }
         let (mean, deviation) = (mean(&report.service_ns), deviation(&report.service_ns));
         return writeln!(out, "  mean     {mean:>9} ± {deviation}");
     };
     writeln!(out, "\nlatency     service   response (since the request was due)")?;
     for (name, quantile) in PERCENTILES {
-        let (service, response) = (latency(report.latency(quantile)), latency(part(response_ns, quantile)));
+        let (service, response) = (duration(report.latency(quantile)), duration(part(response_ns, quantile)));
         writeln!(out, "  {name:<8} {service:>9}  {response:>9}")?;
     }
     writeln!(out, "  mean     {:>9}  {:>9}", mean(&report.service_ns), mean(response_ns))
@@ -99,13 +97,13 @@ fn distribution(outcome: &Outcome<'_>, out: &mut String) -> fmt::Result {
         Some(response_ns) => ("response", response_ns),
         None => ("latency", &report.service_ns),
     };
-    let rows = bars::rows(histogram);
+    let rows = bars(histogram);
     let most = rows.iter().map(|row| row.count).max().unwrap_or(1).max(1) as f64;
     writeln!(out, "\n{name} up to   part")?;
     for row in rows {
         let share = row.count as f64 / histogram.len() as f64 * 100.0;
         let columns = (row.count as f64 / most * BAR_COLUMNS).ceil() as usize;
-        let line = format!("  {:>9}  {share:>7.3} % {}", latency(row.bound), "█".repeat(columns));
+        let line = format!("  {:>9}  {share:>7.3} % {}", duration(row.bound), "█".repeat(columns));
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())

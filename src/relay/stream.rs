@@ -1,0 +1,129 @@
+//! Both links of a session as the byte stream that libraries expect (`AsyncRead`, `AsyncWrite` of futures).
+
+use crate::{
+    net::buffer::{BUFFER_BYTES, Buffer},
+    relay::{
+        chunk::Chunk,
+        link::{LinkReceiver, LinkSender, Parcel, ReceiverGone},
+        pump::Ways,
+    },
+};
+use futures::{
+    FutureExt,
+    future::BoxFuture,
+    io::{AsyncRead, AsyncWrite},
+};
+use std::{
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+/// The far end of a session that this program plays itself. What it reads must be in memory: the gate of the incoming
+/// direction is to copy.
+pub struct LinkStream<'a> {
+    inbound: LinkReceiver,
+    out: Arc<LinkSender>,
+    ways: Ways<'a>,
+    /// What was taken from the link and is not read yet.
+    unread: Option<Buffer>,
+    /// The peer ended its stream.
+    finished: bool,
+    /// A chunk that waits for room in the link.
+    sending: Option<BoxFuture<'static, Result<(), ReceiverGone>>>,
+}
+
+impl<'a> LinkStream<'a> {
+    /// Reads `inbound`, whose direction is the incoming one of `ways`, and writes `out`.
+    #[must_use]
+    pub fn new(inbound: LinkReceiver, out: LinkSender, ways: Ways<'a>) -> Self {
+        ways.incoming.gate.copy();
+        LinkStream { inbound, out: Arc::new(out), ways, unread: None, finished: false, sending: None }
+    }
+
+    /// Ends our stream after all that was written.
+    ///
+    /// # Errors
+    /// If the other end is gone.
+    pub async fn finish(&mut self) -> io::Result<()> {
+        if let Some(sending) = self.sending.take() {
+            sending.await.map_err(|_| gone())?;
+        }
+        self.ways.outgoing.set_ended();
+        self.out.finish().await.map_err(|_| gone())
+    }
+
+    fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(sending) = &mut self.sending {
+            let sent = ready!(sending.poll_unpin(context));
+            self.sending = None;
+            sent.map_err(|_| gone())?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn gone() -> io::Error {
+    io::ErrorKind::ConnectionAborted.into()
+}
+
+impl AsyncRead for LinkStream<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            if let Some(buffer) = &mut self.unread {
+                let count = buffer.bytes().len().min(room.len());
+                room[..count].copy_from_slice(&buffer.bytes()[..count]);
+                buffer.written(count);
+                if buffer.bytes().is_empty() {
+                    self.unread = None;
+                }
+                self.ways.incoming.add_delivered(count);
+                return Poll::Ready(Ok(count));
+            }
+            if self.finished {
+                return Poll::Ready(Ok(0));
+            }
+            let next = pin!(self.inbound.next()).poll(context);
+            match ready!(next) {
+                Some(Parcel::Data(Chunk::Bytes(buffer))) => self.unread = Some(buffer),
+                Some(Parcel::Data(Chunk::Piped(_))) | None => return Poll::Ready(Err(gone())),
+                Some(Parcel::Fin) => self.finished = true,
+            }
+        }
+    }
+}
+
+impl AsyncWrite for LinkStream<'_> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_sent(context))?;
+        let bytes = &bytes[..bytes.len().min(BUFFER_BYTES)];
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.ways.outgoing.receive(bytes);
+        let (out, chunk) = (self.out.clone(), Chunk::Bytes(Buffer::holding(bytes)));
+        let mut sending = async move { out.send(chunk).await }.boxed();
+        match sending.poll_unpin(context) {
+            Poll::Ready(sent) => sent.map_err(|_| gone())?,
+            Poll::Pending => self.sending = Some(sending),
+        }
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_sent(context)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

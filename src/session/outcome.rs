@@ -1,0 +1,77 @@
+//! Every way a session can end.
+
+use crate::{net::dial::DialError, runtime::task::Panicked, session::cause::Cause};
+use std::io;
+
+/// How a session ended. [`crate::session::record::Record::conclude`] judges it.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Both peers ended their streams, and both are delivered.
+    Clean,
+    /// The client reset the connection, or vanished.
+    ClientGone(Loss),
+    /// The upstream reset the connection, or vanished.
+    UpstreamGone(Loss),
+    /// The upstream was not reached.
+    NotReached(Box<DialError>),
+    /// A deadline passed.
+    Due(Cause),
+    /// An operator ended both streams after what had come of them.
+    CutByFin,
+    /// An operator dropped the session.
+    Cut,
+    /// The drain was over.
+    Drained,
+    /// The session was not admitted; the reason in words.
+    Refused(String),
+    /// A fault in one of the session's actors.
+    Panicked(Panicked),
+    /// A peer was cut off, and no actor says why.
+    Unexplained,
+}
+
+/// How a connection was lost.
+#[derive(Debug)]
+pub struct Loss {
+    /// The kernel's error.
+    pub error: io::Error,
+    /// Bytes waited for the peer.
+    pub waiting: bool,
+}
+
+/// How the far side of a session ended.
+#[derive(Debug)]
+pub enum FarEnd {
+    /// Both streams ended.
+    Clean,
+    /// The upstream reset the connection, or vanished.
+    Gone(Loss),
+    /// The upstream was not reached.
+    NotReached(Box<DialError>),
+    /// A wait of the far side itself was over.
+    Due(Cause),
+    /// The client's side was cut off first, and the far leg was reset for it.
+    Aborted,
+}
+
+impl Loss {
+    /// The cause: the kernel's user timeout ends a connection whose peer took nothing (RFC 5482); else the peer `reset` it.
+    #[must_use]
+    pub fn cause(&self, reset: Cause) -> Cause {
+        let stalled = self.error.kind() == io::ErrorKind::TimedOut && self.waiting;
+        if stalled { Cause::StallTimeout } else { reset }
+    }
+}
+
+impl From<Result<FarEnd, Panicked>> for Outcome {
+    fn from(end: Result<FarEnd, Panicked>) -> Self {
+        match end {
+            Ok(FarEnd::Clean) => Outcome::Clean,
+            Ok(FarEnd::Gone(loss)) => Outcome::UpstreamGone(loss),
+            Ok(FarEnd::NotReached(error)) => Outcome::NotReached(error),
+            Ok(FarEnd::Due(cause)) => Outcome::Due(cause),
+            Ok(FarEnd::Aborted) => Outcome::Unexplained,
+            Err(panicked) => Outcome::Panicked(panicked),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! `switchboard ctl`: an operator looks into a running server, and changes it.
+
+mod change;
+mod closed;
+mod list;
+mod socket;
+mod tap;

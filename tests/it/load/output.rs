@@ -1,0 +1,154 @@
+//! What a load prints and writes.
+
+use super::{load, report, run};
+use crate::support::{fake::load_target, program::binary, server::Server};
+use std::{fs, time::Duration};
+
+#[test]
+fn the_text_has_every_part_of_a_report() {
+    let server = Server::echo(&[]);
+    let target = format!("tcp://{}", server.address());
+    let run = run(&[&target, "-c", "4", "--rate", "2000", "--duration", "2200ms"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(
+        run.out.starts_with(&format!(
+            "{target}: pingpong, 64 B sent, the echo verified; open loop at 2,000/s\n"
+        ))
+    );
+    for part in [
+        "\nrequests     ",
+        "/s\n",
+        "\nsent ",
+        "\nreceived ",
+        "\nconnections  4 at once, 4 made\n",
+        "\nerrors       none\n",
+        "\nlatency     service   response",
+        "\n  p50 ",
+        "\n  p99.99 ",
+        "\n  max ",
+        "\n  mean ",
+        "\nresponse up to   part\n",
+        " % █",
+    ] {
+        assert!(run.out.contains(part), "{part:?} is not in {}", run.out);
+    }
+    // A line for each whole second, while it ran.
+    let lines: Vec<&str> = run.notes.lines().collect();
+    assert_eq!(lines.len(), 3, "{run:?}");
+    for (number, line) in lines.iter().enumerate() {
+        assert!(line.starts_with(&format!("{:>4} s ", number + 1)), "{line}");
+        for word in ["/s ", " sent", " received", "p50 ", "p99 ", "max "] {
+            assert!(line.contains(word), "{word:?} is not in {line:?}");
+        }
+    }
+}
+
+#[test]
+fn percentiles_rise_and_the_seconds_add_up() {
+    let server = Server::echo(&[]);
+    let report = load(server.address(), 0, &["-c", "4", "--duration", "2500ms", "--threads", "2"]);
+    let names = ["min", "p50", "p75", "p90", "p99", "p99.9", "p99.99", "max"];
+    let latencies: Vec<f64> = names.map(|name| report["service_ms"][name].as_f64().unwrap()).to_vec();
+    assert!(latencies.is_sorted() && latencies[0] > 0.0, "{report}");
+    let seconds = report["seconds"].as_array().unwrap();
+    assert_eq!(seconds.len(), 3, "{report}");
+    let sum = |key: &str| seconds.iter().map(|second| second[key].as_u64().unwrap()).sum::<u64>();
+    let whole = |key: &str| report[key].as_u64().unwrap();
+    assert_eq!(sum("requests") + whole("requests_late"), whole("requests"), "{report}");
+    assert_eq!(sum("errors"), 0);
+    // What moves between the last second and the window's end is told once, by either.
+    assert!(sum("sent_bytes").abs_diff(whole("sent_bytes")) <= 4096, "{report}");
+    assert!(seconds.iter().all(|second| second["p50_ms"].as_f64() <= second["max_ms"].as_f64()), "{report}");
+}
+
+#[test]
+fn every_key_of_the_json_is_explained() {
+    let server = Server::echo(&[]);
+    let report = load(server.address(), 0, &["-c", "1", "--requests", "20", "--rate", "100"]);
+    let readme = include_str!("../../../README.md");
+    let (_, section) = readme.split_once("\n## Loading a server\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    for object in ["", "/connections", "/service_ms", "/response_ms", "/seconds/0"] {
+        for key in report.pointer(object).unwrap().as_object().unwrap().keys() {
+            assert!(section.contains(&format!("`{key}`")), "{key} of {object:?} is not explained");
+        }
+    }
+}
+
+/// Parses the page, and makes sure that it loads nothing and runs nothing.
+fn assert_self_contained(page: &str) {
+    let options = roxmltree::ParsingOptions { allow_dtd: true, ..roxmltree::ParsingOptions::default() };
+    let document = roxmltree::Document::parse_with_options(page, options).unwrap();
+    for element in document.descendants().filter(roxmltree::Node::is_element) {
+        let name = element.tag_name().name();
+        assert!(!["script", "link", "img", "iframe", "object", "use", "image"].contains(&name), "{name}");
+        for attribute in element.attributes() {
+            assert!(
+                !["href", "src", "srcset", "style", "action"].contains(&attribute.name()),
+                "{attribute:?}"
+            );
+            assert!(!attribute.name().starts_with("on"), "{attribute:?}");
+        }
+    }
+    assert!(!page.contains("url(") && !page.contains("@import"), "{page}");
+    assert!(!page.contains("NaN") && !page.contains("inf"), "{page}");
+}
+
+#[test]
+fn the_page_is_well_formed_and_needs_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.html");
+    let html = path.to_str().unwrap();
+    let server = Server::echo(&[]);
+    let target = format!("tcp://{}", server.address());
+    report(&target, 0, &["-c", "4", "--rate", "1000", "--duration", "1500ms", "--html", html]);
+    let page = fs::read_to_string(&path).unwrap();
+    assert_self_contained(&page);
+    assert_eq!(page.matches("<svg").count(), 5);
+    for part in [&*target, "Latency by percentile", "Requests a second", "Latency over time", "p99.99"] {
+        assert!(page.contains(part), "{part}");
+    }
+    // Nothing answered is a page as well.
+    let server = load_target::answers_nothing();
+    let arguments = ["-c", "1", "--requests", "1", "--timeout", "100ms", "--html", html];
+    load(server.address, 1, &arguments);
+    let page = fs::read_to_string(&path).unwrap();
+    assert_self_contained(&page);
+    assert!(page.contains("1 timed out"), "{page}");
+}
+
+#[test]
+fn a_name_that_looks_like_markup_stays_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a<b>&\"'\u{202e}");
+    let html = folder.path().join("r.html");
+    let server = Server::echo(&["--listen", &format!("unix:{}", path.display())]);
+    let run = run(&[
+        &format!("unix:{}", path.display()),
+        "-c",
+        "1",
+        "--requests",
+        "5",
+        "--html",
+        html.to_str().unwrap(),
+    ]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(!run.out.contains('\u{202e}'), "{run:?}");
+    let page = fs::read_to_string(&html).unwrap();
+    assert_self_contained(&page);
+    assert!(page.contains("a&lt;b&gt;&amp;"), "{page}");
+    drop(server);
+}
+
+#[test]
+fn nobody_who_reads_slowly_holds_the_load_up() {
+    let (server, _) = load_target::echoes_after(Duration::from_millis(1));
+    let target = format!("tcp://{}", server.address);
+    // Standard error is full from the start.
+    let mut command = binary();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output =
+        command.args(["load", &target, "-c", "1", "--duration", "1200ms"]).stderr(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("errors       none"));
+}

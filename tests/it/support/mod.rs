@@ -1,0 +1,17 @@
+//! What the tests are made of: the program under test, the other ends of its connections, and what can be seen of both.
+
+pub mod data_path;
+pub mod fake;
+pub mod lines;
+pub mod openmetrics;
+pub mod operator;
+pub mod pattern;
+pub mod proc;
+pub mod program;
+pub mod scrape;
+pub mod screen;
+pub mod server;
+pub mod source;
+pub mod stream;
+pub mod terminal;
+pub mod wait;
