@@ -50,7 +50,7 @@ fn run(config: Config) -> ExitCode {
                 Err(error) => fail(&error),
             }
         }
-        Config::Ctl(config) => control(&config),
+        Config::Ctl(config) => control(*config),
         Config::Top(config) => watch(*config),
         Config::Audit(config) => audit_proxy(&config),
         Config::Load(config) => load(&config),
@@ -71,14 +71,15 @@ fn run(config: Config) -> ExitCode {
     }
 }
 
-/// Asks a running server; no runtime is needed for that.
-fn control(config: &ctl::settings::Ctl) -> ExitCode {
+/// Asks a running server.
+fn control(config: ctl::settings::Ctl) -> ExitCode {
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let is_terminal = stdout.is_terminal();
-    let mut streams = ctl::Streams { out: &mut stdout.lock(), notes: &mut stderr.lock(), is_terminal };
-    match ctl::run(config, &mut streams) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => fail(&failure),
+    let streams = ctl::Streams { out: Box::new(stdout), notes: Box::new(stderr), is_terminal };
+    match executor::run(None, ctl::run(config, streams)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => fail(&failure),
+        Err(error) => fail(&error),
     }
 }
 

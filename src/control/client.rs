@@ -1,151 +1,200 @@
-//! The line-by-line talk with a server.
+//! The client's end of a control connection: finds a server, asks, and gives the items of its answers.
 
 use crate::{
-    control::{place, protocol::Request},
-    tools::ctl::{Failure, report::text},
+    control::{
+        lines::LineSocket,
+        place,
+        protocol::{Greeting, Line, Request},
+    },
+    runtime::clock::within,
+    text::safe::SafeText,
 };
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 use std::{
-    io::{self, BufRead, BufReader, Write},
-    net::Shutdown,
-    os::unix::net::UnixStream,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 /// A server answers within milliseconds, after the quarter of a second that a rate takes.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// A program that was stopped goes on to find the limit passed, and the answer there all the same.
+const LATE_LOOK: Duration = Duration::from_millis(100);
+/// What answers may be no server of ours, and must not fill the memory. The longest true line refuses a cut: the longest
+/// request (64 KiB) names some 13,000 sessions, and about each the error has some 55 bytes.
+const LINE_BYTES_MAX: usize = 1024 * 1024;
 
 /// A connection to a server's control socket.
-pub struct Lines {
-    stream: BufReader<UnixStream>,
+pub struct ControlClient {
+    lines: LineSocket,
     /// The control socket.
     pub path: PathBuf,
-    /// The server's first line.
-    pub greeting: Value,
-    /// The last line of the last answer.
-    pub last: Value,
+    pub greeting: Greeting,
+    /// Of the last list: how many sessions there are to choose from.
+    pub matching: usize,
 }
 
 /// Why a request has no answer.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Trouble {
     /// The server could not do it, and says why.
-    Refused(String),
-    /// The server does not answer.
+    #[error("{0}")]
+    Refused(SafeText),
+    /// No server answers.
+    #[error("{0}")]
     Lost(String),
 }
 
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Self {
-        let (Trouble::Refused(text) | Trouble::Lost(text)) = trouble;
-        Failure(text)
-    }
-}
-
-/// Ends a conversation from another thread, when it is dropped.
-pub struct Closer(UnixStream);
-
-impl Drop for Closer {
-    fn drop(&mut self) {
-        // It fails only where the conversation has ended already.
-        let _ = self.0.shutdown(Shutdown::Both);
-    }
-}
-
-impl Lines {
-    /// Connects to the control socket at `path`.
-    ///
-    /// # Errors
-    /// Where nobody answers there, or somebody else.
-    pub fn connect(path: &Path) -> Result<Self, Failure> {
-        let failed = |error: io::Error| {
-            Failure(format!("no server answers at {}: {}", path.display(), reason(&error)))
-        };
-        let stream = place::connect(path, ANSWER_WAIT).map_err(failed)?;
-        stream.set_read_timeout(Some(ANSWER_WAIT)).map_err(failed)?;
-        stream.set_write_timeout(Some(ANSWER_WAIT)).map_err(failed)?;
-        let stream = BufReader::new(stream);
-        let mut lines = Lines { stream, path: path.to_owned(), greeting: Value::Null, last: Value::Null };
-        lines.greeting = lines.next().map_err(failed)?;
-        if lines.greeting.get("switchboard").is_none() {
-            return Err(Failure(format!("what answers at {} is not switchboard", path.display())));
+impl ControlClient {
+    /// Connects to the server at `control`, or to the one that runs.
+    pub async fn find(control: Option<&Path>) -> Result<Self, Trouble> {
+        if let Some(path) = control {
+            return Self::connect(path).await;
         }
-        Ok(lines)
+        let folder = place::folder();
+        let running = place::running(&folder).map_err(|error| {
+            Trouble::Lost(format!("cannot look for servers: {}", crate::error::reason(&error)))
+        })?;
+        match &running[..] {
+            [] => Err(Trouble::Lost(format!(
+                "no server of this user runs with a control socket in {}; name another with --control PATH",
+                folder.display()
+            ))),
+            [(_, path)] => Self::connect(path).await,
+            several => {
+                let mut text = format!("{} servers run; choose one:", several.len());
+                for (_, path) in several {
+                    text += &choice(path).await;
+                }
+                Err(Trouble::Lost(text))
+            }
+        }
     }
 
-    /// What ends this conversation.
-    ///
-    /// # Errors
-    /// Where the process is out of descriptors.
-    pub fn closer(&self) -> io::Result<Closer> {
-        self.stream.get_ref().try_clone().map(Closer)
+    /// Connects to the control socket at `path`.
+    pub async fn connect(path: &Path) -> Result<Self, Trouble> {
+        let failed = |error: io::Error| {
+            Trouble::Lost(format!("no server answers at {}: {}", path.display(), reason(&error)))
+        };
+        let mut lines = LineSocket::new(place::connect(path, ANSWER_WAIT).await.map_err(failed)?);
+        let greeting = next(&mut lines, Some(ANSWER_WAIT)).await.map_err(failed)?;
+        let greeting = match serde_json::from_slice(&greeting) {
+            Ok(greeting) => greeting,
+            Err(error) if error.is_data() => {
+                return Err(Trouble::Lost(format!("what answers at {} is not switchboard", path.display())));
+            }
+            Err(error) => return Err(failed(unreadable(&error))),
+        };
+        Ok(ControlClient { lines, path: path.to_owned(), greeting, matching: 0 })
     }
 
     /// Asks, and collects the items of the answer.
-    ///
-    /// # Errors
-    /// Where the server refuses, or does not answer.
-    pub fn ask(&mut self, request: &Request) -> Result<Vec<Value>, Trouble> {
-        self.send(request)?;
+    pub async fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<Vec<T>, Trouble> {
+        self.send(request).await?;
         let mut items = Vec::new();
-        while let Some(item) = self.item()? {
+        while let Some(item) = self.item(Some(ANSWER_WAIT)).await? {
             items.push(item);
         }
         Ok(items)
     }
 
-    /// Asks; [`Lines::item`] gives the answer.
-    ///
-    /// # Errors
-    /// Where the connection is lost.
-    pub fn send(&mut self, request: &Request) -> Result<(), Trouble> {
+    /// Asks for something whose items come when they come; [`ControlClient::next_item`] gives them.
+    pub async fn send(&mut self, request: &Request) -> Result<(), Trouble> {
         let line = serde_json::to_string(request).expect("a request has string keys");
-        self.stream.get_mut().write_all(format!("{line}\n").as_bytes()).map_err(|error| lost(&error))
+        self.lines.write(&format!("{line}\n"), ANSWER_WAIT).await.map_err(|error| lost(&error))
     }
 
-    /// From now on waits for items as long as they take.
-    ///
-    /// # Errors
-    /// Where the connection is lost.
-    pub fn wait_for_ever(&mut self) -> Result<(), Trouble> {
-        self.stream.get_ref().set_read_timeout(None).map_err(|error| lost(&error))
+    /// The next item of the answer, however long it takes to come; none at its end. Cancel-safe.
+    pub async fn next_item<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Trouble> {
+        self.item(None).await
     }
 
-    /// The next item of the answer; none at its end.
-    ///
-    /// # Errors
-    /// Where the server refuses, or does not answer.
-    pub fn item(&mut self) -> Result<Option<Value>, Trouble> {
-        let mut line = self.next().map_err(|error| lost(&error))?;
-        if let Some(error) = line.get("error") {
-            return Err(Trouble::Refused(text(error)));
+    async fn item<T: DeserializeOwned>(&mut self, wait: Option<Duration>) -> Result<Option<T>, Trouble> {
+        let line = next(&mut self.lines, wait).await.map_err(|error| lost(&error))?;
+        match serde_json::from_slice(&line) {
+            Ok(Line::Item { item }) => Ok(Some(item)),
+            Ok(Line::Failed { error }) => Err(Trouble::Refused(error)),
+            Ok(Line::Done { matching, .. }) => {
+                self.matching = matching.unwrap_or(0);
+                Ok(None)
+            }
+            Err(error) => Err(lost(&unreadable(&error))),
         }
-        let item = line.get_mut("item").map(Value::take);
-        if item.is_none() {
-            self.last = line;
-        }
-        Ok(item)
     }
+}
 
-    fn next(&mut self) -> io::Result<Value> {
-        let mut line = String::new();
-        if self.stream.read_line(&mut line)? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"));
-        }
-        serde_json::from_str(&line)
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it does not speak JSON"))
-    }
+async fn next(lines: &mut LineSocket, wait: Option<Duration>) -> io::Result<Vec<u8>> {
+    let line = match within(wait, lines.next(LINE_BYTES_MAX)).await {
+        None => within(Some(LATE_LOOK), lines.next(LINE_BYTES_MAX)).await,
+        line => line,
+    };
+    line.ok_or(io::ErrorKind::TimedOut)??
+        .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"))
+}
+
+/// The option that chooses a server, and what the server is.
+async fn choice(path: &Path) -> String {
+    let about = ControlClient::connect(path).await.map_or_else(
+        |_| "does not answer".to_owned(),
+        |client| {
+            let listeners: Vec<_> = client.greeting.listeners.iter().map(SafeText::as_str).collect();
+            format!("{} on {}", client.greeting.mode, listeners.join(", "))
+        },
+    );
+    format!("\n  --control {}  ({about})", path.display())
+}
+
+/// The words of the parser are not told: they may quote what came.
+fn unreadable(error: &serde_json::Error) -> io::Error {
+    io::Error::other(if error.is_data() {
+        "it says what this program does not know"
+    } else {
+        "it does not speak JSON"
+    })
 }
 
 fn lost(error: &io::Error) -> Trouble {
     Trouble::Lost(format!("the server does not answer: {}", reason(error)))
 }
 
-/// What a limit on waiting makes of an error of the kernel says nothing to a user.
 fn reason(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::WouldBlock => format!("it was silent for {} s", ANSWER_WAIT.as_secs()),
-        _ => crate::error::reason(error).to_string(),
+        io::ErrorKind::TimedOut if error.get_ref().is_none() => {
+            format!("it was silent for {} s", ANSWER_WAIT.as_secs())
+        }
+        io::ErrorKind::InvalidData => format!("it sent a line of more than {} MiB", LINE_BYTES_MAX >> 20),
+        _ => crate::error::reason(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{control::protocol::ServerStats, runtime::inline};
+    use std::{io::Write, os::unix::net::UnixListener, thread};
+
+    #[test]
+    fn a_false_server_does_not_fill_the_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control");
+        let listener = UnixListener::bind(&path).unwrap();
+        let floods = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"{\"switchboard\":1}\n").unwrap();
+            let mut written = 0_usize;
+            while stream.write_all(&[b'x'; 4096]).is_ok() {
+                written += 4096;
+            }
+            written
+        });
+        let asked = inline::run(async move {
+            let mut client = ControlClient::connect(&path).await.unwrap();
+            client.ask::<ServerStats>(&Request::Stats).await.unwrap_err()
+        });
+        assert_eq!(
+            asked.unwrap().to_string(),
+            "the server does not answer: it sent a line of more than 1 MiB"
+        );
+        assert!(floods.join().unwrap() < 2 * LINE_BYTES_MAX);
     }
 }

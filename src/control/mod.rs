@@ -1,6 +1,6 @@
 //! The control socket as both ends know it: where it is, what crosses it, and the client's end.
 
 pub mod client;
-pub mod find;
+pub mod lines;
 pub mod place;
 pub mod protocol;

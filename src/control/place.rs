@@ -1,6 +1,9 @@
 //! Where control sockets are: one folder a user, one socket a server, named by its pid.
 
-use crate::net::endpoint::Endpoint;
+use crate::{
+    net::{endpoint::Endpoint, socket::Socket},
+    runtime::clock::sleep,
+};
 use rustix::{
     fs::{Access, access},
     io::Errno,
@@ -10,12 +13,11 @@ use rustix::{
 use std::{
     fs::{self, DirBuilder},
     io,
-    os::unix::{
-        fs::{DirBuilderExt, MetadataExt},
-        net::UnixStream,
+    os::{
+        fd::OwnedFd,
+        unix::fs::{DirBuilderExt, MetadataExt},
     },
     path::{Path, PathBuf},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -25,9 +27,7 @@ pub enum Control {
     /// In the user's folder, named by the pid.
     #[default]
     Default,
-    /// Here.
     At(PathBuf),
-    /// Nowhere.
     Off,
 }
 
@@ -36,16 +36,15 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// A server that makes its socket refuses connections for some microseconds.
 const OLD: Duration = Duration::from_secs(60);
-/// Nobody but the owner may look into the folder.
+/// Only the owner may look into the folder.
 const FOLDER_MODE: u32 = 0o700;
 /// The bits of a mode that let others in.
 const OTHERS: u32 = 0o077;
 /// What the name of a socket ends in.
 const ENDING: &str = ".sock";
 
-/// The folder of this user's control sockets: `$XDG_RUNTIME_DIR/switchboard` where the user can make it, else
+/// The folder of this user's control sockets: `$XDG_RUNTIME_DIR/switchboard` if the user can make it, else
 /// `/tmp/switchboard-UID`.
-#[must_use]
 pub fn folder() -> PathBuf {
     folder_below(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from))
 }
@@ -62,10 +61,7 @@ fn folder_below(runtime: Option<PathBuf>) -> PathBuf {
     }
 }
 
-/// Makes the folder where it is not there, removes the sockets of dead servers, and names the socket of process `pid`.
-///
-/// # Errors
-/// Where the folder cannot be made, belongs to somebody else, or is open to others.
+/// Makes the folder if it is not there, removes the sockets of dead servers, and names the socket of process `pid`.
 pub fn prepare(folder: &Path, pid: u32) -> io::Result<PathBuf> {
     match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -84,9 +80,6 @@ pub fn prepare(folder: &Path, pid: u32) -> io::Result<PathBuf> {
 }
 
 /// Every server of this user that can be reached, by its pid.
-///
-/// # Errors
-/// Where the folder belongs to somebody else, or is open to others; one that is not there holds no servers.
 pub fn running(folder: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
     match check(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -95,18 +88,15 @@ pub fn running(folder: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
     let mut running = sockets(folder);
     running.retain(|(_, path)| match try_connect(path) {
         Ok(_) => true,
-        // So many operators wait for it that it takes no more.
+        // Its backlog is full of operators: it lives.
         Err(error) => error.kind() == io::ErrorKind::WouldBlock,
     });
     running.sort_unstable();
     Ok(running)
 }
 
-/// Connects to the socket at `path`; where the server's backlog is full, waits for room, at most for `wait`.
-///
-/// # Errors
-/// Where no server listens there, or there is no room in time.
-pub fn connect(path: &Path, wait: Duration) -> io::Result<UnixStream> {
+/// Connects to the socket at `path`; if the server's backlog is full, waits for room, at most for `wait`.
+pub async fn connect(path: &Path, wait: Duration) -> io::Result<Socket> {
     let begin = Instant::now();
     loop {
         match try_connect(path) {
@@ -117,21 +107,19 @@ pub fn connect(path: &Path, wait: Duration) -> io::Result<UnixStream> {
                         "too many operators wait for it already",
                     ));
                 }
-                thread::sleep(RETRY_PAUSE);
+                sleep(RETRY_PAUSE).await;
             }
-            result => return result,
+            result => return Socket::new(result?, true),
         }
     }
 }
 
 /// Connects without waiting: connect(2) to a UNIX socket would wait for room in the backlog for ever.
-fn try_connect(path: &Path) -> io::Result<UnixStream> {
+fn try_connect(path: &Path) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-    let stream = UnixStream::from(socket);
-    stream.set_nonblocking(false)?;
-    Ok(stream)
+    Ok(socket)
 }
 
 /// Whether a path is short enough for a UNIX socket.
@@ -182,4 +170,87 @@ fn is_old(path: &Path) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use std::os::unix::{fs::PermissionsExt, net::UnixListener};
+    use tempfile::TempDir;
+
+    #[test]
+    fn a_folder_is_made_for_its_owner_alone() {
+        let root = TempDir::new().unwrap();
+        let folder = root.path().join("switchboard");
+        assert_eq!(running(&folder).unwrap(), []);
+        assert_eq!(prepare(&folder, 7).unwrap(), folder.join("7.sock"));
+        assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o7777, 0o700);
+    }
+
+    #[test]
+    fn a_folder_that_is_open_to_others_or_no_folder_is_not_used() {
+        let root = TempDir::new().unwrap();
+        let (open, file, link) =
+            (root.path().join("open"), root.path().join("file"), root.path().join("link"));
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o750)).unwrap();
+        fs::write(&file, "").unwrap();
+        std::os::unix::fs::symlink(root.path(), &link).unwrap();
+        for folder in [open, file, link] {
+            assert!(prepare(&folder, 7).is_err() && running(&folder).is_err(), "{}", folder.display());
+        }
+    }
+
+    #[test]
+    fn only_the_sockets_of_dead_processes_are_removed() {
+        // More than any kernel's pid_max.
+        const DEAD: u32 = 1 << 30;
+        let root = TempDir::new().unwrap();
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let [dead, own, other] = [DEAD.to_string(), std::process::id().to_string(), "notes".into()]
+            .map(|name| root.path().join(format!("{name}.sock")));
+        drop(UnixListener::bind(&dead).unwrap());
+        let _alive = UnixListener::bind(&own).unwrap();
+        fs::write(&other, "").unwrap();
+        prepare(root.path(), 7).unwrap();
+        assert_eq!([dead.exists(), own.exists(), other.exists()], [false, true, true]);
+        assert_eq!(running(root.path()).unwrap(), [(std::process::id(), own)]);
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_for_a_socket_is_refused() {
+        assert!(fits(Path::new(&"x".repeat(108))).is_err());
+    }
+
+    #[test]
+    fn a_socket_of_a_number_that_another_process_has_now_is_removed_once_it_is_old() {
+        use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+        let root = TempDir::new().unwrap();
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let left = root.path().join(format!("{}.sock", std::process::id()));
+        drop(UnixListener::bind(&left).unwrap());
+        prepare(root.path(), 7).unwrap();
+        assert!(left.exists(), "it may just be made");
+        let old = Timespec { tv_sec: 1_000_000_000, tv_nsec: 0 };
+        let times = Timestamps { last_access: old, last_modification: old };
+        utimensat(CWD, &left, &times, AtFlags::empty()).unwrap();
+        prepare(root.path(), 7).unwrap();
+        assert!(!left.exists());
+        let listener = UnixListener::bind(&left).unwrap();
+        utimensat(CWD, &left, &times, AtFlags::empty()).unwrap();
+        prepare(root.path(), 7).unwrap();
+        assert!(left.exists(), "a server listens");
+        drop(listener);
+    }
+
+    #[test]
+    fn a_runtime_folder_that_is_not_there_or_not_ours_is_not_used() {
+        let root = TempDir::new().unwrap();
+        let fallback = PathBuf::from(format!("/tmp/switchboard-{}", geteuid().as_raw()));
+        assert_eq!(folder_below(Some(root.path().to_owned())), root.path().join("switchboard"));
+        let file = root.path().join("file");
+        fs::write(&file, "").unwrap();
+        for unusable in
+            [None, Some(root.path().join("none")), Some(file), Some("relative".into()), Some("".into())]
+        {
+            assert_eq!(folder_below(unusable.clone()), fallback, "{unusable:?}");
+        }
+    }
+}

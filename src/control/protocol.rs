@@ -1,53 +1,99 @@
-//! What crosses a control socket: requests as they are read, and the lines of answers as they are written.
+//! What crosses a control socket, one JSON object a line. The server writes and its clients read the same types.
+//!
+//! A client may be older or newer than its server: it ignores keys that it does not know, takes a default for those that
+//! are missing, and shows a name that it does not know as it came ([`Named`]). Every text is a [`SafeText`].
 
 use crate::{
-    net::{kernel::TcpInfo, network::Network},
-    session::event::{Mode, Side},
+    net::{address::EscapedAddress, kernel::TcpInfo, network::Network},
+    report::{json::milliseconds, verdict::Ended},
+    session::{
+        cause::Cause,
+        event::{Mode, Side},
+    },
+    text::{escape::Escaped, hex::HexBytes, moment::Moment, safe::SafeText},
 };
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, IgnoredAny, IntoDeserializer, value},
+};
+use std::{collections::BTreeMap, fmt};
 
 /// Of the protocol; it changes when a client of before would misread an answer.
 pub const VERSION: u32 = 1;
 
+/// A name out of a fixed set, or one that only the other program knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Named<T> {
+    Known(T),
+    Other(SafeText),
+}
+
+impl<T: DeserializeOwned> Named<T> {
+    /// The name as it is written on the wire.
+    pub fn of(name: &str) -> Self {
+        let known: Result<T, value::Error> = T::deserialize(name.into_deserializer());
+        known.map_or_else(|_| Named::Other(name.into()), Named::Known)
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|name| Named::of(&name))
+    }
+}
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Named::Other(SafeText::default())
+    }
+}
+
+impl<T: Serialize> fmt::Display for Named<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Named::Known(name) => name.serialize(f),
+            Named::Other(name) => name.fmt(f),
+        }
+    }
+}
+
 /// The first line of a server.
-#[derive(Serialize)]
-pub struct Greeting<'a> {
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Greeting {
     /// The protocol's version.
     pub switchboard: u32,
     /// The program's version.
-    pub version: &'a str,
-    /// The server's process.
+    #[serde(default)]
+    pub version: SafeText,
+    #[serde(default)]
     pub pid: u32,
-    /// Its mode.
-    pub mode: Mode,
+    #[serde(default)]
+    pub mode: Named<Mode>,
     /// Where it listens.
-    pub listeners: Vec<String>,
+    #[serde(default)]
+    pub listeners: Vec<SafeText>,
 }
 
 /// A line of a client.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Request {
     /// Live sessions.
     List(Choice),
     /// Everything about one.
-    Show {
-        /// Its number.
-        session: u64,
-    },
+    Show { session: u64 },
     /// Sessions that ended.
     Closed {
         /// This one alone.
         session: Option<u64>,
-        /// At most so many, the newest.
+        /// The newest of them, at most this many.
         last: Option<usize>,
     },
     /// Totals.
     Stats,
     /// End sessions.
     Cut {
-        /// Their numbers.
         sessions: Vec<u64>,
         /// By FIN after what is under way, and not by RST.
         #[serde(default)]
@@ -55,11 +101,10 @@ pub enum Request {
     },
     /// Show the bytes of a session as they flow.
     Tap {
-        /// Its number.
         session: u64,
-        /// Whose bytes; none: both sides'.
+        /// The side whose bytes are shown; none: both.
         from: Option<Side>,
-        /// Show only the first bytes of each piece; none: all.
+        /// How many bytes of each piece are shown; none: all.
         limit: Option<usize>,
     },
     /// Accept no more connections.
@@ -70,44 +115,70 @@ pub enum Request {
     Drain,
     /// Change a limit; sessions to come follow it.
     Set {
-        /// The option's name without its dashes.
-        setting: String,
-        /// The number of sessions, or milliseconds; null for off, which nobody is to ask for by leaving it out.
+        setting: Named<Setting>,
+        /// The number of sessions, or milliseconds. Off is an explicit null: a request that lacks the key is refused.
         #[serde(deserialize_with = "Option::deserialize")]
         value: Option<u64>,
     },
 }
 
-/// Which live sessions, and in what order. Whoever shows a page of many asks for that page alone.
+/// What an operator may change in a running server: options of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Setting {
+    MaxSessions,
+    ConnectTimeout,
+    IdleTimeout,
+    HalfCloseTimeout,
+    StallTimeout,
+    MaxLifetime,
+    DrainTimeout,
+}
+
+/// Which live sessions, and in what order. A client that shows a page of many asks for that page alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Choice {
-    /// The order.
     pub sort: Sort,
-    /// The same from its end.
+    /// The same order from its end.
     pub reverse: bool,
     /// Only clients of these addresses.
     pub from: Option<Network>,
     /// Only sessions with this text in their number, an address or the phase; empty: all.
     pub matching: String,
-    /// Leave out so many at the begin.
+    /// How many to leave out at the begin.
     pub skip: usize,
-    /// At most so many.
+    /// How many to tell at most.
     pub limit: Option<usize>,
 }
 
-/// A line of an answer before the last.
-#[derive(Serialize)]
-pub struct Item<T> {
-    /// What was asked for.
-    pub item: T,
+/// The order of a list: the largest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sort {
+    /// By number: the oldest first.
+    #[default]
+    Age,
+    /// By bytes both ways.
+    Bytes,
+    /// By bytes a second both ways.
+    Rate,
+    /// By how long nothing moved.
+    Idle,
 }
 
-/// The last line of an answer.
-#[derive(Serialize)]
+/// A line of an answer: its items, then one of the two others, which is the last.
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(untagged)]
-pub enum Last {
-    /// It is complete.
+pub enum Line<T> {
+    /// The request was not followed.
+    Failed {
+        error: SafeText,
+    },
+    Item {
+        item: T,
+    },
+    /// The answer is complete.
     Done {
         /// Always true.
         ok: bool,
@@ -115,34 +186,38 @@ pub enum Last {
         #[serde(skip_serializing_if = "Option::is_none")]
         matching: Option<usize>,
     },
-    /// The request was not followed.
-    Failed {
-        /// Why, as a sentence.
-        error: String,
-    },
 }
 
-impl Last {
-    /// The request was followed.
-    pub const OK: Last = Last::Done { ok: true, matching: None };
+/// Where a session is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    Dialling,
+    Open,
+    ClientClosed,
+    UpstreamClosed,
+    /// Both streams have ended, or the server drains: what is left is delivered.
+    Draining,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// A live session, as `list` tells it.
-#[derive(Serialize)]
-pub struct Session {
-    /// Its number.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct ListedSession {
     pub session: u64,
-    /// What it does.
-    pub mode: Mode,
+    pub mode: Named<Mode>,
     /// Where the client connected to.
-    pub listener: String,
-    /// The client's address.
-    pub client: String,
-    /// The upstream's address, where it was reached.
-    pub upstream: Option<String>,
-    /// `dialling`, `open`, `client-closed`, `upstream-closed`, `draining`.
-    pub phase: &'static str,
-    /// Since its begin.
+    pub listener: SafeText,
+    pub client: SafeText,
+    /// None before it was reached.
+    pub upstream: Option<SafeText>,
+    pub phase: Named<Phase>,
     pub age_ms: u64,
     /// Since the last byte or end moved.
     pub idle_ms: u64,
@@ -161,20 +236,19 @@ pub struct Session {
 }
 
 /// A live session, as `show` tells it.
-#[derive(Serialize)]
-pub struct Detail {
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct SessionDetail {
     /// What `list` tells.
     #[serde(flatten)]
-    pub session: Session,
+    pub listed: ListedSession,
     /// Our address towards the client.
-    pub local: String,
+    pub local: SafeText,
     /// Our address towards the upstream.
-    pub upstream_local: Option<String>,
-    /// How long the upstream's name took to resolve.
+    pub upstream_local: Option<SafeText>,
     pub resolve_ms: Option<f64>,
-    /// How long connecting took.
     pub connect_ms: Option<f64>,
-    /// How long after the begin the first byte from the upstream came.
+    /// From the begin to the upstream's first byte.
     pub first_byte_ms: Option<f64>,
     /// Whose stream ended first.
     pub first_closer: Option<Side>,
@@ -186,42 +260,173 @@ pub struct Detail {
     pub upstream_tcp: Option<TcpInfo>,
 }
 
+/// A session that ended, as `closed` tells it: its close event, what was not delivered, and what that means.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct EndedSession {
+    pub ts: Moment,
+    event: CloseEvent,
+    pub session: u64,
+    pub mode: Named<Mode>,
+    pub client: SafeText,
+    pub upstream: Option<SafeText>,
+    pub cause: Named<Cause>,
+    pub first_closer: Option<Side>,
+    pub client_bytes: u64,
+    pub upstream_bytes: u64,
+    pub duration_ms: f64,
+    pub resolve_ms: Option<f64>,
+    pub connect_ms: Option<f64>,
+    pub first_byte_ms: Option<f64>,
+    pub error: Option<SafeText>,
+    /// Bytes from the client that the upstream's kernel did not take; if the upstream reset, at least this many.
+    pub client_undelivered: u64,
+    pub upstream_undelivered: u64,
+    pub verdict: SafeText,
+}
+
+/// The event's name in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum CloseEvent {
+    #[default]
+    Close,
+}
+
+impl From<&Ended> for EndedSession {
+    fn from(ended: &Ended) -> Self {
+        let close = &ended.close;
+        EndedSession {
+            ts: Moment(ended.at),
+            event: CloseEvent::Close,
+            session: close.session,
+            mode: Named::Known(close.mode),
+            client: SafeText::escaped(EscapedAddress(&close.client)),
+            upstream: close.upstream.as_ref().map(|address| SafeText::escaped(EscapedAddress(address))),
+            cause: Named::Known(close.cause),
+            first_closer: close.first_closer,
+            client_bytes: close.client_bytes,
+            upstream_bytes: close.upstream_bytes,
+            duration_ms: milliseconds(close.duration),
+            resolve_ms: close.resolve.map(milliseconds),
+            connect_ms: close.connect.map(milliseconds),
+            first_byte_ms: close.first_byte.map(milliseconds),
+            error: close.error.as_ref().map(|error| SafeText::escaped(Escaped(error.as_bytes()))),
+            client_undelivered: ended.client_undelivered,
+            upstream_undelivered: ended.upstream_undelivered,
+            verdict: SafeText::escaped(ended.verdict()),
+        }
+    }
+}
+
 /// What `stats` tells.
-#[derive(Serialize)]
-pub struct Stats {
-    /// Since the start of the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct ServerStats {
     pub uptime_ms: u64,
     /// Live sessions.
     pub live: u64,
     /// The limit of sessions at once.
     pub max_sessions: usize,
-    /// No connections are accepted, because an operator said so.
+    /// An operator has stopped it from accepting connections.
     pub paused: bool,
-    /// A drain has begun.
     pub draining: bool,
     /// Sessions that began.
     pub opened: u64,
     /// Sessions that ended.
     pub ended: u64,
-    /// The same by cause; causes that did not occur are left out.
-    pub causes: BTreeMap<&'static str, u64>,
+    /// The same by the name of the cause; causes that did not occur are left out.
+    pub causes: BTreeMap<SafeText, u64>,
     /// Bytes from clients.
     pub client_bytes: u64,
     /// Bytes from upstreams; in echo and origin mode, sent back.
     pub upstream_bytes: u64,
 }
 
-/// The order of a list: the largest first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Sort {
-    /// By number: the oldest first.
-    #[default]
-    Age,
-    /// By bytes both ways.
-    Bytes,
-    /// By bytes a second both ways.
-    Rate,
-    /// By how long nothing moved.
-    Idle,
+/// What a tap tells.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum TapItem {
+    /// The tap is on; the number is the session's.
+    Attached { attached: u64 },
+    /// A piece of a stream.
+    Data {
+        ts: Moment,
+        from: Side,
+        /// How many bytes this side had sent before.
+        offset: u64,
+        /// The size of the piece.
+        bytes: u64,
+        /// The piece, or its begin.
+        hex: HexBytes,
+    },
+    /// How many pieces the client was too slow for since it was last told.
+    Lost { lost: u64 },
+    /// How the session ended.
+    Ended { ended: SafeText },
+    /// What only a newer server tells.
+    #[serde(skip_serializing)]
+    Other(IgnoredAny),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{from_str, json, to_string};
+
+    #[test]
+    fn a_request_names_what_it_wants_and_no_more() {
+        assert_eq!(from_str::<Choice>("{}").unwrap(), Choice::default());
+        let choice: Choice = from_str(r#"{"sort":"idle","from":"10.0.0.0/8","skip":5,"limit":2}"#).unwrap();
+        assert_eq!((choice.sort, choice.skip, choice.limit), (Sort::Idle, 5, Some(2)));
+        assert_eq!(from_str::<Choice>(&to_string(&choice).unwrap()).unwrap(), choice);
+        let error = from_str::<Choice>(r#"{"from":"10.0.0.0/33"}"#).unwrap_err();
+        assert!(error.to_string().contains("from 0 to 32"), "{error}");
+    }
+
+    #[test]
+    fn a_session_is_read_as_it_was_written_with_its_keys_in_order() {
+        let mut detail = SessionDetail { connect_ms: Some(11.04), ..SessionDetail::default() };
+        detail.listed.phase = Named::Known(Phase::ClientClosed);
+        let text = to_string(&detail).unwrap();
+        assert!(text.starts_with(r#"{"session":0,"mode":"-","listener":"-","client":"-","upstream":null,"#));
+        assert!(
+            text.contains(r#""phase":"client-closed","age_ms":0,"#)
+                && text.contains(r#""upstream_waiting":0,"local":"-""#)
+        );
+        assert_eq!(from_str::<SessionDetail>(&text).unwrap(), detail);
+        let ended = to_string(&EndedSession::default()).unwrap();
+        assert!(
+            ended.starts_with(r#"{"ts":"1970-01-01T00:00:00.000000Z","event":"close","session":0,"#),
+            "{ended}"
+        );
+        assert_eq!(from_str::<EndedSession>(&ended).unwrap(), EndedSession::default());
+    }
+
+    #[test]
+    fn a_client_understands_older_and_newer_servers() {
+        let session: ListedSession =
+            from_str(r#"{"session":7,"phase":"hel\u001bd","mode":"echo","colour":1}"#).unwrap();
+        assert_eq!((session.session, session.mode), (7, Named::Known(Mode::Echo)));
+        assert_eq!(session.phase.to_string(), r"hel\x1bd");
+        assert!(matches!(from_str::<TapItem>(r#"{"message":"GET /"}"#).unwrap(), TapItem::Other(_)));
+        let greeting: Greeting = from_str(r#"{"switchboard":1}"#).unwrap();
+        assert_eq!(greeting.mode.to_string(), "-");
+    }
+
+    #[test]
+    fn the_last_line_of_an_answer_is_told_from_its_items() {
+        let done = |matching| to_string(&Line::<()>::Done { ok: true, matching }).unwrap();
+        assert_eq!([done(None), done(Some(3))], [r#"{"ok":true}"#, r#"{"ok":true,"matching":3}"#]);
+        assert!(matches!(
+            from_str(&done(Some(3))).unwrap(),
+            Line::<ListedSession>::Done { matching: Some(3), .. }
+        ));
+        let piece = json!({"ts": "2026-11-21T20:26:21.123456Z", "from": "client", "offset": 5, "bytes": 9, "hex": "00ff"});
+        let item: Line<TapItem> = serde_json::from_value(json!({"item": piece})).unwrap();
+        assert_eq!(to_string(&item).unwrap().len(), json!({"item": piece}).to_string().len());
+        assert!(
+            matches!(item, Line::Item { item: TapItem::Data { hex: HexBytes(bytes), .. } } if bytes == [0, 0xff])
+        );
+    }
 }

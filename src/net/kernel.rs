@@ -2,7 +2,7 @@
 //!
 //! Each thread keeps one netlink socket: the questions are asked exactly when descriptors may have run out.
 
-use crate::net::address::Address;
+use crate::{net::address::Address, text::safe::SafeText};
 use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_sock_diag::{
     SockDiagMessage,
@@ -16,7 +16,7 @@ use rustix::{
         recv, sendto, socket_with,
     },
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{cell::RefCell, io, net::SocketAddr, os::fd::OwnedFd};
 
 /// One answer about one socket fits; the kernel sends a few hundred bytes.
@@ -133,10 +133,11 @@ fn encode(local: SocketAddr, peer: SocketAddr, extensions: ExtensionFlags, numbe
 }
 
 /// One TCP connection as the kernel sees it (`TCP_INFO`, tcp(7)), for an operator. What an old kernel does not tell is 0.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct TcpInfo {
     /// The state's name (RFC 9293 §3.3.2).
-    pub state: &'static str,
+    pub state: SafeText,
     /// Bytes received that this program has not read.
     pub receive_queue: u32,
     /// Bytes written that the peer has not acknowledged.
@@ -146,7 +147,7 @@ pub struct TcpInfo {
     /// Its variation, in microseconds.
     pub rtt_variation_us: u32,
     /// The congestion control (RFC 5681).
-    pub congestion_control: String,
+    pub congestion_control: SafeText,
     /// The congestion window, in segments.
     pub congestion_window: u32,
     /// The largest segment that is sent, in bytes.
@@ -176,16 +177,16 @@ impl TcpInfo {
     pub fn query(local: &Address, peer: &Address) -> io::Result<Self> {
         let extensions = ExtensionFlags::INFO | ExtensionFlags::CONG;
         let answer = with_netlink(|netlink| netlink.ask(local, peer, extensions))?;
-        let (mut raw, mut congestion_control) = (&[][..], String::new());
+        let (mut raw, mut congestion_control) = (&[][..], SafeText::from(""));
         for nla in &answer.nlas {
             match nla {
                 Nla::TcpInfo(info) => raw = info,
-                Nla::Congestion(name) => congestion_control.clone_from(name),
+                Nla::Congestion(name) => congestion_control = name.as_str().into(),
                 _ => {}
             }
         }
         Ok(TcpInfo {
-            state: state_name(answer.header.state),
+            state: state_name(answer.header.state).into(),
             receive_queue: answer.header.recv_queue,
             send_queue: answer.header.send_queue,
             rtt_us: field(raw, offset::RTT),
@@ -280,7 +281,7 @@ mod tests {
         client.write_all(b"unread").unwrap();
         let [local, peer] = ends(&server);
         let info = TcpInfo::query(&local, &peer).unwrap();
-        assert_eq!((info.state, info.receive_queue), ("established", 6));
+        assert_eq!((info.state.as_str(), info.receive_queue), ("established", 6));
         assert!(info.rtt_us > 0 && info.congestion_window > 0 && info.segment_bytes > 0, "{info:?}");
     }
 

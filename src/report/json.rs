@@ -2,7 +2,7 @@
 
 use crate::{
     net::address::EscapedAddress,
-    report::{format::Dump, verdict::Ended},
+    report::format::Dump,
     session::{
         cause::Cause,
         event::{Close, Event, Mode, Side, What},
@@ -105,27 +105,6 @@ struct Closed<'a> {
     connect_ms: Option<f64>,
     first_byte_ms: Option<f64>,
     error: Option<Shown<Escaped<'a>>>,
-}
-
-/// A session that ended: its close event, and what that means.
-#[derive(Serialize)]
-pub struct Remembered<'a> {
-    #[serde(flatten)]
-    line: Line<Closed<'a>>,
-    client_undelivered: u64,
-    upstream_undelivered: u64,
-    verdict: String,
-}
-
-impl<'a> From<&'a Ended> for Remembered<'a> {
-    fn from(ended: &'a Ended) -> Self {
-        Remembered {
-            line: Line { ts: Shown(Moment(ended.at)), event: "close", body: Closed::from(&ended.close) },
-            client_undelivered: ended.client_undelivered,
-            upstream_undelivered: ended.upstream_undelivered,
-            verdict: ended.verdict(),
-        }
-    }
 }
 
 #[derive(Serialize)]

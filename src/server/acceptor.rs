@@ -1,6 +1,8 @@
-//! The acceptor actor: owns one listening socket and only accepts. It never dials, resolves, logs or waits for a peer.
+//! The acceptor actor: owns one listening socket and only accepts. Every listener of a server has one: those of sessions,
+//! and the two whose connections a [`ServedListener`] serves.
 //!
-//! It ends when its [`Acceptor`] is stopped, after taking what the kernel has already accepted for it.
+//! It ends when it is stopped, after taking what the kernel has already accepted for it, or when its listener fails. Then
+//! it tells so in a line, and nothing but this listener ends.
 
 use crate::{
     error::reason,
@@ -11,18 +13,19 @@ use crate::{
     },
     report::reporter::Reporter,
     runtime::{
-        clock::sleep,
+        clock::{sleep, within},
         limit::{Slot, Slots},
         mailbox::{self, Mailbox, mailbox},
-        task::{self, Panicked, Task},
+        task::{Panicked, Task, contain, spawn},
     },
     server::supervisor::Supervisor,
     session::target::Listening,
 };
 use futures::{
-    FutureExt,
+    FutureExt, StreamExt,
     future::{Either, select},
-    pin_mut,
+    pin_mut, select_biased,
+    stream::FuturesUnordered,
 };
 use std::{
     io,
@@ -36,15 +39,13 @@ const SHORTAGE_PAUSE: Duration = Duration::from_millis(250);
 /// A shortage that comes and goes is told at most this often.
 const SHORTAGE_REPORTED_EVERY: Duration = Duration::from_secs(30);
 
-/// A connection that was accepted.
+/// A connection that was accepted for a session.
 pub struct Connection {
-    /// The client's socket.
     pub socket: Socket,
-    /// The client's address.
     pub client: Address,
     /// The listener that it came to.
     pub listening: Arc<Listening>,
-    /// Our address in it, which is another where the listener takes every interface.
+    /// Our address in it; another than the listener's if that takes every interface.
     pub local: Address,
     /// Its place among the sessions.
     pub slot: Slot,
@@ -53,21 +54,50 @@ pub struct Connection {
 /// A running acceptor. Dropping it closes the listener at once.
 pub struct Acceptor {
     task: Task<()>,
-    stop: mailbox::Address<()>,
+    stop: Option<mailbox::Address<()>>,
+    has_ended: bool,
 }
 
-struct Actor {
-    listener: Listener,
-    listening: Arc<Listening>,
+/// Where connections come from: a listener, or a fake of one.
+trait Accepts: Send + Sync + 'static {
+    type Accepted: Send;
+
+    /// What it is called in a line.
+    fn name(&self) -> String;
+
+    fn readable(&self) -> impl Future<Output = ()> + Send;
+
+    fn try_accept(&self) -> io::Result<Self::Accepted>;
+}
+
+impl Accepts for Listener {
+    type Accepted = (Socket, Address);
+
+    fn name(&self) -> String {
+        self.address().to_string()
+    }
+
+    fn readable(&self) -> impl Future<Output = ()> + Send {
+        self.readable()
+    }
+
+    fn try_accept(&self) -> io::Result<(Socket, Address)> {
+        self.try_accept()
+    }
+}
+
+struct Actor<L, H, W> {
+    listener: L,
     slots: Slots,
-    supervisor: Supervisor,
-    reporter: Reporter,
-    shortage_reported: Option<Instant>,
+    /// Where an accepted connection goes, with its slot.
+    hand_on: H,
+    warn: W,
+    shortage_told: Option<Instant>,
     stop: Mailbox<()>,
 }
 
 impl Acceptor {
-    /// Starts accepting on `listener`; each connection takes a place of `slots` and goes to the supervisor.
+    /// Accepts on `listener`; each connection takes a place of `slots` and goes to the supervisor.
     pub fn start(
         listener: Listener,
         listening: Arc<Listening>,
@@ -75,37 +105,74 @@ impl Acceptor {
         supervisor: Supervisor,
         reporter: Reporter,
     ) -> Self {
-        let (address, stop) = mailbox(1);
-        let actor = Actor { listener, listening, slots, supervisor, reporter, shortage_reported: None, stop };
-        Acceptor { task: task::spawn(actor.run()), stop: address }
+        let hand_on = move |listener: &Listener, (socket, client), slot| {
+            let (listening, local) = (listening.clone(), listener.local_address_of(&socket));
+            let supervisor = supervisor.clone();
+            async move { supervisor.admit(Connection { socket, client, listening, local, slot }).await }
+        };
+        Self::over(listener, slots, hand_on, move |text| reporter.warn(text))
     }
 
-    /// Ends by itself only where the listener failed.
-    ///
-    /// # Errors
-    /// Where the actor panicked.
-    pub async fn failed(&mut self) -> Result<(), Panicked> {
-        (&mut self.task).await
+    fn over<L: Accepts, F: Future<Output = ()> + Send + 'static>(
+        listener: L,
+        slots: Slots,
+        hand_on: impl FnMut(&L, L::Accepted, Slot) -> F + Send + 'static,
+        warn: impl Fn(String) + Clone + Send + 'static,
+    ) -> Self {
+        let (address, stop) = mailbox(1);
+        let actor = Actor { listener, slots, hand_on, warn, shortage_told: None, stop };
+        Acceptor { task: spawn(actor.run()), stop: Some(address), has_ended: false }
+    }
+
+    /// Waits for the end, which comes by itself only if the listener failed. Cancel-safe.
+    pub async fn ended(&mut self) {
+        if !self.has_ended {
+            let _ = (&mut self.task).await;
+            self.has_ended = true;
+        }
     }
 
     /// Takes the connections that are already there, then closes the listener.
-    pub async fn stop(self) {
-        drop(self.stop);
-        let _ = self.task.await;
+    pub async fn stop(mut self) {
+        self.stop = None;
+        self.ended().await;
     }
 }
 
-impl Actor {
-    async fn run(mut self) {
+impl<L: Accepts, H, F, W: Fn(String) + Clone> Actor<L, H, W>
+where
+    H: FnMut(&L, L::Accepted, Slot) -> F,
+    F: Future<Output = ()>,
+{
+    async fn run(self) {
+        let (name, warn) = (self.listener.name(), self.warn.clone());
+        if let Err(panicked) = contain(self.accept_all()).await {
+            warn(format!("{name} stops accepting: {panicked}"));
+        }
+    }
+
+    async fn accept_all(mut self) {
         while let Some(slot) = self.next_slot().await {
-            if !self.accept(slot).await {
-                return;
+            match self.listener.try_accept() {
+                Ok(accepted) => (self.hand_on)(&self.listener, accepted, slot).await,
+                Err(error) => match classify(&error) {
+                    AcceptError::Connection => {}
+                    AcceptError::Resources => {
+                        drop(slot);
+                        self.pause(&error).await;
+                    }
+                    AcceptError::Fatal => {
+                        let name = self.listener.name();
+                        return (self.warn)(format!("{name} stops accepting: {}", reason(&error)));
+                    }
+                },
             }
         }
         while let Some(slot) = self.slots.take().now_or_never() {
             match self.listener.try_accept() {
-                Ok((socket, client)) => self.admit(socket, client, slot).await,
-                Err(error) if classify(&error) == AcceptError::Connection && !would_block(&error) => {}
+                Ok(accepted) => (self.hand_on)(&self.listener, accepted, slot).await,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if classify(&error) == AcceptError::Connection => {}
                 Err(_) => return,
             }
         }
@@ -126,44 +193,184 @@ impl Actor {
         }
     }
 
-    /// Takes one connection, where one is there; false where the listener failed.
-    async fn accept(&mut self, slot: Slot) -> bool {
-        match self.listener.try_accept() {
-            Ok((socket, client)) => self.admit(socket, client, slot).await,
-            Err(error) => match classify(&error) {
-                AcceptError::Connection => {}
-                AcceptError::Resources => self.pause(&error).await,
-                AcceptError::Fatal => {
-                    self.reporter.warn(format!(
-                        "{} stops accepting: {}",
-                        self.listener.address(),
-                        reason(&error)
-                    ));
-                    return false;
-                }
-            },
-        }
-        true
-    }
-
-    async fn admit(&self, socket: Socket, client: Address, slot: Slot) {
-        let (listening, local) = (self.listening.clone(), self.listener.local_address_of(&socket));
-        self.supervisor.admit(Connection { socket, client, listening, local, slot }).await;
-    }
-
     async fn pause(&mut self, error: &io::Error) {
-        if self.shortage_reported.is_none_or(|last| last.elapsed() >= SHORTAGE_REPORTED_EVERY) {
-            self.shortage_reported = Some(Instant::now());
-            let address = self.listener.address();
-            self.reporter.warn(format!(
-                "{address} pauses accepting until there are descriptors again: {}",
-                reason(error)
-            ));
+        if self.shortage_told.is_none_or(|last| last.elapsed() >= SHORTAGE_REPORTED_EVERY) {
+            self.shortage_told = Some(Instant::now());
+            let (name, reason) = (self.listener.name(), reason(error));
+            (self.warn)(format!("{name} pauses accepting until there are descriptors again: {reason}"));
         }
         sleep(SHORTAGE_PAUSE).await;
     }
 }
 
-fn would_block(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
+/// A listener whose connections are served by a task each, a few at once; the next ones wait in the kernel's backlog.
+/// Dropping it closes the listener and ends every connection.
+pub struct ServedListener {
+    // Dropped first: no connection comes any more.
+    acceptor: Acceptor,
+    connections: Task<()>,
+}
+
+impl ServedListener {
+    /// Serves at most `at_once` connections of `listener`; `name` is what one is called in a line.
+    pub fn start<F: Future<Output = ()> + Send + 'static>(
+        listener: Listener,
+        at_once: usize,
+        name: &'static str,
+        reporter: Reporter,
+        serve: impl Fn(Socket) -> F + Send + 'static,
+    ) -> Self {
+        let (address, arrivals) = mailbox(1);
+        let hand_on = move |_: &Listener, (socket, _), slot| {
+            let address = address.clone();
+            async move {
+                let _ = address.send((socket, slot)).await;
+            }
+        };
+        let tell = reporter.clone();
+        let acceptor = Acceptor::over(listener, Slots::new(at_once), hand_on, move |text| tell.warn(text));
+        let connections = spawn(serve_all(arrivals, serve, move |panicked| {
+            reporter.warn(format!("a {name} connection: {panicked}"));
+        }));
+        ServedListener { acceptor, connections }
+    }
+
+    /// Closes the listener, and ends the connections that do not end within `last_words`.
+    pub async fn stop(self, last_words: Duration) {
+        self.acceptor.stop().await;
+        let _ = within(Some(last_words), self.connections).await;
+    }
+}
+
+/// All that can wake the actor of a [`ServedListener`].
+enum Event {
+    Arrived(Socket, Slot),
+    /// The acceptor has ended.
+    NoMore,
+    Ended(Result<(), Panicked>),
+}
+
+/// Ends with the acceptor, after the last connection.
+async fn serve_all<F: Future<Output = ()> + Send + 'static>(
+    mut arrivals: Mailbox<(Socket, Slot)>,
+    serve: impl Fn(Socket) -> F,
+    warn: impl Fn(Panicked),
+) {
+    let mut connections = FuturesUnordered::new();
+    let tell = |end: Result<(), Panicked>| end.unwrap_or_else(&warn);
+    loop {
+        let event = select_biased! {
+            end = connections.select_next_some() => Event::Ended(end),
+            arrival = arrivals.next().fuse() => {
+                arrival.map_or(Event::NoMore, |(socket, slot)| Event::Arrived(socket, slot))
+            }
+        };
+        match event {
+            Event::Arrived(socket, slot) => {
+                let served = serve(socket);
+                connections.push(spawn(async move {
+                    served.await;
+                    drop(slot);
+                }));
+            }
+            Event::Ended(end) => tell(end),
+            Event::NoMore => break,
+        }
+    }
+    while let Some(end) = connections.next().await {
+        tell(end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::inline;
+    use rustix::io::Errno;
+    use std::{cell::RefCell, collections::VecDeque, future::pending, sync::Mutex};
+
+    /// What an attempt to accept comes to.
+    #[derive(Clone, Copy)]
+    enum Attempt {
+        Connects(u8),
+        Fails(Errno),
+        Panics,
+    }
+
+    /// A listener whose attempts are known before.
+    struct Script(Mutex<VecDeque<Attempt>>);
+
+    impl Accepts for Script {
+        type Accepted = u8;
+
+        fn name(&self) -> String {
+            "script".to_owned()
+        }
+
+        async fn readable(&self) {
+            if self.0.lock().unwrap().is_empty() {
+                pending::<()>().await;
+            }
+        }
+
+        fn try_accept(&self) -> io::Result<u8> {
+            let attempt = self.0.lock().unwrap().pop_front();
+            match attempt {
+                Some(Attempt::Connects(number)) => Ok(number),
+                Some(Attempt::Fails(errno)) => Err(errno.into()),
+                Some(Attempt::Panics) => panic!("on purpose"),
+                None => Err(io::ErrorKind::WouldBlock.into()),
+            }
+        }
+    }
+
+    /// Accepts all of the script; returns what was handed on, what was told, and whether the acceptor ended by itself.
+    fn run(script: &[Attempt], places: usize) -> (Vec<u8>, Vec<String>, bool) {
+        let (taken, told) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
+        let (_address, stop) = mailbox(1);
+        let actor = Actor {
+            listener: Script(Mutex::new(script.iter().copied().collect())),
+            slots: Slots::new(places),
+            hand_on: |_: &Script, number, slot| {
+                taken.borrow_mut().push((number, slot));
+                std::future::ready(())
+            },
+            warn: |text| told.borrow_mut().push(text),
+            shortage_told: None,
+            stop,
+        };
+        let end = inline::run(within(Some(4 * SHORTAGE_PAUSE), actor.run())).unwrap();
+        let taken = taken.into_inner().into_iter().map(|(number, _)| number).collect();
+        (taken, told.into_inner(), end.is_some())
+    }
+
+    use Attempt::{Connects, Fails, Panics};
+
+    #[test]
+    fn what_ends_one_connection_does_not_end_a_listener() {
+        let script = [Fails(Errno::CONNABORTED), Connects(1), Fails(Errno::PROTO), Connects(2)];
+        assert_eq!(run(&script, 9), (vec![1, 2], vec![], false));
+    }
+
+    #[test]
+    fn a_shortage_is_told_once_and_accepting_goes_on() {
+        let script = [Fails(Errno::MFILE), Connects(1), Fails(Errno::NFILE), Connects(2)];
+        let told = "script pauses accepting until there are descriptors again: too many open files";
+        assert_eq!(run(&script, 9), (vec![1, 2], vec![told.to_owned()], false));
+    }
+
+    #[test]
+    fn a_listener_that_fails_or_panics_ends_alone_and_is_told() {
+        for (fault, why) in
+            [(Fails(Errno::INVAL), "invalid argument"), (Panics, "internal fault: on purpose")]
+        {
+            let told = format!("script stops accepting: {why}");
+            assert_eq!(run(&[Connects(1), fault, Connects(2)], 9), (vec![1], vec![told], true));
+        }
+    }
+
+    #[test]
+    fn without_a_place_a_connection_waits() {
+        assert_eq!(run(&[Connects(1), Connects(2)], 1), (vec![1], vec![], false));
+    }
 }

@@ -1,74 +1,47 @@
-//! The control actor: owns the control socket, and a task for each of its connections.
-//!
-//! It ends when its [`Control`] is stopped, and its connections with it.
-
-pub mod answer;
-pub mod connection;
-mod list;
-pub mod rates;
-mod setting;
-mod tap;
+//! The control socket: encodes the operator's verbs as lines of JSON.
 
 use crate::{
-    control::place,
+    control::{
+        lines::LineSocket,
+        place,
+        protocol::{Line, Request},
+    },
     error::{Error, reason},
-    net::{
-        address::Address,
-        listener::{AcceptError, Listener, classify},
+    net::{listener::Listener, socket::Socket},
+    report::reporter::Reporter,
+    runtime::{clock::within, executor::yield_now},
+    server::{
+        acceptor::ServedListener,
+        operator::{Operator, Refusal, SessionTap},
     },
-    runtime::{
-        clock::{sleep, within},
-        limit::Slots,
-        mailbox::{self, Mailbox, mailbox},
-        task::{Task, spawn},
-    },
-    server::{control::connection::Connection, supervisor::Supervisor},
-    session::{context::CurrentDeadlines, event::Mode},
+    text::safe::SafeText,
 };
-use futures::{FutureExt, StreamExt, select_biased, stream::FuturesUnordered};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use futures::{FutureExt, select_biased};
+use serde::Serialize;
+use std::{io, time::Duration};
 
-/// Operators at once; the next waits in the socket's backlog. Each has a descriptor of the reserve.
-const CONNECTIONS: usize = 16;
+/// Operators at once. Each has a descriptor of the reserve.
+const CONNECTIONS_MAX: usize = 16;
 /// Of the control socket.
 const BACKLOG: i32 = 16;
-/// After an accept that failed.
-const PAUSE: Duration = Duration::from_millis(250);
 /// At the end of the server, for taps that tell how the last sessions ended; short, for idle operators delay it as well.
 const LAST_WORDS: Duration = Duration::from_millis(250);
+/// A request is short; the longest names some thousand sessions to cut.
+const LINE_BYTES_MAX: usize = 64 * 1024;
+/// A client that asks nothing for this long can connect again.
+const REQUEST_WAIT: Duration = Duration::from_secs(60);
+/// A client that takes nothing of an answer for this long will not take the rest.
+const WRITE_WAIT: Duration = Duration::from_secs(10);
+/// A client that takes nothing of a tap for this long has gone; until then it only loses pieces.
+const TAP_WRITE_WAIT: Duration = Duration::from_secs(60);
+/// Lines are gathered up to about this size and written at once.
+const BATCH_BYTES: usize = 64 * 1024;
 
-/// What a server tells its operators, and how it is reached.
-pub struct Facts {
-    /// Its mode.
-    pub mode: Mode,
-    /// Where it listens.
-    pub listeners: Vec<Address>,
-    /// When it began.
-    pub began: Instant,
-    /// The limit of sessions at once.
-    pub slots: Slots,
-    /// The deadlines of sessions to come.
-    pub deadlines: Arc<CurrentDeadlines>,
-    /// Its sessions.
-    pub supervisor: Supervisor,
-    /// Asks for a drain.
-    pub drain: mailbox::Address<()>,
-}
+/// The control socket of a running server.
+pub struct ControlServer(ServedListener);
 
-/// A running control actor.
-pub struct Control {
-    task: Task<()>,
-    stop: mailbox::Address<()>,
-}
-
-/// Makes the control socket; none where it is off. Where the default place cannot be used `warn` is told so, and there is
-/// none either: the server is worth more than its control.
-///
-/// # Errors
-/// Where the socket cannot be made at the place that the operator gave.
+/// Makes the control socket; none if it is off. If the default place cannot be used, `warn` is told so and there is none
+/// either: the server is worth more than its control.
 pub fn bind(place: &place::Control, warn: impl FnOnce(String)) -> Result<Option<Listener>, Error> {
     match place {
         place::Control::Off => Ok(None),
@@ -89,71 +62,161 @@ pub fn bind(place: &place::Control, warn: impl FnOnce(String)) -> Result<Option<
     }
 }
 
-impl Control {
+impl ControlServer {
     /// Serves operators on `listener`.
-    #[must_use]
-    pub fn start(listener: Listener, facts: Facts) -> Self {
-        let (address, stop) = mailbox(1);
-        Control { task: spawn(run(listener, Arc::new(facts), stop)), stop: address }
+    pub fn start(listener: Listener, operator: Operator, reporter: Reporter) -> Self {
+        let serve = move |socket| Conversation::new(socket, operator.clone()).serve();
+        ControlServer(ServedListener::start(listener, CONNECTIONS_MAX, "control", reporter, serve))
     }
 
-    /// Removes the socket, and ends every connection, once it had a moment for its last words.
+    /// Removes the socket, and ends every connection once it had a moment for its last words.
     pub async fn stop(self) {
-        drop(self.stop);
-        let _ = self.task.await;
+        self.0.stop(LAST_WORDS).await;
     }
 }
 
-enum Event {
-    Readable,
-    Finished,
-    Stopped,
+/// A control connection. It ends when its client does, or is too slow.
+struct Conversation {
+    lines: LineSocket,
+    operator: Operator,
+    /// Lines on their way out.
+    unwritten: String,
 }
 
-async fn run(listener: Listener, facts: Arc<Facts>, mut stop: Mailbox<()>) {
-    let mut connections = FuturesUnordered::new();
-    loop {
-        match next_event(&listener, &mut connections, &mut stop).await {
-            Event::Finished => {}
-            Event::Stopped => {
-                drop(listener);
-                let all_ended = async { while connections.next().await.is_some() {} };
-                let _ = within(Some(LAST_WORDS), all_ended).await;
-                return;
-            }
-            Event::Readable => match listener.try_accept() {
-                Ok((socket, _)) => connections.push(spawn(Connection::new(socket, facts.clone()).serve())),
-                Err(error) => match classify(&error) {
-                    AcceptError::Connection => {}
-                    AcceptError::Resources => sleep(PAUSE).await,
-                    AcceptError::Fatal => return,
+/// Why a request has no complete answer.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+enum Incomplete {
+    Lost(#[from] io::Error),
+    Refused(#[from] Refusal),
+}
+
+impl Conversation {
+    fn new(socket: Socket, operator: Operator) -> Self {
+        Conversation { lines: LineSocket::new(socket), operator, unwritten: String::new() }
+    }
+
+    async fn serve(mut self) {
+        // Why it ended concerns its client alone, who knows.
+        let _ = self.converse().await;
+    }
+
+    async fn converse(&mut self) -> io::Result<()> {
+        self.push(&self.operator.greeting());
+        self.flush(WRITE_WAIT).await?;
+        loop {
+            let line = within(Some(REQUEST_WAIT), self.lines.next(LINE_BYTES_MAX)).await;
+            let line = match line.ok_or(io::ErrorKind::TimedOut)? {
+                Ok(Some(line)) => line,
+                Ok(None) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    self.push_last(Err(error.to_string()));
+                    return self.flush(WRITE_WAIT).await;
+                }
+                Err(error) => return Err(error),
+            };
+            let last = match serde_json::from_slice(&line) {
+                Ok(request) => match self.follow(request).await {
+                    Ok(matching) => Ok(matching),
+                    Err(Incomplete::Lost(error)) => return Err(error),
+                    Err(refused) => Err(refused.to_string()),
                 },
-            },
+                Err(error) => Err(format!("it is not a request: {error}")),
+            };
+            self.push_last(last);
+            self.flush(WRITE_WAIT).await?;
         }
     }
-}
 
-async fn next_event(
-    listener: &Listener,
-    connections: &mut FuturesUnordered<Task<()>>,
-    stop: &mut Mailbox<()>,
-) -> Event {
-    let full = connections.len() >= CONNECTIONS;
-    let readable = async {
-        if full {
-            std::future::pending::<()>().await;
+    /// Follows a request, and says how many sessions there were to choose from if that was a part of it.
+    async fn follow(&mut self, request: Request) -> Result<Option<usize>, Incomplete> {
+        match request {
+            Request::List(choice) => {
+                let list = self.operator.list(&choice).await;
+                let matching = list.matching;
+                self.items(list).await?;
+                return Ok(Some(matching));
+            }
+            Request::Show { session } => {
+                let detail = self.operator.show(session).await?;
+                self.push_item(&detail);
+            }
+            Request::Closed { session: Some(session), .. } => {
+                self.push_item(&self.operator.ended(session).await?);
+            }
+            Request::Closed { session: None, last } => {
+                let closed = self.operator.closed(last).await;
+                self.items(closed).await?;
+            }
+            Request::Stats => self.push_item(&self.operator.stats().await?),
+            Request::Cut { sessions, fin } => self.operator.cut(sessions, fin).await?,
+            Request::Tap { session, from, limit } => {
+                let tap = self.operator.tap(session, from, limit).await?;
+                self.tap(tap).await?;
+            }
+            Request::Pause => self.operator.pause(),
+            Request::Resume => self.operator.resume(),
+            Request::Drain => self.operator.drain(),
+            Request::Set { setting, value } => self.operator.set(setting, value)?,
         }
-        listener.readable().await;
-    };
-    let finished = async {
-        if connections.next().await.is_none() {
-            std::future::pending::<()>().await;
+        Ok(None)
+    }
+
+    async fn items(&mut self, items: impl Iterator<Item = impl Serialize>) -> io::Result<()> {
+        for item in items {
+            self.push_item(&item);
+            if self.unwritten.len() >= BATCH_BYTES {
+                self.flush(WRITE_WAIT).await?;
+                // Thousands of sessions are milliseconds of work, and traffic has the same thread.
+                yield_now().await;
+            }
         }
-    };
-    let (mut readable, mut finished) = (std::pin::pin!(readable.fuse()), std::pin::pin!(finished.fuse()));
-    select_biased! {
-        _ = stop.next().fuse() => Event::Stopped,
-        () = finished => Event::Finished,
-        () = readable => Event::Readable,
+        Ok(())
+    }
+
+    /// Shows a tap until its session ends. Any line of the client ends it.
+    async fn tap(&mut self, mut tap: SessionTap) -> io::Result<()> {
+        loop {
+            let item = select_biased! {
+                item = tap.next().fuse() => item,
+                more = self.lines.read_more().fuse() => {
+                    return if more? { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+                }
+            };
+            let Some(item) = item else { return Ok(()) };
+            self.push_item(&item);
+            while self.unwritten.len() < BATCH_BYTES
+                && let Some(item) = tap.try_next()
+            {
+                self.push_item(&item);
+            }
+            if let Some(lost) = tap.lost() {
+                self.push_item(&lost);
+            }
+            self.flush(TAP_WRITE_WAIT).await?;
+        }
+    }
+
+    fn push_item(&mut self, item: &impl Serialize) {
+        self.push(&Line::Item { item });
+    }
+
+    fn push_last(&mut self, last: Result<Option<usize>, String>) {
+        self.push(&match last {
+            Ok(matching) => Line::<()>::Done { ok: true, matching },
+            Err(error) => Line::Failed { error: SafeText::from(error.as_str()) },
+        });
+    }
+
+    fn push(&mut self, line: &impl Serialize) {
+        let text = serde_json::to_string(line).expect("these lines have string keys");
+        self.unwritten.push_str(&text);
+        self.unwritten.push('\n');
+    }
+
+    /// Writes what was pushed; gives up if the client takes nothing for `wait`.
+    async fn flush(&mut self, wait: Duration) -> io::Result<()> {
+        let text = std::mem::take(&mut self.unwritten);
+        self.lines.write(&text, wait).await
     }
 }

@@ -25,11 +25,12 @@ use crate::{
     },
     server::{
         acceptor::Acceptor,
-        control::{self, Control, Facts},
+        control::{self, ControlServer},
         http::{
             self, Admin,
             pages::{Condition, Sources},
         },
+        operator::{OperatedServer, Operator},
         plan::Plan,
         supervisor::{Outcome, Supervisor},
     },
@@ -39,7 +40,7 @@ use crate::{
         target::{Listening, Target},
     },
 };
-use futures::{FutureExt, future::select_all, select_biased};
+use futures::{FutureExt, future::join_all, select_biased};
 use std::{
     future::pending,
     io::{self, IsTerminal},
@@ -58,7 +59,7 @@ const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
 /// Runs a server until it is stopped.
 ///
 /// # Errors
-/// Where it cannot listen or loses its listeners.
+/// If it cannot listen, or every listener has failed.
 pub async fn run(plan: Plan) -> Result<Outcome, Error> {
     let started = SystemTime::now();
     let share = share(raise_descriptor_limit());
@@ -98,7 +99,7 @@ pub async fn run(plan: Plan) -> Result<Outcome, Error> {
     let mode = plan.listeners.first().map_or(Mode::Echo, |planned| planned.target.mode());
     let (supervisor, sessions) = Supervisor::start(context, plan.max_per_source, plan.remember);
     let control = control.map(|listener| {
-        let facts = Facts {
+        let operator = Operator::new(OperatedServer {
             mode,
             listeners: own,
             began: Instant::now(),
@@ -106,8 +107,8 @@ pub async fn run(plan: Plan) -> Result<Outcome, Error> {
             deadlines: deadlines.clone(),
             supervisor: supervisor.clone(),
             drain,
-        };
-        Control::start(listener, facts)
+        });
+        ControlServer::start(listener, operator, reporter.clone())
     });
     let admin = admin_listener.map(|listener| {
         let accept_errors = listeners.iter().map(Listener::errors).collect();
@@ -160,16 +161,14 @@ impl Running<'_> {
                     pending::<()>().await;
                 }
             };
-            let failed = select_all(self.acceptors.iter_mut().map(|acceptor| acceptor.failed().boxed()));
+            // While one listener lives the server goes on.
+            let failed = join_all(self.acceptors.iter_mut().map(Acceptor::ended));
             select_biased! {
                 () = self.signals.next().fuse() => None,
                 () = pin!(drain.fuse()) => None,
-                (_, _, _) = failed.fuse() => Some(io::Error::other("a listener failed")),
+                _ = failed.fuse() => Some(io::Error::other("every listener failed")),
             }
         };
-        if let Some(failure) = failure {
-            return Err(Error::new("cannot go on accepting", failure));
-        }
         if let Some(admin) = &self.admin {
             admin.tell(Condition::Draining);
         }
@@ -177,12 +176,13 @@ impl Running<'_> {
             acceptor.stop().await;
         }
         self.supervisor.drain(deadlines.get().drain).await;
-        loop {
+        let end = loop {
             select_biased! {
-                end = (&mut self.sessions).fuse() => return end.map_err(fault),
+                end = (&mut self.sessions).fuse() => break end.map_err(fault)?,
                 () = self.signals.next().fuse() => self.supervisor.cut().await,
             }
-        }
+        };
+        failure.map_or(Ok(end), |failure| Err(Error::new("cannot go on accepting", failure)))
     }
 }
 

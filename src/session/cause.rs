@@ -1,11 +1,11 @@
 //! Why a session ended: one named cause each.
 
 use crate::net::dial::DialFailureKind;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Why a session ended, as `cause` in its close event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// Both sides finished their stream.

@@ -1,5 +1,6 @@
 //! Payload as hexadecimal digits: plain for machines, as `xxd` shows it for people.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::fmt;
 
 /// Bytes as lower-case hexadecimal digits, two a byte.
@@ -21,12 +22,28 @@ impl fmt::Display for Hex<'_> {
 }
 
 /// The bytes of hexadecimal digits, two a byte; none if there is anything else.
-#[must_use]
-pub fn unhex(digits: &str) -> Option<Vec<u8>> {
+fn unhex(digits: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
     let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
     let pair = |[high, low]: &[u8; 2]| Some(digit(*high)? << 4 | digit(*low)?);
     pairs.iter().map(pair).collect::<Option<_>>().filter(|_| rest.is_empty())
+}
+
+/// Bytes that cross as lower-case hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HexBytes(pub Vec<u8>);
+
+impl Serialize for HexBytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Hex(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for HexBytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let digits = String::deserialize(deserializer)?;
+        unhex(&digits).map(HexBytes).ok_or_else(|| D::Error::custom("these are no hexadecimal digits"))
+    }
 }
 
 /// How many bytes a line of a dump shows.

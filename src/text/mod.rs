@@ -3,5 +3,6 @@
 pub mod escape;
 pub mod hex;
 pub mod moment;
+pub mod safe;
 pub mod table;
 pub mod units;

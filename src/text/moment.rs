@@ -1,6 +1,7 @@
 //! Moments as text, in UTC. Events come many a second, so the text of a second is made once.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::{
     cell::Cell,
     fmt,
@@ -21,7 +22,27 @@ thread_local! {
 const EPOCH: Second = *b"1970-01-01T00:00:00";
 
 /// A moment with microseconds (RFC 3339); the epoch if the clock is before it, or beyond the year 9999.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment(pub SystemTime);
+
+impl Default for Moment {
+    fn default() -> Self {
+        Moment(UNIX_EPOCH)
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse::<Timestamp>().map(|moment| Moment(moment.into())).map_err(D::Error::custom)
+    }
+}
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,6 +18,7 @@ mod events;
 mod house;
 mod leaks;
 mod limit;
+mod listener;
 mod load;
 mod metrics;
 mod origin;

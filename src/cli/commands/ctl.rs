@@ -2,8 +2,8 @@
 
 use crate::{
     cli::{Config, values},
-    control::protocol::Sort,
-    tools::ctl::settings::{self, Command},
+    control::protocol::{Choice, Named, Request, Sort},
+    tools::ctl::settings,
 };
 use argh::{ArgsInfo, FromArgs};
 use std::path::PathBuf;
@@ -58,31 +58,34 @@ impl Ctl {
     pub fn config(mut self) -> Result<Config, String> {
         let words = std::mem::take(&mut self.words);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let command = match words[..] {
+        let mut show = settings::Show::default();
+        let request = match words[..] {
             [] => return Err(format!("what to do is missing; write {COMMANDS}")),
-            ["list"] => Command::List {
+            ["list"] => Request::List(Choice {
                 sort: self
                     .sort
                     .take()
                     .map_or(Ok(Sort::default()), |text| refused("--sort", &text, values::sort))?,
                 from: self.from.take().map(|text| refused("--from", &text, values::network)).transpose()?,
-            },
-            ["show", id] => Command::Show(session(id)?),
-            ["closed"] => Command::Closed { session: None, last: self.last.take() },
-            ["closed", id] => Command::Closed { session: Some(session(id)?), last: self.last.take() },
-            ["stats"] => Command::Stats,
+                ..Choice::default()
+            }),
+            ["show", id] => Request::Show { session: session(id)? },
+            ["closed"] => Request::Closed { session: None, last: self.last.take() },
+            ["closed", id] => Request::Closed { session: Some(session(id)?), last: self.last.take() },
+            ["stats"] => Request::Stats,
             ["cut", ref ids @ ..] if !ids.is_empty() => {
                 let sessions = ids.iter().map(|id| session(id)).collect::<Result<_, _>>()?;
-                Command::Cut { sessions, fin: std::mem::take(&mut self.fin) }
+                Request::Cut { sessions, fin: std::mem::take(&mut self.fin) }
             }
-            ["tap", id] => Command::Tap {
-                session: session(id)?,
-                from: self.from.take().map_or(Ok(None), |text| refused("--from", &text, values::side))?,
-                show: self.dump.take().unwrap_or_default(),
-            },
-            ["pause"] => Command::Pause,
-            ["resume"] => Command::Resume,
-            ["drain"] => Command::Drain,
+            ["tap", id] => {
+                show = self.dump.take().unwrap_or_default();
+                let from =
+                    self.from.take().map_or(Ok(None), |text| refused("--from", &text, values::side))?;
+                Request::Tap { session: session(id)?, from, limit: None }
+            }
+            ["pause"] => Request::Pause,
+            ["resume"] => Request::Resume,
+            ["drain"] => Request::Drain,
             ["set", name, value] => setting(name, value)?,
             ["set", ..] => return Err(format!("'set' needs a limit and its value; {}", limits())),
             ["show" | "tap" | "cut"] => {
@@ -96,7 +99,8 @@ impl Ctl {
         match self.left_over() {
             Some(option) => Err(format!("option '{option}' does not go with '{}'; leave it out", words[0])),
             None => {
-                Ok(Config::Ctl(Box::new(settings::Ctl { control: self.control, json: self.json, command })))
+                let (control, json) = (self.control, self.json);
+                Ok(Config::Ctl(Box::new(settings::Ctl { control, json, request, show })))
             }
         }
     }
@@ -130,14 +134,14 @@ fn limits() -> String {
 }
 
 /// `set` with its operands: the same values as on a server's command line.
-fn setting(name: &str, value: &str) -> Result<Command, String> {
+fn setting(name: &str, value: &str) -> Result<Request, String> {
     let number = match name {
         "max-sessions" => Some(refused(name, value, values::count)? as u64),
         _ if TIMEOUTS.contains(&name) => refused(name, value, values::duration)?
             .map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1)),
         _ => return Err(format!("'{name}' cannot be set; {}", limits())),
     };
-    Ok(Command::Set { setting: name.to_owned(), value: number })
+    Ok(Request::Set { setting: Named::of(name), value: number })
 }
 
 fn session(text: &str) -> Result<u64, String> {

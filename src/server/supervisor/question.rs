@@ -12,12 +12,13 @@ use std::sync::Arc;
 pub(super) enum Question {
     /// The records of all live sessions.
     List(Address<Vec<Arc<Record>>>),
-    /// The record of one.
     Find(u64, Address<Option<Arc<Record>>>),
     /// The last sessions that ended.
     Closed(usize, Address<Vec<Arc<Ended>>>),
     /// One that ended.
     Ended(u64, Address<Option<Arc<Ended>>>),
+    /// What needs no look at the sessions.
+    State(Address<SupervisorState>),
     /// The books as they stand.
     Overview(Address<Overview>),
     /// To end these sessions, by FIN or by RST; the answer is those that are not there.
@@ -27,14 +28,20 @@ pub(super) enum Question {
 /// The sums of all sessions, live ones included, at one instant: what operators and scrapers are told alike.
 #[derive(Clone, Debug)]
 pub struct Overview {
-    /// The sums.
     pub tally: Tally,
-    /// A drain has begun.
+    pub draining: bool,
+}
+
+/// What a supervisor knows without a look at its sessions, of which there may be many.
+#[derive(Clone, Copy, Debug)]
+pub struct SupervisorState {
+    /// Sessions that ever began; they are numbered from 1.
+    pub opened: u64,
     pub draining: bool,
 }
 
 impl Supervisor {
-    /// The records of all live sessions, in the order of their numbers; none where the supervisor has ended.
+    /// The records of all live sessions, in the order of their numbers; none if the supervisor has ended.
     pub async fn list(&self) -> Vec<Arc<Record>> {
         let mut records = self.ask(Question::List).await.unwrap_or_default();
         records.sort_unstable_by_key(|record| record.id);
@@ -51,12 +58,17 @@ impl Supervisor {
         self.ask(|reply| Question::Closed(count, reply)).await.unwrap_or_default()
     }
 
-    /// A session that ended, where it is remembered.
+    /// A session that ended, if it is remembered.
     pub async fn ended(&self, id: u64) -> Option<Arc<Ended>> {
         self.ask(|reply| Question::Ended(id, reply)).await.flatten()
     }
 
-    /// Sums; none where the supervisor has ended.
+    /// How far it is; none if the supervisor has ended.
+    pub async fn state(&self) -> Option<SupervisorState> {
+        self.ask(Question::State).await
+    }
+
+    /// Sums; none if the supervisor has ended.
     pub async fn overview(&self) -> Option<Overview> {
         self.ask(Question::Overview).await
     }
@@ -67,7 +79,7 @@ impl Supervisor {
         self.ask(|reply| Question::Cut(ids, fin, reply)).await.unwrap_or(all)
     }
 
-    /// Asks, and waits for the answer; none where the supervisor has ended.
+    /// Asks, and waits for the answer; none if the supervisor has ended.
     async fn ask<T: 'static>(&self, question: impl FnOnce(Address<T>) -> Question) -> Option<T> {
         let (reply, mut answer) = mailbox(1);
         self.address.send(Message::Ask(question(reply))).await.ok()?;
@@ -90,6 +102,9 @@ impl Actor {
             }
             Question::Ended(id, reply) => {
                 let _ = reply.try_send(self.history.find(id));
+            }
+            Question::State(reply) => {
+                let _ = reply.try_send(SupervisorState { opened: self.last_id, draining: self.draining });
             }
             Question::Overview(reply) => {
                 let tally = self.books.tally(self.live.values().map(|entry| &*entry.record));

@@ -1,16 +1,16 @@
 //! `switchboard ctl`: asks a running server over its control socket, and prints the answer.
-//!
-//! It does one thing after the other, and each wait has a limit.
 
-pub mod report;
+mod report;
 pub mod settings;
-mod tap;
 
-use crate::control::{
-    find,
-    protocol::{Choice, Request},
+use crate::{
+    control::{
+        client::{ControlClient, Trouble},
+        protocol::{Request, TapItem},
+    },
+    text::escape::Terminal,
+    tools::ctl::settings::{Ctl, Show},
 };
-use crate::tools::ctl::settings::{Command, Ctl};
 use serde_json::Value;
 use std::{
     fmt,
@@ -27,17 +27,21 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Where to write.
-pub struct Streams<'a> {
-    /// The answer.
-    pub out: &'a mut dyn Write,
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        Failure(trouble.to_string())
+    }
+}
+
+pub struct Streams {
+    pub out: Box<dyn Write + Send>,
     /// What is to be said beside it.
-    pub notes: &'a mut dyn Write,
+    pub notes: Box<dyn Write + Send>,
     /// A person sees the answer at once.
     pub is_terminal: bool,
 }
 
-/// Whoever reads what is printed may have seen enough, as `head` does: that is no failure.
+/// A reader such as `head` may have seen enough: that is no failure.
 fn written(result: io::Result<()>) -> Result<(), Failure> {
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -48,40 +52,49 @@ fn written(result: io::Result<()>) -> Result<(), Failure> {
 }
 
 /// Does what `config` says, and prints the answer.
-///
-/// # Errors
-/// Where there is no server, several, or the server refuses.
-pub fn run(config: &Ctl, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let mut lines = find::server(config.control.as_deref())?;
-    if let Command::Tap { session, show, .. } = &config.command {
-        let show = (!config.json).then_some(*show);
-        lines.send(&request(&config.command))?;
-        return tap::run(&mut lines, *session, show, streams);
-    }
-    let out = &mut *streams.out;
-    let items = lines.ask(&request(&config.command))?;
-    let text = if config.json { json(&items) } else { report::report(&config.command, &items) };
-    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
-}
-
-fn request(command: &Command) -> Request {
-    match command {
-        Command::List { sort, from } => {
-            Request::List(Choice { sort: *sort, from: *from, ..Choice::default() })
+pub async fn run(config: Ctl, mut streams: Streams) -> Result<(), Failure> {
+    let mut client = ControlClient::find(config.control.as_deref()).await?;
+    let request = &config.request;
+    let text = match request {
+        Request::Tap { session, .. } => {
+            client.send(request).await?;
+            return tap(client, *session, (!config.json).then_some(config.show), streams).await;
         }
-        Command::Show(session) => Request::Show { session: *session },
-        Command::Closed { session, last } => Request::Closed { session: *session, last: *last },
-        Command::Stats => Request::Stats,
-        Command::Cut { sessions, fin } => Request::Cut { sessions: sessions.clone(), fin: *fin },
-        Command::Tap { session, from, .. } => Request::Tap { session: *session, from: *from, limit: None },
-        Command::Pause => Request::Pause,
-        Command::Resume => Request::Resume,
-        Command::Drain => Request::Drain,
-        Command::Set { setting, value } => Request::Set { setting: setting.clone(), value: *value },
-    }
+        Request::List(_) if !config.json => report::list(&client.ask(request).await?),
+        Request::Closed { .. } if !config.json => report::closed(&client.ask(request).await?),
+        _ => {
+            let items = client.ask::<Value>(request).await?;
+            items
+                .iter()
+                .map(|item| if config.json { format!("{item}\n") } else { report::facts(item, "") })
+                .collect()
+        }
+    };
+    written(streams.out.write_all(text.as_bytes()).and_then(|()| streams.out.flush()))
 }
 
-/// The items as the server told them, one a line.
-fn json(items: &[Value]) -> String {
-    items.iter().map(|item| format!("{item}\n")).collect()
+/// Prints what the tap of `session` tells until the session ends; as JSON lines without `show`.
+async fn tap(
+    mut client: ControlClient,
+    session: u64,
+    show: Option<Show>,
+    mut streams: Streams,
+) -> Result<(), Failure> {
+    let mut terminal = streams.is_terminal.then(Terminal::default);
+    loop {
+        let done = match show {
+            None => {
+                let Some(item) = client.next_item::<Value>().await? else { return Ok(()) };
+                writeln!(streams.out, "{item}").and_then(|()| streams.out.flush())
+            }
+            Some(show) => {
+                let Some(item) = client.next_item::<TapItem>().await? else { return Ok(()) };
+                report::tapped(item, session, show, terminal.as_mut(), &mut streams)
+            }
+        };
+        if matches!(&done, Err(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+            return Ok(());
+        }
+        written(done)?;
+    }
 }

@@ -1,29 +1,25 @@
 //! Answers for people.
 
 use crate::{
+    control::protocol::{EndedSession, ListedSession, TapItem},
+    report::format::{Dump, Format, Log},
+    session::event::{Event, What},
     text::{
         escape::Terminal,
+        safe::SafeText,
         table::{
             Align::{Left, Right},
-            bytes, span, table,
+            span, table,
         },
+        units::bytes,
     },
-    tools::ctl::settings::Command,
+    tools::ctl::{Streams, settings::Show},
 };
 use serde_json::Value;
-use std::fmt::Write;
+use std::{fmt::Write as _, io};
 
-/// A whole answer as text.
-pub fn report(command: &Command, items: &[Value]) -> String {
-    match command {
-        Command::List { .. } => list(items),
-        Command::Closed { .. } => closed(items),
-        // The other commands have no items.
-        _ => items.iter().map(|item| facts(item, "")).collect(),
-    }
-}
-
-fn list(items: &[Value]) -> String {
+/// Live sessions, a line each.
+pub fn list(sessions: &[ListedSession]) -> String {
     let heads = [
         ("ID", Right),
         ("MODE", Left),
@@ -37,27 +33,26 @@ fn list(items: &[Value]) -> String {
         ("RATES", Right),
         ("WAITING", Right),
     ];
-    let row = |item: &Value| {
-        let waits = [&item["client_waiting"], &item["upstream_waiting"]];
-        let waiting: u64 = waits.iter().filter_map(|count| count.as_u64()).sum();
+    let row = |one: &ListedSession| {
         [
-            text(&item["session"]),
-            text(&item["mode"]),
-            text(&item["client"]),
-            text(&item["upstream"]),
-            span(&item["age_ms"]),
-            span(&item["idle_ms"]),
-            text(&item["phase"]),
-            bytes(&item["client_bytes"]),
-            bytes(&item["upstream_bytes"]),
-            format!("{}/s {}/s", bytes(&item["client_rate"]), bytes(&item["upstream_rate"])),
-            bytes(&waiting.into()),
+            one.session.to_string(),
+            one.mode.to_string(),
+            one.client.to_string(),
+            SafeText::or_dash(one.upstream.as_ref()).to_owned(),
+            span(one.age_ms),
+            span(one.idle_ms),
+            one.phase.to_string(),
+            bytes(one.client_bytes),
+            bytes(one.upstream_bytes),
+            format!("{}/s {}/s", bytes(one.client_rate), bytes(one.upstream_rate)),
+            bytes(one.client_waiting.saturating_add(one.upstream_waiting)),
         ]
     };
-    table(heads, &items.iter().map(row).collect::<Vec<_>>())
+    table(heads, &sessions.iter().map(row).collect::<Vec<_>>())
 }
 
-fn closed(items: &[Value]) -> String {
+/// Sessions that ended, a line each.
+pub fn closed(sessions: &[EndedSession]) -> String {
     let heads = [
         ("ID", Right),
         ("ENDED", Left),
@@ -68,45 +63,76 @@ fn closed(items: &[Value]) -> String {
         ("CAUSE", Left),
         ("VERDICT", Left),
     ];
-    let row = |item: &Value| {
+    let row = |one: &EndedSession| {
         [
-            text(&item["session"]),
-            text(&item["ts"]),
-            text(&item["client"]),
-            text(&item["upstream"]),
-            bytes(&item["client_bytes"]),
-            bytes(&item["upstream_bytes"]),
-            text(&item["cause"]),
-            text(&item["verdict"]),
+            one.session.to_string(),
+            one.ts.to_string(),
+            one.client.to_string(),
+            SafeText::or_dash(one.upstream.as_ref()).to_owned(),
+            bytes(one.client_bytes),
+            bytes(one.upstream_bytes),
+            one.cause.to_string(),
+            one.verdict.to_string(),
         ]
     };
-    table(heads, &items.iter().map(row).collect::<Vec<_>>())
+    table(heads, &sessions.iter().map(row).collect::<Vec<_>>())
 }
 
-/// One fact a line, under its name; facts of facts stand further to the right.
-fn facts(item: &Value, indent: &str) -> String {
+/// All that an item tells, those keys included that only a newer server knows: one a line, under its name. Facts of facts
+/// stand further to the right.
+pub fn facts(item: &Value, indent: &str) -> String {
     let mut lines = String::new();
     for (name, value) in item.as_object().into_iter().flatten() {
-        let label = text(&name.replace('_', " ").into());
-        if value.is_object() {
-            let _ = write!(lines, "{indent}{label}\n{}", facts(value, "  "));
-        } else {
-            let _ = writeln!(lines, "{indent}{label:width$}  {}", text(value), width = 24 - indent.len());
-        }
+        let label = SafeText::from(name.replace('_', " ").as_str());
+        let _ = match value {
+            Value::Object(_) => write!(lines, "{indent}{label}\n{}", facts(value, "  ")),
+            _ => writeln!(lines, "{indent}{label:width$}  {}", text(value), width = 24 - indent.len()),
+        };
     }
     lines
 }
 
-/// A value without quotes; nothing is a dash. Whatever answers at the socket, it cannot control a terminal.
-pub fn text(value: &Value) -> String {
+/// A value without quotes.
+fn text(value: &Value) -> SafeText {
     match value {
-        Value::Null => "-".into(),
-        Value::String(text) => {
-            let (mut terminal, mut safe) = (Terminal::default(), String::new());
-            terminal.push(text.as_bytes(), &mut safe);
-            terminal.finish(&mut safe);
-            safe
-        }
-        other => other.to_string(),
+        Value::Null => SafeText::default(),
+        Value::String(text) => text.as_str().into(),
+        other => other.to_string().as_str().into(),
     }
+}
+
+/// Prints what a tap of `session` tells.
+pub fn tapped(
+    item: TapItem,
+    session: u64,
+    show: Show,
+    terminal: Option<&mut Terminal>,
+    streams: &mut Streams,
+) -> io::Result<()> {
+    let (at, from, offset, shown) = match item {
+        TapItem::Data { ts, from, offset, hex, .. } => (ts.0, from, offset, hex.0),
+        TapItem::Lost { lost } => {
+            return writeln!(streams.notes, "{lost} pieces were lost: this tap was too slow");
+        }
+        TapItem::Ended { ended } => return writeln!(streams.notes, "session {session} has ended: {ended}"),
+        TapItem::Attached { .. } | TapItem::Other(_) => return Ok(()),
+    };
+    match (show, terminal) {
+        (Show::Raw, None) => streams.out.write_all(&shown)?,
+        (Show::Raw, Some(terminal)) => {
+            // Nothing that a peer sends may control the terminal.
+            let mut safe = String::new();
+            terminal.push(&shown, &mut safe);
+            streams.out.write_all(safe.as_bytes())?;
+        }
+        (Show::Text | Show::Hex, _) => {
+            // The line that a server with `--dump` would have written.
+            let what = What::Data { session, from, offset, bytes: shown.len(), shown: shown.into() };
+            let dump = if show == Show::Hex { Dump::Hex } else { Dump::Text };
+            let mut line = String::new();
+            Format { log: Log::Text, dump, colour: false }.line(&Event { at, what }, &mut line);
+            streams.out.write_all(line.as_bytes())?;
+        }
+    }
+    streams.out.flush()
 }

@@ -1,7 +1,7 @@
 //! The actor that owns what is shown: keys, answers, pieces of a tap, signals and the time come to it, and screens go from it.
 
 use crate::{
-    control::client::Lines,
+    control::client::ControlClient,
     runtime::{
         clock::{Sleep, sleep_until},
         mailbox::{Address, Mailbox, mailbox},
@@ -10,14 +10,12 @@ use crate::{
     tools::{
         ctl::Failure,
         top::{
-            keyboard,
-            keys::Key,
-            link::{Answer, Link, Question},
-            paint::Paint,
+            keyboard::{self, Key},
+            link::{Answer, Link, Question, Tap, Tapped},
             screen,
             settings::Top,
             state::{Action, State},
-            tap::{Tap, Told},
+            text::Paint,
             tty::Tty,
             writer::Writer,
         },
@@ -26,38 +24,32 @@ use crate::{
 use futures::{FutureExt, select_biased};
 use std::{io, path::PathBuf, sync::Arc, time::Instant};
 
-/// What the threads tell waits here while a screen is drawn: some hundred bytes each.
+/// What is told waits here while a screen is drawn: some hundred bytes each.
 const EVENTS: usize = 64;
 
 /// All that can wake the actor.
 pub enum Event {
-    /// A key was pressed.
     Key(Key),
     /// No keys come any more: the terminal has gone.
     KeyboardGone,
     /// The server answered, or has gone.
     Answer(Result<Answer, Failure>),
-    /// A tap told something.
     Tap {
-        /// Which.
         number: u64,
-        /// What.
-        told: Told,
+        told: Tapped,
     },
     /// The terminal took a screen, or has gone.
     Written(io::Result<()>),
-    /// A signal came.
     Signal(TerminalSignal),
     /// It is time for the next look.
     Tick,
 }
 
-/// See the module.
 pub struct Actor {
     config: Top,
     state: State,
     events: Mailbox<Event>,
-    /// Where threads tell what happens.
+    /// Where threads and tasks tell what happens.
     address: Address<Event>,
     signals: TerminalSignals,
     tick: Sleep,
@@ -65,11 +57,8 @@ pub struct Actor {
     link: Link,
     /// A look is under way; whether the next is to follow at once.
     looking: Option<bool>,
-    /// The server's control socket.
     path: PathBuf,
     tap: Option<Tap>,
-    /// The session that is tapped.
-    tapped: Option<u64>,
     taps: u64,
     writer: Writer,
     tty: Arc<Tty>,
@@ -78,24 +67,20 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Starts what tells the actor something.
-    ///
-    /// # Errors
-    /// Where the process is out of descriptors or threads.
     pub fn start(
         config: Top,
-        lines: Lines,
+        client: ControlClient,
         signals: TerminalSignals,
         tty: Arc<Tty>,
     ) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure(format!("cannot start: {}", crate::error::reason(&error)));
         let (address, events) = mailbox(EVENTS);
-        let state = State::new(lines.greeting.clone(), config.sort, config.from);
+        let state = State::new(client.greeting.clone(), config.sort, config.from);
         let paint = Paint { colour: config.colour };
         keyboard::start(tty.clone(), address.clone()).map_err(failed)?;
         let writer = Writer::start(tty.clone(), paint, address.clone()).map_err(failed)?;
-        let path = lines.path.clone();
-        let link = Link::start(lines, address.clone()).map_err(failed)?;
+        let path = client.path.clone();
+        let link = Link::start(client, address.clone());
         let now = Instant::now();
         Ok(Actor {
             config,
@@ -109,7 +94,6 @@ impl Actor {
             looking: None,
             path,
             tap: None,
-            tapped: None,
             taps: 0,
             writer,
             tty,
@@ -118,9 +102,6 @@ impl Actor {
     }
 
     /// Shows what happens until the user leaves.
-    ///
-    /// # Errors
-    /// Where the server or the terminal goes away.
     pub async fn run(mut self) -> Result<(), Failure> {
         self.resize()?;
         loop {
@@ -176,7 +157,7 @@ impl Actor {
         }
     }
 
-    /// Does what a key asked for; false where that is to leave.
+    /// Does what a key asked for; false if that is to leave.
     fn act(&mut self, action: Action) -> Result<bool, Failure> {
         match action {
             Action::Quit => return Ok(false),
@@ -212,16 +193,12 @@ impl Actor {
     /// Taps the session that is to be tapped, and no other.
     fn follow_tap(&mut self) {
         let wanted = self.state.detail.as_ref().filter(|detail| detail.tapped).map(|detail| detail.session);
-        if wanted == self.tapped {
+        if wanted == self.tap.as_ref().map(|tap| tap.session) {
             return;
         }
-        (self.tap, self.tapped) = (None, wanted);
-        let Some(session) = wanted else { return };
         self.taps += 1;
-        match Tap::start(self.path.clone(), self.taps, session, self.address.clone()) {
-            Ok(tap) => self.tap = Some(tap),
-            Err(error) => self.state.tapped(Told::Over(Some(error.to_string()))),
-        }
+        let start = |session| Tap::start(self.path.clone(), self.taps, session, self.address.clone());
+        self.tap = wanted.map(start);
     }
 
     fn resize(&mut self) -> Result<(), Failure> {
@@ -238,7 +215,7 @@ impl Actor {
         self.resize()
     }
 
-    /// Gives the terminal to the shell. Going on is a signal, or the next tick where nobody has stopped us.
+    /// Gives the terminal to the shell. Going on is a signal, or the next tick if the shell has not stopped us.
     fn suspend(&mut self) {
         self.suspended = true;
         self.tty.give_back();

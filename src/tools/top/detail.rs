@@ -1,55 +1,59 @@
-//! One session and its tap: what is known of it, and the last lines of what it moved.
+//! One session in place of the table: what is known of it, the kernel's view of both connections, and the last of what it
+//! moved.
 
 use crate::{
-    session::event::Side,
+    control::protocol::{Named, SessionDetail, TapItem},
+    net::kernel::TcpInfo,
+    session::event::{Mode, Side},
     text::{
         escape::Escaped,
-        hex::{ROW_BYTES, Row, unhex},
+        hex::{ROW_BYTES, Row},
+        moment::TimeOfDay,
+        safe::SafeText,
+        table::span,
+        units::{bytes, duration},
     },
     tools::top::{
-        tap::Told,
-        text::{shown, width, wrapped},
+        link::Tapped,
+        text::{Paint, put, width, wrapped},
     },
 };
-use serde_json::Value;
-use std::{collections::VecDeque, fmt::Write};
+use ratatui::{buffer::Buffer, layout::Rect, style::Style};
+use std::{
+    collections::VecDeque,
+    fmt::Write,
+    time::{Duration, SystemTime},
+};
 
 /// More than any screen has lines.
 const PIECES: usize = 200;
 /// What a piece may take of the screen, so that several are seen.
 const PIECE_ROWS: usize = 3;
-/// Where the time of day is in a time stamp (RFC 3339), with milliseconds.
-const TIME_OF_DAY: std::ops::Range<usize> = 11..23;
 
-/// One session in place of the table.
 pub struct Detail {
-    /// Its number.
     pub session: u64,
     /// What `show` told last.
-    pub facts: Value,
-    /// How it ended.
-    pub ended: Option<String>,
-    /// Whether its bytes are to be shown.
+    pub facts: Option<SessionDetail>,
+    pub ended: Option<SafeText>,
+    /// Its bytes are to be shown.
     pub tapped: bool,
-    /// As `xxd` shows them, and not as text.
+    /// They are shown as `xxd` does, and not as text.
     pub hex: bool,
-    /// Why the tap is over, or that it is.
-    pub tap_over: Option<String>,
+    pub tap_over: Option<SafeText>,
     pieces: VecDeque<Piece>,
 }
 
 enum Piece {
-    Bytes { time: String, from: Side, offset: u64, length: u64, shown: Vec<u8> },
+    Bytes { at: SystemTime, from: Side, offset: u64, length: u64, shown: Vec<u8> },
     Lost(u64),
 }
 
 impl Detail {
-    /// Before anything is known. It is tapped: that is what one looks at a session for.
-    #[must_use]
+    /// Before anything is known. It is tapped: a user looks at a session for that.
     pub fn new(session: u64) -> Self {
         Detail {
             session,
-            facts: Value::Null,
+            facts: None,
             ended: None,
             tapped: true,
             hex: false,
@@ -58,27 +62,20 @@ impl Detail {
         }
     }
 
-    /// The tap told something.
-    pub fn tell(&mut self, told: Told) {
-        let piece = match told {
-            Told::Over(reason) => {
-                self.tap_over = Some(reason.unwrap_or_else(|| "the session is over".to_owned()));
+    pub fn tell(&mut self, tapped: Tapped) {
+        let piece = match tapped {
+            Tapped::Over(reason) => {
+                self.tap_over = Some(reason.unwrap_or_else(|| "the session is over".into()));
                 return;
             }
-            Told::Item(item) => match (item["lost"].as_u64(), item["hex"].as_str().and_then(unhex)) {
-                (Some(lost), _) => Piece::Lost(lost),
-                (None, Some(bytes)) => Piece::Bytes {
-                    time: shown(&item["ts"]).get(TIME_OF_DAY).unwrap_or_default().to_owned(),
-                    from: if item["from"] == "client" { Side::Client } else { Side::Upstream },
-                    offset: item["offset"].as_u64().unwrap_or(0),
-                    length: item["bytes"].as_u64().unwrap_or(0),
-                    shown: bytes,
-                },
-                (None, None) => return,
-            },
+            Tapped::Item(TapItem::Lost { lost }) => Piece::Lost(lost),
+            Tapped::Item(TapItem::Data { ts, from, offset, bytes, hex }) => {
+                Piece::Bytes { at: ts.0, from, offset, length: bytes, shown: hex.0 }
+            }
+            Tapped::Item(_) => return,
         };
         if let (Piece::Lost(more), Some(Piece::Lost(lost))) = (&piece, self.pieces.back_mut()) {
-            *lost += more;
+            *lost = lost.saturating_add(*more);
             return;
         }
         if self.pieces.len() == PIECES {
@@ -87,8 +84,7 @@ impl Detail {
         self.pieces.push_back(piece);
     }
 
-    /// The last lines of what was tapped, at most so many, none wider than the screen.
-    #[must_use]
+    /// The last lines of what was tapped, at most `rows` of them, none wider than `columns`.
     pub fn lines(&self, columns: usize, rows: usize) -> Vec<String> {
         let mut lines = VecDeque::new();
         for piece in self.pieces.iter().rev() {
@@ -107,9 +103,9 @@ impl Piece {
     fn lines(&self, columns: usize, hex: bool) -> Vec<String> {
         match self {
             Piece::Lost(count) => vec![format!("… {count} pieces were lost: too many to show")],
-            Piece::Bytes { time, from, offset, length, shown } => {
+            Piece::Bytes { at, from, offset, length, shown } => {
                 let direction = if *from == Side::Client { "client >" } else { "upstream <" };
-                let head = format!("{time} {direction} offset {offset}, {length} B");
+                let head = format!("{} {direction} offset {offset}, {length} B", TimeOfDay(*at));
                 if hex {
                     hex_lines(&head, *offset, shown, *length)
                 } else {
@@ -154,13 +150,118 @@ fn text_lines(head: &str, shown: &[u8], length: u64, columns: usize) -> Vec<Stri
     }
 }
 
+pub fn draw(detail: &Detail, paint: Paint, part: Rect, buffer: &mut Buffer) {
+    let mut rows = part.rows();
+    let head = format!("session {}: {}", detail.session, life(detail));
+    let style = if detail.ended.is_some() { paint.alert() } else { paint.head() };
+    // How it ended, and long addresses, are told whole.
+    let facts = detail.facts.as_ref();
+    let lines = facts.map(lines_about).unwrap_or_default().into_iter().map(|line| (line, Style::new()));
+    let told = [(head, style)].into_iter().chain(lines);
+    let told = told.flat_map(|(line, style)| {
+        wrapped(&line, part.width.into()).into_iter().map(move |line| (line, style))
+    });
+    for (line, style) in told.chain(facts.map(|facts| legs(facts, paint)).unwrap_or_default()) {
+        let Some(row) = rows.next() else { return };
+        put(buffer, row, &line, style);
+    }
+    let Some(row) = rows.next() else { return };
+    put(buffer, row, &tap_head(detail), paint.head());
+    let left = usize::from(part.bottom().saturating_sub(row.bottom()));
+    for (row, line) in rows.zip(detail.lines(part.width.into(), left)) {
+        let style = if line.starts_with('…') { paint.dim() } else { Style::new() };
+        put(buffer, row, &line, style);
+    }
+}
+
+fn life(detail: &Detail) -> String {
+    match (&detail.ended, &detail.facts) {
+        (Some(verdict), _) => format!("ended: {verdict}"),
+        (None, None) => "looking ...".to_owned(),
+        (None, Some(SessionDetail { listed, taps, .. })) => {
+            let (age, idle) = (span(listed.age_ms), span(listed.idle_ms));
+            format!("{}, age {age}, idle {idle}, taps {taps}", listed.phase)
+        }
+    }
+}
+
+fn lines_about(facts: &SessionDetail) -> Vec<String> {
+    let listed = &facts.listed;
+    let is_proxy = listed.mode == Named::Known(Mode::Proxy);
+    let moved = |name: &str, [all, rate, waiting]: [u64; 3]| {
+        format!("{name:14} {:>10}, {:>10}/s, {} waiting", bytes(all), bytes(rate), bytes(waiting))
+    };
+    let mut lines = vec![
+        format!("client    {} to {}", listed.client, facts.local),
+        moved("from client", [listed.client_bytes, listed.client_rate, listed.client_waiting]),
+        moved(
+            if is_proxy { "from upstream" } else { "sent back" },
+            [listed.upstream_bytes, listed.upstream_rate, listed.upstream_waiting],
+        ),
+    ];
+    if is_proxy {
+        let ends = [&facts.upstream_local, &listed.upstream].map(|end| SafeText::or_dash(end.as_ref()));
+        let took = |ms: Option<f64>| {
+            let time = ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
+            time.map_or("-".to_owned(), duration)
+        };
+        let path = format!("upstream  {} to {}", ends[0], ends[1]);
+        let times = format!(
+            "dialled   resolved in {}, connected in {}, first byte after {}",
+            took(facts.resolve_ms),
+            took(facts.connect_ms),
+            took(facts.first_byte_ms)
+        );
+        lines.splice(1..1, [path, times]);
+    }
+    lines
+}
+
+/// The kernel's view of each connection, as a table.
+fn legs(facts: &SessionDetail, paint: Paint) -> Vec<(String, Style)> {
+    let row = |(side, leg): (&str, &TcpInfo)| {
+        kernel([
+            side.to_owned(),
+            leg.state.to_string(),
+            duration(Duration::from_micros(leg.rtt_us.into())),
+            leg.congestion_window.to_string(),
+            bytes(leg.receive_queue.into()),
+            bytes(leg.send_queue.into()),
+            leg.lost_segments.to_string(),
+            leg.retransmits.to_string(),
+        ])
+    };
+    let legs = [("client", &facts.client_tcp), ("upstream", &facts.upstream_tcp)];
+    let mut lines: Vec<_> =
+        legs.into_iter().filter_map(|(side, leg)| Some((row((side, leg.as_ref()?)), Style::new()))).collect();
+    if !lines.is_empty() {
+        let heads = ["KERNEL", "STATE", "RTT", "WINDOW", "UNREAD", "UNSENT", "LOST", "RESENT"];
+        lines.insert(0, (kernel(heads.map(str::to_owned)), paint.dim()));
+    }
+    lines
+}
+
+/// A line of the kernel's view: 80 columns.
+fn kernel([side, state, rtt, window, unread, unsent, lost, resent]: [String; 8]) -> String {
+    format!("{side:9} {state:12} {rtt:>10} {window:>7} {unread:>10} {unsent:>10} {lost:>6} {resent:>7}")
+}
+
+fn tap_head(detail: &Detail) -> String {
+    let form = if detail.hex { "hex" } else { "text" };
+    match &detail.tap_over {
+        _ if !detail.tapped => "tap off".to_owned(),
+        Some(reason) => format!("tap over: {reason}"),
+        None => format!("tap on, as {form}; while it is, the session is copied and not spliced"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, from_value, json};
 
     fn told(detail: &mut Detail, item: Value) {
-        detail.tell(Told::Item(item));
+        detail.tell(Tapped::Item(from_value(item).unwrap()));
     }
 
     fn piece(hex: &str, bytes: u64) -> Value {
@@ -226,7 +327,7 @@ mod tests {
             (lines.len(), lines[PIECES - 1].as_str()),
             (PIECES, "… 5 pieces were lost: too many to show")
         );
-        detail.tell(Told::Over(None));
+        detail.tell(Tapped::Over(None));
         assert!(detail.tap_over.is_some());
     }
 }

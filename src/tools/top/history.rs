@@ -1,6 +1,6 @@
 //! The past minute or two as the charts show it: throughput and open sessions, one number a look.
 
-use serde_json::Value;
+use crate::control::protocol::ServerStats;
 use std::collections::VecDeque;
 
 /// The widest chart that is drawn.
@@ -13,7 +13,6 @@ const SPAN_MIN_MS: u64 = 200;
 pub struct History {
     /// Bytes a second both ways, the newest last.
     pub throughput: VecDeque<u64>,
-    /// Open sessions.
     pub sessions: VecDeque<u64>,
     /// Bytes a second from clients just now.
     pub client_rate: u64,
@@ -29,13 +28,11 @@ struct Seen {
 }
 
 impl History {
-    /// Notes what `stats` tells.
-    pub fn note(&mut self, stats: &Value) {
-        let number = |key: &str| stats[key].as_u64().unwrap_or(0);
+    pub fn note(&mut self, stats: &ServerStats) {
         let now = Seen {
-            uptime_ms: number("uptime_ms"),
-            client_bytes: number("client_bytes"),
-            upstream_bytes: number("upstream_bytes"),
+            uptime_ms: stats.uptime_ms,
+            client_bytes: stats.client_bytes,
+            upstream_bytes: stats.upstream_bytes,
         };
         let Some(last) = &self.last else {
             self.last = Some(now);
@@ -48,7 +45,7 @@ impl History {
         self.client_rate = per_second(now.client_bytes.saturating_sub(last.client_bytes), span);
         self.upstream_rate = per_second(now.upstream_bytes.saturating_sub(last.upstream_bytes), span);
         push(&mut self.throughput, self.client_rate.saturating_add(self.upstream_rate));
-        push(&mut self.sessions, number("live"));
+        push(&mut self.sessions, stats.live);
         self.last = Some(now);
     }
 }
@@ -69,12 +66,17 @@ fn per_second(bytes: u64, span_ms: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn rates_are_between_looks_that_are_some_time_apart() {
         let mut history = History::default();
-        let stats = |ms: u64, bytes: u64| json!({"uptime_ms": ms, "client_bytes": bytes, "upstream_bytes": 2 * bytes, "live": 7});
+        let stats = |uptime_ms, client_bytes| ServerStats {
+            uptime_ms,
+            client_bytes,
+            upstream_bytes: 2 * client_bytes,
+            live: 7,
+            ..ServerStats::default()
+        };
         history.note(&stats(1000, 100));
         assert!(history.throughput.is_empty());
         history.note(&stats(1500, 600));
@@ -89,7 +91,7 @@ mod tests {
     fn the_past_is_bounded() {
         let mut history = History::default();
         for second in 0..2 * SAMPLES as u64 {
-            history.note(&json!({"uptime_ms": 1000 * second}));
+            history.note(&ServerStats { uptime_ms: 1000 * second, ..ServerStats::default() });
         }
         assert_eq!(history.throughput.len(), SAMPLES);
     }

@@ -1,178 +1,220 @@
-//! The link actor: a thread that asks the server over its control socket. It ends with its owner or the server.
+//! The two tasks that talk to the server: the link asks, and the tap shows the bytes of one session over a control
+//! connection of its own. Each ends with its owner or with the server.
 
 use crate::{
     control::{
-        client::{Lines, Trouble},
-        protocol::{Choice, Request},
+        client::{ControlClient, Trouble},
+        protocol::{Choice, EndedSession, ListedSession, Request, ServerStats, SessionDetail, TapItem},
     },
-    runtime::mailbox::{Address, Mailbox, mailbox},
-    tools::{ctl::Failure, top::actor::Event},
+    runtime::{
+        clock::sleep,
+        mailbox::{Address, Mailbox, mailbox},
+        task::{Task, spawn},
+    },
+    text::safe::SafeText,
+    tools::top::actor::Event,
 };
-use futures::executor::block_on;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 use std::{
-    io, thread,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 /// A look and some cuts may wait while one look is under way.
 const QUESTIONS: usize = 8;
-/// Whoever asks nothing for a minute is dropped by the server. We ask often, and so were stopped where we have not.
+/// The server drops a client that asks nothing for a minute. The link asks often; if it has not, it was stopped.
 const STOPPED: Duration = Duration::from_secs(30);
+/// Bytes of a piece that are shown: some lines of the screen. The server sends no more.
+const PIECE_BYTES: usize = 512;
+/// This many pieces are shown...
+const PIECES_AT_ONCE: usize = 32;
+/// ...in this time. A person cannot read more, and what is not taken costs the server little: it counts it as lost.
+const PIECES_TIME: Duration = Duration::from_millis(100);
 
 /// What the server is asked.
 pub enum Question {
     /// How it goes, with a page of its sessions, and everything about one.
     Look {
-        /// Which sessions, on which page.
         choice: Choice,
-        /// The one to be told all about.
         session: Option<u64>,
     },
-    /// To end a session.
     Cut {
-        /// Its number.
         session: u64,
-        /// By FIN after what is under way, and not by RST.
         fin: bool,
     },
 }
 
 /// What the server answers.
 pub enum Answer {
-    /// To a look.
     Look(Box<Look>),
-    /// To a cut.
     Cut {
-        /// The session.
         session: u64,
         /// Why it was not cut.
-        refused: Option<String>,
+        refused: Option<SafeText>,
     },
 }
 
 /// A server at one moment.
 #[derive(Default)]
 pub struct Look {
-    /// What `stats` tells.
-    pub stats: Value,
-    /// Sessions of the page.
-    pub rows: Vec<Value>,
-    /// How many sessions there are to choose from.
+    pub stats: Option<ServerStats>,
+    pub rows: Vec<ListedSession>,
     pub matching: usize,
-    /// What was asked for.
     pub choice: Choice,
-    /// All about the session that was asked for.
     pub session: Option<(u64, Details)>,
 }
 
 /// A session, alive or not.
 pub enum Details {
-    /// What `show` tells.
-    Alive(Value),
-    /// How the session ended.
-    Ended(String),
+    Alive(Box<SessionDetail>),
+    Ended(SafeText),
 }
 
-/// The way to the server.
+pub enum Tapped {
+    Item(TapItem),
+    /// The tap is over: with its session, or for this reason.
+    Over(Option<SafeText>),
+}
+
+/// The way to the server. Dropping it ends the link.
 pub struct Link {
     questions: Address<Question>,
+    _task: Task<()>,
+}
+
+/// A tap of one session. Dropping it ends the tap.
+pub struct Tap {
+    /// Tells this tap from others: what another one told is old.
+    pub number: u64,
+    pub session: u64,
+    _task: Task<()>,
 }
 
 impl Link {
-    /// Asks over `lines`, and tells `events` what is answered.
-    ///
-    /// # Errors
-    /// Where there is no thread.
-    pub fn start(lines: Lines, events: Address<Event>) -> io::Result<Self> {
+    /// Asks `client`, and tells `events` what it answers.
+    pub fn start(client: ControlClient, events: Address<Event>) -> Self {
         let (address, questions) = mailbox(QUESTIONS);
-        thread::Builder::new()
-            .name("link".to_owned())
-            .spawn(move || ask(lines, questions, &events, STOPPED))?;
-        Ok(Link { questions: address })
+        Link { questions: address, _task: spawn(ask(client, questions, events, STOPPED)) }
     }
 
-    /// Asks without waiting; false where the server is far behind.
+    /// Asks without waiting; false if the server is far behind.
     pub fn ask(&self, question: Question) -> bool {
         self.questions.try_send(question).is_ok()
     }
 }
 
-/// Asks until nobody listens or answers. A connection that was lost after so long a silence of ours is made anew.
-fn ask(mut lines: Lines, mut questions: Mailbox<Question>, events: &Address<Event>, stopped: Duration) {
+impl Tap {
+    /// Taps `session` of the server at `path`, and tells `events` what it shows.
+    pub fn start(path: PathBuf, number: u64, session: u64, events: Address<Event>) -> Self {
+        let task = spawn(async move {
+            let end = show(&path, number, session, &events).await;
+            let reason = end.err().map(|trouble| SafeText::from(trouble.to_string().as_str()));
+            let _ = events.send(Event::Tap { number, told: Tapped::Over(reason) }).await;
+        });
+        Tap { number, session, _task: task }
+    }
+}
+
+/// Tells what a tap shows, at the pace of a reader, until the session ends.
+async fn show(path: &Path, number: u64, session: u64, events: &Address<Event>) -> Result<(), Trouble> {
+    let mut client = ControlClient::connect(path).await?;
+    client.send(&Request::Tap { session, from: None, limit: Some(PIECE_BYTES) }).await?;
+    let (mut begin, mut shown) = (Instant::now(), 0);
+    while let Some(item) = client.next_item().await? {
+        // If the actor has gone, this task is dropped.
+        let _ = events.send(Event::Tap { number, told: Tapped::Item(item) }).await;
+        shown += 1;
+        if begin.elapsed() >= PIECES_TIME {
+            (begin, shown) = (Instant::now(), 0);
+        } else if shown >= PIECES_AT_ONCE {
+            sleep(PIECES_TIME.saturating_sub(begin.elapsed())).await;
+        }
+    }
+    Ok(())
+}
+
+/// Asks until the actor goes or the server does not answer. A connection that was lost after such a silence of ours is made
+/// anew.
+async fn ask(
+    mut client: ControlClient,
+    mut questions: Mailbox<Question>,
+    events: Address<Event>,
+    stopped: Duration,
+) {
     let mut last = Instant::now();
-    while let Some(question) = questions.next_blocking() {
+    while let Some(question) = questions.next().await {
         // Before the question: we may be stopped in the middle of it.
         let begin = Instant::now();
-        let mut answer = follow(&mut lines, &question);
+        let mut answer = follow(&mut client, &question).await;
         if answer.is_err()
             && last.elapsed() >= stopped
-            && let Some(again) = connect_again(&lines)
+            && let Some(again) = connect_again(&client).await
         {
-            lines = again;
-            answer = follow(&mut lines, &question);
+            client = again;
+            answer = follow(&mut client, &question).await;
         }
         last = begin;
         let is_lost = answer.is_err();
-        if block_on(events.send(Event::Answer(answer))).is_err() || is_lost {
+        if events.send(Event::Answer(answer.map_err(Into::into))).await.is_err() || is_lost {
             return;
         }
     }
 }
 
-/// Another connection to the same server; none where it has gone.
-fn connect_again(lines: &Lines) -> Option<Lines> {
-    Lines::connect(&lines.path).ok().filter(|again| again.greeting["pid"] == lines.greeting["pid"])
+/// Another connection to the same server; none if it has gone.
+async fn connect_again(client: &ControlClient) -> Option<ControlClient> {
+    let again = ControlClient::connect(&client.path).await.ok()?;
+    (again.greeting.pid == client.greeting.pid).then_some(again)
 }
 
-fn follow(lines: &mut Lines, question: &Question) -> Result<Answer, Failure> {
+async fn follow(client: &mut ControlClient, question: &Question) -> Result<Answer, Trouble> {
     match question {
-        Question::Look { choice, session } => look(lines, choice.clone(), *session),
-        Question::Cut { session, fin } => cut(lines, *session, *fin),
+        Question::Look { choice, session } => look(client, choice.clone(), *session).await,
+        Question::Cut { session, fin } => {
+            let request = Request::Cut { sessions: vec![*session], fin: *fin };
+            let refused = match client.ask::<IgnoredAny>(&request).await {
+                Ok(_) => None,
+                Err(Trouble::Refused(reason)) => Some(reason),
+                Err(lost) => return Err(lost),
+            };
+            Ok(Answer::Cut { session: *session, refused })
+        }
     }
 }
 
-fn look(lines: &mut Lines, choice: Choice, session: Option<u64>) -> Result<Answer, Failure> {
-    let mut look = Look { rows: lines.ask(&Request::List(choice.clone()))?, choice, ..Look::default() };
-    look.matching = lines.last["matching"].as_u64().and_then(|count| count.try_into().ok()).unwrap_or(0);
-    look.session = match session {
-        Some(session) => Some((session, details(lines, session)?)),
+async fn look(client: &mut ControlClient, choice: Choice, session: Option<u64>) -> Result<Answer, Trouble> {
+    let rows = client.ask(&Request::List(choice.clone())).await?;
+    let matching = client.matching;
+    let session = match session {
+        Some(session) => details(client, session).await?.map(|details| (session, details)),
         None => None,
     };
-    look.stats = lines.ask(&Request::Stats)?.pop().unwrap_or_default();
-    Ok(Answer::Look(Box::new(look)))
+    let stats = client.ask(&Request::Stats).await?.pop();
+    Ok(Answer::Look(Box::new(Look { stats, rows, matching, choice, session })))
 }
 
-fn details(lines: &mut Lines, session: u64) -> Result<Details, Trouble> {
-    match lines.ask(&Request::Show { session }) {
-        Ok(mut items) => return Ok(Details::Alive(items.pop().unwrap_or_default())),
+async fn details(client: &mut ControlClient, session: u64) -> Result<Option<Details>, Trouble> {
+    match client.ask(&Request::Show { session }).await {
+        Ok(mut items) => return Ok(items.pop().map(|detail| Details::Alive(Box::new(detail)))),
         Err(Trouble::Refused(_)) => {}
         Err(lost) => return Err(lost),
     }
-    match lines.ask(&Request::Closed { session: Some(session), last: None }) {
-        Ok(items) => {
-            let verdict = items.first().and_then(|item| item["verdict"].as_str()).unwrap_or("it is over");
-            Ok(Details::Ended(verdict.to_owned()))
-        }
-        Err(Trouble::Refused(_)) => Ok(Details::Ended("the server does not remember how".to_owned())),
+    match client.ask::<EndedSession>(&Request::Closed { session: Some(session), last: None }).await {
+        Ok(mut items) => Ok(items.pop().map(|ended| Details::Ended(ended.verdict))),
+        Err(Trouble::Refused(_)) => Ok(Some(Details::Ended("the server does not remember how".into()))),
         Err(lost) => Err(lost),
-    }
-}
-
-fn cut(lines: &mut Lines, session: u64, fin: bool) -> Result<Answer, Failure> {
-    match lines.ask(&Request::Cut { sessions: vec![session], fin }) {
-        Ok(_) => Ok(Answer::Cut { session, refused: None }),
-        Err(Trouble::Refused(reason)) => Ok(Answer::Cut { session, refused: Some(reason) }),
-        Err(lost) => Err(lost.into()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::inline;
+    use futures::future::join;
     use std::{
         io::{BufRead, BufReader, Write},
         os::unix::net::{UnixListener, UnixStream},
+        thread,
     };
 
     /// A server of this number: greets, answers one look and hangs up.
@@ -195,20 +237,24 @@ mod tests {
             serve_one_look(&listener, 1);
             serve_one_look(&listener, pid);
         });
-        let (address, mut events) = mailbox(QUESTIONS);
-        let (questions, asked) = mailbox(QUESTIONS);
-        let lines = Lines::connect(&path).unwrap();
-        let asker = thread::spawn(move || ask(lines, asked, &address, stopped));
-        let mut look = || {
-            let _ = questions.try_send(Question::Look { choice: Choice::default(), session: None });
-            matches!(events.next_blocking(), Some(Event::Answer(Ok(_))))
-        };
-        assert!(look(), "the first");
-        let is_answered = look();
-        drop(questions);
-        asker.join().unwrap();
+        let at = path.clone();
+        let is_answered = inline::run(async move {
+            let (address, mut events) = mailbox(QUESTIONS);
+            let (questions, asked) = mailbox(QUESTIONS);
+            let client = ControlClient::connect(&at).await.unwrap();
+            let looks = async move {
+                let mut look = async || {
+                    let _ = questions.try_send(Question::Look { choice: Choice::default(), session: None });
+                    matches!(events.next().await, Some(Event::Answer(Ok(_))))
+                };
+                assert!(look().await, "the first");
+                look().await
+            };
+            join(ask(client, asked, address, stopped), looks).await.1
+        })
+        .unwrap();
         if !is_answered {
-            // Nobody has come to the second server, or has stayed.
+            // The second server still waits for its client, or the client has left it.
             drop(UnixStream::connect(&path));
         }
         let _ = server.join();

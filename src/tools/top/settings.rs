@@ -15,10 +15,7 @@ pub struct Top {
     pub control: Option<PathBuf>,
     /// Between two looks at the server.
     pub interval: Duration,
-    /// The order of the table at first.
     pub sort: Sort,
-    /// Only clients of these addresses.
     pub from: Option<Network>,
-    /// Whether there may be colours.
     pub colour: bool,
 }

@@ -1,29 +1,22 @@
 //! What the screen shows, and what keys and answers make of it. It knows nothing of terminals and sockets.
 
 use crate::{
-    control::protocol::{Choice, Sort},
+    control::protocol::{Choice, Greeting, ServerStats, Sort},
     net::network::Network,
     tools::top::{
         detail::Detail,
         history::History,
-        keys::Key,
-        link::{Answer, Details, Look},
-        page::Page,
-        tap::Told,
-        text::shown,
+        keyboard::Key,
+        link::{Answer, Details, Look, Tapped},
+        table::Page,
     },
 };
-use serde_json::Value;
 
-/// All that is shown.
 pub struct State {
-    /// The server's greeting.
-    pub greeting: Value,
-    /// What `stats` told; nothing before the first look.
-    pub stats: Value,
-    /// Of throughput and open sessions.
+    pub greeting: Greeting,
+    /// None before the first look.
+    pub stats: Option<ServerStats>,
     pub history: History,
-    /// The sessions.
     pub page: Page,
     /// One session in place of the page.
     pub detail: Option<Detail>,
@@ -39,12 +32,7 @@ pub enum Prompt {
     /// For a text to filter by; what it was before.
     Filter(String),
     /// Whether to cut this session.
-    Cut {
-        /// Its number.
-        session: u64,
-        /// Who it is.
-        about: String,
-    },
+    Cut { session: u64, about: String },
 }
 
 /// What is to be done.
@@ -54,17 +42,12 @@ pub enum Action {
     Show,
     /// Look at the server at once.
     Look,
-    /// Draw all again.
     Redraw,
     /// Let the shell have the terminal.
     Suspend,
-    /// Leave.
     Quit,
-    /// End a session.
     Cut {
-        /// Its number.
         session: u64,
-        /// By FIN and not by RST.
         fin: bool,
     },
     /// See to it that what is shown is what is tapped.
@@ -73,11 +56,10 @@ pub enum Action {
 
 impl State {
     /// Before the first look.
-    #[must_use]
-    pub fn new(greeting: Value, sort: Sort, from: Option<Network>) -> Self {
+    pub fn new(greeting: Greeting, sort: Sort, from: Option<Network>) -> Self {
         State {
             greeting,
-            stats: Value::Null,
+            stats: None,
             history: History::default(),
             page: Page::new(sort, from),
             detail: None,
@@ -86,14 +68,12 @@ impl State {
         }
     }
 
-    /// The sessions that are to be asked for; none where only the totals are wanted.
-    #[must_use]
+    /// The sessions to ask for; none if only the totals are wanted.
     pub fn wanted(&self) -> Choice {
         let wanted = self.page.wanted();
         if self.page.held || self.detail.is_some() { Choice { limit: Some(0), ..wanted } } else { wanted }
     }
 
-    /// A key was pressed.
     pub fn key(&mut self, key: Key) -> Action {
         self.notice = None;
         match (key, &self.prompt) {
@@ -131,7 +111,7 @@ impl State {
                 return Action::Show;
             }
             Key::Enter => {
-                let Some(session) = self.page.chosen().and_then(|row| row["session"].as_u64()) else {
+                let Some(session) = self.page.chosen().map(|row| row.session) else {
                     return Action::Show;
                 };
                 self.detail = Some(Detail::new(session));
@@ -185,22 +165,22 @@ impl State {
 
     fn ask_cut(&mut self) -> Action {
         let row = match &self.detail {
-            Some(detail) => Some(&detail.facts).filter(|_| detail.ended.is_none()),
+            Some(detail) if detail.ended.is_some() => None,
+            Some(detail) => detail.facts.as_ref().map(|facts| &facts.listed),
             None => self.page.chosen(),
         };
-        if let Some(row) = row
-            && let Some(session) = row["session"].as_u64()
-        {
-            self.prompt = Some(Prompt::Cut { session, about: shown(&row["client"]) });
+        if let Some(row) = row {
+            self.prompt = Some(Prompt::Cut { session: row.session, about: row.client.to_string() });
         }
         Action::Show
     }
 
-    /// The server answered. Whether it is to be asked again at once.
+    /// The server answered; says whether to ask it again at once.
     pub fn answer(&mut self, answer: Answer) -> bool {
         match answer {
             Answer::Look(look) => self.look(*look),
             Answer::Cut { session, refused } => {
+                let refused = refused.map(|reason| reason.to_string());
                 self.notice = Some(refused.unwrap_or_else(|| format!("session {session} was cut")));
                 true
             }
@@ -208,13 +188,15 @@ impl State {
     }
 
     fn look(&mut self, look: Look) -> bool {
-        self.history.note(&look.stats);
-        self.stats = look.stats;
+        if let Some(stats) = look.stats {
+            self.history.note(&stats);
+            self.stats = Some(stats);
+        }
         if let (Some(detail), Some((session, told))) = (&mut self.detail, look.session)
             && detail.session == session
         {
             match told {
-                Details::Alive(facts) => detail.facts = facts,
+                Details::Alive(facts) => detail.facts = Some(*facts),
                 Details::Ended(verdict) => detail.ended = Some(verdict),
             }
         }
@@ -226,7 +208,7 @@ impl State {
     }
 
     /// The tap of the session that is shown told something.
-    pub fn tapped(&mut self, told: Told) {
+    pub fn tapped(&mut self, told: Tapped) {
         if let Some(detail) = &mut self.detail {
             detail.tell(told);
         }
@@ -234,4 +216,158 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::control::protocol::{ListedSession, SessionDetail};
+    use serde_json::{from_value, json};
+
+    #[test]
+    fn an_answer_to_what_is_not_wanted_any_more_is_followed_by_another_look() {
+        let mut state = state(25);
+        let old = look(&state, 25);
+        assert_eq!(press(&mut state, &[Key::PageDown, Key::PageDown]), Action::Look);
+        assert!(state.answer(Answer::Look(Box::new(old))));
+        // Nothing is chosen before the page is there.
+        assert_eq!(press(&mut state, &[Key::Char('c'), Key::Enter]), Action::Show);
+        assert!(state.prompt.is_none() && state.detail.is_none());
+        assert!(!see(&mut state, 25));
+        assert_eq!(press(&mut state, &[Key::Enter]), Action::Tap);
+        assert_eq!(state.detail.map(|detail| detail.session), Some(21));
+    }
+
+    /// A state that has seen a server with this number of sessions, with room for ten of them.
+    fn state(sessions: usize) -> State {
+        let mut state =
+            State::new(from_value(json!({"switchboard": 1, "mode": "proxy"})).unwrap(), Sort::Rate, None);
+        state.page.resize(10);
+        see(&mut state, sessions);
+        state
+    }
+
+    /// What a server with this number of sessions answers to what is asked for.
+    fn look(state: &State, sessions: usize) -> Look {
+        let choice = state.wanted();
+        let rows = (1..=sessions).skip(choice.skip).take(choice.limit.unwrap());
+        let rows = rows.map(|number| ListedSession {
+            session: number as u64,
+            client: format!("127.0.0.1:{number}").as_str().into(),
+            ..ListedSession::default()
+        });
+        Look { rows: rows.collect(), matching: sessions, choice, ..Look::default() }
+    }
+
+    fn see(state: &mut State, sessions: usize) -> bool {
+        state.answer(Answer::Look(Box::new(look(state, sessions))))
+    }
+
+    fn press(state: &mut State, keys: &[Key]) -> Action {
+        keys.iter().map(|key| state.key(*key)).last().unwrap()
+    }
+
+    #[test]
+    fn a_session_is_cut_after_a_yes_and_only_the_one_that_was_asked_for() {
+        let mut state = state(3);
+        press(&mut state, &[Key::Down, Key::Char('c')]);
+        assert_eq!(state.prompt, Some(Prompt::Cut { session: 2, about: "127.0.0.1:2".into() }));
+        // The table moves on; the question does not.
+        state.page.rows.remove(0);
+        assert_eq!(press(&mut state, &[Key::Char('y')]), Action::Cut { session: 2, fin: false });
+        for key in [Key::Char('n'), Key::Enter, Key::Escape, Key::Char(' '), Key::Char('q')] {
+            assert_eq!(press(&mut state, &[Key::Char('c'), key]), Action::Show, "{key:?}");
+            assert_eq!(state.prompt, None);
+        }
+        assert!(matches!(
+            press(&mut state, &[Key::Char('c'), Key::Char('f')]),
+            Action::Cut { fin: true, .. }
+        ));
+        assert!(state.answer(Answer::Cut { session: 2, refused: Some("there is no session 2".into()) }));
+        assert_eq!(state.notice.as_deref(), Some("there is no session 2"));
+        press(&mut state, &[Key::Up]);
+        assert_eq!(state.notice, None);
+    }
+
+    #[test]
+    fn a_filter_is_asked_for_with_every_key_and_escape_brings_back_the_one_before() {
+        let mut state = state(3);
+        let filter = |text: &str| text.chars().map(Key::Char).collect::<Vec<_>>();
+        assert_eq!(press(&mut state, &filter("/:80q")), Action::Look);
+        assert_eq!(state.wanted().matching, ":80q");
+        assert_eq!(press(&mut state, &[Key::Backspace, Key::Enter]), Action::Show);
+        assert_eq!((state.page.choice.matching.as_str(), &state.prompt), (":80", &None));
+        press(&mut state, &filter("/x"));
+        press(&mut state, &[Key::Clear, Key::Escape]);
+        assert_eq!(state.page.choice.matching, ":80");
+        assert_eq!(press(&mut state, &[Key::Escape]), Action::Look);
+        assert_eq!(state.page.choice.matching, "");
+    }
+
+    #[test]
+    fn the_order_goes_round_and_turns() {
+        let mut state = state(3);
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            assert_eq!(press(&mut state, &[Key::Char('s')]), Action::Look);
+            seen.push(state.page.choice.sort);
+        }
+        assert_eq!(seen, [Sort::Bytes, Sort::Idle, Sort::Age, Sort::Rate]);
+        press(&mut state, &[Key::Char('r')]);
+        assert!(state.wanted().reverse);
+    }
+
+    #[test]
+    fn a_table_that_is_held_stays_while_the_totals_go_on() {
+        let mut state = state(3);
+        press(&mut state, &[Key::Char(' ')]);
+        assert_eq!(state.wanted().limit, Some(0));
+        let mut now = look(&state, 9);
+        now.stats = Some(ServerStats { live: 9, ..ServerStats::default() });
+        assert!(!state.answer(Answer::Look(Box::new(now))));
+        let live = state.stats.as_ref().map(|stats| stats.live);
+        assert_eq!((state.page.rows.len(), state.page.matching, live), (3, 3, Some(9)));
+        press(&mut state, &[Key::Char(' ')]);
+        see(&mut state, 9);
+        assert_eq!(state.page.rows.len(), 9);
+    }
+
+    #[test]
+    fn details_are_those_of_the_chosen_session_until_they_are_left() {
+        let mut state = state(3);
+        assert_eq!(press(&mut state, &[Key::Down, Key::Enter]), Action::Tap);
+        assert_eq!(state.detail.as_ref().map(|detail| (detail.session, detail.tapped)), Some((2, true)));
+        let alive = |number: u64| {
+            let mut detail = SessionDetail::default();
+            (detail.listed.session, detail.listed.client) = (number, "127.0.0.1:2".into());
+            (number, Details::Alive(Box::new(detail)))
+        };
+        let another = |number: u64| (number, Details::Ended("another".into()));
+        for told in [alive(2), alive(1), another(1)] {
+            let now = Look { session: Some(told), ..look(&state, 3) };
+            state.answer(Answer::Look(Box::new(now)));
+        }
+        assert_eq!(state.detail.as_ref().unwrap().facts.as_ref().unwrap().listed.session, 2);
+        press(&mut state, &[Key::Char('c')]);
+        assert_eq!(state.prompt, Some(Prompt::Cut { session: 2, about: "127.0.0.1:2".into() }));
+        press(&mut state, &[Key::Char('n')]);
+        assert_eq!(press(&mut state, &[Key::Char('t')]), Action::Tap);
+        assert!(!state.detail.as_ref().unwrap().tapped);
+        let now = Look { session: Some((2, Details::Ended("it is over".into()))), ..look(&state, 3) };
+        state.answer(Answer::Look(Box::new(now)));
+        press(&mut state, &[Key::Char('c')]);
+        assert_eq!(state.prompt, None, "what has ended cannot be cut");
+        assert_eq!(press(&mut state, &[Key::Escape]), Action::Tap);
+        assert!(state.detail.is_none());
+    }
+
+    #[test]
+    fn ctrl_c_leaves_wherever_one_is() {
+        for keys in [&[][..], &[Key::Char('/')], &[Key::Char('c')], &[Key::Enter]] {
+            let mut state = state(1);
+            for key in keys {
+                state.key(*key);
+            }
+            assert_eq!(state.key(Key::Interrupt), Action::Quit);
+            assert_eq!(state.key(Key::Suspend), Action::Suspend);
+        }
+        assert_eq!(state(1).key(Key::Char('q')), Action::Quit);
+    }
+}

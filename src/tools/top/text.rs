@@ -1,29 +1,55 @@
-//! Texts for cells of the screen.
+//! Text on the screen: how it stands out, and how it fits.
 
-use crate::{text::escape::Terminal, tools::ctl};
-use serde_json::Value;
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    style::{Color, Modifier, Style},
+};
 use unicode_width::UnicodeWidthChar;
 
-/// A value as text that cannot control a terminal: the server has escaped what peers sent, and is not trusted with it.
-#[must_use]
-pub fn shown(value: &Value) -> String {
-    safe(&ctl::report::text(value))
+/// The few ways in which text stands out; without colours (`NO_COLOR`) by weight alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paint {
+    pub colour: bool,
 }
 
-/// A text that cannot control a terminal.
-#[must_use]
-pub fn safe(text: &str) -> String {
-    let mut out = String::new();
-    let mut terminal = Terminal::default();
-    terminal.push(text.as_bytes(), &mut out);
-    terminal.finish(&mut out);
-    // Of many lines one is shown.
-    out.replace(['\n', '\t'], " ")
+impl Paint {
+    fn coloured(self, colour: Color) -> Style {
+        if self.colour { Style::new().fg(colour) } else { Style::new() }
+    }
+
+    /// The head of a table, and keys.
+    pub fn head(self) -> Style {
+        self.coloured(Color::Cyan).add_modifier(Modifier::BOLD)
+    }
+
+    pub fn chosen(self) -> Style {
+        Style::new().add_modifier(Modifier::REVERSED)
+    }
+
+    /// What matters less.
+    pub fn dim(self) -> Style {
+        Style::new().add_modifier(Modifier::DIM)
+    }
+
+    /// What moves.
+    pub fn busy(self) -> Style {
+        self.coloured(Color::Green)
+    }
+
+    pub fn alert(self) -> Style {
+        self.coloured(Color::Red).add_modifier(Modifier::BOLD)
+    }
 }
 
-/// A text of at most so many columns; of a longer one the middle is left out, because an address differs from others in
-/// its begin and in its end.
-#[must_use]
+/// Writes one line, cut off where the part ends.
+pub fn put(buffer: &mut Buffer, part: Rect, text: &str, style: Style) {
+    if !part.is_empty() {
+        buffer.set_stringn(part.x, part.y, text, part.width.into(), style);
+    }
+}
+
+/// A text of at most `columns`; a longer one loses its middle, because addresses differ in their begin and in their end.
 pub fn fit(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -36,7 +62,7 @@ pub fn fit(text: &str, columns: usize) -> String {
     begin.chars().chain(dots.chars()).chain(end).collect()
 }
 
-/// Characters as long as they fit into so many columns.
+/// The first characters, as long as they fit.
 fn fitting(chars: impl Iterator<Item = char>, columns: usize) -> impl Iterator<Item = char> {
     let mut taken = 0;
     chars.take_while(move |c| {
@@ -45,14 +71,12 @@ fn fitting(chars: impl Iterator<Item = char>, columns: usize) -> impl Iterator<I
     })
 }
 
-/// The columns that a text takes, at most: a Chinese character takes two of them.
-#[must_use]
+/// The columns that a text takes, at most: a Chinese character takes two.
 pub fn width(text: &str) -> usize {
     text.chars().filter_map(UnicodeWidthChar::width).sum()
 }
 
-/// A text in lines of so many columns.
-#[must_use]
+/// A text in lines of at most `columns`.
 pub fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let (mut lines, mut taken) = (vec![String::new()], 0);
     for c in text.chars() {
@@ -88,11 +112,6 @@ mod tests {
         assert_eq!(wrapped("a世界bc", 4), ["a世", "界bc"]);
         assert_eq!(wrapped("世界", 1), ["世", "界"]);
         assert_eq!(wrapped("", 4), [""]);
-    }
-
-    #[test]
-    fn no_text_controls_a_terminal() {
-        assert_eq!(shown(&"a\x1b[2J\nb\u{202e}".into()), r"a\x1b[2J b\u{202e}");
     }
 
     proptest! {

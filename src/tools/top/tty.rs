@@ -23,14 +23,13 @@ const LAST_WAIT: Duration = Duration::from_millis(500);
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// No larger screen is drawn, whatever the terminal says: all of it is kept in memory, twice.
 const SIZE_MAX: (u16, u16) = (1000, 500);
-/// Where the terminal does not know its own size.
+/// If the terminal does not know its own size.
 const DEFAULT_SIZE: (u16, u16) = (80, 24);
 
 /// A terminal, taken over or not.
 pub struct Tty {
     input: File,
     output: File,
-    /// Its settings as they were found.
     found: Termios,
     /// Whether it is taken over. Held while something is written.
     taken: Mutex<bool>,
@@ -41,9 +40,6 @@ pub struct Taken(Arc<Tty>);
 
 impl Tty {
     /// The terminal of these two streams.
-    ///
-    /// # Errors
-    /// Where one of them is none, or cannot show a screen.
     pub fn open(input: File, output: File) -> Result<Arc<Self>, Failure> {
         for (stream, name) in [(&input, "standard input"), (&output, "standard output")] {
             if !isatty(stream) {
@@ -65,9 +61,6 @@ impl Tty {
 
     /// Takes the terminal over: keys come one by one and unseen, and the screen is another than the shell's.
     /// A panic gives it back before its message is printed.
-    ///
-    /// # Errors
-    /// Where the terminal refuses.
     pub fn take(self: Arc<Self>) -> Result<Taken, Failure> {
         let tty = self.clone();
         let print = panic::take_hook();
@@ -80,13 +73,10 @@ impl Tty {
         Ok(taken)
     }
 
-    /// Where keys are read.
     pub fn input(&self) -> &File {
         &self.input
     }
 
-    /// Columns and rows.
-    #[must_use]
     pub fn size(&self) -> (u16, u16) {
         let size = tcgetwinsize(&self.output).map_or(DEFAULT_SIZE, |size| (size.ws_col, size.ws_row));
         if size.0 == 0 || size.1 == 0 {
@@ -97,18 +87,12 @@ impl Tty {
     }
 
     /// Writes to a terminal that is taken over; nothing to one that is not.
-    ///
-    /// # Errors
-    /// Where the terminal has gone.
     pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let taken = self.lock();
         if *taken { write_all(&self.output, bytes) } else { Ok(()) }
     }
 
-    /// Takes the terminal over again, where it was given back or another program has changed its settings.
-    ///
-    /// # Errors
-    /// Where the terminal refuses.
+    /// Takes the terminal over again, if it was given back or another program has changed its settings.
     pub fn enter(&self) -> io::Result<()> {
         let mut taken = self.lock();
         let mut raw = self.found.clone();
@@ -140,7 +124,7 @@ impl Tty {
         {
             *taken = false;
             let mut sequences = Vec::new();
-            // Where the terminal has gone there is nothing to give back.
+            // If the terminal has gone there is nothing to give back.
             let _ = queue!(sequences, ResetColor, LeaveAlternateScreen, Show)
                 .and_then(|()| write_all(&self.output, &sequences));
         }
@@ -164,7 +148,7 @@ fn failed(what: &str, error: io::Error) -> Failure {
     Failure(format!("cannot {what}: {}", crate::error::reason(&error)))
 }
 
-/// Writes all, also where another program has left the terminal in non-blocking mode.
+/// Writes all, even if another program has left the terminal in non-blocking mode.
 fn write_all(mut output: &File, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match output.write(bytes) {

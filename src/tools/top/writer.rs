@@ -5,7 +5,7 @@ use crate::{
     runtime::mailbox::{Address, mailbox},
     tools::{
         ctl::Failure,
-        top::{actor::Event, paint::Paint, screen, state::State, tty::Tty},
+        top::{actor::Event, screen, state::State, text::Paint, tty::Tty},
     },
 };
 use futures::executor::block_on;
@@ -17,7 +17,6 @@ use std::{
     thread,
 };
 
-/// One screen is written at a time.
 const SCREENS: usize = 1;
 
 /// The drawing end of the writer.
@@ -27,7 +26,6 @@ pub struct Writer {
     terminal: Terminal<CrosstermBackend<Drawn>>,
     drawn: Drawn,
     screens: Address<Vec<u8>>,
-    /// A screen is being written.
     writing: bool,
     /// Something has changed since the last screen was drawn.
     changed: bool,
@@ -55,9 +53,6 @@ impl Write for Drawn {
 
 impl Writer {
     /// Writes to `tty`, and tells `events` of each screen that was written.
-    ///
-    /// # Errors
-    /// Where there is no thread.
     pub fn start(tty: Arc<Tty>, paint: Paint, events: Address<Event>) -> io::Result<Self> {
         let (screens, mut drawn) = mailbox::<Vec<u8>>(SCREENS);
         let screen = tty.clone();
@@ -78,9 +73,6 @@ impl Writer {
     }
 
     /// Asks the terminal for its size, and draws all of it the next time.
-    ///
-    /// # Errors
-    /// Where nothing can be drawn.
     pub fn resize(&mut self) -> Result<Rect, Failure> {
         let area = area(&self.tty);
         self.terminal.resize(area).map_err(failed)?;
@@ -88,9 +80,6 @@ impl Writer {
     }
 
     /// Draws what has changed, now or when the last screen is written.
-    ///
-    /// # Errors
-    /// Where nothing can be drawn.
     pub fn draw(&mut self, state: &State, has_changed: bool) -> Result<(), Failure> {
         self.changed |= has_changed;
         if self.writing || !self.changed {
@@ -106,10 +95,6 @@ impl Writer {
         Ok(())
     }
 
-    /// A screen was written.
-    ///
-    /// # Errors
-    /// Where the terminal has gone.
     pub fn written(&mut self, written: io::Result<()>) -> Result<(), Failure> {
         self.writing = false;
         written.map_err(failed)

@@ -20,21 +20,16 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Looks at these sessions now.
-    #[must_use]
     pub fn look(records: &[Arc<Record>]) -> Self {
         let bytes = records.iter().map(|record| (record.id, bytes(record))).collect();
         Rates { at: Instant::now(), bytes }
     }
 
-    /// How long ago that was.
-    #[must_use]
     pub fn age(&self) -> Duration {
         self.at.elapsed()
     }
 
-    /// What a session moved a second since this look, or since its begin where it is younger.
-    #[must_use]
+    /// What a session moved a second since this look, or since its begin if it is younger.
     pub fn of(&self, record: &Record) -> Bytes {
         let (before, since) = match self.bytes.get(&record.id) {
             Some(before) => (*before, self.age()),
@@ -46,30 +41,27 @@ impl Rates {
 }
 
 /// The looks of one operator. Rates are told since one that is a while ago, however soon after each other they are asked.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Looks {
-    last: Option<Rates>,
+    last: Option<Arc<Rates>>,
     /// A window older than the last.
-    before: Option<Rates>,
+    before: Option<Arc<Rates>>,
 }
 
 impl Looks {
     /// Whether there was none.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.last.is_none()
     }
 
     /// The newest look that is old enough.
-    #[must_use]
-    pub fn base(&self) -> Option<&Rates> {
-        self.last.as_ref().filter(|last| last.age() >= WINDOW).or(self.before.as_ref())
+    pub fn base(&self) -> Option<Arc<Rates>> {
+        self.last.as_ref().filter(|last| last.age() >= WINDOW).or(self.before.as_ref()).cloned()
     }
 
-    /// How long it takes until there is a base.
-    #[must_use]
+    /// How long it takes until there is a base, after the first look.
     pub fn wait(&self) -> Duration {
-        let age = self.base().or(self.last.as_ref()).map_or(Duration::ZERO, Rates::age);
+        let age = self.base().or_else(|| self.last.clone()).map_or(Duration::ZERO, |look| look.age());
         WINDOW.saturating_sub(age)
     }
 
@@ -77,7 +69,7 @@ impl Looks {
     pub fn note(&mut self, look: Rates) {
         match self.last.take() {
             Some(last) if last.age() < WINDOW => self.last = Some(last),
-            last => (self.before, self.last) = (last, Some(look)),
+            last => (self.before, self.last) = (last, Some(Arc::new(look))),
         }
     }
 }
@@ -104,7 +96,7 @@ mod tests {
         assert!(looks.is_empty() && looks.base().is_none());
         looks.note(look(0));
         assert!(looks.base().is_none() && looks.wait() > Duration::from_millis(100));
-        looks = Looks { last: Some(look(600)), before: Some(look(1100)) };
+        looks = Looks { last: Some(look(600).into()), before: Some(look(1100).into()) };
         assert_eq!(age(&looks), Some(6));
         looks.note(look(0));
         assert_eq!((age(&looks), looks.wait()), (Some(6), Duration::ZERO));

@@ -1,0 +1,470 @@
+//! The operator: the verbs that look into a running server and change it, each with typed arguments and a typed answer.
+//!
+//! Encoders, such as the control socket, tell the answers. They choose, sort and count nothing themselves.
+
+use crate::{
+    control::protocol::{
+        Choice, EndedSession, Greeting, ListedSession, Named, Phase, ServerStats, SessionDetail, Setting,
+        Sort, TapItem, VERSION,
+    },
+    net::{
+        address::{Address, EscapedAddress},
+        kernel::TcpInfo,
+    },
+    report::json::milliseconds,
+    runtime::{
+        clock::{coarse_ms, sleep},
+        limit::Slots,
+        mailbox,
+    },
+    server::{
+        rates::{Looks, Rates},
+        supervisor::Supervisor,
+    },
+    session::{
+        context::CurrentDeadlines,
+        deadline::Deadlines,
+        event::{Mode, Side},
+        record::Record,
+        tap::{Piece, Watcher},
+    },
+    text::{hex::HexBytes, moment::Moment, safe::SafeText},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+    vec,
+};
+
+/// As on the command line: beyond any machine.
+const SESSIONS_MAX: usize = 1_000_000_000;
+/// Ten years, as on the command line: far below what a clock or a timer can add.
+const MILLISECONDS_MAX: u64 = 10 * 31_557_600 * 1000;
+
+/// What the verbs look at and change.
+pub struct OperatedServer {
+    pub mode: Mode,
+    pub listeners: Vec<Address>,
+    pub began: Instant,
+    /// The limit of sessions at once; none begins while it is paused.
+    pub slots: Slots,
+    /// The deadlines of sessions to come.
+    pub deadlines: Arc<CurrentDeadlines>,
+    pub supervisor: Supervisor,
+    /// Asks for a drain.
+    pub drain: mailbox::Address<()>,
+}
+
+/// A handle of the operator. Each measures rates by its own looks, which a clone begins with.
+#[derive(Clone)]
+pub struct Operator {
+    server: Arc<OperatedServer>,
+    looks: Looks,
+}
+
+/// Why a verb was not followed, as a sentence for the user.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    WrongSessions(Vec<WrongSession>),
+    #[error("session {0} has too many taps already")]
+    TooManyTaps(u64),
+    #[error("max-sessions is a number of at least 1 and at most {SESSIONS_MAX}")]
+    MaxSessions,
+    #[error("{0} is from 1 to {MILLISECONDS_MAX} milliseconds, or off")]
+    Milliseconds(Named<Setting>),
+    #[error("there is no setting '{0}'")]
+    NoSetting(SafeText),
+    #[error("the server is ending")]
+    Ending,
+}
+
+/// Why a session cannot be looked at, or cut.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WrongSession {
+    #[error("session {0} is alive")]
+    Alive(u64),
+    #[error("session {0} has ended; 'ctl closed {0}' tells how")]
+    Ended(u64),
+    #[error("session {0} has ended and is not remembered any more")]
+    Forgotten(u64),
+    #[error("there is no session {0}")]
+    Unknown(u64),
+}
+
+/// The live sessions of a choice, each as it is when it is taken.
+pub struct SessionList {
+    /// How many there are without the choice's `skip` and `limit`.
+    pub matching: usize,
+    records: vec::IntoIter<Arc<Record>>,
+    rates: Arc<Rates>,
+    draining: bool,
+}
+
+/// What a session moves from now on; dropping it ends the tap.
+pub struct SessionTap {
+    /// Its number, until it is told.
+    attached: Option<u64>,
+    watcher: Watcher,
+    /// How many bytes of a piece are shown.
+    limit: usize,
+    ended: bool,
+}
+
+impl Operator {
+    pub fn new(server: OperatedServer) -> Self {
+        Operator { server: Arc::new(server), looks: Looks::default() }
+    }
+
+    /// Which server this is.
+    pub fn greeting(&self) -> Greeting {
+        Greeting {
+            switchboard: VERSION,
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            mode: Named::Known(self.server.mode),
+            listeners: self.server.listeners.iter().map(shown).collect(),
+        }
+    }
+
+    /// The live sessions of `choice`, in its order.
+    pub async fn list(&mut self, choice: &Choice) -> SessionList {
+        let rates = self.rates().await;
+        let draining = self.draining().await;
+        let records = self.server.supervisor.list().await;
+        self.looks.note(Rates::look(&records));
+        let mut chosen = choose(choice, records, &rates, draining);
+        let matching = chosen.len();
+        chosen.drain(..choice.skip.min(matching));
+        chosen.truncate(choice.limit.unwrap_or(usize::MAX));
+        SessionList { matching, records: chosen.into_iter(), rates, draining }
+    }
+
+    /// Everything about a live session.
+    pub async fn show(&mut self, session: u64) -> Result<SessionDetail, Refusal> {
+        let rates = self.rates().await;
+        let draining = self.draining().await;
+        match self.server.supervisor.find(session).await {
+            Some(record) => Ok(detail(&record, &rates, draining)),
+            None => Err(self.wrong(&[session]).await),
+        }
+    }
+
+    /// The newest sessions that ended, at most `last`; the newest comes last.
+    pub async fn closed(&self, last: Option<usize>) -> impl Iterator<Item = EndedSession> + use<> {
+        let ended = self.server.supervisor.closed(last.unwrap_or(usize::MAX)).await;
+        ended.into_iter().map(|ended| (&*ended).into())
+    }
+
+    /// A session that ended.
+    pub async fn ended(&self, session: u64) -> Result<EndedSession, Refusal> {
+        match self.server.supervisor.ended(session).await {
+            Some(ended) => Ok((&*ended).into()),
+            None => Err(self.wrong(&[session]).await),
+        }
+    }
+
+    /// The sums.
+    pub async fn stats(&self) -> Result<ServerStats, Refusal> {
+        let overview = self.server.supervisor.overview().await.ok_or(Refusal::Ending)?;
+        let (tally, slots) = (overview.tally, &self.server.slots);
+        let occurred = tally.closed().filter(|(_, count)| *count > 0);
+        Ok(ServerStats {
+            uptime_ms: whole_milliseconds(self.server.began.elapsed()),
+            live: tally.active,
+            max_sessions: slots.count().1,
+            paused: slots.paused(),
+            draining: overview.draining,
+            opened: tally.opened,
+            ended: tally.closed().map(|(_, count)| count).sum(),
+            causes: occurred.map(|(cause, count)| (cause.name().into(), count)).collect(),
+            client_bytes: tally.client_bytes,
+            upstream_bytes: tally.upstream_bytes,
+        })
+    }
+
+    /// Ends sessions by RST, or by FIN after what is under way.
+    pub async fn cut(&self, sessions: Vec<u64>, fin: bool) -> Result<(), Refusal> {
+        let missing = self.server.supervisor.cut_some(sessions, fin).await;
+        if missing.is_empty() { Ok(()) } else { Err(self.wrong(&missing).await) }
+    }
+
+    /// Shows what a session moves, of one side or of both, at most `limit` bytes of a piece.
+    pub async fn tap(
+        &self,
+        session: u64,
+        from: Option<Side>,
+        limit: Option<usize>,
+    ) -> Result<SessionTap, Refusal> {
+        let Some(record) = self.server.supervisor.find(session).await else {
+            return Err(self.wrong(&[session]).await);
+        };
+        let watcher = Watcher::attach(&record, from).ok_or(Refusal::TooManyTaps(session))?;
+        Ok(SessionTap { attached: Some(session), watcher, limit: limit.unwrap_or(usize::MAX), ended: false })
+    }
+
+    /// Accepts no more connections.
+    pub fn pause(&self) {
+        self.server.slots.set_paused(true);
+    }
+
+    /// Accepts again.
+    pub fn resume(&self) {
+        self.server.slots.set_paused(false);
+    }
+
+    /// As SIGTERM.
+    pub fn drain(&self) {
+        // A full mailbox holds the same already.
+        let _ = self.server.drain.try_send(());
+    }
+
+    /// Changes a limit for sessions to come: a number of sessions, or milliseconds; none is off.
+    pub fn set(&self, setting: Named<Setting>, value: Option<u64>) -> Result<(), Refusal> {
+        let known = match &setting {
+            Named::Known(known) => *known,
+            Named::Other(name) => return Err(Refusal::NoSetting(name.clone())),
+        };
+        if known != Setting::MaxSessions && value.is_some_and(|ms| ms == 0 || ms > MILLISECONDS_MAX) {
+            return Err(Refusal::Milliseconds(setting));
+        }
+        let limit = value.map(Duration::from_millis);
+        let change = |change: fn(&mut Deadlines) -> &mut Option<Duration>| {
+            self.server.deadlines.change(|deadlines| *change(deadlines) = limit);
+        };
+        match known {
+            Setting::MaxSessions => {
+                let limit = value.and_then(|value| usize::try_from(value).ok());
+                let limit = limit.filter(|limit| (1..=SESSIONS_MAX).contains(limit));
+                self.server.slots.set_limit(limit.ok_or(Refusal::MaxSessions)?);
+            }
+            Setting::ConnectTimeout => change(|deadlines| &mut deadlines.connect),
+            Setting::IdleTimeout => change(|deadlines| &mut deadlines.idle),
+            Setting::HalfCloseTimeout => change(|deadlines| &mut deadlines.half_close),
+            Setting::StallTimeout => change(|deadlines| &mut deadlines.stall),
+            Setting::MaxLifetime => change(|deadlines| &mut deadlines.lifetime),
+            Setting::DrainTimeout => change(|deadlines| &mut deadlines.drain),
+        }
+        Ok(())
+    }
+
+    /// The look that rates are measured from; waits until it is a while ago.
+    async fn rates(&mut self) -> Arc<Rates> {
+        loop {
+            if let Some(base) = self.looks.base() {
+                return base;
+            }
+            if self.looks.is_empty() {
+                self.looks.note(Rates::look(&self.server.supervisor.list().await));
+            }
+            sleep(self.looks.wait()).await;
+        }
+    }
+
+    async fn draining(&self) -> bool {
+        self.server.supervisor.state().await.is_none_or(|state| state.draining)
+    }
+
+    /// What is wrong with the numbers of sessions.
+    async fn wrong(&self, sessions: &[u64]) -> Refusal {
+        let supervisor = &self.server.supervisor;
+        let opened = supervisor.state().await.map_or(0, |state| state.opened);
+        let mut wrong = Vec::new();
+        for &session in sessions {
+            wrong.push(if supervisor.find(session).await.is_some() {
+                WrongSession::Alive(session)
+            } else if supervisor.ended(session).await.is_some() {
+                WrongSession::Ended(session)
+            } else if (1..=opened).contains(&session) {
+                WrongSession::Forgotten(session)
+            } else {
+                WrongSession::Unknown(session)
+            });
+        }
+        Refusal::WrongSessions(wrong)
+    }
+}
+
+impl Iterator for SessionList {
+    type Item = ListedSession;
+
+    fn next(&mut self) -> Option<ListedSession> {
+        self.records.next().map(|record| listed(&record, &self.rates, self.draining))
+    }
+}
+
+impl SessionTap {
+    /// Waits for the next item; none after that which tells how the session ended. Cancel-safe.
+    pub async fn next(&mut self) -> Option<TapItem> {
+        if let Some(attached) = self.attached.take() {
+            return Some(TapItem::Attached { attached });
+        }
+        if let Some(piece) = self.watcher.pieces.next().await {
+            return Some(self.item(&piece));
+        }
+        if let Some(lost) = self.lost() {
+            return Some(lost);
+        }
+        let verdict = self.watcher.verdict().filter(|_| !self.ended)?.into();
+        self.ended = true;
+        Some(TapItem::Ended { ended: verdict })
+    }
+
+    /// A piece that is there already.
+    pub fn try_next(&mut self) -> Option<TapItem> {
+        let piece = self.watcher.pieces.try_next()?;
+        Some(self.item(&piece))
+    }
+
+    /// That pieces were lost since this was last asked, if any were.
+    pub fn lost(&mut self) -> Option<TapItem> {
+        let lost = self.watcher.take_lost();
+        (lost > 0).then_some(TapItem::Lost { lost })
+    }
+
+    fn item(&self, piece: &Piece) -> TapItem {
+        TapItem::Data {
+            ts: Moment(piece.at),
+            from: piece.from,
+            offset: piece.offset,
+            bytes: piece.bytes.len() as u64,
+            hex: HexBytes(piece.bytes[..self.limit.min(piece.bytes.len())].to_vec()),
+        }
+    }
+}
+
+/// The sessions that `choice` means, in its order; those that are equal in it in the order of their numbers, as they came.
+fn choose(choice: &Choice, mut records: Vec<Arc<Record>>, rates: &Rates, draining: bool) -> Vec<Arc<Record>> {
+    records.retain(|record| {
+        let from =
+            choice.from.is_none_or(|network| record.client.ip().is_some_and(|ip| network.contains(ip)));
+        from && (choice.matching.is_empty() || matches(&choice.matching, record, draining))
+    });
+    match choice.sort {
+        Sort::Age => {}
+        Sort::Bytes => largest_first(&mut records, |record| (record.client_bytes(), record.upstream_bytes())),
+        Sort::Rate => largest_first(&mut records, |record| rates.of(record)),
+        Sort::Idle => records.sort_by_key(|record| moved_ms(record)),
+    }
+    if choice.reverse {
+        records.reverse();
+    }
+    records
+}
+
+fn largest_first(records: &mut [Arc<Record>], both: impl Fn(&Record) -> (u64, u64)) {
+    records.sort_by_cached_key(|record| {
+        let (client, upstream) = both(record);
+        u64::MAX - client.saturating_add(upstream)
+    });
+}
+
+/// Whether the text is in what a list shows of the session.
+fn matches(text: &str, record: &Record, draining: bool) -> bool {
+    let addresses = [Some(&record.client), upstream(record), Some(&record.listening.address)];
+    record.id.to_string().contains(text)
+        || phase(record, draining).to_string().contains(text)
+        || addresses.into_iter().flatten().any(|address| shown(address).as_str().contains(text))
+}
+
+fn listed(record: &Record, rates: &Rates, draining: bool) -> ListedSession {
+    let (client_rate, upstream_rate) = rates.of(record);
+    ListedSession {
+        session: record.id,
+        mode: Named::Known(record.mode()),
+        listener: shown(&record.listening.address),
+        client: shown(&record.client),
+        upstream: upstream(record).map(shown),
+        phase: Named::Known(phase(record, draining)),
+        age_ms: whole_milliseconds(record.age()),
+        idle_ms: coarse_ms().saturating_sub(moved_ms(record)),
+        client_bytes: record.client_bytes(),
+        upstream_bytes: record.upstream_bytes(),
+        client_rate,
+        upstream_rate,
+        client_waiting: record.from_client.waiting(),
+        upstream_waiting: record.from_upstream.waiting(),
+    }
+}
+
+fn detail(record: &Record, rates: &Rates, draining: bool) -> SessionDetail {
+    let dial = record.dial();
+    let (near, far) = (dial.and_then(|dial| dial.local.as_ref()), upstream(record));
+    SessionDetail {
+        listed: listed(record, rates, draining),
+        local: shown(&record.local),
+        upstream_local: near.map(shown),
+        resolve_ms: dial.and_then(|dial| dial.resolve).map(milliseconds),
+        connect_ms: dial.and_then(|dial| dial.connect).map(milliseconds),
+        first_byte_ms: record.first_byte().map(milliseconds),
+        first_closer: record.first_closer(),
+        taps: record.taps.count(),
+        client_tcp: TcpInfo::query(&record.local, &record.client).ok(),
+        upstream_tcp: near.zip(far).and_then(|(near, far)| TcpInfo::query(near, far).ok()),
+    }
+}
+
+/// A session of which both streams have ended delivers what is left, as every session of a server that drains does.
+fn phase(record: &Record, draining: bool) -> Phase {
+    match (record.from_client.ended(), record.from_upstream.ended()) {
+        (true, true) => Phase::Draining,
+        (true, false) => Phase::ClientClosed,
+        (false, true) => Phase::UpstreamClosed,
+        (false, false) if record.dialling() => Phase::Dialling,
+        (false, false) if draining => Phase::Draining,
+        (false, false) => Phase::Open,
+    }
+}
+
+/// When the last byte or end moved, by the coarse clock.
+fn moved_ms(record: &Record) -> u64 {
+    record.from_client.moved_ms().max(record.from_upstream.moved_ms())
+}
+
+fn upstream(record: &Record) -> Option<&Address> {
+    record.dial().and_then(|dial| dial.upstream.as_ref())
+}
+
+fn shown(address: &Address) -> SafeText {
+    SafeText::escaped(EscapedAddress(address))
+}
+
+fn whole_milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::target::Target;
+
+    fn record(id: u64, client: &str, bytes: usize) -> Arc<Record> {
+        let record = Record::sample_from(id, Target::Echo, client);
+        record.from_client.add_received(bytes);
+        record
+    }
+
+    fn chosen(choice: &Choice) -> Vec<u64> {
+        let records =
+            vec![record(1, "10.0.0.1:1", 5), record(2, "10.0.0.2:77", 9), record(3, "192.0.2.1:3", 5)];
+        let rates = Rates::look(&records);
+        choose(choice, records, &rates, false).iter().map(|record| record.id).collect()
+    }
+
+    #[test]
+    fn sessions_are_ordered_and_equal_ones_stay_in_order() {
+        assert_eq!(chosen(&Choice::default()), [1, 2, 3]);
+        assert_eq!(chosen(&Choice { sort: Sort::Bytes, ..Choice::default() }), [2, 1, 3]);
+        assert_eq!(chosen(&Choice { reverse: true, ..Choice::default() }), [3, 2, 1]);
+    }
+
+    #[test]
+    fn sessions_are_chosen_by_network_and_by_text() {
+        let from = |text: &str| Choice { from: Some(text.parse().unwrap()), ..Choice::default() };
+        let matching = |text: &str| Choice { matching: text.into(), ..Choice::default() };
+        assert_eq!(chosen(&from("10.0.0.0/8")), [1, 2]);
+        assert_eq!(chosen(&matching(":77")), [2]);
+        assert_eq!(chosen(&matching("open")), [1, 2, 3]);
+        assert!(chosen(&matching("nobody")).is_empty());
+    }
+}
