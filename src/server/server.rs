@@ -65,7 +65,8 @@ pub async fn run(plan: Plan) -> Result<Outcome, Error> {
     let share = share(raise_descriptor_limit());
     kernel::open();
     pipe::set_limit(if plan.splice { share.pipes } else { 0 });
-    let mut signals = StopSignals::new().map_err(|error| Error::new("cannot take signals over", error))?;
+    let mut signals =
+        StopSignals::with_hangup().map_err(|error| Error::new("cannot take signals over", error))?;
     let congestion = plan.congestion;
     congestion.check().map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
     let options = Options { keepalive: plan.keepalive, user_timeout: plan.deadlines.stall, congestion };
@@ -179,7 +180,7 @@ impl Running<'_> {
         let end = loop {
             select_biased! {
                 end = (&mut self.sessions).fuse() => break end.map_err(fault)?,
-                () = self.signals.next().fuse() => self.supervisor.cut().await,
+                () = self.signals.next_but_hangup().fuse() => self.supervisor.cut().await,
             }
         };
         failure.map_or(Ok(end), |failure| Err(Error::new("cannot go on accepting", failure)))
@@ -190,7 +191,8 @@ fn fault(panicked: Panicked) -> Error {
     Error::new("the supervisor ended", io::Error::other(panicked.to_string()))
 }
 
-/// Waits until every socket is closed, for the end of the process would send FIN where RST is due, and every line written.
+/// Waits until every socket is closed, for the end of the process resets no connection whose stream to the peer has ended,
+/// and every line is written.
 async fn wind_up(mut gone: Mailbox<()>, finish: Finish, outcome: Option<&Outcome>) {
     within(Some(LAST_SOCKETS), gone.next()).await;
     let limit = if outcome == Some(&Outcome::Cut) { LAST_LINES_AFTER_CUT } else { LAST_LINES };
