@@ -1,4 +1,4 @@
-//! The supervisor actor: starts sessions, holds the set of live ones and the limit per source address.
+//! The supervisor actor: starts sessions, holds the set of live ones and the limit per source.
 //!
 //! It knows nothing of sockets. It ends when a drain was asked for and the set is empty.
 
@@ -12,7 +12,12 @@ use crate::{
         mailbox::{Address, Mailbox, mailbox},
         task::{Task, spawn},
     },
-    server::{acceptor::Connection, books::Books, history::History},
+    server::{
+        acceptor::Connection,
+        books::Books,
+        history::History,
+        sources::{SourceCounts, SourceLimit},
+    },
     session::{
         context::Context, delivery, event::What, order::Order, outcome::Outcome as SessionOutcome,
         record::Record, session,
@@ -20,7 +25,7 @@ use crate::{
 };
 use futures::{FutureExt, future::Fuse, select_biased};
 use question::Question;
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Connections that may wait to become sessions: an acceptor that is ahead waits, and the kernel's backlog holds the rest.
 const CONNECTIONS: usize = 64;
@@ -56,12 +61,11 @@ enum Event {
 
 struct Actor {
     context: Arc<Context>,
-    max_per_source: Option<usize>,
     mailbox: Mailbox<Message>,
     /// Where sessions say that they have finished.
     address: Address<Message>,
     live: HashMap<u64, Entry>,
-    per_source: HashMap<IpAddr, usize>,
+    per_source: SourceCounts,
     last_id: u64,
     history: History,
     books: Books,
@@ -82,17 +86,16 @@ impl Supervisor {
     /// Starts a supervisor whose sessions are told `context`, and that remembers the last `remember` of them.
     pub fn start(
         context: Arc<Context>,
-        max_per_source: Option<usize>,
+        max_per_source: Option<SourceLimit>,
         remember: usize,
     ) -> (Self, Task<Outcome>) {
         let (address, mailbox) = mailbox(CONNECTIONS);
         let actor = Actor {
             context,
-            max_per_source,
             mailbox,
             address: address.clone(),
             live: HashMap::new(),
-            per_source: HashMap::new(),
+            per_source: SourceCounts::new(max_per_source),
             last_id: 0,
             history: History::new(remember),
             books: Books::new(),
@@ -152,15 +155,11 @@ impl Actor {
         self.last_id += 1;
         let id = self.last_id;
         let record = Arc::new(Record::new(id, listening, local, client));
-        if let Some((ip, limit)) = record.client.ip().zip(self.max_per_source) {
-            let count = self.per_source.entry(ip).or_default();
-            if *count >= limit {
-                record.conclude(SessionOutcome::Refused(format!("{ip} has {limit} sessions already")));
-                self.close(&record);
-                // Dropping the socket resets the client.
-                return;
-            }
-            *count += 1;
+        if let Err(refusal) = self.per_source.enter(&record.client) {
+            record.conclude(SessionOutcome::Refused(refusal));
+            self.close(&record);
+            // Dropping the socket resets the client.
+            return;
         }
         let address = self.address.clone();
         let finished = move || async move {
@@ -186,14 +185,7 @@ impl Actor {
         // A session that finished while it was being cut is not in the set any more.
         let Some(entry) = self.live.remove(&id) else { return };
         self.close(&entry.record);
-        if let Some(ip) = entry.record.client.ip()
-            && let Some(count) = self.per_source.get_mut(&ip)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.per_source.remove(&ip);
-            }
-        }
+        self.per_source.leave(&entry.record.client);
     }
 
     fn cut(&mut self) {

@@ -8,9 +8,10 @@ use crate::support::{
     wait::{LIMIT, within},
 };
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use serde_json::Value;
 use std::{
     io::Write,
-    net::TcpStream,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
     thread,
     time::{Duration, Instant},
 };
@@ -78,6 +79,31 @@ fn a_source_over_its_limit_is_refused_and_let_in_again_later() {
     exchange(&mut server.connect(), b"again");
     let refused = server.events().into_iter().filter(|event| event["cause"] == "refused_limit").count();
     assert_eq!(refused, 5);
+}
+
+/// The reason for which a server that takes one session a source refuses the second from the address `to`.
+fn refusal_of_a_second_session(flags: &[&str], to: IpAddr) -> Value {
+    let server = Server::echo(&[&["--listen", ":0", "--max-per-source", "1"], flags].concat());
+    let (_, port) = server.addresses[0].rsplit_once(':').unwrap();
+    let address = SocketAddr::new(to, port.parse().unwrap());
+    let mut first = connect(address);
+    exchange(&mut first, b"in");
+    let mut second = connect(address);
+    assert_eq!(read_to_end(&mut second).end, End::Reset);
+    server.await_close(second.local_addr().unwrap())["error"].clone()
+}
+
+#[test]
+fn a_refusal_names_the_source_which_is_a_prefix_of_ipv6_and_an_address_of_ipv4() {
+    // A listener of every interface sees an IPv4 client as a mapped address.
+    let (v4, v6) = (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
+    assert_eq!(refusal_of_a_second_session(&[], v4), "127.0.0.1 has 1 session already");
+    assert_eq!(refusal_of_a_second_session(&["--source-prefix", "8"], v4), "127.0.0.1 has 1 session already");
+    // On a machine without IPv6 there is nothing more to show.
+    if TcpListener::bind("[::1]:0").is_ok() {
+        assert_eq!(refusal_of_a_second_session(&[], v6), "::/64 has 1 session already");
+        assert_eq!(refusal_of_a_second_session(&["--source-prefix", "128"], v6), "::1 has 1 session already");
+    }
 }
 
 #[test]
