@@ -81,6 +81,7 @@ pub async fn run(plan: Plan) -> Result<Outcome, Error> {
     let admin_host = metrics.and_then(Endpoint::name);
     let own: Vec<Address> = listeners.iter().map(|listener| listener.address().clone()).collect();
     plan.listeners.iter().try_for_each(|planned| refuse_loop(&planned.target, &own))?;
+    let exposed = exposed(own.iter().chain(admin_listener.as_ref().map(Listener::address)));
     let (reporter, finish) =
         Reporter::start(format(&plan)).map_err(|error| Error::new("cannot start the reporter", error))?;
     let control = control::bind(&plan.control, |text| reporter.warn(text))?;
@@ -133,6 +134,7 @@ pub async fn run(plan: Plan) -> Result<Outcome, Error> {
             Acceptor::start(listener, listening, slots.clone(), supervisor.clone(), reporter.clone())
         })
         .collect();
+    exposed.iter().for_each(|line| reporter.warn(line));
     let running = Running { signals: &mut signals, drain: drained, acceptors, admin, supervisor, sessions };
     let outcome = running.until_stopped(&deadlines).await;
     if let Some(control) = control {
@@ -227,6 +229,14 @@ fn refuse_loop(target: &Target, own: &[Address]) -> Result<(), Error> {
         return Err(Error::new(format!("cannot relay to {}", upstream.endpoint), reason));
     }
     Ok(())
+}
+
+/// The line that says which of the listeners other machines reach; none if none does.
+fn exposed<'a>(listeners: impl Iterator<Item = &'a Address>) -> Option<String> {
+    let beyond_loopback = |address: &&Address| address.ip().is_some_and(|ip| !ip.is_loopback());
+    let found: Vec<String> = listeners.filter(beyond_loopback).map(ToString::to_string).collect();
+    let verb = if found.len() == 1 { "is" } else { "are" };
+    (!found.is_empty()).then(|| format!("{} {verb} reachable from other machines", found.join(" and ")))
 }
 
 fn format(plan: &Plan) -> Option<Format> {
