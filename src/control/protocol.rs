@@ -233,6 +233,8 @@ pub struct ListedSession {
     pub client_waiting: u64,
     /// The same from the upstream.
     pub upstream_waiting: u64,
+    /// The listener's name; on the command line its address.
+    pub name: SafeText,
 }
 
 /// A live session, as `show` tells it.

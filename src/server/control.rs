@@ -11,8 +11,8 @@ use crate::{
     report::reporter::Reporter,
     runtime::{clock::within, executor::yield_now},
     server::{
-        acceptor::ServedListener,
         operator::{Operator, Refusal, SessionTap},
+        side_door::SideDoor,
     },
     text::safe::SafeText,
 };
@@ -38,7 +38,7 @@ const TAP_WRITE_WAIT: Duration = Duration::from_secs(60);
 const BATCH_BYTES: usize = 64 * 1024;
 
 /// The control socket of a running server.
-pub struct ControlServer(ServedListener);
+pub struct ControlServer(SideDoor);
 
 /// Makes the control socket; none if it is off. If the default place cannot be used, `warn` is told so and there is none
 /// either: the server is worth more than its control.
@@ -66,7 +66,7 @@ impl ControlServer {
     /// Serves operators on `listener`.
     pub fn start(listener: Listener, operator: Operator, reporter: Reporter) -> Self {
         let serve = move |socket| Conversation::new(socket, operator.clone()).serve();
-        ControlServer(ServedListener::start(listener, CONNECTIONS_MAX, "control", reporter, serve))
+        ControlServer(SideDoor::start(listener, CONNECTIONS_MAX, "control", reporter, serve))
     }
 
     /// Removes the socket, and ends every connection once it had a moment for its last words.

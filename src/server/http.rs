@@ -7,7 +7,7 @@
 mod host;
 pub mod pages;
 
-use crate::{net::listener::Listener, server::acceptor::ServedListener};
+use crate::{net::listener::Listener, server::side_door::SideDoor};
 use pages::{Condition, Pages, Sources};
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub const BACKLOG: i32 = 64;
 /// A running admin server. Dropping it closes its listener and its connections.
 pub struct Admin {
     pages: Arc<Pages>,
-    _connections: ServedListener,
+    _connections: SideDoor,
 }
 
 impl Admin {
@@ -29,7 +29,7 @@ impl Admin {
         let pages = Arc::new(Pages::new(host, sources));
         let shared = pages.clone();
         let serve = move |socket| shared.clone().serve(socket);
-        let connections = ServedListener::start(listener, CONNECTIONS_MAX, "metrics", reporter, serve);
+        let connections = SideDoor::start(listener, CONNECTIONS_MAX, "metrics", reporter, serve);
         Admin { pages, _connections: connections }
     }
 

@@ -24,9 +24,10 @@ use crate::{
     session::{
         context::CurrentDeadlines,
         deadline::Deadlines,
-        event::{Mode, Side},
+        event::Side,
         record::Record,
         tap::{Piece, Watcher},
+        target::Listening,
     },
     text::{hex::HexBytes, moment::Moment, safe::SafeText},
 };
@@ -43,8 +44,7 @@ const MILLISECONDS_MAX: u64 = 10 * 31_557_600 * 1000;
 
 /// What the verbs look at and change.
 pub struct OperatedServer {
-    pub mode: Mode,
-    pub listeners: Vec<Address>,
+    pub listeners: Vec<Arc<Listening>>,
     pub began: Instant,
     /// The limit of sessions at once; none begins while it is paused.
     pub slots: Slots,
@@ -118,12 +118,14 @@ impl Operator {
 
     /// Which server this is.
     pub fn greeting(&self) -> Greeting {
+        let first = self.server.listeners.first();
         Greeting {
             switchboard: VERSION,
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
-            mode: Named::Known(self.server.mode),
-            listeners: self.server.listeners.iter().map(shown).collect(),
+            // All listeners of a command line lead to the same.
+            mode: first.map_or_else(Named::default, |first| Named::Known(first.target.mode())),
+            listeners: self.server.listeners.iter().map(|one| shown(&one.address)).collect(),
         }
     }
 
@@ -166,16 +168,16 @@ impl Operator {
 
     /// The sums.
     pub async fn stats(&self) -> Result<ServerStats, Refusal> {
-        let overview = self.server.supervisor.overview().await.ok_or(Refusal::Ending)?;
-        let (tally, slots) = (overview.tally, &self.server.slots);
+        let tally = self.server.supervisor.tally().await.ok_or(Refusal::Ending)?;
+        let slots = &self.server.slots;
         let occurred = tally.closed().filter(|(_, count)| *count > 0);
         Ok(ServerStats {
             uptime_ms: whole_milliseconds(self.server.began.elapsed()),
-            live: tally.active,
+            live: tally.active(),
             max_sessions: slots.count().1,
             paused: slots.paused(),
-            draining: overview.draining,
-            opened: tally.opened,
+            draining: self.draining().await,
+            opened: tally.opened(),
             ended: tally.closed().map(|(_, count)| count).sum(),
             causes: occurred.map(|(cause, count)| (cause.name().into(), count)).collect(),
             client_bytes: tally.client_bytes,
@@ -384,6 +386,7 @@ fn listed(record: &Record, rates: &Rates, draining: bool) -> ListedSession {
         upstream_rate,
         client_waiting: record.from_client.waiting(),
         upstream_waiting: record.from_upstream.waiting(),
+        name: record.listening.name.as_str().into(),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, reason},
     net::{
-        address::Address,
+        address::{Address, EscapedAddress},
         dial::is_loop,
         endpoint::Endpoint,
         kernel,
@@ -25,6 +25,7 @@ use crate::{
     },
     server::{
         acceptor::Acceptor,
+        books::Books,
         control::{self, ControlServer},
         http::{
             self, Admin,
@@ -36,7 +37,6 @@ use crate::{
     },
     session::{
         context::{Context, CurrentDeadlines},
-        event::Mode,
         target::{Listening, Target},
     },
 };
@@ -61,102 +61,129 @@ const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
 /// # Errors
 /// If it cannot listen, or every listener has failed.
 pub async fn run(plan: Plan) -> Result<Outcome, Error> {
-    let started = SystemTime::now();
     let share = share(raise_descriptor_limit());
     kernel::open();
     pipe::set_limit(if plan.splice { share.pipes } else { 0 });
-    let mut signals = StopSignals::new().map_err(|error| Error::new("cannot take signals over", error))?;
-    let congestion = plan.congestion;
-    congestion.check().map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
-    let options = Options { keepalive: plan.keepalive, user_timeout: plan.deadlines.stall, congestion };
-    let listeners: Vec<Listener> = plan
-        .listeners
-        .iter()
-        .map(|planned| listen(&planned.endpoint, "--listen", plan.backlog, &options))
-        .collect::<Result<_, _>>()?;
-    let metrics = plan.metrics.as_ref();
-    let admin_listener =
-        metrics.map(|endpoint| listen(endpoint, "--metrics", http::BACKLOG, &options)).transpose()?;
-    let admin_host = metrics.and_then(Endpoint::name);
-    let own: Vec<Address> = listeners.iter().map(|listener| listener.address().clone()).collect();
-    plan.listeners.iter().try_for_each(|planned| refuse_loop(&planned.target, &own))?;
+    let signals = StopSignals::new().map_err(|error| Error::new("cannot take signals over", error))?;
+    let bound = Bound::new(&plan)?;
     let (reporter, finish) =
         Reporter::start(format(&plan)).map_err(|error| Error::new("cannot start the reporter", error))?;
     let control = control::bind(&plan.control, |text| reporter.warn(text))?;
-    let slots = Slots::new(plan.max_sessions.unwrap_or(share.sessions));
     let (alive, gone) = mailbox(1);
-    let (drain, drained) = mailbox(1);
-    let deadlines = Arc::new(CurrentDeadlines::new(plan.deadlines));
-    let context = Arc::new(Context {
-        deadlines: deadlines.clone(),
+    let context = Context {
+        deadlines: Arc::new(CurrentDeadlines::new(plan.deadlines)),
         splice: plan.splice,
         dump_limit: (plan.dump != Dump::Off && plan.log != Log::Off).then_some(plan.dump_limit),
-        options,
-        own: own.clone(),
+        options: bound.options,
+        own: bound.addresses(),
         events: reporter.events().clone(),
         alive,
-    });
-    let mode = plan.listeners.first().map_or(Mode::Echo, |planned| planned.target.mode());
-    let (supervisor, sessions) = Supervisor::start(context, plan.max_per_source, plan.remember);
-    let control = control.map(|listener| {
-        let operator = Operator::new(OperatedServer {
-            mode,
-            listeners: own,
-            began: Instant::now(),
-            slots: slots.clone(),
-            deadlines: deadlines.clone(),
-            supervisor: supervisor.clone(),
-            drain,
-        });
-        ControlServer::start(listener, operator, reporter.clone())
-    });
-    let admin = admin_listener.map(|listener| {
-        let accept_errors = listeners.iter().map(Listener::errors).collect();
-        let (supervisor, reporter) = (supervisor.clone(), reporter.clone());
-        reporter.warn(format!("metrics on {}", listener.address()));
-        let slots = slots.clone();
-        Admin::start(
-            listener,
-            admin_host,
-            Sources { mode, started, supervisor, reporter, slots, accept_errors },
-        )
-    });
-    let acceptors = listeners
-        .into_iter()
-        .zip(&plan.listeners)
-        .map(|(listener, planned)| {
-            let address = listener.address().clone();
-            reporter.warn(start_line(&address.to_string(), &planned.target.to_string()));
-            let name = planned.name.clone().unwrap_or_else(|| address.to_string());
-            let listening = Arc::new(Listening { name, address, target: planned.target.clone() });
-            Acceptor::start(listener, listening, slots.clone(), supervisor.clone(), reporter.clone())
-        })
-        .collect();
-    let running = Running { signals: &mut signals, drain: drained, acceptors, admin, supervisor, sessions };
-    let outcome = running.until_stopped(&deadlines).await;
-    if let Some(control) = control {
-        control.stop().await;
-    }
+    };
+    let outcome = Running::start(&plan, bound, context, control, share.sessions, &reporter)
+        .until_stopped(signals)
+        .await;
     drop(reporter);
     wind_up(gone, finish, outcome.as_ref().ok()).await;
     outcome
 }
 
-struct Running<'a> {
-    signals: &'a mut StopSignals,
+/// The sockets of a server that listens, before it accepts.
+struct Bound {
+    options: Options,
+    listeners: Vec<(Listener, Arc<Listening>)>,
+    metrics: Option<Listener>,
+}
+
+impl Bound {
+    fn new(plan: &Plan) -> Result<Self, Error> {
+        let congestion = plan.congestion;
+        congestion
+            .check()
+            .map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
+        let options = Options { keepalive: plan.keepalive, user_timeout: plan.deadlines.stall, congestion };
+        let mut listeners = Vec::new();
+        for planned in &plan.listeners {
+            let listener = listen(&planned.endpoint, "--listen", plan.backlog, &options)?;
+            let address = listener.address().clone();
+            let name = planned.name.clone().unwrap_or_else(|| EscapedAddress(&address).to_string());
+            let listening = Listening { name, address, target: planned.target.clone() };
+            listeners.push((listener, Arc::new(listening)));
+        }
+        let metrics = plan.metrics.as_ref();
+        let metrics =
+            metrics.map(|endpoint| listen(endpoint, "--metrics", http::BACKLOG, &options)).transpose()?;
+        let bound = Bound { options, listeners, metrics };
+        let own = bound.addresses();
+        plan.listeners.iter().try_for_each(|planned| refuse_loop(&planned.target, &own))?;
+        Ok(bound)
+    }
+
+    fn addresses(&self) -> Vec<Address> {
+        self.listeners.iter().map(|(_, listening)| listening.address.clone()).collect()
+    }
+}
+
+/// The actors of a server that accepts.
+struct Running {
+    deadlines: Arc<CurrentDeadlines>,
+    acceptors: Vec<Acceptor>,
     /// Where an operator asks for a drain.
     drain: Mailbox<()>,
-    acceptors: Vec<Acceptor>,
-    admin: Option<Admin>,
+    control: Option<ControlServer>,
+    metrics: Option<Admin>,
     supervisor: Supervisor,
     sessions: Task<Outcome>,
 }
 
-impl Running<'_> {
-    async fn until_stopped(mut self, deadlines: &CurrentDeadlines) -> Result<Outcome, Error> {
+impl Running {
+    fn start(
+        plan: &Plan,
+        bound: Bound,
+        context: Context,
+        control: Option<Listener>,
+        sessions_share: usize,
+        reporter: &Reporter,
+    ) -> Self {
+        let slots = Slots::new(plan.max_sessions.unwrap_or(sessions_share));
+        let deadlines = context.deadlines.clone();
+        let listenings: Vec<_> = bound.listeners.iter().map(|(_, listening)| listening.clone()).collect();
+        let books = Books::new(&listenings, plan.remember);
+        let (supervisor, sessions) = Supervisor::start(context, plan.max_per_source, books);
+        let (ask_drain, drain) = mailbox(1);
+        let control = control.map(|listener| {
+            let operator = Operator::new(OperatedServer {
+                listeners: listenings,
+                began: Instant::now(),
+                slots: slots.clone(),
+                deadlines: deadlines.clone(),
+                supervisor: supervisor.clone(),
+                drain: ask_drain,
+            });
+            ControlServer::start(listener, operator, reporter.clone())
+        });
+        let metrics = bound.metrics.map(|listener| {
+            reporter.warn(format!("metrics on {}", listener.address()));
+            let sources = Sources {
+                started: SystemTime::now(),
+                supervisor: supervisor.clone(),
+                reporter: reporter.clone(),
+                slots: slots.clone(),
+                accept_errors: bound.listeners.iter().map(|(listener, _)| listener.errors()).collect(),
+            };
+            Admin::start(listener, plan.metrics.as_ref().and_then(Endpoint::name), sources)
+        });
+        let accept = |(listener, listening): (Listener, Arc<Listening>)| {
+            reporter.warn(start_line(&listener.address().to_string(), &listening.target.to_string()));
+            Acceptor::start(listener, listening, slots.clone(), supervisor.clone(), reporter.clone())
+        };
+        let acceptors = bound.listeners.into_iter().map(accept).collect();
+        Running { deadlines, acceptors, drain, control, metrics, supervisor, sessions }
+    }
+
+    async fn until_stopped(mut self, mut signals: StopSignals) -> Result<Outcome, Error> {
         let failure = {
             let drain = async {
-                // Without a control socket nobody asks.
+                // Without a control socket there is no operator to ask.
                 if self.drain.next().await.is_none() {
                     pending::<()>().await;
                 }
@@ -164,25 +191,28 @@ impl Running<'_> {
             // While one listener lives the server goes on.
             let failed = join_all(self.acceptors.iter_mut().map(Acceptor::ended));
             select_biased! {
-                () = self.signals.next().fuse() => None,
+                () = signals.next().fuse() => None,
                 () = pin!(drain.fuse()) => None,
                 _ = failed.fuse() => Some(io::Error::other("every listener failed")),
             }
         };
-        if let Some(admin) = &self.admin {
-            admin.tell(Condition::Draining);
+        if let Some(metrics) = &self.metrics {
+            metrics.tell(Condition::Draining);
         }
         for acceptor in self.acceptors {
             acceptor.stop().await;
         }
-        self.supervisor.drain(deadlines.get().drain).await;
+        self.supervisor.drain(self.deadlines.get().drain).await;
         let end = loop {
             select_biased! {
-                end = (&mut self.sessions).fuse() => break end.map_err(fault)?,
-                () = self.signals.next().fuse() => self.supervisor.cut().await,
+                end = (&mut self.sessions).fuse() => break end.map_err(fault),
+                () = signals.next().fuse() => self.supervisor.cut().await,
             }
         };
-        failure.map_or(Ok(end), |failure| Err(Error::new("cannot go on accepting", failure)))
+        if let Some(control) = self.control {
+            control.stop().await;
+        }
+        failure.map_or(end, |failure| Err(Error::new("cannot go on accepting", failure)))
     }
 }
 

@@ -16,7 +16,6 @@ use crate::{
         limit::Slots,
     },
     server::supervisor::Supervisor,
-    session::event::Mode,
 };
 use hyper::{HeaderMap, Request, StatusCode, header::ACCEPT};
 use std::{
@@ -54,8 +53,6 @@ pub enum Condition {
 
 /// What the metrics are read from.
 pub struct Sources {
-    /// What every session of the server does.
-    pub mode: Mode,
     /// When the server started.
     pub started: SystemTime,
     /// Knows the sessions.
@@ -157,15 +154,14 @@ impl Pages {
 
     /// The metrics as they are now; none if the supervisor has ended.
     async fn read(&self) -> Option<Metrics> {
-        let Sources { mode, started, supervisor, reporter, accept_errors, .. } = &self.sources;
+        let Sources { started, supervisor, reporter, accept_errors, .. } = &self.sources;
         let mut errors: BTreeMap<&str, u64> = BTreeMap::new();
         for (kind, count) in accept_errors.iter().flat_map(|errors| errors.counts()) {
             *errors.entry(kind.name()).or_default() += count;
         }
         Some(Metrics {
-            mode: *mode,
             started: *started,
-            tally: supervisor.overview().await?.tally,
+            tally: supervisor.tally().await?,
             accept_errors: errors.into_iter().collect(),
             dropped_lines: reporter.events().dropped(),
             spliced_bytes: pipe::spliced(),
