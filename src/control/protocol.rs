@@ -394,7 +394,7 @@ mod tests {
         assert!(text.starts_with(r#"{"session":0,"mode":"-","listener":"-","client":"-","upstream":null,"#));
         assert!(
             text.contains(r#""phase":"client-closed","age_ms":0,"#)
-                && text.contains(r#""upstream_waiting":0,"local":"-""#)
+                && text.contains(r#""upstream_waiting":0,"name":"-","local":"-""#)
         );
         assert_eq!(from_str::<SessionDetail>(&text).unwrap(), detail);
         let ended = to_string(&EndedSession::default()).unwrap();
