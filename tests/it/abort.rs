@@ -30,7 +30,7 @@ fn upload_without_end(client: &TcpStream) -> JoinHandle<ErrorKind> {
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     reply: Vec<u8>,
-    /// A RST came before the reply's end. The kernel tells it once, to the reader or to the writer, whoever asks first;
+    /// A RST came before the reply's end. The kernel tells it once, to the one of reader and writer that asks first;
     /// behind a FIN, the writer is told of a broken pipe instead (RFC 9293 §3.10.7.4, CLOSE-WAIT).
     cut_off: bool,
 }

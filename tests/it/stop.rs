@@ -161,7 +161,7 @@ fn serves_and_stops(mut server: Server) {
 }
 
 #[test]
-fn a_standard_output_that_nobody_reads_stops_nothing() {
+fn an_unread_standard_output_stops_nothing() {
     for output in [Output::Unread, Output::Broken] {
         for log in ["json", "text"] {
             let flags = ["--dump", "text", "--log", log];
