@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_gets_a_slot_while_it_is_paused() {
+    fn no_slot_is_given_out_while_it_is_paused() {
         let slots = Slots::new(1);
         slots.set_paused(true);
         let mut waiter = Box::pin(slots.take());
