@@ -57,9 +57,7 @@ const LAST_SOCKETS: Duration = Duration::from_secs(2);
 const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
 
 /// Runs a server until it is stopped.
-///
-/// # Errors
-/// If it cannot listen, or every listener has failed.
+/// Fails if it cannot listen, or if every listener has failed.
 pub async fn run(plan: Plan) -> Result<Outcome, Error> {
     let share = share(raise_descriptor_limit());
     kernel::open();
