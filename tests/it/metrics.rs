@@ -116,6 +116,20 @@ fn it_is_ready_until_the_drain_and_alive_through_it() {
 }
 
 #[test]
+fn sessions_are_counted_under_the_name_of_their_listener() {
+    let flags = ["--listen", "127.0.0.1:0", "--listen", "127.0.0.2:0", "--metrics", "0"];
+    let server = Server::echo(&flags);
+    let mut client = connect(server.addresses[1].parse().unwrap());
+    exchange(&mut client, b"in");
+    let now = scrape(address(&server));
+    for (listener, active) in server.addresses.iter().zip([0.0, 1.0]) {
+        let labels = [("mode", "echo"), ("name", listener.as_str())];
+        assert_eq!(now.value("switchboard_sessions_active", &labels), active);
+        assert_eq!(now.value("switchboard_sessions_opened_total", &labels), active);
+    }
+}
+
+#[test]
 fn older_scrapers_are_answered_in_their_format() {
     let server = Server::echo(&["--metrics", "0"]);
     let admin = address(&server);
