@@ -135,6 +135,18 @@ pub enum Setting {
     DrainTimeout,
 }
 
+impl Setting {
+    pub const ALL: [Setting; 7] = [
+        Setting::MaxSessions,
+        Setting::ConnectTimeout,
+        Setting::IdleTimeout,
+        Setting::HalfCloseTimeout,
+        Setting::StallTimeout,
+        Setting::MaxLifetime,
+        Setting::DrainTimeout,
+    ];
+}
+
 /// Which live sessions, and in what order. A client that shows a page of many asks for that page alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]

@@ -12,7 +12,6 @@ pub enum Chunk {
 
 impl Chunk {
     /// How many bytes are still to be written.
-    #[must_use]
     pub fn len(&self) -> usize {
         match self {
             Chunk::Bytes(buffer) => buffer.bytes().len(),
@@ -21,13 +20,11 @@ impl Chunk {
     }
 
     /// Whether everything is written.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The bytes, where they are in memory.
-    #[must_use]
     pub fn bytes(&self) -> Option<&[u8]> {
         match self {
             Chunk::Bytes(buffer) => Some(buffer.bytes()),

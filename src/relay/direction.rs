@@ -48,7 +48,6 @@ pub trait Watch: Send + Sync {
 
 impl Direction {
     /// A direction that begins now.
-    #[must_use]
     pub fn new() -> Self {
         let now = coarse_ms();
         Direction {
@@ -130,61 +129,51 @@ impl Direction {
     }
 
     /// Bytes that never reached the receiver's kernel, as far as that is known, once the session has ended.
-    #[must_use]
     pub fn undelivered(&self) -> u64 {
         self.waiting() + self.rare.get().map_or(0, |rare| rare.lost.load(Relaxed))
     }
 
     /// Bytes received from the sender.
-    #[must_use]
     pub fn received(&self) -> u64 {
         self.received.load(Relaxed)
     }
 
     /// Bytes handed to our kernel for the receiver.
-    #[must_use]
     pub fn delivered(&self) -> u64 {
         self.delivered.load(Relaxed)
     }
 
     /// Bytes received and not delivered.
-    #[must_use]
     pub fn waiting(&self) -> u64 {
         self.received().saturating_sub(self.delivered())
     }
 
     /// When the first byte came, in nanoseconds of [`now_ns`].
-    #[must_use]
     pub fn first_ns(&self) -> Option<u64> {
         Some(self.first_ns.load(Relaxed)).filter(|ns| *ns > 0)
     }
 
     /// Whether the sender ended its stream.
-    #[must_use]
     pub fn ended(&self) -> bool {
         self.end_ns().is_some()
     }
 
     /// When the sender ended its stream, in nanoseconds of [`now_ns`]; that orders the ends of one session.
-    #[must_use]
     pub fn end_ns(&self) -> Option<u64> {
         Some(self.end_ns.load(Relaxed)).filter(|ns| *ns > 0)
     }
 
     /// When the sender ended its stream, in milliseconds of [`coarse_ms`].
-    #[must_use]
     pub fn ended_ms(&self) -> Option<u64> {
         self.end_ns().map(|ns| ns / NS_PER_MS)
     }
 
     /// When a byte or the end last moved, in milliseconds of [`coarse_ms`].
-    #[must_use]
     pub fn moved_ms(&self) -> u64 {
         self.moved_ms.load(Relaxed)
     }
 
     /// Since when bytes wait for a receiver that takes none, in milliseconds of [`coarse_ms`].
-    #[must_use]
     pub fn waiting_since_ms(&self) -> Option<u64> {
         (self.waiting() > 0).then(|| self.waiting_since_ms.load(Relaxed))
     }

@@ -18,13 +18,11 @@ pub struct Gate {
 
 impl Gate {
     /// Whether the stream passes without being looked at.
-    #[must_use]
     pub fn is_open(&self) -> bool {
         self.word.load(Relaxed) == 0
     }
 
     /// Whether the stream is to end after what its sender's leg has received.
-    #[must_use]
     pub fn finishes(&self) -> bool {
         self.word.load(Relaxed) & FINISHING != 0
     }

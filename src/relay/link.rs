@@ -47,7 +47,6 @@ pub struct Nudge(Arc<Latch>);
 pub struct ReceiverGone;
 
 /// A link.
-#[must_use]
 pub fn link() -> (LinkSender, LinkReceiver) {
     let (address, mailbox) = mailbox(LINK_CHUNKS);
     let gone = Arc::new(Latch::default());
@@ -56,9 +55,6 @@ pub fn link() -> (LinkSender, LinkReceiver) {
 
 impl LinkSender {
     /// Waits for room, then sends a chunk. Not cancel-safe.
-    ///
-    /// # Errors
-    /// If the receiver is gone; the chunk is lost with it.
     pub fn send(&self, chunk: Chunk) -> impl Future<Output = Result<(), ReceiverGone>> + Send {
         // Only a chunk that has to wait is held, and in a box: the half-loop would keep its place all the time.
         match self.address.try_send(Parcel::Data(chunk)) {
@@ -71,9 +67,6 @@ impl LinkSender {
     }
 
     /// Ends the stream after all that was sent.
-    ///
-    /// # Errors
-    /// If the receiver is gone.
     pub async fn finish(&self) -> Result<(), ReceiverGone> {
         Box::pin(self.address.send(Parcel::Fin)).await.map_err(|_| ReceiverGone)
     }
@@ -84,7 +77,6 @@ impl LinkSender {
     }
 
     /// What wakes the half-loop that waits to send here.
-    #[must_use]
     pub fn nudge(&self) -> Nudge {
         Nudge(self.gone.clone())
     }

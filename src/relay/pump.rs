@@ -65,9 +65,6 @@ pub trait Sink: Send {
     fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> + Send;
 
     /// Ends the stream after all that was written.
-    ///
-    /// # Errors
-    /// If the connection is gone.
     fn finish(&mut self) -> io::Result<()>;
 }
 

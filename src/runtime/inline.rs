@@ -26,9 +26,6 @@ struct Alarm {
 }
 
 /// Runs `program` to its end. Only sleepers that the program makes itself are on its clock.
-///
-/// # Errors
-/// Where the kernel gives no epoll instance or no eventfd.
 pub fn run<T>(program: impl Future<Output = T>) -> io::Result<T> {
     let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
     let own = Own::open(&event)?;

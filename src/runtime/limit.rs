@@ -26,7 +26,6 @@ pub struct Slot {
 
 impl Slots {
     /// At most `limit` at once.
-    #[must_use]
     pub fn new(limit: usize) -> Self {
         let state = State { taken: 0, limit, paused: false, waiting: VecDeque::new() };
         Slots { state: Arc::new(Mutex::new(state)) }
@@ -59,7 +58,6 @@ impl Slots {
     }
 
     /// Whether it is paused.
-    #[must_use]
     pub fn paused(&self) -> bool {
         self.lock().paused
     }
@@ -75,7 +73,6 @@ impl Slots {
     }
 
     /// How many are taken, and the limit.
-    #[must_use]
     pub fn count(&self) -> (usize, usize) {
         let state = self.lock();
         (state.taken, state.limit)

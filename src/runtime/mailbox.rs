@@ -36,7 +36,6 @@ pub enum Refused<T> {
 }
 
 /// A mailbox for `capacity` messages (at least 1: flume's 0 is not a rendezvous for async senders).
-#[must_use]
 pub fn mailbox<T>(capacity: usize) -> (Address<T>, Mailbox<T>) {
     let (sender, receiver) = flume::bounded(capacity.max(1));
     (Address { sender }, Mailbox { stream: receiver.into_stream() })
@@ -44,9 +43,6 @@ pub fn mailbox<T>(capacity: usize) -> (Address<T>, Mailbox<T>) {
 
 impl<T> Address<T> {
     /// Delivers without waiting.
-    ///
-    /// # Errors
-    /// The message, where the mailbox is full or gone.
     pub fn try_send(&self, message: T) -> Result<(), Refused<T>> {
         self.sender.try_send(message).map_err(|error| match error {
             flume::TrySendError::Full(message) => Refused::Full(message),
@@ -55,9 +51,6 @@ impl<T> Address<T> {
     }
 
     /// Waits for room, then delivers. Not cancel-safe: a dropped send may lose the message.
-    ///
-    /// # Errors
-    /// The message, where the mailbox is gone.
     pub async fn send(&self, message: T) -> Result<(), Closed<T>> {
         match self.try_send(message) {
             Ok(()) => Ok(()),

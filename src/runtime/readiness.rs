@@ -63,9 +63,6 @@ pub struct Registration {
 }
 
 /// Starts the actor. The first call counts; later ones (tests) find it running.
-///
-/// # Errors
-/// Where the kernel gives no epoll instance.
 pub fn start(busy_poll: Option<Duration>) -> io::Result<Option<Task<()>>> {
     if REGISTRY.get().is_some() {
         return Ok(None);
@@ -138,9 +135,7 @@ impl Slots {
 
 impl Registration {
     /// Registers `socket`. `writable` says that it can be written to already, as an accepted socket can.
-    ///
-    /// # Errors
-    /// Where the kernel's limit on watches is reached (`ENOSPC`, epoll(7)) or it is out of memory.
+    /// It fails if the kernel's limit on watches is reached (`ENOSPC`, epoll(7)) or it is out of memory.
     pub fn new(socket: impl AsFd, writable: bool) -> io::Result<Self> {
         let registry = Registry::here();
         let source = Arc::new(Source::new(writable));

@@ -9,9 +9,12 @@ use crate::{
     },
     net::{
         address::{Address, EscapedAddress},
+        buffer,
         kernel::TcpInfo,
+        listener::AcceptErrors,
+        pipe,
     },
-    report::json::milliseconds,
+    report::{json::milliseconds, metrics::Metrics},
     runtime::{
         clock::{coarse_ms, sleep},
         limit::Slots,
@@ -24,7 +27,7 @@ use crate::{
     session::{
         context::CurrentDeadlines,
         deadline::Deadlines,
-        event::Side,
+        event::{Events, Side},
         record::Record,
         tap::{Piece, Watcher},
         target::Listening,
@@ -32,8 +35,9 @@ use crate::{
     text::{hex::HexBytes, moment::Moment, safe::SafeText},
 };
 use std::{
+    collections::BTreeMap,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
     vec,
 };
 
@@ -45,12 +49,17 @@ const MILLISECONDS_MAX: u64 = 10 * 31_557_600 * 1000;
 /// What the verbs look at and change.
 pub struct OperatedServer {
     pub listeners: Vec<Arc<Listening>>,
+    /// The errors of every listener.
+    pub accept_errors: Vec<Arc<AcceptErrors>>,
     pub began: Instant,
+    pub started: SystemTime,
     /// The limit of sessions at once; none begins while it is paused.
     pub slots: Slots,
     /// The deadlines of sessions to come.
     pub deadlines: Arc<CurrentDeadlines>,
     pub supervisor: Supervisor,
+    /// Knows the lines that were dropped.
+    pub events: Events,
     /// Asks for a drain.
     pub drain: mailbox::Address<()>,
 }
@@ -60,6 +69,15 @@ pub struct OperatedServer {
 pub struct Operator {
     server: Arc<OperatedServer>,
     looks: Looks,
+}
+
+/// Whether a server takes new connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    Accepting,
+    Paused,
+    /// It takes none any more; live sessions may finish.
+    Draining,
 }
 
 /// Why a verb was not followed, as a sentence for the user.
@@ -183,6 +201,33 @@ impl Operator {
             client_bytes: tally.client_bytes,
             upstream_bytes: tally.upstream_bytes,
         })
+    }
+
+    /// The metrics as they are now; none if the supervisor has ended.
+    pub async fn metrics(&self) -> Option<Metrics> {
+        let mut accept_errors: BTreeMap<&str, u64> = BTreeMap::new();
+        for (kind, count) in self.server.accept_errors.iter().flat_map(|errors| errors.counts()) {
+            *accept_errors.entry(kind.name()).or_default() += count;
+        }
+        Some(Metrics {
+            started: self.server.started,
+            tally: self.server.supervisor.tally().await?,
+            accept_errors: accept_errors.into_iter().collect(),
+            dropped_lines: self.server.events.dropped(),
+            spliced_bytes: pipe::spliced(),
+            pipes: pipe::count(),
+            spare_pipes: pipe::spare(),
+            spare_buffers: buffer::spare(),
+        })
+    }
+
+    /// Whether the server takes new connections.
+    pub async fn ready(&self) -> Readiness {
+        match self.server.slots.paused() {
+            _ if self.draining().await => Readiness::Draining,
+            true => Readiness::Paused,
+            false => Readiness::Accepting,
+        }
     }
 
     /// Ends sessions by RST, or by FIN after what is under way.

@@ -27,12 +27,10 @@ use crate::{
         acceptor::Acceptor,
         books::Books,
         control::{self, ControlServer},
-        http::{
-            self, Admin,
-            pages::{Condition, Sources},
-        },
+        http,
         operator::{OperatedServer, Operator},
         plan::Plan,
+        side_door::SideDoor,
         supervisor::{Outcome, Supervisor},
     },
     session::{
@@ -57,9 +55,7 @@ const LAST_SOCKETS: Duration = Duration::from_secs(2);
 const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
 
 /// Runs a server until it is stopped.
-///
-/// # Errors
-/// If it cannot listen, or every listener has failed.
+/// Fails if it cannot listen, or if every listener has failed.
 pub async fn run(plan: Plan) -> Result<Outcome, Error> {
     let share = share(raise_descriptor_limit());
     kernel::open();
@@ -130,7 +126,7 @@ struct Running {
     /// Where an operator asks for a drain.
     drain: Mailbox<()>,
     control: Option<ControlServer>,
-    metrics: Option<Admin>,
+    _metrics: Option<SideDoor>,
     supervisor: Supervisor,
     sessions: Task<Outcome>,
 }
@@ -150,40 +146,36 @@ impl Running {
         let books = Books::new(&listenings, plan.remember);
         let (supervisor, sessions) = Supervisor::start(context, plan.max_per_source, books);
         let (ask_drain, drain) = mailbox(1);
-        let control = control.map(|listener| {
-            let operator = Operator::new(OperatedServer {
-                listeners: listenings,
-                began: Instant::now(),
-                slots: slots.clone(),
-                deadlines: deadlines.clone(),
-                supervisor: supervisor.clone(),
-                drain: ask_drain,
-            });
-            ControlServer::start(listener, operator, reporter.clone())
+        let operator = Operator::new(OperatedServer {
+            listeners: listenings,
+            accept_errors: bound.listeners.iter().map(|(listener, _)| listener.errors()).collect(),
+            began: Instant::now(),
+            started: SystemTime::now(),
+            slots: slots.clone(),
+            deadlines: deadlines.clone(),
+            supervisor: supervisor.clone(),
+            events: reporter.events().clone(),
+            drain: ask_drain,
         });
+        let control =
+            control.map(|listener| ControlServer::start(listener, operator.clone(), reporter.clone()));
         let metrics = bound.metrics.map(|listener| {
             reporter.warn(format!("metrics on {}", listener.address()));
-            let sources = Sources {
-                started: SystemTime::now(),
-                supervisor: supervisor.clone(),
-                reporter: reporter.clone(),
-                slots: slots.clone(),
-                accept_errors: bound.listeners.iter().map(|(listener, _)| listener.errors()).collect(),
-            };
-            Admin::start(listener, plan.metrics.as_ref().and_then(Endpoint::name), sources)
+            let host = plan.metrics.as_ref().and_then(Endpoint::name);
+            http::start(listener, host, operator, reporter.clone())
         });
         let accept = |(listener, listening): (Listener, Arc<Listening>)| {
             reporter.warn(start_line(&listener.address().to_string(), &listening.target.to_string()));
             Acceptor::start(listener, listening, slots.clone(), supervisor.clone(), reporter.clone())
         };
         let acceptors = bound.listeners.into_iter().map(accept).collect();
-        Running { deadlines, acceptors, drain, control, metrics, supervisor, sessions }
+        Running { deadlines, acceptors, drain, control, _metrics: metrics, supervisor, sessions }
     }
 
     async fn until_stopped(mut self, mut signals: StopSignals) -> Result<Outcome, Error> {
         let failure = {
             let drain = async {
-                // Without a control socket there is no operator to ask.
+                // Without a control socket and metrics no operator is left, and the mailbox has ended.
                 if self.drain.next().await.is_none() {
                     pending::<()>().await;
                 }
@@ -196,9 +188,6 @@ impl Running {
                 _ = failed.fuse() => Some(io::Error::other("every listener failed")),
             }
         };
-        if let Some(metrics) = &self.metrics {
-            metrics.tell(Condition::Draining);
-        }
         for acceptor in self.acceptors {
             acceptor.stop().await;
         }

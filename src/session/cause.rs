@@ -61,7 +61,6 @@ impl Cause {
     ];
 
     /// The name in the log.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Cause::Done => "done",

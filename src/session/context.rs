@@ -43,13 +43,11 @@ struct Dump {
 
 impl CurrentDeadlines {
     /// These, until they are changed.
-    #[must_use]
     pub fn new(deadlines: Deadlines) -> Self {
         CurrentDeadlines(RwLock::new(Arc::new(deadlines)))
     }
 
     /// As they are now.
-    #[must_use]
     pub fn get(&self) -> Arc<Deadlines> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -24,7 +24,6 @@ pub enum Mode {
 
 impl Mode {
     /// The name on the command line.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Mode::Echo => "echo",
@@ -62,7 +61,6 @@ pub struct Events {
 
 impl Events {
     /// Events for this mailbox; none: they are not told. `dropped` counts those that it did not take.
-    #[must_use]
     pub fn new(to: Option<mailbox::Address<Event>>, dropped: Arc<AtomicU64>) -> Self {
         Events { to, dropped }
     }
@@ -84,7 +82,6 @@ impl Events {
     }
 
     /// How many events were dropped so far.
-    #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)
     }

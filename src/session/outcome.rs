@@ -56,7 +56,6 @@ pub enum FarEnd {
 
 impl Loss {
     /// The cause: the kernel's user timeout ends a connection whose peer took nothing (RFC 5482); else the peer `reset` it.
-    #[must_use]
     pub fn cause(&self, reset: Cause) -> Cause {
         let stalled = self.error.kind() == io::ErrorKind::TimedOut && self.waiting;
         if stalled { Cause::StallTimeout } else { reset }

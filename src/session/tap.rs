@@ -64,7 +64,6 @@ pub struct Watcher {
 
 impl Watcher {
     /// Taps the session of `record`: what one side sends, or both. None if it has too many taps already.
-    #[must_use]
     pub fn attach(record: &Arc<Record>, from: Option<Side>) -> Option<Self> {
         let attached = record.taps.attached.get_or_init(Box::default);
         let one_more = |count: usize| (count < TAPS_MAX).then_some(count + 1);
@@ -83,13 +82,11 @@ impl Watcher {
     }
 
     /// How the session ended; none while it lives.
-    #[must_use]
     pub fn verdict(&self) -> Option<&str> {
         self.verdict.get().map(String::as_str)
     }
 
     /// How many pieces were lost since this was last asked.
-    #[must_use]
     pub fn take_lost(&self) -> u64 {
         self.lost.swap(0, Relaxed)
     }
@@ -111,7 +108,6 @@ impl Drop for Watcher {
 
 impl Taps {
     /// How many watch just now.
-    #[must_use]
     pub fn count(&self) -> usize {
         self.attached.get().map_or(0, |attached| attached.count.load(Relaxed))
     }

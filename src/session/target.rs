@@ -42,7 +42,6 @@ pub struct Joined {
 
 impl Target {
     /// The mode's name in events and on the command line.
-    #[must_use]
     pub fn mode(&self) -> Mode {
         match self {
             Target::Echo => Mode::Echo,
@@ -52,19 +51,16 @@ impl Target {
     }
 
     /// Whether the client is sent what it sends: then there is one direction.
-    #[must_use]
     pub fn loops(&self) -> bool {
         matches!(self, Target::Echo)
     }
 
     /// Whether the far leg is to be dialled.
-    #[must_use]
     pub fn dials(&self) -> bool {
         matches!(self, Target::Upstream(_))
     }
 
     /// Opens the far end of the session of `record`; `up` is what the client sends.
-    #[must_use]
     pub fn join(&self, record: &Arc<Record>, context: &Arc<Context>, up: LinkReceiver) -> Joined {
         match self {
             Target::Echo => Joined { inbound: up, far: None, nudge: None },

@@ -151,9 +151,9 @@ enum Column {
     Waiting,
 }
 
-/// Bytes a second from the client (up) and from the upstream (down).
+/// Bytes a second, of both directions.
 const RATES: [Column; 2] = [Column::ClientRate, Column::UpstreamRate];
-/// All bytes of the same.
+/// All bytes, of both directions.
 const SUMS: [Column; 2] = [Column::ClientBytes, Column::UpstreamBytes];
 
 impl Column {
@@ -165,10 +165,10 @@ impl Column {
             Column::Upstream => ("UPSTREAM", None),
             Column::Age => ("AGE", Some(6)),
             Column::Idle => ("IDLE", Some(6)),
-            Column::ClientRate => ("UP/s", Some(10)),
-            Column::UpstreamRate => ("DOWN/s", Some(10)),
-            Column::ClientBytes => ("UP", Some(10)),
-            Column::UpstreamBytes => ("DOWN", Some(10)),
+            Column::ClientRate => ("↑ CLIENT/s", Some(11)),
+            Column::UpstreamRate => ("↓ UPSTREAM/s", Some(13)),
+            Column::ClientBytes => ("↑ CLIENT", Some(10)),
+            Column::UpstreamBytes => ("↓ UPSTREAM", Some(11)),
             Column::Phase => ("PHASE", Some(15)),
             Column::Waiting => ("WAITING", Some(10)),
         }
@@ -415,7 +415,7 @@ mod tests {
         }
         assert_eq!(before, 11);
         let narrow: Vec<u16> = columns(80, Sort::Rate, true).iter().map(|(_, width)| *width).collect();
-        assert_eq!(narrow, [7, 17, 17, 6, 6, 10, 10]);
+        assert_eq!(narrow, [7, 15, 15, 6, 6, 11, 13]);
         assert_eq!(
             columns(20, Sort::Rate, true).iter().map(|(_, width)| *width).collect::<Vec<_>>(),
             [7, 12]
