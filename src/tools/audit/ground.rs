@@ -59,7 +59,7 @@ impl Ground {
         // The time makes these labels differ from those of another audit.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let last_label = Cell::new((now.as_micros() as u64) << 12);
-        Ground { origin, idle, direct, via, room: Room::new(), last_label, begin: Instant::now() }
+        Ground { origin, idle, direct, via, room: Room::default(), last_label, begin: Instant::now() }
     }
 
     /// How long the audit may still take. An idle check that is longer than the default adds to it.

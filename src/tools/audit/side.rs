@@ -7,7 +7,7 @@ use crate::{
     runtime::clock::within,
     tools::{
         audit::observation::{End, Seen},
-        load::{pattern::Pattern, room::Room},
+        load::{content::Content, room::Room},
     },
 };
 use std::{cell::Cell, future::poll_fn, io, task::Poll, time::Duration};
@@ -21,8 +21,8 @@ pub struct Side<'a> {
     seen: &'a Cell<Seen>,
     other_seen: &'a Cell<Seen>,
     room: &'a Room,
-    sends: Pattern,
-    receives: Pattern,
+    sends: Content,
+    receives: Content,
     patience: Cell<Duration>,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Side<'a> {
         room: &'a Room,
         [sends, receives]: [u64; 2],
     ) -> Self {
-        let (sends, receives) = (Pattern::new(sends), Pattern::new(receives));
+        let (sends, receives) = (Content::pattern(sends), Content::pattern(receives));
         Side { socket, seen, other_seen, room, sends, receives, patience: Cell::new(PATIENCE) }
     }
 
