@@ -3,10 +3,7 @@
 //! A free client takes the next one. If that is not due yet, the client waits in a queue, so that clients take turns;
 //! [`Arrivals::dispatch`] hands out operations as they become due, with one timer for all clients that wait.
 
-use crate::{
-    runtime::clock::{Sleep, sleep_until},
-    tools::load::terms::Rate,
-};
+use crate::runtime::clock::{Sleep, sleep_until};
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
@@ -16,6 +13,36 @@ use std::{
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
+
+/// An even schedule, of which one thread has its part.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    /// Operations a second, of this thread.
+    pub per_second: f64,
+    /// When this thread's first is due, so that threads take turns.
+    pub first: Duration,
+}
+
+impl Rate {
+    /// When the operation of this number is due.
+    pub fn due(&self, begin: Instant, number: u64) -> Instant {
+        begin + self.first + Duration::from_secs_f64(number as f64 / self.per_second)
+    }
+
+    /// How many are due before `end`.
+    pub fn due_before(&self, begin: Instant, end: Instant) -> u64 {
+        let passed = end.saturating_duration_since(begin + self.first).as_secs_f64();
+        let mut count = (passed * self.per_second) as u64;
+        // What is rounded away in that is not to be a request too many or too few.
+        while self.due(begin, count) < end {
+            count += 1;
+        }
+        while count > 0 && self.due(begin, count - 1) >= end {
+            count -= 1;
+        }
+        count
+    }
+}
 
 /// The schedule of one thread, and the clients that wait for it.
 pub(super) struct Arrivals {
@@ -158,5 +185,29 @@ impl Idle {
     fn give(&self, due: Option<Instant>) {
         self.given.set(Some(due));
         self.waker.borrow().wake_by_ref();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_are_due_as_the_schedule_has() {
+        let begin = Instant::now();
+        for (per_second, first_us, length_ms, count) in [
+            (2000.0, 0, 2200, 4400),
+            (1000.0, 0, 1000, 1000),
+            (3.0, 0, 1000, 3),
+            (3.0, 0, 1001, 4),
+            (7.0, 0, 0, 0),
+        ]
+        .into_iter()
+        .chain([(500.0, 1000, 2000, 1000), (500.0, 0, 2000, 1000), (0.1, 0, 5000, 1)])
+        {
+            let rate = Rate { per_second, first: Duration::from_micros(first_us) };
+            let end = begin + Duration::from_millis(length_ms);
+            assert_eq!(rate.due_before(begin, end), count, "{rate:?}, {length_ms} ms");
+        }
     }
 }

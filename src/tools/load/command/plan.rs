@@ -14,22 +14,16 @@ use crate::{
         client::settings::Target,
         failure::{Failure, Fault},
         load::{
+            arrivals::Rate,
             content::laid_out,
             run::Plan,
             script::{Script, Step},
             settings::{Expect, Load, Message, Mode},
             shared::Shared,
-            terms::{Rate, Terms},
         },
     },
 };
-use std::{
-    fs,
-    net::{Ipv4Addr, SocketAddr},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
 /// Standard streams, epolls and alarms of the threads, signals, a page to write.
 const RESERVED_DESCRIPTORS: usize = 32;
@@ -43,16 +37,10 @@ const FILE_BYTES_MAX: u64 = 1 << 30;
 /// Our name and version, as the server is told.
 const AGENT: &str = concat!("switchboard/", env!("CARGO_PKG_VERSION"));
 
-#[derive(Clone, Debug)]
-pub struct Part {
-    pub plan: Plan,
-    pub terms: Terms,
-}
-
 /// All that a run is made of.
-#[derive(Debug)]
 pub struct Prepared {
-    pub parts: Vec<Part>,
+    /// One for each thread.
+    pub plans: Vec<Plan>,
     pub shared: Arc<Shared>,
     pub address: Address,
     pub connections: usize,
@@ -103,41 +91,29 @@ pub async fn prepare(
     // A thread without a request would only wait for its turn, and its connections with it.
     let requests = config.requests.map_or(usize::MAX, |requests| requests.try_into().unwrap_or(usize::MAX));
     let threads = config.threads.min(connections).min(requests);
-    let shared = Arc::new(Shared::new(threads, watcher));
     let request_bytes = match (&message, &config.message) {
-        (Some(message), _) => message.len() as u64,
         (None, Message::Pattern(size)) => *size,
-        (None, _) => 0,
+        (message, _) => message.as_ref().map_or(0, |message| message.len() as u64),
     };
     let stream = message.map(laid_out);
     let script = script(config, request_bytes);
-    let (target, path) = match &address {
-        Address::Tcp(address) => (*address, None),
-        Address::Unix(path) => (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Some(path.clone())),
-    };
-    let part = |number: usize| Part {
-        plan: Plan {
-            target,
-            connections: share(connections as u64, threads, number) as usize,
-            script: script.clone(),
-            warm_up: config.warm_up,
-            window: config.duration.unwrap_or(FOR_EVER),
-            operations: config.requests.map(|requests| share(requests, threads, number)),
-        },
-        terms: Terms {
-            path: path.clone(),
-            message: stream.clone(),
-            blind: config.expect != Expect::Echo || matches!(config.target, Target::Http { .. }),
-            rate: config.rate.map(|rate| rate_of(rate, threads, number)),
-            connect_rate: config.connect_rate.map(|rate| rate_of(rate, threads, number)),
-            timeout: config.timeout,
-            needs_target: true,
-            shared: Some(shared.clone()),
-        },
+    let plan = |number: usize| Plan {
+        target: address.clone(),
+        connections: share(connections as u64, threads, number) as usize,
+        script: script.clone(),
+        warm_up: config.warm_up,
+        window: config.duration.unwrap_or(FOR_EVER),
+        operations: config.requests.map(|requests| share(requests, threads, number)),
+        message: stream.clone(),
+        blind: config.expect != Expect::Echo || matches!(config.target, Target::Http { .. }),
+        rate: config.rate.map(|rate| rate_of(rate, threads, number)),
+        connect_rate: config.connect_rate.map(|rate| rate_of(rate, threads, number)),
+        timeout: config.timeout,
+        needs_target: true,
     };
     Ok(Prepared {
-        parts: (0..threads).map(part).collect(),
-        shared: shared.clone(),
+        plans: (0..threads).map(plan).collect(),
+        shared: Arc::new(Shared::new(threads, watcher)),
         address,
         connections,
         descriptor_limit: limited.then_some(descriptors),
