@@ -38,15 +38,12 @@ const SHORTAGE_PAUSE: Duration = Duration::from_millis(250);
 /// A shortage that comes and goes is told at most this often.
 const SHORTAGE_REPORTED_EVERY: Duration = Duration::from_secs(30);
 
-/// A connection that was accepted for a session.
 pub struct Connection {
     pub socket: Socket,
     pub client: Address,
-    /// The listener that it came to.
     pub listening: Arc<Listening>,
     /// Our address in it; another than the listener's if that takes every interface.
     pub local: Address,
-    /// Its place among the sessions.
     pub slot: Slot,
 }
 

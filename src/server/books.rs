@@ -42,7 +42,6 @@ impl Books {
         Books { sums, keep, last: VecDeque::new() }
     }
 
-    /// A session begins.
     pub fn open(&mut self, record: &Record) {
         if let Some(listener) = listener(&mut self.sums, record) {
             listener.opened += 1;

@@ -37,7 +37,6 @@ const TAP_WRITE_WAIT: Duration = Duration::from_secs(60);
 /// Lines are gathered up to about this size and written at once.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// The control socket of a running server.
 pub struct ControlServer(SideDoor);
 
 /// Makes the control socket; none if it is off. If the default place cannot be used, `warn` is told so and there is none
@@ -63,7 +62,6 @@ pub fn bind(place: &place::Control, warn: impl FnOnce(String)) -> Result<Option<
 }
 
 impl ControlServer {
-    /// Serves operators on `listener`.
     pub fn start(listener: Listener, operator: Operator, reporter: Reporter) -> Self {
         let serve = move |socket| Conversation::new(socket, operator.clone()).serve();
         ControlServer(SideDoor::start(listener, CONNECTIONS_MAX, "control", reporter, serve))

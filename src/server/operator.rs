@@ -46,7 +46,6 @@ const SESSIONS_MAX: usize = 1_000_000_000;
 /// Ten years, as on the command line: far below what a clock or a timer can add.
 const MILLISECONDS_MAX: u64 = 10 * 31_557_600 * 1000;
 
-/// What the verbs look at and change.
 pub struct OperatedServer {
     pub listeners: Vec<Arc<Listening>>,
     /// The errors of every listener.
@@ -121,7 +120,6 @@ pub struct SessionList {
 
 /// What a session moves from now on; dropping it ends the tap.
 pub struct SessionTap {
-    /// Its number, until it is told.
     attached: Option<u64>,
     watcher: Watcher,
     /// How many bytes of a piece are shown.
@@ -134,7 +132,6 @@ impl Operator {
         Operator { server: Arc::new(server), looks: Looks::default() }
     }
 
-    /// Which server this is.
     pub fn greeting(&self) -> Greeting {
         let first = self.server.listeners.first();
         Greeting {
@@ -147,7 +144,6 @@ impl Operator {
         }
     }
 
-    /// The live sessions of `choice`, in its order.
     pub async fn list(&mut self, choice: &Choice) -> SessionList {
         let rates = self.rates().await;
         let draining = self.draining().await;
@@ -160,7 +156,6 @@ impl Operator {
         SessionList { matching, records: chosen.into_iter(), rates, draining }
     }
 
-    /// Everything about a live session.
     pub async fn show(&mut self, session: u64) -> Result<SessionDetail, Refusal> {
         let rates = self.rates().await;
         let draining = self.draining().await;
@@ -176,7 +171,6 @@ impl Operator {
         ended.into_iter().map(|ended| (&*ended).into())
     }
 
-    /// A session that ended.
     pub async fn ended(&self, session: u64) -> Result<EndedSession, Refusal> {
         match self.server.supervisor.ended(session).await {
             Some(ended) => Ok((&*ended).into()),
@@ -184,7 +178,6 @@ impl Operator {
         }
     }
 
-    /// The sums.
     pub async fn stats(&self) -> Result<ServerStats, Refusal> {
         let tally = self.server.supervisor.tally().await.ok_or(Refusal::Ending)?;
         let slots = &self.server.slots;
@@ -221,7 +214,6 @@ impl Operator {
         })
     }
 
-    /// Whether the server takes new connections.
     pub async fn ready(&self) -> Readiness {
         match self.server.slots.paused() {
             _ if self.draining().await => Readiness::Draining,
@@ -250,12 +242,10 @@ impl Operator {
         Ok(SessionTap { attached: Some(session), watcher, limit: limit.unwrap_or(usize::MAX), ended: false })
     }
 
-    /// Accepts no more connections.
     pub fn pause(&self) {
         self.server.slots.set_paused(true);
     }
 
-    /// Accepts again.
     pub fn resume(&self) {
         self.server.slots.set_paused(false);
     }

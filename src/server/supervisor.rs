@@ -22,7 +22,6 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 /// Connections that may wait to become sessions: an acceptor that is ahead waits, and the kernel's backlog holds the rest.
 const CONNECTIONS: usize = 64;
 
-/// The supervisor's handle.
 #[derive(Clone)]
 pub struct Supervisor {
     address: Address<Message>,
@@ -113,7 +112,6 @@ impl Supervisor {
         let _ = self.address.send(Message::Drain(limit)).await;
     }
 
-    /// Cuts every session now.
     pub async fn cut(&self) {
         let _ = self.address.send(Message::Cut).await;
     }
@@ -126,7 +124,6 @@ impl Supervisor {
         records
     }
 
-    /// The record of a live session.
     pub async fn find(&self, id: u64) -> Option<Arc<Record>> {
         self.ask(move |actor| actor.live.get(&id).map(|entry| entry.record.clone())).await.flatten()
     }

@@ -41,7 +41,6 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Every cause, in the order of the documentation.
     pub const ALL: [Cause; 15] = [
         Cause::Done,
         Cause::ClientReset,

@@ -21,13 +21,10 @@ const TAPS_MAX: usize = 16;
 /// Some bytes of a session, as they arrived.
 #[derive(Clone, Debug)]
 pub struct Piece {
-    /// When they arrived.
     pub at: SystemTime,
-    /// Who sent them.
     pub from: Side,
     /// How many bytes that side had sent before.
     pub offset: u64,
-    /// The bytes.
     pub bytes: Arc<[u8]>,
 }
 
@@ -107,7 +104,6 @@ impl Drop for Watcher {
 }
 
 impl Taps {
-    /// How many watch just now.
     pub fn count(&self) -> usize {
         self.attached.get().map_or(0, |attached| attached.count.load(Relaxed))
     }
