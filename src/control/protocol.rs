@@ -116,7 +116,7 @@ pub enum Request {
 }
 
 /// What an operator may change in a running server: options of the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, strum::VariantArray)]
 #[serde(rename_all = "kebab-case")]
 pub enum Setting {
     MaxSessions,
@@ -126,18 +126,6 @@ pub enum Setting {
     StallTimeout,
     MaxLifetime,
     DrainTimeout,
-}
-
-impl Setting {
-    pub const ALL: [Setting; 7] = [
-        Setting::MaxSessions,
-        Setting::ConnectTimeout,
-        Setting::IdleTimeout,
-        Setting::HalfCloseTimeout,
-        Setting::StallTimeout,
-        Setting::MaxLifetime,
-        Setting::DrainTimeout,
-    ];
 }
 
 /// Which live sessions, and in what order. A client that shows a page of many asks for that page alone.

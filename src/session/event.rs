@@ -11,8 +11,9 @@ use std::{
 };
 
 /// What a session does with its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Mode {
     /// Sends them back (RFC 862).
     Echo,
@@ -24,11 +25,7 @@ pub enum Mode {
 
 impl Mode {
     pub fn name(self) -> &'static str {
-        match self {
-            Mode::Echo => "echo",
-            Mode::Proxy => "proxy",
-            Mode::Origin => "origin",
-        }
+        self.into()
     }
 }
 
