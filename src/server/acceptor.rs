@@ -23,7 +23,7 @@ use crate::{
 };
 use futures::{
     FutureExt,
-    future::{Either, select},
+    future::{Either, Fuse, FusedFuture, select},
     pin_mut,
 };
 use std::{
@@ -49,9 +49,8 @@ pub struct Connection {
 
 /// A running acceptor. Dropping it closes the listener at once.
 pub struct Acceptor {
-    task: Task<()>,
+    task: Fuse<Task<()>>,
     stop: Option<mailbox::Address<()>>,
-    has_ended: bool,
 }
 
 /// Where connections come from: a listener, or a fake of one.
@@ -118,14 +117,13 @@ impl Acceptor {
     ) -> Self {
         let (address, stop) = mailbox(1);
         let actor = Actor { listener, slots, hand_on, warn, shortage_told: None, stop };
-        Acceptor { task: spawn(actor.run()), stop: Some(address), has_ended: false }
+        Acceptor { task: spawn(actor.run()).fuse(), stop: Some(address) }
     }
 
     /// Waits for the end, which comes by itself only if the listener failed. Cancel-safe.
     pub async fn ended(&mut self) {
-        if !self.has_ended {
+        if !self.task.is_terminated() {
             let _ = (&mut self.task).await;
-            self.has_ended = true;
         }
     }
 

@@ -38,7 +38,6 @@ use std::{
     collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
-    vec,
 };
 
 /// As on the command line: beyond any machine.
@@ -109,15 +108,6 @@ pub enum WrongSession {
     Unknown(u64),
 }
 
-/// The live sessions of a choice, each as it is when it is taken.
-pub struct SessionList {
-    /// How many there are without the choice's `skip` and `limit`.
-    pub matching: usize,
-    records: vec::IntoIter<Arc<Record>>,
-    rates: Arc<Rates>,
-    draining: bool,
-}
-
 /// What a session moves from now on; dropping it ends the tap.
 pub struct SessionTap {
     attached: Option<u64>,
@@ -144,7 +134,8 @@ impl Operator {
         }
     }
 
-    pub async fn list(&mut self, choice: &Choice) -> SessionList {
+    /// The live sessions of `choice`, each as it is when it is taken; and how many there are without its `skip` and `limit`.
+    pub async fn list(&mut self, choice: &Choice) -> (impl Iterator<Item = ListedSession> + use<>, usize) {
         let rates = self.rates().await;
         let draining = self.draining().await;
         let records = self.server.supervisor.list().await;
@@ -153,7 +144,7 @@ impl Operator {
         let matching = chosen.len();
         chosen.drain(..choice.skip.min(matching));
         chosen.truncate(choice.limit.unwrap_or(usize::MAX));
-        SessionList { matching, records: chosen.into_iter(), rates, draining }
+        (chosen.into_iter().map(move |record| listed(&record, &rates, draining)), matching)
     }
 
     pub async fn show(&mut self, session: u64) -> Result<SessionDetail, Refusal> {
@@ -319,14 +310,6 @@ impl Operator {
             });
         }
         Refusal::WrongSessions(wrong)
-    }
-}
-
-impl Iterator for SessionList {
-    type Item = ListedSession;
-
-    fn next(&mut self) -> Option<ListedSession> {
-        self.records.next().map(|record| listed(&record, &self.rates, self.draining))
     }
 }
 
