@@ -10,7 +10,7 @@ use std::{
 use switchboard::{
     cli::{self, Config, Parsed},
     runtime::executor,
-    server::{server, supervisor::Outcome},
+    server::{server, supervisor::ServerOutcome},
     tools::{
         audit,
         client::{self, Output, Streams},
@@ -44,8 +44,8 @@ fn run(config: Config) -> ExitCode {
         Config::Server(config) => {
             let busy_poll = config.busy_poll;
             match executor::run(busy_poll, server::run(*config)) {
-                Ok(Ok(Outcome::Drained)) => ExitCode::SUCCESS,
-                Ok(Ok(Outcome::Cut)) => ExitCode::from(CUT),
+                Ok(Ok(ServerOutcome::Drained)) => ExitCode::SUCCESS,
+                Ok(Ok(ServerOutcome::Cut)) => ExitCode::from(CUT),
                 Ok(Err(error)) => fail(&error),
                 Err(error) => fail(&error),
             }

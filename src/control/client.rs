@@ -27,10 +27,8 @@ const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// item of about 300.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// A connection to a server's control socket.
 pub struct ControlClient {
     lines: LineSocket,
-    /// The control socket.
     pub path: PathBuf,
     pub greeting: Greeting,
     /// Of the last list: how many sessions there are to choose from.

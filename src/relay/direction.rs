@@ -1,4 +1,4 @@
-//! One direction of a session: its counters, its end, its gate, and those who watch it. The half-loops write it.
+//! One direction of a session: its counters, its end, its gate, and its watchers. The half-loops write it.
 
 use crate::{
     relay::gate::Gate,
@@ -14,7 +14,6 @@ use std::{
 
 const NS_PER_MS: u64 = 1_000_000;
 
-/// What one direction has moved, when it last did, and who watches it.
 #[derive(Debug)]
 pub struct Direction {
     received: AtomicU64,
@@ -47,7 +46,6 @@ pub trait Watch: Send + Sync {
 }
 
 impl Direction {
-    /// A direction that begins now.
     pub fn new() -> Self {
         let now = coarse_ms();
         Direction {
@@ -133,12 +131,11 @@ impl Direction {
         self.waiting() + self.rare.get().map_or(0, |rare| rare.lost.load(Relaxed))
     }
 
-    /// Bytes received from the sender.
     pub fn received(&self) -> u64 {
         self.received.load(Relaxed)
     }
 
-    /// Bytes handed to our kernel for the receiver.
+    /// Bytes that our kernel took for the receiver.
     pub fn delivered(&self) -> u64 {
         self.delivered.load(Relaxed)
     }
@@ -153,7 +150,6 @@ impl Direction {
         Some(self.first_ns.load(Relaxed)).filter(|ns| *ns > 0)
     }
 
-    /// Whether the sender ended its stream.
     pub fn ended(&self) -> bool {
         self.end_ns().is_some()
     }

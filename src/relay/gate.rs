@@ -27,7 +27,7 @@ impl Gate {
         self.word.load(Relaxed) & FINISHING != 0
     }
 
-    /// Ends the stream after what its sender's leg has received. Who reads it must be woken to see this.
+    /// Ends the stream after what its sender's leg has received. The half-loop that reads it must be woken to see this.
     pub fn finish(&self) {
         self.word.fetch_or(FINISHING, Relaxed);
     }

@@ -4,6 +4,7 @@ use crate::{
     report::histogram::Histogram,
     session::{cause::Cause, event::Mode},
 };
+use strum::VariantArray;
 
 /// What was counted of the sessions that ended and of those that live.
 #[derive(Clone, Debug)]
@@ -29,8 +30,8 @@ pub struct ListenerTally {
     pub active: u64,
     /// Sessions that ever began, refused ones included.
     pub opened: u64,
-    /// Sessions that ended, by cause, in the order of [`Cause::ALL`].
-    pub closed: [u64; Cause::ALL.len()],
+    /// Sessions that ended, by cause, in the order of its variants.
+    pub closed: [u64; Cause::VARIANTS.len()],
 }
 
 impl Tally {
@@ -45,13 +46,13 @@ impl Tally {
     /// How many sessions ended by each cause.
     pub fn closed(&self) -> impl Iterator<Item = (Cause, u64)> {
         let of_all = |cause| self.listeners.iter().map(|listener| listener.closed[cause as usize]).sum();
-        Cause::ALL.into_iter().map(move |cause| (cause, of_all(cause)))
+        Cause::VARIANTS.iter().copied().map(move |cause| (cause, of_all(cause)))
     }
 }
 
 impl ListenerTally {
     /// How many sessions ended by each cause.
     pub fn closed(&self) -> impl Iterator<Item = (Cause, u64)> {
-        Cause::ALL.into_iter().zip(self.closed)
+        Cause::VARIANTS.iter().copied().zip(self.closed)
     }
 }

@@ -6,7 +6,6 @@ use std::{
     task::{Poll, Waker},
 };
 
-/// A limit on how many may go on at once.
 #[derive(Clone)]
 pub struct Slots {
     state: Arc<Mutex<State>>,
@@ -19,7 +18,6 @@ struct State {
     waiting: VecDeque<Waker>,
 }
 
-/// The right to go on, until it is dropped.
 pub struct Slot {
     slots: Slots,
 }
@@ -57,7 +55,6 @@ impl Slots {
         self.change(|state| state.paused = paused);
     }
 
-    /// Whether it is paused.
     pub fn paused(&self) -> bool {
         self.lock().paused
     }

@@ -29,9 +29,7 @@ pub struct Closed<T>(pub T);
 /// Why a message was not taken at once; it comes back.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refused<T> {
-    /// The mailbox is full.
     Full(T),
-    /// The mailbox is gone.
     Closed(T),
 }
 
@@ -79,7 +77,6 @@ impl<T> Mailbox<T> {
         Pin::new(&mut self.stream).poll_next(context)
     }
 
-    /// A message that is there already.
     pub fn try_next(&mut self) -> Option<T> {
         self.next().now_or_never().flatten()
     }

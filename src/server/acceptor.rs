@@ -23,7 +23,7 @@ use crate::{
 };
 use futures::{
     FutureExt,
-    future::{Either, select},
+    future::{Either, Fuse, FusedFuture, select},
     pin_mut,
 };
 use std::{
@@ -38,23 +38,19 @@ const SHORTAGE_PAUSE: Duration = Duration::from_millis(250);
 /// A shortage that comes and goes is told at most this often.
 const SHORTAGE_REPORTED_EVERY: Duration = Duration::from_secs(30);
 
-/// A connection that was accepted for a session.
 pub struct Connection {
     pub socket: Socket,
     pub client: Address,
-    /// The listener that it came to.
     pub listening: Arc<Listening>,
     /// Our address in it; another than the listener's if that takes every interface.
     pub local: Address,
-    /// Its place among the sessions.
     pub slot: Slot,
 }
 
 /// A running acceptor. Dropping it closes the listener at once.
 pub struct Acceptor {
-    task: Task<()>,
+    task: Fuse<Task<()>>,
     stop: Option<mailbox::Address<()>>,
-    has_ended: bool,
 }
 
 /// Where connections come from: a listener, or a fake of one.
@@ -121,14 +117,13 @@ impl Acceptor {
     ) -> Self {
         let (address, stop) = mailbox(1);
         let actor = Actor { listener, slots, hand_on, warn, shortage_told: None, stop };
-        Acceptor { task: spawn(actor.run()), stop: Some(address), has_ended: false }
+        Acceptor { task: spawn(actor.run()).fuse(), stop: Some(address) }
     }
 
     /// Waits for the end, which comes by itself only if the listener failed. Cancel-safe.
     pub async fn ended(&mut self) {
-        if !self.has_ended {
+        if !self.task.is_terminated() {
             let _ = (&mut self.task).await;
-            self.has_ended = true;
         }
     }
 

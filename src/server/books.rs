@@ -12,6 +12,7 @@ use crate::{
     session::{cause::Cause, record::Record, target::Listening},
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
+use strum::VariantArray;
 
 /// The sums of the sessions that ended, and the last of them.
 pub struct Books {
@@ -30,7 +31,7 @@ impl Books {
             mode: listening.target.mode(),
             active: 0,
             opened: 0,
-            closed: [0; Cause::ALL.len()],
+            closed: [0; Cause::VARIANTS.len()],
         });
         let sums = Tally {
             listeners: listeners.collect(),
@@ -42,7 +43,6 @@ impl Books {
         Books { sums, keep, last: VecDeque::new() }
     }
 
-    /// A session begins.
     pub fn open(&mut self, record: &Record) {
         if let Some(listener) = listener(&mut self.sums, record) {
             listener.opened += 1;
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn causes_are_numbered_in_their_order() {
-        for (number, cause) in Cause::ALL.into_iter().enumerate() {
+        for (number, cause) in Cause::VARIANTS.iter().copied().enumerate() {
             assert_eq!(cause as usize, number);
         }
     }

@@ -36,7 +36,6 @@ pub const BACKLOG: i32 = 64;
 /// After metrics were made, none are for 9 times as long as that took: they get at most a tenth of the executor, whatever the
 /// number of sessions and of requests.
 const REST: u32 = 9;
-/// The longest rest.
 const REST_MAX: Duration = Duration::from_secs(1);
 
 /// One connection, from its begin to its end. Half of a scraper's usual patience (10 s), so that one behind slow ones gets

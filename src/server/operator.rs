@@ -38,7 +38,6 @@ use std::{
     collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
-    vec,
 };
 
 /// As on the command line: beyond any machine.
@@ -46,7 +45,6 @@ const SESSIONS_MAX: usize = 1_000_000_000;
 /// Ten years, as on the command line: far below what a clock or a timer can add.
 const MILLISECONDS_MAX: u64 = 10 * 31_557_600 * 1000;
 
-/// What the verbs look at and change.
 pub struct OperatedServer {
     pub listeners: Vec<Arc<Listening>>,
     /// The errors of every listener.
@@ -110,18 +108,8 @@ pub enum WrongSession {
     Unknown(u64),
 }
 
-/// The live sessions of a choice, each as it is when it is taken.
-pub struct SessionList {
-    /// How many there are without the choice's `skip` and `limit`.
-    pub matching: usize,
-    records: vec::IntoIter<Arc<Record>>,
-    rates: Arc<Rates>,
-    draining: bool,
-}
-
 /// What a session moves from now on; dropping it ends the tap.
 pub struct SessionTap {
-    /// Its number, until it is told.
     attached: Option<u64>,
     watcher: Watcher,
     /// How many bytes of a piece are shown.
@@ -134,7 +122,6 @@ impl Operator {
         Operator { server: Arc::new(server), looks: Looks::default() }
     }
 
-    /// Which server this is.
     pub fn greeting(&self) -> Greeting {
         let first = self.server.listeners.first();
         Greeting {
@@ -147,8 +134,8 @@ impl Operator {
         }
     }
 
-    /// The live sessions of `choice`, in its order.
-    pub async fn list(&mut self, choice: &Choice) -> SessionList {
+    /// The live sessions of `choice`, each as it is when it is taken; and how many there are without its `skip` and `limit`.
+    pub async fn list(&mut self, choice: &Choice) -> (impl Iterator<Item = ListedSession> + use<>, usize) {
         let rates = self.rates().await;
         let draining = self.draining().await;
         let records = self.server.supervisor.list().await;
@@ -157,10 +144,9 @@ impl Operator {
         let matching = chosen.len();
         chosen.drain(..choice.skip.min(matching));
         chosen.truncate(choice.limit.unwrap_or(usize::MAX));
-        SessionList { matching, records: chosen.into_iter(), rates, draining }
+        (chosen.into_iter().map(move |record| listed(&record, &rates, draining)), matching)
     }
 
-    /// Everything about a live session.
     pub async fn show(&mut self, session: u64) -> Result<SessionDetail, Refusal> {
         let rates = self.rates().await;
         let draining = self.draining().await;
@@ -176,7 +162,6 @@ impl Operator {
         ended.into_iter().map(|ended| (&*ended).into())
     }
 
-    /// A session that ended.
     pub async fn ended(&self, session: u64) -> Result<EndedSession, Refusal> {
         match self.server.supervisor.ended(session).await {
             Some(ended) => Ok((&*ended).into()),
@@ -184,7 +169,6 @@ impl Operator {
         }
     }
 
-    /// The sums.
     pub async fn stats(&self) -> Result<ServerStats, Refusal> {
         let tally = self.server.supervisor.tally().await.ok_or(Refusal::Ending)?;
         let slots = &self.server.slots;
@@ -221,7 +205,6 @@ impl Operator {
         })
     }
 
-    /// Whether the server takes new connections.
     pub async fn ready(&self) -> Readiness {
         match self.server.slots.paused() {
             _ if self.draining().await => Readiness::Draining,
@@ -250,12 +233,10 @@ impl Operator {
         Ok(SessionTap { attached: Some(session), watcher, limit: limit.unwrap_or(usize::MAX), ended: false })
     }
 
-    /// Accepts no more connections.
     pub fn pause(&self) {
         self.server.slots.set_paused(true);
     }
 
-    /// Accepts again.
     pub fn resume(&self) {
         self.server.slots.set_paused(false);
     }
@@ -329,14 +310,6 @@ impl Operator {
             });
         }
         Refusal::WrongSessions(wrong)
-    }
-}
-
-impl Iterator for SessionList {
-    type Item = ListedSession;
-
-    fn next(&mut self) -> Option<ListedSession> {
-        self.records.next().map(|record| listed(&record, &self.rates, self.draining))
     }
 }
 

@@ -26,12 +26,11 @@ use crate::{
     server::{
         acceptor::Acceptor,
         books::Books,
-        control::{self, ControlServer},
-        http,
+        control, http,
         operator::{OperatedServer, Operator},
         plan::Plan,
         side_door::SideDoor,
-        supervisor::{Outcome, Supervisor},
+        supervisor::{ServerOutcome, Supervisor},
     },
     session::{
         context::{Context, CurrentDeadlines},
@@ -56,7 +55,7 @@ const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
 
 /// Runs a server until it is stopped.
 /// Fails if it cannot listen, or if every listener has failed.
-pub async fn run(plan: Plan) -> Result<Outcome, Error> {
+pub async fn run(plan: Plan) -> Result<ServerOutcome, Error> {
     let share = share(raise_descriptor_limit());
     kernel::open();
     pipe::set_limit(if plan.splice { share.pipes } else { 0 });
@@ -125,10 +124,10 @@ struct Running {
     acceptors: Vec<Acceptor>,
     /// Where an operator asks for a drain.
     drain: Mailbox<()>,
-    control: Option<ControlServer>,
+    control: Option<SideDoor>,
     _metrics: Option<SideDoor>,
     supervisor: Supervisor,
-    sessions: Task<Outcome>,
+    sessions: Task<ServerOutcome>,
 }
 
 impl Running {
@@ -157,8 +156,7 @@ impl Running {
             events: reporter.events().clone(),
             drain: ask_drain,
         });
-        let control =
-            control.map(|listener| ControlServer::start(listener, operator.clone(), reporter.clone()));
+        let control = control.map(|listener| control::start(listener, operator.clone(), reporter.clone()));
         let metrics = bound.metrics.map(|listener| {
             reporter.warn(format!("metrics on {}", listener.address()));
             let host = plan.metrics.as_ref().and_then(Endpoint::name);
@@ -172,7 +170,7 @@ impl Running {
         Running { deadlines, acceptors, drain, control, _metrics: metrics, supervisor, sessions }
     }
 
-    async fn until_stopped(mut self, mut signals: StopSignals) -> Result<Outcome, Error> {
+    async fn until_stopped(mut self, mut signals: StopSignals) -> Result<ServerOutcome, Error> {
         let failure = {
             let drain = async {
                 // Without a control socket and metrics no operator is left, and the mailbox has ended.
@@ -199,7 +197,7 @@ impl Running {
             }
         };
         if let Some(control) = self.control {
-            control.stop().await;
+            control.stop(control::LAST_WORDS).await;
         }
         failure.map_or(end, |failure| Err(Error::new("cannot go on accepting", failure)))
     }
@@ -210,9 +208,9 @@ fn fault(panicked: Panicked) -> Error {
 }
 
 /// Waits until every socket is closed, for the end of the process would send FIN where RST is due, and every line written.
-async fn wind_up(mut gone: Mailbox<()>, finish: Finish, outcome: Option<&Outcome>) {
+async fn wind_up(mut gone: Mailbox<()>, finish: Finish, outcome: Option<&ServerOutcome>) {
     within(Some(LAST_SOCKETS), gone.next()).await;
-    let limit = if outcome == Some(&Outcome::Cut) { LAST_LINES_AFTER_CUT } else { LAST_LINES };
+    let limit = if outcome == Some(&ServerOutcome::Cut) { LAST_LINES_AFTER_CUT } else { LAST_LINES };
     finish.wait(limit).await;
 }
 

@@ -12,8 +12,7 @@ use crate::{
     },
     server::{acceptor::Connection, books::Books},
     session::{
-        context::Context, delivery, event::What, order::Order, outcome::Outcome as SessionOutcome,
-        record::Record, session,
+        context::Context, delivery, event::What, order::Order, outcome::Outcome, record::Record, session,
     },
 };
 use futures::{FutureExt, future::Fuse, select_biased};
@@ -22,7 +21,6 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 /// Connections that may wait to become sessions: an acceptor that is ahead waits, and the kernel's backlog holds the rest.
 const CONNECTIONS: usize = 64;
 
-/// The supervisor's handle.
 #[derive(Clone)]
 pub struct Supervisor {
     address: Address<Message>,
@@ -40,7 +38,7 @@ enum Message {
 
 /// How a server's sessions ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ServerOutcome {
     /// Every session ended by itself.
     Drained,
     /// Some were cut.
@@ -73,7 +71,7 @@ struct Actor {
     /// Fires when the drain is over.
     drain: Fuse<Sleep>,
     draining: bool,
-    outcome: Outcome,
+    outcome: ServerOutcome,
 }
 
 /// A live session. Dropping it resets its peers and gives its place back.
@@ -85,7 +83,11 @@ struct Entry {
 
 impl Supervisor {
     /// Starts a supervisor whose sessions are told `context`.
-    pub fn start(context: Context, max_per_source: Option<usize>, books: Books) -> (Self, Task<Outcome>) {
+    pub fn start(
+        context: Context,
+        max_per_source: Option<usize>,
+        books: Books,
+    ) -> (Self, Task<ServerOutcome>) {
         let (address, mailbox) = mailbox(CONNECTIONS);
         let actor = Actor {
             context: Arc::new(context),
@@ -98,7 +100,7 @@ impl Supervisor {
             books,
             drain: Fuse::terminated(),
             draining: false,
-            outcome: Outcome::Drained,
+            outcome: ServerOutcome::Drained,
         };
         (Supervisor { address }, spawn(actor.run()))
     }
@@ -113,7 +115,6 @@ impl Supervisor {
         let _ = self.address.send(Message::Drain(limit)).await;
     }
 
-    /// Cuts every session now.
     pub async fn cut(&self) {
         let _ = self.address.send(Message::Cut).await;
     }
@@ -126,7 +127,6 @@ impl Supervisor {
         records
     }
 
-    /// The record of a live session.
     pub async fn find(&self, id: u64) -> Option<Arc<Record>> {
         self.ask(move |actor| actor.live.get(&id).map(|entry| entry.record.clone())).await.flatten()
     }
@@ -177,7 +177,7 @@ impl Supervisor {
 }
 
 impl Actor {
-    async fn run(mut self) -> Outcome {
+    async fn run(mut self) -> ServerOutcome {
         while !(self.draining && self.live.is_empty()) {
             match self.next_event().await {
                 Event::Message(Message::Admit(connection)) => self.admit(*connection),
@@ -212,7 +212,7 @@ impl Actor {
         if let Some((ip, limit)) = record.client.ip().zip(self.max_per_source) {
             let count = self.per_source.entry(ip).or_default();
             if *count >= limit {
-                record.conclude(SessionOutcome::Refused(format!("{ip} has {limit} sessions already")));
+                record.conclude(Outcome::Refused(format!("{ip} has {limit} sessions already")));
                 self.close(&record);
                 // Dropping the socket resets the client.
                 return;
@@ -232,7 +232,7 @@ impl Actor {
         let Some(entry) = self.live.get(&id) else { return false };
         if !(fin && entry.record.orders.give(Order::Finish)) {
             // What its peers have not got by now is lost.
-            entry.record.conclude(SessionOutcome::Cut);
+            entry.record.conclude(Outcome::Cut);
             delivery::note_lost(&entry.record);
             self.finished(id);
         }
@@ -256,10 +256,10 @@ impl Actor {
     fn cut(&mut self) {
         self.draining = true;
         if !self.live.is_empty() {
-            self.outcome = Outcome::Cut;
+            self.outcome = ServerOutcome::Cut;
         }
         for entry in std::mem::take(&mut self.live).into_values() {
-            entry.record.conclude(SessionOutcome::Drained);
+            entry.record.conclude(Outcome::Drained);
             self.close(&entry.record);
         }
     }

@@ -22,9 +22,7 @@ pub struct Context {
     pub dump_limit: Option<usize>,
     /// Of the far leg; the near leg has those of its listener.
     pub options: Options,
-    /// This server's own listening addresses.
     pub own: Vec<Address>,
-    /// Where sessions say what happens.
     pub events: Events,
     /// Never sent to: its mailbox ends when the last actor that was told this context is gone, and its socket with it.
     pub alive: mailbox::Address<()>,
@@ -42,17 +40,14 @@ struct Dump {
 }
 
 impl CurrentDeadlines {
-    /// These, until they are changed.
     pub fn new(deadlines: Deadlines) -> Self {
         CurrentDeadlines(RwLock::new(Arc::new(deadlines)))
     }
 
-    /// As they are now.
     pub fn get(&self) -> Arc<Deadlines> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Changes them for the sessions to come.
     pub fn change(&self, change: impl FnOnce(&mut Deadlines)) {
         change(Arc::make_mut(&mut self.0.write().unwrap_or_else(PoisonError::into_inner)));
     }

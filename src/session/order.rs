@@ -10,7 +10,6 @@ use std::{
 /// Orders that may wait for a session, which takes them at its next poll: an operator sends one at a time.
 const ORDERS: usize = 8;
 
-/// What a session is told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// End both streams after what has come of them, by FIN.

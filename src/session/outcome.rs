@@ -12,7 +12,6 @@ pub enum Outcome {
     ClientGone(Loss),
     /// The upstream reset the connection, or vanished.
     UpstreamGone(Loss),
-    /// The upstream was not reached.
     NotReached(Box<DialError>),
     /// A deadline passed.
     Due(Cause),
@@ -33,7 +32,6 @@ pub enum Outcome {
 /// How a connection was lost.
 #[derive(Debug)]
 pub struct Loss {
-    /// The kernel's error.
     pub error: io::Error,
     /// Bytes waited for the peer.
     pub waiting: bool,
@@ -42,11 +40,9 @@ pub struct Loss {
 /// How the far side of a session ended.
 #[derive(Debug)]
 pub enum FarEnd {
-    /// Both streams ended.
     Clean,
     /// The upstream reset the connection, or vanished.
     Gone(Loss),
-    /// The upstream was not reached.
     NotReached(Box<DialError>),
     /// A wait of the far side itself was over.
     Due(Cause),

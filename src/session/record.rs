@@ -18,29 +18,22 @@ use std::{
     time::Duration,
 };
 
-/// One session, from its start.
 #[derive(Debug)]
 pub struct Record {
     /// Unique in this process, from 1.
     pub id: u64,
-    /// The listener that the client connected to.
     pub listening: Arc<Listening>,
-    /// Our address towards the client.
     pub local: Address,
-    /// The client's address.
     pub client: Address,
     /// When it began, in nanoseconds of [`now_ns`].
     began_ns: u64,
-    /// The stream from the client.
     pub from_client: Direction,
     /// The stream from the upstream, or from this program in its place; unused in echo mode.
     pub from_upstream: Direction,
     dial: OnceLock<Dial>,
     /// Boxed: there is none for nearly all of its life.
     ending: OnceLock<Box<Ending>>,
-    /// Who watches its bytes just now.
     pub taps: Taps,
-    /// What an operator tells it.
     pub orders: Orders,
 }
 
@@ -53,7 +46,6 @@ pub struct Dial {
     pub local: Option<Address>,
     /// How long the name took to resolve, if there was one.
     pub resolve: Option<Duration>,
-    /// How long connecting took.
     pub connect: Option<Duration>,
 }
 
@@ -66,7 +58,6 @@ struct Ending {
 }
 
 impl Record {
-    /// A session that begins now.
     pub fn new(id: u64, listening: Arc<Listening>, local: Address, client: Address) -> Self {
         Record {
             id,
@@ -83,12 +74,10 @@ impl Record {
         }
     }
 
-    /// What the session does.
     pub fn mode(&self) -> Mode {
         self.listening.target.mode()
     }
 
-    /// How long ago it began.
     pub fn age(&self) -> Duration {
         Duration::from_nanos(now_ns().saturating_sub(self.began_ns))
     }
@@ -110,7 +99,6 @@ impl Record {
         }
     }
 
-    /// Notes how dialling went.
     pub fn set_dial(&self, dial: Dial) {
         let _ = self.dial.set(dial);
     }
@@ -179,7 +167,6 @@ impl Record {
         Some(Duration::from_nanos(first_ns.saturating_sub(self.began_ns)))
     }
 
-    /// Bytes received from the client.
     pub fn client_bytes(&self) -> u64 {
         self.from_client.received()
     }
@@ -193,7 +180,6 @@ impl Record {
         }
     }
 
-    /// The session's close event.
     pub fn close(&self) -> Close {
         let dial = self.dial.get();
         Close {

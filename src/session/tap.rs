@@ -21,13 +21,10 @@ const TAPS_MAX: usize = 16;
 /// Some bytes of a session, as they arrived.
 #[derive(Clone, Debug)]
 pub struct Piece {
-    /// When they arrived.
     pub at: SystemTime,
-    /// Who sent them.
     pub from: Side,
     /// How many bytes that side had sent before.
     pub offset: u64,
-    /// The bytes.
     pub bytes: Arc<[u8]>,
 }
 
@@ -54,8 +51,8 @@ struct Tap {
 /// The far end of a tap. Dropping it takes the tap off its session.
 pub struct Watcher {
     record: Weak<Record>,
-    /// The same tap at each direction that it watches.
-    taps: Vec<(Side, Weak<dyn Watch>)>,
+    /// One at each direction that it watches.
+    taps: Vec<Weak<dyn Watch>>,
     /// What the session moves; ends with the session.
     pub pieces: Mailbox<Piece>,
     lost: Arc<AtomicU64>,
@@ -74,7 +71,7 @@ impl Watcher {
         for (direction, side) in record.sides() {
             if from.is_none_or(|wanted| wanted == side) {
                 let tap = Tap { from: side, pieces: address.clone(), lost: lost.clone() };
-                taps.push((side, direction.watch(Arc::new(tap))));
+                taps.push(direction.watch(Arc::new(tap)));
             }
         }
         let verdict = attached.verdict.clone();
@@ -95,10 +92,8 @@ impl Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         let Some(record) = self.record.upgrade() else { return };
-        for (direction, side) in record.sides() {
-            for (_, tap) in self.taps.iter().filter(|(at, _)| *at == side) {
-                direction.unwatch(tap);
-            }
+        for (direction, _) in record.sides() {
+            self.taps.iter().for_each(|tap| direction.unwatch(tap));
         }
         if let Some(attached) = record.taps.attached.get() {
             attached.count.fetch_sub(1, Relaxed);
@@ -107,7 +102,6 @@ impl Drop for Watcher {
 }
 
 impl Taps {
-    /// How many watch just now.
     pub fn count(&self) -> usize {
         self.attached.get().map_or(0, |attached| attached.count.load(Relaxed))
     }

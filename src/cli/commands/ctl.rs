@@ -7,6 +7,7 @@ use crate::{
 };
 use argh::{ArgsInfo, FromArgs};
 use std::path::PathBuf;
+use strum::VariantArray;
 
 /// look into a running server of this user, and change it
 #[derive(FromArgs, ArgsInfo)]
@@ -121,7 +122,8 @@ impl Ctl {
 const COMMANDS: &str = "list, show, closed, stats, tap, cut, pause, resume, drain or set";
 
 fn limits() -> String {
-    format!("the limits are {}", Setting::ALL.map(|setting| Named::Known(setting).to_string()).join(", "))
+    let names: Vec<_> = Setting::VARIANTS.iter().map(|known| Named::Known(known).to_string()).collect();
+    format!("the limits are {}", names.join(", "))
 }
 
 /// `set` with its operands: the same values as on a server's command line.

@@ -18,7 +18,6 @@ use crate::{
 use serde_json::Value;
 use std::{fmt::Write as _, io};
 
-/// Live sessions, a line each.
 pub fn list(sessions: &[ListedSession]) -> String {
     let heads = [
         ("ID", Right),
@@ -53,7 +52,6 @@ pub fn list(sessions: &[ListedSession]) -> String {
     table(heads, &sessions.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Sessions that ended, a line each.
 pub fn closed(sessions: &[EndedSession]) -> String {
     let heads = [
         ("ID", Right),

@@ -27,7 +27,6 @@ use std::{io, path::PathBuf, sync::Arc, time::Instant};
 /// What is told waits here while a screen is drawn: some hundred bytes each.
 const EVENTS: usize = 64;
 
-/// All that can wake the actor.
 pub enum Event {
     Key(Key),
     /// No keys come any more: the terminal has gone.

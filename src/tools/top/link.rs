@@ -31,7 +31,6 @@ const PIECES_AT_ONCE: usize = 32;
 /// ...in this time. A person cannot read more, and what is not taken costs the server little: it counts it as lost.
 const PIECES_TIME: Duration = Duration::from_millis(100);
 
-/// What the server is asked.
 pub enum Question {
     /// How it goes, with a page of its sessions, and everything about one.
     Look {
@@ -44,7 +43,6 @@ pub enum Question {
     },
 }
 
-/// What the server answers.
 pub enum Answer {
     Look(Box<Look>),
     Cut {
@@ -54,7 +52,6 @@ pub enum Answer {
     },
 }
 
-/// A server at one moment.
 #[derive(Default)]
 pub struct Look {
     pub stats: Option<ServerStats>,

@@ -28,7 +28,6 @@ const CHARTS_FROM: u16 = 16;
 const CHARTS_WITH_DETAILS_FROM: u16 = 32;
 /// With fewer, the table has that of the second line about the server.
 const TOTALS_FROM: u16 = 8;
-/// Between the charts.
 const GAP: u16 = 2;
 
 /// Keys and what they do, the most needed first: a narrow screen cuts the rest off.
@@ -49,7 +48,6 @@ const FILTER_KEYS: Keys = &[("enter", "done"), ("esc", "as before"), ("ctrl-u", 
 const CUT_KEYS: Keys =
     &[("y", "cut by RST"), ("f", "by FIN, after what is under way"), ("any other key", "no")];
 
-/// Where things are on a screen.
 struct Parts {
     about: Rect,
     totals: Rect,

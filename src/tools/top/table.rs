@@ -19,7 +19,6 @@ pub struct Page {
     pub rows: Vec<ListedSession>,
     /// What that was asked for with: while it is another page than the wanted one, nothing on it is chosen.
     shown: Choice,
-    /// How many sessions there are to choose from.
     pub matching: usize,
     /// The place of the chosen session among those that match.
     pub cursor: usize,
@@ -124,9 +123,7 @@ impl Page {
     }
 }
 
-/// Of the head.
 pub const HEAD_ROWS: u16 = 1;
-/// Between columns.
 const GAP: u16 = 1;
 /// An address with brackets, an IPv6 address and a port fits in this; wider is no use.
 const ADDRESS_COLUMNS_MAX: u16 = 47;
