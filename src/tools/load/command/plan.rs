@@ -11,7 +11,7 @@ use crate::{
     },
     runtime::{clock::within, mailbox},
     tools::{
-        client::settings::Target,
+        client::settings::{Target, get},
         failure::{Failure, Fault},
         load::{
             arrivals::Rate,
@@ -34,8 +34,6 @@ const UNDER_WAY_BYTES: u64 = 4 * 1024 * 1024;
 /// No limit: as long as the longest `--duration`.
 const FOR_EVER: Duration = Duration::from_secs(100 * 31_557_600);
 const FILE_BYTES_MAX: u64 = 1 << 30;
-/// Our name and version, as the server is told.
-const AGENT: &str = concat!("switchboard/", env!("CARGO_PKG_VERSION"));
 
 /// All that a run is made of.
 pub struct Prepared {
@@ -53,8 +51,7 @@ pub struct Prepared {
 pub fn message(config: &Load) -> Result<Option<Arc<[u8]>>, Failure> {
     if let Target::Http { host, path, .. } = &config.target {
         let close = if config.mode == Mode::Churn { "Connection: close\r\n" } else { "" };
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\n{close}\r\n");
-        return Ok(Some(request.into_bytes().into()));
+        return Ok(Some(get(host, path, close).into_bytes().into()));
     }
     match &config.message {
         Message::Pattern(_) => Ok(None),
