@@ -65,9 +65,7 @@ pub fn run(config: &Load, streams: &mut Streams<'_>) -> Result<bool, Failure> {
     let text = if config.json { json::json(&outcome) } else { text::Text(&outcome).to_string() };
     match streams.out.write_all(text.as_bytes()).and_then(|()| streams.out.flush()) {
         // The reader has seen enough, as `head` does.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Fault::Output, format!("cannot write to standard output: {}", reason(&error))))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::output(&error)),
         _ => Ok(outcome.report.errors() == 0),
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     },
     runtime::{clock::within, mailbox},
     tools::{
-        client::settings::Target,
+        client::settings::{Target, get},
         failure::{Failure, Fault},
         load::{
             arrivals::Rate,
@@ -34,8 +34,6 @@ const UNDER_WAY_BYTES: u64 = 4 * 1024 * 1024;
 /// No limit: as long as the longest `--duration`.
 const FOR_EVER: Duration = Duration::from_secs(100 * 31_557_600);
 const FILE_BYTES_MAX: u64 = 1 << 30;
-/// Our name and version, as the server is told.
-const AGENT: &str = concat!("switchboard/", env!("CARGO_PKG_VERSION"));
 
 /// All that a run is made of.
 pub struct Prepared {
@@ -53,8 +51,7 @@ pub struct Prepared {
 pub fn message(config: &Load) -> Result<Option<Arc<[u8]>>, Failure> {
     if let Target::Http { host, path, .. } = &config.target {
         let close = if config.mode == Mode::Churn { "Connection: close\r\n" } else { "" };
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\n{close}\r\n");
-        return Ok(Some(request.into_bytes().into()));
+        return Ok(Some(get(host, path, close).into_bytes().into()));
     }
     match &config.message {
         Message::Pattern(_) => Ok(None),
@@ -141,46 +138,34 @@ fn script(config: &Load, size: u64) -> Script {
         Expect::Bytes(count) => Step::ExpectExactly(count),
         Expect::UntilClose => Step::ExpectRest,
     };
-    let farewell: &[Step] =
-        if config.half_close { &[Step::HalfClose, Step::ExpectEnd, Step::Close] } else { &[Step::Close] };
+    let only_if = |wanted: bool, step: Step| if wanted { vec![step] } else { vec![] };
+    let (finish, end) =
+        (only_if(config.half_close, Step::HalfClose), only_if(config.half_close, Step::ExpectEnd));
+    let (connect, close) = (vec![Step::Connect], vec![Step::Close]);
     match config.mode {
-        Mode::Pingpong => {
-            let again = if http { vec![Step::Reconnect] } else { Vec::new() };
-            Script {
-                before: vec![Step::Connect],
-                each: [again, vec![Step::Send(size), answer]].concat(),
-                after: farewell.to_vec(),
-            }
-        }
+        Mode::Pingpong => Script {
+            before: connect,
+            each: [only_if(http, Step::Reconnect), vec![Step::Send(size), answer]].concat(),
+            after: [finish, end, close].concat(),
+        },
         Mode::Churn => {
-            let mut each = vec![Step::Connect, Step::Send(size)];
-            if config.half_close {
-                each.push(Step::HalfClose);
-            }
-            each.push(answer);
-            if config.half_close && config.expect != Expect::UntilClose {
-                each.push(Step::ExpectEnd);
-            }
-            each.push(Step::Close);
+            let end = if config.expect == Expect::UntilClose { vec![] } else { end };
+            let each = [connect, vec![Step::Send(size)], finish, vec![answer], end, close].concat();
             Script { each, ..Script::default() }
         }
-        Mode::Bulk => match config.expect {
-            Expect::Echo => Script {
-                before: vec![Step::Connect, Step::Send(UNDER_WAY_BYTES)],
-                each: vec![Step::Send(size), Step::Expect(size)],
-                after: if config.half_close {
-                    vec![Step::HalfClose, Step::Expect(UNDER_WAY_BYTES), Step::ExpectEnd, Step::Close]
-                } else {
-                    vec![Step::Expect(UNDER_WAY_BYTES), Step::Close]
-                },
-            },
-            Expect::Bytes(count) => Script {
-                before: vec![Step::Connect],
-                each: vec![Step::Send(size), Step::Expect(count)],
-                after: farewell.to_vec(),
-            },
-            Expect::UntilClose => Script::default(),
-        },
+        Mode::Bulk => {
+            let (back, under_way) = match config.expect {
+                Expect::Echo => (size, UNDER_WAY_BYTES),
+                Expect::Bytes(count) => (count, 0),
+                // The command line refuses it.
+                Expect::UntilClose => (0, 0),
+            };
+            Script {
+                before: vec![Step::Connect, Step::Send(under_way)],
+                each: vec![Step::Send(size), Step::Expect(back)],
+                after: [finish, vec![Step::Expect(under_way)], end, close].concat(),
+            }
+        }
     }
 }
 
