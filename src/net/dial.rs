@@ -253,8 +253,7 @@ pub async fn open_at_once(address: &Address, options: &Options) -> io::Result<So
 async fn connected(descriptor: OwnedFd, address: &Address, options: &Options) -> io::Result<Socket> {
     match address {
         Address::Tcp(address) => {
-            // The user timeout would bound the handshake too, which has a limit of its own.
-            Options { user_timeout: None, ..*options }.apply(&descriptor, address.ip());
+            options.apply_to_dialled(&descriptor, address.ip());
             match connect(&descriptor, address) {
                 Ok(()) | Err(Errno::INPROGRESS) => {}
                 Err(error) => return Err(error.into()),
@@ -262,7 +261,7 @@ async fn connected(descriptor: OwnedFd, address: &Address, options: &Options) ->
             let socket = Socket::new(descriptor, false)?;
             socket.writable().await;
             socket.connect_result()?;
-            // An option that cannot be set must not fail a connection.
+            // Before, it would bound the handshake, which has a limit of its own. It must not fail a connection.
             let _ = socket.set_user_timeout(options);
             Ok(socket)
         }
