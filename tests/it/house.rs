@@ -1,12 +1,90 @@
-//! Reads `src` and checks the rules that no compiler checks (CONVENTIONS): who may name what, and what a file is called.
+//! Reads `src` and checks the rules that no compiler checks (CONVENTIONS, DESIGN §2): which room may import from which,
+//! who may name what, what a file is called, and how long a function is.
 
-use crate::support::source::{self, Source};
-use std::path::Path;
+use crate::support::{
+    rooms::{self, Import},
+    source::{self, Source},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+/// More rooms are more than a newcomer keeps in mind.
+const MOST_ROOMS: usize = 12;
+/// The floor of each room, from the lowest.
+const FLOORS: [&str; MOST_ROOMS] = [
+    "error", "runtime", "text", "net", "relay", "session", "report", "control", "tools", "server", "cli",
+    "main",
+];
+/// A function fits a screen.
+const FUNCTION_LINES: usize = 70;
 
 fn sources() -> Vec<Source> {
     let sources = source::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     assert!(sources.len() > 20, "only {} files", sources.len());
     sources
+}
+
+/// A line for each import.
+fn list<'a>(imports: impl IntoIterator<Item = &'a Import>) -> String {
+    let line = |Import { file, path, .. }: &Import| format!("  {file} imports {path}\n");
+    imports.into_iter().map(line).collect()
+}
+
+#[test]
+fn every_room_has_a_floor() {
+    let sources = sources();
+    let rooms: BTreeSet<&str> = sources.iter().filter_map(|source| rooms::room(&source.path)).collect();
+    let unknown: Vec<&&str> = rooms.iter().filter(|room| !FLOORS.contains(room)).collect();
+    assert!(unknown.is_empty(), "no floor is known of {unknown:?}, which are rooms of src");
+}
+
+#[test]
+fn rooms_import_only_from_floors_below() {
+    let imports = rooms::imports(&sources());
+    assert!(!imports.is_empty(), "no file imports anything");
+    let upward = rooms::upward(&imports, &FLOORS);
+    assert!(upward.is_empty(), "not from a floor to one below it, of {FLOORS:?}:\n{}", list(upward));
+}
+
+#[test]
+fn no_rooms_import_each_other() {
+    let imports = rooms::imports(&sources());
+    let mut report = String::new();
+    for cycle in rooms::cycles(&imports) {
+        let is_inside = |import: &&Import| cycle.contains(&*import.from) && cycle.contains(&*import.to);
+        report += &format!("{cycle:?} import each other:\n{}", list(imports.iter().filter(is_inside)));
+    }
+    assert!(report.is_empty(), "{report}");
+}
+
+#[test]
+fn a_function_fits_a_screen() {
+    let sources = sources();
+    let functions =
+        || sources.iter().flat_map(|source| source.functions().into_iter().map(move |it| (source, it)));
+    assert!(functions().count() > 100, "only {} functions", functions().count());
+    let long: Vec<String> = functions()
+        .filter(|(_, function)| function.lines > FUNCTION_LINES)
+        .map(|(source, function)| format!("{}: {} has {} lines", source.path, function.name, function.lines))
+        .collect();
+    assert!(long.is_empty(), "longer than {FUNCTION_LINES} lines: {long:#?}");
+}
+
+#[test]
+fn a_type_that_leaves_its_file_has_a_name_of_its_own() {
+    let sources = sources();
+    let mut files: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    // Each tool has words of its own.
+    for source in sources.iter().filter(|source| !source.is_in(&["tools/"])) {
+        for name in source.public_types() {
+            files.entry(name).or_default().push(&source.path);
+        }
+    }
+    assert!(files.len() > 20, "only {} types", files.len());
+    files.retain(|_, files| files.len() > 1);
+    assert!(files.is_empty(), "pub in several files: {files:#?}");
 }
 
 /// Fails for every file outside `places` that names one of `words`.
@@ -23,30 +101,26 @@ fn only(places: &[&str], words: &[&str]) {
 }
 
 #[test]
-fn only_runtime_names_the_async_runtime() {
-    only(&["runtime/"], &["async_std", "async_io", "async_global_executor", "async_signal"]);
+fn only_runtime_names_the_async_runtime_and_the_channel_crate() {
+    only(&["runtime/"], &["async_std", "async_io", "async_global_executor", "async_signal", "async_task"]);
+    only(&["runtime/"], &["flume", "mpsc"]);
 }
 
 #[test]
-fn only_the_mailbox_names_the_channel_crate() {
-    only(&["mailbox.rs"], &["flume", "mpsc"]);
-}
-
-#[test]
-fn only_the_arguments_name_their_parser() {
-    only(&["args.rs", "args/"], &["argh"]);
+fn only_the_command_line_names_its_parser() {
+    only(&["cli/"], &["argh"]);
 }
 
 #[test]
 fn a_crate_for_one_thing_is_named_in_one_place() {
-    only(&["observe/metrics.rs"], &["prometheus_client"]);
-    only(&["top/"], &["ratatui", "crossterm"]);
-    only(&["load/"], &["httparse"]);
+    only(&["report/metrics.rs"], &["prometheus_client"]);
+    only(&["tools/top/"], &["ratatui", "crossterm"]);
+    only(&["tools/load/"], &["httparse"]);
 }
 
 #[test]
 fn only_the_reporter_and_main_print() {
-    let places = ["actors/reporter.rs", "main.rs"];
+    let places = ["report/reporter.rs", "main.rs"];
     only(&places, &["println!", "eprintln!", "print!", "eprint!", "dbg!"]);
     for mut source in sources() {
         // Asking what a stream is does not write to it.
@@ -59,41 +133,9 @@ fn only_the_reporter_and_main_print() {
 }
 
 #[test]
-fn imports_point_one_way() {
-    let rules: [(&str, &[&str]); 13] = [
-        (
-            "runtime/",
-            &["io", "relay", "observe", "actors", "client", "control", "ctl", "server", "args", "top"],
-        ),
-        ("mailbox.rs", &["io", "relay", "observe", "actors", "client", "server", "args", "top", "runtime"]),
-        ("io/", &["relay", "actors", "client", "control", "ctl", "server", "args", "top"]),
-        ("observe/", &["actors", "client", "control", "ctl", "server", "args", "top"]),
-        ("relay/", &["actors", "client", "control", "ctl", "server", "args", "top"]),
-        ("actors/", &["client", "control", "ctl", "server", "args", "top"]),
-        ("control/", &["client", "ctl", "origin", "server", "args", "top"]),
-        ("ctl/", &["actors", "client", "origin", "relay", "server", "args", "top"]),
-        ("origin/", &["actors", "client", "control", "ctl", "server", "args", "top"]),
-        ("client/", &["actors", "origin", "server", "args", "top"]),
-        ("load/", &["relay", "actors", "client", "control", "ctl", "origin", "server", "args", "top"]),
-        ("top/", &["actors", "client", "load", "origin", "relay", "server", "args"]),
-        ("audit/", &["relay", "actors", "client", "control", "ctl", "origin", "server", "args", "top"]),
-    ];
-    for (place, forbidden) in rules {
-        let sources = sources();
-        let placed: Vec<&Source> = sources.iter().filter(|source| source.is_in(&[place])).collect();
-        assert!(!placed.is_empty(), "there is no {place}");
-        for source in placed {
-            for path in source.paths() {
-                let upward = path[0] == "crate" && forbidden.contains(&path[1].as_str());
-                assert!(!upward, "{} imports {}", source.path, path.join("::"));
-            }
-        }
-    }
-}
-
-#[test]
 fn the_supervisor_knows_nothing_of_sockets() {
-    let supervisor = sources().into_iter().find(|source| source.path == "actors/supervisor.rs").unwrap();
+    let supervisor = sources().into_iter().find(|source| source.path == "server/supervisor.rs");
+    let supervisor = supervisor.expect("server/supervisor.rs");
     for word in ["Socket", "TcpStream", "Listener", "socket2", "rustix"] {
         assert!(!supervisor.names(word), "it names {word}");
     }
