@@ -51,7 +51,7 @@ pub struct Arrival {
 struct Open {
     /// A header is taken off.
     strip: bool,
-    taker: mailbox::Address<Arrival>,
+    taker: mailbox::Sender<Arrival>,
 }
 
 /// The right to take arrivals as they come. Dropping it resets those that were not taken.

@@ -1,7 +1,7 @@
 //! The state that the threads of one run share with the thread that watches it: counts, a wish to stop, the seconds so far.
 
 use crate::{
-    runtime::mailbox::Address,
+    runtime::mailbox::Sender,
     tools::load::{run::Phase, timeline::Timeline},
 };
 use std::sync::{
@@ -26,11 +26,11 @@ pub struct Shared {
     running: AtomicUsize,
     timeline: Mutex<Timeline>,
     /// The watcher is told that something is new. A lost message is made up for by the next.
-    watcher: Address<()>,
+    watcher: Sender<()>,
 }
 
 impl Shared {
-    pub fn new(threads: usize, watcher: Address<()>) -> Self {
+    pub fn new(threads: usize, watcher: Sender<()>) -> Self {
         Shared {
             stop: AtomicBool::new(false),
             phase: AtomicUsize::new(0),

@@ -77,7 +77,7 @@ pub async fn prepare(
     config: &Load,
     message: Option<Arc<[u8]>>,
     descriptors: usize,
-    watcher: mailbox::Address<()>,
+    watcher: mailbox::Sender<()>,
 ) -> Result<Prepared, Failure> {
     let address = find(config).await?;
     let most =
