@@ -10,7 +10,7 @@ use std::{
 use switchboard::{
     cli::{self, Config, Parsed},
     runtime::executor,
-    server::{server, supervisor::Outcome},
+    server::{server, supervisor::ServerOutcome},
     tools::{
         audit,
         client::{self, Output, Streams},
@@ -44,8 +44,8 @@ fn run(config: Config) -> ExitCode {
         Config::Server(config) => {
             let busy_poll = config.busy_poll;
             match executor::run(busy_poll, server::run(*config)) {
-                Ok(Ok(Outcome::Drained)) => ExitCode::SUCCESS,
-                Ok(Ok(Outcome::Cut)) => ExitCode::from(CUT),
+                Ok(Ok(ServerOutcome::Drained)) => ExitCode::SUCCESS,
+                Ok(Ok(ServerOutcome::Cut)) => ExitCode::from(CUT),
                 Ok(Err(error)) => fail(&error),
                 Err(error) => fail(&error),
             }
@@ -111,8 +111,8 @@ fn audit_proxy(config: &audit::settings::Audit) -> ExitCode {
         notes: &mut stderr.lock(),
     };
     match audit::run(config, streams) {
-        Ok(audit::Outcome::AllSame) => ExitCode::SUCCESS,
-        Ok(audit::Outcome::NotAllSame) => ExitCode::FAILURE,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
             complain(&failure);
             ExitCode::from(if matches!(failure, audit::Failure::Unreachable(_)) { UNREACHABLE } else { 1 })

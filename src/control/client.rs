@@ -23,11 +23,12 @@ const LATE_LOOK: Duration = Duration::from_millis(100);
 /// What answers may be no server of ours, and must not fill the memory. The longest true line refuses a cut: the longest
 /// request (64 KiB) names some 13,000 sessions, and about each the error has some 55 bytes.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Of a whole answer that is kept, as it came and as items: some 350,000 live sessions, each a line of about 450 bytes and an
+/// item of about 300.
+const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// A connection to a server's control socket.
 pub struct ControlClient {
     lines: LineSocket,
-    /// The control socket.
     pub path: PathBuf,
     pub greeting: Greeting,
     /// Of the last list: how many sessions there are to choose from.
@@ -90,12 +91,30 @@ impl ControlClient {
 
     /// Asks, and collects the items of the answer.
     pub async fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<Vec<T>, Trouble> {
+        self.collect(request, ANSWER_BYTES_MAX).await
+    }
+
+    async fn collect<T: DeserializeOwned>(
+        &mut self,
+        request: &Request,
+        bytes_max: usize,
+    ) -> Result<Vec<T>, Trouble> {
         self.send(request).await?;
-        let mut items = Vec::new();
-        while let Some(item) = self.item(Some(ANSWER_WAIT)).await? {
-            items.push(item);
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        loop {
+            let line = self.line(Some(ANSWER_WAIT)).await?;
+            bytes += line.len() + size_of::<T>();
+            if bytes > bytes_max {
+                let mib = bytes_max >> 20;
+                return Err(Trouble::Lost(format!(
+                    "the answer takes more than {mib} MiB; ask for fewer sessions"
+                )));
+            }
+            match self.item(&line)? {
+                Some(item) => items.push(item),
+                None => return Ok(items),
+            }
         }
-        Ok(items)
     }
 
     /// Asks for something whose items come when they come; [`ControlClient::next_item`] gives them.
@@ -106,12 +125,16 @@ impl ControlClient {
 
     /// The next item of the answer, however long it takes to come; none at its end. Cancel-safe.
     pub async fn next_item<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Trouble> {
-        self.item(None).await
+        let line = self.line(None).await?;
+        self.item(&line)
     }
 
-    async fn item<T: DeserializeOwned>(&mut self, wait: Option<Duration>) -> Result<Option<T>, Trouble> {
-        let line = next(&mut self.lines, wait).await.map_err(|error| lost(&error))?;
-        match serde_json::from_slice(&line) {
+    async fn line(&mut self, wait: Option<Duration>) -> Result<Vec<u8>, Trouble> {
+        next(&mut self.lines, wait).await.map_err(|error| lost(&error))
+    }
+
+    fn item<T: DeserializeOwned>(&mut self, line: &[u8]) -> Result<Option<T>, Trouble> {
+        match serde_json::from_slice(line) {
             Ok(Line::Item { item }) => Ok(Some(item)),
             Ok(Line::Failed { error }) => Err(Trouble::Refused(error)),
             Ok(Line::Done { matching, .. }) => {
@@ -173,28 +196,34 @@ mod tests {
     use crate::{control::protocol::ServerStats, runtime::inline};
     use std::{io::Write, os::unix::net::UnixListener, thread};
 
-    #[test]
-    fn a_false_server_does_not_fill_the_memory() {
+    /// Connects to a server that sends `lines` without end; gives how it was refused, and how many bytes it had sent by then.
+    fn flooded(lines: &'static [u8], bytes_max: usize) -> (String, usize) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control");
         let listener = UnixListener::bind(&path).unwrap();
         let floods = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             stream.write_all(b"{\"switchboard\":1}\n").unwrap();
-            let mut written = 0_usize;
-            while stream.write_all(&[b'x'; 4096]).is_ok() {
-                written += 4096;
+            let mut written = 0;
+            while stream.write_all(lines).is_ok() {
+                written += lines.len();
             }
             written
         });
         let asked = inline::run(async move {
             let mut client = ControlClient::connect(&path).await.unwrap();
-            client.ask::<ServerStats>(&Request::Stats).await.unwrap_err()
+            client.collect::<ServerStats>(&Request::Stats, bytes_max).await.unwrap_err()
         });
-        assert_eq!(
-            asked.unwrap().to_string(),
-            "the server does not answer: it sent a line of more than 1 MiB"
-        );
-        assert!(floods.join().unwrap() < 2 * LINE_BYTES_MAX);
+        (asked.unwrap().to_string(), floods.join().unwrap())
+    }
+
+    #[test]
+    fn a_false_server_does_not_fill_the_memory() {
+        let (refused, sent) = flooded(&[b'x'; 4096], ANSWER_BYTES_MAX);
+        assert_eq!(refused, "the server does not answer: it sent a line of more than 1 MiB");
+        assert!(sent < 2 * LINE_BYTES_MAX, "{sent}");
+        let (refused, sent) = flooded(b"{\"item\":{}}\n", 2 << 20);
+        assert_eq!(refused, "the answer takes more than 2 MiB; ask for fewer sessions");
+        assert!(sent < 2 << 20, "{sent}");
     }
 }

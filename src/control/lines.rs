@@ -3,7 +3,6 @@
 use crate::{net::socket::Socket, runtime::clock::within};
 use std::{io, time::Duration};
 
-/// Read at a time.
 const READ_BYTES: usize = 4096;
 
 /// A socket whose streams are lines.
@@ -54,7 +53,6 @@ impl LineSocket {
         }
     }
 
-    /// Writes all of `text`.
     pub async fn write(&self, text: &str, wait: Duration) -> io::Result<()> {
         let mut rest = text.as_bytes();
         while !rest.is_empty() {

@@ -21,7 +21,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The place of a server's control socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Control {
     /// In the user's folder, named by the pid.
@@ -40,7 +39,6 @@ const OLD: Duration = Duration::from_secs(60);
 const FOLDER_MODE: u32 = 0o700;
 /// The bits of a mode that let others in.
 const OTHERS: u32 = 0o077;
-/// What the name of a socket ends in.
 const ENDING: &str = ".sock";
 
 /// The folder of this user's control sockets: `$XDG_RUNTIME_DIR/switchboard` if the user can make it, else

@@ -61,16 +61,13 @@ impl<T: Serialize> fmt::Display for Named<T> {
 /// The first line of a server.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Greeting {
-    /// The protocol's version.
     pub switchboard: u32,
-    /// The program's version.
     #[serde(default)]
     pub version: SafeText,
     #[serde(default)]
     pub pid: u32,
     #[serde(default)]
     pub mode: Named<Mode>,
-    /// Where it listens.
     #[serde(default)]
     pub listeners: Vec<SafeText>,
 }
@@ -79,20 +76,17 @@ pub struct Greeting {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Request {
-    /// Live sessions.
     List(Choice),
-    /// Everything about one.
-    Show { session: u64 },
-    /// Sessions that ended.
+    Show {
+        session: u64,
+    },
     Closed {
         /// This one alone.
         session: Option<u64>,
         /// The newest of them, at most this many.
         last: Option<usize>,
     },
-    /// Totals.
     Stats,
-    /// End sessions.
     Cut {
         sessions: Vec<u64>,
         /// By FIN after what is under way, and not by RST.
@@ -109,7 +103,6 @@ pub enum Request {
     },
     /// Accept no more connections.
     Pause,
-    /// Accept again.
     Resume,
     /// As SIGTERM.
     Drain,
@@ -123,7 +116,7 @@ pub enum Request {
 }
 
 /// What an operator may change in a running server: options of the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, strum::VariantArray)]
 #[serde(rename_all = "kebab-case")]
 pub enum Setting {
     MaxSessions,
@@ -148,20 +141,16 @@ pub struct Choice {
     pub matching: String,
     /// How many to leave out at the begin.
     pub skip: usize,
-    /// How many to tell at most.
     pub limit: Option<usize>,
 }
 
-/// The order of a list: the largest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sort {
     /// By number: the oldest first.
     #[default]
     Age,
-    /// By bytes both ways.
     Bytes,
-    /// By bytes a second both ways.
     Rate,
     /// By how long nothing moved.
     Idle,
@@ -171,16 +160,13 @@ pub enum Sort {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum Line<T> {
-    /// The request was not followed.
     Failed {
         error: SafeText,
     },
     Item {
         item: T,
     },
-    /// The answer is complete.
     Done {
-        /// Always true.
         ok: bool,
         /// Of a list: how many sessions there are to choose from.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,7 +174,6 @@ pub enum Line<T> {
     },
 }
 
-/// Where a session is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
@@ -206,7 +191,6 @@ impl fmt::Display for Phase {
     }
 }
 
-/// A live session, as `list` tells it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct ListedSession {
@@ -221,25 +205,22 @@ pub struct ListedSession {
     pub age_ms: u64,
     /// Since the last byte or end moved.
     pub idle_ms: u64,
-    /// Bytes from the client.
     pub client_bytes: u64,
     /// Bytes from the upstream; in echo mode, sent back.
     pub upstream_bytes: u64,
-    /// Bytes a second from the client.
     pub client_rate: u64,
     /// Bytes a second from the upstream; in echo mode, sent back.
     pub upstream_rate: u64,
     /// Bytes from the client that are here and not delivered.
     pub client_waiting: u64,
-    /// The same from the upstream.
     pub upstream_waiting: u64,
+    /// The listener's name; on the command line its address.
+    pub name: SafeText,
 }
 
-/// A live session, as `show` tells it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct SessionDetail {
-    /// What `list` tells.
     #[serde(flatten)]
     pub listed: ListedSession,
     /// Our address towards the client.
@@ -250,9 +231,7 @@ pub struct SessionDetail {
     pub connect_ms: Option<f64>,
     /// From the begin to the upstream's first byte.
     pub first_byte_ms: Option<f64>,
-    /// Whose stream ended first.
     pub first_closer: Option<Side>,
-    /// Taps that watch it.
     pub taps: usize,
     /// The kernel's view of the client's connection; none of a UNIX socket.
     pub client_tcp: Option<TcpInfo>,
@@ -285,7 +264,6 @@ pub struct EndedSession {
     pub verdict: SafeText,
 }
 
-/// The event's name in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum CloseEvent {
@@ -319,51 +297,48 @@ impl From<&Ended> for EndedSession {
     }
 }
 
-/// What `stats` tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct ServerStats {
     pub uptime_ms: u64,
-    /// Live sessions.
     pub live: u64,
-    /// The limit of sessions at once.
     pub max_sessions: usize,
     /// An operator has stopped it from accepting connections.
     pub paused: bool,
     pub draining: bool,
-    /// Sessions that began.
     pub opened: u64,
-    /// Sessions that ended.
     pub ended: u64,
     /// The same by the name of the cause; causes that did not occur are left out.
     pub causes: BTreeMap<SafeText, u64>,
-    /// Bytes from clients.
     pub client_bytes: u64,
     /// Bytes from upstreams; in echo and origin mode, sent back.
     pub upstream_bytes: u64,
 }
 
-/// What a tap tells.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum TapItem {
     /// The tap is on; the number is the session's.
-    Attached { attached: u64 },
+    Attached {
+        attached: u64,
+    },
     /// A piece of a stream.
     Data {
         ts: Moment,
         from: Side,
         /// How many bytes this side had sent before.
         offset: u64,
-        /// The size of the piece.
         bytes: u64,
         /// The piece, or its begin.
         hex: HexBytes,
     },
     /// How many pieces the client was too slow for since it was last told.
-    Lost { lost: u64 },
-    /// How the session ended.
-    Ended { ended: SafeText },
+    Lost {
+        lost: u64,
+    },
+    Ended {
+        ended: SafeText,
+    },
     /// What only a newer server tells.
     #[serde(skip_serializing)]
     Other(IgnoredAny),
@@ -392,7 +367,7 @@ mod tests {
         assert!(text.starts_with(r#"{"session":0,"mode":"-","listener":"-","client":"-","upstream":null,"#));
         assert!(
             text.contains(r#""phase":"client-closed","age_ms":0,"#)
-                && text.contains(r#""upstream_waiting":0,"local":"-""#)
+                && text.contains(r#""upstream_waiting":0,"name":"-","local":"-""#)
         );
         assert_eq!(from_str::<SessionDetail>(&text).unwrap(), detail);
         let ended = to_string(&EndedSession::default()).unwrap();

@@ -2,9 +2,8 @@
 
 use crate::net::{buffer::Buffer, pipe::Pipe};
 
-/// A piece of a stream. Whoever holds it must deliver it or end the stream with an abort.
+/// A piece of a stream. The actor that holds it must deliver it, or abort the stream.
 pub enum Chunk {
-    /// Bytes in memory.
     Bytes(Buffer),
     /// Bytes that never left the kernel.
     Piped(Pipe),
@@ -12,7 +11,6 @@ pub enum Chunk {
 
 impl Chunk {
     /// How many bytes are still to be written.
-    #[must_use]
     pub fn len(&self) -> usize {
         match self {
             Chunk::Bytes(buffer) => buffer.bytes().len(),
@@ -20,14 +18,11 @@ impl Chunk {
         }
     }
 
-    /// Whether everything is written.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The bytes, where they are in memory.
-    #[must_use]
+    /// The bytes, if they are in memory.
     pub fn bytes(&self) -> Option<&[u8]> {
         match self {
             Chunk::Bytes(buffer) => Some(buffer.bytes()),

@@ -1,4 +1,4 @@
-//! One direction of a session: its counters, its end, its gate, and those who watch it. The half-loops write it.
+//! One direction of a session: its counters, its end, its gate, and its watchers. The half-loops write it.
 
 use crate::{
     relay::gate::Gate,
@@ -14,7 +14,6 @@ use std::{
 
 const NS_PER_MS: u64 = 1_000_000;
 
-/// What one direction has moved, when it last did, and who watches it.
 #[derive(Debug)]
 pub struct Direction {
     received: AtomicU64,
@@ -35,20 +34,18 @@ pub struct Direction {
 
 #[derive(Default)]
 struct Rare {
-    watchers: Mutex<Vec<Arc<dyn Watch>>>,
+    watchers: Mutex<Vec<Arc<dyn ChunkWatcher>>>,
     /// Bytes that the receiver's queue in our kernel held when it was reset.
     lost: AtomicU64,
 }
 
 /// A watcher of one direction. It must not wait.
-pub trait Watch: Send + Sync {
+pub trait ChunkWatcher: Send + Sync {
     /// Shows a chunk that begins `offset` bytes into the stream.
     fn show(&self, offset: u64, bytes: &[u8]);
 }
 
 impl Direction {
-    /// A direction that begins now.
-    #[must_use]
     pub fn new() -> Self {
         let now = coarse_ms();
         Direction {
@@ -112,7 +109,7 @@ impl Direction {
     }
 
     /// From now on `watcher` is shown every chunk, until [`Direction::unwatch`].
-    pub fn watch(&self, watcher: Arc<dyn Watch>) -> Weak<dyn Watch> {
+    pub fn watch(&self, watcher: Arc<dyn ChunkWatcher>) -> Weak<dyn ChunkWatcher> {
         let weak = Arc::downgrade(&watcher);
         self.rare.get_or_init(Box::default).watchers().push(watcher);
         self.gate.add_watcher();
@@ -120,7 +117,7 @@ impl Direction {
     }
 
     /// Takes a watcher off, if it is there.
-    pub fn unwatch(&self, watcher: &Weak<dyn Watch>) {
+    pub fn unwatch(&self, watcher: &Weak<dyn ChunkWatcher>) {
         let Some(rare) = self.rare.get() else { return };
         let mut watchers = rare.watchers();
         if let Some(at) = watchers.iter().position(|there| Weak::ptr_eq(&Arc::downgrade(there), watcher)) {
@@ -130,61 +127,49 @@ impl Direction {
     }
 
     /// Bytes that never reached the receiver's kernel, as far as that is known, once the session has ended.
-    #[must_use]
     pub fn undelivered(&self) -> u64 {
         self.waiting() + self.rare.get().map_or(0, |rare| rare.lost.load(Relaxed))
     }
 
-    /// Bytes received from the sender.
-    #[must_use]
     pub fn received(&self) -> u64 {
         self.received.load(Relaxed)
     }
 
-    /// Bytes handed to our kernel for the receiver.
-    #[must_use]
+    /// Bytes that our kernel took for the receiver.
     pub fn delivered(&self) -> u64 {
         self.delivered.load(Relaxed)
     }
 
     /// Bytes received and not delivered.
-    #[must_use]
     pub fn waiting(&self) -> u64 {
         self.received().saturating_sub(self.delivered())
     }
 
     /// When the first byte came, in nanoseconds of [`now_ns`].
-    #[must_use]
     pub fn first_ns(&self) -> Option<u64> {
         Some(self.first_ns.load(Relaxed)).filter(|ns| *ns > 0)
     }
 
-    /// Whether the sender ended its stream.
-    #[must_use]
     pub fn ended(&self) -> bool {
         self.end_ns().is_some()
     }
 
     /// When the sender ended its stream, in nanoseconds of [`now_ns`]; that orders the ends of one session.
-    #[must_use]
     pub fn end_ns(&self) -> Option<u64> {
         Some(self.end_ns.load(Relaxed)).filter(|ns| *ns > 0)
     }
 
     /// When the sender ended its stream, in milliseconds of [`coarse_ms`].
-    #[must_use]
     pub fn ended_ms(&self) -> Option<u64> {
         self.end_ns().map(|ns| ns / NS_PER_MS)
     }
 
     /// When a byte or the end last moved, in milliseconds of [`coarse_ms`].
-    #[must_use]
     pub fn moved_ms(&self) -> u64 {
         self.moved_ms.load(Relaxed)
     }
 
     /// Since when bytes wait for a receiver that takes none, in milliseconds of [`coarse_ms`].
-    #[must_use]
     pub fn waiting_since_ms(&self) -> Option<u64> {
         (self.waiting() > 0).then(|| self.waiting_since_ms.load(Relaxed))
     }
@@ -197,7 +182,7 @@ impl Default for Direction {
 }
 
 impl Rare {
-    fn watchers(&self) -> MutexGuard<'_, Vec<Arc<dyn Watch>>> {
+    fn watchers(&self) -> MutexGuard<'_, Vec<Arc<dyn ChunkWatcher>>> {
         // Every change under the lock is one call.
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -216,7 +201,7 @@ mod tests {
     #[derive(Default)]
     struct Seen(Mutex<Vec<(u64, Vec<u8>)>>);
 
-    impl Watch for Seen {
+    impl ChunkWatcher for Seen {
         fn show(&self, offset: u64, bytes: &[u8]) {
             self.0.lock().unwrap().push((offset, bytes.to_vec()));
         }

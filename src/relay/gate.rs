@@ -18,18 +18,16 @@ pub struct Gate {
 
 impl Gate {
     /// Whether the stream passes without being looked at.
-    #[must_use]
     pub fn is_open(&self) -> bool {
         self.word.load(Relaxed) == 0
     }
 
     /// Whether the stream is to end after what its sender's leg has received.
-    #[must_use]
     pub fn finishes(&self) -> bool {
         self.word.load(Relaxed) & FINISHING != 0
     }
 
-    /// Ends the stream after what its sender's leg has received. Who reads it must be woken to see this.
+    /// Ends the stream after what its sender's leg has received. The half-loop that reads it must be woken to see this.
     pub fn finish(&self) {
         self.word.fetch_or(FINISHING, Relaxed);
     }

@@ -1,12 +1,12 @@
-//! One direction between two half-loops: a bounded mailbox of chunks, and how the stream ended.
+//! What is between two half-loops, in one direction: a bounded mailbox of chunks, and how the stream ended.
 //!
-//! A link whose sender goes without [`LinkSender::finish`] is an abort. A receiver that goes is told to the sender at once.
+//! If the sender goes without [`LinkSender::finish`], the link is aborted. If the receiver goes, the sender knows at once.
 
 use crate::{
     relay::chunk::Chunk,
     runtime::{
         latch::Latch,
-        mailbox::{Address, Mailbox, Refused, mailbox},
+        mailbox::{Mailbox, Refused, Sender, mailbox},
     },
 };
 use futures::{FutureExt, future::Either};
@@ -21,7 +21,6 @@ pub const LINK_CHUNKS: usize = 1;
 
 /// What crosses a link.
 pub enum Parcel {
-    /// The next chunk.
     Data(Chunk),
     /// The end of the stream; everything came before it.
     Fin,
@@ -29,7 +28,7 @@ pub enum Parcel {
 
 /// The end that chunks go into.
 pub struct LinkSender {
-    address: Address<Parcel>,
+    address: Sender<Parcel>,
     gone: Arc<Latch>,
 }
 
@@ -42,12 +41,9 @@ pub struct LinkReceiver {
 /// Lets the sender's half-loop look at its gate again; it may belong to another actor.
 pub struct Nudge(Arc<Latch>);
 
-/// The receiver is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiverGone;
 
-/// A link.
-#[must_use]
 pub fn link() -> (LinkSender, LinkReceiver) {
     let (address, mailbox) = mailbox(LINK_CHUNKS);
     let gone = Arc::new(Latch::default());
@@ -55,10 +51,7 @@ pub fn link() -> (LinkSender, LinkReceiver) {
 }
 
 impl LinkSender {
-    /// Waits for room, then sends a chunk. Not cancel-safe.
-    ///
-    /// # Errors
-    /// If the receiver is gone; the chunk is lost with it.
+    /// Waits for room, then sends a chunk, which is lost if the receiver is gone. Not cancel-safe.
     pub fn send(&self, chunk: Chunk) -> impl Future<Output = Result<(), ReceiverGone>> + Send {
         // Only a chunk that has to wait is held, and in a box: the half-loop would keep its place all the time.
         match self.address.try_send(Parcel::Data(chunk)) {
@@ -71,9 +64,6 @@ impl LinkSender {
     }
 
     /// Ends the stream after all that was sent.
-    ///
-    /// # Errors
-    /// If the receiver is gone.
     pub async fn finish(&self) -> Result<(), ReceiverGone> {
         Box::pin(self.address.send(Parcel::Fin)).await.map_err(|_| ReceiverGone)
     }
@@ -82,12 +72,6 @@ impl LinkSender {
     pub fn closed(&self) -> impl Future<Output = ()> + Send {
         poll_fn(|context| self.gone.poll_raised(context))
     }
-
-    /// What wakes the half-loop that waits to send here.
-    #[must_use]
-    pub fn nudge(&self) -> Nudge {
-        Nudge(self.gone.clone())
-    }
 }
 
 impl LinkReceiver {
@@ -95,10 +79,14 @@ impl LinkReceiver {
     pub async fn next(&mut self) -> Option<Parcel> {
         self.mailbox.next().await
     }
+
+    /// What wakes the half-loop that sends here.
+    pub fn nudge(&self) -> Nudge {
+        Nudge(self.gone.clone())
+    }
 }
 
 impl Nudge {
-    /// Wakes the half-loop.
     pub fn wake(&self) {
         self.0.nudge();
     }

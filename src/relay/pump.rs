@@ -1,6 +1,6 @@
 //! The pump around one leg: two half-loops, and what their ends mean together.
 //!
-//! `read_into` moves a source into a link, `write_from` a link into a sink.
+//! [`read_into`] moves a source into a link, [`write_from`] a link into a sink.
 //!
 //! | reading | writing | what it means |
 //! |---|---|---|
@@ -52,44 +52,35 @@ pub struct Ways<'a> {
     pub outgoing: &'a Direction,
 }
 
-/// What chunks are read from.
-pub trait Source: Send {
+pub trait ChunkSource: Send {
     /// The next chunk; none at the end of the stream. If the gate of `direction` is not open, the chunk is in memory.
     /// Cancel-safe.
     fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> + Send;
 }
 
-/// What chunks are written to.
-pub trait Sink: Send {
-    /// Writes some of `chunk`, takes it out of it, and says how many bytes that were.
+pub trait ChunkSink: Send {
+    /// Writes the first bytes of `chunk`, takes them out of it, and says how many they were.
     fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> + Send;
 
     /// Ends the stream after all that was written.
-    ///
-    /// # Errors
-    /// If the connection is gone.
     fn finish(&mut self) -> io::Result<()>;
 }
 
-/// How reading ended.
 #[derive(Debug)]
 pub enum ReadEnd {
     /// The stream ended, and the link was told.
     Finished,
     /// The link's receiver is gone.
     Refused,
-    /// The connection failed.
     Failed(io::Error),
 }
 
-/// How writing ended.
 #[derive(Debug)]
 pub enum WriteEnd {
     /// The stream was written to its end, and the sink was told.
     Finished,
     /// The stream was cut off; all that came before is written.
     Aborted,
-    /// The connection failed.
     Failed(io::Error),
 }
 
@@ -109,8 +100,8 @@ pub fn pump<'a>(
 
 /// As [`pump`], over any source and sink; `lost` is ready when the connection is known to be lost.
 pub fn duplex<'a>(
-    source: impl Source + 'a,
-    sink: impl Sink + 'a,
+    source: impl ChunkSource + 'a,
+    sink: impl ChunkSink + 'a,
     lost: impl Fn(&Context<'_>) -> Poll<()> + Send,
     out: LinkSender,
     inbound: LinkReceiver,
@@ -132,7 +123,7 @@ pub fn duplex<'a>(
 
 /// Moves `source` into `link` until one of them ends. A failed source drops the link, which aborts it.
 pub fn read_into<'a>(
-    mut source: impl Source + 'a,
+    mut source: impl ChunkSource + 'a,
     link: LinkSender,
     direction: &'a Direction,
 ) -> impl Future<Output = ReadEnd> + Send + 'a {
@@ -164,7 +155,7 @@ pub fn read_into<'a>(
 /// Moves `link` into `sink` until one of them ends.
 pub fn write_from<'a>(
     mut link: LinkReceiver,
-    mut sink: impl Sink + 'a,
+    mut sink: impl ChunkSink + 'a,
     direction: &'a Direction,
 ) -> impl Future<Output = WriteEnd> + Send + 'a {
     async move {
@@ -203,7 +194,7 @@ pin_project! {
     }
 }
 
-/// What a lost connection left in our receive queue is still read, for as long as it moves.
+/// What a lost connection left in our receive queue is still read, as long as more comes.
 struct Standstill {
     sleep: Sleep,
     received: u64,
@@ -248,7 +239,7 @@ impl Standstill {
         Standstill { sleep: sleep(LAST_DELIVERY), received: incoming.received() }
     }
 
-    /// Ready when nothing came for [`LAST_DELIVERY`].
+    /// Ready if nothing came for [`LAST_DELIVERY`].
     fn poll(&mut self, incoming: &Direction, context: &mut Context<'_>) -> Poll<()> {
         while Pin::new(&mut self.sleep).poll(context).is_ready() {
             if incoming.received() == self.received {

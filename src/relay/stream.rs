@@ -36,7 +36,6 @@ pub struct LinkStream<'a> {
 
 impl<'a> LinkStream<'a> {
     /// Reads `inbound`, whose direction is the incoming one of `ways`, and writes `out`.
-    #[must_use]
     pub fn new(inbound: LinkReceiver, out: LinkSender, ways: Ways<'a>) -> Self {
         ways.incoming.gate.copy();
         LinkStream { inbound, out: Arc::new(out), ways, unread: None, finished: false, sending: None }

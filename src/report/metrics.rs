@@ -1,13 +1,10 @@
 //! The metrics of a server at one instant, in OpenMetrics 1.0 and in the text format of older scrapers.
 //!
-//! No label holds an address, a name or a session's number: the number of series never grows.
+//! No label holds a peer's address or a session's number: the number of series never grows.
 
 mod plain;
 
-use crate::{
-    report::{histogram::Histogram, tally::Tally},
-    session::event::Mode,
-};
+use crate::report::{histogram::Histogram, tally::Tally};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text},
@@ -22,8 +19,6 @@ use std::{
 /// All that is told to a scraper.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    /// What every session of the server does.
-    pub mode: Mode,
     /// When the server started.
     pub started: SystemTime,
     /// The sessions.
@@ -65,20 +60,19 @@ impl Metrics {
     }
 
     fn sessions(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let (tally, mode) = (&self.tally, ("mode", self.mode.name()));
-        let active = [([mode], ConstGauge::new(tally.active))];
+        let tally = &self.tally;
+        let (mut active, mut opened, mut closed) = (Vec::new(), Vec::new(), Vec::new());
+        for listener in &tally.listeners {
+            let labels = [("mode", listener.mode.name()), ("name", listener.name.as_str())];
+            active.push((labels, ConstGauge::new(listener.active)));
+            opened.push((labels, ConstCounter::new(listener.opened)));
+            closed.extend(listener.closed().map(|(cause, count)| {
+                ([labels[0], labels[1], ("cause", cause.name())], ConstCounter::new(count))
+            }));
+        }
         family(to, "switchboard_sessions_active", "Sessions that live", None, &active)?;
-        let opened = [([mode], ConstCounter::new(tally.opened))];
-        family(
-            to,
-            "switchboard_sessions_opened",
-            "Sessions that began, refused ones included",
-            None,
-            &opened,
-        )?;
-        let closed =
-            tally.closed().map(|(cause, count)| ([mode, ("cause", cause.name())], ConstCounter::new(count)));
-        let closed: Vec<_> = closed.collect();
+        let help = "Sessions that began, refused ones included";
+        family(to, "switchboard_sessions_opened", help, None, &opened)?;
         family(to, "switchboard_sessions", "Sessions that ended, by cause", None, &closed)?;
         let bytes = [("client", tally.client_bytes), ("upstream", tally.upstream_bytes)]
             .map(|(direction, count)| ([("direction", direction)], ConstCounter::new(count)));

@@ -1,16 +1,16 @@
 //! The sums over all sessions of a server at one instant.
 
-use crate::{report::histogram::Histogram, session::cause::Cause};
+use crate::{
+    report::histogram::Histogram,
+    session::{cause::Cause, event::Mode},
+};
+use strum::VariantArray;
 
 /// What was counted of the sessions that ended and of those that live.
 #[derive(Clone, Debug)]
 pub struct Tally {
-    /// Sessions that live.
-    pub active: u64,
-    /// Sessions that ever began, refused ones included.
-    pub opened: u64,
-    /// Sessions that ended, by cause, in the order of [`Cause::ALL`].
-    pub closed: [u64; Cause::ALL.len()],
+    /// The sessions of each listener.
+    pub listeners: Vec<ListenerTally>,
     /// Bytes from clients.
     pub client_bytes: u64,
     /// Bytes from upstreams; without an upstream, those sent back instead.
@@ -21,9 +21,38 @@ pub struct Tally {
     pub lives: Histogram,
 }
 
+/// The sessions of one listener.
+#[derive(Clone, Debug)]
+pub struct ListenerTally {
+    pub name: String,
+    pub mode: Mode,
+    /// Sessions that live.
+    pub active: u64,
+    /// Sessions that ever began, refused ones included.
+    pub opened: u64,
+    /// Sessions that ended, by cause, in the order of its variants.
+    pub closed: [u64; Cause::VARIANTS.len()],
+}
+
 impl Tally {
+    pub fn active(&self) -> u64 {
+        self.listeners.iter().map(|listener| listener.active).sum()
+    }
+
+    pub fn opened(&self) -> u64 {
+        self.listeners.iter().map(|listener| listener.opened).sum()
+    }
+
     /// How many sessions ended by each cause.
     pub fn closed(&self) -> impl Iterator<Item = (Cause, u64)> {
-        Cause::ALL.into_iter().zip(self.closed)
+        let of_all = |cause| self.listeners.iter().map(|listener| listener.closed[cause as usize]).sum();
+        Cause::VARIANTS.iter().copied().map(move |cause| (cause, of_all(cause)))
+    }
+}
+
+impl ListenerTally {
+    /// How many sessions ended by each cause.
+    pub fn closed(&self) -> impl Iterator<Item = (Cause, u64)> {
+        Cause::VARIANTS.iter().copied().zip(self.closed)
     }
 }

@@ -142,6 +142,7 @@ impl Ended {
 mod tests {
     use super::*;
     use crate::session::target::Target;
+    use strum::VariantArray;
 
     fn ended(mode: Mode, cause: Cause) -> Ended {
         let record = Record::sample(1, Target::Echo);
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn every_cause_has_a_sentence() {
-        for cause in Cause::ALL {
+        for &cause in Cause::VARIANTS {
             let verdict = ended(Mode::Echo, cause).verdict();
             assert!(verdict.contains("812 bytes from the client") && verdict.len() > 40, "{verdict}");
         }

@@ -49,6 +49,7 @@ struct Sleeper {
 }
 
 /// A future that ends at an instant. Dropping it takes it off the clock.
+#[must_use = "it sleeps only while it is awaited"]
 pub struct Sleep {
     key: (Instant, u64),
     sleeper: Arc<Sleeper>,
@@ -61,7 +62,6 @@ pub fn start() -> Task<()> {
 }
 
 /// Ends at `when`, never before.
-#[must_use]
 pub fn sleep_until(when: Instant) -> Sleep {
     let sleeper = Arc::new(Sleeper::default());
     let clock = Clock::here();
@@ -81,7 +81,6 @@ pub fn sleep_until(when: Instant) -> Sleep {
 const SLEEP_MAX: Duration = Duration::from_secs(1000 * 31_557_600);
 
 /// Ends after `duration`, or after [`SLEEP_MAX`].
-#[must_use]
 pub fn sleep(duration: Duration) -> Sleep {
     sleep_until(Instant::now() + duration.min(SLEEP_MAX))
 }
@@ -101,14 +100,12 @@ pub async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>)
 }
 
 /// Milliseconds of the kernel's coarse monotonic clock: a few nanoseconds to read, one kernel tick ([`TICK`]) exact.
-#[must_use]
 pub fn coarse_ms() -> u64 {
     let now = clock_gettime(ClockId::MonotonicCoarse);
     now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
 }
 
 /// Nanoseconds of the kernel's monotonic clock; exact, and some 20 ns to read.
-#[must_use]
 pub fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()

@@ -8,12 +8,6 @@ use std::{io, time::Duration};
 /// async-std has one reactor; two threads that run tasks fight over it (a bulk MiB costs twice the CPU). So there is one
 /// executor thread, configured before first use, and the calling thread runs no tasks.
 /// `busy_poll` is how long readiness looks for the next event before it sleeps.
-///
-/// # Errors
-/// Where the kernel gives no epoll instance or no thread.
-///
-/// # Panics
-/// Where `program` panics.
 pub fn run<T: Send + 'static>(
     busy_poll: Option<Duration>,
     program: impl Future<Output = T> + Send + 'static,

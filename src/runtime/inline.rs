@@ -3,8 +3,15 @@
 //!
 //! It drives the sockets that it makes, and a clock of its own. It has no tasks: what runs at once is one future made of many.
 
-use crate::runtime::{clock, own::Own};
-use rustix::event::{EventfdFlags, eventfd};
+use crate::runtime::{
+    clock,
+    readiness::{NO_SOCKET, OWN, Registry, take_events},
+};
+use rustix::event::{
+    EventfdFlags, PollFd, PollFlags, Timespec,
+    epoll::{self, EventData, EventFlags},
+    eventfd, poll,
+};
 use std::{
     io,
     num::NonZeroU64,
@@ -18,6 +25,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What epoll_wait(2) counts in, upwards: so much earlier a wait has to end.
+const COARSE_STEP: Duration = Duration::from_millis(1);
+/// A wait shorter than this is left to ppoll(2), which counts in nanoseconds.
+const FINE: Duration = Duration::from_millis(2);
+
 /// The program's waker. On its own thread waking sets a flag; while that thread sleeps, others end its wait.
 struct Alarm {
     event: OwnedFd,
@@ -26,12 +38,9 @@ struct Alarm {
 }
 
 /// Runs `program` to its end. Only sleepers that the program makes itself are on its clock.
-///
-/// # Errors
-/// Where the kernel gives no epoll instance or no eventfd.
 pub fn run<T>(program: impl Future<Output = T>) -> io::Result<T> {
     let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-    let own = Own::open(&event)?;
+    let own_sockets = OwnSockets::open(&event)?;
     let own_clock = clock::Own::open();
     // By default the kernel lets a timer be 50 µs late, to save wake-ups (prctl(2)).
     rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
@@ -51,7 +60,48 @@ pub fn run<T>(program: impl Future<Output = T>) -> io::Result<T> {
         } else {
             due.map(|due| due.saturating_duration_since(Instant::now()))
         };
-        own.wait(limit, || alarm.asleep.store(false, SeqCst));
+        own_sockets.wait(limit, || alarm.asleep.store(false, SeqCst));
+    }
+}
+
+/// The calling thread's own registry, in place of the actor's: sockets that the thread makes are registered in it, and
+/// the thread takes their events itself. It ends when this and the sockets are dropped.
+struct OwnSockets {
+    registry: Arc<Registry>,
+}
+
+impl OwnSockets {
+    /// Opens one; a write to `interruption` (eventfd(2)) ends [`OwnSockets::wait`].
+    fn open(interruption: &OwnedFd) -> io::Result<Self> {
+        let registry = Arc::new(Registry::open()?);
+        let interest = EventFlags::IN | EventFlags::ET;
+        epoll::add(&registry.epoll, interruption, EventData::new_u64(NO_SOCKET), interest)?;
+        OWN.set(Some(registry.clone()));
+        Ok(OwnSockets { registry })
+    }
+
+    /// Blocks the thread until there are events, at most for `limit`; calls `awake`; then wakes whom they concern.
+    fn wait(&self, limit: Option<Duration>, awake: impl FnOnce()) {
+        // A limit beyond what the kernel's type holds is none.
+        let timespec = |limit| Timespec::try_from(limit).ok();
+        match limit {
+            Some(limit) if !limit.is_zero() && limit < FINE => {
+                // An error here is a signal, and then the wait has ended as well.
+                let _ =
+                    poll(&mut [PollFd::new(&self.registry.epoll, PollFlags::IN)], timespec(limit).as_ref());
+                take_events(&self.registry, Some(&Timespec::default()), awake);
+            }
+            _ => {
+                let limit = limit.map(|limit| limit.saturating_sub(COARSE_STEP)).and_then(timespec);
+                take_events(&self.registry, limit.as_ref(), awake);
+            }
+        }
+    }
+}
+
+impl Drop for OwnSockets {
+    fn drop(&mut self) {
+        OWN.set(None);
     }
 }
 

@@ -6,7 +6,6 @@ use std::{
     task::{Poll, Waker},
 };
 
-/// A limit on how many may go on at once.
 #[derive(Clone)]
 pub struct Slots {
     state: Arc<Mutex<State>>,
@@ -19,14 +18,12 @@ struct State {
     waiting: VecDeque<Waker>,
 }
 
-/// The right to go on, until it is dropped.
 pub struct Slot {
     slots: Slots,
 }
 
 impl Slots {
     /// At most `limit` at once.
-    #[must_use]
     pub fn new(limit: usize) -> Self {
         let state = State { taken: 0, limit, paused: false, waiting: VecDeque::new() };
         Slots { state: Arc::new(Mutex::new(state)) }
@@ -58,8 +55,6 @@ impl Slots {
         self.change(|state| state.paused = paused);
     }
 
-    /// Whether it is paused.
-    #[must_use]
     pub fn paused(&self) -> bool {
         self.lock().paused
     }
@@ -75,7 +70,6 @@ impl Slots {
     }
 
     /// How many are taken, and the limit.
-    #[must_use]
     pub fn count(&self) -> (usize, usize) {
         let state = self.lock();
         (state.taken, state.limit)
@@ -112,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_gets_a_slot_while_it_is_paused() {
+    fn no_slot_is_given_out_while_it_is_paused() {
         let slots = Slots::new(1);
         slots.set_paused(true);
         let mut waiter = Box::pin(slots.take());

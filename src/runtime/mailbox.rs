@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Where to send to. Cheap to clone.
-pub struct Address<T> {
+pub struct Sender<T> {
     sender: flume::Sender<T>,
 }
 
@@ -29,24 +29,18 @@ pub struct Closed<T>(pub T);
 /// Why a message was not taken at once; it comes back.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refused<T> {
-    /// The mailbox is full.
     Full(T),
-    /// The mailbox is gone.
     Closed(T),
 }
 
 /// A mailbox for `capacity` messages (at least 1: flume's 0 is not a rendezvous for async senders).
-#[must_use]
-pub fn mailbox<T>(capacity: usize) -> (Address<T>, Mailbox<T>) {
+pub fn mailbox<T>(capacity: usize) -> (Sender<T>, Mailbox<T>) {
     let (sender, receiver) = flume::bounded(capacity.max(1));
-    (Address { sender }, Mailbox { stream: receiver.into_stream() })
+    (Sender { sender }, Mailbox { stream: receiver.into_stream() })
 }
 
-impl<T> Address<T> {
+impl<T> Sender<T> {
     /// Delivers without waiting.
-    ///
-    /// # Errors
-    /// The message, where the mailbox is full or gone.
     pub fn try_send(&self, message: T) -> Result<(), Refused<T>> {
         self.sender.try_send(message).map_err(|error| match error {
             flume::TrySendError::Full(message) => Refused::Full(message),
@@ -55,9 +49,6 @@ impl<T> Address<T> {
     }
 
     /// Waits for room, then delivers. Not cancel-safe: a dropped send may lose the message.
-    ///
-    /// # Errors
-    /// The message, where the mailbox is gone.
     pub async fn send(&self, message: T) -> Result<(), Closed<T>> {
         match self.try_send(message) {
             Ok(()) => Ok(()),
@@ -69,9 +60,9 @@ impl<T> Address<T> {
     }
 }
 
-impl<T> Clone for Address<T> {
+impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        Address { sender: self.sender.clone() }
+        Sender { sender: self.sender.clone() }
     }
 }
 
@@ -86,7 +77,6 @@ impl<T> Mailbox<T> {
         Pin::new(&mut self.stream).poll_next(context)
     }
 
-    /// A message that is there already.
     pub fn try_next(&mut self) -> Option<T> {
         self.next().now_or_never().flatten()
     }

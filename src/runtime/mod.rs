@@ -9,7 +9,6 @@ pub mod inline;
 pub mod latch;
 pub mod limit;
 pub mod mailbox;
-mod own;
 pub mod pace;
 pub mod readiness;
 pub mod signals;

@@ -41,11 +41,11 @@ thread_local! {
 /// The sockets of one epoll.
 pub(super) struct Registry {
     pub(super) epoll: Arc<OwnedFd>,
-    slots: Mutex<Slots>,
+    slots: Mutex<Sources>,
 }
 
 #[derive(Default)]
-pub(super) struct Slots {
+pub(super) struct Sources {
     slots: Vec<Slot>,
     free: Vec<u32>,
 }
@@ -63,9 +63,6 @@ pub struct Registration {
 }
 
 /// Starts the actor. The first call counts; later ones (tests) find it running.
-///
-/// # Errors
-/// Where the kernel gives no epoll instance.
 pub fn start(busy_poll: Option<Duration>) -> io::Result<Option<Task<()>>> {
     if REGISTRY.get().is_some() {
         return Ok(None);
@@ -104,13 +101,13 @@ impl Registry {
         own.unwrap_or_else(|| REGISTRY.get().expect("the runtime is started before the first socket").clone())
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Slots> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Sources> {
         // Every change under the lock is complete at each point where it could panic.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Slots {
+impl Sources {
     /// The slot's number in the low half, its generation in the high half.
     fn insert(&mut self, source: Arc<Source>) -> u64 {
         let number = self.free.pop().unwrap_or_else(|| {
@@ -138,9 +135,7 @@ impl Slots {
 
 impl Registration {
     /// Registers `socket`. `writable` says that it can be written to already, as an accepted socket can.
-    ///
-    /// # Errors
-    /// Where the kernel's limit on watches is reached (`ENOSPC`, epoll(7)) or it is out of memory.
+    /// It fails if the kernel's limit on watches is reached (`ENOSPC`, epoll(7)) or it is out of memory.
     pub fn new(socket: impl AsFd, writable: bool) -> io::Result<Self> {
         let registry = Registry::here();
         let source = Arc::new(Source::new(writable));

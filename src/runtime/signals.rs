@@ -13,9 +13,6 @@ pub struct StopSignals {
 
 impl StopSignals {
     /// Takes SIGINT and SIGTERM over from the default action.
-    ///
-    /// # Errors
-    /// If the process is out of descriptors.
     pub fn new() -> io::Result<Self> {
         Ok(StopSignals { signals: Signals::new([Signal::Int, Signal::Term])? })
     }
@@ -69,9 +66,6 @@ pub struct TerminalSignals {
 
 impl TerminalSignals {
     /// Takes the signals over from their default actions.
-    ///
-    /// # Errors
-    /// Where the process is out of descriptors.
     pub fn new() -> io::Result<Self> {
         let signals = [Signal::Int, Signal::Term, Signal::Quit, Signal::Hup, Signal::Cont, Signal::Winch];
         Ok(TerminalSignals { signals: Signals::new(signals)? })

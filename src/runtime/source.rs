@@ -93,9 +93,7 @@ impl Source {
     /// Does a read whose result says whether it `drained` the socket: took less than it had room for.
     ///
     /// The flag is cleared before the read, so that an event during it is not lost.
-    ///
-    /// # Errors
-    /// That of the read; `WouldBlock` means: wait with [`Source::poll_readable`].
+    /// After `WouldBlock`, wait with [`Source::poll_readable`].
     pub fn read<T>(&self, read: impl FnOnce() -> io::Result<(T, bool)>) -> io::Result<T> {
         let flags = self.flags.fetch_and(!READABLE, Ordering::AcqRel);
         let result = read();
@@ -112,9 +110,7 @@ impl Source {
     }
 
     /// Does a write whose result says whether it `filled` the socket: put in less than it had.
-    ///
-    /// # Errors
-    /// That of the write; `WouldBlock` means: wait with [`Source::poll_writable`].
+    /// After `WouldBlock`, wait with [`Source::poll_writable`].
     pub fn write<T>(&self, write: impl FnOnce() -> io::Result<(T, bool)>) -> io::Result<T> {
         let flags = self.flags.fetch_and(!WRITABLE, Ordering::AcqRel);
         let result = write();
@@ -129,7 +125,6 @@ impl Source {
     }
 
     /// Whether an urgent byte was announced since the socket was last found empty.
-    #[must_use]
     pub fn urgent(&self) -> bool {
         self.flags.load(Ordering::Acquire) & URGENT != 0
     }

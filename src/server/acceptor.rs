@@ -1,5 +1,5 @@
 //! The acceptor actor: owns one listening socket and only accepts. Every listener of a server has one: those of sessions,
-//! and the two whose connections a [`ServedListener`] serves.
+//! and those of operators and scrapers ([`crate::server::side_door`]).
 //!
 //! It ends when it is stopped, after taking what the kernel has already accepted for it, or when its listener fails. Then
 //! it tells so in a line, and nothing but this listener ends.
@@ -13,19 +13,18 @@ use crate::{
     },
     report::reporter::Reporter,
     runtime::{
-        clock::{sleep, within},
+        clock::sleep,
         limit::{Slot, Slots},
         mailbox::{self, Mailbox, mailbox},
-        task::{Panicked, Task, contain, spawn},
+        task::{Task, contain, spawn},
     },
     server::supervisor::Supervisor,
     session::target::Listening,
 };
 use futures::{
-    FutureExt, StreamExt,
-    future::{Either, select},
-    pin_mut, select_biased,
-    stream::FuturesUnordered,
+    FutureExt,
+    future::{Either, Fuse, FusedFuture, select},
+    pin_mut,
 };
 use std::{
     io,
@@ -39,27 +38,23 @@ const SHORTAGE_PAUSE: Duration = Duration::from_millis(250);
 /// A shortage that comes and goes is told at most this often.
 const SHORTAGE_REPORTED_EVERY: Duration = Duration::from_secs(30);
 
-/// A connection that was accepted for a session.
 pub struct Connection {
     pub socket: Socket,
     pub client: Address,
-    /// The listener that it came to.
     pub listening: Arc<Listening>,
     /// Our address in it; another than the listener's if that takes every interface.
     pub local: Address,
-    /// Its place among the sessions.
     pub slot: Slot,
 }
 
 /// A running acceptor. Dropping it closes the listener at once.
 pub struct Acceptor {
-    task: Task<()>,
-    stop: Option<mailbox::Address<()>>,
-    has_ended: bool,
+    task: Fuse<Task<()>>,
+    stop: Option<mailbox::Sender<()>>,
 }
 
 /// Where connections come from: a listener, or a fake of one.
-trait Accepts: Send + Sync + 'static {
+pub(super) trait Accepts: Send + Sync + 'static {
     type Accepted: Send;
 
     /// What it is called in a line.
@@ -113,7 +108,8 @@ impl Acceptor {
         Self::over(listener, slots, hand_on, move |text| reporter.warn(text))
     }
 
-    fn over<L: Accepts, F: Future<Output = ()> + Send + 'static>(
+    /// As [`Acceptor::start`], for any connections.
+    pub(super) fn over<L: Accepts, F: Future<Output = ()> + Send + 'static>(
         listener: L,
         slots: Slots,
         hand_on: impl FnMut(&L, L::Accepted, Slot) -> F + Send + 'static,
@@ -121,14 +117,13 @@ impl Acceptor {
     ) -> Self {
         let (address, stop) = mailbox(1);
         let actor = Actor { listener, slots, hand_on, warn, shortage_told: None, stop };
-        Acceptor { task: spawn(actor.run()), stop: Some(address), has_ended: false }
+        Acceptor { task: spawn(actor.run()).fuse(), stop: Some(address) }
     }
 
     /// Waits for the end, which comes by itself only if the listener failed. Cancel-safe.
     pub async fn ended(&mut self) {
-        if !self.has_ended {
+        if !self.task.is_terminated() {
             let _ = (&mut self.task).await;
-            self.has_ended = true;
         }
     }
 
@@ -203,89 +198,10 @@ where
     }
 }
 
-/// A listener whose connections are served by a task each, a few at once; the next ones wait in the kernel's backlog.
-/// Dropping it closes the listener and ends every connection.
-pub struct ServedListener {
-    // Dropped first: no connection comes any more.
-    acceptor: Acceptor,
-    connections: Task<()>,
-}
-
-impl ServedListener {
-    /// Serves at most `at_once` connections of `listener`; `name` is what one is called in a line.
-    pub fn start<F: Future<Output = ()> + Send + 'static>(
-        listener: Listener,
-        at_once: usize,
-        name: &'static str,
-        reporter: Reporter,
-        serve: impl Fn(Socket) -> F + Send + 'static,
-    ) -> Self {
-        let (address, arrivals) = mailbox(1);
-        let hand_on = move |_: &Listener, (socket, _), slot| {
-            let address = address.clone();
-            async move {
-                let _ = address.send((socket, slot)).await;
-            }
-        };
-        let tell = reporter.clone();
-        let acceptor = Acceptor::over(listener, Slots::new(at_once), hand_on, move |text| tell.warn(text));
-        let connections = spawn(serve_all(arrivals, serve, move |panicked| {
-            reporter.warn(format!("a {name} connection: {panicked}"));
-        }));
-        ServedListener { acceptor, connections }
-    }
-
-    /// Closes the listener, and ends the connections that do not end within `last_words`.
-    pub async fn stop(self, last_words: Duration) {
-        self.acceptor.stop().await;
-        let _ = within(Some(last_words), self.connections).await;
-    }
-}
-
-/// All that can wake the actor of a [`ServedListener`].
-enum Event {
-    Arrived(Socket, Slot),
-    /// The acceptor has ended.
-    NoMore,
-    Ended(Result<(), Panicked>),
-}
-
-/// Ends with the acceptor, after the last connection.
-async fn serve_all<F: Future<Output = ()> + Send + 'static>(
-    mut arrivals: Mailbox<(Socket, Slot)>,
-    serve: impl Fn(Socket) -> F,
-    warn: impl Fn(Panicked),
-) {
-    let mut connections = FuturesUnordered::new();
-    let tell = |end: Result<(), Panicked>| end.unwrap_or_else(&warn);
-    loop {
-        let event = select_biased! {
-            end = connections.select_next_some() => Event::Ended(end),
-            arrival = arrivals.next().fuse() => {
-                arrival.map_or(Event::NoMore, |(socket, slot)| Event::Arrived(socket, slot))
-            }
-        };
-        match event {
-            Event::Arrived(socket, slot) => {
-                let served = serve(socket);
-                connections.push(spawn(async move {
-                    served.await;
-                    drop(slot);
-                }));
-            }
-            Event::Ended(end) => tell(end),
-            Event::NoMore => break,
-        }
-    }
-    while let Some(end) = connections.next().await {
-        tell(end);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::inline;
+    use crate::runtime::{clock::within, inline};
     use rustix::io::Errno;
     use std::{cell::RefCell, collections::VecDeque, future::pending, sync::Mutex};
 

@@ -1,82 +1,102 @@
-//! The totals over all sessions of a server. The supervisor keeps them: what is counted of a session moves from its record
-//! into the books in the step that takes it off the set of live sessions, so that it is never missed and never twice.
+//! What a server knows of all its sessions: their sums, and the last ones that ended. The supervisor keeps them.
+//!
+//! What is counted of a session moves from its record into the books in the step that takes it off the set of live
+//! sessions, so that it is never missed and never counted twice.
 
 use crate::{
     report::{
         histogram::{Histogram, LIFE, NETWORK},
-        tally::Tally,
+        tally::{ListenerTally, Tally},
+        verdict::Ended,
     },
-    session::{cause::Cause, record::Record},
+    session::{cause::Cause, record::Record, target::Listening},
 };
-use std::time::Duration;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use strum::VariantArray;
 
-/// What is counted of the sessions that have ended.
-#[derive(Clone, Debug)]
+/// The sums of the sessions that ended, and the last of them.
 pub struct Books {
-    opened: u64,
-    /// By cause, in the order of [`Cause::ALL`].
-    closed: [u64; Cause::ALL.len()],
-    moved: Moved,
-    lives: Histogram,
-}
-
-/// Bytes and dials; they count from when they happen, not from the session's end.
-#[derive(Clone, Debug)]
-struct Moved {
-    client_bytes: u64,
-    upstream_bytes: u64,
-    dials: Histogram,
+    sums: Tally,
+    /// How many ended sessions are remembered, some 400 bytes each.
+    keep: usize,
+    /// The newest last.
+    last: VecDeque<Arc<Ended>>,
 }
 
 impl Books {
-    /// Empty books.
-    #[must_use]
-    pub fn new() -> Self {
-        let moved = Moved { client_bytes: 0, upstream_bytes: 0, dials: Histogram::new(NETWORK) };
-        Books { opened: 0, closed: [0; Cause::ALL.len()], moved, lives: Histogram::new(LIFE) }
+    /// Empty books for the sessions of `listenings`, that remember the last `keep`.
+    pub fn new(listenings: &[Arc<Listening>], keep: usize) -> Self {
+        let listeners = listenings.iter().map(|listening| ListenerTally {
+            name: listening.name.clone(),
+            mode: listening.target.mode(),
+            active: 0,
+            opened: 0,
+            closed: [0; Cause::VARIANTS.len()],
+        });
+        let sums = Tally {
+            listeners: listeners.collect(),
+            client_bytes: 0,
+            upstream_bytes: 0,
+            dials: Histogram::new(NETWORK),
+            lives: Histogram::new(LIFE),
+        };
+        Books { sums, keep, last: VecDeque::new() }
     }
 
-    /// A session begins.
-    pub fn open(&mut self) {
-        self.opened += 1;
+    pub fn open(&mut self, record: &Record) {
+        if let Some(listener) = listener(&mut self.sums, record) {
+            listener.opened += 1;
+        }
     }
 
     /// The session of `record` has ended; it moves nothing more.
-    pub fn close(&mut self, record: &Record) {
-        self.closed[record.cause() as usize] += 1;
-        self.moved.add(record);
-        self.lives.observe(record.age());
+    pub fn close(&mut self, record: &Record, ended: Ended) {
+        if let Some(listener) = listener(&mut self.sums, record) {
+            listener.closed[record.cause() as usize] += 1;
+        }
+        add_moved(&mut self.sums, record);
+        self.sums.lives.observe(record.age());
+        self.last.push_back(Arc::new(ended));
+        if self.last.len() > self.keep {
+            self.last.pop_front();
+        }
     }
 
-    /// The books with these sessions, which live.
+    /// The sums with these sessions, which live.
     pub fn tally<'a>(&self, live: impl Iterator<Item = &'a Record>) -> Tally {
-        let mut moved = self.moved.clone();
-        let mut active = 0;
+        let mut sums = self.sums.clone();
         for record in live {
-            moved.add(record);
-            active += 1;
+            add_moved(&mut sums, record);
+            if let Some(listener) = listener(&mut sums, record) {
+                listener.active += 1;
+            }
         }
-        let Moved { client_bytes, upstream_bytes, dials } = moved;
-        let (opened, closed, lives) = (self.opened, self.closed, self.lives.clone());
-        Tally { active, opened, closed, client_bytes, upstream_bytes, dials, lives }
+        sums
+    }
+
+    /// The newest `count` of the sessions that ended, the newest last.
+    pub fn newest(&self, count: usize) -> Vec<Arc<Ended>> {
+        self.last.iter().skip(self.last.len().saturating_sub(count)).cloned().collect()
+    }
+
+    /// The session with this number, if it has ended and is remembered.
+    pub fn find(&self, id: u64) -> Option<Arc<Ended>> {
+        self.last.iter().rev().find(|ended| ended.close.session == id).cloned()
     }
 }
 
-impl Default for Books {
-    fn default() -> Self {
-        Self::new()
-    }
+fn listener<'a>(sums: &'a mut Tally, record: &Record) -> Option<&'a mut ListenerTally> {
+    sums.listeners.iter_mut().find(|listener| listener.name == record.listening.name)
 }
 
-impl Moved {
-    fn add(&mut self, record: &Record) {
-        self.client_bytes += record.client_bytes();
-        self.upstream_bytes += record.upstream_bytes();
-        if let Some(dial) = record.dial()
-            && let Some(connect) = dial.connect
-        {
-            self.dials.observe(dial.resolve.unwrap_or(Duration::ZERO) + connect);
-        }
+/// Bytes and dials count from when they happen, not from the session's end.
+fn add_moved(sums: &mut Tally, record: &Record) {
+    sums.client_bytes += record.client_bytes();
+    sums.upstream_bytes += record.upstream_bytes();
+    if let Some(dial) = record.dial()
+        && let Some(connect) = dial.connect
+    {
+        sums.dials.observe(dial.resolve.unwrap_or(Duration::ZERO) + connect);
     }
 }
 
@@ -84,46 +104,62 @@ impl Moved {
 mod tests {
     use super::*;
     use crate::session::{outcome::Outcome, record::Dial, target::Target};
-    use std::sync::Arc;
 
     fn record() -> Arc<Record> {
         Record::sample(1, Target::upstream("127.0.0.1:1"))
     }
 
+    fn books(keep: usize) -> Books {
+        Books::new(&[record().listening.clone()], keep)
+    }
+
     #[test]
     fn causes_are_numbered_in_their_order() {
-        for (number, cause) in Cause::ALL.into_iter().enumerate() {
+        for (number, cause) in Cause::VARIANTS.iter().copied().enumerate() {
             assert_eq!(cause as usize, number);
         }
     }
 
     #[test]
     fn a_session_counts_the_same_alive_and_ended() {
-        let (mut books, record) = (Books::new(), record());
-        books.open();
+        let (mut books, record) = (books(0), record());
+        books.open(&record);
         record.from_client.add_received(3);
         record.from_upstream.add_received(4);
         let (resolve, connect) = (Some(Duration::from_millis(1)), Some(Duration::from_millis(2)));
         record.set_dial(Dial { upstream: None, local: None, resolve, connect });
         let alive = books.tally([&*record].into_iter());
         record.conclude(Outcome::Due(Cause::ClientReset));
-        books.close(&record);
+        books.close(&record, Ended::now(&record));
         let ended = books.tally([].into_iter());
         for tally in [&alive, &ended] {
-            assert_eq!((tally.opened, tally.client_bytes, tally.upstream_bytes), (1, 3, 4));
+            assert_eq!((tally.opened(), tally.client_bytes, tally.upstream_bytes), (1, 3, 4));
             assert_eq!((tally.dials.count(), tally.dials.sum()), (1, 0.003));
         }
-        assert_eq!((alive.active, alive.lives.count()), (1, 0));
-        assert_eq!((ended.active, ended.lives.count()), (0, 1));
+        assert_eq!((alive.active(), alive.lives.count()), (1, 0));
+        assert_eq!((ended.active(), ended.lives.count()), (0, 1));
         let closed: Vec<_> = ended.closed().filter(|(_, count)| *count > 0).collect();
         assert_eq!(closed, [(Cause::ClientReset, 1)]);
     }
 
     #[test]
     fn a_dial_that_failed_has_no_duration() {
-        let (mut books, record) = (Books::new(), record());
+        let (mut books, record) = (books(0), record());
         record.set_dial(Dial { upstream: None, local: None, resolve: None, connect: None });
-        books.close(&record);
+        books.close(&record, Ended::now(&record));
         assert_eq!(books.tally([].into_iter()).dials.count(), 0);
+    }
+
+    #[test]
+    fn the_oldest_is_forgotten() {
+        let mut books = books(2);
+        for id in 1..=3 {
+            let record = Record::sample(id, Target::Echo);
+            books.close(&record, Ended::now(&record));
+        }
+        let ids = |ended: Vec<Arc<Ended>>| ended.iter().map(|one| one.close.session).collect::<Vec<_>>();
+        assert_eq!(ids(books.newest(9)), [2, 3]);
+        assert_eq!(ids(books.newest(1)), [3]);
+        assert!(books.find(1).is_none() && books.find(2).is_some());
     }
 }

@@ -11,8 +11,8 @@ use crate::{
     report::reporter::Reporter,
     runtime::{clock::within, executor::yield_now},
     server::{
-        acceptor::ServedListener,
         operator::{Operator, Refusal, SessionTap},
+        side_door::SideDoor,
     },
     text::safe::SafeText,
 };
@@ -25,7 +25,7 @@ const CONNECTIONS_MAX: usize = 16;
 /// Of the control socket.
 const BACKLOG: i32 = 16;
 /// At the end of the server, for taps that tell how the last sessions ended; short, for idle operators delay it as well.
-const LAST_WORDS: Duration = Duration::from_millis(250);
+pub const LAST_WORDS: Duration = Duration::from_millis(250);
 /// A request is short; the longest names some thousand sessions to cut.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 /// A client that asks nothing for this long can connect again.
@@ -36,9 +36,6 @@ const WRITE_WAIT: Duration = Duration::from_secs(10);
 const TAP_WRITE_WAIT: Duration = Duration::from_secs(60);
 /// Lines are gathered up to about this size and written at once.
 const BATCH_BYTES: usize = 64 * 1024;
-
-/// The control socket of a running server.
-pub struct ControlServer(ServedListener);
 
 /// Makes the control socket; none if it is off. If the default place cannot be used, `warn` is told so and there is none
 /// either: the server is worth more than its control.
@@ -62,17 +59,10 @@ pub fn bind(place: &place::Control, warn: impl FnOnce(String)) -> Result<Option<
     }
 }
 
-impl ControlServer {
-    /// Serves operators on `listener`.
-    pub fn start(listener: Listener, operator: Operator, reporter: Reporter) -> Self {
-        let serve = move |socket| Conversation::new(socket, operator.clone()).serve();
-        ControlServer(ServedListener::start(listener, CONNECTIONS_MAX, "control", reporter, serve))
-    }
-
-    /// Removes the socket, and ends every connection once it had a moment for its last words.
-    pub async fn stop(self) {
-        self.0.stop(LAST_WORDS).await;
-    }
+/// Serves operators on `listener`, which is a socket's file as well: that goes with it.
+pub fn start(listener: Listener, operator: Operator, reporter: Reporter) -> SideDoor {
+    let serve = move |socket| Conversation::new(socket, operator.clone()).serve();
+    SideDoor::start(listener, CONNECTIONS_MAX, "control", reporter, serve)
 }
 
 /// A control connection. It ends when its client does, or is too slow.
@@ -132,8 +122,7 @@ impl Conversation {
     async fn follow(&mut self, request: Request) -> Result<Option<usize>, Incomplete> {
         match request {
             Request::List(choice) => {
-                let list = self.operator.list(&choice).await;
-                let matching = list.matching;
+                let (list, matching) = self.operator.list(&choice).await;
                 self.items(list).await?;
                 return Ok(Some(matching));
             }

@@ -3,12 +3,12 @@
 pub mod acceptor;
 pub mod books;
 pub mod control;
-pub mod history;
 pub mod http;
 pub mod operator;
 pub mod plan;
 pub mod rates;
 #[expect(clippy::module_inception, reason = "the room is named after its main item")]
 pub mod server;
+pub mod side_door;
 pub mod sources;
 pub mod supervisor;

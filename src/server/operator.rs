@@ -9,9 +9,12 @@ use crate::{
     },
     net::{
         address::{Address, EscapedAddress},
+        buffer,
         kernel::TcpInfo,
+        listener::AcceptErrors,
+        pipe,
     },
-    report::json::milliseconds,
+    report::{json::milliseconds, metrics::Metrics},
     runtime::{
         clock::{coarse_ms, sleep},
         limit::Slots,
@@ -24,16 +27,17 @@ use crate::{
     session::{
         context::CurrentDeadlines,
         deadline::Deadlines,
-        event::{Mode, Side},
+        event::{Events, Side},
         record::Record,
         tap::{Piece, Watcher},
+        target::Listening,
     },
     text::{hex::HexBytes, moment::Moment, safe::SafeText},
 };
 use std::{
+    collections::BTreeMap,
     sync::Arc,
-    time::{Duration, Instant},
-    vec,
+    time::{Duration, Instant, SystemTime},
 };
 
 /// As on the command line: beyond any machine.
@@ -41,18 +45,21 @@ const SESSIONS_MAX: usize = 1_000_000_000;
 /// Ten years, as on the command line: far below what a clock or a timer can add.
 const MILLISECONDS_MAX: u64 = 10 * 31_557_600 * 1000;
 
-/// What the verbs look at and change.
 pub struct OperatedServer {
-    pub mode: Mode,
-    pub listeners: Vec<Address>,
+    pub listeners: Vec<Arc<Listening>>,
+    /// The errors of every listener.
+    pub accept_errors: Vec<Arc<AcceptErrors>>,
     pub began: Instant,
+    pub started: SystemTime,
     /// The limit of sessions at once; none begins while it is paused.
     pub slots: Slots,
     /// The deadlines of sessions to come.
     pub deadlines: Arc<CurrentDeadlines>,
     pub supervisor: Supervisor,
+    /// Knows the lines that were dropped.
+    pub events: Events,
     /// Asks for a drain.
-    pub drain: mailbox::Address<()>,
+    pub drain: mailbox::Sender<()>,
 }
 
 /// A handle of the operator. Each measures rates by its own looks, which a clone begins with.
@@ -60,6 +67,15 @@ pub struct OperatedServer {
 pub struct Operator {
     server: Arc<OperatedServer>,
     looks: Looks,
+}
+
+/// Whether a server takes new connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    Accepting,
+    Paused,
+    /// It takes none any more; live sessions may finish.
+    Draining,
 }
 
 /// Why a verb was not followed, as a sentence for the user.
@@ -92,18 +108,8 @@ pub enum WrongSession {
     Unknown(u64),
 }
 
-/// The live sessions of a choice, each as it is when it is taken.
-pub struct SessionList {
-    /// How many there are without the choice's `skip` and `limit`.
-    pub matching: usize,
-    records: vec::IntoIter<Arc<Record>>,
-    rates: Arc<Rates>,
-    draining: bool,
-}
-
 /// What a session moves from now on; dropping it ends the tap.
 pub struct SessionTap {
-    /// Its number, until it is told.
     attached: Option<u64>,
     watcher: Watcher,
     /// How many bytes of a piece are shown.
@@ -116,19 +122,20 @@ impl Operator {
         Operator { server: Arc::new(server), looks: Looks::default() }
     }
 
-    /// Which server this is.
     pub fn greeting(&self) -> Greeting {
+        let first = self.server.listeners.first();
         Greeting {
             switchboard: VERSION,
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
-            mode: Named::Known(self.server.mode),
-            listeners: self.server.listeners.iter().map(shown).collect(),
+            // All listeners of a command line lead to the same.
+            mode: first.map_or_else(Named::default, |first| Named::Known(first.target.mode())),
+            listeners: self.server.listeners.iter().map(|one| shown(&one.address)).collect(),
         }
     }
 
-    /// The live sessions of `choice`, in its order.
-    pub async fn list(&mut self, choice: &Choice) -> SessionList {
+    /// The live sessions of `choice`, each as it is when it is taken; and how many there are without its `skip` and `limit`.
+    pub async fn list(&mut self, choice: &Choice) -> (impl Iterator<Item = ListedSession> + use<>, usize) {
         let rates = self.rates().await;
         let draining = self.draining().await;
         let records = self.server.supervisor.list().await;
@@ -137,10 +144,9 @@ impl Operator {
         let matching = chosen.len();
         chosen.drain(..choice.skip.min(matching));
         chosen.truncate(choice.limit.unwrap_or(usize::MAX));
-        SessionList { matching, records: chosen.into_iter(), rates, draining }
+        (chosen.into_iter().map(move |record| listed(&record, &rates, draining)), matching)
     }
 
-    /// Everything about a live session.
     pub async fn show(&mut self, session: u64) -> Result<SessionDetail, Refusal> {
         let rates = self.rates().await;
         let draining = self.draining().await;
@@ -156,7 +162,6 @@ impl Operator {
         ended.into_iter().map(|ended| (&*ended).into())
     }
 
-    /// A session that ended.
     pub async fn ended(&self, session: u64) -> Result<EndedSession, Refusal> {
         match self.server.supervisor.ended(session).await {
             Some(ended) => Ok((&*ended).into()),
@@ -164,23 +169,48 @@ impl Operator {
         }
     }
 
-    /// The sums.
     pub async fn stats(&self) -> Result<ServerStats, Refusal> {
-        let overview = self.server.supervisor.overview().await.ok_or(Refusal::Ending)?;
-        let (tally, slots) = (overview.tally, &self.server.slots);
+        let tally = self.server.supervisor.tally().await.ok_or(Refusal::Ending)?;
+        let slots = &self.server.slots;
         let occurred = tally.closed().filter(|(_, count)| *count > 0);
         Ok(ServerStats {
             uptime_ms: whole_milliseconds(self.server.began.elapsed()),
-            live: tally.active,
+            live: tally.active(),
             max_sessions: slots.count().1,
             paused: slots.paused(),
-            draining: overview.draining,
-            opened: tally.opened,
+            draining: self.draining().await,
+            opened: tally.opened(),
             ended: tally.closed().map(|(_, count)| count).sum(),
             causes: occurred.map(|(cause, count)| (cause.name().into(), count)).collect(),
             client_bytes: tally.client_bytes,
             upstream_bytes: tally.upstream_bytes,
         })
+    }
+
+    /// The metrics as they are now; none if the supervisor has ended.
+    pub async fn metrics(&self) -> Option<Metrics> {
+        let mut accept_errors: BTreeMap<&str, u64> = BTreeMap::new();
+        for (kind, count) in self.server.accept_errors.iter().flat_map(|errors| errors.counts()) {
+            *accept_errors.entry(kind.name()).or_default() += count;
+        }
+        Some(Metrics {
+            started: self.server.started,
+            tally: self.server.supervisor.tally().await?,
+            accept_errors: accept_errors.into_iter().collect(),
+            dropped_lines: self.server.events.dropped(),
+            spliced_bytes: pipe::spliced(),
+            pipes: pipe::count(),
+            spare_pipes: pipe::spare(),
+            spare_buffers: buffer::spare(),
+        })
+    }
+
+    pub async fn ready(&self) -> Readiness {
+        match self.server.slots.paused() {
+            _ if self.draining().await => Readiness::Draining,
+            true => Readiness::Paused,
+            false => Readiness::Accepting,
+        }
     }
 
     /// Ends sessions by RST, or by FIN after what is under way.
@@ -203,12 +233,10 @@ impl Operator {
         Ok(SessionTap { attached: Some(session), watcher, limit: limit.unwrap_or(usize::MAX), ended: false })
     }
 
-    /// Accepts no more connections.
     pub fn pause(&self) {
         self.server.slots.set_paused(true);
     }
 
-    /// Accepts again.
     pub fn resume(&self) {
         self.server.slots.set_paused(false);
     }
@@ -282,14 +310,6 @@ impl Operator {
             });
         }
         Refusal::WrongSessions(wrong)
-    }
-}
-
-impl Iterator for SessionList {
-    type Item = ListedSession;
-
-    fn next(&mut self) -> Option<ListedSession> {
-        self.records.next().map(|record| listed(&record, &self.rates, self.draining))
     }
 }
 
@@ -384,6 +404,7 @@ fn listed(record: &Record, rates: &Rates, draining: bool) -> ListedSession {
         upstream_rate,
         client_waiting: record.from_client.waiting(),
         upstream_waiting: record.from_upstream.waiting(),
+        name: record.listening.name.as_str().into(),
     }
 }
 

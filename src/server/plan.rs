@@ -35,40 +35,30 @@ pub const BUSY_POLL: Option<Duration> = Some(Duration::from_micros(50));
 pub struct PlannedListener {
     /// Its name; none: its address is its name.
     pub name: Option<String>,
-    /// Where to listen.
     pub endpoint: Endpoint,
-    /// What its sessions are joined to.
     pub target: Target,
 }
 
 /// All that a server is told. Two plans that are equal make the same server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Its listeners; at least one.
     pub listeners: Vec<PlannedListener>,
     /// Sessions at once; `None`: from the descriptor limit.
     pub max_sessions: Option<usize>,
     /// Sessions at once from one source; `None`: no limit.
     pub max_per_source: Option<SourceLimit>,
-    /// Of the listening socket.
     pub backlog: i32,
-    /// Every wait on a peer.
     pub deadlines: Deadlines,
     /// Of both legs; `None`: off.
     pub keepalive: Option<Keepalive>,
-    /// Of both legs.
     pub congestion: Congestion,
-    /// The format of event lines.
     pub log: Log,
-    /// The format of payload in event lines.
     pub dump: Dump,
-    /// Bytes of a piece that a dump shows.
     pub dump_limit: usize,
     /// Whether bulk data may cross as pipes.
     pub splice: bool,
     /// How long to look for the next event before sleeping; `None`: not at all.
     pub busy_poll: Option<Duration>,
-    /// Where operators connect.
     pub control: Control,
     /// Sessions that are remembered after their end.
     pub remember: usize,

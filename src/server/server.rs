@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, reason},
     net::{
-        address::Address,
+        address::{Address, EscapedAddress},
         dial::is_loop,
         endpoint::Endpoint,
         kernel,
@@ -25,18 +25,15 @@ use crate::{
     },
     server::{
         acceptor::Acceptor,
-        control::{self, ControlServer},
-        http::{
-            self, Admin,
-            pages::{Condition, Sources},
-        },
+        books::Books,
+        control, http,
         operator::{OperatedServer, Operator},
         plan::Plan,
-        supervisor::{Outcome, Supervisor},
+        side_door::SideDoor,
+        supervisor::{ServerOutcome, Supervisor},
     },
     session::{
         context::{Context, CurrentDeadlines},
-        event::Mode,
         target::{Listening, Target},
     },
 };
@@ -57,109 +54,138 @@ const LAST_SOCKETS: Duration = Duration::from_secs(2);
 const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
 
 /// Runs a server until it is stopped.
-///
-/// # Errors
-/// If it cannot listen, or every listener has failed.
-pub async fn run(plan: Plan) -> Result<Outcome, Error> {
-    let started = SystemTime::now();
+/// Fails if it cannot listen, or if every listener has failed.
+pub async fn run(plan: Plan) -> Result<ServerOutcome, Error> {
     let share = share(raise_descriptor_limit());
     kernel::open();
     pipe::set_limit(if plan.splice { share.pipes } else { 0 });
-    let mut signals =
+    let signals =
         StopSignals::with_hangup().map_err(|error| Error::new("cannot take signals over", error))?;
-    let congestion = plan.congestion;
-    congestion.check().map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
-    let options = Options { keepalive: plan.keepalive, user_timeout: plan.deadlines.stall, congestion };
-    let listeners: Vec<Listener> = plan
-        .listeners
-        .iter()
-        .map(|planned| listen(&planned.endpoint, "--listen", plan.backlog, &options))
-        .collect::<Result<_, _>>()?;
-    let metrics = plan.metrics.as_ref();
-    let admin_listener =
-        metrics.map(|endpoint| listen(endpoint, "--metrics", http::BACKLOG, &options)).transpose()?;
-    let admin_host = metrics.and_then(Endpoint::name);
-    let own: Vec<Address> = listeners.iter().map(|listener| listener.address().clone()).collect();
-    plan.listeners.iter().try_for_each(|planned| refuse_loop(&planned.target, &own))?;
-    let exposed = exposed(own.iter().chain(admin_listener.as_ref().map(Listener::address)));
+    let bound = Bound::new(&plan)?;
     let (reporter, finish) =
         Reporter::start(format(&plan)).map_err(|error| Error::new("cannot start the reporter", error))?;
     let control = control::bind(&plan.control, |text| reporter.warn(text))?;
-    let slots = Slots::new(plan.max_sessions.unwrap_or(share.sessions));
     let (alive, gone) = mailbox(1);
-    let (drain, drained) = mailbox(1);
-    let deadlines = Arc::new(CurrentDeadlines::new(plan.deadlines));
-    let context = Arc::new(Context {
-        deadlines: deadlines.clone(),
+    let context = Context {
+        deadlines: Arc::new(CurrentDeadlines::new(plan.deadlines)),
         splice: plan.splice,
         dump_limit: (plan.dump != Dump::Off && plan.log != Log::Off).then_some(plan.dump_limit),
-        options,
-        own: own.clone(),
+        options: bound.options,
+        own: bound.addresses(),
         events: reporter.events().clone(),
         alive,
-    });
-    let mode = plan.listeners.first().map_or(Mode::Echo, |planned| planned.target.mode());
-    let (supervisor, sessions) = Supervisor::start(context, plan.max_per_source, plan.remember);
-    let control = control.map(|listener| {
-        let operator = Operator::new(OperatedServer {
-            mode,
-            listeners: own,
-            began: Instant::now(),
-            slots: slots.clone(),
-            deadlines: deadlines.clone(),
-            supervisor: supervisor.clone(),
-            drain,
-        });
-        ControlServer::start(listener, operator, reporter.clone())
-    });
-    let admin = admin_listener.map(|listener| {
-        let accept_errors = listeners.iter().map(Listener::errors).collect();
-        let (supervisor, reporter) = (supervisor.clone(), reporter.clone());
-        reporter.warn(format!("metrics on {}", listener.address()));
-        let slots = slots.clone();
-        Admin::start(
-            listener,
-            admin_host,
-            Sources { mode, started, supervisor, reporter, slots, accept_errors },
-        )
-    });
-    let acceptors = listeners
-        .into_iter()
-        .zip(&plan.listeners)
-        .map(|(listener, planned)| {
-            let address = listener.address().clone();
-            reporter.warn(start_line(&address.to_string(), &planned.target.to_string()));
-            let name = planned.name.clone().unwrap_or_else(|| address.to_string());
-            let listening = Arc::new(Listening { name, address, target: planned.target.clone() });
-            Acceptor::start(listener, listening, slots.clone(), supervisor.clone(), reporter.clone())
-        })
-        .collect();
+    };
+    let exposed = bound.exposed();
+    let running = Running::start(&plan, bound, context, control, share.sessions, &reporter);
     exposed.iter().for_each(|line| reporter.warn(line));
-    let running = Running { signals: &mut signals, drain: drained, acceptors, admin, supervisor, sessions };
-    let outcome = running.until_stopped(&deadlines).await;
-    if let Some(control) = control {
-        control.stop().await;
-    }
+    let outcome = running.until_stopped(signals).await;
     drop(reporter);
     wind_up(gone, finish, outcome.as_ref().ok()).await;
     outcome
 }
 
-struct Running<'a> {
-    signals: &'a mut StopSignals,
-    /// Where an operator asks for a drain.
-    drain: Mailbox<()>,
-    acceptors: Vec<Acceptor>,
-    admin: Option<Admin>,
-    supervisor: Supervisor,
-    sessions: Task<Outcome>,
+/// The sockets of a server that listens, before it accepts.
+struct Bound {
+    options: Options,
+    listeners: Vec<(Listener, Arc<Listening>)>,
+    metrics: Option<Listener>,
 }
 
-impl Running<'_> {
-    async fn until_stopped(mut self, deadlines: &CurrentDeadlines) -> Result<Outcome, Error> {
+impl Bound {
+    fn new(plan: &Plan) -> Result<Self, Error> {
+        let congestion = plan.congestion;
+        congestion
+            .check()
+            .map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
+        let options = Options { keepalive: plan.keepalive, user_timeout: plan.deadlines.stall, congestion };
+        let mut listeners = Vec::new();
+        for planned in &plan.listeners {
+            let listener = listen(&planned.endpoint, "--listen", plan.backlog, &options)?;
+            let address = listener.address().clone();
+            let name = planned.name.clone().unwrap_or_else(|| EscapedAddress(&address).to_string());
+            let listening = Listening { name, address, target: planned.target.clone() };
+            listeners.push((listener, Arc::new(listening)));
+        }
+        let metrics = plan.metrics.as_ref();
+        let metrics =
+            metrics.map(|endpoint| listen(endpoint, "--metrics", http::BACKLOG, &options)).transpose()?;
+        let bound = Bound { options, listeners, metrics };
+        let own = bound.addresses();
+        plan.listeners.iter().try_for_each(|planned| refuse_loop(&planned.target, &own))?;
+        Ok(bound)
+    }
+
+    fn addresses(&self) -> Vec<Address> {
+        self.listeners.iter().map(|(_, listening)| listening.address.clone()).collect()
+    }
+
+    /// The line that says which listeners other machines reach; none if they reach none.
+    fn exposed(&self) -> Option<String> {
+        let listeners = self.listeners.iter().map(|(listener, _)| listener).chain(&self.metrics);
+        let beyond_loopback = |address: &&Address| address.ip().is_some_and(|ip| !ip.is_loopback());
+        let found: Vec<String> =
+            listeners.map(Listener::address).filter(beyond_loopback).map(ToString::to_string).collect();
+        let verb = if found.len() == 1 { "is" } else { "are" };
+        (!found.is_empty()).then(|| format!("{} {verb} reachable from other machines", found.join(" and ")))
+    }
+}
+
+/// The actors of a server that accepts.
+struct Running {
+    deadlines: Arc<CurrentDeadlines>,
+    acceptors: Vec<Acceptor>,
+    /// Where an operator asks for a drain.
+    drain: Mailbox<()>,
+    control: Option<SideDoor>,
+    _metrics: Option<SideDoor>,
+    supervisor: Supervisor,
+    sessions: Task<ServerOutcome>,
+}
+
+impl Running {
+    fn start(
+        plan: &Plan,
+        bound: Bound,
+        context: Context,
+        control: Option<Listener>,
+        sessions_share: usize,
+        reporter: &Reporter,
+    ) -> Self {
+        let slots = Slots::new(plan.max_sessions.unwrap_or(sessions_share));
+        let deadlines = context.deadlines.clone();
+        let listenings: Vec<_> = bound.listeners.iter().map(|(_, listening)| listening.clone()).collect();
+        let books = Books::new(&listenings, plan.remember);
+        let (supervisor, sessions) = Supervisor::start(context, plan.max_per_source, books);
+        let (ask_drain, drain) = mailbox(1);
+        let operator = Operator::new(OperatedServer {
+            listeners: listenings,
+            accept_errors: bound.listeners.iter().map(|(listener, _)| listener.errors()).collect(),
+            began: Instant::now(),
+            started: SystemTime::now(),
+            slots: slots.clone(),
+            deadlines: deadlines.clone(),
+            supervisor: supervisor.clone(),
+            events: reporter.events().clone(),
+            drain: ask_drain,
+        });
+        let control = control.map(|listener| control::start(listener, operator.clone(), reporter.clone()));
+        let metrics = bound.metrics.map(|listener| {
+            reporter.warn(format!("metrics on {}", listener.address()));
+            let host = plan.metrics.as_ref().and_then(Endpoint::name);
+            http::start(listener, host, operator, reporter.clone())
+        });
+        let accept = |(listener, listening): (Listener, Arc<Listening>)| {
+            reporter.warn(start_line(&listener.address().to_string(), &listening.target.to_string()));
+            Acceptor::start(listener, listening, slots.clone(), supervisor.clone(), reporter.clone())
+        };
+        let acceptors = bound.listeners.into_iter().map(accept).collect();
+        Running { deadlines, acceptors, drain, control, _metrics: metrics, supervisor, sessions }
+    }
+
+    async fn until_stopped(mut self, mut signals: StopSignals) -> Result<ServerOutcome, Error> {
         let failure = {
             let drain = async {
-                // Without a control socket nobody asks.
+                // Without a control socket and metrics no operator is left, and the mailbox has ended.
                 if self.drain.next().await.is_none() {
                     pending::<()>().await;
                 }
@@ -167,25 +193,25 @@ impl Running<'_> {
             // While one listener lives the server goes on.
             let failed = join_all(self.acceptors.iter_mut().map(Acceptor::ended));
             select_biased! {
-                () = self.signals.next().fuse() => None,
+                () = signals.next().fuse() => None,
                 () = pin!(drain.fuse()) => None,
                 _ = failed.fuse() => Some(io::Error::other("every listener failed")),
             }
         };
-        if let Some(admin) = &self.admin {
-            admin.tell(Condition::Draining);
-        }
         for acceptor in self.acceptors {
             acceptor.stop().await;
         }
-        self.supervisor.drain(deadlines.get().drain).await;
+        self.supervisor.drain(self.deadlines.get().drain).await;
         let end = loop {
             select_biased! {
-                end = (&mut self.sessions).fuse() => break end.map_err(fault)?,
-                () = self.signals.next_but_hangup().fuse() => self.supervisor.cut().await,
+                end = (&mut self.sessions).fuse() => break end.map_err(fault),
+                () = signals.next_but_hangup().fuse() => self.supervisor.cut().await,
             }
         };
-        failure.map_or(Ok(end), |failure| Err(Error::new("cannot go on accepting", failure)))
+        if let Some(control) = self.control {
+            control.stop(control::LAST_WORDS).await;
+        }
+        failure.map_or(end, |failure| Err(Error::new("cannot go on accepting", failure)))
     }
 }
 
@@ -195,9 +221,9 @@ fn fault(panicked: Panicked) -> Error {
 
 /// Waits until every socket is closed, for the end of the process resets no connection whose stream to the peer has ended,
 /// and every line is written.
-async fn wind_up(mut gone: Mailbox<()>, finish: Finish, outcome: Option<&Outcome>) {
+async fn wind_up(mut gone: Mailbox<()>, finish: Finish, outcome: Option<&ServerOutcome>) {
     within(Some(LAST_SOCKETS), gone.next()).await;
-    let limit = if outcome == Some(&Outcome::Cut) { LAST_LINES_AFTER_CUT } else { LAST_LINES };
+    let limit = if outcome == Some(&ServerOutcome::Cut) { LAST_LINES_AFTER_CUT } else { LAST_LINES };
     finish.wait(limit).await;
 }
 
@@ -229,14 +255,6 @@ fn refuse_loop(target: &Target, own: &[Address]) -> Result<(), Error> {
         return Err(Error::new(format!("cannot relay to {}", upstream.endpoint), reason));
     }
     Ok(())
-}
-
-/// The line that says which of the listeners other machines reach; none if none does.
-fn exposed<'a>(listeners: impl Iterator<Item = &'a Address>) -> Option<String> {
-    let beyond_loopback = |address: &&Address| address.ip().is_some_and(|ip| !ip.is_loopback());
-    let found: Vec<String> = listeners.filter(beyond_loopback).map(ToString::to_string).collect();
-    let verb = if found.len() == 1 { "is" } else { "are" };
-    (!found.is_empty()).then(|| format!("{} {verb} reachable from other machines", found.join(" and ")))
 }
 
 fn format(plan: &Plan) -> Option<Format> {

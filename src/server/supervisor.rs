@@ -2,38 +2,32 @@
 //!
 //! It knows nothing of sockets. It ends when a drain was asked for and the set is empty.
 
-pub mod question;
-
 use crate::{
-    report::verdict::Ended,
+    report::{tally::Tally, verdict::Ended},
     runtime::{
         clock::{Sleep, sleep},
         limit::Slot,
-        mailbox::{Address, Mailbox, mailbox},
+        mailbox::{Mailbox, Sender, mailbox},
         task::{Task, spawn},
     },
     server::{
         acceptor::Connection,
         books::Books,
-        history::History,
         sources::{SourceCounts, SourceLimit},
     },
     session::{
-        context::Context, delivery, event::What, order::Order, outcome::Outcome as SessionOutcome,
-        record::Record, session,
+        context::Context, delivery, event::What, order::Order, outcome::Outcome, record::Record, session,
     },
 };
 use futures::{FutureExt, future::Fuse, select_biased};
-use question::Question;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Connections that may wait to become sessions: an acceptor that is ahead waits, and the kernel's backlog holds the rest.
 const CONNECTIONS: usize = 64;
 
-/// The supervisor's handle.
 #[derive(Clone)]
 pub struct Supervisor {
-    address: Address<Message>,
+    address: Sender<Message>,
 }
 
 /// What the supervisor is told.
@@ -42,16 +36,25 @@ enum Message {
     Finished(u64),
     Drain(Option<Duration>),
     Cut,
-    Ask(Question),
+    /// An operator's question, which answers itself.
+    Ask(Box<dyn FnOnce(&mut Actor) + Send>),
 }
 
 /// How a server's sessions ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ServerOutcome {
     /// Every session ended by itself.
     Drained,
     /// Some were cut.
     Cut,
+}
+
+/// How far a supervisor is.
+#[derive(Clone, Copy, Debug)]
+pub struct SupervisorState {
+    /// Sessions that ever began; they are numbered from 1.
+    pub opened: u64,
+    pub draining: bool,
 }
 
 enum Event {
@@ -63,16 +66,15 @@ struct Actor {
     context: Arc<Context>,
     mailbox: Mailbox<Message>,
     /// Where sessions say that they have finished.
-    address: Address<Message>,
+    address: Sender<Message>,
     live: HashMap<u64, Entry>,
     per_source: SourceCounts,
     last_id: u64,
-    history: History,
     books: Books,
     /// Fires when the drain is over.
     drain: Fuse<Sleep>,
     draining: bool,
-    outcome: Outcome,
+    outcome: ServerOutcome,
 }
 
 /// A live session. Dropping it resets its peers and gives its place back.
@@ -83,25 +85,24 @@ struct Entry {
 }
 
 impl Supervisor {
-    /// Starts a supervisor whose sessions are told `context`, and that remembers the last `remember` of them.
+    /// Starts a supervisor whose sessions are told `context`.
     pub fn start(
-        context: Arc<Context>,
+        context: Context,
         max_per_source: Option<SourceLimit>,
-        remember: usize,
-    ) -> (Self, Task<Outcome>) {
+        books: Books,
+    ) -> (Self, Task<ServerOutcome>) {
         let (address, mailbox) = mailbox(CONNECTIONS);
         let actor = Actor {
-            context,
+            context: Arc::new(context),
             mailbox,
             address: address.clone(),
             live: HashMap::new(),
             per_source: SourceCounts::new(max_per_source),
             last_id: 0,
-            history: History::new(remember),
-            books: Books::new(),
+            books,
             drain: Fuse::terminated(),
             draining: false,
-            outcome: Outcome::Drained,
+            outcome: ServerOutcome::Drained,
         };
         (Supervisor { address }, spawn(actor.run()))
     }
@@ -116,14 +117,69 @@ impl Supervisor {
         let _ = self.address.send(Message::Drain(limit)).await;
     }
 
-    /// Cuts every session now.
     pub async fn cut(&self) {
         let _ = self.address.send(Message::Cut).await;
+    }
+
+    /// The records of all live sessions, in the order of their numbers; none if the supervisor has ended.
+    pub async fn list(&self) -> Vec<Arc<Record>> {
+        let live = |actor: &mut Actor| actor.live.values().map(|entry| entry.record.clone()).collect();
+        let mut records: Vec<_> = self.ask(live).await.unwrap_or_default();
+        records.sort_unstable_by_key(|record| record.id);
+        records
+    }
+
+    pub async fn find(&self, id: u64) -> Option<Arc<Record>> {
+        self.ask(move |actor| actor.live.get(&id).map(|entry| entry.record.clone())).await.flatten()
+    }
+
+    /// The last `count` sessions that ended, the newest last.
+    pub async fn closed(&self, count: usize) -> Vec<Arc<Ended>> {
+        self.ask(move |actor| actor.books.newest(count)).await.unwrap_or_default()
+    }
+
+    /// A session that ended, if it is remembered.
+    pub async fn ended(&self, id: u64) -> Option<Arc<Ended>> {
+        self.ask(move |actor| actor.books.find(id)).await.flatten()
+    }
+
+    /// How far it is, without a look at the sessions, of which there may be many; none if it has ended.
+    pub async fn state(&self) -> Option<SupervisorState> {
+        self.ask(|actor| SupervisorState { opened: actor.last_id, draining: actor.draining }).await
+    }
+
+    /// The sums of all sessions, live ones included; none if the supervisor has ended.
+    pub async fn tally(&self) -> Option<Tally> {
+        self.ask(|actor| actor.books.tally(actor.live.values().map(|entry| &*entry.record))).await
+    }
+
+    /// Ends sessions by RST, or by `fin` after what is under way; says which of them are not there.
+    pub async fn cut_some(&self, mut ids: Vec<u64>, fin: bool) -> Vec<u64> {
+        // One that is named twice is there the first time only.
+        ids.sort_unstable();
+        ids.dedup();
+        let all = ids.clone();
+        let cut = move |actor: &mut Actor| ids.into_iter().filter(|id| !actor.cut_one(*id, fin)).collect();
+        self.ask(cut).await.unwrap_or(all)
+    }
+
+    /// Asks, and waits for the answer; none if the supervisor has ended.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Actor) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, mut answer) = mailbox(1);
+        let ask = move |actor: &mut Actor| {
+            // An asker that is gone gets nothing.
+            let _ = reply.try_send(question(actor));
+        };
+        self.address.send(Message::Ask(Box::new(ask))).await.ok()?;
+        answer.next().await
     }
 }
 
 impl Actor {
-    async fn run(mut self) -> Outcome {
+    async fn run(mut self) -> ServerOutcome {
         while !(self.draining && self.live.is_empty()) {
             match self.next_event().await {
                 Event::Message(Message::Admit(connection)) => self.admit(*connection),
@@ -133,7 +189,7 @@ impl Actor {
                     self.drain = limit.map_or_else(Fuse::terminated, |limit| sleep(limit).fuse());
                 }
                 Event::Message(Message::Cut) | Event::DrainOver => self.cut(),
-                Event::Message(Message::Ask(question)) => self.answer(question),
+                Event::Message(Message::Ask(question)) => question(&mut self),
             }
         }
         self.outcome
@@ -151,12 +207,12 @@ impl Actor {
 
     fn admit(&mut self, connection: Connection) {
         let Connection { socket, client, listening, local, slot } = connection;
-        self.books.open();
         self.last_id += 1;
         let id = self.last_id;
         let record = Arc::new(Record::new(id, listening, local, client));
+        self.books.open(&record);
         if let Err(refusal) = self.per_source.enter(&record.client) {
-            record.conclude(SessionOutcome::Refused(refusal));
+            record.conclude(Outcome::Refused(refusal));
             self.close(&record);
             // Dropping the socket resets the client.
             return;
@@ -174,7 +230,7 @@ impl Actor {
         let Some(entry) = self.live.get(&id) else { return false };
         if !(fin && entry.record.orders.give(Order::Finish)) {
             // What its peers have not got by now is lost.
-            entry.record.conclude(SessionOutcome::Cut);
+            entry.record.conclude(Outcome::Cut);
             delivery::note_lost(&entry.record);
             self.finished(id);
         }
@@ -191,20 +247,19 @@ impl Actor {
     fn cut(&mut self) {
         self.draining = true;
         if !self.live.is_empty() {
-            self.outcome = Outcome::Cut;
+            self.outcome = ServerOutcome::Cut;
         }
         for entry in std::mem::take(&mut self.live).into_values() {
-            entry.record.conclude(SessionOutcome::Drained);
+            entry.record.conclude(Outcome::Drained);
             self.close(&entry.record);
         }
     }
 
     /// Books the end of a session that is not in the set any more, tells it, and remembers it.
     fn close(&mut self, record: &Record) {
-        self.books.close(record);
         let ended = Ended::now(record);
         record.taps.end(|| ended.verdict());
         self.context.events.tell_with(|| What::Close(Box::new(ended.close.clone())));
-        self.history.note_end(ended);
+        self.books.close(record, ended);
     }
 }

@@ -2,11 +2,14 @@
 
 use crate::net::dial::DialFailureKind;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use strum::{Display, IntoStaticStr, VariantArray};
 
 /// Why a session ended, as `cause` in its close event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, Display, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Cause {
     /// Both sides finished their stream.
     Done,
@@ -41,45 +44,8 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Every cause, in the order of the documentation.
-    pub const ALL: [Cause; 15] = [
-        Cause::Done,
-        Cause::ClientReset,
-        Cause::UpstreamReset,
-        Cause::ResolveFailed,
-        Cause::ConnectRefused,
-        Cause::ConnectUnreachable,
-        Cause::ConnectTimeout,
-        Cause::IdleTimeout,
-        Cause::HalfCloseTimeout,
-        Cause::StallTimeout,
-        Cause::Lifetime,
-        Cause::Cut,
-        Cause::Drain,
-        Cause::RefusedLimit,
-        Cause::Internal,
-    ];
-
-    /// The name in the log.
-    #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Cause::Done => "done",
-            Cause::ClientReset => "client_reset",
-            Cause::UpstreamReset => "upstream_reset",
-            Cause::ResolveFailed => "resolve_failed",
-            Cause::ConnectRefused => "connect_refused",
-            Cause::ConnectUnreachable => "connect_unreachable",
-            Cause::ConnectTimeout => "connect_timeout",
-            Cause::IdleTimeout => "idle_timeout",
-            Cause::HalfCloseTimeout => "half_close_timeout",
-            Cause::StallTimeout => "stall_timeout",
-            Cause::Lifetime => "lifetime",
-            Cause::Cut => "cut",
-            Cause::Drain => "drain",
-            Cause::RefusedLimit => "refused_limit",
-            Cause::Internal => "internal",
-        }
+        self.into()
     }
 }
 
@@ -91,11 +57,5 @@ impl From<DialFailureKind> for Cause {
             DialFailureKind::Unreachable => Cause::ConnectUnreachable,
             DialFailureKind::TimedOut => Cause::ConnectTimeout,
         }
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     net::{address::Address, options::Options},
-    relay::direction::Watch,
+    relay::direction::ChunkWatcher,
     runtime::mailbox,
     session::{
         deadline::Deadlines,
@@ -22,12 +22,10 @@ pub struct Context {
     pub dump_limit: Option<usize>,
     /// Of the far leg; the near leg has those of its listener.
     pub options: Options,
-    /// This server's own listening addresses.
     pub own: Vec<Address>,
-    /// Where sessions say what happens.
     pub events: Events,
     /// Never sent to: its mailbox ends when the last actor that was told this context is gone, and its socket with it.
-    pub alive: mailbox::Address<()>,
+    pub alive: mailbox::Sender<()>,
 }
 
 /// The deadlines of sessions to come: read once by each, changed by an operator.
@@ -42,19 +40,14 @@ struct Dump {
 }
 
 impl CurrentDeadlines {
-    /// These, until they are changed.
-    #[must_use]
     pub fn new(deadlines: Deadlines) -> Self {
         CurrentDeadlines(RwLock::new(Arc::new(deadlines)))
     }
 
-    /// As they are now.
-    #[must_use]
     pub fn get(&self) -> Arc<Deadlines> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Changes them for the sessions to come.
     pub fn change(&self, change: impl FnOnce(&mut Deadlines)) {
         change(Arc::make_mut(&mut self.0.write().unwrap_or_else(PoisonError::into_inner)));
     }
@@ -71,10 +64,26 @@ impl Context {
     }
 }
 
-impl Watch for Dump {
+impl ChunkWatcher for Dump {
     fn show(&self, offset: u64, bytes: &[u8]) {
         let shown = bytes[..bytes.len().min(self.limit)].into();
         let (session, from) = (self.session, self.from);
         self.events.tell(What::Data { session, from, offset, bytes: bytes.len(), shown });
+    }
+}
+
+/// A context for tests, whose events are not told.
+#[cfg(test)]
+impl Context {
+    pub fn sample(deadlines: crate::session::deadline::Deadlines) -> Arc<Self> {
+        Arc::new(Context {
+            deadlines: Arc::new(CurrentDeadlines::new(deadlines)),
+            splice: true,
+            dump_limit: None,
+            options: Options::default(),
+            own: Vec::new(),
+            events: Events::new(None, Arc::default()),
+            alive: mailbox::mailbox(1).0,
+        })
     }
 }

@@ -11,8 +11,9 @@ use std::{
 };
 
 /// What a session does with its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Mode {
     /// Sends them back (RFC 862).
     Echo,
@@ -23,14 +24,8 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// The name on the command line.
-    #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Mode::Echo => "echo",
-            Mode::Proxy => "proxy",
-            Mode::Origin => "origin",
-        }
+        self.into()
     }
 }
 
@@ -44,30 +39,25 @@ pub enum Side {
     Upstream,
 }
 
-/// Something that happened, and when.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// When it happened.
     pub at: SystemTime,
-    /// What happened.
     pub what: What,
 }
 
 /// Where sessions say what happens. Cheap to clone; it never waits.
 #[derive(Clone)]
 pub struct Events {
-    to: Option<mailbox::Address<Event>>,
+    to: Option<mailbox::Sender<Event>>,
     dropped: Arc<AtomicU64>,
 }
 
 impl Events {
     /// Events for this mailbox; none: they are not told. `dropped` counts those that it did not take.
-    #[must_use]
-    pub fn new(to: Option<mailbox::Address<Event>>, dropped: Arc<AtomicU64>) -> Self {
+    pub fn new(to: Option<mailbox::Sender<Event>>, dropped: Arc<AtomicU64>) -> Self {
         Events { to, dropped }
     }
 
-    /// Tells an event.
     pub fn tell(&self, what: What) {
         if let Some(to) = &self.to
             && to.try_send(Event { at: SystemTime::now(), what }).is_err()
@@ -83,49 +73,37 @@ impl Events {
         }
     }
 
-    /// How many events were dropped so far.
-    #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)
     }
 }
 
-/// What happened.
 #[derive(Clone, Debug)]
 pub enum What {
     /// A session began.
     Open {
         /// The session's number, unique in this process.
         session: u64,
-        /// What the session does.
         mode: Mode,
-        /// The listening address the client connected to.
         listener: Address,
-        /// The client's address.
         client: Address,
     },
     /// A session's upstream was reached.
     Connect {
-        /// The session's number.
         session: u64,
-        /// The address that answered.
         upstream: Address,
         /// The upstream as configured.
         upstream_name: Arc<str>,
         /// How long the name took to resolve; none where there was no name.
         resolve: Option<Duration>,
-        /// How long the connection took, after resolving.
         connect: Duration,
     },
     /// Bytes were received, with `--dump`.
     Data {
-        /// The session's number.
         session: u64,
-        /// Who sent them.
         from: Side,
         /// How many bytes that side had sent before them.
         offset: u64,
-        /// How many bytes there were.
         bytes: usize,
         /// The bytes, or their first `--dump-limit`.
         shown: Box<[u8]>,
@@ -136,33 +114,21 @@ pub enum What {
     Warning(String),
 }
 
-/// How a session ended and what it moved.
 #[derive(Clone, Debug)]
 pub struct Close {
-    /// The session's number.
     pub session: u64,
-    /// What the session did.
     pub mode: Mode,
-    /// The client's address.
     pub client: Address,
-    /// The upstream's address, where one was reached.
     pub upstream: Option<Address>,
-    /// Why the session ended.
     pub cause: Cause,
-    /// The side whose stream ended first, where one did.
     pub first_closer: Option<Side>,
-    /// Bytes received from the client.
     pub client_bytes: u64,
     /// Bytes received from the upstream; in echo and origin mode, bytes sent back.
     pub upstream_bytes: u64,
-    /// How long the session lived.
     pub duration: Duration,
-    /// How long the upstream's name took to resolve.
     pub resolve: Option<Duration>,
-    /// How long the connection to the upstream took.
     pub connect: Option<Duration>,
     /// How long after its begin the session got the first byte from the upstream.
     pub first_byte: Option<Duration>,
-    /// The error's text, where one ended the session.
     pub error: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! Orders: what a live session is told. The mailbox is made on first use, so that an idle session does not pay for it.
 
-use crate::runtime::mailbox::{Address, Mailbox, mailbox};
+use crate::runtime::mailbox::{Mailbox, Sender, mailbox};
 use futures::task::AtomicWaker;
 use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
@@ -10,7 +10,6 @@ use std::{
 /// Orders that may wait for a session, which takes them at its next poll: an operator sends one at a time.
 const ORDERS: usize = 8;
 
-/// What a session is told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// End both streams after what has come of them, by FIN.
@@ -28,7 +27,7 @@ pub struct Orders {
 }
 
 struct Opened {
-    address: Address<Order>,
+    address: Sender<Order>,
     /// The session takes it at the first order.
     mailbox: Mutex<Option<Inbox>>,
 }

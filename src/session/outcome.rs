@@ -12,7 +12,6 @@ pub enum Outcome {
     ClientGone(Loss),
     /// The upstream reset the connection, or vanished.
     UpstreamGone(Loss),
-    /// The upstream was not reached.
     NotReached(Box<DialError>),
     /// A deadline passed.
     Due(Cause),
@@ -33,7 +32,6 @@ pub enum Outcome {
 /// How a connection was lost.
 #[derive(Debug)]
 pub struct Loss {
-    /// The kernel's error.
     pub error: io::Error,
     /// Bytes waited for the peer.
     pub waiting: bool,
@@ -42,11 +40,9 @@ pub struct Loss {
 /// How the far side of a session ended.
 #[derive(Debug)]
 pub enum FarEnd {
-    /// Both streams ended.
     Clean,
     /// The upstream reset the connection, or vanished.
     Gone(Loss),
-    /// The upstream was not reached.
     NotReached(Box<DialError>),
     /// A wait of the far side itself was over.
     Due(Cause),
@@ -56,7 +52,6 @@ pub enum FarEnd {
 
 impl Loss {
     /// The cause: the kernel's user timeout ends a connection whose peer took nothing (RFC 5482); else the peer `reset` it.
-    #[must_use]
     pub fn cause(&self, reset: Cause) -> Cause {
         let stalled = self.error.kind() == io::ErrorKind::TimedOut && self.waiting;
         if stalled { Cause::StallTimeout } else { reset }
@@ -72,6 +67,28 @@ impl From<Result<FarEnd, Panicked>> for Outcome {
             Ok(FarEnd::Due(cause)) => Outcome::Due(cause),
             Ok(FarEnd::Aborted) => Outcome::Unexplained,
             Err(panicked) => Outcome::Panicked(panicked),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_connection_that_timed_out_over_bytes_that_wait_has_stalled() {
+        use io::ErrorKind::{ConnectionReset, TimedOut};
+        for (kind, waiting, cause) in [
+            (TimedOut, true, Cause::StallTimeout),
+            // Keepalive found that the peer is gone.
+            (TimedOut, false, Cause::ClientReset),
+            (ConnectionReset, true, Cause::ClientReset),
+        ] {
+            assert_eq!(
+                Loss { error: kind.into(), waiting }.cause(Cause::ClientReset),
+                cause,
+                "{kind:?} {waiting}"
+            );
         }
     }
 }

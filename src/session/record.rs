@@ -18,29 +18,22 @@ use std::{
     time::Duration,
 };
 
-/// One session, from its start.
 #[derive(Debug)]
 pub struct Record {
     /// Unique in this process, from 1.
     pub id: u64,
-    /// The listener that the client connected to.
     pub listening: Arc<Listening>,
-    /// Our address towards the client.
     pub local: Address,
-    /// The client's address.
     pub client: Address,
     /// When it began, in nanoseconds of [`now_ns`].
     began_ns: u64,
-    /// The stream from the client.
     pub from_client: Direction,
     /// The stream from the upstream, or from this program in its place; unused in echo mode.
     pub from_upstream: Direction,
     dial: OnceLock<Dial>,
     /// Boxed: there is none for nearly all of its life.
     ending: OnceLock<Box<Ending>>,
-    /// Who watches its bytes just now.
     pub taps: Taps,
-    /// What an operator tells it.
     pub orders: Orders,
 }
 
@@ -53,7 +46,6 @@ pub struct Dial {
     pub local: Option<Address>,
     /// How long the name took to resolve, if there was one.
     pub resolve: Option<Duration>,
-    /// How long connecting took.
     pub connect: Option<Duration>,
 }
 
@@ -66,8 +58,6 @@ struct Ending {
 }
 
 impl Record {
-    /// A session that begins now.
-    #[must_use]
     pub fn new(id: u64, listening: Arc<Listening>, local: Address, client: Address) -> Self {
         Record {
             id,
@@ -84,26 +74,20 @@ impl Record {
         }
     }
 
-    /// What the session does.
-    #[must_use]
     pub fn mode(&self) -> Mode {
         self.listening.target.mode()
     }
 
-    /// How long ago it began.
-    #[must_use]
     pub fn age(&self) -> Duration {
         Duration::from_nanos(now_ns().saturating_sub(self.began_ns))
     }
 
     /// The stream to the client: in echo mode what it sent itself.
-    #[must_use]
     pub fn to_client(&self) -> &Direction {
         if self.listening.target.loops() { &self.from_client } else { &self.from_upstream }
     }
 
     /// Both directions, each with the side that sends.
-    #[must_use]
     pub fn sides(&self) -> [(&Direction, Side); 2] {
         [(&self.from_client, Side::Client), (&self.from_upstream, Side::Upstream)]
     }
@@ -115,25 +99,21 @@ impl Record {
         }
     }
 
-    /// Notes how dialling went.
     pub fn set_dial(&self, dial: Dial) {
         let _ = self.dial.set(dial);
     }
 
     /// How dialling went, once it is over.
-    #[must_use]
     pub fn dial(&self) -> Option<&Dial> {
         self.dial.get()
     }
 
     /// Whether the upstream is still being dialled.
-    #[must_use]
     pub fn dialling(&self) -> bool {
         self.listening.target.dials() && self.dial().is_none()
     }
 
     /// Whether there is a far end that takes what the client sends.
-    #[must_use]
     pub fn connected(&self) -> bool {
         match self.dial() {
             Some(dial) => dial.upstream.is_some(),
@@ -162,7 +142,6 @@ impl Record {
     }
 
     /// Why the session ended. If nothing was noted, both streams must have finished.
-    #[must_use]
     pub fn cause(&self) -> Cause {
         let finished = self.from_client.ended() && self.to_client().ended();
         let unnoted = if finished { Cause::Done } else { Cause::Internal };
@@ -170,7 +149,6 @@ impl Record {
     }
 
     /// The side whose stream ended first, if one did by itself: a cut by FIN ends both.
-    #[must_use]
     pub fn first_closer(&self) -> Option<Side> {
         match self.ending.get().map(|ending| &**ending) {
             Some(Ending { cause: Cause::Cut, first_closer, .. }) => *first_closer,
@@ -184,20 +162,16 @@ impl Record {
     }
 
     /// How long after the start the first byte from the upstream came, if one did.
-    #[must_use]
     pub fn first_byte(&self) -> Option<Duration> {
         let first_ns = self.from_upstream.first_ns()?;
         Some(Duration::from_nanos(first_ns.saturating_sub(self.began_ns)))
     }
 
-    /// Bytes received from the client.
-    #[must_use]
     pub fn client_bytes(&self) -> u64 {
         self.from_client.received()
     }
 
     /// Bytes received from the upstream; in echo mode, bytes sent back.
-    #[must_use]
     pub fn upstream_bytes(&self) -> u64 {
         if self.listening.target.loops() {
             self.from_client.delivered()
@@ -206,8 +180,6 @@ impl Record {
         }
     }
 
-    /// The session's close event.
-    #[must_use]
     pub fn close(&self) -> Close {
         let dial = self.dial.get();
         Close {

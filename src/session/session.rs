@@ -48,9 +48,8 @@ enum Event {
     Order(Order),
 }
 
-/// Starts the session of `record` on the client's socket; `ended` is told when it is over, unless it was dropped.
-///
-/// The outcome is in its record; reporting it is left to the actor that hears of the end.
+/// Starts the session of `record` on the client's socket. `ended` runs when the session is over, unless its task was dropped;
+/// the record then holds the outcome.
 pub fn start<E: Future<Output = ()> + Send + 'static>(
     socket: Socket,
     record: Arc<Record>,
@@ -71,8 +70,8 @@ pub fn start<E: Future<Output = ()> + Send + 'static>(
 fn run(socket: Socket, record: Arc<Record>, context: Arc<Context>) -> impl Future<Output = ()> + Send {
     async move {
         let mut watch = begin(&socket, &record, &context);
-        let (mut orders, nudge) = (None, OnceLock::new());
-        let mut life = pin!(live(Leg::Plain(socket), &record, &context, &nudge));
+        let (mut orders, far_reader) = (None, OnceLock::new());
+        let mut life = pin!(live(Leg::Plain(socket), &record, &context, &far_reader));
         let outcome = loop {
             let next = |context: &mut task::Context<'_>| {
                 next_event(life.as_mut(), &mut watch, &record.orders, &mut orders, context)
@@ -91,8 +90,8 @@ fn run(socket: Socket, record: Arc<Record>, context: Arc<Context>) -> impl Futur
                     record.conclude(Outcome::CutByFin);
                     record.finish();
                     watch.limit_last_delivery();
-                    if let Some(nudge) = nudge.get() {
-                        nudge.wake();
+                    if let Some(reader) = far_reader.get() {
+                        reader.wake();
                     }
                 }
             }
@@ -139,15 +138,12 @@ fn live<'a>(
     near: Leg,
     record: &'a Arc<Record>,
     context: &'a Arc<Context>,
-    nudge: &'a OnceLock<Nudge>,
+    far_reader: &'a OnceLock<Nudge>,
 ) -> impl Future<Output = Outcome> + Send + 'a {
     async move {
         let (up, up_end) = link();
-        let Joined { inbound, mut far, nudge: far_reader } =
-            record.listening.target.join(record, context, up_end);
-        if let Some(reader) = far_reader {
-            let _ = nudge.set(reader);
-        }
+        let Joined { inbound, mut far, nudge } = record.listening.target.join(record, context, up_end);
+        let _ = far_reader.set(nudge);
         let (near_end, far_outcome) = {
             let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
             let mut pump = pin!(pump(&near, context.splice, up, inbound, ways));

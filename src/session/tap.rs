@@ -1,8 +1,8 @@
 //! Taps: observers that come to a running session and go again. Each has a mailbox; what it does not take is counted.
 
 use crate::{
-    relay::direction::Watch,
-    runtime::mailbox::{Address, Mailbox, Refused, mailbox},
+    relay::direction::ChunkWatcher,
+    runtime::mailbox::{Mailbox, Refused, Sender, mailbox},
     session::{event::Side, record::Record},
 };
 use std::{
@@ -21,13 +21,10 @@ const TAPS_MAX: usize = 16;
 /// Some bytes of a session, as they arrived.
 #[derive(Clone, Debug)]
 pub struct Piece {
-    /// When they arrived.
     pub at: SystemTime,
-    /// Who sent them.
     pub from: Side,
     /// How many bytes that side had sent before.
     pub offset: u64,
-    /// The bytes.
     pub bytes: Arc<[u8]>,
 }
 
@@ -47,15 +44,15 @@ struct Attached {
 /// One tap at one direction.
 struct Tap {
     from: Side,
-    pieces: Address<Piece>,
+    pieces: Sender<Piece>,
     lost: Arc<AtomicU64>,
 }
 
 /// The far end of a tap. Dropping it takes the tap off its session.
 pub struct Watcher {
     record: Weak<Record>,
-    /// The same tap at each direction that it watches.
-    taps: Vec<(Side, Weak<dyn Watch>)>,
+    /// One at each direction that it watches.
+    taps: Vec<Weak<dyn ChunkWatcher>>,
     /// What the session moves; ends with the session.
     pub pieces: Mailbox<Piece>,
     lost: Arc<AtomicU64>,
@@ -64,7 +61,6 @@ pub struct Watcher {
 
 impl Watcher {
     /// Taps the session of `record`: what one side sends, or both. None if it has too many taps already.
-    #[must_use]
     pub fn attach(record: &Arc<Record>, from: Option<Side>) -> Option<Self> {
         let attached = record.taps.attached.get_or_init(Box::default);
         let one_more = |count: usize| (count < TAPS_MAX).then_some(count + 1);
@@ -75,7 +71,7 @@ impl Watcher {
         for (direction, side) in record.sides() {
             if from.is_none_or(|wanted| wanted == side) {
                 let tap = Tap { from: side, pieces: address.clone(), lost: lost.clone() };
-                taps.push((side, direction.watch(Arc::new(tap))));
+                taps.push(direction.watch(Arc::new(tap)));
             }
         }
         let verdict = attached.verdict.clone();
@@ -83,13 +79,11 @@ impl Watcher {
     }
 
     /// How the session ended; none while it lives.
-    #[must_use]
     pub fn verdict(&self) -> Option<&str> {
         self.verdict.get().map(String::as_str)
     }
 
     /// How many pieces were lost since this was last asked.
-    #[must_use]
     pub fn take_lost(&self) -> u64 {
         self.lost.swap(0, Relaxed)
     }
@@ -98,10 +92,8 @@ impl Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         let Some(record) = self.record.upgrade() else { return };
-        for (direction, side) in record.sides() {
-            for (_, tap) in self.taps.iter().filter(|(at, _)| *at == side) {
-                direction.unwatch(tap);
-            }
+        for (direction, _) in record.sides() {
+            self.taps.iter().for_each(|tap| direction.unwatch(tap));
         }
         if let Some(attached) = record.taps.attached.get() {
             attached.count.fetch_sub(1, Relaxed);
@@ -110,8 +102,6 @@ impl Drop for Watcher {
 }
 
 impl Taps {
-    /// How many watch just now.
-    #[must_use]
     pub fn count(&self) -> usize {
         self.attached.get().map_or(0, |attached| attached.count.load(Relaxed))
     }
@@ -124,7 +114,7 @@ impl Taps {
     }
 }
 
-impl Watch for Tap {
+impl ChunkWatcher for Tap {
     fn show(&self, offset: u64, bytes: &[u8]) {
         let piece = Piece { at: SystemTime::now(), from: self.from, offset, bytes: bytes.into() };
         if let Err(Refused::Full(_)) = self.pieces.try_send(piece) {

@@ -8,7 +8,6 @@ use crate::{
 };
 use std::{fmt, sync::Arc};
 
-/// What the sessions of a listener are joined to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The session itself: what comes goes back (RFC 862).
@@ -22,11 +21,9 @@ pub enum Target {
 /// A listener as its sessions know it.
 #[derive(Debug)]
 pub struct Listening {
-    /// Its name; on the command line its address.
+    /// On the command line, its address.
     pub name: String,
-    /// Where it listens.
     pub address: Address,
-    /// What its sessions are joined to.
     pub target: Target,
 }
 
@@ -36,13 +33,11 @@ pub struct Joined {
     pub inbound: LinkReceiver,
     /// The actor at the far end; none if the session is joined to itself.
     pub far: Option<Task<FarEnd>>,
-    /// Wakes the actor's half-loop that reads for the client.
-    pub nudge: Option<Nudge>,
+    /// Wakes the half-loop that reads for the client.
+    pub nudge: Nudge,
 }
 
 impl Target {
-    /// The mode's name in events and on the command line.
-    #[must_use]
     pub fn mode(&self) -> Mode {
         match self {
             Target::Echo => Mode::Echo,
@@ -52,22 +47,19 @@ impl Target {
     }
 
     /// Whether the client is sent what it sends: then there is one direction.
-    #[must_use]
     pub fn loops(&self) -> bool {
         matches!(self, Target::Echo)
     }
 
     /// Whether the far leg is to be dialled.
-    #[must_use]
     pub fn dials(&self) -> bool {
         matches!(self, Target::Upstream(_))
     }
 
     /// Opens the far end of the session of `record`; `up` is what the client sends.
-    #[must_use]
     pub fn join(&self, record: &Arc<Record>, context: &Arc<Context>, up: LinkReceiver) -> Joined {
         match self {
-            Target::Echo => Joined { inbound: up, far: None, nudge: None },
+            Target::Echo => Joined { nudge: up.nudge(), inbound: up, far: None },
             Target::Origin => Joined::to(|down| origin::start(record.clone(), up, down)),
             Target::Upstream(upstream) => Joined::to(|down| {
                 upstream::start(record.clone(), context.clone(), upstream.clone(), up, down)
@@ -87,8 +79,7 @@ impl Target {
 impl Joined {
     fn to(start: impl FnOnce(LinkSender) -> Task<FarEnd>) -> Self {
         let (down, inbound) = link();
-        let nudge = Some(down.nudge());
-        Joined { inbound, far: Some(start(down)), nudge }
+        Joined { nudge: inbound.nudge(), inbound, far: Some(start(down)) }
     }
 }
 

@@ -133,7 +133,7 @@ fn it_follows_the_size_of_the_terminal_down_to_a_tiny_one() {
     let operated = Operated::start("echo", &[]);
     let clients = clients(&operated, 3);
     let mut top = Screen::top(&operated, &[]);
-    top.await_text(&["1-3 of 3", "throughput"]);
+    top.await_text(&["1-3 of 3", "both directions"]);
     top.resize(20, 5);
     top.await_screen("a tiny screen", |text| {
         text.lines().count() == 5 && text.contains("q quit") && rows(text).len() == 1

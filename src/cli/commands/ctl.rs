@@ -2,11 +2,12 @@
 
 use crate::{
     cli::{Config, values},
-    control::protocol::{Choice, Named, Request, Sort},
+    control::protocol::{Choice, Named, Request, Setting, Sort},
     tools::ctl::settings,
 };
 use argh::{ArgsInfo, FromArgs};
 use std::path::PathBuf;
+use strum::VariantArray;
 
 /// look into a running server of this user, and change it
 #[derive(FromArgs, ArgsInfo)]
@@ -120,28 +121,21 @@ impl Ctl {
 
 const COMMANDS: &str = "list, show, closed, stats, tap, cut, pause, resume, drain or set";
 
-const TIMEOUTS: [&str; 6] = [
-    "connect-timeout",
-    "idle-timeout",
-    "half-close-timeout",
-    "stall-timeout",
-    "max-lifetime",
-    "drain-timeout",
-];
-
 fn limits() -> String {
-    format!("the limits are max-sessions, {}", TIMEOUTS.join(", "))
+    let names: Vec<_> = Setting::VARIANTS.iter().map(|known| Named::Known(known).to_string()).collect();
+    format!("the limits are {}", names.join(", "))
 }
 
 /// `set` with its operands: the same values as on a server's command line.
 fn setting(name: &str, value: &str) -> Result<Request, String> {
-    let number = match name {
-        "max-sessions" => Some(refused(name, value, values::count)? as u64),
-        _ if TIMEOUTS.contains(&name) => refused(name, value, values::duration)?
+    let setting = Named::of(name);
+    let value = match setting {
+        Named::Known(Setting::MaxSessions) => Some(refused(name, value, values::count)? as u64),
+        Named::Known(_) => refused(name, value, values::duration)?
             .map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1)),
-        _ => return Err(format!("'{name}' cannot be set; {}", limits())),
+        Named::Other(_) => return Err(format!("'{name}' cannot be set; {}", limits())),
     };
-    Ok(Request::Set { setting: Named::of(name), value: number })
+    Ok(Request::Set { setting, value })
 }
 
 fn session(text: &str) -> Result<u64, String> {

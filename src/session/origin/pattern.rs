@@ -24,7 +24,6 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// The first `length` bytes.
     pub fn new(length: u64) -> Self {
         Pattern { left: length }
     }

@@ -12,20 +12,12 @@ use crate::{
     tools::ctl::settings::{Ctl, Show},
 };
 use serde_json::Value;
-use std::{
-    fmt,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 /// Why it could not be done: one sentence for the user.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub struct Failure(pub(crate) String);
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Self {

@@ -18,18 +18,18 @@ use crate::{
 use serde_json::Value;
 use std::{fmt::Write as _, io};
 
-/// Live sessions, a line each.
 pub fn list(sessions: &[ListedSession]) -> String {
     let heads = [
         ("ID", Right),
         ("MODE", Left),
+        ("NAME", Left),
         ("CLIENT", Left),
         ("UPSTREAM", Left),
         ("AGE", Right),
         ("IDLE", Right),
         ("PHASE", Left),
-        ("FROM CLIENT", Right),
-        ("FROM UPSTREAM", Right),
+        ("↑ CLIENT", Right),
+        ("↓ UPSTREAM", Right),
         ("RATES", Right),
         ("WAITING", Right),
     ];
@@ -37,6 +37,7 @@ pub fn list(sessions: &[ListedSession]) -> String {
         [
             one.session.to_string(),
             one.mode.to_string(),
+            one.name.to_string(),
             one.client.to_string(),
             SafeText::or_dash(one.upstream.as_ref()).to_owned(),
             span(one.age_ms),
@@ -51,15 +52,14 @@ pub fn list(sessions: &[ListedSession]) -> String {
     table(heads, &sessions.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Sessions that ended, a line each.
 pub fn closed(sessions: &[EndedSession]) -> String {
     let heads = [
         ("ID", Right),
         ("ENDED", Left),
         ("CLIENT", Left),
         ("UPSTREAM", Left),
-        ("FROM CLIENT", Right),
-        ("FROM UPSTREAM", Right),
+        ("↑ CLIENT", Right),
+        ("↓ UPSTREAM", Right),
         ("CAUSE", Left),
         ("VERDICT", Left),
     ];

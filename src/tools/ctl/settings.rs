@@ -3,12 +3,10 @@
 use crate::control::protocol::Request;
 use std::path::PathBuf;
 
-/// One run of `switchboard ctl`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ctl {
     /// The server's control socket; `None`: that of the one server that runs.
     pub control: Option<PathBuf>,
-    /// Print what the server says as JSON lines.
     pub json: bool,
     pub request: Request,
     /// How a tap shows bytes.

@@ -4,7 +4,7 @@ use crate::{
     control::client::ControlClient,
     runtime::{
         clock::{Sleep, sleep_until},
-        mailbox::{Address, Mailbox, mailbox},
+        mailbox::{Mailbox, Sender, mailbox},
         signals::{TerminalSignal, TerminalSignals, stop_here},
     },
     tools::{
@@ -27,7 +27,6 @@ use std::{io, path::PathBuf, sync::Arc, time::Instant};
 /// What is told waits here while a screen is drawn: some hundred bytes each.
 const EVENTS: usize = 64;
 
-/// All that can wake the actor.
 pub enum Event {
     Key(Key),
     /// No keys come any more: the terminal has gone.
@@ -50,7 +49,7 @@ pub struct Actor {
     state: State,
     events: Mailbox<Event>,
     /// Where threads and tasks tell what happens.
-    address: Address<Event>,
+    address: Sender<Event>,
     signals: TerminalSignals,
     tick: Sleep,
     next_tick: Instant,

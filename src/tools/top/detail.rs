@@ -7,7 +7,7 @@ use crate::{
     session::event::{Mode, Side},
     text::{
         escape::Escaped,
-        hex::{ROW_BYTES, Row},
+        hex::{HexBytes, ROW_BYTES, Row},
         moment::TimeOfDay,
         safe::SafeText,
         table::span,
@@ -19,11 +19,7 @@ use crate::{
     },
 };
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
-use std::{
-    collections::VecDeque,
-    fmt::Write,
-    time::{Duration, SystemTime},
-};
+use std::{collections::VecDeque, fmt::Write, time::Duration};
 
 /// More than any screen has lines.
 const PIECES: usize = 200;
@@ -40,12 +36,8 @@ pub struct Detail {
     /// They are shown as `xxd` does, and not as text.
     pub hex: bool,
     pub tap_over: Option<SafeText>,
-    pieces: VecDeque<Piece>,
-}
-
-enum Piece {
-    Bytes { at: SystemTime, from: Side, offset: u64, length: u64, shown: Vec<u8> },
-    Lost(u64),
+    /// What the tap told last: bytes, and what was lost between them.
+    pieces: VecDeque<TapItem>,
 }
 
 impl Detail {
@@ -63,32 +55,32 @@ impl Detail {
     }
 
     pub fn tell(&mut self, tapped: Tapped) {
-        let piece = match tapped {
+        let item = match tapped {
+            Tapped::Item(item) => item,
             Tapped::Over(reason) => {
                 self.tap_over = Some(reason.unwrap_or_else(|| "the session is over".into()));
                 return;
             }
-            Tapped::Item(TapItem::Lost { lost }) => Piece::Lost(lost),
-            Tapped::Item(TapItem::Data { ts, from, offset, bytes, hex }) => {
-                Piece::Bytes { at: ts.0, from, offset, length: bytes, shown: hex.0 }
-            }
-            Tapped::Item(_) => return,
         };
-        if let (Piece::Lost(more), Some(Piece::Lost(lost))) = (&piece, self.pieces.back_mut()) {
-            *lost = lost.saturating_add(*more);
-            return;
+        match (&item, self.pieces.back_mut()) {
+            (TapItem::Lost { lost: more }, Some(TapItem::Lost { lost })) => {
+                *lost = lost.saturating_add(*more)
+            }
+            (TapItem::Data { .. } | TapItem::Lost { .. }, _) => {
+                if self.pieces.len() == PIECES {
+                    self.pieces.pop_front();
+                }
+                self.pieces.push_back(item);
+            }
+            (TapItem::Attached { .. } | TapItem::Ended { .. } | TapItem::Other(_), _) => {}
         }
-        if self.pieces.len() == PIECES {
-            self.pieces.pop_front();
-        }
-        self.pieces.push_back(piece);
     }
 
     /// The last lines of what was tapped, at most `rows` of them, none wider than `columns`.
     pub fn lines(&self, columns: usize, rows: usize) -> Vec<String> {
         let mut lines = VecDeque::new();
         for piece in self.pieces.iter().rev() {
-            for line in piece.lines(columns, self.hex).into_iter().rev() {
+            for line in piece_lines(piece, columns, self.hex).into_iter().rev() {
                 if lines.len() == rows {
                     return lines.into();
                 }
@@ -99,20 +91,19 @@ impl Detail {
     }
 }
 
-impl Piece {
-    fn lines(&self, columns: usize, hex: bool) -> Vec<String> {
-        match self {
-            Piece::Lost(count) => vec![format!("… {count} pieces were lost: too many to show")],
-            Piece::Bytes { at, from, offset, length, shown } => {
-                let direction = if *from == Side::Client { "client >" } else { "upstream <" };
-                let head = format!("{} {direction} offset {offset}, {length} B", TimeOfDay(*at));
-                if hex {
-                    hex_lines(&head, *offset, shown, *length)
-                } else {
-                    text_lines(&head, shown, *length, columns)
-                }
+fn piece_lines(piece: &TapItem, columns: usize, hex: bool) -> Vec<String> {
+    match piece {
+        TapItem::Lost { lost } => vec![format!("… {lost} pieces were lost: too many to show")],
+        TapItem::Data { ts, from, offset, bytes, hex: HexBytes(shown) } => {
+            let direction = if *from == Side::Client { "client >" } else { "upstream <" };
+            let head = format!("{} {direction} offset {offset}, {bytes} B", TimeOfDay(ts.0));
+            if hex {
+                hex_lines(&head, *offset, shown, *bytes)
+            } else {
+                text_lines(&head, shown, *bytes, columns)
             }
         }
+        TapItem::Attached { .. } | TapItem::Ended { .. } | TapItem::Other(_) => Vec::new(),
     }
 }
 
@@ -187,19 +178,15 @@ fn life(detail: &Detail) -> String {
 
 fn lines_about(facts: &SessionDetail) -> Vec<String> {
     let listed = &facts.listed;
-    let is_proxy = listed.mode == Named::Known(Mode::Proxy);
     let moved = |name: &str, [all, rate, waiting]: [u64; 3]| {
-        format!("{name:14} {:>10}, {:>10}/s, {} waiting", bytes(all), bytes(rate), bytes(waiting))
+        format!("{name:10} {:>10}, {:>10}/s, {} waiting", bytes(all), bytes(rate), bytes(waiting))
     };
     let mut lines = vec![
         format!("client    {} to {}", listed.client, facts.local),
-        moved("from client", [listed.client_bytes, listed.client_rate, listed.client_waiting]),
-        moved(
-            if is_proxy { "from upstream" } else { "sent back" },
-            [listed.upstream_bytes, listed.upstream_rate, listed.upstream_waiting],
-        ),
+        moved("↑ client", [listed.client_bytes, listed.client_rate, listed.client_waiting]),
+        moved("↓ upstream", [listed.upstream_bytes, listed.upstream_rate, listed.upstream_waiting]),
     ];
-    if is_proxy {
+    if listed.mode == Named::Known(Mode::Proxy) {
         let ends = [&facts.upstream_local, &listed.upstream].map(|end| SafeText::or_dash(end.as_ref()));
         let took = |ms: Option<f64>| {
             let time = ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());

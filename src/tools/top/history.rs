@@ -1,4 +1,4 @@
-//! The past minute or two as the charts show it: throughput and open sessions, one number a look.
+//! The past minute or two as the charts show it: bytes of both directions and live sessions, one number a look.
 
 use crate::control::protocol::ServerStats;
 use std::collections::VecDeque;
@@ -8,45 +8,31 @@ const SAMPLES: usize = 256;
 /// Looks that come sooner after each other, because a key was pressed, tell no rate that can be compared.
 const SPAN_MIN_MS: u64 = 200;
 
-/// What was seen of a server so far.
 #[derive(Default)]
 pub struct History {
     /// Bytes a second both ways, the newest last.
     pub throughput: VecDeque<u64>,
     pub sessions: VecDeque<u64>,
-    /// Bytes a second from clients just now.
     pub client_rate: u64,
-    /// Bytes a second from upstreams; in echo and origin mode, sent back.
     pub upstream_rate: u64,
-    last: Option<Seen>,
-}
-
-struct Seen {
-    uptime_ms: u64,
-    client_bytes: u64,
-    upstream_bytes: u64,
+    last: Option<ServerStats>,
 }
 
 impl History {
     pub fn note(&mut self, stats: &ServerStats) {
-        let now = Seen {
-            uptime_ms: stats.uptime_ms,
-            client_bytes: stats.client_bytes,
-            upstream_bytes: stats.upstream_bytes,
-        };
         let Some(last) = &self.last else {
-            self.last = Some(now);
+            self.last = Some(stats.clone());
             return;
         };
-        let span = now.uptime_ms.saturating_sub(last.uptime_ms);
+        let span = stats.uptime_ms.saturating_sub(last.uptime_ms);
         if span < SPAN_MIN_MS {
             return;
         }
-        self.client_rate = per_second(now.client_bytes.saturating_sub(last.client_bytes), span);
-        self.upstream_rate = per_second(now.upstream_bytes.saturating_sub(last.upstream_bytes), span);
+        self.client_rate = per_second(stats.client_bytes.saturating_sub(last.client_bytes), span);
+        self.upstream_rate = per_second(stats.upstream_bytes.saturating_sub(last.upstream_bytes), span);
         push(&mut self.throughput, self.client_rate.saturating_add(self.upstream_rate));
         push(&mut self.sessions, stats.live);
-        self.last = Some(now);
+        self.last = Some(stats.clone());
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     },
     runtime::{
         clock::sleep,
-        mailbox::{Address, Mailbox, mailbox},
+        mailbox::{Mailbox, Sender, mailbox},
         task::{Task, spawn},
     },
     text::safe::SafeText,
@@ -31,7 +31,6 @@ const PIECES_AT_ONCE: usize = 32;
 /// ...in this time. A person cannot read more, and what is not taken costs the server little: it counts it as lost.
 const PIECES_TIME: Duration = Duration::from_millis(100);
 
-/// What the server is asked.
 pub enum Question {
     /// How it goes, with a page of its sessions, and everything about one.
     Look {
@@ -44,7 +43,6 @@ pub enum Question {
     },
 }
 
-/// What the server answers.
 pub enum Answer {
     Look(Box<Look>),
     Cut {
@@ -54,7 +52,6 @@ pub enum Answer {
     },
 }
 
-/// A server at one moment.
 #[derive(Default)]
 pub struct Look {
     pub stats: Option<ServerStats>,
@@ -78,7 +75,7 @@ pub enum Tapped {
 
 /// The way to the server. Dropping it ends the link.
 pub struct Link {
-    questions: Address<Question>,
+    questions: Sender<Question>,
     _task: Task<()>,
 }
 
@@ -92,7 +89,7 @@ pub struct Tap {
 
 impl Link {
     /// Asks `client`, and tells `events` what it answers.
-    pub fn start(client: ControlClient, events: Address<Event>) -> Self {
+    pub fn start(client: ControlClient, events: Sender<Event>) -> Self {
         let (address, questions) = mailbox(QUESTIONS);
         Link { questions: address, _task: spawn(ask(client, questions, events, STOPPED)) }
     }
@@ -105,7 +102,7 @@ impl Link {
 
 impl Tap {
     /// Taps `session` of the server at `path`, and tells `events` what it shows.
-    pub fn start(path: PathBuf, number: u64, session: u64, events: Address<Event>) -> Self {
+    pub fn start(path: PathBuf, number: u64, session: u64, events: Sender<Event>) -> Self {
         let task = spawn(async move {
             let end = show(&path, number, session, &events).await;
             let reason = end.err().map(|trouble| SafeText::from(trouble.to_string().as_str()));
@@ -116,7 +113,7 @@ impl Tap {
 }
 
 /// Tells what a tap shows, at the pace of a reader, until the session ends.
-async fn show(path: &Path, number: u64, session: u64, events: &Address<Event>) -> Result<(), Trouble> {
+async fn show(path: &Path, number: u64, session: u64, events: &Sender<Event>) -> Result<(), Trouble> {
     let mut client = ControlClient::connect(path).await?;
     client.send(&Request::Tap { session, from: None, limit: Some(PIECE_BYTES) }).await?;
     let (mut begin, mut shown) = (Instant::now(), 0);
@@ -138,7 +135,7 @@ async fn show(path: &Path, number: u64, session: u64, events: &Address<Event>) -
 async fn ask(
     mut client: ControlClient,
     mut questions: Mailbox<Question>,
-    events: Address<Event>,
+    events: Sender<Event>,
     stopped: Duration,
 ) {
     let mut last = Instant::now();

@@ -28,7 +28,6 @@ const CHARTS_FROM: u16 = 16;
 const CHARTS_WITH_DETAILS_FROM: u16 = 32;
 /// With fewer, the table has that of the second line about the server.
 const TOTALS_FROM: u16 = 8;
-/// Between the charts.
 const GAP: u16 = 2;
 
 /// Keys and what they do, the most needed first: a narrow screen cuts the rest off.
@@ -47,9 +46,8 @@ const DETAIL_KEYS: Keys =
     &[("q", "quit"), ("esc", "back"), ("c", "cut"), ("t", "tap on/off"), ("h", "hex/text")];
 const FILTER_KEYS: Keys = &[("enter", "done"), ("esc", "as before"), ("ctrl-u", "clear")];
 const CUT_KEYS: Keys =
-    &[("y", "cut by reset"), ("f", "by FIN, after what is under way"), ("any other key", "no")];
+    &[("y", "cut by RST"), ("f", "by FIN, after what is under way"), ("any other key", "no")];
 
-/// Where things are on a screen.
 struct Parts {
     about: Rect,
     totals: Rect,
@@ -113,9 +111,9 @@ fn about(state: &State) -> String {
 
 fn totals(state: &State) -> String {
     let Some(stats) = &state.stats else { return "looking ...".to_owned() };
-    let [up, down] = [state.history.client_rate, state.history.upstream_rate].map(bytes);
+    let [client, upstream] = [state.history.client_rate, state.history.upstream_rate].map(bytes);
     let (live, most, ended) = (stats.live, stats.max_sessions, stats.ended);
-    format!("{live} of {most} sessions, {ended} ended; up {up}/s, down {down}/s")
+    format!("{live} of {most} sessions, {ended} ended; ↑ client {client}/s, ↓ upstream {upstream}/s")
 }
 
 fn charts(state: &State, paint: Paint, part: Rect, buffer: &mut Buffer) {
@@ -124,9 +122,9 @@ fn charts(state: &State, paint: Paint, part: Rect, buffer: &mut Buffer) {
     let right = Rect { x: part.x + width + GAP, width, ..part };
     let history = &state.history;
     let peak = |samples: &VecDeque<u64>| samples.iter().rev().take(width.into()).copied().max().unwrap_or(0);
-    let title = format!("throughput, at most {}/s", bytes(peak(&history.throughput)));
+    let title = format!("both directions, at most {}/s", bytes(peak(&history.throughput)));
     chart(&title, &history.throughput, paint, left, buffer);
-    let title = format!("open sessions, at most {}", peak(&history.sessions));
+    let title = format!("live sessions, at most {}", peak(&history.sessions));
     chart(&title, &history.sessions, paint, right, buffer);
 }
 
@@ -264,18 +262,21 @@ mod tests {
     fn a_table_fits_80_by_24() {
         let lines = drawn(&state(40, 80, 24), 80, 24);
         assert_eq!(lines[0], "switchboard proxy on 127.0.0.1:8002, pid 4711, up 4 s");
-        assert_eq!(lines[1], "40 of 20000 sessions, 7 ended; up 1 KiB/s, down 14 KiB/s");
-        assert_eq!(lines[2], format!("{:41}{}", "throughput, at most 15 KiB/s", "open sessions, at most 40"));
+        assert_eq!(lines[1], "40 of 20000 sessions, 7 ended; ↑ client 1 KiB/s, ↓ upstream 14 KiB/s");
+        assert_eq!(
+            lines[2],
+            format!("{:41}{}", "both directions, at most 15 KiB/s", "live sessions, at most 40")
+        );
         assert!(lines[5].starts_with("▄███") && lines[5].contains(" ████"), "{lines:#?}");
         assert_eq!(
             lines[6],
-            "     ID CLIENT            UPSTREAM             AGE   IDLE      ▼UP/s    ▼DOWN/s"
+            "     ID CLIENT          UPSTREAM           AGE   IDLE ▼↑ CLIENT/s ▼↓ UPSTREAM/s"
         );
         assert_eq!(
             lines[7],
-            "      1 192.168.100.200:1 142.250.69.196:80 5.12 s  40 ms          -      4 KiB"
+            "      1 192.168…0.200:1 142.250….196:80 5.12 s  40 ms           -         4 KiB"
         );
-        assert!(lines[21].starts_with("     15 192.168.…0.200:15 142."), "{lines:#?}");
+        assert!(lines[21].starts_with("     15 192.168….200:15 142."), "{lines:#?}");
         assert_eq!(lines[22], "1-15 of 40, fastest first");
         assert!(lines[23].starts_with("q quit") && lines[23].ends_with("space hold"), "{}", lines[23]);
     }
@@ -283,7 +284,7 @@ mod tests {
     #[test]
     fn a_wide_screen_shows_all_columns_and_whole_addresses() {
         let lines = drawn(&state(3, 160, 24), 160, 24);
-        for word in ["PHASE", "▼DOWN/s", "  DOWN ", "WAITING"] {
+        for word in ["PHASE", "▼↓ UPSTREAM/s", " ↑ CLIENT ", "WAITING"] {
             assert!(lines[6].contains(word), "{}", lines[6]);
         }
         assert!(lines[7].contains("192.168.100.200:1 ") && lines[7].contains("19.2 KiB"), "{}", lines[7]);
@@ -293,7 +294,7 @@ mod tests {
     fn an_echo_has_no_upstreams_and_a_dial_says_so() {
         let mut echo = state(3, 80, 24);
         echo.greeting.mode = Named::Known(Mode::Echo);
-        assert!(!drawn(&echo, 80, 24)[6].contains("UPSTREAM"));
+        assert!(!drawn(&echo, 80, 24)[6].contains(" UPSTREAM "));
         let mut dialling = state(1, 80, 24);
         dialling.page.rows[0].upstream = None;
         dialling.page.rows[0].phase = Named::of("dialling");
@@ -310,7 +311,7 @@ mod tests {
             (2, "session 1: open, age 5.12 s, idle 40 ms, taps 1"),
             (4, "upstream  127.0.0.1:40012 to 142.250.69.196:80"),
             (5, "dialled   resolved in -, connected in 11 ms, first byte after -"),
-            (7, "from upstream    19.2 KiB,      4 KiB/s, 512 B waiting"),
+            (7, "↓ upstream   19.2 KiB,      4 KiB/s, 512 B waiting"),
             (9, "client    established       41 µs      10        0 B   1.41 KiB      0       3"),
             (11, "tap on, as text"),
             (12, r"20:26:21.123 upstream < offset 0, 4 B: \x1b[2J"),
@@ -341,7 +342,7 @@ mod tests {
         state.key(Key::Char('c'));
         let lines = drawn(&state, 80, 24);
         assert_eq!(lines[22], "cut session 1 of 192.168.100.200:1?");
-        assert!(lines[23].starts_with("y cut by reset"));
+        assert!(lines[23].starts_with("y cut by RST"));
         state.key(Key::Escape);
         for c in "/\u{202e}80".chars() {
             state.key(Key::Char(c));

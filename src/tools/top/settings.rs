@@ -8,12 +8,10 @@ pub const INTERVAL: Duration = Duration::from_millis(500);
 /// A rate takes a quarter of a second to measure.
 pub const INTERVAL_MIN: Duration = Duration::from_millis(250);
 
-/// One run of `switchboard top`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Top {
     /// The server's control socket; `None`: that of the one server that runs.
     pub control: Option<PathBuf>,
-    /// Between two looks at the server.
     pub interval: Duration,
     pub sort: Sort,
     pub from: Option<Network>,

@@ -20,13 +20,11 @@ pub struct State {
     pub page: Page,
     /// One session in place of the page.
     pub detail: Option<Detail>,
-    /// What the user is asked.
     pub prompt: Option<Prompt>,
     /// What was last done, until the next key.
     pub notice: Option<String>,
 }
 
-/// What the user is asked.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Prompt {
     /// For a text to filter by; what it was before.
@@ -35,7 +33,6 @@ pub enum Prompt {
     Cut { session: u64, about: String },
 }
 
-/// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
     /// Nothing but showing what has changed.
@@ -207,7 +204,6 @@ impl State {
         look.choice.limit != Some(0) && self.page.take(look.choice, look.rows, look.matching)
     }
 
-    /// The tap of the session that is shown told something.
     pub fn tapped(&mut self, told: Tapped) {
         if let Some(detail) = &mut self.detail {
             detail.tell(told);

@@ -19,7 +19,6 @@ pub struct Page {
     pub rows: Vec<ListedSession>,
     /// What that was asked for with: while it is another page than the wanted one, nothing on it is chosen.
     shown: Choice,
-    /// How many sessions there are to choose from.
     pub matching: usize,
     /// The place of the chosen session among those that match.
     pub cursor: usize,
@@ -124,9 +123,7 @@ impl Page {
     }
 }
 
-/// Of the head.
 pub const HEAD_ROWS: u16 = 1;
-/// Between columns.
 const GAP: u16 = 1;
 /// An address with brackets, an IPv6 address and a port fits in this; wider is no use.
 const ADDRESS_COLUMNS_MAX: u16 = 47;
@@ -151,9 +148,9 @@ enum Column {
     Waiting,
 }
 
-/// Bytes a second from the client (up) and from the upstream (down).
+/// Bytes a second, of both directions.
 const RATES: [Column; 2] = [Column::ClientRate, Column::UpstreamRate];
-/// All bytes of the same.
+/// All bytes, of both directions.
 const SUMS: [Column; 2] = [Column::ClientBytes, Column::UpstreamBytes];
 
 impl Column {
@@ -165,10 +162,10 @@ impl Column {
             Column::Upstream => ("UPSTREAM", None),
             Column::Age => ("AGE", Some(6)),
             Column::Idle => ("IDLE", Some(6)),
-            Column::ClientRate => ("UP/s", Some(10)),
-            Column::UpstreamRate => ("DOWN/s", Some(10)),
-            Column::ClientBytes => ("UP", Some(10)),
-            Column::UpstreamBytes => ("DOWN", Some(10)),
+            Column::ClientRate => ("↑ CLIENT/s", Some(11)),
+            Column::UpstreamRate => ("↓ UPSTREAM/s", Some(13)),
+            Column::ClientBytes => ("↑ CLIENT", Some(10)),
+            Column::UpstreamBytes => ("↓ UPSTREAM", Some(11)),
             Column::Phase => ("PHASE", Some(15)),
             Column::Waiting => ("WAITING", Some(10)),
         }
@@ -415,7 +412,7 @@ mod tests {
         }
         assert_eq!(before, 11);
         let narrow: Vec<u16> = columns(80, Sort::Rate, true).iter().map(|(_, width)| *width).collect();
-        assert_eq!(narrow, [7, 17, 17, 6, 6, 10, 10]);
+        assert_eq!(narrow, [7, 15, 15, 6, 6, 11, 13]);
         assert_eq!(
             columns(20, Sort::Rate, true).iter().map(|(_, width)| *width).collect::<Vec<_>>(),
             [7, 12]

@@ -27,12 +27,10 @@ impl Paint {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
-    /// What matters less.
     pub fn dim(self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }
 
-    /// What moves.
     pub fn busy(self) -> Style {
         self.coloured(Color::Green)
     }

@@ -2,7 +2,7 @@
 //! nothing else. While it writes, changes gather, and the next screen shows them all.
 
 use crate::{
-    runtime::mailbox::{Address, mailbox},
+    runtime::mailbox::{Sender, mailbox},
     tools::{
         ctl::Failure,
         top::{actor::Event, screen, state::State, text::Paint, tty::Tty},
@@ -25,7 +25,7 @@ pub struct Writer {
     paint: Paint,
     terminal: Terminal<CrosstermBackend<Drawn>>,
     drawn: Drawn,
-    screens: Address<Vec<u8>>,
+    screens: Sender<Vec<u8>>,
     writing: bool,
     /// Something has changed since the last screen was drawn.
     changed: bool,
@@ -53,7 +53,7 @@ impl Write for Drawn {
 
 impl Writer {
     /// Writes to `tty`, and tells `events` of each screen that was written.
-    pub fn start(tty: Arc<Tty>, paint: Paint, events: Address<Event>) -> io::Result<Self> {
+    pub fn start(tty: Arc<Tty>, paint: Paint, events: Sender<Event>) -> io::Result<Self> {
         let (screens, mut drawn) = mailbox::<Vec<u8>>(SCREENS);
         let screen = tty.clone();
         thread::Builder::new().name("writer".to_owned()).spawn(move || {

@@ -22,11 +22,17 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// The value of the sample with this name and exactly these labels.
+    /// The value of the sample with this name and exactly these labels; its listener's name need not be among them.
     #[track_caller]
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let wanted: Labels = labels.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        let found = self.samples.iter().find(|(named, labels, _)| named == name && *labels == wanted);
+        let found = self.samples.iter().find(|(named, labels, _)| {
+            let mut labels = labels.clone();
+            if !wanted.contains_key("name") {
+                labels.remove("name");
+            }
+            named == name && labels == wanted
+        });
         found.unwrap_or_else(|| panic!("no {name} with {labels:?}: {self:#?}")).2
     }
 

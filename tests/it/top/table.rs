@@ -19,7 +19,7 @@ fn sessions_are_shown_as_they_come_and_go() {
     let names: Vec<String> = clients.iter().map(name).collect();
     let upstream = upstream.address.to_string();
     let text =
-        top.await_text(&[&names[0], &names[1], &names[2], &upstream, "1-3 of 3", "open sessions, at most 3"]);
+        top.await_text(&[&names[0], &names[1], &names[2], &upstream, "1-3 of 3", "live sessions, at most 3"]);
     assert_eq!(text.lines().count(), 24, "{text}");
     drop(clients.remove(1));
     top.await_screen("two are left", |text| {
@@ -62,7 +62,7 @@ fn a_session_is_cut_after_a_yes_and_no_other() {
     top.await_text(&["1-3 of 3"]);
     let question = format!("cut session 2 of {}?", name(&clients[1]));
     top.keys(&format!("{DOWN}c"));
-    top.await_text(&[&question, "y cut by reset"]);
+    top.await_text(&[&question, "y cut by RST"]);
     top.keys("n");
     top.await_text(&["1-3 of 3"]);
     exchange(&mut clients[1], b"still here");
