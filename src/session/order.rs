@@ -64,12 +64,6 @@ impl Opened {
     }
 }
 
-impl std::fmt::Debug for Orders {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.opened.get().is_some() { "open" } else { "unopened" })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

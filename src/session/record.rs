@@ -18,7 +18,6 @@ use std::{
     time::Duration,
 };
 
-#[derive(Debug)]
 pub struct Record {
     /// Unique in this process, from 1.
     pub id: u64,
@@ -49,7 +48,6 @@ pub struct Dial {
     pub connect: Option<Duration>,
 }
 
-#[derive(Debug)]
 struct Ending {
     cause: Cause,
     /// The side whose stream had ended first by then.

@@ -29,12 +29,12 @@ pub struct Piece {
 }
 
 /// How many taps a session has, and what they are told at its end. Without any it is a pointer.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Taps {
     attached: OnceLock<Box<Attached>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Attached {
     count: AtomicUsize,
     /// How the session ended, once it has.
