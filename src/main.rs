@@ -153,7 +153,7 @@ fn print(text: &str) -> ExitCode {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read it has seen enough, as `head` does.
+        // The reader has seen enough, as `head` does.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format_args!("cannot write to standard output: {error}"));
@@ -162,7 +162,7 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-/// One line on standard error; where that is closed, nobody is left to tell.
+/// One line on standard error. If that is closed, the line has no reader.
 fn complain(problem: &dyn std::fmt::Display) {
     let line = format!("switchboard: {problem}\n");
     let _ = io::stderr().write_all(line.as_bytes());

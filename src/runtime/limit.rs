@@ -1,4 +1,4 @@
-//! A counted limit: who wants to go on takes a slot, and gives it back by dropping it.
+//! A counted limit: a task that wants to go on takes a slot, and gives it back by dropping it.
 
 use std::{
     collections::VecDeque,
@@ -59,7 +59,7 @@ impl Slots {
         self.lock().paused
     }
 
-    /// Changes something that who waits may have waited for.
+    /// Makes a change that a waiter may have waited for.
     fn change(&self, change: impl FnOnce(&mut State)) {
         let woken = {
             let mut state = self.lock();
@@ -76,15 +76,15 @@ impl Slots {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Every change under the lock is complete at each point where it could panic.
+        // Every change under the lock is complete at each point that could panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // Everyone who waits looks again: waiters are few (one a listener, one a lookup), and a waiter that has been
-        // dropped must not swallow the only wake-up.
+        // Every waiter looks again: waiters are few (one a listener, one a lookup), and a waiter that has been dropped
+        // must not swallow the only wake-up.
         self.slots.change(|state| state.taken -= 1);
     }
 }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_gets_a_slot_while_it_is_paused() {
+    fn no_slot_is_given_out_while_it_is_paused() {
         let slots = Slots::new(1);
         slots.set_paused(true);
         let mut waiter = Box::pin(slots.take());

@@ -486,6 +486,6 @@ mod tests {
         assert_eq!(chosen(&from("10.0.0.0/8")), [1, 2]);
         assert_eq!(chosen(&matching(":77")), [2]);
         assert_eq!(chosen(&matching("open")), [1, 2, 3]);
-        assert!(chosen(&matching("nobody")).is_empty());
+        assert!(chosen(&matching("not there")).is_empty());
     }
 }

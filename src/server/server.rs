@@ -207,14 +207,15 @@ fn fault(panicked: Panicked) -> Error {
     Error::new("the supervisor ended", io::Error::other(panicked.to_string()))
 }
 
-/// Waits until every socket is closed, for the end of the process would send FIN where RST is due, and every line written.
+/// Waits until every socket is closed, because the end of the process would send FIN in place of RST, and until every line is
+/// written.
 async fn wind_up(mut gone: Mailbox<()>, finish: Finish, outcome: Option<&ServerOutcome>) {
     within(Some(LAST_SOCKETS), gone.next()).await;
     let limit = if outcome == Some(&ServerOutcome::Cut) { LAST_LINES_AFTER_CUT } else { LAST_LINES };
     finish.wait(limit).await;
 }
 
-/// Listens; `flag` is the option that says where.
+/// Listens; `flag` is the option that names the address.
 fn listen(endpoint: &Endpoint, flag: &str, backlog: i32, options: &Options) -> Result<Listener, Error> {
     Listener::bind(endpoint, backlog, options).map_err(|error| {
         let advice = match error.kind() {

@@ -1,4 +1,4 @@
-//! What every session of a server is told.
+//! What all sessions of a server share.
 
 use crate::{
     net::{address::Address, options::Options},
@@ -12,7 +12,7 @@ use crate::{
 };
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Shared by the sessions of one server; nothing in it changes but the deadlines.
+/// Nothing in it changes but the deadlines.
 pub struct Context {
     /// Every wait on a peer, of the sessions to come.
     pub deadlines: Arc<CurrentDeadlines>,
@@ -24,14 +24,14 @@ pub struct Context {
     pub options: Options,
     pub own: Vec<Address>,
     pub events: Events,
-    /// Never sent to: its mailbox ends when the last actor that was told this context is gone, and its socket with it.
+    /// Never sent to: its mailbox ends when the last actor that holds this context is gone, and its socket with it.
     pub alive: mailbox::Address<()>,
 }
 
 /// The deadlines of sessions to come: read once by each, changed by an operator.
 pub struct CurrentDeadlines(RwLock<Arc<Deadlines>>);
 
-/// Tells the reporter what one side of a session sends.
+/// Shows the reporter what one side of a session sends.
 struct Dump {
     events: Events,
     session: u64,

@@ -25,7 +25,7 @@ use crate::{
 use futures::{FutureExt, select_biased};
 use std::{io, path::PathBuf, sync::Arc, time::Instant};
 
-/// What is told waits here while a screen is drawn: some hundred bytes each.
+/// Events wait here while a screen is drawn: some hundred bytes each.
 const EVENTS: usize = 64;
 
 pub enum Event {
