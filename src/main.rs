@@ -111,8 +111,8 @@ fn audit_proxy(config: &audit::settings::Audit) -> ExitCode {
         notes: &mut stderr.lock(),
     };
     match audit::run(config, streams) {
-        Ok(audit::Outcome::AllSame) => ExitCode::SUCCESS,
-        Ok(audit::Outcome::NotAllSame) => ExitCode::FAILURE,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
             complain(&failure);
             ExitCode::from(if matches!(failure, audit::Failure::Unreachable(_)) { UNREACHABLE } else { 1 })

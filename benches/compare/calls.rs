@@ -21,7 +21,7 @@ use switchboard::{
     runtime::inline,
     tools::load::{
         report::Report,
-        run::{Moment, Plan, run},
+        run::{Phase, Plan, run},
     },
 };
 
@@ -80,19 +80,18 @@ pub fn compare(
 fn count(running: &Running, case: &Case, options: &Options) -> io::Result<Vec<(String, f64)>> {
     let Some(pid) = running.worker() else { return Ok(Vec::new()) };
     let plan = Plan {
-        target: running.address,
         connections: case.connections,
         script: case.script.clone(),
         warm_up: WARM_UP,
         window: WINDOW.max(options.window()),
-        operations: None,
+        ..Plan::to(running.address)
     };
     let mut tracer: io::Result<Option<Child>> = Ok(None);
     let mut text = String::new();
-    let report = inline::run(run(&plan, 0, |moment| match moment {
-        Moment::Started => {}
-        Moment::Begin => tracer = attach(pid),
-        Moment::End => {
+    let report = inline::run(run(&plan, 0, |phase| match phase {
+        Phase::Ramp | Phase::WarmUp => {}
+        Phase::Window => tracer = attach(pid),
+        Phase::End => {
             if let Ok(Some(tracer)) = &mut tracer {
                 text = detach(tracer);
             }

@@ -14,7 +14,7 @@ use switchboard::{
     runtime::inline,
     tools::load::{
         report::Report,
-        run::{Moment, Plan, run},
+        run::{Phase, Plan, run},
         script::{Script, Step},
     },
 };
@@ -85,10 +85,10 @@ fn measure(running: &Running, sessions: usize, options: &Options) -> io::Result<
     let base = memory(pid);
     let (settle, window) = if options.quick { (MS(300), MS(300)) } else { (MS(1000), MS(2000)) };
     let (mut full, mut cpu) = (Memory::default(), Duration::ZERO);
-    let report = hold(running, sessions, settle, window, |moment| match moment {
-        Moment::Started => {}
-        Moment::Begin => cpu = processor_time(pid),
-        Moment::End => {
+    let report = hold(running, sessions, settle, window, |phase| match phase {
+        Phase::Ramp | Phase::WarmUp => {}
+        Phase::Window => cpu = processor_time(pid),
+        Phase::End => {
             cpu = processor_time(pid).saturating_sub(cpu);
             full = memory(pid);
         }
@@ -109,9 +109,9 @@ fn hold(
     connections: usize,
     warm_up: Duration,
     window: Duration,
-    at: impl FnMut(Moment),
+    at: impl FnMut(Phase),
 ) -> io::Result<Report> {
     let script = Script { before: greeting(), each: vec![Step::Hold], after: Vec::new() };
-    let plan = Plan { target: running.address, connections, script, warm_up, window, operations: None };
+    let plan = Plan { connections, script, warm_up, window, ..Plan::to(running.address) };
     inline::run(run(&plan, 0, at))
 }

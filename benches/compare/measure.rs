@@ -19,7 +19,7 @@ use switchboard::{
     tools::load::{
         failure::Failures,
         report::Report,
-        run::{Moment, Plan, run},
+        run::{Phase, Plan, run},
     },
 };
 
@@ -65,10 +65,10 @@ pub fn measure(running: &Running, plan: &Plan, unit: Unit) -> io::Result<Sample>
     let own = || processor_time_of_this_process();
     let (mut server, mut load) = (Duration::ZERO, Duration::ZERO);
     let seed = LAST_SEED.fetch_add(1, Relaxed) + 1;
-    let report = inline::run(run(plan, seed, |moment| match moment {
-        Moment::Started => {}
-        Moment::Begin => (server, load) = (used(), own()),
-        Moment::End => (server, load) = (used().saturating_sub(server), own().saturating_sub(load)),
+    let report = inline::run(run(plan, seed, |phase| match phase {
+        Phase::Ramp | Phase::WarmUp => {}
+        Phase::Window => (server, load) = (used(), own()),
+        Phase::End => (server, load) = (used().saturating_sub(server), own().saturating_sub(load)),
     }))?;
     std::thread::sleep(SETTLE);
     let seconds = report.window.as_secs_f64();
@@ -114,12 +114,11 @@ pub fn compare(
             // Another begins each round, so that no one always follows the same one.
             let number = (round + turn) % running.len();
             let plan = Plan {
-                target: running[number].address,
                 connections: case.connections,
                 script: case.script.clone(),
                 warm_up: options.warm_up(),
                 window: options.window(),
-                operations: None,
+                ..Plan::to(running[number].address)
             };
             samples[number].push(measure(&running[number], &plan, case.unit)?);
         }

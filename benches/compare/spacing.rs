@@ -67,11 +67,9 @@ pub fn compare(
 fn plan(running: &Running, pause: Duration, window: Duration) -> Plan {
     let each = [vec![Step::Pause(pause)], round_trip()].concat();
     Plan {
-        target: running.address,
-        connections: 1,
         script: Script { before: greeting(), each, after: farewell() },
         warm_up: window / 10,
         window,
-        operations: None,
+        ..Plan::to(running.address)
     }
 }

@@ -73,7 +73,7 @@ pub fn serve() -> io::Result<()> {
         std::process::exit(0);
     });
     inline::run(async {
-        let room = Room::new();
+        let room = Room::default();
         let mut addresses = Vec::new();
         let mut running: FuturesUnordered<LocalBoxFuture<'_, ()>> = FuturesUnordered::new();
         for service in SERVICES {

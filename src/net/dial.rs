@@ -253,8 +253,7 @@ pub async fn open_at_once(address: &Address, options: &Options) -> io::Result<So
 async fn connected(descriptor: OwnedFd, address: &Address, options: &Options) -> io::Result<Socket> {
     match address {
         Address::Tcp(address) => {
-            // The user timeout would bound the handshake too, which has a limit of its own.
-            Options { user_timeout: None, ..*options }.apply(&descriptor, address.ip());
+            options.apply_to_dialled(&descriptor, address.ip());
             match connect(&descriptor, address) {
                 Ok(()) | Err(Errno::INPROGRESS) => {}
                 Err(error) => return Err(error.into()),
@@ -262,7 +261,7 @@ async fn connected(descriptor: OwnedFd, address: &Address, options: &Options) ->
             let socket = Socket::new(descriptor, false)?;
             socket.writable().await;
             socket.connect_result()?;
-            // An option that cannot be set must not fail a connection.
+            // Before, it would bound the handshake, which has a limit of its own. It must not fail a connection.
             let _ = socket.set_user_timeout(options);
             Ok(socket)
         }
@@ -321,4 +320,40 @@ fn is_local(ip: IpAddr) -> bool {
 fn is_same_file(one: &Path, other: &Path) -> bool {
     let number = |path: &Path| fs::metadata(path).ok().map(|is| (is.dev(), is.ino()));
     one == other || number(one).is_some_and(|one| number(other) == Some(one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::inline;
+    use socket2::SockRef;
+    use std::net::{TcpListener, TcpStream};
+
+    /// The kernel gives those who connect every second port of its range, in turn, and rarely skips one.
+    const RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+
+    #[test]
+    fn a_request_that_meets_itself_at_a_port_without_a_listener_is_refused() {
+        let range = fs::read_to_string(RANGE).unwrap();
+        let range: Vec<u16> = range.split_whitespace().map(|bound| bound.parse().unwrap()).collect();
+        let round = usize::from((range[1] - range[0]) / 2 + 1);
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let target = SocketAddr::from((Ipv4Addr::LOCALHOST, range[0] + (free - range[0]) / 2 * 2));
+        // The control: a plain connection to that port meets itself before long.
+        let meets_itself = (0..4 * round).filter_map(|_| TcpStream::connect(target).ok()).find(|stream| {
+            SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
+            stream.local_addr().unwrap() == target
+        });
+        drop(meets_itself.expect("a connection meets itself"));
+        let destination = Destination { endpoint: target.to_string().parse().unwrap(), overrides: [].into() };
+        let dials = inline::run(async {
+            for _ in 0..2 * round {
+                match dial(&destination, &Options::default(), None, &[]).await {
+                    Ok(dialled) => assert_ne!(dialled.local, Some(Address::Tcp(target))),
+                    Err(error) => assert_eq!(error.kind, DialFailureKind::Refused, "{}", error.text),
+                }
+            }
+        });
+        dials.unwrap();
+    }
 }

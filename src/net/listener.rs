@@ -146,7 +146,7 @@ impl Listener {
         if at.is_ipv6() {
             sockopt::set_ipv6_v6only(&descriptor, !at.ip().is_unspecified())?;
         }
-        options.apply(&descriptor, at.ip());
+        options.apply_to_listener(&descriptor, at.ip());
         bind(&descriptor, &at)?;
         Self::listen(descriptor, backlog, None)
     }

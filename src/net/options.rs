@@ -84,12 +84,33 @@ pub struct CongestionName {
 }
 
 impl Options {
-    /// Sets the options of a socket that is to be connected to `address`, or to listen there. An accepted socket has those
-    /// of its listener.
+    /// Sets the options of a socket that is to listen on `address`; an accepted socket has those of its listener.
     ///
     /// An option that the kernel refuses keeps the system's value: it must not fail a connection.
-    pub fn apply(&self, descriptor: &OwnedFd, address: IpAddr) {
+    pub(super) fn apply_to_listener(&self, descriptor: &OwnedFd, address: IpAddr) {
+        self.apply(descriptor, address);
         let _ = sockopt::set_tcp_nodelay(descriptor, true);
+        if let Some(keepalive) = self.keepalive {
+            set_keepalive_probes(descriptor, keepalive.probes);
+        }
+        if self.user_timeout.is_some() {
+            let _ = self.apply_user_timeout(descriptor);
+        }
+    }
+
+    /// As [`Options::apply_to_listener`], of a socket that is to be connected to `address`. What only a connection needs,
+    /// or only its second write, is set then: a short connection does without.
+    pub(super) fn apply_to_dialled(&self, descriptor: &OwnedFd, address: IpAddr) {
+        self.apply(descriptor, address);
+        // A user timeout overrides the number of probes (tcp(7)).
+        if let Some(keepalive) = self.keepalive.filter(|_| self.user_timeout.is_none()) {
+            set_keepalive_probes(descriptor, keepalive.probes);
+        }
+    }
+
+    fn apply(&self, descriptor: &OwnedFd, address: IpAddr) {
+        // From birth, for a process that dies cannot: what it leaves behind must not look complete. See `Socket::finish`.
+        let _ = set_reset_at_close(descriptor, true);
         if let Some(name) = self.congestion.name_towards(address) {
             let _ = sockopt::set_tcp_congestion(descriptor, name);
         }
@@ -97,11 +118,7 @@ impl Options {
             let longest = Duration::from_secs(KEEPALIVE_SECONDS_MAX);
             let _ = sockopt::set_tcp_keepidle(descriptor, keepalive.idle.min(longest));
             let _ = sockopt::set_tcp_keepintvl(descriptor, keepalive.interval.min(longest));
-            let _ = sockopt::set_tcp_keepcnt(descriptor, keepalive.probes.min(KEEPALIVE_PROBES_MAX));
             let _ = sockopt::set_socket_keepalive(descriptor, true);
-        }
-        if self.user_timeout.is_some() {
-            let _ = self.apply_user_timeout(descriptor);
         }
     }
 
@@ -117,6 +134,19 @@ impl Options {
         });
         Ok(sockopt::set_tcp_user_timeout(descriptor, limit_ms)?)
     }
+}
+
+fn set_keepalive_probes(descriptor: &OwnedFd, probes: u32) {
+    let _ = sockopt::set_tcp_keepcnt(descriptor, probes.min(KEEPALIVE_PROBES_MAX));
+}
+
+/// Whether close(2) is to send RST and drop what is queued (`SO_LINGER` of no time, socket(7)), or FIN after it. When a
+/// process dies, the kernel closes its sockets. A UNIX socket has no RST.
+///
+/// # Errors
+/// If the descriptor is no socket.
+pub(super) fn set_reset_at_close(descriptor: &OwnedFd, resets: bool) -> io::Result<()> {
+    Ok(sockopt::set_socket_linger(descriptor, resets.then_some(Duration::ZERO))?)
 }
 
 impl Congestion {

@@ -59,19 +59,24 @@ fn shared_lookup(host: &str) -> Shared<BoxFuture<'static, Answer>> {
     if let Some(lookup) = under_way.iter().find(|lookup| lookup.name == host) {
         return lookup.answer.clone();
     }
-    let answer = lookup(host.to_owned()).boxed().shared();
+    let answer = lookup(host.to_owned(), ask).boxed().shared();
     under_way.push(Lookup { name: host.to_owned(), began_ms: now, answer: answer.clone() });
     answer
 }
 
-async fn lookup(host: String) -> Answer {
+/// Asks the system's resolver, and blocks the thread until it answers.
+fn ask(host: &str) -> io::Result<Vec<IpAddr>> {
+    Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
+}
+
+async fn lookup(host: String, ask: fn(&str) -> io::Result<Vec<IpAddr>>) -> Answer {
     // The slot goes with the thread: a lookup that no session awaits any more still holds its thread.
     let slot = LOOKUPS.take().await;
     let work = move || {
         let _slot = slot;
-        (host.as_str(), 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect())
+        ask(&host)
     };
-    let found: io::Result<Vec<IpAddr>> = task::spawn(blocking(work))
+    let found = task::spawn(blocking(work))
         .await
         .map_err(|panicked| io::Error::other(panicked.to_string()))
         .flatten();
@@ -100,6 +105,41 @@ fn interleave(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::executor::block_on;
+    use std::{
+        sync::{
+            RwLock,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
+        thread,
+        time::{Duration, Instant},
+    };
+
+    #[test]
+    fn a_lookup_that_no_session_awaits_holds_its_slot_as_long_as_its_thread() {
+        static NAME_SERVER: RwLock<()> = RwLock::new(());
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        let ask = |_: &str| {
+            ASKED.fetch_add(1, SeqCst);
+            drop(NAME_SERVER.read());
+            Ok(Vec::new())
+        };
+        let silent = NAME_SERVER.write().unwrap();
+        let mut lookups: Vec<_> =
+            (0..LOOKUPS_MAX).map(|_| Box::pin(lookup("silent.test".into(), ask))).collect();
+        let begin = Instant::now();
+        while ASKED.load(SeqCst) < LOOKUPS_MAX {
+            assert!(lookups.iter_mut().all(|lookup| lookup.now_or_never().is_none()));
+            assert!(begin.elapsed() < Duration::from_secs(20), "{ASKED:?} threads ask");
+            thread::sleep(Duration::from_millis(1));
+        }
+        drop(lookups);
+        let mut next = Box::pin(lookup("next.test".into(), ask));
+        assert!((&mut next).now_or_never().is_none());
+        assert_eq!((LOOKUPS.count().0, ASKED.load(SeqCst)), (LOOKUPS_MAX, LOOKUPS_MAX));
+        drop(silent);
+        assert_eq!(block_on(next).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
 
     #[test]
     fn a_lookup_that_another_thread_began_a_moment_later_is_joined() {

@@ -1,14 +1,14 @@
 //! A connected stream socket, TCP or UNIX: read, write, splice, and the two ways to end it.
 //!
-//! Dropping a socket resets the connection: what ends by accident must not look like a clean end.
-//! [`Socket::close`] is the clean way.
+//! Dropping a socket resets the connection, and so does the death of the process: what ends by accident must not look like
+//! a clean end. [`Socket::finish`] and [`Socket::close`] are the clean way.
 
 use crate::{
     net::{
         address::Address,
         buffer::Buffer,
         kernel::{SendQueue, unacknowledged},
-        options::Options,
+        options::{Options, set_reset_at_close},
         pipe::{PIPE_BYTES, Pipe},
     },
     runtime::{clock::sleep, pace::note_bulk, readiness::Registration},
@@ -29,8 +29,8 @@ use std::{
     future::poll_fn,
     io,
     os::fd::OwnedFd,
-    sync::atomic::{AtomicBool, Ordering},
-    task::{Context, Poll, ready},
+    sync::atomic::{AtomicBool, AtomicU8, Ordering},
+    task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
@@ -48,13 +48,18 @@ pub struct Socket {
     // Drop order: the registration's slot is free before the descriptor's number is.
     registration: Registration,
     descriptor: OwnedFd,
-    clean: bool,
+    closes_clean: bool,
+    /// Whether the kernel resets the connection at close(2). So it is from birth, until our stream has ended whole.
+    resets: AtomicBool,
+    /// Writes until the kernel is told to hold none back, which it does from the second on (RFC 896); then 0.
+    writes_to_nodelay: AtomicU8,
     /// The kernel tells of a lost connection once: after a failed write, a read would see a clean end.
     lost: AtomicBool,
 }
 
 impl Socket {
-    /// A socket that is connected, or being connected.
+    /// A socket that is connected, or being connected. With the options of a dialled one or of its listener, it resets the
+    /// connection at close(2).
     ///
     /// # Errors
     /// If it cannot be watched for readiness.
@@ -62,7 +67,10 @@ impl Socket {
         Ok(Socket {
             registration: Registration::new(&descriptor, connected)?,
             descriptor,
-            clean: false,
+            closes_clean: false,
+            resets: AtomicBool::new(true),
+            // A listener has said so for the sockets that it accepts.
+            writes_to_nodelay: AtomicU8::new(if connected { 0 } else { 2 }),
             lost: AtomicBool::new(false),
         })
     }
@@ -166,6 +174,7 @@ impl Socket {
     ) -> Poll<io::Result<T>> {
         loop {
             ready!(self.registration.poll_writable(context));
+            self.count_write();
             match self.registration.write(&mut put) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 // After the peer's FIN the kernel tells of its RST as a broken pipe: then the end of its stream was a true
@@ -176,6 +185,16 @@ impl Socket {
                 }
                 result => return Poll::Ready(result),
             }
+        }
+    }
+
+    fn count_write(&self) {
+        let left = self.writes_to_nodelay.load(Ordering::Relaxed);
+        if left == 1 {
+            let _ = sockopt::set_tcp_nodelay(&self.descriptor, true);
+        }
+        if left > 0 {
+            self.writes_to_nodelay.store(left - 1, Ordering::Relaxed);
         }
     }
 
@@ -221,17 +240,25 @@ impl Socket {
         poll_fn(|context| self.poll_put(context, put)).await
     }
 
-    /// Ends our stream: the peer gets FIN after all that was written (RFC 9293 §3.6).
+    /// Ends our stream: the peer gets FIN after all that was written (RFC 9293 §3.6), even if the process dies.
     ///
     /// # Errors
     /// If the connection is gone already.
     pub fn finish(&self) -> io::Result<()> {
+        self.keep_at_close();
         Ok(shutdown(&self.descriptor, Shutdown::Write)?)
     }
 
     /// Closes after both streams have ended; nothing that was written is lost.
     pub fn close(mut self) {
-        self.clean = true;
+        self.keep_at_close();
+        self.closes_clean = true;
+    }
+
+    fn keep_at_close(&self) {
+        if self.resets.swap(false, Ordering::Relaxed) {
+            let _ = set_reset_at_close(&self.descriptor, false);
+        }
     }
 
     /// What a connection request came to.
@@ -241,6 +268,10 @@ impl Socket {
     /// # Errors
     /// Why the connection could not be made.
     pub fn connect_result(&self) -> io::Result<()> {
+        // The kernel announces an error together with the end of the wait; without one there is nothing to ask for.
+        if self.poll_aborted(&Context::from_waker(Waker::noop())).is_pending() {
+            return Ok(());
+        }
         match sockopt::socket_error(&self.descriptor)? {
             // A connection request is refused with ECONNREFUSED; these two come after the handshake (RFC 9293 §3.10.7).
             Err(Errno::CONNRESET) => self.lost.store(true, Ordering::Relaxed),
@@ -274,9 +305,8 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if !self.clean {
-            // Lingering for no time makes close(2) send RST and drop what is queued (socket(7)).
-            let _ = sockopt::set_socket_linger(&self.descriptor, Some(Duration::ZERO));
+        if !self.closes_clean && !*self.resets.get_mut() {
+            let _ = set_reset_at_close(&self.descriptor, true);
         }
     }
 }

@@ -30,13 +30,13 @@ pub struct Direction {
 
 #[derive(Default)]
 struct Rare {
-    watchers: Mutex<Vec<Arc<dyn Watch>>>,
+    watchers: Mutex<Vec<Arc<dyn ChunkWatcher>>>,
     /// Bytes that the receiver's queue in our kernel held when it was reset.
     lost: AtomicU64,
 }
 
 /// A watcher of one direction. It must not wait.
-pub trait Watch: Send + Sync {
+pub trait ChunkWatcher: Send + Sync {
     /// Shows a chunk that begins `offset` bytes into the stream.
     fn show(&self, offset: u64, bytes: &[u8]);
 }
@@ -102,7 +102,7 @@ impl Direction {
     }
 
     /// From now on `watcher` is shown every chunk, until [`Direction::unwatch`].
-    pub fn watch(&self, watcher: Arc<dyn Watch>) -> Weak<dyn Watch> {
+    pub fn watch(&self, watcher: Arc<dyn ChunkWatcher>) -> Weak<dyn ChunkWatcher> {
         let weak = Arc::downgrade(&watcher);
         self.rare.get_or_init(Box::default).watchers().push(watcher);
         self.gate.add_watcher();
@@ -110,7 +110,7 @@ impl Direction {
     }
 
     /// Takes a watcher off, if it is there.
-    pub fn unwatch(&self, watcher: &Weak<dyn Watch>) {
+    pub fn unwatch(&self, watcher: &Weak<dyn ChunkWatcher>) {
         let Some(rare) = self.rare.get() else { return };
         let mut watchers = rare.watchers();
         if let Some(at) = watchers.iter().position(|there| Weak::ptr_eq(&Arc::downgrade(there), watcher)) {
@@ -175,7 +175,7 @@ impl Default for Direction {
 }
 
 impl Rare {
-    fn watchers(&self) -> MutexGuard<'_, Vec<Arc<dyn Watch>>> {
+    fn watchers(&self) -> MutexGuard<'_, Vec<Arc<dyn ChunkWatcher>>> {
         // Every change under the lock is one call.
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -188,7 +188,7 @@ mod tests {
     #[derive(Default)]
     struct Seen(Mutex<Vec<(u64, Vec<u8>)>>);
 
-    impl Watch for Seen {
+    impl ChunkWatcher for Seen {
         fn show(&self, offset: u64, bytes: &[u8]) {
             self.0.lock().unwrap().push((offset, bytes.to_vec()));
         }

@@ -10,7 +10,7 @@ use crate::{
     relay::{
         chunk::Chunk,
         direction::Direction,
-        pump::{Sink, Source},
+        pump::{ChunkSink, ChunkSource},
     },
 };
 use std::{
@@ -141,7 +141,7 @@ impl<'a> LegReader<'a> {
 
 // Both wait by hand: as async functions they would hold the state of every call they make, for as long as they wait.
 
-impl Source for LegReader<'_> {
+impl ChunkSource for LegReader<'_> {
     fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> + Send {
         poll_fn(move |context| {
             let Leg::Plain(socket) = self.leg;
@@ -166,7 +166,7 @@ impl<'a> LegWriter<'a> {
     }
 }
 
-impl Sink for LegWriter<'_> {
+impl ChunkSink for LegWriter<'_> {
     fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> + Send {
         let Leg::Plain(socket) = self.leg;
         poll_fn(move |context| match chunk {

@@ -6,7 +6,7 @@ use crate::{
     relay::chunk::Chunk,
     runtime::{
         latch::Latch,
-        mailbox::{Address, Mailbox, Refused, mailbox},
+        mailbox::{Mailbox, Refused, Sender, mailbox},
     },
 };
 use futures::{FutureExt, future::Either};
@@ -28,7 +28,7 @@ pub enum Parcel {
 
 /// The end that chunks go into.
 pub struct LinkSender {
-    address: Address<Parcel>,
+    address: Sender<Parcel>,
     gone: Arc<Latch>,
 }
 

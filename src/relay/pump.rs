@@ -52,13 +52,13 @@ pub struct Ways<'a> {
     pub outgoing: &'a Direction,
 }
 
-pub trait Source: Send {
+pub trait ChunkSource: Send {
     /// The next chunk; none at the end of the stream. If the gate of `direction` is not open, the chunk is in memory.
     /// Cancel-safe.
     fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> + Send;
 }
 
-pub trait Sink: Send {
+pub trait ChunkSink: Send {
     /// Writes the first bytes of `chunk`, takes them out of it, and says how many they were.
     fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> + Send;
 
@@ -100,8 +100,8 @@ pub fn pump<'a>(
 
 /// As [`pump`], over any source and sink; `lost` is ready when the connection is known to be lost.
 pub fn duplex<'a>(
-    source: impl Source + 'a,
-    sink: impl Sink + 'a,
+    source: impl ChunkSource + 'a,
+    sink: impl ChunkSink + 'a,
     lost: impl Fn(&Context<'_>) -> Poll<()> + Send,
     out: LinkSender,
     inbound: LinkReceiver,
@@ -123,7 +123,7 @@ pub fn duplex<'a>(
 
 /// Moves `source` into `link` until one of them ends. A failed source drops the link, which aborts it.
 pub fn read_into<'a>(
-    mut source: impl Source + 'a,
+    mut source: impl ChunkSource + 'a,
     link: LinkSender,
     direction: &'a Direction,
 ) -> impl Future<Output = ReadEnd> + Send + 'a {
@@ -155,7 +155,7 @@ pub fn read_into<'a>(
 /// Moves `link` into `sink` until one of them ends.
 pub fn write_from<'a>(
     mut link: LinkReceiver,
-    mut sink: impl Sink + 'a,
+    mut sink: impl ChunkSink + 'a,
     direction: &'a Direction,
 ) -> impl Future<Output = WriteEnd> + Send + 'a {
     async move {

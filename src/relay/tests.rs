@@ -6,7 +6,7 @@ use crate::{
         chunk::Chunk,
         direction::Direction,
         link::link,
-        pump::{LegEnd, ReadEnd, Sink, Source, Ways, WriteEnd, duplex, read_into, write_from},
+        pump::{ChunkSink, ChunkSource, LegEnd, ReadEnd, Ways, WriteEnd, duplex, read_into, write_from},
     },
 };
 use futures::{executor::block_on, future::join};
@@ -43,7 +43,7 @@ struct Scripted {
     fails: bool,
 }
 
-impl Source for Scripted {
+impl ChunkSource for Scripted {
     async fn read(&mut self, _: &Direction) -> io::Result<Option<Chunk>> {
         let (blocks, size) = self.steps.front().copied().unwrap_or((0, 1));
         block(blocks).await;
@@ -71,7 +71,7 @@ struct Choosy {
     written: Arc<Mutex<Written>>,
 }
 
-impl Sink for Choosy {
+impl ChunkSink for Choosy {
     async fn write(&mut self, chunk: &mut Chunk) -> io::Result<usize> {
         let (blocks, size) = self.steps.pop_front().unwrap_or((0, u8::MAX));
         block(blocks).await;

@@ -8,7 +8,7 @@ use crate::{
     report::format::Format,
     runtime::{
         clock::within,
-        mailbox::{Address, Mailbox, mailbox},
+        mailbox::{Mailbox, Sender, mailbox},
     },
     session::event::{Event, Events},
     text::escape::Escaped,
@@ -49,7 +49,7 @@ const NICENESS: i32 = 10;
 #[derive(Clone)]
 pub struct Reporter {
     events: Events,
-    warnings: Address<String>,
+    warnings: Sender<String>,
 }
 
 /// The reporter's end.

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Where to send to. Cheap to clone.
-pub struct Address<T> {
+pub struct Sender<T> {
     sender: flume::Sender<T>,
 }
 
@@ -34,12 +34,12 @@ pub enum Refused<T> {
 }
 
 /// A mailbox for `capacity` messages (at least 1: flume's 0 is not a rendezvous for async senders).
-pub fn mailbox<T>(capacity: usize) -> (Address<T>, Mailbox<T>) {
+pub fn mailbox<T>(capacity: usize) -> (Sender<T>, Mailbox<T>) {
     let (sender, receiver) = flume::bounded(capacity.max(1));
-    (Address { sender }, Mailbox { stream: receiver.into_stream() })
+    (Sender { sender }, Mailbox { stream: receiver.into_stream() })
 }
 
-impl<T> Address<T> {
+impl<T> Sender<T> {
     /// Delivers without waiting.
     pub fn try_send(&self, message: T) -> Result<(), Refused<T>> {
         self.sender.try_send(message).map_err(|error| match error {
@@ -60,9 +60,9 @@ impl<T> Address<T> {
     }
 }
 
-impl<T> Clone for Address<T> {
+impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        Address { sender: self.sender.clone() }
+        Sender { sender: self.sender.clone() }
     }
 }
 

@@ -41,11 +41,11 @@ thread_local! {
 /// The sockets of one epoll.
 pub(super) struct Registry {
     pub(super) epoll: Arc<OwnedFd>,
-    slots: Mutex<Slots>,
+    slots: Mutex<Sources>,
 }
 
 #[derive(Default)]
-pub(super) struct Slots {
+pub(super) struct Sources {
     slots: Vec<Slot>,
     free: Vec<u32>,
 }
@@ -101,13 +101,13 @@ impl Registry {
         own.unwrap_or_else(|| REGISTRY.get().expect("the runtime is started before the first socket").clone())
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Slots> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Sources> {
         // Every change under the lock is complete at each point that could panic.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Slots {
+impl Sources {
     /// The slot's number in the low half, its generation in the high half.
     fn insert(&mut self, source: Arc<Source>) -> u64 {
         let number = self.free.pop().unwrap_or_else(|| {

@@ -1,10 +1,10 @@
-//! Signals as streams: SIGINT and SIGTERM for a server or a client, whose SIGHUP keeps its default (the end, unless `nohup`
-//! asked otherwise), and those that concern a program that has the whole terminal.
+//! Signals as streams: those that ask a server or a tool to stop, and those that concern a program that has the whole
+//! terminal. Every other signal keeps its default: most end the process.
 
 use async_signal::{Signal, Signals};
 use futures::StreamExt;
 use rustix::process::kill_current_process_group;
-use std::io;
+use std::{fs, io};
 
 /// The signals that ask this program to stop. The default action is back when it is dropped.
 pub struct StopSignals {
@@ -12,15 +12,40 @@ pub struct StopSignals {
 }
 
 impl StopSignals {
-    /// Takes the signals over from the default action.
+    /// Takes SIGINT and SIGTERM over from the default action.
     pub fn new() -> io::Result<Self> {
         Ok(StopSignals { signals: Signals::new([Signal::Int, Signal::Term])? })
+    }
+
+    /// As [`StopSignals::new`], and SIGHUP unless the process was started to ignore it (`nohup`).
+    ///
+    /// # Errors
+    /// As [`StopSignals::new`].
+    pub fn with_hangup() -> io::Result<Self> {
+        let mut stop = Self::new()?;
+        if !is_hangup_ignored() {
+            stop.signals.add_signals([Signal::Hup])?;
+        }
+        Ok(stop)
     }
 
     /// Ends at the next signal. Cancel-safe.
     pub async fn next(&mut self) {
         while !matches!(self.signals.next().await, Some(Ok(_))) {}
     }
+
+    /// As [`StopSignals::next`], past SIGHUP: a terminal that goes sends one, and its shell often another.
+    pub async fn next_but_hangup(&mut self) {
+        while !matches!(self.signals.next().await, Some(Ok(Signal::Int | Signal::Term))) {}
+    }
+}
+
+/// Whether the process ignores SIGHUP, as its mask of ignored signals says (proc_pid_status(5)).
+fn is_hangup_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (rustix::process::Signal::HUP.as_raw() - 1) & 1 == 1)
 }
 
 /// A signal to a program that has the whole terminal.

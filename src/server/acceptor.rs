@@ -50,7 +50,7 @@ pub struct Connection {
 /// A running acceptor. Dropping it closes the listener at once.
 pub struct Acceptor {
     task: Fuse<Task<()>>,
-    stop: Option<mailbox::Address<()>>,
+    stop: Option<mailbox::Sender<()>>,
 }
 
 /// Where connections come from: a listener, or a fake of one.

@@ -59,7 +59,7 @@ pub struct OperatedServer {
     /// Knows the lines that were dropped.
     pub events: Events,
     /// Asks for a drain.
-    pub drain: mailbox::Address<()>,
+    pub drain: mailbox::Sender<()>,
 }
 
 /// A handle of the operator. Each measures rates by its own looks, which a clone begins with.

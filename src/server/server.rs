@@ -59,7 +59,8 @@ pub async fn run(plan: Plan) -> Result<ServerOutcome, Error> {
     let share = share(raise_descriptor_limit());
     kernel::open();
     pipe::set_limit(if plan.splice { share.pipes } else { 0 });
-    let signals = StopSignals::new().map_err(|error| Error::new("cannot take signals over", error))?;
+    let signals =
+        StopSignals::with_hangup().map_err(|error| Error::new("cannot take signals over", error))?;
     let bound = Bound::new(&plan)?;
     let (reporter, finish) =
         Reporter::start(format(&plan)).map_err(|error| Error::new("cannot start the reporter", error))?;
@@ -193,7 +194,7 @@ impl Running {
         let end = loop {
             select_biased! {
                 end = (&mut self.sessions).fuse() => break end.map_err(fault),
-                () = signals.next().fuse() => self.supervisor.cut().await,
+                () = signals.next_but_hangup().fuse() => self.supervisor.cut().await,
             }
         };
         if let Some(control) = self.control {
@@ -207,8 +208,8 @@ fn fault(panicked: Panicked) -> Error {
     Error::new("the supervisor ended", io::Error::other(panicked.to_string()))
 }
 
-/// Waits until every socket is closed, because the end of the process would send FIN in place of RST, and until every line is
-/// written.
+/// Waits until every socket is closed, because the end of the process resets no connection whose stream to the peer has
+/// ended, and until every line is written.
 async fn wind_up(mut gone: Mailbox<()>, finish: Finish, outcome: Option<&ServerOutcome>) {
     within(Some(LAST_SOCKETS), gone.next()).await;
     let limit = if outcome == Some(&ServerOutcome::Cut) { LAST_LINES_AFTER_CUT } else { LAST_LINES };

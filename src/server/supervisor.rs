@@ -7,7 +7,7 @@ use crate::{
     runtime::{
         clock::{Sleep, sleep},
         limit::Slot,
-        mailbox::{Address, Mailbox, mailbox},
+        mailbox::{Mailbox, Sender, mailbox},
         task::{Task, spawn},
     },
     server::{acceptor::Connection, books::Books},
@@ -23,7 +23,7 @@ const CONNECTIONS: usize = 64;
 
 #[derive(Clone)]
 pub struct Supervisor {
-    address: Address<Message>,
+    address: Sender<Message>,
 }
 
 enum Message {
@@ -62,7 +62,7 @@ struct Actor {
     max_per_source: Option<usize>,
     mailbox: Mailbox<Message>,
     /// Where sessions say that they have finished.
-    address: Address<Message>,
+    address: Sender<Message>,
     live: HashMap<u64, Entry>,
     per_source: HashMap<IpAddr, usize>,
     last_id: u64,

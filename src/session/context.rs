@@ -2,7 +2,7 @@
 
 use crate::{
     net::{address::Address, options::Options},
-    relay::direction::Watch,
+    relay::direction::ChunkWatcher,
     runtime::mailbox,
     session::{
         deadline::Deadlines,
@@ -25,7 +25,7 @@ pub struct Context {
     pub own: Vec<Address>,
     pub events: Events,
     /// Never sent to: its mailbox ends when the last actor that holds this context is gone, and its socket with it.
-    pub alive: mailbox::Address<()>,
+    pub alive: mailbox::Sender<()>,
 }
 
 /// The deadlines of sessions to come: read once by each, changed by an operator.
@@ -64,10 +64,26 @@ impl Context {
     }
 }
 
-impl Watch for Dump {
+impl ChunkWatcher for Dump {
     fn show(&self, offset: u64, bytes: &[u8]) {
         let shown = bytes[..bytes.len().min(self.limit)].into();
         let (session, from) = (self.session, self.from);
         self.events.tell(What::Data { session, from, offset, bytes: bytes.len(), shown });
+    }
+}
+
+/// A context for tests, whose events are not told.
+#[cfg(test)]
+impl Context {
+    pub fn sample(deadlines: crate::session::deadline::Deadlines) -> Arc<Self> {
+        Arc::new(Context {
+            deadlines: Arc::new(CurrentDeadlines::new(deadlines)),
+            splice: true,
+            dump_limit: None,
+            options: Options::default(),
+            own: Vec::new(),
+            events: Events::new(None, Arc::default()),
+            alive: mailbox::mailbox(1).0,
+        })
     }
 }

@@ -48,13 +48,13 @@ pub struct Event {
 /// Where sessions say what happens. Cheap to clone; it never waits.
 #[derive(Clone)]
 pub struct Events {
-    to: Option<mailbox::Address<Event>>,
+    to: Option<mailbox::Sender<Event>>,
     dropped: Arc<AtomicU64>,
 }
 
 impl Events {
     /// Events for this mailbox; none if no event is wanted. `dropped` counts those that it did not take.
-    pub fn new(to: Option<mailbox::Address<Event>>, dropped: Arc<AtomicU64>) -> Self {
+    pub fn new(to: Option<mailbox::Sender<Event>>, dropped: Arc<AtomicU64>) -> Self {
         Events { to, dropped }
     }
 

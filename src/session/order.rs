@@ -1,6 +1,6 @@
 //! Orders: what an operator tells a live session to do. The mailbox is made on first use, so that an idle session does not pay for it.
 
-use crate::runtime::mailbox::{Address, Mailbox, mailbox};
+use crate::runtime::mailbox::{Mailbox, Sender, mailbox};
 use futures::task::AtomicWaker;
 use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
@@ -27,7 +27,7 @@ pub struct Orders {
 }
 
 struct Opened {
-    address: Address<Order>,
+    address: Sender<Order>,
     /// The session takes it at the first order.
     mailbox: Mutex<Option<Inbox>>,
 }

@@ -70,3 +70,25 @@ impl From<Result<FarEnd, Panicked>> for Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_connection_that_timed_out_over_bytes_that_wait_has_stalled() {
+        use io::ErrorKind::{ConnectionReset, TimedOut};
+        for (kind, waiting, cause) in [
+            (TimedOut, true, Cause::StallTimeout),
+            // Keepalive found that the peer is gone.
+            (TimedOut, false, Cause::ClientReset),
+            (ConnectionReset, true, Cause::ClientReset),
+        ] {
+            assert_eq!(
+                Loss { error: kind.into(), waiting }.cause(Cause::ClientReset),
+                cause,
+                "{kind:?} {waiting}"
+            );
+        }
+    }
+}

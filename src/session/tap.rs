@@ -1,8 +1,8 @@
 //! Taps: observers that come to a running session and go again. Each has a mailbox; what it does not take is counted.
 
 use crate::{
-    relay::direction::Watch,
-    runtime::mailbox::{Address, Mailbox, Refused, mailbox},
+    relay::direction::ChunkWatcher,
+    runtime::mailbox::{Mailbox, Refused, Sender, mailbox},
     session::{event::Side, record::Record},
 };
 use std::{
@@ -44,7 +44,7 @@ struct Attached {
 /// One tap at one direction.
 struct Tap {
     from: Side,
-    pieces: Address<Piece>,
+    pieces: Sender<Piece>,
     lost: Arc<AtomicU64>,
 }
 
@@ -52,7 +52,7 @@ struct Tap {
 pub struct Watcher {
     record: Weak<Record>,
     /// One at each direction that it watches.
-    taps: Vec<Weak<dyn Watch>>,
+    taps: Vec<Weak<dyn ChunkWatcher>>,
     /// What the session moves; ends with the session.
     pub pieces: Mailbox<Piece>,
     lost: Arc<AtomicU64>,
@@ -114,7 +114,7 @@ impl Taps {
     }
 }
 
-impl Watch for Tap {
+impl ChunkWatcher for Tap {
     fn show(&self, offset: u64, bytes: &[u8]) {
         let piece = Piece { at: SystemTime::now(), from: self.from, offset, bytes: bytes.into() };
         if let Err(Refused::Full(_)) = self.pieces.try_send(piece) {

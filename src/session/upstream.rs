@@ -87,3 +87,40 @@ async fn connect(record: &Record, context: &Context, upstream: &Destination) -> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        net::buffer::{BUFFER_BYTES, Buffer},
+        relay::{chunk::Chunk, link::link},
+        runtime::{clock::within, inline},
+        session::{cause::Cause, deadline::Deadlines, target::Target},
+    };
+    use futures::future::join;
+    use std::{net::TcpListener, time::Duration};
+
+    #[test]
+    fn a_peer_that_takes_nothing_is_ended_by_the_kernel_and_that_is_a_stall() {
+        const LIMIT: Option<Duration> = Some(Duration::from_secs(20));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = Target::upstream(&listener.local_addr().unwrap().to_string());
+        let Target::Upstream(upstream) = target.clone() else { unreachable!("it is one") };
+        let record = Record::sample(1, target);
+        // Nothing here watches our own deadline: the kernel's is the one that ends the connection.
+        let deadlines = Deadlines { stall: Some(Duration::ZERO), ..Deadlines::default() };
+        let ((sender, inbound), (out, _replies)) = (link(), link());
+        let actor = run(record.clone(), Context::sample(deadlines), upstream, inbound, out);
+        let upload = async {
+            loop {
+                record.from_client.add_received(BUFFER_BYTES);
+                if sender.send(Chunk::Bytes(Buffer::holding(&[0; BUFFER_BYTES]))).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let ended = inline::run(within(LIMIT, join(actor, upload))).unwrap();
+        let Some((FarEnd::Gone(loss), ())) = ended else { panic!("it did not end so: {ended:?}") };
+        assert_eq!(loss.cause(Cause::UpstreamReset), Cause::StallTimeout, "{loss:?}");
+    }
+}

@@ -7,12 +7,10 @@ use crate::{
 };
 use std::{fmt, io, time::Duration};
 
-/// What kind of failure it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// What to send cannot be read.
     Input,
-    /// The name has no address.
     Resolve,
     /// No address of the server takes a connection.
     Connect,
@@ -22,7 +20,6 @@ pub enum Fault {
     Truncated,
     /// The answer cannot be written.
     Output,
-    /// A deadline passed.
     Timeout,
     /// The server reset the connection, or vanished.
     Reset,
@@ -34,49 +31,39 @@ pub enum Fault {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct Failure {
-    /// Of what kind it is.
     pub fault: Fault,
-    /// What happened.
     pub text: String,
 }
 
 impl Fault {
     /// The exit code: curl's number if curl has one.
-    #[must_use]
     pub fn code(self) -> u8 {
+        self.code_and_name().0
+    }
+
+    fn code_and_name(self) -> (u8, &'static str) {
         match self {
-            Fault::Internal => 1,
+            Fault::Internal => (1, "internal fault"),
             // What the command line names cannot be used: a usage error.
-            Fault::Input => 2,
-            Fault::Resolve => 6,
-            Fault::Connect => 7,
-            Fault::Malformed => 8,
-            Fault::Truncated => 18,
-            Fault::Output => 23,
-            Fault::Timeout => 28,
-            Fault::Reset => 56,
+            Fault::Input => (2, "unreadable input"),
+            Fault::Resolve => (6, "cannot resolve"),
+            Fault::Connect => (7, "cannot connect"),
+            Fault::Malformed => (8, "malformed"),
+            Fault::Truncated => (18, "truncated"),
+            Fault::Output => (23, "cannot write"),
+            Fault::Timeout => (28, "timed out"),
+            Fault::Reset => (56, "reset"),
         }
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Fault::Input => "unreadable input",
-            Fault::Resolve => "cannot resolve",
-            Fault::Connect => "cannot connect",
-            Fault::Malformed => "malformed",
-            Fault::Truncated => "truncated",
-            Fault::Output => "cannot write",
-            Fault::Timeout => "timed out",
-            Fault::Reset => "reset",
-            Fault::Internal => "internal fault",
-        })
+        f.write_str(self.code_and_name().1)
     }
 }
 
 impl Failure {
-    /// A failure of this kind, in these words.
     pub fn new(fault: Fault, text: impl Into<String>) -> Self {
         Failure { fault, text: text.into() }
     }
@@ -101,12 +88,9 @@ impl Failure {
 
     /// No byte moved for `limit`, after `received` bytes of the answer.
     pub fn idle(peer: &str, limit: Duration, received: u64) -> Self {
-        let limit = units::duration(limit);
-        let text = format!(
-            "{peer} neither sent nor took a byte for {limit}, after {}; --idle-timeout sets the limit",
-            bytes(received)
-        );
-        Failure::new(Fault::Timeout, text)
+        let (limit, received) = (units::duration(limit), bytes(received));
+        let text = format!("{peer} neither sent nor took a byte for {limit}, after {received}");
+        Failure::new(Fault::Timeout, text + "; --idle-timeout sets the limit")
     }
 }
 

@@ -45,7 +45,7 @@ tcp() {
     eventually 5 ended "$PID"
 }
 
-nobody_listens() {
+no_listener() {
     exits 7 "http://127.0.0.1:$CUT/"
     exits 56 "http://127.0.0.1:$CUT/" --via "127.0.0.1:$CUT_PROXY"
 }
@@ -63,5 +63,5 @@ check "50 clients at once, 10 times each" parallel
 check "tcp://: sends, half-closes, prints the reply" tcp
 check "an answer cut off by FIN: 18" cut_off FIN 18
 check "an answer cut off by RST: 56" cut_off RST 56
-check "nobody listens: 7, and 56 through the proxy" nobody_listens
+check "no listener: 7, and 56 through the proxy" no_listener
 check "a name that does not resolve: 6" exits 6 http://no-such-host.invalid/

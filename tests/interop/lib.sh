@@ -55,10 +55,10 @@ eventually() {
     done 2>/dev/null
 }
 
-# listens PORT: someone does, on this machine.
+# listens PORT: a program of this machine does.
 listens() { grep -qE ":$(printf %04X "$1") [0-9A-F]+:0000 0A" /proc/net/tcp /proc/net/tcp6; }
 
-# free_port: prints one that nobody listens on, below the range that clients get.
+# free_port: prints one without a listener, below the range that clients get.
 free_port() {
     local port
     while port=$((20000 + RANDOM % 12000)); listens "$port"; do :; done

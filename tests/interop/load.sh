@@ -66,4 +66,4 @@ check "nginx: a MiB an answer, all of it" big
 check "nginx: a missing page is an error by its status" missing
 check "redis: redis-benchmark's inline PING and ours, no error" beside_redis_benchmark
 check "redis: a connection a request, counted by redis as by us" churn
-check "nobody there: one line and code 7" gone
+check "no listener: one line and code 7" gone

@@ -42,5 +42,5 @@ fails() {
 check "make echo shows what is sent; Ctrl-C ends it without an error" ctrl_c
 check "make origin, proxy and client together; a target with \$, & and ' in it" through
 check "an address that is none: exit code 2" fails 2 echo LISTEN="nowhere; echo injected"
-check "nobody listens: the client's exit code 7" fails 7 client TARGET="http://127.0.0.1:$(free_port)/"
+check "no listener: the client's exit code 7" fails 7 client TARGET="http://127.0.0.1:$(free_port)/"
 check "make demo ends by itself" within 60 make demo

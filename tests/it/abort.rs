@@ -2,10 +2,13 @@
 //! Each scenario runs directly first, as the control of the test itself.
 
 use crate::support::{
-    data_path::{Destination, EACH},
+    data_path::{Destination, EACH, THROUGH},
     fake::peer,
     pattern::pattern,
-    stream::{End, Received, await_acknowledged, bounded, read_to_end, write_until_refused},
+    stream::{
+        End, Received, await_acknowledged, bounded, read_to_end, reset, write_until_blocked,
+        write_until_refused,
+    },
 };
 use rustix::process::Signal;
 use socket2::SockRef;
@@ -13,8 +16,13 @@ use std::{
     io::{ErrorKind, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+/// A session whose one peer is gone may stand still for so long, and once more if what that peer sent last stands still.
+const LAST_DELIVERY: Duration = Duration::from_secs(5);
+/// What a busy machine may add.
+const SLACK: Duration = Duration::from_secs(8);
 
 fn whole(bytes: &[u8]) -> Received {
     Received { bytes: bytes.to_vec(), end: End::Fin }
@@ -30,7 +38,7 @@ fn upload_without_end(client: &TcpStream) -> JoinHandle<ErrorKind> {
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     reply: Vec<u8>,
-    /// A RST came before the reply's end. The kernel tells it once, to the reader or to the writer, whoever asks first;
+    /// A RST came before the reply's end. The kernel tells it once, to the one of reader and writer that asks first;
     /// behind a FIN, the writer is told of a broken pipe instead (RFC 9293 §3.10.7.4, CLOSE-WAIT).
     cut_off: bool,
 }
@@ -130,6 +138,28 @@ fn bytes_for_an_upstream_that_has_closed_meet_a_reset_behind_its_clean_end() {
         assert_eq!(read_to_end(&mut client), whole(b"bye"), "{way:?}");
         assert_eq!(write_until_refused(&mut client), ErrorKind::BrokenPipe, "{way:?}");
         route.await_cause(address, "upstream_reset");
+    }
+}
+
+#[test]
+fn a_session_does_not_outlive_a_peer_for_long_if_the_other_takes_nothing() {
+    const NO_MORE: Duration = Duration::from_millis(500);
+    let mut left = Vec::new();
+    for (way, client_leaves) in THROUGH.into_iter().flat_map(|way| [(way, true), (way, false)]) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let route = way.to(listener.local_addr().unwrap(), &[]);
+        let (client, upstream) = (route.connect(), bounded(listener.accept().unwrap().0));
+        let address = client.local_addr().unwrap();
+        let (mut leaves, stays) = if client_leaves { (client, upstream) } else { (upstream, client) };
+        write_until_blocked(&mut leaves, NO_MORE);
+        reset(leaves);
+        let cause = if client_leaves { "client_reset" } else { "upstream_reset" };
+        left.push((route, address, cause, Instant::now(), stays));
+    }
+    for (route, address, cause, since, _stays) in left {
+        route.await_cause(address, cause);
+        let outlived = since.elapsed();
+        assert!(outlived < 2 * LAST_DELIVERY + SLACK, "{cause}: {outlived:?}");
     }
 }
 

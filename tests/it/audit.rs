@@ -208,7 +208,7 @@ fn a_proxy_that_talks_and_never_forwards_ends_with_3() {
 }
 
 #[test]
-fn an_origin_that_somebody_else_has_is_told() {
+fn an_origin_address_that_another_program_has_is_told() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let origin = taken.local_addr().unwrap().to_string();
     let audit = Audit::start(&["--via", "127.0.0.1:1", "--origin", &origin]);

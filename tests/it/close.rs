@@ -211,7 +211,7 @@ fn a_client_that_leaves_during_the_dial_ends_the_dial_at_once() {
 
 #[test]
 fn a_client_that_closes_during_the_dial_without_having_sent_a_byte_ends_the_dial() {
-    // Its close looks like the end of one direction; with nothing sent, nobody waits for an answer.
+    // Its close looks like the end of one direction; with nothing sent, the client waits for no answer.
     let upstream = unreachable::never_accepts();
     let server = Server::proxy(upstream.address, &["--connect-timeout", "20s"]);
     let client = server.connect();

@@ -181,7 +181,7 @@ fn the_reporter_gives_way_to_traffic() {
 }
 
 #[test]
-fn every_line_is_written_or_counted_when_nobody_reads() {
+fn every_line_of_an_unread_output_is_written_or_counted() {
     const PIECES: u64 = 12_000;
     // One line for each piece, the session's open and its close.
     const LINES: u64 = PIECES + 2;

@@ -1,12 +1,90 @@
-//! Reads `src` and checks the rules that no compiler checks (CONVENTIONS): who may name what, and what a file is called.
+//! Reads `src` and checks the rules that no compiler checks (CONVENTIONS, DESIGN §2): which room may import from which,
+//! who may name what, what a file is called, and how long a function is.
 
-use crate::support::source::{self, Source};
-use std::path::Path;
+use crate::support::{
+    rooms::{self, Import},
+    source::{self, Source},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+/// More rooms are more than a newcomer keeps in mind.
+const MOST_ROOMS: usize = 12;
+/// The floor of each room, from the lowest.
+const FLOORS: [&str; MOST_ROOMS] = [
+    "error", "runtime", "text", "net", "relay", "session", "report", "control", "tools", "server", "cli",
+    "main",
+];
+/// A function fits a screen.
+const FUNCTION_LINES: usize = 70;
 
 fn sources() -> Vec<Source> {
     let sources = source::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     assert!(sources.len() > 20, "only {} files", sources.len());
     sources
+}
+
+/// A line for each import.
+fn list<'a>(imports: impl IntoIterator<Item = &'a Import>) -> String {
+    let line = |Import { file, path, .. }: &Import| format!("  {file} imports {path}\n");
+    imports.into_iter().map(line).collect()
+}
+
+#[test]
+fn every_room_has_a_floor() {
+    let sources = sources();
+    let rooms: BTreeSet<&str> = sources.iter().filter_map(|source| rooms::room(&source.path)).collect();
+    let unknown: Vec<&&str> = rooms.iter().filter(|room| !FLOORS.contains(room)).collect();
+    assert!(unknown.is_empty(), "no floor is known of {unknown:?}, which are rooms of src");
+}
+
+#[test]
+fn rooms_import_only_from_floors_below() {
+    let imports = rooms::imports(&sources());
+    assert!(!imports.is_empty(), "no file imports anything");
+    let upward = rooms::upward(&imports, &FLOORS);
+    assert!(upward.is_empty(), "not from a floor to one below it, of {FLOORS:?}:\n{}", list(upward));
+}
+
+#[test]
+fn no_rooms_import_each_other() {
+    let imports = rooms::imports(&sources());
+    let mut report = String::new();
+    for cycle in rooms::cycles(&imports) {
+        let is_inside = |import: &&Import| cycle.contains(&*import.from) && cycle.contains(&*import.to);
+        report += &format!("{cycle:?} import each other:\n{}", list(imports.iter().filter(is_inside)));
+    }
+    assert!(report.is_empty(), "{report}");
+}
+
+#[test]
+fn a_function_fits_a_screen() {
+    let sources = sources();
+    let functions =
+        || sources.iter().flat_map(|source| source.functions().into_iter().map(move |it| (source, it)));
+    assert!(functions().count() > 100, "only {} functions", functions().count());
+    let long: Vec<String> = functions()
+        .filter(|(_, function)| function.lines > FUNCTION_LINES)
+        .map(|(source, function)| format!("{}: {} has {} lines", source.path, function.name, function.lines))
+        .collect();
+    assert!(long.is_empty(), "longer than {FUNCTION_LINES} lines: {long:#?}");
+}
+
+#[test]
+fn a_type_that_leaves_its_file_has_a_name_of_its_own() {
+    let sources = sources();
+    let mut files: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    // Each tool has words of its own.
+    for source in sources.iter().filter(|source| !source.is_in(&["tools/"])) {
+        for name in source.public_types() {
+            files.entry(name).or_default().push(&source.path);
+        }
+    }
+    assert!(files.len() > 20, "only {} types", files.len());
+    files.retain(|_, files| files.len() > 1);
+    assert!(files.is_empty(), "pub in several files: {files:#?}");
 }
 
 /// Fails for every file outside `places` that names one of `words`.
@@ -23,17 +101,13 @@ fn only(places: &[&str], words: &[&str]) {
 }
 
 #[test]
-fn only_runtime_names_the_async_runtime() {
-    only(&["runtime/"], &["async_std", "async_io", "async_global_executor", "async_signal"]);
-}
-
-#[test]
-fn only_the_mailbox_names_the_channel_crate() {
+fn only_runtime_names_the_async_runtime_and_the_channel_crate() {
+    only(&["runtime/"], &["async_std", "async_io", "async_global_executor", "async_signal", "async_task"]);
     only(&["runtime/"], &["flume", "mpsc"]);
 }
 
 #[test]
-fn only_the_arguments_name_their_parser() {
+fn only_the_command_line_names_its_parser() {
     only(&["cli/"], &["argh"]);
 }
 
@@ -60,7 +134,8 @@ fn only_the_reporter_and_main_print() {
 
 #[test]
 fn the_supervisor_knows_nothing_of_sockets() {
-    let supervisor = sources().into_iter().find(|source| source.path == "server/supervisor.rs").unwrap();
+    let supervisor = sources().into_iter().find(|source| source.path == "server/supervisor.rs");
+    let supervisor = supervisor.expect("server/supervisor.rs");
     for word in ["Socket", "TcpStream", "Listener", "socket2", "rustix"] {
         assert!(!supervisor.names(word), "it names {word}");
     }

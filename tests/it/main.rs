@@ -11,6 +11,7 @@ mod client;
 mod close;
 mod ctl;
 mod deadline;
+mod death;
 mod dial;
 mod dump;
 mod echo;

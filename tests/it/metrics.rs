@@ -6,6 +6,7 @@ use crate::support::{
     fake::unreachable,
     openmetrics::Exposition,
     operator::Operated,
+    program,
     scrape::{address, ask, get, scrape},
     server::{Launch, Output, Server},
     stream::{End, connect, exchange, read_to_end},
@@ -43,8 +44,8 @@ fn bytes_count_while_they_flow() {
 
 #[test]
 fn sessions_that_relay_nothing_are_booked_by_their_cause() {
-    let (nobody, _held) = unreachable::refuses();
-    let server = Server::proxy(nobody, &["--metrics", "0"]);
+    let (refusing, _held) = unreachable::refuses();
+    let server = Server::proxy(refusing, &["--metrics", "0"]);
     for _ in 0..20 {
         assert_eq!(read_to_end(&mut server.connect()).end, End::Reset);
     }
@@ -76,7 +77,7 @@ fn what_could_not_be_accepted_or_told_is_counted() {
     // The start lines are two.
     within(LIMIT, "the lack of descriptors is reported", || (server.errors.all().len() > 2).then_some(()));
     drop(crowd);
-    let now = within(LIMIT, "the lines that nobody takes are counted", || {
+    let now = within(LIMIT, "the lines that are not taken are counted", || {
         let now = scrape(address(&server));
         (now.value("switchboard_event_lines_dropped_total", &[]) > 0.0).then_some(now)
     });
@@ -211,7 +212,7 @@ fn an_address_that_cannot_be_used_ends_the_start() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = taken.local_addr().unwrap().to_string();
     let launch = Launch { mode: "echo", flags: &["--metrics", &at], shell: None, output: Output::Read };
-    let output = launch.command().output().unwrap();
+    let output = program::output(launch.command());
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text.contains(&at) && text.contains("choose another --metrics address"), "{text}");

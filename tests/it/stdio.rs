@@ -35,7 +35,7 @@ fn full_pipe() -> (std::io::PipeReader, PipeWriter) {
 }
 
 #[test]
-fn a_standard_error_that_nobody_reads_stops_nothing() {
+fn an_unread_standard_error_stops_nothing() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("echo");
     let listen = format!("unix:{}", path.display());

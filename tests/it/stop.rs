@@ -64,6 +64,25 @@ fn a_drain_refuses_new_connections_and_lets_the_live_finish() {
 }
 
 #[test]
+fn what_the_kernel_accepted_before_the_signal_is_served() {
+    // Which of the two the program sees first is left to the kernel: both have to happen.
+    const ROUNDS: usize = 10;
+    for round in 0..ROUNDS {
+        let mut server = Server::echo(&[]);
+        server.signal(Signal::STOP);
+        let mut clients: Vec<TcpStream> = (0..10).map(|_| server.connect()).collect();
+        server.signal(Signal::TERM);
+        server.signal(Signal::CONT);
+        for client in &mut clients {
+            client.write_all(b"in time").unwrap();
+            assert_eq!(read_exactly(client, 7), b"in time", "round {round}");
+        }
+        drop(clients);
+        assert_eq!(server.await_exit(), 0);
+    }
+}
+
+#[test]
 fn at_the_drain_deadline_the_rest_is_cut() {
     let upstream = peer::takes_all();
     let mut server = Server::proxy(upstream.address, &["--drain-timeout", "700ms"]);
@@ -161,7 +180,7 @@ fn serves_and_stops(mut server: Server) {
 }
 
 #[test]
-fn a_standard_output_that_nobody_reads_stops_nothing() {
+fn an_unread_standard_output_stops_nothing() {
     for output in [Output::Unread, Output::Broken] {
         for log in ["json", "text"] {
             let flags = ["--dump", "text", "--log", log];

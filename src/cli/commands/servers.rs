@@ -56,7 +56,7 @@ macro_rules! server {
             /// longest life of a session (default off)
             #[argh(option, arg_name = "TIME", default = "None", from_str_fn(values::duration))]
             max_lifetime: Option<Duration>,
-            /// longest wait for live sessions after SIGTERM or SIGINT (default 30s)
+            /// longest wait for sessions after SIGTERM, SIGINT, SIGHUP (default 30s)
             #[argh(option, arg_name = "TIME", default = "Some(deadline::DRAIN_TIMEOUT)")]
             #[argh(from_str_fn(values::duration))]
             drain_timeout: Option<Duration>,

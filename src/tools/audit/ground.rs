@@ -3,15 +3,21 @@
 use crate::{
     net::{address::Address, dial::open, options::Options, socket::Socket},
     runtime::clock::within,
-    tools::audit::{
-        label::Label,
-        observation::{End, Record},
-        origin::Origin,
-        settings::IDLE,
-        side::{PATIENCE, Room, Side, room},
+    tools::{
+        audit::{
+            label::Label,
+            observation::{End, Record},
+            origin::Origin,
+            settings::IDLE,
+            side::{PATIENCE, Side, end_of},
+        },
+        load::room::Room,
     },
 };
-use futures::future::{Either, select};
+use futures::{
+    future::{Either, select},
+    join,
+};
 use std::{
     cell::Cell,
     net::SocketAddr,
@@ -32,7 +38,6 @@ const AUDIT_LIMIT: Duration = Duration::from_secs(54);
 pub enum Way {
     /// Without the proxy: the reference.
     Direct,
-    /// Through it.
     Through,
 }
 
@@ -48,29 +53,13 @@ pub struct Ground {
     begin: Instant,
 }
 
-/// The two ends of a conversation, and the proxy's header.
-pub struct Talk<'a> {
-    pub client: Side<'a>,
-    pub origin: Side<'a>,
-    /// The proxy's header, in words.
-    pub header: Option<String>,
-}
-
 impl Ground {
     /// A ground for conversations with `origin`, whose own address is `direct`, and that of the proxy `via`.
     pub fn new(origin: Origin, direct: SocketAddr, via: SocketAddr, idle: Option<Duration>) -> Self {
         // The time makes these labels differ from those of another audit.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let first = (now.as_micros() as u64) << 12;
-        Ground {
-            origin,
-            idle,
-            direct,
-            via,
-            room: room(),
-            last_label: Cell::new(first),
-            begin: Instant::now(),
-        }
+        let last_label = Cell::new((now.as_micros() as u64) << 12);
+        Ground { origin, idle, direct, via, room: Room::default(), last_label, begin: Instant::now() }
     }
 
     /// How long the audit may still take. An idle check that is longer than the default adds to it.
@@ -88,48 +77,67 @@ impl Ground {
 
     /// A name for a new connection.
     pub fn label(&self) -> Label {
-        self.last_label.set(self.last_label.get() + 1);
+        self.last_label.update(|last| last + 1);
         Label(self.last_label.get())
     }
+}
 
+/// One run of a check.
+#[derive(Clone, Copy)]
+pub struct Trial<'a> {
+    pub ground: &'a Ground,
+    pub way: Way,
+    pub record: &'a Record,
+    /// How long the ends pause.
+    pub pause: Duration,
+}
+
+impl<'a> Trial<'a> {
     /// Connects; a failure is noted as the client's end.
-    pub async fn connect(&self, way: Way, record: &Record) -> Option<Socket> {
-        match within(Some(CONNECT_LIMIT), open(Address::Tcp(self.address(way)), &Options::default())).await {
+    pub async fn connect(&self) -> Option<Socket> {
+        let address = Address::Tcp(self.ground.address(self.way));
+        match within(Some(CONNECT_LIMIT), open(address, &Options::default())).await {
             Some(Ok(socket)) => Some(socket),
-            Some(Err(error)) => {
-                record.client.note(End::of(&error));
-                None
-            }
-            None => {
-                record.client.note(End::Stuck);
+            end => {
+                self.note_client(end_of(end));
                 None
             }
         }
     }
 
-    pub fn client<'a>(&'a self, socket: Socket, label: Label, record: &'a Record) -> Side<'a> {
-        let [to_origin, to_client] = seeds(label);
-        Side::new(socket, &record.client, &self.room, [to_origin, to_client])
+    pub fn note_client(&self, end: End) {
+        self.record.client.update(|seen| seen.ended(end));
     }
 
-    pub fn origin<'a>(&'a self, socket: Socket, label: Label, record: &'a Record) -> Side<'a> {
-        let [to_origin, to_client] = seeds(label);
-        Side::new(socket, &record.origin, &self.room, [to_client, to_origin])
+    pub fn note_origin(&self, end: End) {
+        self.record.origin.update(|seen| seen.ended(end));
+    }
+
+    pub fn client(&self, socket: Socket, label: Label) -> Side<'a> {
+        let Record { client, origin, .. } = self.record;
+        let [to_origin, to_client] = label.seeds();
+        Side::new(socket, [client, origin], &self.ground.room, [to_origin, to_client])
+    }
+
+    pub fn origin(&self, socket: Socket, label: Label) -> Side<'a> {
+        let Record { client, origin, .. } = self.record;
+        let [to_origin, to_client] = label.seeds();
+        Side::new(socket, [origin, client], &self.ground.room, [to_client, to_origin])
     }
 
     /// A connection whose client has said its label, and that has arrived. If it did not arrive, how it ended is noted.
-    pub async fn open<'a>(&'a self, way: Way, record: &'a Record) -> Option<Talk<'a>> {
-        let socket = self.connect(way, record).await?;
-        self.introduce(socket, record).await
+    pub async fn open(&self) -> Option<Talk<'a>> {
+        let socket = self.connect().await?;
+        self.introduce(socket).await
     }
 
-    /// As [`Ground::open`], with a connection that was made already.
-    pub async fn introduce<'a>(&'a self, socket: Socket, record: &'a Record) -> Option<Talk<'a>> {
-        let label = self.label();
-        let arrival = self.origin.expect(label);
-        let client = self.client(socket, label, record);
+    /// As [`Trial::open`], with a connection that was made already.
+    pub async fn introduce(&self, socket: Socket) -> Option<Talk<'a>> {
+        let label = self.ground.label();
+        let arrival = self.ground.origin.expect(label);
+        let client = self.client(socket, label);
         if !client.say(&label.bytes()).await {
-            record.origin.note(End::NeverReached);
+            self.note_origin(End::NeverReached);
             return None;
         }
         client.expect_pause(ARRIVAL_LIMIT.saturating_sub(PATIENCE));
@@ -138,19 +146,36 @@ impl Ground {
             Some(Either::Left((Ok(arrival), _))) => arrival,
             end => {
                 if end.is_none() {
-                    record.client.note(End::Stuck);
+                    self.note_client(End::Stuck);
                 }
-                record.origin.note(End::NeverReached);
+                self.note_origin(End::NeverReached);
                 return None;
             }
         };
         client.expect_pause(Duration::ZERO);
-        let origin = self.origin(arrival.socket, label, record);
+        let origin = self.origin(arrival.socket, label);
         Some(Talk { client, origin, header: arrival.header })
     }
 }
 
-/// The patterns of one connection: to the origin, and to the client.
-fn seeds(label: Label) -> [u64; 2] {
-    [label.0 * 2, label.0 * 2 + 1]
+/// The two ends of a conversation.
+pub struct Talk<'a> {
+    pub client: Side<'a>,
+    pub origin: Side<'a>,
+    /// The proxy's header, in words.
+    pub header: Option<String>,
+}
+
+impl Talk<'_> {
+    /// Each end ends its stream, and reads the other's to the end.
+    pub async fn part(&self) {
+        self.client.finish();
+        self.origin.finish();
+        join!(self.client.read_to_end(), self.origin.read_to_end());
+    }
+
+    pub fn close(self) {
+        self.client.close();
+        self.origin.close();
+    }
 }

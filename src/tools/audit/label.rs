@@ -28,6 +28,11 @@ impl Label {
         bytes
     }
 
+    /// The seeds of the connection's patterns: to the origin, and to the client.
+    pub fn seeds(self) -> [u64; 2] {
+        [self.0 * 2, self.0 * 2 + 1]
+    }
+
     fn read(bytes: [u8; LABEL_BYTES]) -> Option<Self> {
         let number = bytes[8..].try_into().ok()?;
         (bytes[..8] == MAGIC).then(|| Label(u64::from_le_bytes(number)))
@@ -35,7 +40,6 @@ impl Label {
 }
 
 /// What an arrival begins with.
-#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Opening {
     /// The proxy's header, in words that are safe to show.
     pub header: Option<String>,
@@ -82,31 +86,27 @@ async fn header(socket: &Socket, first: [u8; SHORTEST_BYTES]) -> Result<Option<S
 }
 
 fn version_2(command: u8, family: u8, rest: &[u8]) -> String {
-    /// Two addresses, two ports: their lengths for IPv4 and IPv6 (§2.2).
-    const V4_BYTES: usize = 12;
-    const V6_BYTES: usize = 36;
-    let ports = |at: usize| u16::from_be_bytes([rest[at], rest[at + 1]]);
-    let v4 = |at: usize| <[u8; 4]>::try_from(&rest[at..at + 4]).map(IpAddr::from);
-    let v6 = |at: usize| <[u8; 16]>::try_from(&rest[at..at + 16]).map(IpAddr::from);
-    let (ends, address_bytes) = match family >> 4 {
-        1 if rest.len() >= V4_BYTES => {
-            (v4(0).and_then(|from| Ok((from, v4(4)?, ports(8), ports(10)))), V4_BYTES)
-        }
-        2 if rest.len() >= V6_BYTES => {
-            (v6(0).and_then(|from| Ok((from, v6(16)?, ports(32), ports(34)))), V6_BYTES)
-        }
-        _ => return format!("version 2: {}, {} B", command_name(command), rest.len()),
+    let ends = match family >> 4 {
+        1 => ends::<4>(rest),
+        2 => ends::<16>(rest),
+        _ => None,
     };
-    match ends {
-        Ok((from, to, from_port, to_port)) => {
-            let more = match rest.len() - address_bytes {
-                0 => String::new(),
-                more => format!(", {more} B more"),
-            };
-            format!("version 2: {} from {from} {from_port} to {to} {to_port}{more}", command_name(command))
-        }
-        Err(_) => format!("version 2: {}", command_name(command)),
-    }
+    let command = command_name(command);
+    let Some((from, to, more)) = ends else { return format!("version 2: {command}, {} B", rest.len()) };
+    let more = if more == 0 { String::new() } else { format!(", {more} B more") };
+    format!("version 2: {command} from {from} to {to}{more}")
+}
+
+/// Both ends, each as an address of `N` bytes and a port (§2.2), and how many bytes follow.
+fn ends<const N: usize>(rest: &[u8]) -> Option<(String, String, usize)>
+where
+    IpAddr: From<[u8; N]>,
+{
+    let (from, rest) = rest.split_first_chunk::<N>()?;
+    let (to, rest) = rest.split_first_chunk::<N>()?;
+    let (ports, rest) = rest.split_first_chunk::<4>()?;
+    let end = |ip: &[u8; N], port| format!("{} {}", IpAddr::from(*ip), u16::from_be_bytes(port));
+    Some((end(from, [ports[0], ports[1]]), end(to, [ports[2], ports[3]]), rest.len()))
 }
 
 fn command_name(command: u8) -> &'static str {

@@ -25,7 +25,7 @@ mod side;
 mod verdict;
 
 use crate::{
-    error,
+    error::{self, Error},
     net::{endpoint::Endpoint, limits::raise_descriptor_limit},
     runtime::{inline, signals::StopSignals},
     tools::audit::settings::{Audit, Subject},
@@ -39,36 +39,22 @@ use ground::Ground;
 use origin::Origin;
 use own::OwnProxy;
 use report::Report;
-use run::Progress;
-use std::{
-    cell::RefCell,
-    fmt,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 /// Why there is no report.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The proxy cannot be reached, or does not reach the origin.
+    #[error("{0}")]
     Unreachable(String),
+    #[error("{0}")]
     Fault(String),
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Unreachable(text) | Failure::Fault(text) => f.write_str(text),
-        }
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Fault(error.to_string())
     }
-}
-
-/// What an audit came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Neither end can tell the proxy from a direct connection.
-    AllSame,
-    /// An end can, or not all checks were made.
-    NotAllSame,
 }
 
 /// The audit's output.
@@ -84,7 +70,6 @@ pub struct Streams<'a> {
 }
 
 /// Whether `word` names a check, or several that begin with it and a dash.
-#[must_use]
 pub fn is_check(word: &str) -> bool {
     checks::named(word).next().is_some()
 }
@@ -94,48 +79,38 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     checks::ALL.iter().map(|check| check.name)
 }
 
-/// Audits a proxy, and prints what was seen.
-///
-/// # Errors
-/// If the proxy or the origin's address cannot be used.
-pub fn run(config: &Audit, streams: Streams<'_>) -> Result<Outcome, Failure> {
+/// Audits a proxy, and prints what was seen. True if neither end can tell the proxy from a direct connection, and all checks
+/// were made.
+pub fn run(config: &Audit, streams: Streams<'_>) -> Result<bool, Failure> {
     if let Some(error) = own::become_proxy() {
         return Err(Failure::Fault(error::reason(&error)));
     }
     // If the limit cannot be raised, the default of 1024 is enough.
     let _ = raise_descriptor_limit();
-    let (out, notes) = (streams.out, RefCell::new(streams.notes));
-    let audited = inline::run(audit(config, streams.notes_are_seen, &notes));
-    let report =
-        audited.map_err(|error| Failure::Fault(format!("cannot start: {}", error::reason(&error))))??;
-    let text = if config.json { report.json() } else { report.table(streams.colour) };
+    let Streams { out, notes, colour, notes_are_seen } = streams;
+    let audited = inline::run(audit(config, notes_are_seen, notes));
+    let report = audited.map_err(|error| Error::new("cannot start", error))??;
+    let text = if config.json { report.json() } else { report.table(colour) };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Fault(format!("cannot write to standard output: {}", error::reason(&error))))
+            Err(Error::new("cannot write to standard output", error).into())
         }
-        _ if report.is_good() => Ok(Outcome::AllSame),
-        _ => Ok(Outcome::NotAllSame),
+        _ => Ok(report.is_good()),
     }
 }
 
-async fn audit(
-    config: &Audit,
-    notes_are_seen: bool,
-    notes: &RefCell<&mut dyn Write>,
-) -> Result<Report, Failure> {
+async fn audit(config: &Audit, notes_are_seen: bool, notes: &mut dyn Write) -> Result<Report, Failure> {
     let endpoint = match &config.subject {
         Subject::Own => &Endpoint::loopback(0),
         Subject::Running { origin, .. } => origin,
     };
-    let in_use = |error: io::Error| {
-        Failure::Fault(format!("cannot listen on {endpoint} as the origin: {}", error::reason(&error)))
-    };
+    let in_use = |error| Error::new(format!("cannot listen on {endpoint} as the origin"), error);
     let origin = Origin::bind(endpoint).map_err(in_use)?;
     let direct = origin.direct().map_err(in_use)?;
-    let (reached, mut signals, _own) = match &config.subject {
+    let ((socket, via), mut signals, _own) = match &config.subject {
         Subject::Running { via, .. } => {
             // If the notes cannot be written, the user has to know the origin's address.
-            let _ = writeln!(notes.borrow_mut(), "listening on {}, as the origin of {via}", origin.address());
+            let _ = writeln!(notes, "listening on {}, as the origin of {via}", origin.address());
             (probe::connect(via, origin.address()).await?, signals()?, None)
         }
         Subject::Own => {
@@ -147,37 +122,34 @@ async fn audit(
             (probe::connect(&via, origin.address()).await?, signals, Some(own))
         }
     };
-    let ground = Ground::new(origin, direct, reached.address, config.idle);
-    let report = RefCell::new(Report::new(reached.address, ground.origin.address().clone()));
-    let progress = Progress::new(notes_are_seen.then_some(notes));
-    let is_complete = {
+    let ground = Ground::new(origin, direct, via, config.idle);
+    let mut report = Report::new(via, ground.origin.address().clone());
+    let mut progress = notes_are_seen.then_some(notes);
+    let end: Result<bool, Failure> = {
         let work = async {
-            probe::forwards(&ground, reached.socket).await?;
-            run::run(&ground, &chosen(config), &report, &progress).await;
+            probe::forwards(&ground, socket).await?;
+            run::run(&ground, &chosen(config), &mut report, &mut progress).await;
             Ok(())
         };
         let serve = ground.origin.serve();
         let stopped = signals.next();
         pin_mut!(work, serve, stopped);
         // The origin is looked at after the work, which may just have opened it again.
-        let end = match select(select(work, serve), stopped).await {
+        match select(select(work, serve), stopped).await {
             Either::Left((Either::Left((end, _)), _)) => end.map(|()| true),
             _ => Ok(false),
-        };
-        progress.clear();
-        end?
+        }
     };
-    let mut report = report.into_inner();
-    report.finish(is_complete, ground.origin.strangers());
+    run::write(&mut progress, "");
+    report.finish(end?, ground.origin.strangers());
     match ground.origin.fault() {
-        Some(error) => Err(in_use(error)),
+        Some(error) => Err(in_use(error).into()),
         None => Ok(report),
     }
 }
 
-fn signals() -> Result<StopSignals, Failure> {
-    StopSignals::new()
-        .map_err(|error| Failure::Fault(format!("cannot watch for signals: {}", error::reason(&error))))
+fn signals() -> Result<StopSignals, Error> {
+    StopSignals::new().map_err(|error| Error::new("cannot watch for signals", error))
 }
 
 /// The checks that were asked for, in the order of a report.

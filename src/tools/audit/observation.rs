@@ -26,7 +26,6 @@ pub enum End {
 }
 
 impl End {
-    /// What an error of a connection says.
     pub fn of(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
@@ -54,61 +53,29 @@ impl End {
     }
 }
 
-/// One end's account while a check runs.
-#[derive(Debug, Default)]
-pub struct Books {
-    pub sent: Cell<u64>,
-    pub received: Cell<u64>,
-    /// The place of the first byte that differs from what was sent.
-    pub wrong_at: Cell<Option<u64>>,
-    pub end: Cell<End>,
-}
-
-impl Books {
-    /// Notes an end; the first one counts.
-    pub fn note(&self, end: End) {
-        if self.end.get() == End::Unwatched {
-            self.end.set(end);
-        }
-    }
-
-    /// Adds another connection's account: bytes add up, and the worst end counts.
-    pub fn add(&self, other: &Books) {
-        self.sent.set(self.sent.get() + other.sent.get());
-        self.received.set(self.received.get() + other.received.get());
-        self.wrong_at.set(self.wrong_at.get().or(other.wrong_at.get()));
-        self.end.set(self.end.get().max(other.end.get()));
-    }
-
-    fn seen(&self, sender: &Books) -> Seen {
-        let (received, sent) = (self.received.get(), sender.sent.get());
-        let surplus = (received > sent).then_some(sent);
-        Seen { received, sent, wrong_at: self.wrong_at.get().or(surplus), end: self.end.get() }
-    }
-}
-
-/// Both ends' accounts while a check runs.
+/// What both ends saw while a check runs.
 #[derive(Debug, Default)]
 pub struct Record {
-    pub client: Books,
-    pub origin: Books,
+    pub client: Cell<Seen>,
+    pub origin: Cell<Seen>,
     /// What is neither bytes nor ends.
     pub beside: RefCell<Option<Beside>>,
 }
 
 impl Record {
     pub fn observation(&self) -> Observation {
-        Observation {
-            client: self.client.seen(&self.origin),
-            origin: self.origin.seen(&self.client),
-            beside: self.beside.borrow().clone(),
-        }
+        let [client, origin] = [&self.client, &self.origin].map(|seen| {
+            let seen = seen.get();
+            let surplus = (seen.received > seen.sent).then_some(seen.sent);
+            Seen { wrong_at: seen.wrong_at.or(surplus), ..seen }
+        });
+        Observation { client, origin, beside: self.beside.borrow().clone() }
     }
 
     /// The check did not come to its end in time: an end that was not seen is stuck.
     pub fn give_up(&self) {
-        self.client.note(End::Stuck);
-        self.origin.note(End::Stuck);
+        self.client.update(|seen| seen.ended(End::Stuck));
+        self.origin.update(|seen| seen.ended(End::Stuck));
     }
 }
 
@@ -116,9 +83,9 @@ impl Record {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Seen {
     pub received: u64,
-    /// Bytes that the other end had sent.
+    /// Bytes that the other end has sent.
     pub sent: u64,
-    /// The first of them that is not as it was sent.
+    /// The first byte that is not as it was sent.
     pub wrong_at: Option<u64>,
     pub end: End,
 }
@@ -127,6 +94,21 @@ impl Seen {
     /// Bytes that were sent and did not come.
     pub fn missing(&self) -> u64 {
         self.sent.saturating_sub(self.received)
+    }
+
+    /// The same with its end; the first one counts.
+    pub fn ended(self, end: End) -> Self {
+        if self.end == End::Unwatched { Seen { end, ..self } } else { self }
+    }
+
+    /// This connection and another in one: bytes add up, and the worst end counts.
+    pub fn with(self, other: Seen) -> Self {
+        Seen {
+            received: self.received + other.received,
+            sent: self.sent + other.sent,
+            wrong_at: self.wrong_at.or(other.wrong_at),
+            end: self.end.max(other.end),
+        }
     }
 }
 
@@ -163,7 +145,6 @@ fn micros<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Err
 pub struct Observation {
     pub client: Seen,
     pub origin: Seen,
-    /// What is neither bytes nor ends.
     pub beside: Option<Beside>,
 }
 

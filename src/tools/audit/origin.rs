@@ -6,7 +6,10 @@
 
 use crate::{
     net::{address::Address, endpoint::Endpoint, listener::Listener, options::Options, socket::Socket},
-    runtime::clock::{sleep, within},
+    runtime::{
+        clock::{sleep, within},
+        mailbox::{self, Mailbox, mailbox},
+    },
     tools::audit::{
         label::{self, Label},
         observation::End,
@@ -15,12 +18,12 @@ use crate::{
 use futures::{StreamExt, channel::oneshot, stream::FuturesUnordered};
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     future::poll_fn,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::pin,
-    task::{Poll, Waker},
+    task::Poll,
     time::Duration,
 };
 
@@ -28,6 +31,8 @@ use std::{
 const STRANGER_LIMIT: Duration = Duration::from_secs(10);
 /// More than a crowd and the proxy's health checks need at once. The kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 1024;
+/// Arrivals that a check has not taken yet: as many as the kernel's queue holds.
+const ARRIVALS: usize = BACKLOG as usize;
 /// Out of descriptors, the origin waits this long before it accepts again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -42,27 +47,25 @@ pub struct Arrival {
     pub ended: Option<End>,
 }
 
-/// Arrivals that are not asked for a label.
+/// Where arrivals go that are not asked for a label.
 struct Open {
     /// A header is taken off.
     strip: bool,
-    /// Those that no check has taken.
-    arrivals: VecDeque<Arrival>,
+    taker: mailbox::Sender<Arrival>,
 }
 
 /// The right to take arrivals as they come. Dropping it resets those that were not taken.
 pub struct Unlabelled<'a> {
     origin: &'a Origin,
+    arrivals: Mailbox<Arrival>,
 }
 
-/// The listening end.
 pub struct Origin {
     listener: Listener,
     /// Clients whose connection has not arrived.
     awaited: RefCell<HashMap<Label, oneshot::Sender<Arrival>>>,
     /// While a check takes arrivals as they come.
     unlabelled: RefCell<Option<Open>>,
-    taker: RefCell<Option<Waker>>,
     /// Connections are left waiting in the kernel's queue, or refused.
     paused: Cell<bool>,
     /// The proxy puts a header before the client's bytes.
@@ -72,13 +75,11 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Listens at `endpoint`.
     pub fn bind(endpoint: &Endpoint) -> io::Result<Self> {
         Ok(Origin {
             listener: Listener::bind(endpoint, BACKLOG, &Options::default())?,
             awaited: RefCell::default(),
             unlabelled: RefCell::default(),
-            taker: RefCell::default(),
             paused: Cell::new(false),
             has_header: Cell::new(false),
             strangers: Cell::new(0),
@@ -133,17 +134,21 @@ impl Origin {
     async fn welcome(&self, socket: Socket, peer: Address) {
         let taken = within(Some(STRANGER_LIMIT), self.introduce(socket, peer)).await;
         if taken != Some(true) {
-            self.strangers.set(self.strangers.get() + 1);
+            self.strangers.update(|count| count + 1);
         }
     }
 
     /// Hands an arrival to the check that waits for it; false if none does.
     async fn introduce(&self, socket: Socket, peer: Address) -> bool {
-        let unlabelled = self.unlabelled.borrow().as_ref().map(|open| open.strip);
-        if let Some(strip) = unlabelled {
+        let strip = self.unlabelled.borrow().as_ref().map(|open| open.strip);
+        if let Some(strip) = strip {
             let header = if strip { label::header_alone(&socket).await } else { Ok(None) };
             let (header, ended) = header.map_or_else(|end| (None, Some(end)), |header| (header, None));
-            return self.hand_over(Arrival { socket, peer, header, ended });
+            if let Some(open) = &*self.unlabelled.borrow() {
+                // A full mailbox is a flood of strangers: this one is reset.
+                let _ = open.taker.try_send(Arrival { socket, peer, header, ended });
+            }
+            return true;
         }
         let Ok(opening) = label::opening(&socket).await else { return false };
         let awaited = opening.label.and_then(|label| self.awaited.borrow_mut().remove(&label));
@@ -151,16 +156,6 @@ impl Origin {
         self.has_header.set(self.has_header.get() || opening.header.is_some());
         // A client that no longer waits is ours all the same.
         let _ = awaited.send(Arrival { socket, peer, header: opening.header, ended: None });
-        true
-    }
-
-    fn hand_over(&self, arrival: Arrival) -> bool {
-        if let Some(open) = self.unlabelled.borrow_mut().as_mut() {
-            open.arrivals.push_back(arrival);
-        }
-        if let Some(taker) = self.taker.take() {
-            taker.wake();
-        }
         true
     }
 
@@ -174,9 +169,9 @@ impl Origin {
     /// From now on arrivals are taken as they come, until the guard is dropped. `through` a proxy that puts a header
     /// before the client's bytes, it is taken off.
     pub fn take_unlabelled(&self, through: bool) -> Unlabelled<'_> {
-        let strip = through && self.has_header.get();
-        *self.unlabelled.borrow_mut() = Some(Open { strip, arrivals: VecDeque::new() });
-        Unlabelled { origin: self }
+        let (taker, arrivals) = mailbox(ARRIVALS);
+        self.unlabelled.replace(Some(Open { strip: through && self.has_header.get(), taker }));
+        Unlabelled { origin: self, arrivals }
     }
 
     /// Leaves connections waiting until the guard is dropped: one in the kernel's queue, the others unanswered.
@@ -215,27 +210,23 @@ impl Drop for Absence<'_> {
 
 impl Unlabelled<'_> {
     /// The next arrival, or the next one from `peer`. Cancel-safe.
-    pub async fn next(&self, peer: Option<&Address>) -> Arrival {
-        poll_fn(|context| {
-            let mut open = self.origin.unlabelled.borrow_mut();
-            let arrivals = &mut open.as_mut().expect("it is open until this is dropped").arrivals;
-            let wanted = arrivals.iter().position(|arrival| peer.is_none_or(|peer| *peer == arrival.peer));
-            match wanted.and_then(|place| arrivals.remove(place)) {
-                Some(arrival) => Poll::Ready(arrival),
-                None => {
-                    *self.origin.taker.borrow_mut() = Some(context.waker().clone());
-                    Poll::Pending
-                }
+    pub async fn next(&mut self, peer: Option<&Address>) -> Arrival {
+        loop {
+            let arrival =
+                self.arrivals.next().await.expect("the origin has the address until this is dropped");
+            if peer.is_none_or(|peer| *peer == arrival.peer) {
+                return arrival;
             }
-        })
-        .await
+            self.origin.strangers.update(|count| count + 1);
+        }
     }
 }
 
 impl Drop for Unlabelled<'_> {
     fn drop(&mut self) {
-        let open = self.origin.unlabelled.take();
-        let left = open.map_or(0, |open| open.arrivals.len() as u64);
-        self.origin.strangers.set(self.origin.strangers.get() + left);
+        self.origin.unlabelled.take();
+        while self.arrivals.try_next().is_some() {
+            self.origin.strangers.update(|count| count + 1);
+        }
     }
 }

@@ -41,13 +41,11 @@ pub fn become_proxy() -> Option<io::Error> {
     Some(command.args(["--control", "off", "--log", "off"]).env_remove(CHILD).exec())
 }
 
-/// A running proxy; dropping it kills it.
+/// A running proxy.
 pub struct OwnProxy {
-    child: Child,
     pub address: SocketAddr,
+    _child: Killed,
 }
-
-struct Kill(Option<Child>);
 
 impl OwnProxy {
     /// Starts a proxy to `origin`, and waits for its start line.
@@ -55,8 +53,8 @@ impl OwnProxy {
         let mut command = Command::new(BINARY);
         command.args(["audit", "--self"]).env(CHILD, format!("{} {origin}", process::id()));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut kill = Kill(Some(command.spawn()?));
-        let errors = kill.0.as_mut().and_then(|child| child.stderr.take());
+        let mut child = Killed(command.spawn()?);
+        let errors = child.0.stderr.take();
         let (sender, receiver) = oneshot::channel();
         thread::spawn(move || read_errors(errors, sender));
         let line = within(Some(START_LIMIT), receiver).await;
@@ -64,10 +62,7 @@ impl OwnProxy {
         let line =
             line.ok_or_else(|| said("it does not start"))?.map_err(|_| said("it ended at its start"))?;
         let address = listening_address(&line).ok_or_else(|| said(&line))?;
-        match kill.0.take() {
-            Some(child) => Ok(OwnProxy { child, address }),
-            None => Err(said("it is gone")),
-        }
+        Ok(OwnProxy { address, _child: child })
     }
 }
 
@@ -87,20 +82,13 @@ fn listening_address(line: &str) -> Option<SocketAddr> {
     line.strip_prefix("listening on ")?.split(',').next()?.parse().ok()
 }
 
-fn end(child: &mut Child) {
-    // Either fails only if it is gone already.
-    let _ = child.kill();
-    let _ = child.wait();
-}
+/// A child that is killed when this is dropped.
+struct Killed(Child);
 
-impl Drop for Kill {
+impl Drop for Killed {
     fn drop(&mut self) {
-        self.0.iter_mut().for_each(end);
-    }
-}
-
-impl Drop for OwnProxy {
-    fn drop(&mut self) {
-        end(&mut self.child);
+        // Either fails only if the child is gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

@@ -11,12 +11,11 @@ use crate::{
     runtime::clock::{sleep, within},
     tools::audit::{
         Failure,
-        ground::{ARRIVAL_LIMIT, Ground, Way},
+        ground::{ARRIVAL_LIMIT, Ground, Trial, Way},
         observation::{End, Record},
         side::PATIENCE,
     },
 };
-use futures::future;
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
@@ -28,16 +27,8 @@ const FORWARD_LIMIT: Duration = Duration::from_secs(8);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// A connection to the proxy.
-pub struct Reached {
-    /// The connection.
-    pub socket: Socket,
-    /// The address of the proxy that answered.
-    pub address: SocketAddr,
-}
-
-/// Connects to the proxy.
-pub async fn connect(via: &Endpoint, origin: &Address) -> Result<Reached, Failure> {
+/// Connects to the proxy. Returns the address that answered, too.
+pub async fn connect(via: &Endpoint, origin: &Address) -> Result<(Socket, SocketAddr), Failure> {
     let destination = Destination { endpoint: via.clone(), overrides: [].into() };
     let unreachable = |text: String| Failure::Unreachable(format!("the proxy cannot be reached: {text}"));
     let dialled = dial(&destination, &Options::default(), Some(PATIENCE), &[]).await;
@@ -47,7 +38,7 @@ pub async fn connect(via: &Endpoint, origin: &Address) -> Result<Reached, Failur
         return Err(Failure::Fault(text));
     }
     match dialled.address {
-        Address::Tcp(address) => Ok(Reached { socket: dialled.socket, address }),
+        Address::Tcp(address) => Ok((dialled.socket, address)),
         Address::Unix(_) => Err(unreachable(format!("{via} is a UNIX socket"))),
     }
 }
@@ -58,8 +49,9 @@ pub async fn forwards(ground: &Ground, first: Socket) -> Result<(), Failure> {
     let mut first = Some(first);
     loop {
         let record = Record::default();
+        let trial = Trial { ground, way: Way::Through, record: &record, pause: Duration::ZERO };
         let left = (FORWARD_LIMIT + ARRIVAL_LIMIT).saturating_sub(begin.elapsed());
-        if within(Some(left), arrives(ground, first.take(), &record)).await == Some(true) {
+        if within(Some(left), arrives(trial, first.take())).await == Some(true) {
             return Ok(());
         }
         if begin.elapsed() >= FORWARD_LIMIT {
@@ -70,29 +62,27 @@ pub async fn forwards(ground: &Ground, first: Socket) -> Result<(), Failure> {
 }
 
 /// Whether a connection through the proxy, or the one that was made already, arrives at the origin.
-async fn arrives(ground: &Ground, made: Option<Socket>, record: &Record) -> bool {
+async fn arrives(trial: Trial<'_>, made: Option<Socket>) -> bool {
     let socket = match made {
         Some(socket) => Some(socket),
-        None => ground.connect(Way::Through, record).await,
+        None => trial.connect().await,
     };
     let Some(socket) = socket else { return false };
-    let Some(talk) = ground.introduce(socket, record).await else { return false };
-    talk.client.finish();
-    talk.origin.finish();
+    let Some(talk) = trial.introduce(socket).await else { return false };
     // How it ends is not looked at here.
-    within(Some(PATIENCE), future::join(talk.client.read_to_end(), talk.origin.read_to_end())).await;
-    talk.client.close();
-    talk.origin.close();
+    within(Some(PATIENCE), talk.part()).await;
+    talk.close();
     true
 }
 
 fn never_came(ground: &Ground, record: &Record) -> String {
     let (via, origin) = (ground.address(Way::Through), ground.origin.address());
-    let meanwhile = match record.client.end.get() {
+    let seen = record.client.get();
+    let meanwhile = match seen.end {
         End::Fin => "closes them",
         End::Reset => "resets them",
         End::Refused => "refuses others",
-        _ if record.client.received.get() > 0 => "answers them itself",
+        _ if seen.received > 0 => "answers them itself",
         _ => "keeps them",
     };
     format!(

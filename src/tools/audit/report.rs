@@ -11,7 +11,6 @@ use crate::{
 };
 use serde_json::{Map, Value, json};
 use std::{
-    fmt::Write,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -29,14 +28,9 @@ pub struct Row {
 }
 
 impl Row {
-    /// Compares two observations of one check.
     pub fn new(check: &'static Check, direct: Observation, through: Observation) -> Self {
         let verdict = judge(&direct, &through);
         Row { check, direct, through, verdict }
-    }
-
-    fn place(&self) -> Option<usize> {
-        ALL.iter().position(|check| check.name == self.check.name)
     }
 }
 
@@ -44,13 +38,12 @@ pub struct Report {
     via: SocketAddr,
     origin: Address,
     begin: Instant,
-    /// The results, in the order of the list of checks.
     pub rows: Vec<Row>,
-    pub took: Duration,
+    took: Duration,
     /// All checks were made.
-    pub complete: bool,
+    complete: bool,
     /// Connections to the origin that no client of ours caused.
-    pub strangers: u64,
+    strangers: u64,
 }
 
 impl Report {
@@ -59,13 +52,10 @@ impl Report {
         Report { via, origin, begin: Instant::now(), rows: Vec::new(), took, complete: false, strangers: 0 }
     }
 
-    pub fn add(&mut self, row: Row) {
-        self.rows.push(row);
-    }
-
+    /// The audit has ended. The rows get the order of the list of checks.
     pub fn finish(&mut self, complete: bool, strangers: u64) {
         (self.complete, self.strangers, self.took) = (complete, strangers, self.begin.elapsed());
-        self.rows.sort_by_key(Row::place);
+        self.rows.sort_by_key(|row| ALL.iter().position(|check| check.name == row.check.name));
     }
 
     /// Whether all checks were made and nothing speaks against the proxy.
@@ -74,7 +64,7 @@ impl Report {
     }
 
     /// The count of each verdict that came, the best first.
-    pub fn counts(&self) -> impl Iterator<Item = (Verdict, usize)> {
+    fn counts(&self) -> impl Iterator<Item = (Verdict, usize)> {
         let count = |verdict| self.rows.iter().filter(|row| row.verdict == verdict).count();
         Verdict::ALL.into_iter().map(move |verdict| (verdict, count(verdict))).filter(|(_, count)| *count > 0)
     }
@@ -87,7 +77,7 @@ impl Report {
             json!({
                 "name": row.check.name,
                 "what": row.check.what,
-                "verdict": row.verdict,
+                "verdict": row.verdict.name(),
                 "direct": row.direct,
                 "through": row.through,
             })
@@ -108,50 +98,38 @@ impl Report {
 
     /// A line for each check; beneath one that is not the same, what the check does and what is seen directly.
     pub fn table(&self, colour: bool) -> String {
-        let mut text = String::new();
-        line(&mut text, "CHECK", "VERDICT", None, "SEEN THROUGH THE PROXY");
+        let mut text = line("CHECK", "VERDICT", None, "SEEN THROUGH THE PROXY");
         for row in &self.rows {
             let paint = colour.then(|| paint(row.verdict));
-            line(&mut text, row.check.name, row.verdict.name(), paint, &row.through.to_string());
+            text += &line(row.check.name, row.verdict.name(), paint, &row.through.to_string());
             if !row.verdict.is_good() {
-                explain(&mut text, row);
+                text += &line("", "directly", None, &row.direct.to_string());
+                text += &line("", "", None, &format!("({})", row.check.what));
             }
         }
         let counts: Vec<String> =
             self.counts().map(|(verdict, count)| format!("{count} {}", verdict.name())).collect();
-        let (made, took) = (self.rows.len(), duration(self.took));
+        let (made, took, counts) = (self.rows.len(), duration(self.took), counts.join(", "));
         let plural = if made == 1 { "" } else { "s" };
-        put(&mut text, format_args!("\n{made} check{plural} in {took}: {}\n", counts.join(", ")));
+        text += &format!("\n{made} check{plural} in {took}: {counts}\n");
         if self.strangers > 0 {
-            let count = self.strangers;
-            put(
-                &mut text,
-                format_args!(
-                    "{count} connections to the origin were not the audit's: health checks, or other clients\n"
-                ),
+            text += &format!(
+                "{} connections to the origin were not the audit's: health checks, or other clients\n",
+                self.strangers
             );
         }
         if !self.complete {
-            text.push_str("interrupted before the last check\n");
+            text += "interrupted before the last check\n";
         }
         text
     }
 }
 
-fn explain(text: &mut String, row: &Row) {
-    line(text, "", "directly", None, &row.direct.to_string());
-    line(text, "", "", None, &format!("({})", row.check.what));
-}
-
-fn line(text: &mut String, name: &str, verdict: &str, paint: Option<&str>, seen: &str) {
+fn line(name: &str, verdict: &str, paint: Option<&str>, seen: &str) -> String {
     let (begin, end) = paint.map_or(("", ""), |begin| (begin, "\x1b[0m"));
     let space = " ".repeat(VERDICT_COLUMNS.saturating_sub(verdict.len()));
     let row = format!("{name:NAME_COLUMNS$}{begin}{verdict}{end}{space}{seen}");
-    put(text, format_args!("{}\n", row.trim_end()));
-}
-
-fn put(text: &mut String, content: std::fmt::Arguments<'_>) {
-    text.write_fmt(content).expect("a String takes all that is written to it");
+    format!("{}\n", row.trim_end())
 }
 
 /// Green, yellow, red (ECMA-48 SGR).
@@ -175,8 +153,8 @@ mod tests {
             client: Seen { received: 9, sent: 9, wrong_at: None, end },
             ..Observation::default()
         };
-        report.add(Row::new(&ALL[10], of(End::Reset), of(End::Fin)));
-        report.add(Row::new(&ALL[0], of(End::Fin), of(End::Fin)));
+        report.rows.push(Row::new(&ALL[10], of(End::Reset), of(End::Fin)));
+        report.rows.push(Row::new(&ALL[0], of(End::Fin), of(End::Fin)));
         report
     }
 

@@ -5,36 +5,36 @@ use crate::{
     runtime::clock::within,
     tools::audit::{
         checks::{Check, Turn},
-        ground::{Ground, Way},
+        ground::{Ground, Trial, Way},
         observation::{Observation, Record},
         report::{Report, Row},
     },
 };
 use futures::{StreamExt, join, stream::FuturesUnordered};
-use std::{cell::RefCell, io::Write, time::Duration};
+use std::{io::Write, time::Duration};
 
 /// Another round of checks, the crowd and the last check take this long, even if the proxy hangs.
 const FOR_THE_REST: Duration = Duration::from_secs(32);
 
-/// Makes the checks, and puts a row into the report as each ends.
+/// Makes the checks, and puts a row into the report as each ends. `progress` is a terminal that shows how far it is.
 pub async fn run(
     ground: &Ground,
     checks: &[&'static Check],
-    report: &RefCell<Report>,
-    progress: &Progress<'_, '_>,
+    report: &mut Report,
+    progress: &mut Option<&mut dyn Write>,
 ) {
-    progress.begin(checks);
+    show(progress, checks, &report.rows);
     let of = |turn| checks.iter().copied().filter(move |check| check.turn == turn);
-    let done = |row: Row| {
-        progress.done(row.check);
-        report.borrow_mut().add(row);
+    let mut done = |row: Row| {
+        report.rows.push(row);
+        show(progress, checks, &report.rows);
     };
     for check in of(Turn::First) {
         done(one_after_the_other(ground, check).await);
     }
     let mut batch: Vec<_> = of(Turn::Together).collect();
     while !batch.is_empty() {
-        batch = together(ground, &batch, done).await;
+        batch = together(ground, &batch, &mut done).await;
     }
     for check in of(Turn::Apart).chain(of(Turn::Last)) {
         done(one_after_the_other(ground, check).await);
@@ -43,7 +43,11 @@ pub async fn run(
 
 /// Makes checks beside each other. Returns those that the proxy sent away while it took others: they are made again in less
 /// company. They have not seen what they look for; a limit of connections shows in the crowd.
-async fn together(ground: &Ground, checks: &[&'static Check], done: impl Fn(Row)) -> Vec<&'static Check> {
+async fn together(
+    ground: &Ground,
+    checks: &[&'static Check],
+    mut done: impl FnMut(Row),
+) -> Vec<&'static Check> {
     let mut rows: FuturesUnordered<_> = checks.iter().map(|check| both(ground, check)).collect();
     let mut sent_away = Vec::new();
     while let Some(row) = rows.next().await {
@@ -73,55 +77,27 @@ async fn both(ground: &Ground, check: &'static Check) -> Row {
 async fn observe(ground: &Ground, check: &Check, way: Way) -> Observation {
     let record = Record::default();
     let limit = check.limit(ground).min(ground.time_left());
-    if within(Some(limit), (check.scenario)(ground, way, &record)).await.is_none() {
+    let trial = Trial { ground, way, record: &record, pause: check.pause(ground) };
+    if within(Some(limit), (check.scenario)(trial)).await.is_none() {
         record.give_up();
     }
     record.observation()
 }
 
-/// One line on a terminal that says how far the audit is.
-pub struct Progress<'s, 'w> {
-    notes: Option<&'s RefCell<&'w mut dyn Write>>,
-    total: RefCell<usize>,
-    open: RefCell<Vec<&'static str>>,
-}
-
 const LINE_CHARS: usize = 78;
 
-impl<'s, 'w> Progress<'s, 'w> {
-    /// Shows it on `notes`, or nowhere.
-    pub fn new(notes: Option<&'s RefCell<&'w mut dyn Write>>) -> Self {
-        Progress { notes, total: RefCell::default(), open: RefCell::default() }
-    }
+/// Shows in one line which checks are still to be made.
+fn show(progress: &mut Option<&mut dyn Write>, checks: &[&Check], rows: &[Row]) {
+    let is_open = |check: &&&Check| rows.iter().all(|row| row.check.name != check.name);
+    let open: Vec<&str> = checks.iter().filter(is_open).map(|check| check.name).collect();
+    let line = format!("{} of {} checks done; to do: {}", rows.len(), checks.len(), open.join(", "));
+    write(progress, &line.chars().take(LINE_CHARS).collect::<String>());
+}
 
-    fn begin(&self, checks: &[&'static Check]) {
-        *self.total.borrow_mut() = checks.len();
-        *self.open.borrow_mut() = checks.iter().map(|check| check.name).collect();
-        self.show();
-    }
-
-    fn done(&self, check: &Check) {
-        self.open.borrow_mut().retain(|name| *name != check.name);
-        self.show();
-    }
-
-    fn show(&self) {
-        let (open, total) = (self.open.borrow(), *self.total.borrow());
-        let line = format!("{} of {total} checks done; to do: {}", total - open.len(), open.join(", "));
-        let line: String = line.chars().take(LINE_CHARS).collect();
-        self.write(&format!("\r\x1b[2K{line}"));
-    }
-
-    /// Takes the line off the screen.
-    pub fn clear(&self) {
-        self.write("\r\x1b[2K");
-    }
-
-    fn write(&self, text: &str) {
-        if let Some(notes) = self.notes {
-            let mut notes = notes.borrow_mut();
-            // A failure cannot be told either.
-            let _ = notes.write_all(text.as_bytes()).and_then(|()| notes.flush());
-        }
+/// Writes a line in place of the one before it; an empty one takes it off the screen.
+pub fn write(progress: &mut Option<&mut dyn Write>, line: &str) {
+    if let Some(progress) = progress {
+        // A failure cannot be told either.
+        let _ = write!(progress, "\r\x1b[2K{line}").and_then(|()| progress.flush());
     }
 }

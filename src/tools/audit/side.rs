@@ -6,46 +6,36 @@ use crate::{
     net::socket::{Socket, settle},
     runtime::clock::within,
     tools::{
-        audit::observation::{Books, End},
-        load::pattern::Pattern,
+        audit::observation::{End, Seen},
+        load::{content::Content, room::Room},
     },
 };
-use std::{
-    cell::{Cell, RefCell},
-    future::poll_fn,
-    io,
-    task::Poll,
-    time::Duration,
-};
+use std::{cell::Cell, future::poll_fn, io, task::Poll, time::Duration};
 
 /// A connection that stands still longer is stuck, on a busy machine too.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 const PIECE_BYTES: u64 = 64 * 1024;
-const ROOM_BYTES: usize = 64 * 1024;
 
-/// All sides of a thread read into it, between two awaits.
-pub type Room = RefCell<Box<[u8]>>;
-
-/// Room for all sides of a thread.
-pub fn room() -> Room {
-    RefCell::new(vec![0; ROOM_BYTES].into())
-}
-
-/// One end of a conversation.
 pub struct Side<'a> {
     socket: Socket,
-    books: &'a Books,
+    seen: &'a Cell<Seen>,
+    other_seen: &'a Cell<Seen>,
     room: &'a Room,
-    sends: Pattern,
-    receives: Pattern,
+    sends: Content,
+    receives: Content,
     patience: Cell<Duration>,
 }
 
 impl<'a> Side<'a> {
-    /// An end that sends one pattern and expects another.
-    pub fn new(socket: Socket, books: &'a Books, room: &'a Room, [sends, receives]: [u64; 2]) -> Self {
-        let (sends, receives) = (Pattern::new(sends), Pattern::new(receives));
-        Side { socket, books, room, sends, receives, patience: Cell::new(PATIENCE) }
+    /// An end with its account and the other end's. It sends the pattern of one seed and expects that of another.
+    pub fn new(
+        socket: Socket,
+        [seen, other_seen]: [&'a Cell<Seen>; 2],
+        room: &'a Room,
+        [sends, receives]: [u64; 2],
+    ) -> Self {
+        let (sends, receives) = (Content::pattern(sends), Content::pattern(receives));
+        Side { socket, seen, other_seen, room, sends, receives, patience: Cell::new(PATIENCE) }
     }
 
     /// From now on waits `pause` longer than [`PATIENCE`]: the other end takes its time.
@@ -53,28 +43,36 @@ impl<'a> Side<'a> {
         self.patience.set(PATIENCE + pause);
     }
 
+    fn note(&self, end: End) {
+        self.seen.update(|seen| seen.ended(end));
+    }
+
+    /// Waits for `work` with patience. If it fails or does not come, that is the end.
+    async fn wait<T>(&self, work: impl Future<Output = io::Result<T>>) -> Option<T> {
+        match within(Some(self.patience.get()), work).await {
+            Some(Ok(value)) => Some(value),
+            end => {
+                self.note(end_of(end));
+                None
+            }
+        }
+    }
+
     /// Sends something that is no part of the account; whether it could.
     pub async fn say(&self, bytes: &[u8]) -> bool {
         let mut left = bytes;
         while !left.is_empty() {
-            match within(Some(self.patience.get()), self.socket.write(left)).await {
-                Some(Ok(count)) => left = &left[count..],
-                end => {
-                    self.books.note(end_of(end));
-                    return false;
-                }
-            }
+            let Some(count) = self.wait(self.socket.write(left)).await else { return false };
+            left = &left[count..];
         }
         true
     }
 
     /// Sends the next `count` bytes; whether all were taken.
     pub async fn send(&self, count: u64) -> bool {
-        let goal = self.books.sent.get() + count;
-        while self.books.sent.get() < goal {
-            let end = within(Some(self.patience.get()), self.send_some(goal)).await;
-            if !matches!(end, Some(Ok(_))) {
-                self.books.note(end_of(end));
+        let goal = self.sent() + count;
+        while self.sent() < goal {
+            if self.wait(self.send_some(goal)).await.is_none() {
                 return false;
             }
         }
@@ -83,13 +81,13 @@ impl<'a> Side<'a> {
 
     /// Sends up to `most` bytes, until none was taken for as long as `still`; whether it was stopped so.
     pub async fn send_until_held(&self, most: u64, still: Duration) -> bool {
-        let goal = self.books.sent.get() + most;
-        while self.books.sent.get() < goal {
+        let goal = self.sent() + most;
+        while self.sent() < goal {
             match within(Some(still), self.send_some(goal)).await {
-                Some(Ok(_)) => {}
+                Some(Ok(())) => {}
                 None => return true,
                 end => {
-                    self.books.note(end_of(end));
+                    self.note(end_of(end));
                     return false;
                 }
             }
@@ -97,28 +95,23 @@ impl<'a> Side<'a> {
         false
     }
 
-    async fn send_some(&self, goal: u64) -> io::Result<usize> {
-        let sent = self.books.sent.get();
+    async fn send_some(&self, goal: u64) -> io::Result<()> {
+        let sent = self.sent();
         let count = self.socket.write(self.sends.at(sent, (goal - sent).min(PIECE_BYTES))).await?;
-        self.books.sent.set(sent + count as u64);
-        Ok(count)
+        self.other_seen.update(|seen| Seen { sent: sent + count as u64, ..seen });
+        Ok(())
     }
 
     /// Sends an urgent byte, which is no part of the account.
     pub async fn send_urgent(&self) -> bool {
-        let end = within(Some(self.patience.get()), self.socket.send_urgent(b'!')).await;
-        let done = matches!(end, Some(Ok(())));
-        if !done {
-            self.books.note(end_of(end));
-        }
-        done
+        self.wait(self.socket.send_urgent(b'!')).await.is_some()
     }
 
     /// Reads the next `count` bytes; whether all came.
     pub async fn read(&self, count: u64) -> bool {
-        let goal = self.books.received.get() + count;
-        while self.books.received.get() < goal {
-            if !self.read_some(goal - self.books.received.get()).await {
+        let goal = self.seen.get().received + count;
+        while self.seen.get().received < goal {
+            if !self.read_some(goal - self.seen.get().received).await {
                 return false;
             }
         }
@@ -128,41 +121,37 @@ impl<'a> Side<'a> {
     /// Reads to the end of the stream; whether that was its FIN.
     pub async fn read_to_end(&self) -> bool {
         while self.read_some(u64::MAX).await {}
-        self.books.end.get() == End::Fin
+        self.seen.get().end == End::Fin
     }
 
     /// Reads at most `most` bytes; notes the end if there are no more.
     async fn read_some(&self, most: u64) -> bool {
         let read = poll_fn(|context| {
-            let mut room = self.room.borrow_mut();
-            let size = room.len().min(usize::try_from(most).unwrap_or(usize::MAX));
-            let read = self.socket.poll_read(context, &mut room[..size]);
-            if let Poll::Ready(Ok(count)) = &read {
-                self.account(&room[..*count]);
-            }
-            read
+            self.room.lend(|room| {
+                let size = room.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+                let read = self.socket.poll_read(context, &mut room[..size]);
+                if let Poll::Ready(Ok(count)) = &read {
+                    self.account(&room[..*count]);
+                }
+                read
+            })
         });
-        match within(Some(self.patience.get()), read).await {
-            Some(Ok(count)) if count > 0 => true,
-            Some(Ok(_)) => {
-                self.books.note(End::Fin);
-                false
-            }
-            end => {
-                self.books.note(end_of(end));
-                false
-            }
+        let Some(count) = self.wait(read).await else { return false };
+        if count == 0 {
+            self.note(End::Fin);
         }
+        count > 0
     }
 
     fn account(&self, bytes: &[u8]) {
-        let position = self.books.received.get();
-        if self.books.wrong_at.get().is_none() && !self.receives.is_at(position, bytes) {
-            let places = position..position + bytes.len() as u64;
-            let wrong = places.zip(bytes).find(|(place, byte)| !self.receives.is_at(*place, &[**byte]));
-            self.books.wrong_at.set(wrong.map(|(place, _)| place));
+        let mut seen = self.seen.get();
+        if seen.wrong_at.is_none() && !self.receives.is_at(seen.received, bytes) {
+            let mut places = (seen.received..).zip(bytes);
+            seen.wrong_at =
+                places.find(|(place, byte)| !self.receives.is_at(*place, &[**byte])).map(|(place, _)| place);
         }
-        self.books.received.set(position + bytes.len() as u64);
+        seen.received += bytes.len() as u64;
+        self.seen.set(seen);
     }
 
     /// Reads something that is no part of the account; whether it was `expected`.
@@ -180,7 +169,7 @@ impl<'a> Side<'a> {
     }
 
     pub fn sent(&self) -> u64 {
-        self.books.sent.get()
+        self.other_seen.get().sent
     }
 
     /// The connection, in whatever state it is.
@@ -210,7 +199,8 @@ impl<'a> Side<'a> {
     }
 }
 
-fn end_of<T>(end: Option<io::Result<T>>) -> End {
+/// How a connection ended of which nothing good came; none: nothing came in time.
+pub fn end_of<T>(end: Option<io::Result<T>>) -> End {
     match end {
         Some(Err(error)) => End::of(&error),
         _ => End::Stuck,

@@ -1,7 +1,6 @@
 //! Compares two observations of one check: the direct connection's, and the one through the proxy.
 
 use crate::tools::audit::observation::{Beside, End, Observation, Seen};
-use serde::Serialize;
 use std::time::Duration;
 
 /// Less than Linux's shortest delay of an acknowledgement (`TCP_DELACK_MIN`, 40 ms), for which Nagle's algorithm waits, and
@@ -10,25 +9,19 @@ const LATE: Duration = Duration::from_millis(20);
 /// A busy machine slows the direct connection too.
 const LATE_TIMES: u32 = 4;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// Neither end can tell the proxy from a direct connection.
-    #[serde(rename = "same")]
     Same,
     /// Something to know that is not judged.
-    #[serde(rename = "noted")]
     Noted,
     /// The direct connection did not come to its end: there is nothing to compare with.
-    #[serde(rename = "unknown")]
     Unknown,
     /// An end can tell.
-    #[serde(rename = "differs")]
     Differs,
     /// Bytes that arrive directly did not arrive, or arrived as others.
-    #[serde(rename = "lost data")]
     LostData,
     /// What was cut off looks complete.
-    #[serde(rename = "lies")]
     Lies,
 }
 

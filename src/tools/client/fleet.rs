@@ -36,10 +36,7 @@ struct Fleet {
     tally: Mutex<Tally>,
 }
 
-/// Runs the plan as often as it says.
-///
-/// # Errors
-/// The most frequent failure, if there was one.
+/// Runs the plan as often as it says. The error is the most frequent failure.
 pub async fn run(plan: Plan, kept: Kept, mut notes: Output) -> Result<(), Failure> {
     let (parallel, repeat) = (plan.config.parallel, plan.config.repeat);
     let descriptors = raise_descriptor_limit().saturating_sub(RESERVED_DESCRIPTORS).max(1);
@@ -48,7 +45,7 @@ pub async fn run(plan: Plan, kept: Kept, mut notes: Output) -> Result<(), Failur
         let text = format!(
             "switchboard: {clients} clients at once in place of {parallel}: raise the descriptor limit (ulimit -n) for more\n"
         );
-        note(&mut notes, text).await;
+        notes.note(text).await;
     }
     let total = (parallel as u64).saturating_mul(repeat as u64);
     let (next, tally) = (AtomicU64::new(0), Mutex::new(Tally::new()));
@@ -61,7 +58,7 @@ pub async fn run(plan: Plan, kept: Kept, mut notes: Output) -> Result<(), Failur
         let tally = fleet.tally();
         (tally.summary(clients, took), tally.worst())
     };
-    note(&mut notes, summary).await;
+    notes.note(summary).await;
     worst.map_or(Ok(()), Err)
 }
 
@@ -86,23 +83,18 @@ async fn watch(workers: Vec<Task<()>>, fleet: &Fleet, notes: &mut Output) {
     let mut done = join_all(workers);
     let ends = loop {
         let pause =
-            if notes.is_terminal() { Either::Left(sleep(PROGRESS_EVERY)) } else { Either::Right(pending()) };
+            if notes.is_terminal { Either::Left(sleep(PROGRESS_EVERY)) } else { Either::Right(pending()) };
         match select(done, pause).await {
             Either::Left((ends, _)) => break ends,
             Either::Right(((), still)) => done = still,
         }
         let line = fleet.tally().progress(fleet.total);
-        note(notes, format!("{CLEAR_LINE}{line}")).await;
+        notes.note(format!("{CLEAR_LINE}{line}")).await;
     };
-    if notes.is_terminal() {
-        note(notes, CLEAR_LINE.to_owned()).await;
+    if notes.is_terminal {
+        notes.note(CLEAR_LINE.to_owned()).await;
     }
     for panicked in ends.into_iter().filter_map(Result::err) {
         fleet.tally().add(Err(Failure::new(Fault::Internal, panicked.to_string())), Duration::ZERO);
     }
-}
-
-/// A summary that cannot be written has no reader.
-async fn note(notes: &mut Output, text: String) {
-    let _ = notes.write_own(text).await;
 }

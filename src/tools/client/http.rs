@@ -22,25 +22,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Our name and version, as the server is told.
-const AGENT: &str = concat!("switchboard/", env!("CARGO_PKG_VERSION"));
 /// What one read takes at first, enough for a small answer, and what it grows to, for few changes of threads a MiB.
 const ROOM_BYTES: usize = 16 * 1024;
 const ROOM_BYTES_MAX: usize = 512 * 1024;
 /// Reading waits while this much is not yet printed.
 const HELD_BYTES: usize = 64 * 1024;
-
-/// What is asked.
-pub struct Question<'a> {
-    /// The server, for error texts.
-    pub peer: &'a str,
-    /// The `Host` field.
-    pub host: &'a str,
-    /// Path and query.
-    pub path: &'a str,
-    /// Whether the body alone is printed.
-    pub body: bool,
-}
 
 /// A question and its answer on their way.
 struct Exchange<'a> {
@@ -70,19 +56,34 @@ enum Show {
     All,
 }
 
-/// Asks over `socket` and returns how many bytes came back.
+/// Asks over `socket` and returns how many bytes came back. With `body`, the body alone is printed.
 pub async fn ask(
     socket: Socket,
-    question: &Question<'_>,
+    peer: &str,
+    request: String,
+    body: bool,
     mut output: Option<&mut Output>,
     limit: Option<Duration>,
 ) -> Result<u64, Failure> {
     let show = match output {
         None => Show::Nothing,
-        Some(_) if question.body => Show::Body,
+        Some(_) if body => Show::Body,
         Some(_) => Show::All,
     };
-    let mut exchange = Exchange::new(&socket, question, show, limit);
+    let mut exchange = Exchange {
+        socket: &socket,
+        peer,
+        show,
+        request: request.into(),
+        sent: 0,
+        response: Response::new(),
+        received: 0,
+        room: vec![0; ROOM_BYTES],
+        held: Vec::new(),
+        end: None,
+        moved: Instant::now(),
+        limit,
+    };
     loop {
         if exchange.held.is_empty() && exchange.end.is_none() {
             exchange.read().await?;
@@ -100,28 +101,7 @@ pub async fn ask(
     Ok(received)
 }
 
-impl<'a> Exchange<'a> {
-    fn new(socket: &'a Socket, question: &Question<'a>, show: Show, limit: Option<Duration>) -> Self {
-        let Question { peer, host, path, .. } = question;
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-        );
-        Exchange {
-            socket,
-            peer,
-            show,
-            request: request.into(),
-            sent: 0,
-            response: Response::new(),
-            received: 0,
-            room: vec![0; ROOM_BYTES],
-            held: Vec::new(),
-            end: None,
-            moved: Instant::now(),
-            limit,
-        }
-    }
-
+impl Exchange<'_> {
     /// Waits for a part of the answer, and sends the question meanwhile.
     async fn read(&mut self) -> Result<(), Failure> {
         loop {
@@ -190,31 +170,24 @@ impl<'a> Exchange<'a> {
         }
         self.received += count as u64;
         let peer = self.peer;
+        let malformed = |text: String| Some(Err(Failure::new(Fault::Malformed, text)));
         self.end = match progress {
             Ok(Progress::Part) => None,
             Ok(Progress::Whole { .. }) => Some(Ok(())),
-            Err(Malformed::Switched) => {
-                Some(Err(Failure::new(Fault::Malformed, format!("{peer} {}", Malformed::Switched))))
-            }
-            Err(malformed) => {
-                let text = format!("{peer} does not answer in HTTP/1.1: {malformed}");
-                Some(Err(Failure::new(Fault::Malformed, text)))
-            }
+            Err(Malformed::Switched) => malformed(format!("{peer} {}", Malformed::Switched)),
+            Err(error) => malformed(format!("{peer} does not answer in HTTP/1.1: {error}")),
         };
     }
 
     /// What the end of the server's stream is to the answer.
     fn ended(&self) -> Result<(), Failure> {
-        let (peer, received) = (self.peer, self.received);
         if self.response.ends_with_stream() {
             return Ok(());
         }
-        let text = match received {
-            0 => format!("{peer} ended the connection without an answer"),
-            _ => {
-                format!("{peer} ended the connection in the middle of the answer, after {}", bytes(received))
-            }
+        let how = match self.received {
+            0 => "without an answer".to_owned(),
+            received => format!("in the middle of the answer, after {}", bytes(received)),
         };
-        Err(Failure::new(Fault::Truncated, text))
+        Err(Failure::new(Fault::Truncated, format!("{} ended the connection {how}", self.peer)))
     }
 }

@@ -23,7 +23,6 @@ const EMPTY_PAUSE: Duration = Duration::from_millis(10);
 /// What can be sent any number of times.
 #[derive(Clone)]
 pub enum Kept {
-    /// Bytes in memory.
     Bytes(Arc<[u8]>),
     /// A regular file.
     File(Arc<File>),
@@ -43,54 +42,39 @@ pub async fn open(input: &Input, stdin: Box<dyn Read + Send>) -> Result<Payload,
         Input::Text(text) => Ok(Kept::Bytes(text.as_bytes().into()).payload()),
         Input::Stdin => Ok(Payload::Stream(Some(stdin))),
         Input::File(path) => {
-            blocking_on(path, |file, is_regular| {
-                Ok(if is_regular {
-                    Kept::File(file.into()).payload()
-                } else {
-                    Payload::Stream(Some(Box::new(file)))
-                })
-            })
-            .await
+            let path = path.clone();
+            let opened = blocking(move || open_file(&path)).await;
+            opened.map_err(|error| failure(input, &error))
         }
     }
 }
 
 /// Opens what `input` names, to be sent many times.
 pub async fn keep(input: &Input, stdin: Box<dyn Read + Send>) -> Result<Kept, Failure> {
-    match input {
-        Input::Text(text) => Ok(Kept::Bytes(text.as_bytes().into())),
-        Input::Stdin => {
-            let kept = blocking(move || read_all(stdin)).await;
-            kept.map_err(|error| Failure::input("standard input", &error))
-        }
-        Input::File(path) => {
-            blocking_on(
-                path,
-                |file, is_regular| {
-                    if is_regular { Ok(Kept::File(file.into())) } else { read_all(file) }
-                },
-            )
-            .await
+    match open(input, stdin).await? {
+        Payload::Kept(kept, _) => Ok(kept),
+        Payload::Stream(stream) => {
+            let stream = stream.unwrap_or_else(|| Box::new(io::empty()));
+            blocking(move || read_all(stream)).await.map_err(|error| failure(input, &error))
         }
     }
 }
 
-/// Opens a file on a thread that may block, as it does for a named pipe without a writer.
-async fn blocking_on<T: Send + 'static>(
-    path: &Path,
-    work: impl FnOnce(File, bool) -> io::Result<T> + Send + 'static,
-) -> Result<T, Failure> {
-    let owned = path.to_owned();
-    let opened = blocking(move || {
-        let file = File::open(owned)?;
-        let kind = file.metadata()?.file_type();
-        if kind.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        work(file, kind.is_file())
-    })
-    .await;
-    opened.map_err(|error| Failure::input(&format!("'{}'", path.display()), &error))
+fn failure(input: &Input, error: &io::Error) -> Failure {
+    match input {
+        Input::File(path) => Failure::input(&format!("'{}'", path.display()), error),
+        Input::Text(_) | Input::Stdin => Failure::input("standard input", error),
+    }
+}
+
+/// Opens a file, which may block: a named pipe waits for a writer.
+fn open_file(path: &Path) -> io::Result<Payload> {
+    let file = File::open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    Ok(if kind.is_file() { Kept::File(file.into()).payload() } else { Payload::Stream(Some(Box::new(file))) })
 }
 
 fn read_all(stream: impl Read) -> io::Result<Kept> {
@@ -106,11 +90,6 @@ fn read_all(stream: impl Read) -> io::Result<Kept> {
 }
 
 impl Kept {
-    /// No bytes.
-    pub fn nothing() -> Self {
-        Kept::Bytes(Arc::new([]))
-    }
-
     /// The same from its begin.
     pub fn payload(self) -> Payload {
         Payload::Kept(self, 0)

@@ -19,11 +19,11 @@ use crate::{
         options::{KEEPALIVE, Options},
     },
     tools::{
-        client::settings::{Client, Input, Target},
+        client::settings::{Client, Input, Target, get},
         failure::Failure,
     },
 };
-use input::{Kept, Payload};
+use input::Payload;
 use std::io::Read;
 
 /// What a client reads and writes.
@@ -38,24 +38,25 @@ pub struct Streams {
 
 /// What each run of a client does; nothing in it changes.
 struct Plan {
-    /// Where it connects.
     server: Destination,
     config: Client,
 }
 
-/// Asks as often as `config` says.
-///
-/// # Errors
-/// Why the answer is not complete; of many runs, the most frequent reason.
+/// Asks as often as `config` says. The error is why the answer is not complete; of many runs, the most frequent reason.
 pub async fn run(config: Client, mut streams: Streams) -> Result<(), Failure> {
-    let is_http = matches!(config.target, Target::Http { .. });
-    let plan = Plan::new(config);
-    let input = &plan.config.input;
+    let (Target::Http { endpoint: own, .. } | Target::Tcp(own)) = &config.target;
+    let endpoint = config.via.as_ref().unwrap_or(own).clone();
+    let plan = Plan { server: Destination { endpoint, overrides: config.overrides.clone() }, config };
+    // A request is all that an http server is sent.
+    let input = match &plan.config.target {
+        Target::Http { .. } => &Input::Text(String::new()),
+        Target::Tcp(_) => &plan.config.input,
+    };
     if plan.config.parallel.max(plan.config.repeat) > 1 {
-        let kept = if is_http { Kept::nothing() } else { input::keep(input, streams.input).await? };
+        let kept = input::keep(input, streams.input).await?;
         return fleet::run(plan, kept, streams.notes).await;
     }
-    let payload = if is_http { Kept::nothing().payload() } else { input::open(input, streams.input).await? };
+    let payload = input::open(input, streams.input).await?;
     let end = plan.ask(payload, Some(&mut streams.answer)).await;
     // What came is shown whole before what went wrong.
     let shown = streams.answer.finish().await.map_err(|error| Failure::output(&error));
@@ -63,23 +64,15 @@ pub async fn run(config: Client, mut streams: Streams) -> Result<(), Failure> {
 }
 
 impl Plan {
-    fn new(config: Client) -> Self {
-        let (Target::Http { endpoint: own, .. } | Target::Tcp(own)) = &config.target;
-        let endpoint = config.via.clone().unwrap_or_else(|| own.clone());
-        let server = Destination { endpoint, overrides: config.overrides.clone() };
-        Plan { server, config }
-    }
-
     /// Asks once and returns how many bytes came back.
     async fn ask(&self, payload: Payload, output: Option<&mut Output>) -> Result<u64, Failure> {
         let options = Options { keepalive: Some(KEEPALIVE), ..Options::default() };
         let dialled = dial(&self.server, &options, self.config.connect_timeout, &[]).await?;
-        let peer = self.server.endpoint.to_string();
-        let idle = self.config.idle_timeout;
+        let (peer, idle) = (self.server.endpoint.to_string(), self.config.idle_timeout);
         match &self.config.target {
             Target::Http { host, path, .. } => {
-                let question = http::Question { peer: &peer, host, path, body: self.config.body };
-                http::ask(dialled.socket, &question, output, idle).await
+                let request = get(host, path, "Accept: */*\r\nConnection: close\r\n");
+                http::ask(dialled.socket, &peer, request, self.config.body, output, idle).await
             }
             Target::Tcp(_) => {
                 // Standard input may stay open when the server is done; a text or a file ends by itself.

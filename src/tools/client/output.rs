@@ -17,32 +17,22 @@ const BUSY_PAUSE: Duration = Duration::from_millis(5);
 pub struct Output {
     /// None while a write is under way.
     sink: Option<Sink>,
-    is_terminal: bool,
+    pub is_terminal: bool,
 }
 
 struct Sink {
     writer: Box<dyn Write + Send>,
-    screen: Option<Screen>,
-}
-
-/// What a terminal shows so far.
-struct Screen {
-    escape: Terminal,
+    /// Of a terminal.
+    escape: Option<Terminal>,
     /// The last line is not ended.
     in_line: bool,
 }
 
 impl Output {
     /// Writes to `writer`, which should not buffer. What goes to a terminal is escaped.
-    #[must_use]
     pub fn new(writer: impl Write + Send + 'static, is_terminal: bool) -> Self {
-        let screen = is_terminal.then(|| Screen { escape: Terminal::default(), in_line: false });
-        Output { sink: Some(Sink { writer: Box::new(writer), screen }), is_terminal }
-    }
-
-    /// Whether a person sees it at once.
-    pub(super) fn is_terminal(&self) -> bool {
-        self.is_terminal
+        let escape = is_terminal.then(Terminal::default);
+        Output { sink: Some(Sink { writer: Box::new(writer), escape, in_line: false }), is_terminal }
     }
 
     /// Writes what a peer sent. A dropped write may happen all the same, and is the last.
@@ -50,9 +40,9 @@ impl Output {
         self.with(move |sink| sink.write(bytes.as_ref())).await
     }
 
-    /// Writes text of this program's own, which may move a terminal's cursor.
-    pub(super) async fn write_own(&mut self, text: String) -> io::Result<()> {
-        self.with(move |sink| write_all(&mut *sink.writer, text.as_bytes())).await
+    /// Writes text of this program's own, which may move a terminal's cursor. If it cannot be written, it has no reader.
+    pub(super) async fn note(&mut self, text: String) {
+        let _ = self.with(move |sink| write_all(&mut *sink.writer, text.as_bytes())).await;
     }
 
     /// Writes what is left. On a terminal the last line is ended, so that what follows begins a new one.
@@ -79,30 +69,22 @@ impl Output {
 
 impl Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Some(screen) = &mut self.screen else { return write_all(&mut *self.writer, bytes) };
+        let Some(escape) = &mut self.escape else { return write_all(&mut *self.writer, bytes) };
         let mut text = String::with_capacity(bytes.len());
-        screen.escape.push(bytes, &mut text);
-        screen.note(&text);
+        escape.push(bytes, &mut text);
+        self.in_line = if text.is_empty() { self.in_line } else { !text.ends_with('\n') };
         write_all(&mut *self.writer, text.as_bytes())
     }
 
     fn end_screen(&mut self) -> io::Result<()> {
-        let Some(mut screen) = self.screen.take() else { return Ok(()) };
         let mut text = String::new();
-        std::mem::take(&mut screen.escape).finish(&mut text);
-        screen.note(&text);
-        if screen.in_line {
+        if let Some(escape) = self.escape.take() {
+            escape.finish(&mut text);
+        }
+        if self.in_line || !text.is_empty() {
             text.push('\n');
         }
         write_all(&mut *self.writer, text.as_bytes())
-    }
-}
-
-impl Screen {
-    fn note(&mut self, text: &str) {
-        if let Some(last) = text.chars().next_back() {
-            self.in_line = last != '\n';
-        }
     }
 }
 

@@ -11,13 +11,10 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 pub enum Input {
     /// Standard input, until it ends.
     Stdin,
-    /// `--send TEXT`.
     Text(String),
-    /// `--file PATH`.
     File(PathBuf),
 }
 
-/// All that a client is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     pub target: Target,
@@ -25,15 +22,14 @@ pub struct Client {
     pub via: Option<Endpoint>,
     /// Print the body alone.
     pub body: bool,
-    /// What to send to a `tcp://` target.
     pub input: Input,
     /// Clients at once.
     pub parallel: usize,
     /// Times that each client runs.
     pub repeat: usize,
-    /// Resolve and connect.
+    /// To resolve and connect.
     pub connect_timeout: Option<Duration>,
-    /// No byte moved in either direction.
+    /// Without a byte in either direction.
     pub idle_timeout: Option<Duration>,
     /// Addresses to use in place of the resolver's.
     pub overrides: Arc<[Override]>,
@@ -56,4 +52,10 @@ pub enum Target {
     },
     /// `tcp://host:port`.
     Tcp(Endpoint),
+}
+
+/// A request for `path`, with `fields` (each with its line end) after those of all our requests.
+pub fn get(host: &str, path: &str, fields: &str) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: switchboard/{version}\r\n{fields}\r\n")
 }

@@ -5,7 +5,7 @@ use crate::{
     tools::failure::{Failure, Fault},
 };
 use hdrhistogram::Histogram;
-use std::{collections::BTreeMap, fmt::Write, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 /// The longest latency that is told from longer ones; a run's deadlines are far below.
 const LATENCY_MAX_US: u64 = 60 * 60 * 1_000_000;
@@ -22,7 +22,6 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Nothing yet.
     pub fn new() -> Self {
         let latency_us = Histogram::new_with_bounds(1, LATENCY_MAX_US, LATENCY_DIGITS)
             .expect("the bounds are in order and three digits are allowed");
@@ -62,38 +61,23 @@ impl Tally {
 
     /// The summary: a few lines for a person.
     pub fn summary(&self, clients: usize, took: Duration) -> String {
-        let mut text = String::new();
-        self.write_summary(clients, took, &mut text).expect("a String takes all that is written to it");
-        text
-    }
-
-    fn write_summary(&self, clients: usize, took: Duration, text: &mut String) -> std::fmt::Result {
-        let all = self.ok + self.failures();
-        let seconds = took.as_secs_f64().max(f64::MIN_POSITIVE);
-        writeln!(
-            text,
-            "{all} runs by {clients} clients at once in {}: {} ok, {} failed",
-            duration(took),
-            self.ok,
-            self.failures()
-        )?;
+        let (ok, failed) = (self.ok, self.failures());
+        let (all, seconds) = (ok + failed, took.as_secs_f64().max(f64::MIN_POSITIVE));
+        let took = duration(took);
+        let mut text =
+            format!("{all} runs by {clients} clients at once in {took}: {ok} ok, {failed} failed\n");
         for (fault, (count, first)) in &self.failed {
-            writeln!(text, "  failed    {count} {fault}, the first: {first}")?;
+            text += &format!("  failed    {count} {fault}, the first: {first}\n");
         }
-        if self.ok > 0 {
-            let rate = units::rate((self.bytes as f64 / seconds) as u64);
-            writeln!(text, "  rate      {:.1} ok/s", self.ok as f64 / seconds)?;
-            writeln!(text, "  received  {}: {rate}", units::bytes(self.bytes))?;
-            let latency = |us| duration(Duration::from_micros(us));
-            writeln!(
-                text,
-                "  latency   p50 {}, p99 {}, max {}",
-                latency(self.latency_us.value_at_quantile(0.5)),
-                latency(self.latency_us.value_at_quantile(0.99)),
-                latency(self.latency_us.max())
-            )?;
+        if ok > 0 {
+            let (received, rate) =
+                (units::bytes(self.bytes), units::rate((self.bytes as f64 / seconds) as u64));
+            let latency = |part| duration(Duration::from_micros(self.latency_us.value_at_quantile(part)));
+            let [p50, p99, max] = [0.5, 0.99, 1.0].map(latency);
+            text += &format!("  rate      {:.1} ok/s\n  received  {received}: {rate}\n", ok as f64 / seconds);
+            text += &format!("  latency   p50 {p50}, p99 {p99}, max {max}\n");
         }
-        Ok(())
+        text
     }
 }
 

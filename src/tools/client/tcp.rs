@@ -9,7 +9,7 @@ use crate::{
         direction::Direction,
         leg::{Leg, LegReader, LegWriter},
         link::link,
-        pump::{ReadEnd, Sink, Source, WriteEnd, read_into, write_from},
+        pump::{ChunkSink, ChunkSource, ReadEnd, WriteEnd, read_into, write_from},
     },
     runtime::{
         clock::{TICK, coarse_ms, sleep},
@@ -133,7 +133,7 @@ struct Feed {
     stop: Mailbox<()>,
 }
 
-impl Source for Feed {
+impl ChunkSource for Feed {
     async fn read(&mut self, _: &Direction) -> io::Result<Option<Chunk>> {
         let fill = pin!(self.payload.fill(Buffer::take()));
         let stop = pin!(self.stop.next());
@@ -161,7 +161,7 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
-impl Sink for Printer<'_> {
+impl ChunkSink for Printer<'_> {
     async fn write(&mut self, chunk: &mut Chunk) -> io::Result<usize> {
         let count = chunk.len();
         let whole = std::mem::replace(chunk, Chunk::Bytes(Buffer::holding(&[])));

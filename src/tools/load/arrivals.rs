@@ -3,19 +3,46 @@
 //! A free client takes the next one. If that is not due yet, the client waits in a queue, so that clients take turns;
 //! [`Arrivals::dispatch`] hands out operations as they become due, with one timer for all clients that wait.
 
-use crate::{
-    runtime::clock::{Sleep, sleep_until},
-    tools::load::terms::Rate,
-};
+use crate::runtime::clock::{Sleep, sleep_until};
+use futures::channel::oneshot;
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     future::poll_fn,
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
+
+/// An even schedule, of which one thread has its part.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    /// Operations a second, of this thread.
+    pub per_second: f64,
+    /// When this thread's first is due, so that threads take turns.
+    pub first: Duration,
+}
+
+impl Rate {
+    /// When the operation of this number is due.
+    pub fn due(&self, begin: Instant, number: u64) -> Instant {
+        begin + self.first + Duration::from_secs_f64(number as f64 / self.per_second)
+    }
+
+    /// How many are due before `end`.
+    pub fn due_before(&self, begin: Instant, end: Instant) -> u64 {
+        let passed = end.saturating_duration_since(begin + self.first).as_secs_f64();
+        let mut count = (passed * self.per_second) as u64;
+        // What is rounded away in that is not to be a request too many or too few.
+        while self.due(begin, count) < end {
+            count += 1;
+        }
+        while count > 0 && self.due(begin, count - 1) >= end {
+            count -= 1;
+        }
+        count
+    }
+}
 
 /// The schedule of one thread, and the clients that wait for it.
 pub(super) struct Arrivals {
@@ -26,15 +53,9 @@ pub(super) struct Arrivals {
     /// How many were handed out since the begin.
     handed: Cell<u64>,
     closed: Cell<bool>,
-    idle: RefCell<VecDeque<Rc<Idle>>>,
+    /// Clients that are free, in their order.
+    idle: RefCell<VecDeque<oneshot::Sender<Instant>>>,
     dispatcher: RefCell<Option<Waker>>,
-}
-
-/// A client that is free.
-struct Idle {
-    /// When its operation is due; an inner none means that there is no more.
-    given: Cell<Option<Option<Instant>>>,
-    waker: RefCell<Waker>,
 }
 
 impl Arrivals {
@@ -46,7 +67,7 @@ impl Arrivals {
             handed: Cell::new(0),
             closed: Cell::new(false),
             idle: RefCell::default(),
-            dispatcher: RefCell::new(None),
+            dispatcher: RefCell::default(),
         }
     }
 
@@ -62,9 +83,7 @@ impl Arrivals {
     /// No operation is handed out any more, and clients that wait for one are told. Returns how many were due and not begun.
     pub fn close(&self) -> u64 {
         self.closed.set(true);
-        for idle in self.idle.take() {
-            idle.give(None);
-        }
+        drop(self.idle.take());
         let Some(rate) = self.rate else { return 0 };
         let due = rate.due_before(self.begin.get(), self.end.get().min(Instant::now()));
         due.saturating_sub(self.handed.get())
@@ -79,28 +98,13 @@ impl Arrivals {
         }
         let due = self.due(rate);
         if due <= Instant::now() && due < self.end.get() && self.idle.borrow().is_empty() {
-            self.handed.set(self.handed.get() + 1);
+            self.handed.update(|handed| handed + 1);
             return Some(Some(due));
         }
-        let mut place: Option<Rc<Idle>> = None;
-        let given = poll_fn(|context| match &place {
-            Some(idle) => {
-                if let Some(given) = idle.given.get() {
-                    return Poll::Ready(given);
-                }
-                idle.waker.borrow_mut().clone_from(context.waker());
-                Poll::Pending
-            }
-            None => {
-                let waker = RefCell::new(context.waker().clone());
-                let idle = Rc::new(Idle { given: Cell::new(None), waker });
-                self.idle.borrow_mut().push_back(idle.clone());
-                place = Some(idle);
-                self.wake_dispatcher();
-                Poll::Pending
-            }
-        });
-        given.await.map(Some)
+        let (sender, given) = oneshot::channel();
+        self.idle.borrow_mut().push_back(sender);
+        self.wake_dispatcher();
+        given.await.ok().map(Some)
     }
 
     fn due(&self, rate: Rate) -> Instant {
@@ -118,45 +122,58 @@ impl Arrivals {
         let Some(rate) = self.rate else { return std::future::pending().await };
         let mut timer: Option<(Instant, Sleep)> = None;
         poll_fn(|context| {
+            self.dispatcher.replace(Some(context.waker().clone()));
             loop {
                 let due = self.due(rate);
                 if self.idle.borrow().is_empty() || due >= self.end.get() {
                     timer = None;
-                    self.dispatcher.replace(Some(context.waker().clone()));
                     return Poll::Pending;
                 }
-                if due <= Instant::now() {
-                    self.hand_out(due);
+                if due > Instant::now() {
+                    if waits(&mut timer, due, context) {
+                        return Poll::Pending;
+                    }
                     continue;
                 }
-                if self.waits(&mut timer, due, context) {
-                    self.dispatcher.replace(Some(context.waker().clone()));
-                    return Poll::Pending;
+                if let Some(idle) = self.idle.borrow_mut().pop_front() {
+                    self.handed.update(|handed| handed + 1);
+                    // A client that is gone takes its operation with it.
+                    let _ = idle.send(due);
                 }
             }
         })
         .await
     }
-
-    fn hand_out(&self, due: Instant) {
-        if let Some(idle) = self.idle.borrow_mut().pop_front() {
-            self.handed.set(self.handed.get() + 1);
-            idle.give(Some(due));
-        }
-    }
-
-    /// Whether `due` is still to come; the timer then wakes at it.
-    fn waits(&self, timer: &mut Option<(Instant, Sleep)>, due: Instant, context: &mut Context<'_>) -> bool {
-        if timer.as_ref().is_none_or(|(when, _)| *when != due) {
-            *timer = Some((due, sleep_until(due)));
-        }
-        timer.as_mut().is_some_and(|(_, sleep)| Pin::new(sleep).poll(context).is_pending())
-    }
 }
 
-impl Idle {
-    fn give(&self, due: Option<Instant>) {
-        self.given.set(Some(due));
-        self.waker.borrow().wake_by_ref();
+/// Whether `due` is still to come; the timer then wakes at it.
+fn waits(timer: &mut Option<(Instant, Sleep)>, due: Instant, context: &mut Context<'_>) -> bool {
+    if timer.as_ref().is_none_or(|(when, _)| *when != due) {
+        *timer = Some((due, sleep_until(due)));
+    }
+    timer.as_mut().is_some_and(|(_, sleep)| Pin::new(sleep).poll(context).is_pending())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_are_due_as_the_schedule_has() {
+        let begin = Instant::now();
+        for (per_second, first_us, length_ms, count) in [
+            (2000.0, 0, 2200, 4400),
+            (1000.0, 0, 1000, 1000),
+            (3.0, 0, 1000, 3),
+            (3.0, 0, 1001, 4),
+            (7.0, 0, 0, 0),
+        ]
+        .into_iter()
+        .chain([(500.0, 1000, 2000, 1000), (500.0, 0, 2000, 1000), (0.1, 0, 5000, 1)])
+        {
+            let rate = Rate { per_second, first: Duration::from_micros(first_us) };
+            let end = begin + Duration::from_millis(length_ms);
+            assert_eq!(rate.due_before(begin, end), count, "{rate:?}, {length_ms} ms");
+        }
     }
 }

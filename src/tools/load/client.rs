@@ -1,11 +1,11 @@
 //! One client: plays its script until the run is over.
 
 use crate::{
-    net::{address::Address, dial::open_at_once, options::Options},
+    net::{dial::open_at_once, options::Options},
     runtime::clock::{sleep, sleep_until},
     tools::load::{
-        connection::Connection, content::Content, failure::Failure, pattern::Pattern, script::Step,
-        stage::Stage, watch::Watch,
+        connection::Connection, content::Content, failure::Failure, run::Plan, script::Step, stage::Stage,
+        watch::Watch,
     },
 };
 use std::{
@@ -28,24 +28,20 @@ pub(super) async fn client(stage: &Stage<'_>, watch: Rc<Watch>) {
         let end = watch.over(play(stage, &watch, &mut started)).await;
         watch.end();
         let Err(failure) = end else { return };
-        if failure.is_own() && !started {
-            // This machine gives no more connections: the run goes on with those that there are.
-            stage.report.borrow_mut().limit.get_or_insert(failure);
-            note_start(stage, &mut started);
-            return;
-        }
+        // This machine gives no more connections, or the target takes no more, and asking again would only take as long
+        // again: the run goes on with those that there are.
+        let is_limit = !started && (failure.is_own() || failure == Failure::TimedOut);
         if failure == Failure::TimedOut {
             stage.note_not_connected(&io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
         }
-        stage.fail(failure);
-        if failure == Failure::TimedOut && !started {
-            // The target takes no more, or none: asking again would only take as long again.
+        if is_limit {
             stage.report.borrow_mut().limit.get_or_insert(failure);
-            note_start(stage, &mut started);
-            return;
+        }
+        if started || !failure.is_own() {
+            stage.fail(failure);
         }
         note_start(stage, &mut started);
-        if stage.over.get() || stage.stopped.get() {
+        if is_limit || stage.over.get() || stage.stopped.get() {
             return;
         }
         sleep(PAUSE_AFTER_FAILURE).await;
@@ -54,7 +50,7 @@ pub(super) async fn client(stage: &Stage<'_>, watch: Rc<Watch>) {
 
 fn note_start(stage: &Stage<'_>, started: &mut bool) {
     if !std::mem::replace(started, true) {
-        stage.started.set(stage.started.get() + 1);
+        stage.started.update(|started| started + 1);
     }
 }
 
@@ -73,7 +69,7 @@ async fn play<'a>(stage: &'a Stage<'a>, watch: &Watch, started: &mut bool) -> Re
     watch.end();
     if !*started {
         stage.report.borrow_mut().ready += 1;
-        stage.shared().inspect(|shared| shared.note_ready());
+        stage.shared.note_ready();
     }
     note_start(stage, started);
     stage.opened().await;
@@ -144,7 +140,7 @@ async fn take<'a>(
         }
         (Step::Pause(duration), _) => sleep(duration).await,
         (Step::Hold, _) => {
-            stage.holding.set(stage.holding.get() + 1);
+            stage.holding.update(|holding| holding + 1);
             pending::<()>().await;
         }
         (Step::Close, _) => {
@@ -173,20 +169,17 @@ async fn take<'a>(
 }
 
 async fn connect<'a>(stage: &'a Stage<'a>) -> Result<Connection<'a>, Failure> {
-    let terms = stage.terms;
-    let target = terms.path.clone().map_or(Address::Tcp(stage.plan.target), Address::Unix);
-    let socket = open_at_once(&target, &Options::default()).await.map_err(|error| {
+    let Plan { target, message, blind, .. } = stage.plan;
+    let socket = open_at_once(target, &Options::default()).await.map_err(|error| {
         stage.note_not_connected(&error);
         Failure::of_connecting(&error)
     })?;
     // A port without a listener can be met by our own request (simultaneous open, RFC 9293 §3.5).
-    if socket.local_address().is_ok_and(|own| own == target) {
+    if socket.local_address().is_ok_and(|own| own == *target) {
         stage.note_not_connected(&io::ErrorKind::ConnectionRefused.into());
         return Err(Failure::Refused);
     }
-    stage.note_made();
-    let seed = stage.next_seed();
-    let own = || terms.message.clone().map_or_else(|| Content::Pattern(Pattern::new(seed)), Content::Message);
-    let connection = Connection::new(socket, seed, &stage.room);
-    Ok(connection.carrying(own(), (!terms.blind).then(own)))
+    stage.shared.note_made();
+    let message = message.clone().map(Content::Message);
+    Ok(Connection::new(socket, stage.next_seed(), &stage.room).carrying(message, *blind))
 }

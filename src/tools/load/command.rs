@@ -26,11 +26,10 @@ use crate::{
 };
 use live::Live;
 use outcome::Outcome;
-use plan::Part;
+use plan::Prepared;
 use std::{
     fmt, fs,
     io::{self, Write},
-    sync::Arc,
     thread,
 };
 
@@ -42,10 +41,7 @@ pub struct Streams<'a> {
     pub notes: &'a mut dyn Write,
 }
 
-/// Loads the target as `config` says and prints the report; whether everything went well.
-///
-/// # Errors
-/// If there is nothing to report.
+/// Loads the target as `config` says and prints the report; whether everything went well. Fails if there is nothing to report.
 pub fn run(config: &Load, streams: &mut Streams<'_>) -> Result<bool, Failure> {
     let descriptors = raise_descriptor_limit();
     let message = plan::message(config)?;
@@ -54,52 +50,40 @@ pub fn run(config: &Load, streams: &mut Streams<'_>) -> Result<bool, Failure> {
     let prepared = inline::run(plan::prepare(config, message, descriptors, watcher));
     let prepared = prepared.map_err(|error| internal(&error))??;
     let mut live = Live::new(config, prepared.connections, streams.notes);
-    let end = play(&prepared.parts, &prepared.shared, nudges, &mut live)?;
-    let outcome = Outcome::new(config, &prepared, end);
-    if prepared.shared.made() == 0
+    let (report, interrupted) = play(&prepared, nudges, &mut live)?;
+    let outcome = Outcome::new(config, prepared, report, interrupted);
+    if outcome.prepared.shared.made() == 0
         && let Some(why) = &outcome.report.not_connected
     {
         return Err(Failure::new(Fault::Connect, format!("cannot connect to {}: {why}", outcome.target)));
     }
     if let Some(path) = &config.html {
-        fs::write(path, html::page(&outcome)).map_err(|error| {
+        fs::write(path, html::Page(&outcome).to_string()).map_err(|error| {
             Failure::new(Fault::Output, format!("cannot write {}: {}", path.display(), reason(&error)))
         })?;
     }
-    let text = if config.json { json::json(&outcome) } else { text::summary(&outcome) };
+    let text = if config.json { json::json(&outcome) } else { text::Text(&outcome).to_string() };
     match streams.out.write_all(text.as_bytes()).and_then(|()| streams.out.flush()) {
         // The reader has seen enough, as `head` does.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Fault::Output, format!("cannot write to standard output: {}", reason(&error))))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::output(&error)),
         _ => Ok(outcome.report.errors() == 0),
     }
 }
 
-/// How a run ended.
-struct End {
-    report: Report,
-    interrupted: bool,
-}
-
-/// Runs every part on a thread of its own, and watches them to their end.
-fn play(
-    parts: &[Part],
-    shared: &Arc<Shared>,
-    nudges: Mailbox<()>,
-    live: &mut Live<'_>,
-) -> Result<End, Failure> {
+/// Runs every plan on a thread of its own, and watches them to their end; true if a signal ended them.
+fn play(prepared: &Prepared, nudges: Mailbox<()>, live: &mut Live<'_>) -> Result<(Report, bool), Failure> {
+    let Prepared { plans, shared, .. } = prepared;
     thread::scope(|scope| {
         let mut threads = Vec::new();
         let interrupted = inline::run(async {
             // A signal that comes before the first connection ends the run too, and not the process.
             let signals = StopSignals::new()?;
-            for (number, part) in parts.iter().enumerate() {
-                let ended = Ended(shared.clone());
+            for (number, plan) in plans.iter().enumerate() {
+                let ended = Ended(shared);
                 let thread = thread::Builder::new().name(format!("load {number}"));
                 threads.push(thread.spawn_scoped(scope, move || {
                     let _ended = ended;
-                    inline::run(drive(&part.plan, &part.terms, seed_of(number), number, |_| ()))
+                    inline::run(drive(plan, shared, seed_of(number), number, |_| ()))
                 })?);
             }
             io::Result::Ok(live.watch(shared, nudges, signals).await)
@@ -108,25 +92,21 @@ fn play(
         if interrupted.is_err() {
             shared.stop();
         }
-        let mut report: Option<Report> = None;
+        let mut report = Report::default();
         for thread in threads {
-            let end = thread.join().map_err(|_| internal(&"a thread failed"))?;
-            let end = end.map_err(|error| internal(&error))?;
-            match &mut report {
-                Some(report) => report.merge(&end),
-                None => report = Some(end),
-            }
+            let part = thread.join().map_err(|_| internal(&"a thread failed"))?;
+            report.merge(&part.map_err(|error| internal(&error))?);
         }
         shared.timeline().finish();
         let interrupted = interrupted.map_err(|error| internal(&error))?;
-        Ok(End { report: report.unwrap_or_default(), interrupted })
+        Ok((report, interrupted))
     })
 }
 
 /// Tells of a thread's end, a panic included.
-struct Ended(Arc<Shared>);
+struct Ended<'a>(&'a Shared);
 
-impl Drop for Ended {
+impl Drop for Ended<'_> {
     fn drop(&mut self) {
         self.0.note_end();
     }

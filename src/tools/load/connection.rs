@@ -8,7 +8,7 @@ use crate::{
         http::response::{Progress, Response},
         socket::Socket,
     },
-    tools::load::{content::Content, failure::Failure, pattern::Pattern, room::Room},
+    tools::load::{content::Content, failure::Failure, room::Room},
 };
 use std::{
     future::poll_fn,
@@ -24,10 +24,10 @@ pub struct Connection<'a> {
     socket: Socket,
     room: &'a Room,
     seed: u64,
-    /// What is sent.
-    own: Content,
-    /// What is to come; none: it is counted and not compared.
-    right: Option<Content>,
+    /// What is sent, and what is to come.
+    content: Content,
+    /// What comes is counted, and compared with nothing.
+    blind: bool,
     response: Response,
     sent: u64,
     send_goal: u64,
@@ -48,14 +48,13 @@ enum Until {
 
 impl<'a> Connection<'a> {
     /// A connection whose pattern, both ways, is that of `seed`.
-    #[must_use]
     pub fn new(socket: Socket, seed: u64, room: &'a Room) -> Self {
         Connection {
             socket,
             room,
             seed,
-            own: Content::Pattern(Pattern::new(seed)),
-            right: Some(Content::Pattern(Pattern::new(seed))),
+            content: Content::pattern(seed),
+            blind: false,
             response: Response::new(),
             sent: 0,
             send_goal: 0,
@@ -66,35 +65,26 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// The same with other content: what is sent, and what is to come; none: it is counted and not compared.
-    #[must_use]
-    pub fn carrying(mut self, own: Content, right: Option<Content>) -> Self {
-        (self.own, self.right) = (own, right);
+    /// The same with another content, or without comparing what comes.
+    pub fn carrying(mut self, content: Option<Content>, blind: bool) -> Self {
+        self.content = content.unwrap_or(self.content);
+        self.blind = blind;
         self
     }
 
     /// Sends the next `count` bytes of the pattern.
-    ///
-    /// # Errors
-    /// If the connection fails, or a wrong byte comes meanwhile.
     pub async fn send(&mut self, count: u64) -> Result<(), Failure> {
         self.send_goal += count;
         self.reach(Until::Sent).await
     }
 
     /// Receives the next `count` bytes of the pattern.
-    ///
-    /// # Errors
-    /// If the connection fails or ends, or a wrong byte comes.
     pub async fn expect(&mut self, count: u64) -> Result<(), Failure> {
         self.receive_goal += count;
         self.reach(Until::Received).await
     }
 
     /// Receives the next `count` bytes; nothing more may have come.
-    ///
-    /// # Errors
-    /// As [`Connection::expect`], and if more has come.
     pub async fn expect_exactly(&mut self, count: u64) -> Result<(), Failure> {
         self.expect(count).await?;
         if self.received == self.receive_goal { Ok(()) } else { Err(Failure::Surplus) }
@@ -111,18 +101,12 @@ impl<'a> Connection<'a> {
     }
 
     /// Waits for the end of the peer's stream, with nothing before it.
-    ///
-    /// # Errors
-    /// If the connection fails or anything comes.
     pub async fn expect_end(&mut self) -> Result<(), Failure> {
         self.reach(Until::Ended).await?;
         if self.received == self.receive_goal { Ok(()) } else { Err(Failure::Surplus) }
     }
 
     /// Receives the pattern until the peer ends it, however long it is.
-    ///
-    /// # Errors
-    /// If the connection fails or a wrong byte comes.
     pub async fn expect_rest(&mut self) -> Result<(), Failure> {
         self.reach(Until::Ended).await?;
         self.receive_goal = self.received;
@@ -130,9 +114,6 @@ impl<'a> Connection<'a> {
     }
 
     /// Receives an HTTP answer: its status, and whether it is the last on this connection.
-    ///
-    /// # Errors
-    /// If the connection fails or ends before it, it is not HTTP, or more comes than it has.
     pub async fn expect_answer(&mut self) -> Result<(u16, bool), Failure> {
         self.response.begin();
         poll_fn(|context| {
@@ -158,44 +139,28 @@ impl<'a> Connection<'a> {
     }
 
     /// Tells the peer the seed, before anything else is sent.
-    ///
-    /// # Errors
-    /// If the connection fails.
     pub async fn tell_seed(&mut self) -> Result<(), Failure> {
         self.send_number(self.seed).await
     }
 
     /// Takes over the seed that the peer tells, before anything else is received.
-    ///
-    /// # Errors
-    /// If the connection fails or ends.
     pub async fn learn_seed(&mut self) -> Result<(), Failure> {
         self.seed = self.receive_number().await?;
-        let pattern = Content::Pattern(Pattern::new(self.seed));
-        (self.own, self.right) = (pattern.clone(), Some(pattern));
+        self.content = Content::pattern(self.seed);
         Ok(())
     }
 
     /// Tells the peer how much was received from it, after its end.
-    ///
-    /// # Errors
-    /// If the connection fails.
     pub async fn tell_total(&mut self) -> Result<(), Failure> {
         self.send_number(self.received).await
     }
 
     /// Compares what the peer says it received with what was sent to it.
-    ///
-    /// # Errors
-    /// If the two differ, or the connection fails or ends.
     pub async fn expect_total(&mut self) -> Result<(), Failure> {
         if self.receive_number().await? == self.sent { Ok(()) } else { Err(Failure::WrongTotal) }
     }
 
     /// Ends our stream.
-    ///
-    /// # Errors
-    /// If the connection is gone already.
     pub fn half_close(&self) -> Result<(), Failure> {
         self.socket.finish().map_err(|error| Failure::of_connection(&error))
     }
@@ -228,10 +193,9 @@ impl<'a> Connection<'a> {
             }
             match self.receive_some(context) {
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
-                Poll::Pending => {
+                end => {
                     self.moved = 0;
-                    return Poll::Pending;
+                    return end;
                 }
             }
         }
@@ -248,7 +212,7 @@ impl<'a> Connection<'a> {
     /// Sends as much towards the goal as the socket takes.
     fn send_some(&mut self, context: &Context<'_>) -> Result<(), Failure> {
         while self.sent < self.send_goal && self.moved < TURN_BYTES {
-            let bytes = self.own.at(self.sent, self.send_goal - self.sent);
+            let bytes = self.content.at(self.sent, self.send_goal - self.sent);
             match self.socket.poll_write(context, bytes) {
                 Poll::Ready(Ok(count)) => {
                     self.sent += count as u64;
@@ -267,7 +231,7 @@ impl<'a> Connection<'a> {
         self.room.lend(|room| {
             self.socket.poll_read(context, room).map(|read| {
                 let count = read.map_err(|error| Failure::of_connection(&error))?;
-                if self.right.as_ref().is_some_and(|right| !right.is_at(self.received, &room[..count])) {
+                if !self.blind && !self.content.is_at(self.received, &room[..count]) {
                     return Err(Failure::WrongByte);
                 }
                 self.ended = count == 0;

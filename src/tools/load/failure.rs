@@ -1,16 +1,14 @@
 //! Why a scripted client did not get through its script, and how often that happened.
 
 use rustix::io::Errno;
-use std::io;
+use std::{collections::BTreeMap, io};
 
 /// What went wrong on one connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Failure {
-    /// The connection was refused.
     Refused,
     /// The connection could not be made for another reason.
     NotConnected,
-    /// The connection was reset.
     Reset,
     /// The peer ended its stream before all that was expected came.
     EndedEarly,
@@ -20,9 +18,7 @@ pub enum Failure {
     Surplus,
     /// The peer counted other than was sent.
     WrongTotal,
-    /// The answer is not HTTP.
     NotHttp,
-    /// It did not come to its end in time.
     TimedOut,
     /// This process, or the system, may open no more sockets (`EMFILE`, `ENFILE`).
     NoDescriptor,
@@ -35,25 +31,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Every kind.
-    pub const ALL: [Failure; 13] = [
-        Failure::Refused,
-        Failure::NotConnected,
-        Failure::Reset,
-        Failure::EndedEarly,
-        Failure::WrongByte,
-        Failure::Surplus,
-        Failure::WrongTotal,
-        Failure::NotHttp,
-        Failure::TimedOut,
-        Failure::NoDescriptor,
-        Failure::NoPort,
-        Failure::NoMemory,
-        Failure::Other,
-    ];
-
-    /// What it is called in a report.
-    #[must_use]
+    /// As a report says it.
     pub fn name(self) -> &'static str {
         match self {
             Failure::Refused => "refused",
@@ -88,7 +66,6 @@ impl Failure {
     }
 
     /// Whether it says nothing of the target: this machine gives no more connections.
-    #[must_use]
     pub fn is_own(self) -> bool {
         matches!(self, Failure::NoDescriptor | Failure::NoPort | Failure::NoMemory)
     }
@@ -108,29 +85,25 @@ impl Failure {
 
 /// Failures by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Failures {
-    counts: [u64; Failure::ALL.len()],
-}
+pub struct Failures(BTreeMap<Failure, u64>);
 
 impl Failures {
-    /// Counts one.
     pub fn add(&mut self, failure: Failure) {
-        self.counts[failure as usize] += 1;
+        *self.0.entry(failure).or_default() += 1;
     }
 
-    /// Counts those of another.
     pub fn merge(&mut self, other: &Failures) {
-        self.counts.iter_mut().zip(other.counts).for_each(|(count, more)| *count += more);
+        for (failure, count) in other.iter() {
+            *self.0.entry(failure).or_default() += count;
+        }
     }
 
-    /// How many of all kinds.
-    #[must_use]
     pub fn total(&self) -> u64 {
-        self.counts.iter().sum()
+        self.0.values().sum()
     }
 
     /// The kinds that happened, with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (Failure, u64)> {
-        Failure::ALL.into_iter().zip(self.counts).filter(|(_, count)| *count > 0)
+        self.0.iter().map(|(failure, count)| (*failure, *count))
     }
 }

@@ -1,11 +1,10 @@
 //! The load engine, and `switchboard load` on top of it: clients in parallel that verify what they receive and time every
 //! operation.
 //!
-//! [`run::run`] plays one [`script::Script`] on many connections and gives a [`report::Report`]; [`run::drive`] does so on
-//! [`terms::Terms`]: at a given rate, with limits, telling each second. A peer that knows the pattern (a source, a sink) is
-//! built from [`connection::Connection`], as the clients are. All of this runs on one thread under
-//! [`crate::runtime::inline`]; sending and receiving allocate nothing. [`command`] runs it on one thread or on several, and
-//! prints what came of it.
+//! [`run::run`] plays one [`script::Script`] on many connections and gives a [`report::Report`]; [`run::drive`] does so as one
+//! of several threads that share the run. A peer that knows the pattern (a source, a sink) is built from
+//! [`connection::Connection`], as the clients are. All of this runs under [`crate::runtime::inline`]; sending and receiving
+//! allocate nothing. [`command`] runs it on one thread or on several, and prints what came of it.
 
 mod arrivals;
 mod client;
@@ -13,7 +12,6 @@ pub mod command;
 pub mod connection;
 pub mod content;
 pub mod failure;
-pub mod pattern;
 pub mod report;
 pub mod room;
 pub mod run;
@@ -21,7 +19,6 @@ pub mod script;
 pub mod settings;
 pub mod shared;
 mod stage;
-pub mod terms;
 #[cfg(test)]
 mod tests;
 pub mod timeline;

@@ -35,9 +35,8 @@ pub struct Report {
     pub late: u64,
     /// Operations of the schedule that were due in the window and never begun.
     pub unsent: u64,
-    /// Bytes sent in the window.
+    /// Bytes, in the window.
     pub sent: u64,
-    /// Bytes received in the window.
     pub received: u64,
     /// Connections that failed, over the whole run.
     pub failures: Failures,
@@ -59,26 +58,6 @@ pub struct Report {
 }
 
 impl Report {
-    #[must_use]
-    pub fn new() -> Self {
-        Report {
-            operations: 0,
-            late: 0,
-            unsent: 0,
-            sent: 0,
-            received: 0,
-            failures: Failures::default(),
-            statuses: BTreeMap::new(),
-            ready: 0,
-            limit: None,
-            given_up: 0,
-            not_connected: None,
-            window: Duration::ZERO,
-            service_ns: latencies(),
-            response_ns: None,
-        }
-    }
-
     /// Counts how long an operation took, and how long since it was due.
     pub fn add(&mut self, service: Duration, response: Option<Duration>) {
         note(&mut self.service_ns, service);
@@ -110,25 +89,21 @@ impl Report {
     }
 
     /// Operations a second.
-    #[must_use]
     pub fn rate(&self) -> f64 {
         a_second(self.operations, self.window)
     }
 
     /// The latency that this part of the operations (0.5 is the median) did not exceed, from their begin.
-    #[must_use]
     pub fn latency(&self, part: f64) -> Duration {
         self::part(&self.service_ns, part)
     }
 
     /// Answers that say the request failed (RFC 9110 §15.5, §15.6).
-    #[must_use]
     pub fn refusals(&self) -> u64 {
         self.statuses.range(400..).map(|(_, count)| count).sum()
     }
 
     /// All that went wrong.
-    #[must_use]
     pub fn errors(&self) -> u64 {
         self.failures.total() + self.refusals()
     }
@@ -136,7 +111,22 @@ impl Report {
 
 impl Default for Report {
     fn default() -> Self {
-        Self::new()
+        Report {
+            operations: 0,
+            late: 0,
+            unsent: 0,
+            sent: 0,
+            received: 0,
+            failures: Failures::default(),
+            statuses: BTreeMap::new(),
+            ready: 0,
+            limit: None,
+            given_up: 0,
+            not_connected: None,
+            window: Duration::ZERO,
+            service_ns: latencies(),
+            response_ns: None,
+        }
     }
 }
 
@@ -182,8 +172,8 @@ mod tests {
 
     #[test]
     fn merged_reports_count_as_one() {
-        let mut one = Report::new();
-        let mut other = Report::new();
+        let mut one = Report::default();
+        let mut other = Report::default();
         one.window = Duration::from_secs(2);
         other.window = Duration::from_secs(2);
         (one.sent, one.received, other.sent) = (5000, 5760, 1400);

@@ -5,7 +5,6 @@ use std::cell::{Cell, RefCell};
 /// One read takes up to this: few system calls a MiB, and it fits a core's second-level cache.
 const ROOM_BYTES: usize = 256 * 1024;
 
-/// One thread's buffer and counters.
 pub struct Room {
     bytes: RefCell<Box<[u8]>>,
     sent: Cell<u64>,
@@ -13,32 +12,20 @@ pub struct Room {
 }
 
 impl Room {
-    #[must_use]
-    pub fn new() -> Self {
-        let bytes = RefCell::new(vec![0; ROOM_BYTES].into());
-        Room { bytes, sent: Cell::new(0), received: Cell::new(0) }
-    }
-
-    /// Bytes of patterns that all connections have sent and received.
-    #[must_use]
+    /// Bytes that all connections have sent and received.
     pub fn moved(&self) -> (u64, u64) {
         (self.sent.get(), self.received.get())
     }
 
-    /// Counts bytes that were sent.
-    pub(super) fn note_sent(&self, count: usize) {
-        self.sent.set(self.sent.get() + count as u64);
+    pub fn note_sent(&self, count: usize) {
+        self.sent.update(|sent| sent + count as u64);
     }
 
-    /// Counts bytes that were received and verified.
-    pub(super) fn note_received(&self, count: usize) {
-        self.received.set(self.received.get() + count as u64);
+    pub fn note_received(&self, count: usize) {
+        self.received.update(|received| received + count as u64);
     }
 
     /// The buffer, for the time between two awaits.
-    ///
-    /// # Panics
-    /// If it is lent already.
     pub fn lend<T>(&self, work: impl FnOnce(&mut [u8]) -> T) -> T {
         work(&mut self.bytes.borrow_mut())
     }
@@ -46,6 +33,6 @@ impl Room {
 
 impl Default for Room {
     fn default() -> Self {
-        Self::new()
+        Room { bytes: RefCell::new(vec![0; ROOM_BYTES].into()), sent: Cell::new(0), received: Cell::new(0) }
     }
 }

@@ -1,16 +1,14 @@
 //! Clients in parallel: everyone makes the first steps, the load warms up, operations count for a time, then all end.
 
 use crate::{
-    runtime::clock::{sleep, sleep_until, within},
+    net::address::Address,
+    runtime::{
+        clock::{sleep, sleep_until, within},
+        mailbox::mailbox,
+    },
     tools::load::{
-        client::client,
-        failure::Failure,
-        report::Report,
-        script::Script,
-        shared::{Phase, Shared},
-        stage::Stage,
-        terms::Terms,
-        watch::Watch,
+        arrivals::Rate, client::client, failure::Failure, report::Report, script::Script, shared::Shared,
+        stage::Stage, watch::Watch,
     },
 };
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
@@ -18,6 +16,7 @@ use std::{
     future::{pending, poll_fn},
     net::SocketAddr,
     rc::Rc,
+    sync::Arc,
     task::Poll,
     time::{Duration, Instant},
 };
@@ -39,7 +38,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 pub struct Plan {
-    pub target: SocketAddr,
+    pub target: Address,
     /// Clients in parallel.
     pub connections: usize,
     pub script: Script,
@@ -48,16 +47,57 @@ pub struct Plan {
     pub window: Duration,
     /// The most operations of all clients together, without those of the warm-up.
     pub operations: Option<u64>,
+    /// Send this instead of the pattern.
+    pub message: Option<Arc<[u8]>>,
+    /// Count what is received, and compare it with nothing.
+    pub blind: bool,
+    /// When operations are due; none: as soon as the one before has ended.
+    pub rate: Option<Rate>,
+    /// The most new connections a second.
+    pub connect_rate: Option<Rate>,
+    /// The longest that an operation, or connecting, may take.
+    pub timeout: Option<Duration>,
+    /// End at once if the first connections cannot be made.
+    pub needs_target: bool,
 }
 
-/// A moment at which the caller of a run can act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
-    /// Every client has made its first steps, or failed at them.
-    Started,
-    /// Operations count from now on.
-    Begin,
-    /// Operations count no longer.
+impl Plan {
+    /// One client without a script, a window, or any of the options.
+    pub fn to(target: SocketAddr) -> Self {
+        Plan {
+            target: Address::Tcp(target),
+            connections: 1,
+            script: Script::default(),
+            warm_up: Duration::ZERO,
+            window: Duration::ZERO,
+            operations: None,
+            message: None,
+            blind: false,
+            rate: None,
+            connect_rate: None,
+            timeout: None,
+            needs_target: false,
+        }
+    }
+
+    /// How long the first steps of all clients take at least.
+    fn ramp(&self) -> Duration {
+        self.connect_rate.map_or(Duration::ZERO, |rate| {
+            rate.first + Duration::from_secs_f64(self.connections as f64 / rate.per_second)
+        })
+    }
+}
+
+/// How far a run is, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Clients make their first steps.
+    Ramp,
+    /// The load runs, and nothing counts.
+    WarmUp,
+    /// Operations count.
+    Window,
+    /// Those under way come to their end.
     End,
 }
 
@@ -69,41 +109,43 @@ struct Crowd<'a> {
     ended: usize,
 }
 
-/// Runs `plan`, under [`crate::runtime::inline`]; `at` is called at each [`Moment`].
-///
-/// `seed` tells this run's patterns from those of others.
-pub async fn run(plan: &Plan, seed: u64, at: impl FnMut(Moment)) -> Report {
-    drive(plan, &Terms::default(), seed, 0, at).await
+/// Runs `plan` on this thread alone, under [`crate::runtime::inline`]; `at` is called at the begin of each phase after the
+/// ramp. `seed` tells this run's patterns from those of others.
+pub async fn run(plan: &Plan, seed: u64, at: impl FnMut(Phase)) -> Report {
+    let (watcher, _news) = mailbox(1);
+    drive(plan, &Shared::new(1, watcher), seed, 0, at).await
 }
 
-/// The same on `terms`, as the thread of this number of those that share them.
+/// The same as the thread of this number of those that share the run.
 pub async fn drive(
     plan: &Plan,
-    terms: &Terms,
+    shared: &Shared,
     seed: u64,
     thread: usize,
-    mut at: impl FnMut(Moment),
+    mut at: impl FnMut(Phase),
 ) -> Report {
-    let stage = Stage::new(plan, terms, seed, thread);
+    let mut enter = |phase| {
+        shared.enter(phase);
+        at(phase);
+    };
+    let stage = Stage::new(plan, shared, seed, thread);
     let mut crowd = Crowd { stage: &stage, clients: FuturesUnordered::new(), born: 0, ended: 0 };
     crowd.clients.push(stage.arrivals.dispatch().boxed_local());
     crowd.clients.push(sweep(&stage).boxed_local());
-    let start_limit = START_LIMIT + terms.ramp(plan.connections);
+    let start_limit = START_LIMIT + plan.ramp();
     within(Some(start_limit), crowd.until(|crowd| crowd.stage.started.get() >= crowd.wanted())).await;
     crowd.meet_others().await;
-    at(Moment::Started);
+    enter(Phase::WarmUp);
     if !plan.warm_up.is_zero() {
-        stage.enter(Phase::WarmUp);
         stage.open(plan.warm_up);
         within(Some(plan.warm_up), crowd.until_ended()).await;
     }
-    at(Moment::Begin);
+    enter(Phase::Window);
     if stage.stopped.get() {
         stage.close_window(Instant::now(), stage.room.moved());
-        // Who waits for the begin goes on to its end.
+        // Clients that wait for the begin go on to their end.
         stage.open(Duration::ZERO);
     } else {
-        stage.enter(Phase::Window);
         let (begin, before) = stage.open_window();
         crowd.clients.push(count_seconds(&stage, begin).boxed_local());
         within(Some(plan.window), crowd.until_ended()).await;
@@ -111,9 +153,8 @@ pub async fn drive(
         stage.end_slice();
     }
     stage.leave_timeline();
-    at(Moment::End);
-    stage.enter(Phase::End);
-    let in_time = terms.timeout.map_or(END_LIMIT, |limit| limit + 2 * SWEEP_EVERY);
+    enter(Phase::End);
+    let in_time = plan.timeout.map_or(END_LIMIT, |limit| limit + 2 * SWEEP_EVERY);
     let limit = if stage.stopped.get() { STOP_LIMIT } else { in_time };
     // What takes longer than that is late; asked to stop, it only has no more time.
     stage.stopped.set(false);
@@ -132,24 +173,22 @@ pub async fn drive(
 
 /// Looks now and then for what takes too long, and whether the run is to stop. It never ends.
 async fn sweep(stage: &Stage<'_>) {
-    let limit = stage.terms.timeout;
-    while limit.is_some() || stage.shared().is_some() {
+    loop {
         sleep(SWEEP_EVERY).await;
         let now = Instant::now();
-        if let Some(limit) = limit {
+        if let Some(limit) = stage.plan.timeout {
             stage.watches.borrow().iter().for_each(|watch| watch.sweep(now, limit));
         }
-        if stage.shared().is_some_and(Shared::is_stopped) && !stage.over.get() {
+        if stage.shared.is_stopped() && !stage.over.get() {
             stage.stopped.set(true);
         }
     }
-    pending().await
 }
 
 /// Tells each whole second of the window. It never ends.
 async fn count_seconds(stage: &Stage<'_>, begin: Instant) {
     let mut next = begin;
-    while stage.shared().is_some() && stage.counting.get() {
+    while stage.counting.get() {
         next += SECOND;
         sleep_until(next).await;
         if stage.counting.get() {
@@ -195,9 +234,8 @@ impl<'a> Crowd<'a> {
 
     /// Waits until the clients of the other threads are there too: what counts is to run at the same time on all.
     async fn meet_others(&mut self) {
-        let Some(shared) = self.stage.shared() else { return };
-        shared.note_there();
-        while !shared.are_all_there() && !self.stage.stopped.get() {
+        self.stage.shared.note_there();
+        while !self.stage.shared.are_all_there() && !self.stage.stopped.get() {
             within(Some(LOOK_EVERY), self.until(|_| false)).await;
         }
     }

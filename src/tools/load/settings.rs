@@ -58,7 +58,6 @@ pub enum Mode {
 }
 
 impl Mode {
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Mode::Pingpong => "pingpong",

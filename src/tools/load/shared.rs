@@ -1,6 +1,9 @@
 //! The state that the threads of one run share with the thread that watches it: counts, a wish to stop, the seconds so far.
 
-use crate::{runtime::mailbox::Address, tools::load::timeline::Timeline};
+use crate::{
+    runtime::mailbox::Sender,
+    tools::load::{run::Phase, timeline::Timeline},
+};
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
     atomic::{
@@ -9,26 +12,13 @@ use std::sync::{
     },
 };
 
-/// How far a thread is, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Connections are being made.
-    Ramp,
-    /// The load runs, and nothing counts.
-    WarmUp,
-    /// Operations count.
-    Window,
-    /// Those under way come to their end.
-    End,
-}
-
 /// One run's shared state.
 pub struct Shared {
     stop: AtomicBool,
     phase: AtomicUsize,
     /// Clients that have made their first steps.
     ready: AtomicUsize,
-    /// Connections made, of all clients.
+    /// Connections made.
     made: AtomicU64,
     /// Threads whose clients have made their first steps.
     there: AtomicUsize,
@@ -36,12 +26,11 @@ pub struct Shared {
     running: AtomicUsize,
     timeline: Mutex<Timeline>,
     /// The watcher is told that something is new. A lost message is made up for by the next.
-    watcher: Address<()>,
+    watcher: Sender<()>,
 }
 
 impl Shared {
-    #[must_use]
-    pub fn new(threads: usize, watcher: Address<()>) -> Self {
+    pub fn new(threads: usize, watcher: Sender<()>) -> Self {
         Shared {
             stop: AtomicBool::new(false),
             phase: AtomicUsize::new(0),
@@ -59,14 +48,11 @@ impl Shared {
         self.stop.store(true, SeqCst);
     }
 
-    /// Whether the run is to come to its end.
-    #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.stop.load(SeqCst)
     }
 
     /// How far the foremost thread is.
-    #[must_use]
     pub fn phase(&self) -> Phase {
         match self.phase.load(Relaxed) {
             0 => Phase::Ramp,
@@ -81,8 +67,6 @@ impl Shared {
         self.tell();
     }
 
-    /// Clients that have made their first steps.
-    #[must_use]
     pub fn ready(&self) -> usize {
         self.ready.load(Relaxed)
     }
@@ -91,8 +75,6 @@ impl Shared {
         self.ready.fetch_add(1, Relaxed);
     }
 
-    /// Connections made so far, of all clients.
-    #[must_use]
     pub fn made(&self) -> u64 {
         self.made.load(Relaxed)
     }
@@ -111,19 +93,15 @@ impl Shared {
         self.there.load(SeqCst) >= self.running.load(SeqCst)
     }
 
-    /// Whether a thread still runs.
-    #[must_use]
     pub fn is_running(&self) -> bool {
         self.running.load(SeqCst) > 0
     }
 
-    /// A thread has ended.
     pub(super) fn note_end(&self) {
         self.running.fetch_sub(1, SeqCst);
         self.tell();
     }
 
-    /// The seconds so far.
     pub fn timeline(&self) -> MutexGuard<'_, Timeline> {
         // Every change under the lock is one call.
         self.timeline.lock().unwrap_or_else(PoisonError::into_inner)
@@ -131,11 +109,5 @@ impl Shared {
 
     pub(super) fn tell(&self) {
         let _ = self.watcher.try_send(());
-    }
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Shared({:?}, {} connections made)", self.phase(), self.made())
     }
 }

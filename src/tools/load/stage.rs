@@ -6,8 +6,7 @@ use crate::tools::load::{
     report::{Report, note},
     room::Room,
     run::Plan,
-    shared::{Phase, Shared},
-    terms::Terms,
+    shared::Shared,
     timeline::Slice,
     watch::Watch,
 };
@@ -23,7 +22,7 @@ use std::{
 /// All clients run on one thread.
 pub(super) struct Stage<'a> {
     pub plan: &'a Plan,
-    pub terms: &'a Terms,
+    pub shared: &'a Shared,
     /// The number of this thread.
     pub thread: usize,
     pub room: Room,
@@ -46,24 +45,22 @@ pub(super) struct Stage<'a> {
     last_seed: Cell<u64>,
     /// When the next connection may be made.
     next_connection: Cell<Instant>,
-    /// Connections that were made.
-    made: Cell<u64>,
-    /// The second of the window that goes on, and what was moved before it.
+    /// The second of the window that goes on, when it began, and what was moved before it.
     slice: RefCell<Slice>,
-    before_slice: Cell<(u64, u64)>,
     slice_begin: Cell<Instant>,
+    before_slice: Cell<(u64, u64)>,
 }
 
 impl<'a> Stage<'a> {
-    pub fn new(plan: &'a Plan, terms: &'a Terms, seed: u64, thread: usize) -> Self {
+    pub fn new(plan: &'a Plan, shared: &'a Shared, seed: u64, thread: usize) -> Self {
         let now = Instant::now();
         Stage {
             plan,
-            terms,
+            shared,
             thread,
-            room: Room::new(),
-            report: RefCell::new(Report::new()),
-            arrivals: Arrivals::new(terms.rate),
+            room: Room::default(),
+            report: RefCell::default(),
+            arrivals: Arrivals::new(plan.rate),
             counting: Cell::new(false),
             over: Cell::new(false),
             stopped: Cell::new(false),
@@ -74,33 +71,21 @@ impl<'a> Stage<'a> {
             waiting: RefCell::default(),
             begun: Cell::new(0),
             last_seed: Cell::new(seed << 32),
-            next_connection: Cell::new(now + terms.connect_rate.map_or(Duration::ZERO, |rate| rate.first)),
-            made: Cell::new(0),
+            next_connection: Cell::new(now + plan.connect_rate.map_or(Duration::ZERO, |rate| rate.first)),
             slice: RefCell::default(),
-            before_slice: Cell::new((0, 0)),
             slice_begin: Cell::new(now),
+            before_slice: Cell::new((0, 0)),
         }
-    }
-
-    pub fn shared(&self) -> Option<&Shared> {
-        self.terms.shared.as_deref()
     }
 
     pub fn fail(&self, failure: Failure) {
         self.report.borrow_mut().failures.add(failure);
-        self.slice.borrow_mut().failures += 1;
-    }
-
-    /// A connection was made.
-    pub fn note_made(&self) {
-        self.made.set(self.made.get() + 1);
-        self.shared().inspect(|shared| shared.note_made());
+        self.slice.borrow_mut().second.failures += 1;
     }
 
     /// A connection could not be made. If none ever was, the run has no target.
     pub fn note_not_connected(&self, error: &io::Error) {
-        let made = self.shared().map_or(self.made.get(), Shared::made);
-        if self.terms.needs_target && made == 0 {
+        if self.plan.needs_target && self.shared.made() == 0 {
             let mut report = self.report.borrow_mut();
             report.not_connected.get_or_insert_with(|| crate::error::reason(error));
             self.stopped.set(true);
@@ -109,7 +94,7 @@ impl<'a> Stage<'a> {
 
     /// When the next connection may be made; none: at once. That of this call is then made.
     pub fn connection_slot(&self) -> Option<Instant> {
-        let rate = self.terms.connect_rate?;
+        let rate = self.plan.connect_rate?;
         let slot = self.next_connection.get().max(Instant::now());
         self.next_connection.set(slot + Duration::from_secs_f64(1.0 / rate.per_second));
         Some(slot)
@@ -165,10 +150,10 @@ impl<'a> Stage<'a> {
         if let Some(status) = status {
             *report.statuses.entry(status).or_default() += 1;
         }
-        if self.terms.shared.is_some() && counting {
+        if counting {
             let mut slice = self.slice.borrow_mut();
-            slice.operations += 1;
-            slice.failures += u64::from(status.is_some_and(|status| status >= 400));
+            slice.second.operations += 1;
+            slice.second.failures += u64::from(status.is_some_and(|status| status >= 400));
             note(&mut slice.latency_ns, response.unwrap_or(service));
         }
     }
@@ -204,15 +189,14 @@ impl<'a> Stage<'a> {
 
     /// Brings this thread's part of a second to the timeline, and begins the next.
     pub fn end_slice(&self) {
-        let Some(shared) = self.shared() else { return };
         let (now, moved) = (Instant::now(), self.room.moved());
         let before = self.before_slice.get();
         {
             let mut slice = self.slice.borrow_mut();
-            (slice.sent, slice.received) = (moved.0 - before.0, moved.1 - before.1);
-            slice.length = now - self.slice_begin.get();
-            if shared.timeline().add(self.thread, &slice) {
-                shared.tell();
+            (slice.second.sent, slice.second.received) = (moved.0 - before.0, moved.1 - before.1);
+            slice.second.length = now - self.slice_begin.get();
+            if self.shared.timeline().add(self.thread, &slice) {
+                self.shared.tell();
             }
         }
         self.begin_slice(now, moved);
@@ -220,19 +204,13 @@ impl<'a> Stage<'a> {
 
     /// This thread brings no further second.
     pub fn leave_timeline(&self) {
-        if let Some(shared) = self.shared()
-            && shared.timeline().end(self.thread)
-        {
-            shared.tell();
+        if self.shared.timeline().end(self.thread) {
+            self.shared.tell();
         }
     }
 
-    pub fn enter(&self, phase: Phase) {
-        self.shared().inspect(|shared| shared.enter(phase));
-    }
-
     pub fn next_seed(&self) -> u64 {
-        self.last_seed.set(self.last_seed.get() + 1);
+        self.last_seed.update(|seed| seed + 1);
         self.last_seed.get()
     }
 }

@@ -5,10 +5,9 @@ use crate::{
     tools::load::{
         failure::Failure,
         report::Report,
-        run::{Moment, Plan, drive, run},
+        run::{Phase, Plan, drive, run},
         script::{Script, Step},
         shared::Shared,
-        terms::Terms,
     },
 };
 use std::{
@@ -56,7 +55,7 @@ fn round_trip() -> Vec<Step> {
 fn play(target: SocketAddr, connections: usize, script: Script, operations: Option<u64>) -> Report {
     // With a number of operations, the window ends with the last one.
     let window = if operations.is_some() { Duration::from_secs(20) } else { MS(300) };
-    let plan = Plan { target, connections, script, warm_up: MS(0), window, operations };
+    let plan = Plan { connections, script, window, operations, ..Plan::to(target) };
     inline::run(run(&plan, 1, |_| ())).unwrap()
 }
 
@@ -76,7 +75,7 @@ fn what_is_right_passes_and_is_counted() {
 
 #[test]
 fn clients_read_while_they_write() {
-    // No buffer on the way holds 32 MiB: who only writes would wait for ever.
+    // No buffer on the way holds 32 MiB: a client that only writes would wait for ever.
     const BYTES: u64 = 32 << 20;
     let target = serve(|_, stream| echo(stream, |_| true));
     let each = vec![Step::Send(BYTES), Step::Expect(BYTES)];
@@ -186,19 +185,19 @@ fn latency_is_that_of_the_server_and_pauses_are_not_part_of_it() {
 }
 
 #[test]
-fn held_connections_last_to_the_end_and_moments_come_in_order() {
+fn held_connections_last_to_the_end_and_phases_come_in_order() {
     let target = serve(|_, stream| echo(stream, |_| true));
     let script = Script {
         before: [vec![Step::Connect], round_trip()].concat(),
         each: vec![Step::Hold],
         after: vec![],
     };
-    let plan = Plan { target, connections: 20, script, warm_up: MS(20), window: MS(50), operations: None };
-    let mut moments = Vec::new();
+    let plan = Plan { connections: 20, script, warm_up: MS(20), window: MS(50), ..Plan::to(target) };
+    let mut phases = Vec::new();
     let begin = Instant::now();
-    let report = inline::run(run(&plan, 1, |moment| moments.push(moment))).unwrap();
+    let report = inline::run(run(&plan, 1, |phase| phases.push(phase))).unwrap();
     assert!(begin.elapsed() >= MS(70));
-    assert_eq!(moments, [Moment::Started, Moment::Begin, Moment::End]);
+    assert_eq!(phases, [Phase::WarmUp, Phase::Window, Phase::End]);
     assert_eq!((report.failures.total(), report.operations), (0, 0));
 }
 
@@ -207,10 +206,10 @@ fn a_thread_begins_when_the_others_can() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = listener.local_addr().unwrap();
     let shared = Arc::new(Shared::new(2, mailbox(1).0));
-    let terms = Terms { shared: Some(shared.clone()), ..Terms::default() };
     let (window, script) = (Duration::from_secs(20), pingpong(round_trip()));
-    let plan = Plan { target, connections: 1, script, warm_up: MS(0), window, operations: Some(3) };
-    let first = thread::spawn(move || inline::run(drive(&plan, &terms, 1, 0, |_| ())).unwrap());
+    let plan = Plan { script, window, operations: Some(3), ..Plan::to(target) };
+    let own = shared.clone();
+    let first = thread::spawn(move || inline::run(drive(&plan, &own, 1, 0, |_| ())).unwrap());
     let (mut stream, _) = listener.accept().unwrap();
     stream.set_read_timeout(Some(MS(200))).unwrap();
     let early = stream.read(&mut [0]);
@@ -226,8 +225,7 @@ fn a_thread_that_failed_is_not_waited_for() {
     let target = serve(|_, stream| echo(stream, |_| true));
     let shared = Arc::new(Shared::new(2, mailbox(1).0));
     shared.note_end();
-    let terms = Terms { shared: Some(shared), ..Terms::default() };
     let (window, script) = (Duration::from_secs(20), pingpong(round_trip()));
-    let plan = Plan { target, connections: 2, script, warm_up: MS(0), window, operations: Some(3) };
-    assert_eq!(inline::run(drive(&plan, &terms, 1, 0, |_| ())).unwrap().operations, 3);
+    let plan = Plan { connections: 2, script, window, operations: Some(3), ..Plan::to(target) };
+    assert_eq!(inline::run(drive(&plan, &shared, 1, 0, |_| ())).unwrap().operations, 3);
 }

@@ -2,6 +2,7 @@
 
 use crate::tools::load::report::{latencies, part};
 use hdrhistogram::Histogram;
+use serde::{Serialize, Serializer};
 use std::{collections::VecDeque, time::Duration};
 
 /// Seconds that threads may lie apart; a thread that is further behind counts into the oldest that is open.
@@ -10,37 +11,48 @@ const OPEN_SECONDS_MAX: usize = 64;
 /// Of a last second shorter than this, no rate is told.
 pub(super) const SHORT_REST: Duration = Duration::from_millis(100);
 
-/// One thread's part of a second.
-pub struct Slice {
+/// What happened in a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Second {
+    /// The first is 1.
+    #[serde(rename = "second")]
+    pub number: u64,
+    /// The last one of a run is shorter.
+    #[serde(rename = "length_s", serialize_with = "seconds")]
+    pub length: Duration,
     /// Operations that ended in it.
+    #[serde(rename = "requests")]
     pub operations: u64,
     /// What failed in it, answers of 400 and above included.
+    #[serde(rename = "errors")]
     pub failures: u64,
+    #[serde(rename = "sent_bytes")]
     pub sent: u64,
-    pub received: u64,
-    /// How long it was: the last one of a run is shorter.
-    pub length: Duration,
-    /// Latencies of its operations; with a schedule, from when each was due.
-    pub latency_ns: Histogram<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Second {
-    /// Its number; the first is 1.
-    pub number: u64,
-    /// How long it was: the last one of a run is shorter.
-    pub length: Duration,
-    /// Operations that ended in it.
-    pub operations: u64,
-    /// What failed in it.
-    pub failures: u64,
-    pub sent: u64,
+    #[serde(rename = "received_bytes")]
     pub received: u64,
     /// The median latency; zero if nothing ended.
+    #[serde(rename = "p50_ms", serialize_with = "milliseconds")]
     pub p50: Duration,
-    /// The latency that 99 of 100 operations did not exceed.
+    #[serde(rename = "p99_ms", serialize_with = "milliseconds")]
     pub p99: Duration,
+    #[serde(rename = "max_ms", serialize_with = "milliseconds")]
     pub max: Duration,
+}
+
+fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
+}
+
+fn milliseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_nanos() as f64 / 1e6)
+}
+
+/// One thread's part of a second.
+pub struct Slice {
+    /// Without its latencies.
+    pub second: Second,
+    /// With a schedule, from when each operation was due.
+    pub latency_ns: Histogram<u64>,
 }
 
 pub struct Timeline {
@@ -53,13 +65,11 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    #[must_use]
     pub fn new(threads: usize) -> Self {
         Timeline { seconds: Vec::new(), open: VecDeque::new(), brought: vec![Some(0); threads] }
     }
 
     /// Those of which every thread has brought its part.
-    #[must_use]
     pub fn seconds(&self) -> &[Second] {
         &self.seconds
     }
@@ -104,51 +114,44 @@ impl Timeline {
             && let Some(rest) = self.seconds.pop_if(|last| last.length < SHORT_REST)
             && let Some(last) = self.seconds.last_mut()
         {
+            last.count(&rest);
             last.length += rest.length;
-            last.operations += rest.operations;
-            last.failures += rest.failures;
-            last.sent += rest.sent;
-            last.received += rest.received;
             last.max = last.max.max(rest.max);
         }
     }
 
     fn close(&mut self) {
         if let Some(slice) = self.open.pop_front() {
-            self.seconds.push(slice.second(self.seconds.len() as u64 + 1));
+            self.seconds.push(slice.whole(self.seconds.len() as u64 + 1));
         }
+    }
+}
+
+impl Second {
+    fn count(&mut self, other: &Second) {
+        self.operations += other.operations;
+        self.failures += other.failures;
+        self.sent += other.sent;
+        self.received += other.received;
     }
 }
 
 impl Slice {
     fn add(&mut self, other: &Slice) {
-        self.operations += other.operations;
-        self.failures += other.failures;
-        self.sent += other.sent;
-        self.received += other.received;
-        self.length = self.length.max(other.length);
+        self.second.count(&other.second);
+        self.second.length = self.second.length.max(other.second.length);
         self.latency_ns += &other.latency_ns;
     }
 
-    fn second(&self, number: u64) -> Second {
-        Second {
-            number,
-            length: self.length,
-            operations: self.operations,
-            failures: self.failures,
-            sent: self.sent,
-            received: self.received,
-            p50: part(&self.latency_ns, 0.5),
-            p99: part(&self.latency_ns, 0.99),
-            max: part(&self.latency_ns, 1.0),
-        }
+    fn whole(&self, number: u64) -> Second {
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|quantile| part(&self.latency_ns, quantile));
+        Second { number, p50, p99, max, ..self.second }
     }
 }
 
 impl Default for Slice {
     fn default() -> Self {
-        let (operations, failures, sent, received) = (0, 0, 0, 0);
-        Slice { operations, failures, sent, received, length: Duration::ZERO, latency_ns: latencies() }
+        Slice { second: Second::default(), latency_ns: latencies() }
     }
 }
 
@@ -158,7 +161,8 @@ mod tests {
     use crate::tools::load::report::note;
 
     fn slice(operations: u64, ms: u64, length: Duration) -> Slice {
-        let mut slice = Slice { operations, length, ..Slice::default() };
+        let second = Second { operations, length, ..Second::default() };
+        let mut slice = Slice { second, ..Slice::default() };
         note(&mut slice.latency_ns, Duration::from_millis(ms));
         slice
     }

@@ -5,7 +5,7 @@ use crate::{
     error::Error,
     runtime::{
         clock::{Sleep, sleep_until},
-        mailbox::{Address, Mailbox, mailbox},
+        mailbox::{Mailbox, Sender, mailbox},
         signals::{TerminalSignal, TerminalSignals, stop_here},
     },
     tools::{
@@ -50,7 +50,7 @@ pub struct Actor {
     state: State,
     events: Mailbox<Event>,
     /// Where threads and tasks tell what happens.
-    address: Address<Event>,
+    address: Sender<Event>,
     signals: TerminalSignals,
     tick: Sleep,
     next_tick: Instant,

@@ -5,7 +5,7 @@
 //! is not used: it reads without end if the terminal has gone.
 
 use crate::{
-    runtime::mailbox::Address,
+    runtime::mailbox::Sender,
     tools::top::{actor::Event, tty::Tty},
 };
 use futures::executor::block_on;
@@ -20,7 +20,7 @@ const READ_BYTES: usize = 256;
 const ESCAPE_WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// Tells `events` every key.
-pub fn start(tty: Arc<Tty>, events: Address<Event>) -> io::Result<()> {
+pub fn start(tty: Arc<Tty>, events: Sender<Event>) -> io::Result<()> {
     thread::Builder::new().name("keyboard".to_owned()).spawn(move || {
         let over = Over(events);
         while let Some(keys) = wait(&tty, &mut Keys::default(), &over.0) {
@@ -33,7 +33,7 @@ pub fn start(tty: Arc<Tty>, events: Address<Event>) -> io::Result<()> {
 }
 
 /// Says at its end, whatever that is, that no more keys come.
-struct Over(Address<Event>);
+struct Over(Sender<Event>);
 
 impl Drop for Over {
     fn drop(&mut self) {
@@ -42,12 +42,12 @@ impl Drop for Over {
 }
 
 /// Tells keys; false if the actor has ended.
-fn tell(events: &Address<Event>, keys: Vec<Key>) -> bool {
+fn tell(events: &Sender<Event>, keys: Vec<Key>) -> bool {
     keys.into_iter().all(|key| block_on(events.send(Event::Key(key))).is_ok())
 }
 
 /// Tells keys until none is half there, and returns the last of them; none if the terminal is gone.
-fn wait(tty: &Tty, reader: &mut Keys, events: &Address<Event>) -> Option<Vec<Key>> {
+fn wait(tty: &Tty, reader: &mut Keys, events: &Sender<Event>) -> Option<Vec<Key>> {
     loop {
         let limit = reader.is_waiting().then_some(&ESCAPE_WAIT);
         let mut polled = [PollFd::new(tty.input(), PollFlags::IN)];

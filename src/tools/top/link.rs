@@ -8,7 +8,7 @@ use crate::{
     },
     runtime::{
         clock::sleep,
-        mailbox::{Address, Mailbox, mailbox},
+        mailbox::{Mailbox, Sender, mailbox},
         task::{Task, spawn},
     },
     text::safe::SafeText,
@@ -75,7 +75,7 @@ pub enum Tapped {
 
 /// The way to the server. Dropping it ends the link.
 pub struct Link {
-    questions: Address<Question>,
+    questions: Sender<Question>,
     _task: Task<()>,
 }
 
@@ -89,7 +89,7 @@ pub struct Tap {
 
 impl Link {
     /// Asks `client`, and tells `events` what it answers.
-    pub fn start(client: ControlClient, events: Address<Event>) -> Self {
+    pub fn start(client: ControlClient, events: Sender<Event>) -> Self {
         let (address, questions) = mailbox(QUESTIONS);
         Link { questions: address, _task: spawn(ask(client, questions, events, STOPPED)) }
     }
@@ -102,7 +102,7 @@ impl Link {
 
 impl Tap {
     /// Taps `session` of the server at `path`, and tells `events` what it shows.
-    pub fn start(path: PathBuf, number: u64, session: u64, events: Address<Event>) -> Self {
+    pub fn start(path: PathBuf, number: u64, session: u64, events: Sender<Event>) -> Self {
         let task = spawn(async move {
             let end = show(&path, number, session, &events).await;
             let reason = end.err().map(|trouble| SafeText::from(trouble.to_string().as_str()));
@@ -113,7 +113,7 @@ impl Tap {
 }
 
 /// Tells what a tap shows, at the pace of a reader, until the session ends.
-async fn show(path: &Path, number: u64, session: u64, events: &Address<Event>) -> Result<(), Trouble> {
+async fn show(path: &Path, number: u64, session: u64, events: &Sender<Event>) -> Result<(), Trouble> {
     let mut client = ControlClient::connect(path).await?;
     client.send(&Request::Tap { session, from: None, limit: Some(PIECE_BYTES) }).await?;
     let (mut begin, mut shown) = (Instant::now(), 0);
@@ -135,7 +135,7 @@ async fn show(path: &Path, number: u64, session: u64, events: &Address<Event>) -
 async fn ask(
     mut client: ControlClient,
     mut questions: Mailbox<Question>,
-    events: Address<Event>,
+    events: Sender<Event>,
     stopped: Duration,
 ) {
     let mut last = Instant::now();

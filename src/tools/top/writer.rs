@@ -3,7 +3,7 @@
 
 use crate::{
     error::Error,
-    runtime::mailbox::{Address, mailbox},
+    runtime::mailbox::{Sender, mailbox},
     tools::top::{actor::Event, screen, state::State, text::Paint, tty::Tty},
 };
 use futures::executor::block_on;
@@ -23,7 +23,7 @@ pub struct Writer {
     paint: Paint,
     terminal: Terminal<CrosstermBackend<Drawn>>,
     drawn: Drawn,
-    screens: Address<Vec<u8>>,
+    screens: Sender<Vec<u8>>,
     writing: bool,
     /// Something has changed since the last screen was drawn.
     changed: bool,
@@ -51,7 +51,7 @@ impl Write for Drawn {
 
 impl Writer {
     /// Writes to `tty`, and tells `events` of each screen that was written.
-    pub fn start(tty: Arc<Tty>, paint: Paint, events: Address<Event>) -> io::Result<Self> {
+    pub fn start(tty: Arc<Tty>, paint: Paint, events: Sender<Event>) -> io::Result<Self> {
         let (screens, mut drawn) = mailbox::<Vec<u8>>(SCREENS);
         let screen = tty.clone();
         thread::Builder::new().name("writer".to_owned()).spawn(move || {

@@ -77,7 +77,7 @@ fn a_reply_kept_until_the_upload_has_ended_is_found() {
 }
 
 #[test]
-fn a_relay_that_holds_nobody_back_is_found() {
+fn a_relay_without_back_pressure_is_found() {
     let expected = [("stalled-client", "differs"), ("stalled-origin", "differs")];
     assert_found(Fault::HoldsNothingBack, &expected);
 }

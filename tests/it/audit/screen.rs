@@ -3,7 +3,7 @@
 use super::{Audit, verdicts};
 use crate::support::{
     proc,
-    program::{Program, binary},
+    program::{self, Program, binary},
     terminal::Terminal,
     wait::{LIMIT, within},
 };
@@ -35,7 +35,7 @@ fn on_terminal(command: &mut Command) -> String {
 
 #[test]
 fn a_terminal_gets_progress_and_colour_and_a_pipe_gets_plain_lines() {
-    let output = command().output().unwrap();
+    let output = program::output(command());
     let plain = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = plain.lines().collect();
     assert!(lines[0].starts_with("CHECK") && lines[0].contains("VERDICT"), "{plain}");

@@ -1,7 +1,12 @@
 //! A client of a bare TCP server.
 
 use super::{Client, run, run_with};
-use crate::support::{fake::peer, pattern::pattern, program::binary, server::Server};
+use crate::support::{
+    fake::peer,
+    pattern::pattern,
+    program::{self, binary},
+    server::Server,
+};
 use std::{
     io::{Read, Write},
     process::Stdio,
@@ -106,7 +111,8 @@ fn standard_input_that_cannot_be_read_resets_what_was_begun() {
     let server = peer::takes_all();
     let folder = std::fs::File::open("/").unwrap();
     let mut command = binary();
-    let output = command.args(["client", &target(server.address)]).stdin(folder).output().unwrap();
+    command.args(["client", &target(server.address)]).stdin(folder);
+    let output = program::output(command);
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(output.stderr, b"switchboard: cannot read standard input: is a directory\n");
     assert_eq!(server.await_received().end, crate::support::stream::End::Reset);

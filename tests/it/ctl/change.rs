@@ -182,7 +182,7 @@ fn a_cut_by_fin_of_a_session_that_dials_resets_its_client_at_once() {
     let upstream = unreachable::never_accepts();
     let operated = Operated::proxy(upstream.address, &[]);
     let mut client = operated.server.connect();
-    client.write_all(b"for nobody").unwrap();
+    client.write_all(b"never sent").unwrap();
     within(LIMIT, "it dials", || {
         let sessions = operated.json(&["list"]);
         sessions.iter().any(|one| one["phase"] == "dialling" && one["client_bytes"] == 10).then_some(())

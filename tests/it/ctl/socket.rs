@@ -73,7 +73,7 @@ fn the_last_line_may_lack_its_end() {
 }
 
 #[test]
-fn operators_who_never_read_keep_nobody_from_the_server() {
+fn operators_who_never_read_hold_up_no_client_and_no_other_operator() {
     let operated = Operated::start("echo", &[]);
     let mut client = operated.server.connect();
     exchange(&mut client, b"hello");

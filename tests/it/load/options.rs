@@ -3,7 +3,7 @@
 use super::{Running, load, report, run};
 use crate::support::{
     fake::load_target,
-    program::binary_in_shell,
+    program::{self, binary_in_shell},
     server::Server,
     stream::End,
     wait::{LIMIT, within},
@@ -160,8 +160,8 @@ fn it_makes_as_many_connections_as_descriptors_allow_and_says_so() {
     let limited = |arguments: &[&str]| {
         let target = format!("tcp://{}", server.address());
         let mut command = binary_in_shell("ulimit -n 80; exec \"$0\" \"$@\"");
-        command.args(["load", &target]);
-        let output = command.args(arguments).args(["--requests", "500", "--json"]).output().unwrap();
+        command.args(["load", &target]).args(arguments).args(["--requests", "500", "--json"]);
+        let output = program::output(command);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
     };

@@ -6,6 +6,7 @@ use crate::support::{
     server::Server,
     stream::{self, Received, read_to_end},
 };
+use rustix::process::Signal;
 use serde_json::Value;
 use std::net::{SocketAddr, TcpStream};
 
@@ -66,6 +67,15 @@ impl Destination {
     /// The program; none on the direct way.
     pub fn server(&self) -> Option<&Server> {
         self.server.as_ref()
+    }
+
+    pub fn into_server(self) -> Option<Server> {
+        self.server
+    }
+
+    /// Ends the program by a signal that it does not handle; there is none on the direct way.
+    pub fn die_of(&mut self, signal: Signal) {
+        self.server.iter_mut().for_each(|server| server.die_of(signal));
     }
 
     /// Reads what the other end sends; then waits for the session's close event, which has to name `cause`.

@@ -8,6 +8,7 @@ pub mod operator;
 pub mod pattern;
 pub mod proc;
 pub mod program;
+pub mod rooms;
 pub mod scrape;
 pub mod screen;
 pub mod server;

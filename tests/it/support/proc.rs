@@ -11,6 +11,7 @@ use std::{
 /// TCP states as `/proc/net/tcp` numbers them (include/net/tcp_states.h).
 pub const ESTABLISHED: u8 = 1;
 pub const SYN_SENT: u8 = 2;
+pub const FIN_WAIT_1: u8 = 4;
 pub const CLOSE_WAIT: u8 = 8;
 
 /// The name of the keepalive timer in the column `tr` (net/ipv4/tcp_ipv4.c).

@@ -13,7 +13,8 @@ use std::{
     ops::{Deref, DerefMut},
     os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::OnceLock,
+    sync::{OnceLock, mpsc::channel},
+    thread,
 };
 
 const BINARY: &str = env!("CARGO_BIN_EXE_switchboard");
@@ -99,6 +100,15 @@ impl Drop for Program {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Runs a program to its end, with the standard streams that `command` names; what it printed, and how it ended.
+///
+/// A program that does not end fails the test, and the watchdog kills it.
+pub fn output(mut command: Command) -> Output {
+    let (sender, receiver) = channel();
+    thread::spawn(move || sender.send(command.output()));
+    receiver.recv_timeout(LIMIT).expect("the program ends").unwrap()
 }
 
 /// Runs a program to its end, with `input` at its standard input; what it printed, and how it ended.

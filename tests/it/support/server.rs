@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use std::{
     net::{SocketAddr, TcpStream},
+    os::unix::process::ExitStatusExt,
     process::{ChildStdout, Command, Stdio},
     thread,
 };
@@ -156,6 +157,13 @@ impl Server {
     /// Waits for the end of the process.
     pub fn await_exit(&mut self) -> i32 {
         self.program.await_exit()
+    }
+
+    /// Ends it by a signal that it does not handle.
+    pub fn die_of(&mut self, signal: Signal) {
+        self.signal(signal);
+        let end = self.program.await_end();
+        assert_eq!(end.signal(), Some(signal.as_raw()), "{end}");
     }
 
     /// Asks for a drain, and waits for the end of the process.

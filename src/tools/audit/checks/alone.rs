@@ -8,9 +8,9 @@ use crate::{
     runtime::clock::{sleep, within},
     tools::audit::{
         checks::{PART_BYTES, REQUEST_BYTES},
-        ground::{Ground, Way},
+        ground::{Trial, Way},
         label::Label,
-        observation::{End, Record},
+        observation::{End, Record, Seen},
         origin::{Absence, Arrival, Unlabelled},
         side::PATIENCE,
     },
@@ -36,23 +36,23 @@ const AFTERTHOUGHT: Duration = Duration::from_millis(500);
 const DIALLING: Duration = Duration::from_millis(300);
 
 /// The client connects and closes.
-pub async fn connect_and_go(ground: &Ground, way: Way, record: &Record) {
-    let arrivals = ground.origin.take_unlabelled(way == Way::Through);
+pub async fn connect_and_go(trial: Trial<'_>) {
+    let mut arrivals = trial.ground.origin.take_unlabelled(trial.way == Way::Through);
     for _ in 0..VISITS {
-        let Some(socket) = ground.connect(way, record).await else { return };
-        let peer = direct_peer(way, &socket);
+        let Some(socket) = trial.connect().await else { return };
+        let peer = direct_peer(trial, &socket);
         socket.close();
-        let best = best_end(&arrivals, peer.as_ref()).await;
+        let best = best_end(&mut arrivals, peer.as_ref()).await;
         if best != End::Fin {
-            record.origin.note(best);
+            trial.note_origin(best);
             return;
         }
     }
-    record.origin.note(End::Fin);
+    trial.note_origin(End::Fin);
 }
 
 /// The end of the visit: FIN as soon as an arrival has that, or else how another one ended.
-async fn best_end(arrivals: &Unlabelled<'_>, peer: Option<&Address>) -> End {
+async fn best_end(arrivals: &mut Unlabelled<'_>, peer: Option<&Address>) -> End {
     let mut best = End::NeverReached;
     let mut until = Instant::now() + VISIT_LIMIT;
     // With one that never ends, there is always a next one to wait for.
@@ -97,16 +97,16 @@ async fn first_read(socket: &Socket) -> End {
 }
 
 /// A direct client's arrival is known by its address.
-fn direct_peer(way: Way, socket: &Socket) -> Option<Address> {
-    if way == Way::Direct { socket.local_address().ok() } else { None }
+fn direct_peer(trial: Trial<'_>, socket: &Socket) -> Option<Address> {
+    if trial.way == Way::Direct { socket.local_address().ok() } else { None }
 }
 
 /// The origin speaks first; the client waits for that, and then asks.
-pub async fn speaks_first(ground: &Ground, way: Way, record: &Record) {
-    let arrivals = ground.origin.take_unlabelled(way == Way::Through);
-    let Some(socket) = ground.connect(way, record).await else { return };
-    let (peer, label) = (direct_peer(way, &socket), ground.label());
-    let client = ground.client(socket, label, record);
+pub async fn speaks_first(trial: Trial<'_>) {
+    let mut arrivals = trial.ground.origin.take_unlabelled(trial.way == Way::Through);
+    let Some(socket) = trial.connect().await else { return };
+    let (peer, label) = (direct_peer(trial, &socket), trial.ground.label());
+    let client = trial.client(socket, label);
     let ask = async {
         if client.read(REQUEST_BYTES).await && client.say(&label.bytes()).await {
             client.send(REQUEST_BYTES).await;
@@ -115,11 +115,11 @@ pub async fn speaks_first(ground: &Ground, way: Way, record: &Record) {
         client.finish();
     };
     let answer = async {
-        let greeted = greeted(ground, &arrivals, peer.as_ref(), label, record);
+        let greeted = greeted(trial, &mut arrivals, peer.as_ref(), label);
         let Some(socket) = within(Some(PATIENCE), greeted).await else {
-            return record.origin.note(End::NeverReached);
+            return trial.note_origin(End::NeverReached);
         };
-        let origin = ground.origin(socket, label, record);
+        let origin = trial.origin(socket, label);
         origin.read(REQUEST_BYTES).await;
         origin.finish();
         origin.read_to_end().await;
@@ -131,11 +131,10 @@ pub async fn speaks_first(ground: &Ground, way: Way, record: &Record) {
 
 /// Greets every arrival; the one that answers with `label` is the client's.
 async fn greeted(
-    ground: &Ground,
-    arrivals: &Unlabelled<'_>,
+    trial: Trial<'_>,
+    arrivals: &mut Unlabelled<'_>,
     peer: Option<&Address>,
     label: Label,
-    record: &Record,
 ) -> Socket {
     // With one that never ends, there is always a next one to wait for.
     let mut greetings = FuturesUnordered::from_iter([pending().left_future()]);
@@ -144,8 +143,8 @@ async fn greeted(
         pin_mut!(next);
         match select(next, greetings.select_next_some()).await {
             Either::Left((arrival, _)) => {
-                record.origin.sent.set(REQUEST_BYTES);
-                greetings.push(greet(ground, arrival.socket, label).right_future());
+                trial.record.client.update(|seen| Seen { sent: REQUEST_BYTES, ..seen });
+                greetings.push(greet(trial, arrival.socket, label).right_future());
             }
             Either::Right((Some(socket), _)) => return socket,
             Either::Right((None, _)) => {}
@@ -154,19 +153,19 @@ async fn greeted(
 }
 
 /// Greets one arrival; gives it back if it answers with `label`.
-async fn greet(ground: &Ground, socket: Socket, label: Label) -> Option<Socket> {
+async fn greet(trial: Trial<'_>, socket: Socket, label: Label) -> Option<Socket> {
     let scratch = Record::default();
-    let side = ground.origin(socket, label, &scratch);
+    let side = Trial { record: &scratch, ..trial }.origin(socket, label);
     let is_known = side.send(REQUEST_BYTES).await && side.hear(&label.bytes()).await;
     is_known.then(|| side.into_socket())
 }
 
 /// The origin resets every connection as soon as it is there.
-pub async fn reset_at_once(ground: &Ground, way: Way, record: &Record) {
-    let arrivals = ground.origin.take_unlabelled(way == Way::Through);
-    let Some(socket) = ground.connect(way, record).await else { return };
-    let peer = direct_peer(way, &socket);
-    let client = ground.client(socket, ground.label(), record);
+pub async fn reset_at_once(trial: Trial<'_>) {
+    let mut arrivals = trial.ground.origin.take_unlabelled(trial.way == Way::Through);
+    let Some(socket) = trial.connect().await else { return };
+    let peer = direct_peer(trial, &socket);
+    let client = trial.client(socket, trial.ground.label());
     let reset_all = async {
         loop {
             drop(arrivals.next(peer.as_ref()).await);
@@ -181,10 +180,10 @@ pub async fn reset_at_once(ground: &Ground, way: Way, record: &Record) {
 }
 
 /// Nothing listens at the origin's address.
-pub async fn refused(ground: &Ground, way: Way, record: &Record) {
-    let Ok(_absence) = ground.origin.refuse() else { return };
-    let Some(socket) = ground.connect(way, record).await else { return };
-    let client = ground.client(socket, ground.label(), record);
+pub async fn refused(trial: Trial<'_>) {
+    let Ok(_absence) = trial.ground.origin.refuse() else { return };
+    let Some(socket) = trial.connect().await else { return };
+    let client = trial.client(socket, trial.ground.label());
     client.read_to_end().await;
     client.close();
 }
@@ -193,12 +192,12 @@ pub async fn refused(ground: &Ground, way: Way, record: &Record) {
 ///
 /// The origin's queue is full, so that its kernel does not answer the proxy's connection request until it comes again. A
 /// direct client cannot speak that early: it speaks at once.
-pub async fn early_data(ground: &Ground, way: Way, record: &Record) {
-    let absence = if way == Way::Through { fill_queue(ground).await } else { None };
-    let label = ground.label();
-    let arrival = ground.origin.expect(label);
-    let Some(socket) = ground.connect(way, record).await else { return };
-    let client = ground.client(socket, label, record);
+pub async fn early_data(trial: Trial<'_>) {
+    let absence = if trial.way == Way::Through { fill_queue(trial).await } else { None };
+    let label = trial.ground.label();
+    let arrival = trial.ground.origin.expect(label);
+    let Some(socket) = trial.connect().await else { return };
+    let client = trial.client(socket, label);
     if !(client.say(&label.bytes()).await && client.send(PART_BYTES).await) {
         return;
     }
@@ -209,9 +208,9 @@ pub async fn early_data(ground: &Ground, way: Way, record: &Record) {
     drop(absence);
     let answer = async {
         let Some(Ok(arrival)) = within(Some(PATIENCE), arrival).await else {
-            return record.origin.note(End::NeverReached);
+            return trial.note_origin(End::NeverReached);
         };
-        let origin = ground.origin(arrival.socket, label, record);
+        let origin = trial.origin(arrival.socket, label);
         origin.read(PART_BYTES).await;
         origin.send(PART_BYTES).await;
         origin.read_to_end().await;
@@ -235,13 +234,15 @@ struct FullQueue<'a> {
 }
 
 /// Puts one connection into the origin's queue, which then has no room for another.
-async fn fill_queue(ground: &Ground) -> Option<FullQueue<'_>> {
-    let absence = ground.origin.hold().ok()?;
-    let label = ground.label();
+async fn fill_queue(trial: Trial<'_>) -> Option<FullQueue<'_>> {
+    let origin = &trial.ground.origin;
+    let absence = origin.hold().ok()?;
+    let label = trial.ground.label();
     // It is not awaited, and no stranger either.
-    drop(ground.origin.expect(label));
+    drop(origin.expect(label));
     let scratch = Record::default();
-    let filler = ground.client(ground.connect(Way::Direct, &scratch).await?, label, &scratch);
+    let direct = Trial { way: Way::Direct, record: &scratch, ..trial };
+    let filler = direct.client(direct.connect().await?, label);
     let is_there = filler.say(&label.bytes()).await;
     is_there.then(|| FullQueue { _absence: absence, _filler: filler.into_socket() })
 }

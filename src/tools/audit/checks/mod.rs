@@ -4,16 +4,10 @@
 //! read the part, not when some time has passed. So a difference is one of the protocol, on a busy machine too.
 
 mod alone;
-mod bulk;
-mod close;
-mod crowd;
-mod reset;
-mod small;
-mod stall;
+mod together;
 
 use crate::tools::audit::{
-    ground::{Ground, Talk, Way},
-    observation::{Beside, Record},
+    ground::{Ground, Trial},
     settings::IDLE,
 };
 use futures::{FutureExt, future::LocalBoxFuture};
@@ -35,10 +29,6 @@ const LIMIT_BEYOND_PAUSE: Duration = Duration::from_secs(8);
 /// The same for one that runs by itself: a proxy that hangs takes these one after the other.
 const LIMIT_ALONE: Duration = Duration::from_secs(7);
 
-/// The longest pause before a late reply.
-const LONG_PAUSE: Duration = Duration::from_secs(5);
-const SHORT_PAUSE: Duration = Duration::from_secs(1);
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// By itself, before the others.
@@ -51,23 +41,25 @@ pub enum Turn {
     Last,
 }
 
-type Scenario = for<'a> fn(&'a Ground, Way, &'a Record) -> LocalBoxFuture<'a, ()>;
-
 /// A scenario for the two ends of a conversation.
 pub struct Check {
-    /// Its name on the command line and in reports.
+    /// On the command line and in reports.
     pub name: &'static str,
     pub what: &'static str,
     pub turn: Turn,
-    /// How long the ends pause.
     pause: Duration,
-    pub scenario: Scenario,
+    pub scenario: for<'a> fn(Trial<'a>) -> LocalBoxFuture<'a, ()>,
 }
 
 impl Check {
+    /// How long the ends pause.
+    pub fn pause(&self, ground: &Ground) -> Duration {
+        if self.name == "idle" { ground.idle.unwrap_or(IDLE) } else { self.pause }
+    }
+
     /// How long one run of it may take.
     pub fn limit(&self, ground: &Ground) -> Duration {
-        let pause = if self.name == "idle" { ground.idle.unwrap_or(IDLE) } else { self.pause };
+        let pause = self.pause(ground);
         match self.turn {
             Turn::First | Turn::Last => LIMIT_ALONE,
             Turn::Together | Turn::Apart if pause.is_zero() => LIMIT,
@@ -76,103 +68,45 @@ impl Check {
     }
 }
 
-/// A check without a pause.
-macro_rules! check {
-    ($name:literal, $turn:ident, $scenario:path, $what:literal) => {
-        check!(
-            $name,
-            $turn,
-            Duration::ZERO,
-            |ground, way, record| $scenario(ground, way, record).boxed_local(),
-            $what
-        )
-    };
-    ($name:literal, $turn:ident, $pause:expr, $scenario:expr, $what:literal) => {
-        Check { name: $name, what: $what, turn: Turn::$turn, pause: $pause, scenario: $scenario }
+/// Checks by name, with their turn, the seconds that their ends pause, their scenario, and what happens in it.
+macro_rules! checks {
+    ($($name:literal $turn:ident $pause_s:literal $scenario:path, $what:literal;)*) => {
+        &[$(Check {
+            name: $name,
+            what: $what,
+            turn: Turn::$turn,
+            pause: Duration::from_secs($pause_s),
+            scenario: |trial| $scenario(trial).boxed_local(),
+        }),*]
     };
 }
 
 /// All checks, in the order of a report.
-pub static ALL: [Check; 23] = [
-    check!(
-        "half-close-0s",
-        Together,
-        Duration::ZERO,
-        |ground, way, record| {
-            close::reply_after_half_close(ground, way, record, Duration::ZERO).boxed_local()
-        },
-        "the client ends its stream, and the reply comes at once"
-    ),
-    check!(
-        "half-close-1s",
-        Together,
-        SHORT_PAUSE,
-        |ground, way, record| {
-            close::reply_after_half_close(ground, way, record, SHORT_PAUSE).boxed_local()
-        },
-        "the client ends its stream, and the reply comes 1 s later"
-    ),
-    check!(
-        "half-close-5s",
-        Together,
-        LONG_PAUSE,
-        |ground, way, record| {
-            close::reply_after_half_close(ground, way, record, LONG_PAUSE).boxed_local()
-        },
-        "the client ends its stream, and the reply comes 5 s later"
-    ),
-    check!(
-        "upload-after-reply",
-        Together,
-        close::upload_after_half_close,
-        "the origin ends its stream, and the client's upload comes after that"
-    ),
-    check!("early-reply", Together, close::early_reply, "the reply comes in the middle of an upload"),
-    check!(
-        "early-data",
-        First,
-        alone::early_data,
-        "the client speaks before the proxy has reached the origin"
-    ),
-    check!("speaks-first", First, alone::speaks_first, "the origin speaks first"),
-    check!("connect-and-go", First, alone::connect_and_go, "the client connects and closes"),
-    check!("refused", Last, alone::refused, "nothing listens at the origin"),
-    check!(
-        "reset-at-once",
-        First,
-        alone::reset_at_once,
-        "the origin resets as soon as the connection is there"
-    ),
-    check!("reset-before-reply", Together, reset::before_reply, "the origin resets instead of a reply"),
-    check!(
-        "reset-during-reply",
-        Together,
-        reset::during_reply,
-        "the origin resets in the middle of its reply"
-    ),
-    check!("reset-after-reply", Together, reset::after_reply, "the origin resets behind its whole reply"),
-    check!("client-reset", Together, reset::of_client, "the client resets in the middle of its upload"),
-    check!("bulk-upload", Together, bulk::upload_and_close, "8 MiB up, and the client closes at once"),
-    check!("bulk-reply", Together, bulk::reply_and_close, "8 MiB down, and the origin closes at once"),
-    check!("stalled-client", Together, stall::of_client, "the client stops reading for 2 s and goes on"),
-    check!("stalled-origin", Together, stall::of_origin, "the origin stops reading for 2 s and goes on"),
-    check!(
-        "one-byte-writes",
-        Together,
-        small::one_byte_writes,
-        "single bytes each way, one soon after the other"
-    ),
-    check!("urgent", Together, small::urgent, "an urgent byte in the middle of each stream"),
-    check!("many", Apart, crowd::many, "100 connections at once"),
-    check!(
-        "idle",
-        Together,
-        Duration::ZERO,
-        |ground, way, record| { close::idle(ground, way, record, ground.idle.unwrap_or(IDLE)).boxed_local() },
-        "a word each way, silence (--idle), and another word"
-    ),
-    check!("proxy-header", Together, header, "what the proxy sends before the client's bytes (not judged)"),
-];
+pub static ALL: &[Check] = checks! {
+    "half-close-0s" Together 0 together::reply_after_half_close, "the client ends its stream, and the reply comes at once";
+    "half-close-1s" Together 1 together::reply_after_half_close, "the client ends its stream, and the reply comes 1 s later";
+    "half-close-5s" Together 5 together::reply_after_half_close, "the client ends its stream, and the reply comes 5 s later";
+    "upload-after-reply" Together 0 together::upload_after_half_close, "the origin ends its stream, and the client's upload comes after that";
+    "early-reply" Together 0 together::early_reply, "the reply comes in the middle of an upload";
+    "early-data" First 0 alone::early_data, "the client speaks before the proxy has reached the origin";
+    "speaks-first" First 0 alone::speaks_first, "the origin speaks first";
+    "connect-and-go" First 0 alone::connect_and_go, "the client connects and closes";
+    "refused" Last 0 alone::refused, "nothing listens at the origin";
+    "reset-at-once" First 0 alone::reset_at_once, "the origin resets as soon as the connection is there";
+    "reset-before-reply" Together 0 together::reset_before_reply, "the origin resets instead of a reply";
+    "reset-during-reply" Together 0 together::reset_during_reply, "the origin resets in the middle of its reply";
+    "reset-after-reply" Together 0 together::reset_after_reply, "the origin resets behind its whole reply";
+    "client-reset" Together 0 together::client_reset, "the client resets in the middle of its upload";
+    "bulk-upload" Together 0 together::bulk_upload, "8 MiB up, and the client closes at once";
+    "bulk-reply" Together 0 together::bulk_reply, "8 MiB down, and the origin closes at once";
+    "stalled-client" Together 0 together::stalled_client, "the client stops reading for 2 s and goes on";
+    "stalled-origin" Together 0 together::stalled_origin, "the origin stops reading for 2 s and goes on";
+    "one-byte-writes" Together 0 together::one_byte_writes, "single bytes each way, one soon after the other";
+    "urgent" Together 0 together::urgent, "an urgent byte in the middle of each stream";
+    "many" Apart 0 together::many, "100 connections at once";
+    "idle" Together 0 together::idle, "a word each way, silence (--idle), and another word";
+    "proxy-header" Together 0 together::proxy_header, "what the proxy sends before the client's bytes (not judged)";
+};
 
 /// The checks that `word` names: the one of that name, or all whose names go on with a dash after it.
 pub fn named(word: &str) -> impl Iterator<Item = &'static Check> {
@@ -180,20 +114,6 @@ pub fn named(word: &str) -> impl Iterator<Item = &'static Check> {
         check.name.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     };
     ALL.iter().filter(is_named)
-}
-
-/// Looks for the PROXY protocol's header, which the origin takes off each connection.
-fn header<'a>(ground: &'a Ground, way: Way, record: &'a Record) -> LocalBoxFuture<'a, ()> {
-    async move {
-        let Some(Talk { client, origin, header }) = ground.open(way, record).await else { return };
-        *record.beside.borrow_mut() = Some(Beside::Header(header));
-        client.finish();
-        origin.finish();
-        futures::join!(client.read_to_end(), origin.read_to_end());
-        client.close();
-        origin.close();
-    }
-    .boxed_local()
 }
 
 #[cfg(test)]
@@ -207,7 +127,7 @@ mod tests {
         assert_eq!(names("half-close"), ["half-close-0s", "half-close-1s", "half-close-5s"]);
         assert_eq!(names("half"), names("half-close"));
         assert!(names("hal").is_empty() && names("").is_empty() && names("half-").is_empty());
-        for check in &ALL {
+        for check in ALL {
             assert!(names(check.name).contains(&check.name));
             assert_eq!(ALL.iter().filter(|other| other.name == check.name).count(), 1, "{}", check.name);
         }

@@ -1,6 +1,6 @@
 //! Charts as SVG, drawn by hand: an axis each way, lines with a legend, or bars. Nothing in them is loaded or run.
 
-use std::fmt::Write;
+use std::fmt;
 
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 300.0;
@@ -10,7 +10,6 @@ const TOP: f64 = 30.0;
 const BOTTOM: f64 = 45.0;
 /// About how many lines across a linear axis.
 const TICKS: f64 = 5.0;
-const TAKES_EVERY_WRITE: &str = "a string takes every write";
 
 /// How values lie along an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +20,6 @@ pub enum Scale {
     Logarithmic,
 }
 
-/// A line of a chart.
 pub struct Line {
     pub name: &'static str,
     /// The class that gives it its colour.
@@ -30,9 +28,8 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
-/// What a chart shows.
-pub struct Chart<'a> {
-    pub title: &'a str,
+pub struct Chart {
+    pub title: &'static str,
     pub scale: Scale,
     pub lines: Vec<Line>,
     /// Bars beside each other, by their heights.
@@ -43,62 +40,48 @@ pub struct Chart<'a> {
     pub show: fn(f64) -> String,
 }
 
-impl Chart<'_> {
+impl fmt::Display for Chart {
     /// The chart as an `svg` element.
-    pub fn svg(&self) -> String {
-        let mut out = String::new();
-        self.draw(&mut out).expect(TAKES_EVERY_WRITE);
-        out
-    }
-
-    fn draw(&self, out: &mut String) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let title = escape(self.title);
         writeln!(
-            out,
+            f,
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\" \
              xmlns=\"http://www.w3.org/2000/svg\">"
         )?;
-        writeln!(out, "<text class=\"title\" x=\"{LEFT}\" y=\"18\">{title}</text>")?;
+        writeln!(f, "<text class=\"title\" x=\"{LEFT}\" y=\"18\">{title}</text>")?;
         let range = self.range();
-        for (value, text) in self.ticks(range) {
-            let y = self.y(value, range);
+        for value in self.ticks(range) {
+            let (y, text) = (self.y(value, range), escape(&(self.show)(value)));
             let (left, right) = (LEFT - 8.0, WIDTH - RIGHT);
-            writeln!(out, "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>")?;
-            writeln!(out, "<text class=\"y\" x=\"{left}\" y=\"{:.1}\">{}</text>", y + 4.0, escape(&text))?;
+            writeln!(f, "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>")?;
+            writeln!(f, "<text class=\"y\" x=\"{left}\" y=\"{:.1}\">{text}</text>", y + 4.0)?;
         }
         for (place, text) in &self.marks {
             let (x, y) = (x(*place), HEIGHT - BOTTOM + 20.0);
-            writeln!(out, "<text class=\"x\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escape(text))?;
+            writeln!(f, "<text class=\"x\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escape(text))?;
         }
         let bar = 1.0 / self.bars.len().max(1) as f64;
         for (at, height) in self.bars.iter().enumerate() {
             let (left, right) = (x(at as f64 * bar) + 1.0, x((at + 1) as f64 * bar) - 1.0);
             let (top, foot) = (self.y(*height, range), HEIGHT - BOTTOM);
             let (width, height) = ((right - left).max(0.5), foot - top);
-            writeln!(
-                out,
-                "<rect class=\"bar\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\"/>"
-            )?;
+            write!(f, "<rect class=\"bar\" x=\"{left:.1}\" y=\"{top:.1}\" ")?;
+            writeln!(f, "width=\"{width:.1}\" height=\"{height:.1}\"/>")?;
         }
-        for (number, line) in self.lines.iter().enumerate() {
-            let points: Vec<String> = line
-                .points
-                .iter()
-                .map(|(at, value)| format!("{:.1},{:.1}", x(*at), self.y(*value, range)))
-                .collect();
-            writeln!(out, "<polyline class=\"{}\" points=\"{}\"/>", line.class, points.join(" "))?;
-            let (x, name) = (WIDTH - RIGHT - 110.0 * (self.lines.len() - number) as f64, escape(line.name));
-            writeln!(
-                out,
-                "<line class=\"{}\" x1=\"{x}\" x2=\"{}\" y1=\"14\" y2=\"14\"/>",
-                line.class,
-                x + 20.0
-            )?;
-            writeln!(out, "<text class=\"legend\" x=\"{}\" y=\"18\">{name}</text>", x + 26.0)?;
+        for (number, Line { name, class, points }) in self.lines.iter().enumerate() {
+            let point = |(at, value): &(f64, f64)| format!("{:.1},{:.1}", x(*at), self.y(*value, range));
+            let points: Vec<String> = points.iter().map(point).collect();
+            writeln!(f, "<polyline class=\"{class}\" points=\"{}\"/>", points.join(" "))?;
+            let x = WIDTH - RIGHT - 110.0 * (self.lines.len() - number) as f64;
+            writeln!(f, "<line class=\"{class}\" x1=\"{x}\" x2=\"{}\" y1=\"14\" y2=\"14\"/>", x + 20.0)?;
+            writeln!(f, "<text class=\"legend\" x=\"{}\" y=\"18\">{}</text>", x + 26.0, escape(name))?;
         }
-        writeln!(out, "</svg>")
+        writeln!(f, "</svg>")
     }
+}
 
+impl Chart {
     /// The least and the greatest value of the y axis.
     fn range(&self) -> (f64, f64) {
         let lines = self.lines.iter().flat_map(|line| line.points.iter().map(|(_, value)| *value));
@@ -128,8 +111,8 @@ impl Chart<'_> {
         HEIGHT - BOTTOM - part.clamp(0.0, 1.0) * (HEIGHT - TOP - BOTTOM)
     }
 
-    fn ticks(&self, (least, most): (f64, f64)) -> Vec<(f64, String)> {
-        let values: Vec<f64> = match self.scale {
+    fn ticks(&self, (least, most): (f64, f64)) -> Vec<f64> {
+        match self.scale {
             Scale::Linear => {
                 let step = step(most);
                 (0..=(most / step).round() as usize).map(|number| number as f64 * step).collect()
@@ -138,8 +121,7 @@ impl Chart<'_> {
                 let powers = (most / least).log10().round() as i32;
                 (0..=powers).map(|power| least * 10_f64.powi(power)).collect()
             }
-        };
-        values.into_iter().map(|value| (value, (self.show)(value))).collect()
+        }
     }
 }
 
@@ -179,7 +161,7 @@ mod tests {
     fn chart(scale: Scale, points: Vec<(f64, f64)>) -> String {
         let lines = vec![Line { name: "a", class: "one", points }];
         let show = |value: f64| format!("{value}");
-        Chart { title: "t", scale, lines, bars: Vec::new(), marks: Vec::new(), show }.svg()
+        Chart { title: "t", scale, lines, bars: Vec::new(), marks: Vec::new(), show }.to_string()
     }
 
     #[test]

@@ -5,103 +5,95 @@ use super::{
     outcome::{Outcome, PERCENTILES},
 };
 use crate::{
-    text::units,
+    text::units::{self, count},
     tools::load::{
         report::{Bar, a_second, bars, part},
         timeline::Second,
     },
 };
 use hdrhistogram::Histogram;
-use std::{fmt::Write, time::Duration};
+use std::{
+    fmt::{self, Formatter},
+    time::Duration,
+};
 
 /// More points than this are not told apart; longer runs show the worst of several seconds.
 const POINTS_MAX: usize = 800;
-const TAKES_EVERY_WRITE: &str = "a string takes every write";
 /// How many nines the percentile axis has: 0 at its left end, 99.999 % at its right.
 const NINES: f64 = 5.0;
 
 /// The whole page.
-pub fn page(outcome: &Outcome<'_>) -> String {
-    let mut out = String::from(BEGIN);
-    write(outcome, &mut out).expect(TAKES_EVERY_WRITE);
-    out + END
+pub struct Page<'a>(pub &'a Outcome<'a>);
+
+impl fmt::Display for Page<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let outcome = self.0;
+        let target = escape(&outcome.target);
+        write!(f, "{BEGIN}<title>{target}: switchboard load</title>\n{STYLE}</head>\n<body>\n")?;
+        writeln!(f, "<h1>{target}</h1>\n<p>{}</p>", escape(&outcome.about()))?;
+        facts(outcome, f)?;
+        let report = &outcome.report;
+        if !report.service_ns.is_empty() {
+            writeln!(f, "<h2>Latency</h2>")?;
+            percentiles(outcome, f)?;
+            let histogram = report.response_ns.as_ref().unwrap_or(&report.service_ns);
+            write!(f, "{}{}", by_percentile(outcome), distribution(histogram))?;
+        }
+        if !outcome.seconds.is_empty() {
+            writeln!(f, "<h2>Over time</h2>")?;
+            over_time(&outcome.seconds).iter().try_for_each(|chart| write!(f, "{chart}"))?;
+        }
+        write!(f, "<p class=\"dim\">switchboard {}</p>\n{END}", env!("CARGO_PKG_VERSION"))
+    }
 }
 
-fn write(outcome: &Outcome<'_>, out: &mut String) -> std::fmt::Result {
-    let target = escape(&outcome.target);
-    writeln!(out, "<title>{target}: switchboard load</title>\n{}</head>\n<body>", STYLE)?;
-    writeln!(out, "<h1>{target}</h1>\n<p>{}</p>", escape(&outcome.about()))?;
-    facts(outcome, out)?;
-    let report = &outcome.report;
-    if !report.service_ns.is_empty() {
-        writeln!(out, "<h2>Latency</h2>")?;
-        percentiles(outcome, out)?;
-        out.push_str(&by_percentile(outcome).svg());
-        out.push_str(&distribution(report.response_ns.as_ref().unwrap_or(&report.service_ns)));
-    }
-    if !outcome.seconds.is_empty() {
-        writeln!(out, "<h2>Over time</h2>")?;
-        over_time(&outcome.seconds).iter().for_each(|chart| out.push_str(&chart.svg()));
-    }
-    writeln!(out, "<p class=\"dim\">switchboard {}</p>", env!("CARGO_PKG_VERSION"))
-}
-
-fn facts(outcome: &Outcome<'_>, out: &mut String) -> std::fmt::Result {
+fn facts(outcome: &Outcome<'_>, f: &mut Formatter<'_>) -> fmt::Result {
     let report = &outcome.report;
     let moved = |amount: u64| {
         format!("{}, {}", units::bytes(amount), units::rate(a_second(amount, report.window) as u64))
     };
+    let (at_once, made) = (count(report.ready as u64), count(outcome.prepared.shared.made()));
     let mut rows = vec![
-        ("requests", format!("{} in {}", units::count(report.operations), units::duration(report.window))),
-        ("rate", format!("{}/s", units::count(report.rate().round() as u64))),
+        ("requests", format!("{} in {}", count(report.operations), units::duration(report.window))),
+        ("rate", format!("{}/s", count(report.rate().round() as u64))),
         ("sent", moved(report.sent)),
         ("received", moved(report.received)),
-        (
-            "connections",
-            format!("{} at once, {} made", units::count(report.ready as u64), units::count(outcome.made)),
-        ),
+        ("connections", format!("{at_once} at once, {made} made")),
     ];
     rows.extend(outcome.limit.clone().map(|limit| ("connections ended at", limit)));
-    rows.extend((report.late > 0).then(|| ("ended after the window", units::count(report.late))));
-    rows.extend((report.unsent > 0).then(|| ("due and never sent", units::count(report.unsent))));
-    rows.extend((report.given_up > 0).then(|| ("given up under way", units::count(report.given_up))));
+    rows.extend((report.late > 0).then(|| ("ended after the window", count(report.late))));
+    rows.extend((report.unsent > 0).then(|| ("due and never sent", count(report.unsent))));
+    rows.extend((report.given_up > 0).then(|| ("given up under way", count(report.given_up))));
     rows.extend(outcome.interrupted.then(|| ("ended", "early, by a signal".to_owned())));
     rows.extend(
-        report
-            .statuses
-            .iter()
-            .map(|(status, number)| ("status", format!("{status}: {}", units::count(*number)))),
+        report.statuses.iter().map(|(status, number)| ("status", format!("{status}: {}", count(*number)))),
     );
-    writeln!(out, "<table>")?;
+    writeln!(f, "<table>")?;
     for (name, value) in rows {
-        writeln!(out, "<tr><th>{name}</th><td>{}</td></tr>", escape(&value))?;
+        writeln!(f, "<tr><th>{name}</th><td>{}</td></tr>", escape(&value))?;
     }
     if outcome.errors().is_empty() {
-        writeln!(out, "<tr><th>errors</th><td>none</td></tr>")?;
+        writeln!(f, "<tr><th>errors</th><td>none</td></tr>")?;
     }
     for (cause, number) in outcome.errors() {
-        let (cause, number) = (escape(&cause), units::count(number));
-        writeln!(out, "<tr><th>errors</th><td class=\"bad\">{number} {cause}</td></tr>")?;
+        let (cause, number) = (escape(&cause), count(number));
+        writeln!(f, "<tr><th>errors</th><td class=\"bad\">{number} {cause}</td></tr>")?;
     }
-    writeln!(out, "</table>")
+    writeln!(f, "</table>")
 }
 
-fn percentiles(outcome: &Outcome<'_>, out: &mut String) -> std::fmt::Result {
+fn percentiles(outcome: &Outcome<'_>, f: &mut Formatter<'_>) -> fmt::Result {
     let report = &outcome.report;
     let response = if report.response_ns.is_some() { "<th>response, since it was due</th>" } else { "" };
-    writeln!(out, "<table>\n<tr><th></th><th>service</th>{response}</tr>")?;
+    writeln!(f, "<table>\n<tr><th></th><th>service</th>{response}</tr>")?;
     for (name, quantile) in PERCENTILES {
-        write!(
-            out,
-            "<tr><th>{name}</th><td class=\"number\">{}</td>",
-            units::duration(report.latency(quantile))
-        )?;
-        if let Some(response_ns) = &report.response_ns {
-            write!(out, "<td class=\"number\">{}</td>", units::duration(part(response_ns, quantile)))?;
+        write!(f, "<tr><th>{name}</th>")?;
+        for histogram in [Some(&report.service_ns), report.response_ns.as_ref()].into_iter().flatten() {
+            write!(f, "<td class=\"number\">{}</td>", units::duration(part(histogram, quantile)))?;
         }
-        writeln!(out, "</tr>")?;
+        writeln!(f, "</tr>")?;
     }
-    writeln!(out, "</table>")
+    writeln!(f, "</table>")
 }
 
 fn show_ns(ns: f64) -> String {
@@ -109,7 +101,7 @@ fn show_ns(ns: f64) -> String {
 }
 
 /// Latency by percentile, the axis stretched towards the end: each nine takes the same room.
-fn by_percentile(outcome: &Outcome<'_>) -> Chart<'static> {
+fn by_percentile(outcome: &Outcome<'_>) -> Chart {
     let curve = |histogram: &Histogram<u64>| {
         let points = 0..=200;
         let at = |number: i32| f64::from(number) / 200.0;
@@ -132,7 +124,7 @@ fn by_percentile(outcome: &Outcome<'_>) -> Chart<'static> {
     }
 }
 
-fn distribution(histogram: &Histogram<u64>) -> String {
+fn distribution(histogram: &Histogram<u64>) -> Chart {
     let rows = bars(histogram);
     let width = 1.0 / rows.len() as f64;
     let mark = |(at, row): (usize, &Bar)| ((at as f64 + 0.5) * width, units::duration(row.bound));
@@ -143,17 +135,15 @@ fn distribution(histogram: &Histogram<u64>) -> String {
         bars: rows.iter().map(|row| row.count as f64).collect(),
         // Every other one: there is no room for all.
         marks: rows.iter().enumerate().map(mark).step_by(2).collect(),
-        show: |value| units::count(value as u64),
+        show: |value| count(value as u64),
     }
-    .svg()
 }
 
 /// Rate and errors, bytes, and latencies of each second.
-fn over_time(seconds: &[Second]) -> [Chart<'static>; 3] {
-    let at_once = seconds.len().div_ceil(POINTS_MAX);
-    let groups: Vec<&[Second]> = seconds.chunks(at_once).collect();
+fn over_time(seconds: &[Second]) -> [Chart; 3] {
+    let groups: Vec<&[Second]> = seconds.chunks(seconds.len().div_ceil(POINTS_MAX)).collect();
     let last = (groups.len().max(2) - 1) as f64;
-    let line = |name, class, value: &dyn Fn(&Second) -> f64| {
+    let line = |name, class, value: fn(&Second) -> f64| {
         let worst = |group: &[Second]| group.iter().map(value).fold(0.0, f64::max);
         let points = groups.iter().enumerate().map(|(at, group)| (at as f64 / last, worst(group)));
         Line { name, class, points: points.collect() }
@@ -164,43 +154,25 @@ fn over_time(seconds: &[Second]) -> [Chart<'static>; 3] {
     marked.dedup();
     let mark = |at: f64| (at / last_second.max(1.0), units::duration(Duration::from_secs(at as u64 + 1)));
     let marks: Vec<(f64, String)> = marked.into_iter().map(mark).collect();
-    let chart = |title, scale, lines, show| Chart {
-        title,
-        scale,
-        lines,
-        bars: Vec::new(),
-        marks: marks.clone(),
-        show,
-    };
+    let chart =
+        |title, scale, lines, show| Chart { title, scale, lines, bars: vec![], marks: marks.clone(), show };
+    let requests = vec![
+        line("requests", "one", |second| a_second(second.operations, second.length)),
+        line("errors", "two", |second| a_second(second.failures, second.length)),
+    ];
+    let bytes = vec![
+        line("sent", "one", |second| a_second(second.sent, second.length)),
+        line("received", "two", |second| a_second(second.received, second.length)),
+    ];
+    let latencies = vec![
+        line("p50", "one", |second| second.p50.as_nanos() as f64),
+        line("p99", "two", |second| second.p99.as_nanos() as f64),
+        line("max", "three", |second| second.max.as_nanos() as f64),
+    ];
     [
-        chart(
-            "Requests a second",
-            Scale::Linear,
-            vec![
-                line("requests", "one", &|second| a_second(second.operations, second.length)),
-                line("errors", "two", &|second| a_second(second.failures, second.length)),
-            ],
-            |value| units::count(value as u64),
-        ),
-        chart(
-            "Bytes a second",
-            Scale::Linear,
-            vec![
-                line("sent", "one", &|second| a_second(second.sent, second.length)),
-                line("received", "two", &|second| a_second(second.received, second.length)),
-            ],
-            |value| units::rate(value as u64),
-        ),
-        chart(
-            "Latency over time",
-            Scale::Logarithmic,
-            vec![
-                line("p50", "one", &|second| second.p50.as_nanos() as f64),
-                line("p99", "two", &|second| second.p99.as_nanos() as f64),
-                line("max", "three", &|second| second.max.as_nanos() as f64),
-            ],
-            show_ns,
-        ),
+        chart("Requests a second", Scale::Linear, requests, |value| count(value as u64)),
+        chart("Bytes a second", Scale::Linear, bytes, |value| units::rate(value as u64)),
+        chart("Latency over time", Scale::Logarithmic, latencies, show_ns),
     ]
 }
 

@@ -5,8 +5,9 @@ use crate::{
     text::units::{self, count, duration},
     tools::load::{
         report::a_second,
+        run::Phase,
         settings::Load,
-        shared::{Phase, Shared},
+        shared::Shared,
         timeline::{SHORT_REST, Second},
     },
 };
@@ -72,12 +73,9 @@ impl<'a> Live<'a> {
     fn tell(&mut self, shared: &Shared) {
         if shared.phase() > self.phase {
             self.phase = shared.phase();
-            if self.phase == Phase::WarmUp {
-                let warm_up = duration(self.warm_up);
-                self.say(&format!(
-                    "{} connections, warming up for {warm_up}\n",
-                    count(shared.ready() as u64)
-                ));
+            if self.phase == Phase::WarmUp && !self.warm_up.is_zero() {
+                let (ready, warm_up) = (count(shared.ready() as u64), duration(self.warm_up));
+                self.say(&format!("{ready} connections, warming up for {warm_up}\n"));
             }
         }
         let new: Vec<Second> = shared.timeline().seconds().get(self.told..).unwrap_or_default().to_vec();

@@ -1,8 +1,8 @@
 //! The result of a run, from which the text, the JSON and the page are made.
 
-use super::{End, plan::Prepared};
+use super::plan::Prepared;
 use crate::{
-    net::address::EscapedAddress,
+    net::endpoint::Endpoint,
     text::{escape::Escaped, units},
     tools::{
         client::settings::Target,
@@ -28,44 +28,26 @@ pub const PERCENTILES: [(&str, f64); 7] = [
 
 pub struct Outcome<'a> {
     pub config: &'a Load,
+    pub prepared: Prepared,
+    pub report: Report,
+    pub interrupted: bool,
     /// The target as it can be typed, and fit for a terminal.
     pub target: String,
-    pub address: String,
-    pub report: Report,
     pub seconds: Vec<Second>,
-    pub threads: usize,
-    /// None: as many as there can be.
-    pub asked: Option<usize>,
-    /// Connections made, one after the other included.
-    pub made: u64,
     /// What stopped the run from making more connections, in words.
     pub limit: Option<String>,
-    pub interrupted: bool,
-    pub request_bytes: u64,
 }
 
 impl<'a> Outcome<'a> {
-    pub(super) fn new(config: &'a Load, prepared: &Prepared, end: End) -> Self {
+    pub fn new(config: &'a Load, prepared: Prepared, report: Report, interrupted: bool) -> Self {
         let target = match &config.target {
             Target::Http { host, path, .. } => format!("http://{host}{path}"),
-            Target::Tcp(endpoint) => match endpoint.to_string() {
-                path if path.starts_with("unix:") => path,
-                address => format!("tcp://{address}"),
-            },
+            Target::Tcp(endpoint @ Endpoint::Unix(_)) => endpoint.to_string(),
+            Target::Tcp(endpoint) => format!("tcp://{endpoint}"),
         };
-        Outcome {
-            config,
-            target: Escaped(target.as_bytes()).to_string(),
-            address: EscapedAddress(&prepared.address).to_string(),
-            limit: limit(prepared, &end.report),
-            report: end.report,
-            seconds: prepared.shared.timeline().seconds().to_vec(),
-            threads: prepared.parts.len(),
-            asked: config.connections,
-            made: prepared.shared.made(),
-            interrupted: end.interrupted,
-            request_bytes: prepared.request_bytes,
-        }
+        let target = Escaped(target.as_bytes()).to_string();
+        let (limit, seconds) = (limit(&prepared, &report), prepared.shared.timeline().seconds().to_vec());
+        Outcome { config, prepared, report, interrupted, target, seconds, limit }
     }
 
     /// What was done, in a few words: `pingpong, 64 B sent, echo expected, closed loop`.
@@ -81,14 +63,17 @@ impl<'a> Outcome<'a> {
                     Expect::Bytes(count) => format!("{} expected", units::bytes(count)),
                     Expect::UntilClose => "any answer up to its end".to_owned(),
                 };
-                format!("{}, {} sent, {answer}", mode.name(), units::bytes(self.request_bytes))
+                format!("{}, {} sent, {answer}", mode.name(), units::bytes(self.prepared.request_bytes))
             }
         };
         let pace = match config.rate {
             Some(rate) => format!("open loop at {}/s", units::count(rate as u64)),
             None => "closed loop".to_owned(),
         };
-        let threads = if self.threads > 1 { format!(", {} threads", self.threads) } else { String::new() };
+        let threads = match self.prepared.plans.len() {
+            1 => String::new(),
+            threads => format!(", {threads} threads"),
+        };
         format!("{what}; {pace}{threads}")
     }
 
@@ -98,29 +83,24 @@ impl<'a> Outcome<'a> {
         let refusals = self.report.statuses.range(400..);
         failures.chain(refusals.map(|(status, count)| (format!("status {status}"), *count))).collect()
     }
-
-    /// All operations that count, those that ended after the window included.
-    pub fn requests(&self) -> u64 {
-        self.report.operations + self.report.late
-    }
 }
 
 /// Why there are fewer connections than asked for.
 fn limit(prepared: &Prepared, report: &Report) -> Option<String> {
-    match (report.limit, prepared.descriptor_limit) {
+    let why = match (report.limit, prepared.descriptor_limit) {
         (Some(Failure::NoDescriptor), _) => {
-            Some("no descriptor is left: raise ulimit -n, or the system's fs.file-max".to_owned())
+            "no descriptor is left: raise ulimit -n, or the system's fs.file-max"
         }
-        (Some(Failure::NoPort), _) => {
-            Some("no local port is left: widen net.ipv4.ip_local_port_range".to_owned())
-        }
+        (Some(Failure::NoPort), _) => "no local port is left: widen net.ipv4.ip_local_port_range",
         (Some(Failure::NoMemory), _) => {
-            Some("the kernel has no memory or no watches left (fs.epoll.max_user_watches)".to_owned())
+            "the kernel has no memory or no watches left (fs.epoll.max_user_watches)"
         }
         (Some(Failure::TimedOut), _) => {
-            Some("the target takes no more: a connection request had no answer in time".to_owned())
+            "the target takes no more: a connection request had no answer in time"
         }
-        (_, Some(limit)) => Some(format!("the descriptor limit of {limit}: raise ulimit -n for more")),
-        _ => None,
-    }
+        (_, limit) => {
+            return limit.map(|limit| format!("the descriptor limit of {limit}: raise ulimit -n for more"));
+        }
+    };
+    Some(why.to_owned())
 }

@@ -11,25 +11,19 @@ use crate::{
     },
     runtime::{clock::within, mailbox},
     tools::{
-        client::settings::Target,
+        client::settings::{Target, get},
         failure::{Failure, Fault},
         load::{
+            arrivals::Rate,
             content::laid_out,
             run::Plan,
             script::{Script, Step},
             settings::{Expect, Load, Message, Mode},
             shared::Shared,
-            terms::{Rate, Terms},
         },
     },
 };
-use std::{
-    fs,
-    net::{Ipv4Addr, SocketAddr},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
 /// Standard streams, epolls and alarms of the threads, signals, a page to write.
 const RESERVED_DESCRIPTORS: usize = 32;
@@ -40,19 +34,11 @@ const UNDER_WAY_BYTES: u64 = 4 * 1024 * 1024;
 /// No limit: as long as the longest `--duration`.
 const FOR_EVER: Duration = Duration::from_secs(100 * 31_557_600);
 const FILE_BYTES_MAX: u64 = 1 << 30;
-/// Our name and version, as the server is told.
-const AGENT: &str = concat!("switchboard/", env!("CARGO_PKG_VERSION"));
-
-#[derive(Clone, Debug)]
-pub struct Part {
-    pub plan: Plan,
-    pub terms: Terms,
-}
 
 /// All that a run is made of.
-#[derive(Debug)]
 pub struct Prepared {
-    pub parts: Vec<Part>,
+    /// One for each thread.
+    pub plans: Vec<Plan>,
     pub shared: Arc<Shared>,
     pub address: Address,
     pub connections: usize,
@@ -65,8 +51,7 @@ pub struct Prepared {
 pub fn message(config: &Load) -> Result<Option<Arc<[u8]>>, Failure> {
     if let Target::Http { host, path, .. } = &config.target {
         let close = if config.mode == Mode::Churn { "Connection: close\r\n" } else { "" };
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {AGENT}\r\n{close}\r\n");
-        return Ok(Some(request.into_bytes().into()));
+        return Ok(Some(get(host, path, close).into_bytes().into()));
     }
     match &config.message {
         Message::Pattern(_) => Ok(None),
@@ -92,7 +77,7 @@ pub async fn prepare(
     config: &Load,
     message: Option<Arc<[u8]>>,
     descriptors: usize,
-    watcher: mailbox::Address<()>,
+    watcher: mailbox::Sender<()>,
 ) -> Result<Prepared, Failure> {
     let address = find(config).await?;
     let most =
@@ -103,41 +88,29 @@ pub async fn prepare(
     // A thread without a request would only wait for its turn, and its connections with it.
     let requests = config.requests.map_or(usize::MAX, |requests| requests.try_into().unwrap_or(usize::MAX));
     let threads = config.threads.min(connections).min(requests);
-    let shared = Arc::new(Shared::new(threads, watcher));
     let request_bytes = match (&message, &config.message) {
-        (Some(message), _) => message.len() as u64,
         (None, Message::Pattern(size)) => *size,
-        (None, _) => 0,
+        (message, _) => message.as_ref().map_or(0, |message| message.len() as u64),
     };
     let stream = message.map(laid_out);
     let script = script(config, request_bytes);
-    let (target, path) = match &address {
-        Address::Tcp(address) => (*address, None),
-        Address::Unix(path) => (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Some(path.clone())),
-    };
-    let part = |number: usize| Part {
-        plan: Plan {
-            target,
-            connections: share(connections as u64, threads, number) as usize,
-            script: script.clone(),
-            warm_up: config.warm_up,
-            window: config.duration.unwrap_or(FOR_EVER),
-            operations: config.requests.map(|requests| share(requests, threads, number)),
-        },
-        terms: Terms {
-            path: path.clone(),
-            message: stream.clone(),
-            blind: config.expect != Expect::Echo || matches!(config.target, Target::Http { .. }),
-            rate: config.rate.map(|rate| rate_of(rate, threads, number)),
-            connect_rate: config.connect_rate.map(|rate| rate_of(rate, threads, number)),
-            timeout: config.timeout,
-            needs_target: true,
-            shared: Some(shared.clone()),
-        },
+    let plan = |number: usize| Plan {
+        target: address.clone(),
+        connections: share(connections as u64, threads, number) as usize,
+        script: script.clone(),
+        warm_up: config.warm_up,
+        window: config.duration.unwrap_or(FOR_EVER),
+        operations: config.requests.map(|requests| share(requests, threads, number)),
+        message: stream.clone(),
+        blind: config.expect != Expect::Echo || matches!(config.target, Target::Http { .. }),
+        rate: config.rate.map(|rate| rate_of(rate, threads, number)),
+        connect_rate: config.connect_rate.map(|rate| rate_of(rate, threads, number)),
+        timeout: config.timeout,
+        needs_target: true,
     };
     Ok(Prepared {
-        parts: (0..threads).map(part).collect(),
-        shared: shared.clone(),
+        plans: (0..threads).map(plan).collect(),
+        shared: Arc::new(Shared::new(threads, watcher)),
         address,
         connections,
         descriptor_limit: limited.then_some(descriptors),
@@ -165,46 +138,34 @@ fn script(config: &Load, size: u64) -> Script {
         Expect::Bytes(count) => Step::ExpectExactly(count),
         Expect::UntilClose => Step::ExpectRest,
     };
-    let farewell: &[Step] =
-        if config.half_close { &[Step::HalfClose, Step::ExpectEnd, Step::Close] } else { &[Step::Close] };
+    let only_if = |wanted: bool, step: Step| if wanted { vec![step] } else { vec![] };
+    let (finish, end) =
+        (only_if(config.half_close, Step::HalfClose), only_if(config.half_close, Step::ExpectEnd));
+    let (connect, close) = (vec![Step::Connect], vec![Step::Close]);
     match config.mode {
-        Mode::Pingpong => {
-            let again = if http { vec![Step::Reconnect] } else { Vec::new() };
-            Script {
-                before: vec![Step::Connect],
-                each: [again, vec![Step::Send(size), answer]].concat(),
-                after: farewell.to_vec(),
-            }
-        }
+        Mode::Pingpong => Script {
+            before: connect,
+            each: [only_if(http, Step::Reconnect), vec![Step::Send(size), answer]].concat(),
+            after: [finish, end, close].concat(),
+        },
         Mode::Churn => {
-            let mut each = vec![Step::Connect, Step::Send(size)];
-            if config.half_close {
-                each.push(Step::HalfClose);
-            }
-            each.push(answer);
-            if config.half_close && config.expect != Expect::UntilClose {
-                each.push(Step::ExpectEnd);
-            }
-            each.push(Step::Close);
+            let end = if config.expect == Expect::UntilClose { vec![] } else { end };
+            let each = [connect, vec![Step::Send(size)], finish, vec![answer], end, close].concat();
             Script { each, ..Script::default() }
         }
-        Mode::Bulk => match config.expect {
-            Expect::Echo => Script {
-                before: vec![Step::Connect, Step::Send(UNDER_WAY_BYTES)],
-                each: vec![Step::Send(size), Step::Expect(size)],
-                after: if config.half_close {
-                    vec![Step::HalfClose, Step::Expect(UNDER_WAY_BYTES), Step::ExpectEnd, Step::Close]
-                } else {
-                    vec![Step::Expect(UNDER_WAY_BYTES), Step::Close]
-                },
-            },
-            Expect::Bytes(count) => Script {
-                before: vec![Step::Connect],
-                each: vec![Step::Send(size), Step::Expect(count)],
-                after: farewell.to_vec(),
-            },
-            Expect::UntilClose => Script::default(),
-        },
+        Mode::Bulk => {
+            let (back, under_way) = match config.expect {
+                Expect::Echo => (size, UNDER_WAY_BYTES),
+                Expect::Bytes(count) => (count, 0),
+                // The command line refuses it.
+                Expect::UntilClose => (0, 0),
+            };
+            Script {
+                before: vec![Step::Connect, Step::Send(under_way)],
+                each: vec![Step::Send(size), Step::Expect(back)],
+                after: [finish, vec![Step::Expect(under_way)], end, close].concat(),
+            }
+        }
     }
 }
 

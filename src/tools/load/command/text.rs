@@ -5,93 +5,81 @@ use crate::{
     text::units::{self, count, duration},
     tools::load::report::{a_second, bars, part},
 };
-use hdrhistogram::Histogram;
 use std::{
-    fmt::{self, Write},
+    fmt::{self, Formatter},
     time::Duration,
 };
 
 /// The width of the longest bar.
 const BAR_COLUMNS: f64 = 40.0;
-const TAKES_EVERY_WRITE: &str = "a string takes every write";
 
-/// The whole report.
-pub fn summary(outcome: &Outcome<'_>) -> String {
-    let mut out = String::new();
-    facts(outcome, &mut out).expect(TAKES_EVERY_WRITE);
-    if !outcome.report.service_ns.is_empty() {
-        percentiles(outcome, &mut out).expect(TAKES_EVERY_WRITE);
-        distribution(outcome, &mut out).expect(TAKES_EVERY_WRITE);
+pub struct Text<'a>(pub &'a Outcome<'a>);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        facts(self.0, f)?;
+        if self.0.report.service_ns.is_empty() {
+            return Ok(());
+        }
+        percentiles(self.0, f)?;
+        distribution(self.0, f)
     }
-    out
 }
 
-fn facts(outcome: &Outcome<'_>, out: &mut String) -> fmt::Result {
+fn facts(outcome: &Outcome<'_>, f: &mut Formatter<'_>) -> fmt::Result {
     let report = &outcome.report;
-    writeln!(out, "{}: {}\n", outcome.target, outcome.about())?;
-    write!(out, "requests     {} in {}: ", count(report.operations), duration(report.window))?;
-    writeln!(out, "{}/s", count(report.rate().round() as u64))?;
-    if report.late > 0 {
-        writeln!(out, "             and {} that ended after that", count(report.late))?;
-    }
-    if report.unsent > 0 {
-        writeln!(
-            out,
-            "             {} more were due and never sent: the target is behind",
-            count(report.unsent)
-        )?;
-    }
-    if report.given_up > 0 {
-        writeln!(out, "             {} more were under way", count(report.given_up))?;
-    }
-    if outcome.interrupted {
-        writeln!(out, "             ended early by a signal")?;
-    }
+    let rate = count(report.rate().round() as u64);
+    let requests = format!("{} in {}: {rate}/s", count(report.operations), duration(report.window));
+    let mut rows = vec![("requests", requests)];
+    let (late, unsent, given_up) = (count(report.late), count(report.unsent), count(report.given_up));
+    rows.extend((report.late > 0).then(|| ("", format!("and {late} that ended after that"))));
+    let unsent = format!("{unsent} more were due and never sent: the target is behind");
+    rows.extend((report.unsent > 0).then_some(("", unsent)));
+    rows.extend((report.given_up > 0).then(|| ("", format!("{given_up} more were under way"))));
+    rows.extend(outcome.interrupted.then(|| ("", "ended early by a signal".to_owned())));
     for (what, amount) in [("sent", report.sent), ("received", report.received)] {
         let rate = units::rate(a_second(amount, report.window) as u64);
-        writeln!(out, "{what:<12} {}: {rate}", units::bytes(amount))?;
+        rows.push((what, format!("{}: {rate}", units::bytes(amount))));
     }
-    write!(out, "connections  {} at once, {} made", count(report.ready as u64), count(outcome.made))?;
-    match (&outcome.limit, outcome.asked) {
-        (Some(limit), Some(asked)) => writeln!(out, " of {}; what stopped it: {limit}", count(asked as u64))?,
-        (Some(limit), None) => writeln!(out, "; what stopped it: {limit}")?,
-        (None, _) => writeln!(out)?,
+    let made = count(outcome.prepared.shared.made());
+    let mut connections = format!("{} at once, {made} made", count(report.ready as u64));
+    if let Some(limit) = &outcome.limit {
+        let asked = outcome.config.connections.map(|asked| format!(" of {}", count(asked as u64)));
+        connections += &format!("{}; what stopped it: {limit}", asked.unwrap_or_default());
     }
-    if !report.statuses.is_empty() {
-        let each: Vec<String> =
-            report.statuses.iter().map(|(status, number)| format!("{status}: {}", count(*number))).collect();
-        writeln!(out, "status       {}", each.join(", "))?;
-    }
-    let errors = outcome.errors();
-    if errors.is_empty() {
-        return writeln!(out, "errors       none");
-    }
-    let each: Vec<String> =
-        errors.iter().map(|(cause, number)| format!("{} {cause}", count(*number))).collect();
-    writeln!(out, "errors       {}: {}", count(report.errors()), each.join(", "))
+    rows.push(("connections", connections));
+    let statuses = report.statuses.iter().map(|(status, number)| format!("{status}: {}", count(*number)));
+    let errors = outcome.errors().into_iter().map(|(cause, number)| format!("{} {cause}", count(number)));
+    let [statuses, errors] = [statuses.collect::<Vec<_>>(), errors.collect()].map(|each| each.join(", "));
+    rows.extend((!statuses.is_empty()).then_some(("status", statuses)));
+    rows.push(match report.errors() {
+        0 => ("errors", "none".to_owned()),
+        all => ("errors", format!("{}: {errors}", count(all))),
+    });
+    writeln!(f, "{}: {}\n", outcome.target, outcome.about())?;
+    rows.iter().try_for_each(|(name, value)| writeln!(f, "{name:<12} {value}"))
 }
 
-fn percentiles(outcome: &Outcome<'_>, out: &mut String) -> fmt::Result {
+fn percentiles(outcome: &Outcome<'_>, f: &mut Formatter<'_>) -> fmt::Result {
     let report = &outcome.report;
-    let mean = |histogram: &Histogram<u64>| duration(Duration::from_nanos(histogram.mean() as u64));
-    let deviation = |histogram: &Histogram<u64>| duration(Duration::from_nanos(histogram.stdev() as u64));
+    let ns = |ns: f64| duration(Duration::from_nanos(ns as u64));
     let Some(response_ns) = &report.response_ns else {
-        writeln!(out, "\nlatency")?;
+        writeln!(f, "\nlatency")?;
         for (name, quantile) in PERCENTILES {
-            writeln!(out, "  {name:<8} {:>9}", duration(report.latency(quantile)))?;
+            writeln!(f, "  {name:<8} {:>9}", duration(report.latency(quantile)))?;
         }
-        let (mean, deviation) = (mean(&report.service_ns), deviation(&report.service_ns));
-        return writeln!(out, "  mean     {mean:>9} ± {deviation}");
+        let (mean, deviation) = (ns(report.service_ns.mean()), ns(report.service_ns.stdev()));
+        return writeln!(f, "  mean     {mean:>9} ± {deviation}");
     };
-    writeln!(out, "\nlatency     service   response (since the request was due)")?;
+    writeln!(f, "\nlatency     service   response (since the request was due)")?;
     for (name, quantile) in PERCENTILES {
         let (service, response) = (duration(report.latency(quantile)), duration(part(response_ns, quantile)));
-        writeln!(out, "  {name:<8} {service:>9}  {response:>9}")?;
+        writeln!(f, "  {name:<8} {service:>9}  {response:>9}")?;
     }
-    writeln!(out, "  mean     {:>9}  {:>9}", mean(&report.service_ns), mean(response_ns))
+    writeln!(f, "  mean     {:>9}  {:>9}", ns(report.service_ns.mean()), ns(response_ns.mean()))
 }
 
-fn distribution(outcome: &Outcome<'_>, out: &mut String) -> fmt::Result {
+fn distribution(outcome: &Outcome<'_>, f: &mut Formatter<'_>) -> fmt::Result {
     let report = &outcome.report;
     let (name, histogram) = match &report.response_ns {
         Some(response_ns) => ("response", response_ns),
@@ -99,12 +87,12 @@ fn distribution(outcome: &Outcome<'_>, out: &mut String) -> fmt::Result {
     };
     let rows = bars(histogram);
     let most = rows.iter().map(|row| row.count).max().unwrap_or(1).max(1) as f64;
-    writeln!(out, "\n{name} up to   part")?;
+    writeln!(f, "\n{name} up to   part")?;
     for row in rows {
         let share = row.count as f64 / histogram.len() as f64 * 100.0;
         let columns = (row.count as f64 / most * BAR_COLUMNS).ceil() as usize;
         let line = format!("  {:>9}  {share:>7.3} % {}", duration(row.bound), "█".repeat(columns));
-        writeln!(out, "{}", line.trim_end())?;
+        writeln!(f, "{}", line.trim_end())?;
     }
     Ok(())
 }
