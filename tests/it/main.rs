@@ -23,6 +23,7 @@ mod load;
 mod metrics;
 mod origin;
 mod relay;
+mod sleepers;
 mod slow_peers;
 mod socket_options;
 mod start;
