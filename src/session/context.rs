@@ -3,7 +3,7 @@
 use crate::{
     net::{address::Address, options::Options},
     relay::direction::Watch,
-    runtime::mailbox,
+    runtime::{limit::Slots, mailbox},
     session::{
         deadline::Deadlines,
         event::{Events, Side, What},
@@ -12,7 +12,7 @@ use crate::{
 };
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Shared by the sessions of one server; nothing in it changes but the deadlines.
+/// Shared by the sessions of one server; nothing in it changes but the deadlines and how many slots are taken.
 pub struct Context {
     /// Every wait on a peer, of the sessions to come.
     pub deadlines: Arc<CurrentDeadlines>,
@@ -24,6 +24,8 @@ pub struct Context {
     pub options: Options,
     /// This server's own listening addresses.
     pub own: Vec<Address>,
+    /// The places of sessions.
+    pub slots: Slots,
     /// Where sessions say what happens.
     pub events: Events,
     /// Never sent to: its mailbox ends when the last actor that was told this context is gone, and its socket with it.
@@ -61,6 +63,13 @@ impl CurrentDeadlines {
 }
 
 impl Context {
+    /// Whether another session waits for something that a dial holds: now its place among the sessions. Anything else that a
+    /// dial holds is to be asked for here.
+    #[must_use]
+    pub fn has_shortage(&self) -> bool {
+        self.slots.wanted()
+    }
+
     /// With `--dump`, has both directions of a session watched.
     pub fn dump(&self, record: &Record) {
         let Some(limit) = self.dump_limit else { return };
@@ -76,5 +85,22 @@ impl Watch for Dump {
         let shown = bytes[..bytes.len().min(self.limit)].into();
         let (session, from) = (self.session, self.from);
         self.events.tell(What::Data { session, from, offset, bytes: bytes.len(), shown });
+    }
+}
+
+/// A context for tests, whose events are not told.
+#[cfg(test)]
+impl Context {
+    pub fn sample(deadlines: Deadlines) -> Arc<Self> {
+        Arc::new(Context {
+            deadlines: Arc::new(CurrentDeadlines::new(deadlines)),
+            splice: true,
+            dump_limit: None,
+            options: Options::default(),
+            own: Vec::new(),
+            slots: Slots::new(1),
+            events: Events::new(None, Arc::default()),
+            alive: mailbox::mailbox(1).0,
+        })
     }
 }

@@ -90,6 +90,12 @@ impl Record {
         self.listening.target.mode()
     }
 
+    /// When it began, in milliseconds of [`crate::runtime::clock::coarse_ms`].
+    #[must_use]
+    pub fn began_ms(&self) -> u64 {
+        self.began_ns / 1_000_000
+    }
+
     /// How long ago it began.
     #[must_use]
     pub fn age(&self) -> Duration {

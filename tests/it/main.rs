@@ -18,6 +18,7 @@ mod events;
 mod house;
 mod leaks;
 mod limit;
+mod listen_only;
 mod listener;
 mod load;
 mod metrics;
