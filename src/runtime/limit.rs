@@ -59,6 +59,12 @@ impl Slots {
         self.lock().paused
     }
 
+    /// Whether all are taken while a waiter wants one.
+    pub fn wanted(&self) -> bool {
+        let state = self.lock();
+        !state.paused && state.taken >= state.limit && !state.waiting.is_empty()
+    }
+
     /// Makes a change that a waiter may have waited for.
     fn change(&self, change: impl FnOnce(&mut State)) {
         let woken = {
@@ -99,9 +105,12 @@ mod tests {
         let slots = Slots::new(1);
         let first = block_on(slots.take());
         let mut second = Box::pin(slots.take());
+        assert!(!slots.wanted());
         assert!(second.as_mut().now_or_never().is_none());
+        assert!(slots.wanted());
         drop(first);
         let _second = block_on(second);
+        assert!(!slots.wanted());
         assert_eq!(slots.count(), (1, 1));
     }
 

@@ -72,12 +72,11 @@ pub async fn run(plan: Plan) -> Result<ServerOutcome, Error> {
         dump_limit: (plan.dump != Dump::Off && plan.log != Log::Off).then_some(plan.dump_limit),
         options: bound.options,
         own: bound.addresses(),
+        slots: Slots::new(plan.max_sessions.unwrap_or(share.sessions)),
         events: reporter.events().clone(),
         alive,
     };
-    let outcome = Running::start(&plan, bound, context, control, share.sessions, &reporter)
-        .until_stopped(signals)
-        .await;
+    let outcome = Running::start(&plan, bound, context, control, &reporter).until_stopped(signals).await;
     drop(reporter);
     wind_up(gone, finish, outcome.as_ref().ok()).await;
     outcome
@@ -137,11 +136,9 @@ impl Running {
         bound: Bound,
         context: Context,
         control: Option<Listener>,
-        sessions_share: usize,
         reporter: &Reporter,
     ) -> Self {
-        let slots = Slots::new(plan.max_sessions.unwrap_or(sessions_share));
-        let deadlines = context.deadlines.clone();
+        let (slots, deadlines) = (context.slots.clone(), context.deadlines.clone());
         let listenings: Vec<_> = bound.listeners.iter().map(|(_, listening)| listening.clone()).collect();
         let books = Books::new(&listenings, plan.remember);
         let (supervisor, sessions) = Supervisor::start(context, plan.max_per_source, books);

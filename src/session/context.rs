@@ -3,7 +3,7 @@
 use crate::{
     net::{address::Address, options::Options},
     relay::direction::ChunkWatcher,
-    runtime::mailbox,
+    runtime::{limit::Slots, mailbox},
     session::{
         deadline::Deadlines,
         event::{Events, Side, What},
@@ -12,7 +12,7 @@ use crate::{
 };
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Nothing in it changes but the deadlines.
+/// Nothing in it changes but the deadlines and how many slots are taken.
 pub struct Context {
     /// Every wait on a peer, of the sessions to come.
     pub deadlines: Arc<CurrentDeadlines>,
@@ -23,6 +23,8 @@ pub struct Context {
     /// Of the far leg; the near leg has those of its listener.
     pub options: Options,
     pub own: Vec<Address>,
+    /// The places of sessions.
+    pub slots: Slots,
     pub events: Events,
     /// Never sent to: its mailbox ends when the last actor that holds this context is gone, and its socket with it.
     pub alive: mailbox::Sender<()>,
@@ -54,6 +56,13 @@ impl CurrentDeadlines {
 }
 
 impl Context {
+    /// Whether another session waits for something that a dial holds: now its place among the sessions. Anything else that a
+    /// dial holds is to be asked for here.
+    #[must_use]
+    pub fn has_shortage(&self) -> bool {
+        self.slots.wanted()
+    }
+
     /// With `--dump`, has both directions of a session watched.
     pub fn dump(&self, record: &Record) {
         let Some(limit) = self.dump_limit else { return };
@@ -75,13 +84,14 @@ impl ChunkWatcher for Dump {
 /// A context for tests, whose events are not told.
 #[cfg(test)]
 impl Context {
-    pub fn sample(deadlines: crate::session::deadline::Deadlines) -> Arc<Self> {
+    pub fn sample(deadlines: Deadlines) -> Arc<Self> {
         Arc::new(Context {
             deadlines: Arc::new(CurrentDeadlines::new(deadlines)),
             splice: true,
             dump_limit: None,
             options: Options::default(),
             own: Vec::new(),
+            slots: Slots::new(1),
             events: Events::new(None, Arc::default()),
             alive: mailbox::mailbox(1).0,
         })

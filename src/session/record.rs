@@ -76,6 +76,11 @@ impl Record {
         self.listening.target.mode()
     }
 
+    /// When it began, in milliseconds of [`crate::runtime::clock::coarse_ms`].
+    pub fn began_ms(&self) -> u64 {
+        self.began_ns / 1_000_000
+    }
+
     pub fn age(&self) -> Duration {
         Duration::from_nanos(now_ns().saturating_sub(self.began_ns))
     }

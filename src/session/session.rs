@@ -114,7 +114,7 @@ fn next_event(
 }
 
 /// Tells the start, and sets the deadlines.
-fn begin<'a>(socket: &Socket, record: &'a Record, context: &Context) -> Watch<'a> {
+fn begin<'a>(socket: &Socket, record: &'a Record, context: &'a Context) -> Watch<'a> {
     context.events.tell_with(|| What::Open {
         session: record.id,
         mode: record.mode(),
@@ -127,7 +127,7 @@ fn begin<'a>(socket: &Socket, record: &'a Record, context: &Context) -> Watch<'a
     if deadlines.stall != context.options.user_timeout && record.client.ip().is_some() {
         let _ = socket.set_user_timeout(&Options { user_timeout: deadlines.stall, ..context.options });
     }
-    Watch::new(record, deadlines)
+    Watch::new(record, deadlines, context)
 }
 
 /// The session's life, if nothing ends it from outside.
