@@ -89,12 +89,12 @@ impl Connection {
                 }
             }
             Request::Closed { session: Some(session), .. } => match supervisor.ended(session).await {
-                Some(ended) => self.item(&json::Remembered::from(&*ended)).await?,
+                Some(ended) => self.item(&json::Remembered(&ended)).await?,
                 None => return Ok(self.unknown(&[session]).await),
             },
             Request::Closed { session: None, last } => {
                 for ended in supervisor.closed(last.unwrap_or(usize::MAX)).await {
-                    self.item(&json::Remembered::from(&*ended)).await?;
+                    self.item(&json::Remembered(&ended)).await?;
                 }
             }
             Request::Stats => {
