@@ -5,13 +5,11 @@ use crate::{report::histogram::Histogram, session::cause::Cause};
 /// What was counted of the sessions that ended and of those that live.
 #[derive(Clone, Debug)]
 pub struct Tally {
-    /// Sessions that live.
     pub active: u64,
     /// Sessions that ever began, refused ones included.
     pub opened: u64,
     /// Sessions that ended, by cause, in the order of [`Cause::ALL`].
     pub closed: [u64; Cause::ALL.len()],
-    /// Bytes from clients.
     pub client_bytes: u64,
     /// Bytes from upstreams; without an upstream, those sent back instead.
     pub upstream_bytes: u64,
