@@ -39,7 +39,6 @@ const KEEPALIVE_SECONDS_MAX: u64 = 32_767;
 const KEEPALIVE_PROBES_MAX: usize = 127;
 /// One message of a load. For a stream there is `--mode bulk`.
 const SIZE_MAX: u64 = 1 << 30;
-/// One answer of a load.
 const ANSWER_MAX: u64 = 1 << 40;
 /// More than any machine has processors.
 const THREADS_MAX: usize = 256;
@@ -75,7 +74,6 @@ pub fn duration(text: &str) -> Result<Option<Duration>, String> {
     }
 }
 
-/// A time between two looks at a server.
 pub fn interval(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Some(interval) if interval >= INTERVAL_MIN => Ok(interval),
@@ -83,7 +81,6 @@ pub fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A number of at least one.
 pub fn count(text: &str) -> Result<usize, String> {
     up_to(COUNT_MAX, text)
 }
@@ -115,7 +112,6 @@ pub fn backlog(text: &str) -> Result<i32, String> {
     i32::try_from(count).map_err(|_| format!("it must be at most {}", i32::MAX))
 }
 
-/// A whole number from one to `max`.
 pub fn up_to(max: usize, text: &str) -> Result<usize, String> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("it is not a whole number; write one from 1 to {max}"));

@@ -44,7 +44,6 @@ pub fn read<'a>(words: &'a [String], known: &[FlagInfo<'a>]) -> Result<Asked<'a>
     Ok(Asked::Run(ordered))
 }
 
-/// Reads one option, and its value if it takes one.
 fn option<'a, 'k>(
     word: &'a str,
     rest: &mut impl Iterator<Item = &'a str>,

@@ -51,7 +51,6 @@ pub enum Log {
 pub enum Dump {
     #[default]
     Off,
-    /// Escaped.
     Text,
     /// As `xxd` shows it.
     Hex,

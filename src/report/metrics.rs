@@ -34,7 +34,6 @@ pub struct Metrics {
     pub pipes: (usize, usize),
     /// Open pipes that are free.
     pub spare_pipes: usize,
-    /// Free buffers that are kept for reuse.
     pub spare_buffers: usize,
 }
 

@@ -111,7 +111,6 @@ struct Lines {
     dropped: Arc<AtomicU64>,
     /// How many of the dropped lines a line has told of.
     told: u64,
-    /// The lines to be written next.
     text: String,
     /// Where the first of them begins, and where each ends.
     ends: Vec<usize>,

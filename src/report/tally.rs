@@ -15,12 +15,10 @@ pub struct Tally {
     pub upstream_bytes: u64,
     /// How long it took to reach an upstream, with resolving; only of upstreams that were reached.
     pub dials: Histogram,
-    /// How long the sessions lived that ended.
     pub lives: Histogram,
 }
 
 impl Tally {
-    /// How many sessions ended by each cause.
     pub fn closed(&self) -> impl Iterator<Item = (Cause, u64)> {
         Cause::ALL.into_iter().zip(self.closed)
     }

@@ -21,7 +21,6 @@ impl fmt::Display for Hex<'_> {
 }
 
 /// The bytes of hexadecimal digits, two a byte; none if there is anything else.
-#[must_use]
 pub fn unhex(digits: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
     let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
@@ -42,9 +41,7 @@ pub struct Row<'a> {
     pub bytes: &'a [u8],
 }
 
-/// The digits of a full row, and the spaces between its groups.
 const HEX_COLUMNS: usize = 2 * ROW_BYTES + ROW_BYTES / 2 - 1;
-/// Between the digits and the characters.
 const GAP_COLUMNS: usize = 2;
 
 impl fmt::Display for Row<'_> {

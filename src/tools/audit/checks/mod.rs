@@ -57,7 +57,6 @@ impl Check {
         if self.name == "idle" { ground.idle.unwrap_or(IDLE) } else { self.pause }
     }
 
-    /// How long one run of it may take.
     pub fn limit(&self, ground: &Ground) -> Duration {
         let pause = self.pause(ground);
         match self.turn {
@@ -81,7 +80,6 @@ macro_rules! checks {
     };
 }
 
-/// All checks, in the order of a report.
 pub static ALL: &[Check] = checks! {
     "half-close-0s" Together 0 together::reply_after_half_close, "the client ends its stream, and the reply comes at once";
     "half-close-1s" Together 1 together::reply_after_half_close, "the client ends its stream, and the reply comes 1 s later";
