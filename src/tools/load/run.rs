@@ -1,4 +1,4 @@
-//! Clients in parallel: everyone makes the first steps, the load warms up, operations count for a time, then all end.
+//! Clients in parallel: all make their first steps, the load warms up, operations count for a time, then all end.
 
 use crate::{
     net::address::Address,
