@@ -123,8 +123,7 @@ fn audit_proxy(config: &audit::settings::Audit) -> ExitCode {
 /// Loads a server; the engine brings its own threads.
 fn load(config: &load::settings::Load) -> ExitCode {
     // Not locked: a thread of the run may have something to say when it panics.
-    let mut streams = load::command::Streams { out: &mut io::stdout(), notes: &mut io::stderr() };
-    match load::command::run(config, &mut streams) {
+    match load::command::run(config, &mut io::stdout(), &mut io::stderr()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(LOAD_ERRORS),
         Err(failure) => {
@@ -153,7 +152,7 @@ fn print(text: &str) -> ExitCode {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read it has seen enough, as `head` does.
+        // The reader has seen enough, as `head` does.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format_args!("cannot write to standard output: {error}"));
@@ -162,7 +161,7 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-/// One line on standard error; where that is closed, nobody is left to tell.
+/// One line on standard error. If that is closed, the line has no reader.
 fn complain(problem: &dyn std::fmt::Display) {
     let line = format!("switchboard: {problem}\n");
     let _ = io::stderr().write_all(line.as_bytes());

@@ -20,8 +20,8 @@ use std::{
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// A program that was stopped goes on to find the limit passed, and the answer there all the same.
 const LATE_LOOK: Duration = Duration::from_millis(100);
-/// What answers may be no server of ours, and must not fill the memory. The longest true line refuses a cut: the longest
-/// request (64 KiB) names some 13,000 sessions, and about each the error has some 55 bytes.
+/// Another program may answer, and must not fill the memory. The longest true line refuses a cut: the longest
+/// request (64 KiB) names some 13,000 sessions, and the error has some 55 bytes about each.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// Of a whole answer that is kept, as it came and as items: some 350,000 live sessions, each a line of about 450 bytes and an
 /// item of about 300.
@@ -167,7 +167,7 @@ async fn choice(path: &Path) -> String {
     format!("\n  --control {}  ({about})", path.display())
 }
 
-/// The words of the parser are not told: they may quote what came.
+/// The parser's own words are left out: they may quote what came.
 fn unreadable(error: &serde_json::Error) -> io::Error {
     io::Error::other(if error.is_data() {
         "it says what this program does not know"

@@ -1,4 +1,4 @@
-//! The control socket as both ends know it: where it is, what crosses it, and the client's end.
+//! The control socket as both ends know it: its place, what crosses it, and the client's end.
 
 pub mod client;
 pub mod lines;

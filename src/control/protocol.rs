@@ -332,7 +332,7 @@ pub enum TapItem {
         /// The piece, or its begin.
         hex: HexBytes,
     },
-    /// How many pieces the client was too slow for since it was last told.
+    /// Pieces that the client was too slow for since the last such item.
     Lost {
         lost: u64,
     },

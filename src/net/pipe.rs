@@ -19,6 +19,8 @@ pub const PIPE_DESCRIPTORS: usize = 2;
 pub const PIPES_MAX: usize = 512;
 /// Free pipes kept for reuse: enough for the pieces under way of 16 busy sessions.
 const SPARE_PIPES: usize = 64;
+/// The part of the pipes that may be in use before a direction gets one at a time.
+const SCARCE: (usize, usize) = (3, 4);
 /// After there was no pipe, how long to copy before asking for one again.
 const SHORTAGE_MS: u64 = 500;
 
@@ -72,14 +74,22 @@ pub fn spare() -> usize {
 impl Pipe {
     /// An empty pipe; none at the limit, or if the kernel has none of full size to give (`EMFILE`, `ENFILE`, the soft
     /// limit on pages), for half a second after which it is asked again.
+    ///
+    /// `another` says that a pipe of the same direction is still to be delivered. Once [`SCARCE`] of the pipes are in use
+    /// it gets no second one, and copies: else peers that take nothing would hold three each, until there is none left
+    /// for those that do.
     #[must_use]
-    pub fn take() -> Option<Self> {
-        if let Some(ends) = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+    pub fn take(another: bool) -> Option<Self> {
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        let (live, limit) = count();
+        if another && live.saturating_sub(spare.len()) >= limit * SCARCE.0 / SCARCE.1 {
+            return None;
+        }
+        if let Some(ends) = spare.pop() {
             return Some(Pipe { ends: Some(ends) });
         }
-        if LIVE.load(Ordering::Relaxed) >= LIMIT.load(Ordering::Relaxed)
-            || coarse_ms() < SHORT_UNTIL.load(Ordering::Relaxed)
-        {
+        drop(spare);
+        if live >= limit || coarse_ms() < SHORT_UNTIL.load(Ordering::Relaxed) {
             return None;
         }
         let ends = Ends::open();
@@ -153,5 +163,26 @@ impl Ends {
 impl Drop for Ends {
     fn drop(&mut self) {
         LIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn once_pipes_are_scarce_a_direction_has_one_at_a_time() {
+        set_limit(8);
+        let mut held: Vec<Pipe> = (0..6).map_while(|_| Pipe::take(true)).collect();
+        assert_eq!(held.len(), 6);
+        assert!(Pipe::take(true).is_none());
+        held.extend((0..2).map_while(|_| Pipe::take(false)));
+        assert_eq!(held.len(), 8);
+        assert!(Pipe::take(false).is_none());
+        held.truncate(5);
+        // A free pipe counts as free, though it is open.
+        assert_eq!(spare(), 3);
+        assert!(Pipe::take(true).is_some());
+        set_limit(PIPES_MAX);
     }
 }

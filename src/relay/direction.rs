@@ -4,17 +4,13 @@ use crate::{
     relay::gate::Gate,
     runtime::clock::{coarse_ms, now_ns},
 };
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+    atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 const NS_PER_MS: u64 = 1_000_000;
 
-#[derive(Debug)]
 pub struct Direction {
     received: AtomicU64,
     delivered: AtomicU64,
@@ -62,17 +58,14 @@ impl Direction {
 
     /// Notes that `bytes` came from the sender, and shows them to the watchers.
     pub fn receive(&self, bytes: &[u8]) {
-        if !self.gate.is_open() {
-            self.show(bytes);
+        if !self.gate.is_open()
+            && let Some(rare) = self.rare.get()
+        {
+            for watcher in &*rare.watchers() {
+                watcher.show(self.received(), bytes);
+            }
         }
         self.add_received(bytes.len());
-    }
-
-    fn show(&self, bytes: &[u8]) {
-        let Some(rare) = self.rare.get() else { return };
-        for watcher in &*rare.watchers() {
-            watcher.show(self.received(), bytes);
-        }
     }
 
     /// Notes that `count` bytes came from the sender.
@@ -185,12 +178,6 @@ impl Rare {
     fn watchers(&self) -> MutexGuard<'_, Vec<Arc<dyn ChunkWatcher>>> {
         // Every change under the lock is one call.
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Rare {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} watchers", self.watchers().len())
     }
 }
 

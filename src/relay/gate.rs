@@ -11,7 +11,7 @@ const FINISHING: u32 = 1 << 31;
 const COPIED: u32 = 1 << 30;
 
 /// What stands at the gate, in one word: the watchers in its low bits, the acts above them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Gate {
     word: AtomicU32,
 }

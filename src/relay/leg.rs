@@ -30,6 +30,8 @@ pub struct LegReader<'a> {
     leg: &'a Leg,
     splice: bool,
     bulk: bool,
+    /// Where in the stream the last pipe ended: a pipe waits until as much is delivered.
+    piped: u64,
     /// Once the gate ends the stream: bytes that are still to be read.
     left: Option<u32>,
 }
@@ -74,7 +76,7 @@ impl<'a> LegReader<'a> {
     /// Reads `leg`; bulk crosses as pipes if `splice` allows it.
     #[must_use]
     pub fn new(leg: &'a Leg, splice: bool) -> Self {
-        LegReader { leg, splice, bulk: false, left: None }
+        LegReader { leg, splice, bulk: false, piped: 0, left: None }
     }
 
     fn try_read(&mut self, direction: &Direction) -> io::Result<Option<Chunk>> {
@@ -82,7 +84,7 @@ impl<'a> LegReader<'a> {
         if direction.gate.is_open() {
             if self.splice
                 && self.bulk
-                && let Some(pipe) = self.try_splice(socket)?
+                && let Some(pipe) = self.try_splice(socket, direction)?
             {
                 return Ok(Some(Chunk::Piped(pipe)));
             }
@@ -99,13 +101,15 @@ impl<'a> LegReader<'a> {
     ///
     /// The kernel says "nothing there" and even "end" at an urgent byte (RFC 6093) that a plain read gets past, so neither
     /// is believed while one may be about.
-    fn try_splice(&mut self, socket: &Socket) -> io::Result<Option<Pipe>> {
-        let Some(mut pipe) = Pipe::take() else { return Ok(None) };
+    fn try_splice(&mut self, socket: &Socket, direction: &Direction) -> io::Result<Option<Pipe>> {
+        let another = direction.delivered() < self.piped;
+        let Some(mut pipe) = Pipe::take(another) else { return Ok(None) };
         let urgent = socket.urgent();
         match socket.try_splice_in(&mut pipe) {
             Ok(0) => Ok(None),
             Ok(count) => {
                 self.bulk = count >= BUFFER_BYTES;
+                self.piped = direction.received() + count as u64;
                 Ok(Some(pipe))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && urgent => Ok(None),

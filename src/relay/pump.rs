@@ -18,9 +18,9 @@ use crate::{
         leg::{Leg, LegReader, LegWriter},
         link::{LinkReceiver, LinkSender, Parcel},
     },
-    runtime::clock::{Sleep, sleep},
+    runtime::clock::sleep,
 };
-use futures::future::{Either, select};
+use futures::future::{BoxFuture, Either, select};
 use pin_project_lite::pin_project;
 use std::{
     io,
@@ -30,7 +30,7 @@ use std::{
 };
 
 /// How long a step of the last delivery may take once a connection is known to be lost.
-pub const LAST_DELIVERY: Duration = Duration::from_secs(5);
+const LAST_DELIVERY: Duration = Duration::from_secs(5);
 
 /// How a leg ended.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ pub fn duplex<'a>(
         incoming: ways.incoming,
         read_end: None,
         write_end: None,
-        limit: None,
+        standstill: None,
     }
 }
 
@@ -190,14 +190,8 @@ pin_project! {
         incoming: &'a Direction,
         read_end: Option<ReadEnd>,
         write_end: Option<WriteEnd>,
-        limit: Option<Box<Standstill>>,
+        standstill: Option<BoxFuture<'a, ()>>,
     }
-}
-
-/// What a lost connection left in our receive queue is still read, as long as more comes.
-struct Standstill {
-    sleep: Sleep,
-    received: u64,
 }
 
 impl<R, W, L> Future for Duplex<'_, R, W, L>
@@ -226,28 +220,24 @@ where
         if (this.lost)(context).is_pending() {
             return Poll::Pending;
         }
-        let limit = this.limit.get_or_insert_with(|| Box::new(Standstill::new(this.incoming)));
-        if this.read_end.is_some() || limit.poll(this.incoming, context).is_ready() {
+        // What a lost connection left in our receive queue is still read, as long as more comes.
+        let incoming = *this.incoming;
+        let standstill = this.standstill.get_or_insert_with(|| Box::pin(standstill(|| incoming.received())));
+        if this.read_end.is_some() || standstill.as_mut().poll(context).is_ready() {
             return Poll::Ready(LegEnd::PeerGone(take_error(this.read_end, this.write_end)));
         }
         Poll::Pending
     }
 }
 
-impl Standstill {
-    fn new(incoming: &Direction) -> Self {
-        Standstill { sleep: sleep(LAST_DELIVERY), received: incoming.received() }
-    }
-
-    /// Ready if nothing came for [`LAST_DELIVERY`].
-    fn poll(&mut self, incoming: &Direction, context: &mut Context<'_>) -> Poll<()> {
-        while Pin::new(&mut self.sleep).poll(context).is_ready() {
-            if incoming.received() == self.received {
-                return Poll::Ready(());
-            }
-            *self = Standstill::new(incoming);
+/// Ends once `count` has stood still for [`LAST_DELIVERY`].
+pub async fn standstill(count: impl Fn() -> u64) {
+    loop {
+        let before = count();
+        sleep(LAST_DELIVERY).await;
+        if count() == before {
+            return;
         }
-        Poll::Pending
     }
 }
 

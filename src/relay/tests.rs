@@ -64,7 +64,7 @@ struct Written {
     finished: bool,
 }
 
-/// Takes bytes in steps; fails after `room` bytes, where it has a limit.
+/// Takes bytes in steps; fails after `room` bytes, if it has a limit.
 struct Choosy {
     steps: VecDeque<Step>,
     room: Option<usize>,

@@ -23,7 +23,7 @@ use std::{
 static CLOCK: LazyLock<Arc<Clock>> = LazyLock::new(Arc::default);
 
 thread_local! {
-    /// The clock of a thread that wakes its own sleepers, and nobody else's.
+    /// The clock of a thread that wakes only its own sleepers.
     static OWN: RefCell<Option<Arc<Clock>>> = const { RefCell::new(None) };
 }
 
@@ -85,7 +85,7 @@ pub fn sleep(duration: Duration) -> Sleep {
     sleep_until(Instant::now() + duration.min(SLEEP_MAX))
 }
 
-/// The value of `future`, or none where it takes longer than `limit`. Without a limit it may take for ever.
+/// The value of `future`; none if it takes longer than `limit`. Without a limit it may take for ever.
 pub async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
     let Some(limit) = limit else { return Some(future.await) };
     let mut future = std::pin::pin!(future);
@@ -127,7 +127,7 @@ impl Own {
         Own { clock }
     }
 
-    /// Wakes who is due, and says when the next will be.
+    /// Wakes the sleepers that are due, and says when the next will be.
     pub(super) fn wake_due(&self) -> Option<Instant> {
         self.clock.wake_due()
     }
@@ -150,7 +150,7 @@ impl Clock {
         self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes who is due, and says when the next will be.
+    /// Wakes the sleepers that are due, and says when the next will be.
     fn wake_due(&self) -> Option<Instant> {
         let mut sleepers = self.lock();
         let due = sleepers.take_due();
@@ -181,7 +181,7 @@ impl Drop for Sleep {
 }
 
 impl Sleepers {
-    /// Takes out who is due.
+    /// Takes out the sleepers that are due.
     fn take_due(&mut self) -> Vec<Arc<Sleeper>> {
         let mut due = Vec::new();
         if self.due.is_empty() {

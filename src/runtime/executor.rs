@@ -25,7 +25,7 @@ pub fn run<T: Send + 'static>(
     }
 }
 
-/// Runs `work` on a thread where it may block, off the executor.
+/// Runs `work` on a thread that may block, off the executor.
 ///
 /// A dropped future does not stop work that has begun.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

@@ -1,5 +1,5 @@
 //! A program on the calling thread alone: the thread itself waits for events, so that an event costs no hand-off
-//! between threads. For measuring, where each microsecond of ours would be taken for the server's.
+//! between threads. For measuring: each microsecond of ours would be taken for the server's.
 //!
 //! It drives the sockets that it makes, and a clock of its own. It has no tasks: what runs at once is one future made of many.
 
@@ -80,7 +80,7 @@ impl OwnSockets {
         Ok(OwnSockets { registry })
     }
 
-    /// Blocks the thread until there are events, at most for `limit`; calls `awake`; then wakes whom they concern.
+    /// Blocks the thread until there are events, at most for `limit`; calls `awake`; then wakes the tasks that the events concern.
     fn wait(&self, limit: Option<Duration>, awake: impl FnOnce()) {
         // A limit beyond what the kernel's type holds is none.
         let timespec = |limit| Timespec::try_from(limit).ok();

@@ -1,4 +1,4 @@
-//! A counted limit: who wants to go on takes a slot, and gives it back by dropping it.
+//! A counted limit: a task that wants to go on takes a slot, and gives it back by dropping it.
 
 use std::{
     collections::VecDeque,
@@ -59,7 +59,13 @@ impl Slots {
         self.lock().paused
     }
 
-    /// Changes something that who waits may have waited for.
+    /// Whether all are taken while a waiter wants one.
+    pub fn wanted(&self) -> bool {
+        let state = self.lock();
+        !state.paused && state.taken >= state.limit && !state.waiting.is_empty()
+    }
+
+    /// Makes a change that a waiter may have waited for.
     fn change(&self, change: impl FnOnce(&mut State)) {
         let woken = {
             let mut state = self.lock();
@@ -76,15 +82,15 @@ impl Slots {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Every change under the lock is complete at each point where it could panic.
+        // Every change under the lock is complete at each point that could panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        // Everyone who waits looks again: waiters are few (one a listener, one a lookup), and a waiter that has been
-        // dropped must not swallow the only wake-up.
+        // Every waiter looks again: waiters are few (one a listener, one a lookup), and a waiter that has been dropped
+        // must not swallow the only wake-up.
         self.slots.change(|state| state.taken -= 1);
     }
 }
@@ -99,9 +105,12 @@ mod tests {
         let slots = Slots::new(1);
         let first = block_on(slots.take());
         let mut second = Box::pin(slots.take());
+        assert!(!slots.wanted());
         assert!(second.as_mut().now_or_never().is_none());
+        assert!(slots.wanted());
         drop(first);
         let _second = block_on(second);
+        assert!(!slots.wanted());
         assert_eq!(slots.count(), (1, 1));
     }
 

@@ -1,4 +1,4 @@
-//! Bounded mailboxes: the one file that names flume, and where its traps are fenced.
+//! Bounded mailboxes: the one file that names flume, and that fences its traps.
 //!
 //! - One consumer: a [`Mailbox`] cannot be cloned (a second taker on a flume channel can lose wake-ups).
 //! - A send that waits takes the message by value and is awaited to its end by its owner; it must not be an

@@ -1,9 +1,9 @@
-//! The readiness actor's loop: how it looks for events, and how it waits where there are none.
+//! The readiness actor's loop: how it looks for events, and how it waits if there are none.
 //!
-//! While any task has something to do, it only looks, between their turns. Once nobody has, there are three ways to wait,
-//! each cheaper by far than the next where an event comes soon, and dearer where none does:
+//! While any task has something to do, it only looks, between their turns. Once no task has, there are three ways to wait,
+//! each far cheaper than the next if an event comes soon, and dearer if none does:
 //! 1. look again and again (`--busy-poll`): no sleep at all, but the processor is taken;
-//! 2. nap: sleep in the epoll itself, for `NAP` at most, because nobody else can wake this thread meanwhile;
+//! 2. nap: sleep in the epoll itself, for `NAP` at most, because no other thread can wake this one meanwhile;
 //! 3. sleep in the runtime's reactor, for which two threads change places.
 //!
 //! The last gaps say which: an event is expected to come as soon as the last ones did.
@@ -24,18 +24,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a nap may be: by so much may be late what another thread wakes (a resolved name, a timer, a signal).
+/// How long a nap may be. What another thread wakes (a resolved name, a timer, a signal) may be late by as much.
 const NAP: Duration = Duration::from_millis(1);
 const NAP_LIMIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-/// Turns that all tasks get between two looks: who was woken runs, then whom those woke, then it shows that nobody is left.
+/// Turns that all tasks get between two looks: the woken run, then those that they woke, then it shows that none is left.
 const TURNS: usize = 3;
 /// Short gaps in a row that make another likely. One says nothing: an upstream's answer comes soon after every request, and
 /// then nothing does.
 const GAPS_BEFORE_LOOKING: u32 = 4;
 const GAPS_BEFORE_NAPPING: u32 = 2;
 
-/// Bulk was moved since the last wait. Buffers are deep there, and a sleep delays nobody.
+/// Bulk was moved since the last wait. Buffers are deep there, and a sleep delays no peer.
 static BULK: AtomicBool = AtomicBool::new(false);
 
 /// Says that bulk is moved: looking again and again is not worth it.
@@ -58,7 +58,7 @@ pub(super) async fn run(registry: Arc<Registry>, outer: Async<Arc<OwnedFd>>, bus
                 if look(&AT_ONCE) {
                     break;
                 }
-                // Whoever else wants this core gets it: it may be the peer that we look for.
+                // Another program that wants this core gets it: it may be the peer that we look for.
                 std::thread::yield_now();
                 if all_wait().await {
                     continue;

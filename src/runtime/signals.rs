@@ -87,6 +87,6 @@ impl TerminalSignals {
 /// Stops this program and what was started with it, as the terminal does at Ctrl-Z: the shell then has the terminal.
 /// It may go on for a moment.
 pub fn stop_here() {
-    // A program that nobody could let go on is not stopped.
+    // The kernel does not stop a program that no shell could let go on.
     let _ = kill_current_process_group(rustix::process::Signal::TSTP);
 }

@@ -1,4 +1,4 @@
-//! What is known of one socket's readiness, and who waits for it. Lives as long as the socket is registered.
+//! What is known of one socket's readiness, and the tasks that wait for it. Lives as long as the socket is registered.
 
 use futures::task::AtomicWaker;
 use rustix::event::epoll::EventFlags;
@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// What is known of one socket, and who waits for it: one task each way, and one for an abort.
+/// At most three tasks wait for a socket: one each way, and one for an abort.
 #[derive(Default)]
 pub struct Source {
     flags: AtomicU8,
@@ -29,13 +29,13 @@ const ABORTED: u8 = 1 << 3;
 const URGENT: u8 = 1 << 4;
 
 impl Source {
-    /// A socket of which nothing is known, but perhaps that it can be written to.
+    /// A socket of which at most is known that it can be written to.
     pub(super) fn new(writable: bool) -> Self {
         let flags = AtomicU8::new(if writable { WRITABLE } else { 0 });
         Source { flags, ..Source::default() }
     }
 
-    /// Notes events of the kernel and wakes who waits for them.
+    /// Notes events of the kernel and wakes the tasks that wait for them.
     pub(super) fn notify(&self, events: EventFlags) {
         let mut flags = 0;
         let ended = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;

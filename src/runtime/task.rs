@@ -27,8 +27,8 @@ pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static
     Task { handle: Some(async_std::task::spawn(Counted { future: contain(future) })) }
 }
 
-/// How often any task was polled, ever. Whoever yields and finds that only its own poll came to it, knows that nobody
-/// else had anything to do.
+/// How often any task was polled, ever. A task that yields and finds that only its own poll was added knows that no other
+/// task had anything to do.
 static POLLS: AtomicU64 = AtomicU64::new(0);
 
 /// See [`POLLS`].

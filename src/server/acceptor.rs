@@ -1,8 +1,8 @@
 //! The acceptor actor: owns one listening socket and only accepts. Every listener of a server has one: those of sessions,
 //! and those of operators and scrapers ([`crate::server::side_door`]).
 //!
-//! It ends when it is stopped, after taking what the kernel has already accepted for it, or when its listener fails. Then
-//! it tells so in a line, and nothing but this listener ends.
+//! It ends when it is stopped, after taking what the kernel has already accepted for it. It also ends if its listener
+//! fails: a line says so, and nothing but this listener ends.
 
 use crate::{
     error::reason,
@@ -35,14 +35,14 @@ use std::{
 /// Out of descriptors or memory, how long to wait before accepting again: short enough to serve within a second of
 /// relief, long enough to cost nothing.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(250);
-/// A shortage that comes and goes is told at most this often.
+/// A shortage that comes and goes is reported at most this often.
 const SHORTAGE_REPORTED_EVERY: Duration = Duration::from_secs(30);
 
 pub struct Connection {
     pub socket: Socket,
     pub client: Address,
     pub listening: Arc<Listening>,
-    /// Our address in it; another than the listener's if that takes every interface.
+    /// Our address in it; not the listener's if that takes every interface.
     pub local: Address,
     pub slot: Slot,
 }
@@ -120,7 +120,7 @@ impl Acceptor {
         Acceptor { task: spawn(actor.run()).fuse(), stop: Some(address) }
     }
 
-    /// Waits for the end, which comes by itself only if the listener failed. Cancel-safe.
+    /// Waits for the end. Without [`Acceptor::stop`] it comes only if the listener failed. Cancel-safe.
     pub async fn ended(&mut self) {
         if !self.task.is_terminated() {
             let _ = (&mut self.task).await;

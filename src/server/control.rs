@@ -24,7 +24,7 @@ use std::{io, time::Duration};
 const CONNECTIONS_MAX: usize = 16;
 /// Of the control socket.
 const BACKLOG: i32 = 16;
-/// At the end of the server, for taps that tell how the last sessions ended; short, for idle operators delay it as well.
+/// At the end of the server, for taps that tell how the last sessions ended. Short: idle operators delay the end as well.
 pub const LAST_WORDS: Duration = Duration::from_millis(250);
 /// A request is short; the longest names some thousand sessions to cut.
 const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -37,8 +37,8 @@ const TAP_WRITE_WAIT: Duration = Duration::from_secs(60);
 /// Lines are gathered up to about this size and written at once.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// Makes the control socket; none if it is off. If the default place cannot be used, `warn` is told so and there is none
-/// either: the server is worth more than its control.
+/// Makes the control socket; none if it is off. If the default place cannot be used, it warns and makes none either:
+/// the server is worth more than its control.
 pub fn bind(place: &place::Control, warn: impl FnOnce(String)) -> Result<Option<Listener>, Error> {
     match place {
         place::Control::Off => Ok(None),
@@ -87,7 +87,7 @@ impl Conversation {
     }
 
     async fn serve(mut self) {
-        // Why it ended concerns its client alone, who knows.
+        // Why it ended concerns only its client, which knows.
         let _ = self.converse().await;
     }
 

@@ -40,7 +40,7 @@ impl Rates {
     }
 }
 
-/// The looks of one operator. Rates are told since one that is a while ago, however soon after each other they are asked.
+/// The looks of one operator. Rates count from one that is a while ago, however soon after each other they are asked for.
 #[derive(Clone, Default)]
 pub struct Looks {
     last: Option<Arc<Rates>>,

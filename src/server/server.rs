@@ -72,11 +72,12 @@ pub async fn run(plan: Plan) -> Result<ServerOutcome, Error> {
         dump_limit: (plan.dump != Dump::Off && plan.log != Log::Off).then_some(plan.dump_limit),
         options: bound.options,
         own: bound.addresses(),
+        slots: Slots::new(plan.max_sessions.unwrap_or(share.sessions)),
         events: reporter.events().clone(),
         alive,
     };
     let exposed = bound.exposed();
-    let running = Running::start(&plan, bound, context, control, share.sessions, &reporter);
+    let running = Running::start(&plan, bound, context, control, &reporter);
     exposed.iter().for_each(|line| reporter.warn(line));
     let outcome = running.until_stopped(signals).await;
     drop(reporter);
@@ -148,11 +149,9 @@ impl Running {
         bound: Bound,
         context: Context,
         control: Option<Listener>,
-        sessions_share: usize,
         reporter: &Reporter,
     ) -> Self {
-        let slots = Slots::new(plan.max_sessions.unwrap_or(sessions_share));
-        let deadlines = context.deadlines.clone();
+        let (slots, deadlines) = (context.slots.clone(), context.deadlines.clone());
         let listenings: Vec<_> = bound.listeners.iter().map(|(_, listening)| listening.clone()).collect();
         let books = Books::new(&listenings, plan.remember);
         let (supervisor, sessions) = Supervisor::start(context, plan.max_per_source, books);
@@ -219,15 +218,15 @@ fn fault(panicked: Panicked) -> Error {
     Error::new("the supervisor ended", io::Error::other(panicked.to_string()))
 }
 
-/// Waits until every socket is closed, for the end of the process resets no connection whose stream to the peer has ended,
-/// and every line is written.
+/// Waits until every socket is closed, because the end of the process resets no connection whose stream to the peer has
+/// ended, and until every line is written.
 async fn wind_up(mut gone: Mailbox<()>, finish: Finish, outcome: Option<&ServerOutcome>) {
     within(Some(LAST_SOCKETS), gone.next()).await;
     let limit = if outcome == Some(&ServerOutcome::Cut) { LAST_LINES_AFTER_CUT } else { LAST_LINES };
     finish.wait(limit).await;
 }
 
-/// Listens; `flag` is the option that says where.
+/// Listens; `flag` is the option that names the address.
 fn listen(endpoint: &Endpoint, flag: &str, backlog: i32, options: &Options) -> Result<Listener, Error> {
     Listener::bind(endpoint, backlog, options).map_err(|error| {
         let advice = match error.kind() {

@@ -1,6 +1,6 @@
 //! The supervisor actor: starts sessions, holds the set of live ones and the limit per source.
 //!
-//! It knows nothing of sockets. It ends when a drain was asked for and the set is empty.
+//! It knows nothing of sockets. It ends once a drain was asked for and the set is empty.
 
 use crate::{
     report::{tally::Tally, verdict::Ended},
@@ -30,7 +30,6 @@ pub struct Supervisor {
     address: Sender<Message>,
 }
 
-/// What the supervisor is told.
 enum Message {
     Admit(Box<Connection>),
     Finished(u64),
@@ -85,7 +84,7 @@ struct Entry {
 }
 
 impl Supervisor {
-    /// Starts a supervisor whose sessions are told `context`.
+    /// Starts a supervisor whose sessions share `context`.
     pub fn start(
         context: Context,
         max_per_source: Option<SourceLimit>,
@@ -107,7 +106,7 @@ impl Supervisor {
         (Supervisor { address }, spawn(actor.run()))
     }
 
-    /// Makes a session of the connection. Waits while the supervisor is behind; resets the client where it is gone.
+    /// Makes a session of the connection. Waits while the supervisor is behind; resets the client if the supervisor is gone.
     pub async fn admit(&self, connection: Connection) {
         let _ = self.address.send(Message::Admit(Box::new(connection))).await;
     }

@@ -1,9 +1,9 @@
-//! What every session of a server is told.
+//! What all sessions of a server share.
 
 use crate::{
     net::{address::Address, options::Options},
     relay::direction::ChunkWatcher,
-    runtime::mailbox,
+    runtime::{limit::Slots, mailbox},
     session::{
         deadline::Deadlines,
         event::{Events, Side, What},
@@ -12,7 +12,7 @@ use crate::{
 };
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// Shared by the sessions of one server; nothing in it changes but the deadlines.
+/// Nothing in it changes but the deadlines and how many slots are taken.
 pub struct Context {
     /// Every wait on a peer, of the sessions to come.
     pub deadlines: Arc<CurrentDeadlines>,
@@ -23,15 +23,17 @@ pub struct Context {
     /// Of the far leg; the near leg has those of its listener.
     pub options: Options,
     pub own: Vec<Address>,
+    /// The places of sessions.
+    pub slots: Slots,
     pub events: Events,
-    /// Never sent to: its mailbox ends when the last actor that was told this context is gone, and its socket with it.
+    /// Never sent to: its mailbox ends when the last actor that holds this context is gone, and its socket with it.
     pub alive: mailbox::Sender<()>,
 }
 
 /// The deadlines of sessions to come: read once by each, changed by an operator.
 pub struct CurrentDeadlines(RwLock<Arc<Deadlines>>);
 
-/// Tells the reporter what one side of a session sends.
+/// Shows the reporter what one side of a session sends.
 struct Dump {
     events: Events,
     session: u64,
@@ -54,6 +56,13 @@ impl CurrentDeadlines {
 }
 
 impl Context {
+    /// Whether another session waits for something that a dial holds: now its place among the sessions. Anything else that a
+    /// dial holds is to be asked for here.
+    #[must_use]
+    pub fn has_shortage(&self) -> bool {
+        self.slots.wanted()
+    }
+
     /// With `--dump`, has both directions of a session watched.
     pub fn dump(&self, record: &Record) {
         let Some(limit) = self.dump_limit else { return };
@@ -75,13 +84,14 @@ impl ChunkWatcher for Dump {
 /// A context for tests, whose events are not told.
 #[cfg(test)]
 impl Context {
-    pub fn sample(deadlines: crate::session::deadline::Deadlines) -> Arc<Self> {
+    pub fn sample(deadlines: Deadlines) -> Arc<Self> {
         Arc::new(Context {
             deadlines: Arc::new(CurrentDeadlines::new(deadlines)),
             splice: true,
             dump_limit: None,
             options: Options::default(),
             own: Vec::new(),
+            slots: Slots::new(1),
             events: Events::new(None, Arc::default()),
             alive: mailbox::mailbox(1).0,
         })

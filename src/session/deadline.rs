@@ -3,12 +3,18 @@
 use crate::{
     relay::direction::Direction,
     runtime::clock::{Sleep, TICK, coarse_ms, sleep},
-    session::{cause::Cause, delivery::Delivery, record::Record},
+    session::{
+        cause::Cause,
+        context::Context,
+        delivery::{Delivery, Queue},
+        record::Record,
+    },
 };
 use std::{
+    ops::ControlFlow,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{self, Poll, ready},
     time::Duration,
 };
 
@@ -57,29 +63,36 @@ impl Default for Deadlines {
     }
 }
 
-/// A client that ended its stream without a byte, while its upstream has still not answered, is taken to have left: a
-/// direct client that ends before it is connected ends the attempt too (RFC 9293 §3.10.4, SYN-SENT).
-const LEFT_DURING_DIAL: Duration = Duration::from_millis(500);
+/// A client that ended its stream without a byte, while its upstream is dialled, may listen or may have left: its kernel
+/// says the same of both. Its dial goes on. If another session needs what it holds, it is given up, but not before two
+/// lost requests can have been sent again (1 s, and 2 s after that, RFC 6298 §5) and answered.
+const DIAL_KEPT_MS: u64 = 3500;
+/// How often the session of such a dial asks whether another one needs what it holds.
+const SHORTAGE_ASKED_EVERY_MS: u64 = 500;
 
 /// How long a session that is to end by FIN may take to deliver what is under way; then it ends by RST.
 const FIN_GRACE: Duration = Duration::from_secs(5);
-/// How long a session is quiet before its queues are looked at, and between looks; deadlines are late by at most this.
-const LOOK_AFTER: Duration = Duration::from_millis(250);
-/// A shorter deadline is looked after more often: this many times in its course.
+/// How long a session is quiet before its queues are looked at. A look that finds nothing moved doubles the time to the
+/// next one.
+const LOOK_AFTER_MS: u32 = 250;
+/// But there are this many looks in the course of the shortest deadline that they serve: it is late by at most one of them.
 const LOOKS: u32 = 8;
+/// A peer that is well acknowledges within this (RFC 9293 §3.8.6.3), however short the deadline is.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_millis(500);
 
 /// Watches the deadlines of a session.
 pub struct Watch<'a> {
     record: &'a Record,
+    context: &'a Context,
     deadlines: Arc<Deadlines>,
-    began_ms: u64,
     delivery: Delivery,
-    /// When the queues were last looked at; what had moved before then.
+    /// When the queues were last looked at, and how long after that they are again if nothing flows.
     looked_ms: u64,
+    look_after_ms: u32,
+    /// How often the session asked whether another one needs what its dial holds.
+    asked: u32,
     /// Since when the session ends by FIN, if an operator said so.
     cut_ms: Option<u64>,
-    /// The queues were empty at the last look.
-    settled: bool,
     /// When the sleeper fires, and the sleeper.
     armed: Option<(u64, Sleep)>,
 }
@@ -89,6 +102,8 @@ pub struct Watch<'a> {
 enum Due {
     /// A look at the kernel's queues.
     Look,
+    /// The dial of a client that may have left, if another session needs what it holds.
+    GiveUp,
     /// The end of the session.
     End(Cause),
 }
@@ -96,40 +111,38 @@ enum Due {
 impl<'a> Watch<'a> {
     /// Watches the session of `record`, which begins now.
     #[must_use]
-    pub fn new(record: &'a Record, deadlines: Arc<Deadlines>) -> Self {
-        let (began_ms, delivery) = (coarse_ms(), Delivery::default());
+    pub fn new(record: &'a Record, deadlines: Arc<Deadlines>, context: &'a Context) -> Self {
         Watch {
             record,
+            context,
             deadlines,
-            began_ms,
-            delivery,
+            delivery: Delivery::default(),
             looked_ms: 0,
+            look_after_ms: LOOK_AFTER_MS,
+            asked: 0,
             cut_ms: None,
-            settled: false,
             armed: None,
         }
     }
 
-    /// From now on what is under way has [`FIN_GRACE`] to be delivered.
+    /// From now on what is under way has [`FIN_GRACE`] to be delivered. A second call gives it no more.
     pub fn limit_last_delivery(&mut self) {
         self.cut_ms.get_or_insert_with(coarse_ms);
     }
 
     /// Ready when a deadline has passed; says which.
-    pub fn poll_expired(&mut self, context: &mut Context<'_>) -> Poll<Cause> {
+    pub fn poll_expired(&mut self, context: &mut task::Context<'_>) -> Poll<Cause> {
         loop {
-            let Some((due_ms, due)) = self.earliest() else { return Poll::Pending };
+            let Some((due_ms, _)) = self.earliest() else { return Poll::Pending };
             if self.armed.as_ref().is_none_or(|(armed_ms, _)| due_ms < *armed_ms) {
-                let now = coarse_ms();
-                if due_ms <= now {
-                    match due {
-                        Due::Look => self.look(now),
-                        Due::End(cause) => return Poll::Ready(cause),
-                    }
-                    continue;
-                }
+                let now_ms = coarse_ms();
+                let due_ms = match self.advance(now_ms) {
+                    ControlFlow::Break(cause) => return Poll::Ready(cause),
+                    ControlFlow::Continue(None) => return Poll::Pending,
+                    ControlFlow::Continue(Some(due_ms)) => due_ms,
+                };
                 // The coarse clock may lag by a tick; a deadline never comes early.
-                self.armed = Some((due_ms, sleep(Duration::from_millis(due_ms - now) + TICK)));
+                self.armed = Some((due_ms, sleep(Duration::from_millis(due_ms - now_ms) + TICK)));
             }
             let Some((_, sleeper)) = &mut self.armed else { return Poll::Pending };
             ready!(Pin::new(sleeper).poll(context));
@@ -137,40 +150,73 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Does what is due at `now_ms`, and says when something is due next; none: never. It looks once at most, because the
+    /// next look is due a tick later at the soonest.
+    fn advance(&mut self, now_ms: u64) -> ControlFlow<Cause, Option<u64>> {
+        loop {
+            let Some((due_ms, due)) = self.earliest() else { return ControlFlow::Continue(None) };
+            if due_ms > now_ms {
+                return ControlFlow::Continue(Some(due_ms));
+            }
+            match due {
+                Due::Look => self.look(now_ms),
+                // Something may have moved since the last look.
+                Due::End(_) if self.looked_ms < now_ms && self.is_unsettled() => self.look(now_ms),
+                Due::End(cause) => return ControlFlow::Break(cause),
+                Due::GiveUp if self.context.has_shortage() => return ControlFlow::Break(Cause::ClientReset),
+                Due::GiveUp => self.asked += 1,
+            }
+        }
+    }
+
     fn look(&mut self, now_ms: u64) {
-        self.settled = !self.delivery.look(self.record, now_ms);
+        let flowed = self.flowed_ms() >= self.looked_ms;
+        let moved = self.delivery.look(self.record, now_ms);
+        self.look_after_ms =
+            if flowed || moved { LOOK_AFTER_MS } else { self.look_after_ms.saturating_mul(2) };
         self.looked_ms = now_ms;
+    }
+
+    /// When a byte or an end last passed through this program.
+    fn flowed_ms(&self) -> u64 {
+        self.record.from_client.moved_ms().max(self.record.from_upstream.moved_ms())
+    }
+
+    /// Whether the kernel's queues may hold something.
+    fn is_unsettled(&self) -> bool {
+        self.delivery.waits() || self.flowed_ms() >= self.looked_ms
     }
 
     /// What falls due first, as things are now, in milliseconds of the coarse clock.
     fn earliest(&self) -> Option<(u64, Due)> {
         let Deadlines { idle, half_close, stall, lifetime, .. } = *self.deadlines;
         let (client, upstream) = (&self.record.from_client, &self.record.from_upstream);
-        let (to_client, to_upstream) =
-            (self.delivery.to_client.moved_ms(), self.delivery.to_upstream.moved_ms());
-        let flowed_ms = client.moved_ms().max(upstream.moved_ms());
-        let moved_ms = flowed_ms.max(to_client.max(to_upstream).unwrap_or(0));
+        let Delivery { to_client, to_upstream } = self.delivery;
+        let flowed_ms = self.flowed_ms();
+        let moved_ms = flowed_ms.max(self.delivery.moved_ms());
         let half_closed = client.ended() || upstream.ended();
         let dialling = self.record.dialling();
         let left = dialling && client.ended() && client.received() == 0;
         // In echo mode what the client sends is delivered to the client.
         let client_takes = if self.record.listening.target.loops() { to_client } else { to_upstream };
-        let waits = |flow: &Direction, taken_ms: Option<u64>| {
-            flow.waiting_since_ms().map(|since| since.max(taken_ms.unwrap_or(0)))
-        };
+        let waits = |flow: &Direction, queue: Queue| Some(flow.waiting_since_ms()?.max(queue.moved_ms()));
         let waiting = [waits(client, client_takes), waits(upstream, to_client)].into_iter().flatten().min();
-        let shortest = [idle, half_close, stall].into_iter().flatten().min();
-        let unsettled = !self.settled || flowed_ms > self.looked_ms;
-        let look_after = shortest.map(|limit| LOOK_AFTER.min(limit / LOOKS));
+        let queued = [to_client, to_upstream].iter().filter_map(Queue::waiting_since_ms).min();
+        // No peer can take anything before the upstream is there; that wait has its own limit.
+        let stall = stall.filter(|_| !dialling);
+        let served = [idle, half_close.filter(|_| half_closed), stall].into_iter().flatten().min();
+        let quiet = if flowed_ms >= self.looked_ms { LOOK_AFTER_MS } else { self.look_after_ms };
+        let look_after = served.map(|limit| Duration::from_millis(quiet.into()).min(limit / LOOKS).max(TICK));
+        let give_up_ms = moved_ms + DIAL_KEPT_MS + u64::from(self.asked) * SHORTAGE_ASKED_EVERY_MS;
         [
             due(Some(moved_ms), idle, Due::End(Cause::IdleTimeout)),
             due(half_closed.then_some(moved_ms), half_close, Due::End(Cause::HalfCloseTimeout)),
-            // Nobody can take anything before the upstream is there; that wait has its own limit.
-            due(waiting.filter(|_| !dialling), stall, Due::End(Cause::StallTimeout)),
-            due(Some(self.began_ms), lifetime, Due::End(Cause::Lifetime)),
+            due(waiting, stall, Due::End(Cause::StallTimeout)),
+            due(queued, stall.map(|limit| limit.max(ACKNOWLEDGED_WITHIN)), Due::End(Cause::StallTimeout)),
+            due(Some(self.record.began_ms()), lifetime, Due::End(Cause::Lifetime)),
             due(self.cut_ms, Some(FIN_GRACE), Due::End(Cause::Cut)),
-            due(left.then_some(moved_ms), Some(LEFT_DURING_DIAL), Due::End(Cause::ClientReset)),
-            due(unsettled.then_some(flowed_ms.max(self.looked_ms)), look_after, Due::Look),
+            left.then_some((give_up_ms, Due::GiveUp)),
+            due(self.is_unsettled().then_some(flowed_ms.max(self.looked_ms)), look_after, Due::Look),
         ]
         .into_iter()
         .flatten()
@@ -179,38 +225,107 @@ impl<'a> Watch<'a> {
 }
 
 fn due(since_ms: Option<u64>, limit: Option<Duration>, what: Due) -> Option<(u64, Due)> {
-    let limit_ms = u64::try_from(limit?.as_millis()).unwrap_or(u64::MAX);
+    // Rounded up: a deadline never comes early.
+    let limit_ms = u64::try_from(limit?.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
     Some((since_ms?.saturating_add(limit_ms), what))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{record::Dial, target::Target};
+    use crate::{
+        net::{
+            address::Address,
+            kernel::{SendQueue, unacknowledged},
+        },
+        session::{
+            record::Dial,
+            target::{Listening, Target},
+        },
+    };
+    use futures::{FutureExt, executor::block_on, task::noop_waker_ref};
+    use std::{
+        io::{ErrorKind, Read, Write},
+        net::{TcpListener, TcpStream},
+        time::Instant,
+    };
 
+    const OFF: Deadlines =
+        Deadlines { connect: None, idle: None, half_close: None, stall: None, lifetime: None, drain: None };
     const DEADLINES: Deadlines = Deadlines {
-        connect: None,
         idle: Some(Duration::from_secs(100)),
         half_close: Some(Duration::from_secs(50)),
         stall: Some(Duration::from_secs(20)),
-        lifetime: None,
-        drain: None,
+        ..OFF
     };
 
     /// What ends the session first, once its queues were found empty.
     fn earliest(record: &Record) -> Option<Cause> {
-        let mut watch = Watch::new(record, Arc::new(DEADLINES));
-        watch.look(coarse_ms());
-        watch.earliest().map(|(_, due)| match due {
-            Due::End(cause) => cause,
+        let context = Context::sample(DEADLINES);
+        let mut watch = Watch::new(record, context.deadlines.get(), &context);
+        watch.look(coarse_ms() + 1);
+        watch.earliest().and_then(|(_, due)| match due {
+            Due::End(cause) => Some(cause),
+            Due::GiveUp => None,
             Due::Look => unreachable!("the queues are empty"),
         })
     }
 
+    /// A session whose client has taken nothing of what lies in the kernel, and the client.
+    struct Sleeping {
+        record: Record,
+        client: TcpStream,
+        _near: TcpStream,
+    }
+
+    impl Sleeping {
+        fn new() -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (mut near, address) = listener.accept().unwrap();
+            let local = Address::Tcp(listener.local_addr().unwrap());
+            let listening = Listening { name: "1".into(), address: local.clone(), target: Target::Origin };
+            let record = Record::new(1, Arc::new(listening), local, Address::Tcp(address));
+            near.set_nonblocking(true).unwrap();
+            let written = std::iter::from_fn(|| match near.write(&[0; 64 << 10]) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+                count => Some(count.unwrap()),
+            });
+            let written = written.sum();
+            record.from_upstream.add_received(written);
+            record.from_upstream.add_delivered(written);
+            Sleeping { record, client, _near: near }
+        }
+
+        /// The client takes all, and its kernel has said so.
+        fn wake(&self) {
+            let begin = Instant::now();
+            self.client.set_nonblocking(true).unwrap();
+            while unacknowledged(&self.record.local, &self.record.client) != SendQueue::Bytes(0) {
+                assert!(begin.elapsed() < Duration::from_secs(20));
+                let _ = (&self.client).read(&mut vec![0; 1 << 20]);
+            }
+        }
+    }
+
+    /// Goes from one thing that is due to the next, from `now_ms` on, until `steps` are done or the session ends; says when
+    /// that is and what ends it.
+    fn pass(watch: &mut Watch<'_>, mut now_ms: u64, steps: usize) -> (u64, Option<Cause>) {
+        for _ in 0..steps {
+            match watch.advance(now_ms) {
+                ControlFlow::Break(cause) => return (now_ms, Some(cause)),
+                ControlFlow::Continue(None) => return (now_ms, None),
+                ControlFlow::Continue(Some(due_ms)) => now_ms = due_ms,
+            }
+        }
+        (now_ms, None)
+    }
+
     #[test]
     fn a_session_that_went_quiet_is_looked_at_before_it_ends() {
-        let record = Record::sample(1, Target::Echo);
-        assert_eq!(Watch::new(&record, Arc::new(DEADLINES)).earliest().map(|(_, due)| due), Some(Due::Look));
+        let (record, context) = (Record::sample(1, Target::Echo), Context::sample(DEADLINES));
+        let watch = Watch::new(&record, context.deadlines.get(), &context);
+        assert_eq!(watch.earliest().map(|(_, due)| due), Some(Due::Look));
     }
 
     #[test]
@@ -226,17 +341,93 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_leaves_without_a_byte_ends_the_dial() {
-        let record = Record::sample(1, Target::upstream("127.0.0.1:1"));
-        record.from_client.set_ended();
-        assert_eq!(earliest(&record), Some(Cause::ClientReset));
-        record.from_client.add_received(1);
-        assert_eq!(earliest(&record), Some(Cause::HalfCloseTimeout));
+    fn without_deadlines_nothing_falls_due() {
+        let (record, context) = (Record::sample(1, Target::Echo), Context::sample(OFF));
+        assert!(Watch::new(&record, context.deadlines.get(), &context).earliest().is_none());
     }
 
     #[test]
-    fn without_deadlines_nothing_falls_due() {
-        let off = Deadlines { idle: None, half_close: None, stall: None, ..DEADLINES };
-        assert!(Watch::new(&Record::sample(1, Target::Echo), Arc::new(off)).earliest().is_none());
+    fn the_dial_of_a_client_that_only_listens_goes_on_until_another_session_needs_its_place() {
+        let (record, context) = (Record::sample(1, Target::upstream("127.0.0.1:1")), Context::sample(OFF));
+        record.from_client.set_ended();
+        let mut watch = Watch::new(&record, context.deadlines.get(), &context);
+        let _taken = block_on(context.slots.take());
+        let (now_ms, end) = pass(&mut watch, coarse_ms(), 100);
+        assert_eq!(end, None);
+        assert!(now_ms >= coarse_ms() + 90 * SHORTAGE_ASKED_EVERY_MS);
+        let mut waiter = Box::pin(context.slots.take());
+        assert!((&mut waiter).now_or_never().is_none());
+        assert_eq!(pass(&mut watch, now_ms, 2), (now_ms, Some(Cause::ClientReset)));
+        let mut watch = Watch::new(&record, context.deadlines.get(), &context);
+        let (now_ms, end) = pass(&mut watch, coarse_ms(), 2);
+        assert_eq!(end, Some(Cause::ClientReset));
+        assert_eq!(now_ms, record.from_client.moved_ms() + DIAL_KEPT_MS);
+        // It has sent something: it waits for an answer.
+        record.from_client.add_received(1);
+        assert!(Watch::new(&record, context.deadlines.get(), &context).earliest().is_none());
+    }
+
+    #[test]
+    fn looks_at_a_client_that_sleeps_get_rare() {
+        const STALL: Duration = Duration::from_secs(300);
+        let sleeping = Sleeping::new();
+        let deadlines = Deadlines { stall: Some(STALL), ..DEADLINES };
+        let context = Context::sample(Deadlines { idle: Some(STALL * 12), ..deadlines });
+        let mut watch = Watch::new(&sleeping.record, context.deadlines.get(), &context);
+        let (begin_ms, mut looked) = (coarse_ms(), Vec::new());
+        let (mut now_ms, mut end) = (begin_ms, None);
+        while end.is_none() {
+            (now_ms, end) = pass(&mut watch, now_ms, 1);
+            looked.push(watch.looked_ms);
+            looked.dedup();
+        }
+        assert_eq!(end, Some(Cause::StallTimeout));
+        // Doubling from a quarter of a second to an eighth of the deadline, eight of those, and the last.
+        assert!(looked.len() <= 9 + LOOKS as usize + 1, "{looked:?}");
+        let late_ms = now_ms - begin_ms - 300_000;
+        assert!(late_ms <= 300, "{late_ms} ms late");
+    }
+
+    #[test]
+    fn what_moved_after_the_last_look_puts_the_end_off() {
+        let sleeping = Sleeping::new();
+        let context = Context::sample(DEADLINES);
+        let mut watch = Watch::new(&sleeping.record, context.deadlines.get(), &context);
+        let ends = |watch: &Watch<'_>| matches!(watch.earliest(), Some((_, Due::End(_))));
+        let mut now_ms = coarse_ms();
+        while !ends(&watch) {
+            now_ms = pass(&mut watch, now_ms, 1).0;
+        }
+        sleeping.wake();
+        let due_ms = watch.earliest().unwrap().0;
+        let (_, end) = pass(&mut watch, due_ms, 1);
+        assert_eq!(end, None);
+        assert!(watch.earliest().unwrap().0 > due_ms);
+    }
+
+    #[test]
+    fn the_shortest_deadlines_cost_one_look_a_tick() {
+        let sleeping = Sleeping::new();
+        for limit in (1..=10).map(Duration::from_millis).chain([Duration::from_nanos(1)]) {
+            let context = Context::sample(Deadlines { stall: Some(limit), ..OFF });
+            let mut watch = Watch::new(&sleeping.record, context.deadlines.get(), &context);
+            let begin_ms = coarse_ms();
+            let (now_ms, end) = pass(&mut watch, begin_ms, 3 + ACKNOWLEDGED_WITHIN.as_millis() as usize / 10);
+            assert_eq!(end, Some(Cause::StallTimeout), "{limit:?}");
+            assert!(now_ms - begin_ms >= ACKNOWLEDGED_WITHIN.as_millis() as u64, "{limit:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_deadlines_are_no_panic() {
+        let record = Record::sample(1, Target::Echo);
+        record.from_client.add_received(1);
+        for limit in [Duration::from_secs(100 * 31_557_600), Duration::from_millis(u64::MAX), Duration::MAX] {
+            let limit = Some(limit);
+            let context = Context::sample(Deadlines { idle: limit, stall: limit, lifetime: limit, ..OFF });
+            let mut watch = Watch::new(&record, context.deadlines.get(), &context);
+            let mut waker = task::Context::from_waker(noop_waker_ref());
+            assert!(watch.poll_expired(&mut waker).is_pending());
+        }
     }
 }

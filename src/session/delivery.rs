@@ -1,7 +1,7 @@
 //! What the kernel still delivers when this program has nothing left to do: bytes that are written and not yet acknowledged.
 //!
 //! A slow reader of a reply that lies in the kernel's queue is neither idle nor stalled, though no byte moves through here.
-//! So while a session is quiet its queues are looked at now and then, until they are empty.
+//! So while a session is quiet its queues are looked at, ever more rarely while nothing moves, until they are empty.
 
 use crate::{
     net::{
@@ -11,11 +11,13 @@ use crate::{
     session::{event::Side, record::Record},
 };
 
-/// What one leg's queue held, and when it last shrank.
+/// What lay in one leg's queue at the last look, and when the peer was last seen to take some of it.
 #[derive(Clone, Copy, Default)]
 pub struct Queue {
     unacknowledged: u32,
-    moved_ms: Option<u64>,
+    /// Bytes of the stream that the peer had acknowledged.
+    acknowledged: u64,
+    moved_ms: u64,
 }
 
 /// The queues towards both peers.
@@ -28,32 +30,53 @@ pub struct Delivery {
 }
 
 impl Queue {
-    /// When it was last seen to move, in milliseconds of the coarse clock.
+    /// When it was last seen to move, in milliseconds of the coarse clock; 0 before.
     #[must_use]
-    pub fn moved_ms(&self) -> Option<u64> {
+    pub fn moved_ms(&self) -> u64 {
         self.moved_ms
     }
 
-    fn look(&mut self, ends: Option<(&Address, &Address)>, now_ms: u64) {
+    /// Since when the peer takes nothing of what lies there; none if nothing does.
+    #[must_use]
+    pub fn waiting_since_ms(&self) -> Option<u64> {
+        (self.unacknowledged > 0).then_some(self.moved_ms)
+    }
+
+    fn look(&mut self, ends: Option<(&Address, &Address)>, delivered: u64, now_ms: u64) {
         let left = match ends.map(|(local, peer)| unacknowledged(local, peer)) {
             Some(SendQueue::Bytes(left)) => left,
-            Some(SendQueue::Unknown) => self.unacknowledged,
+            Some(SendQueue::Unknown) => return,
             Some(SendQueue::Gone) | None => 0,
         };
-        // A first look at a queue that is not empty counts as a move: it may have shrunk just before.
-        if left != self.unacknowledged {
-            self.moved_ms = Some(now_ms);
+        let acknowledged = delivered.saturating_sub(left.into());
+        // A queue that was empty at the last look may have shrunk just before this one.
+        let moved = if self.unacknowledged == 0 { left > 0 } else { acknowledged > self.acknowledged };
+        if moved {
+            self.moved_ms = now_ms;
         }
-        self.unacknowledged = left;
+        (self.unacknowledged, self.acknowledged) = (left, acknowledged);
     }
 }
 
 impl Delivery {
-    /// Looks at both queues at `now_ms`; says whether something is still to be delivered.
+    /// Looks at both queues at `now_ms`; says whether one of them moved.
     pub fn look(&mut self, record: &Record, now_ms: u64) -> bool {
-        self.to_client.look(ends(record, Side::Client), now_ms);
-        self.to_upstream.look(ends(record, Side::Upstream), now_ms);
+        let before = self.moved_ms();
+        self.to_client.look(ends(record, Side::Client), record.to_client().delivered(), now_ms);
+        self.to_upstream.look(ends(record, Side::Upstream), record.from_client.delivered(), now_ms);
+        self.moved_ms() > before
+    }
+
+    /// Whether something lay in a queue at the last look.
+    #[must_use]
+    pub fn waits(&self) -> bool {
         self.to_client.unacknowledged > 0 || self.to_upstream.unacknowledged > 0
+    }
+
+    /// When one of them was last seen to move, in milliseconds of the coarse clock; 0 before.
+    #[must_use]
+    pub fn moved_ms(&self) -> u64 {
+        self.to_client.moved_ms.max(self.to_upstream.moved_ms)
     }
 }
 

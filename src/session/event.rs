@@ -53,7 +53,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Events for this mailbox; none: they are not told. `dropped` counts those that it did not take.
+    /// Events for this mailbox; none if no event is wanted. `dropped` counts those that it did not take.
     pub fn new(to: Option<mailbox::Sender<Event>>, dropped: Arc<AtomicU64>) -> Self {
         Events { to, dropped }
     }
@@ -66,7 +66,7 @@ impl Events {
         }
     }
 
-    /// Tells an event that is made only if events are told.
+    /// Tells an event that is made only if events are wanted.
     pub fn tell_with(&self, what: impl FnOnce() -> What) {
         if self.to.is_some() {
             self.tell(what());
@@ -94,7 +94,7 @@ pub enum What {
         upstream: Address,
         /// The upstream as configured.
         upstream_name: Arc<str>,
-        /// How long the name took to resolve; none where there was no name.
+        /// How long the name took to resolve; none if there was no name.
         resolve: Option<Duration>,
         connect: Duration,
     },

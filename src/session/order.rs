@@ -1,4 +1,4 @@
-//! Orders: what a live session is told. The mailbox is made on first use, so that an idle session does not pay for it.
+//! Orders: what an operator tells a live session to do. The mailbox is made on first use, so that an idle session does not pay for it.
 
 use crate::runtime::mailbox::{Mailbox, Sender, mailbox};
 use futures::task::AtomicWaker;
@@ -44,7 +44,7 @@ impl Orders {
         given
     }
 
-    /// The next order, for the session; `mailbox` is where it keeps the mailbox once there is one.
+    /// The next order, for the session; it keeps the mailbox in `mailbox` once there is one.
     pub fn poll_next(&self, mailbox: &mut Option<Inbox>, context: &mut Context<'_>) -> Poll<Order> {
         if mailbox.is_none() {
             self.session.register(context.waker());
@@ -61,12 +61,6 @@ impl Orders {
 impl Opened {
     fn mailbox(&self) -> MutexGuard<'_, Option<Inbox>> {
         self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for Orders {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.opened.get().is_some() { "open" } else { "unopened" })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `/` | a page that shows who asked and what was sent |
+//! | `/` | a page that shows the client's address and what it sent |
 //! | `/bytes/N` | N bytes of a fixed pattern |
 //! | any other | 404 |
 

@@ -18,7 +18,6 @@ use std::{
     time::Duration,
 };
 
-#[derive(Debug)]
 pub struct Record {
     /// Unique in this process, from 1.
     pub id: u64,
@@ -49,7 +48,6 @@ pub struct Dial {
     pub connect: Option<Duration>,
 }
 
-#[derive(Debug)]
 struct Ending {
     cause: Cause,
     /// The side whose stream had ended first by then.
@@ -76,6 +74,11 @@ impl Record {
 
     pub fn mode(&self) -> Mode {
         self.listening.target.mode()
+    }
+
+    /// When it began, in milliseconds of [`crate::runtime::clock::coarse_ms`].
+    pub fn began_ms(&self) -> u64 {
+        self.began_ns / 1_000_000
     }
 
     pub fn age(&self) -> Duration {

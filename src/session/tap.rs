@@ -28,13 +28,13 @@ pub struct Piece {
     pub bytes: Arc<[u8]>,
 }
 
-/// How many taps a session has, and what they are told at its end. Without any it is a pointer.
-#[derive(Debug, Default)]
+/// How many taps a session has, and how it ended, for them. Without taps it is a pointer.
+#[derive(Default)]
 pub struct Taps {
     attached: OnceLock<Box<Attached>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Attached {
     count: AtomicUsize,
     /// How the session ended, once it has.

@@ -19,7 +19,6 @@ pub enum Target {
 }
 
 /// A listener as its sessions know it.
-#[derive(Debug)]
 pub struct Listening {
     /// On the command line, its address.
     pub name: String,

@@ -34,7 +34,7 @@ pub fn start(
     task::spawn(run(record, context, upstream, inbound, out))
 }
 
-fn run(
+pub(super) fn run(
     record: Arc<Record>,
     context: Arc<Context>,
     upstream: Arc<Destination>,
@@ -86,15 +86,6 @@ async fn connect(record: &Record, context: &Context, upstream: &Destination) -> 
             Err(error)
         }
     }
-}
-
-/// The size of the actor's future, for the test of its ceiling.
-#[cfg(test)]
-pub(super) fn future_bytes() -> usize {
-    fn size<A, B, C, D, E, F: Future>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
-        size_of::<F>()
-    }
-    size(run)
 }
 
 #[cfg(test)]

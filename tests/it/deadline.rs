@@ -3,13 +3,17 @@
 use crate::support::{
     data_path::{Destination, THROUGH, Way},
     fake::{peer, unreachable},
+    operator::Operated,
+    pattern::pattern,
     server::Server,
-    stream::{End, Received, exchange, is_silent, read_to_end, write_until_refused},
+    stream::{End, Received, exchange, is_silent, read_to_end, write_until_blocked, write_until_refused},
     wait::LIMIT,
 };
+use socket2::SockRef;
 use std::{
     io::{ErrorKind, Read, Write},
     net::{Shutdown, TcpStream},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -180,4 +184,92 @@ fn every_deadline_can_be_off() {
     exchange(&mut client, b"served");
     drop(client);
     assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn a_deadline_of_a_few_milliseconds_freezes_nothing() {
+    for value in ["1ms", "3ms", "7ms"] {
+        let mut operated = Operated::start("echo", &["--stall-timeout", value]);
+        let mut sleeping = operated.server.connect();
+        let address = sleeping.local_addr().unwrap();
+        assert_eq!(write_until_refused(&mut sleeping), ErrorKind::ConnectionReset, "{value}");
+        assert_eq!(operated.server.await_close(address)["cause"], "stall_timeout");
+        let mut other = operated.server.connect();
+        exchange(&mut other, b"served");
+        assert_eq!(operated.only_session()["phase"], "open");
+        drop(other);
+        assert_eq!(operated.server.stop(), 0);
+    }
+}
+
+const TIMEOUTS: [&str; 6] = [
+    "connect-timeout",
+    "idle-timeout",
+    "half-close-timeout",
+    "stall-timeout",
+    "max-lifetime",
+    "drain-timeout",
+];
+
+#[test]
+fn the_shortest_and_the_longest_deadlines_freeze_nothing_as_flags_and_when_they_are_set() {
+    let upstream = peer::echoes();
+    let flags = TIMEOUTS.map(|name| format!("--{name}=100years"));
+    let mut operated = Operated::proxy(upstream.address, &flags.each_ref().map(String::as_str));
+    exchange(&mut operated.server.connect(), b"served");
+    for name in TIMEOUTS {
+        let beyond = format!(r#"{{"command":"set","setting":"{name}","value":{}}}"#, u64::MAX);
+        let mut talk = operated.talk();
+        talk.say(&beyond);
+        assert!(talk.last()["error"].as_str().unwrap().contains("milliseconds"), "{name}");
+        assert_eq!(operated.ctl(&["set", name, "1ms"]).code, 0, "{name}");
+        let mut client = operated.server.connect();
+        // It may be reset by now.
+        let _ = client.write_all(b"for a millisecond");
+        for value in ["100years", "off"] {
+            assert_eq!(operated.ctl(&["set", name, value]).code, 0, "{name}");
+            exchange(&mut operated.server.connect(), b"served");
+        }
+    }
+    assert_eq!(operated.server.stop(), 0);
+}
+
+#[test]
+fn what_lies_in_the_kernel_for_a_client_that_takes_nothing_stalls_only_so_long() {
+    // More than the client's buffer holds, and less than the program's kernel takes.
+    const REPLY: usize = 200_000;
+    // The kernel's own deadline comes 2 s after ours.
+    const SOONER: Duration = Duration::from_millis(1900);
+    for way in THROUGH {
+        let upstream = peer::half_closes_first(pattern(91, REPLY));
+        let route = way.to(upstream.address, &["--stall-timeout", VALUE]);
+        let begin = Instant::now();
+        let client = route.connect();
+        SockRef::from(&client).set_recv_buffer_size(4096).unwrap();
+        let close = route.await_cause(client.local_addr().unwrap(), "stall_timeout").unwrap();
+        let elapsed = begin.elapsed();
+        assert_eq!(close["upstream_bytes"], REPLY, "{close}");
+        assert!(elapsed >= DEADLINE && elapsed < DEADLINE + SOONER, "{elapsed:?}");
+    }
+}
+
+#[test]
+fn a_second_cut_by_fin_gives_the_last_delivery_no_more_time() {
+    /// How long it may take (README).
+    const GRACE: Duration = Duration::from_secs(5);
+    const AGAIN_AFTER: Duration = Duration::from_secs(3);
+    let upstream = peer::reads_nothing_until_told();
+    let operated = Operated::proxy(upstream.address, &[]);
+    let mut client = operated.server.connect();
+    upstream.await_reached();
+    write_until_blocked(&mut client, Duration::from_millis(300));
+    let begin = Instant::now();
+    assert_eq!(operated.ctl(&["cut", "1", "--fin"]).code, 0);
+    thread::sleep(AGAIN_AFTER);
+    assert_eq!(operated.ctl(&["cut", "1", "--fin"]).code, 0);
+    assert_eq!(operated.server.await_close(client.local_addr().unwrap())["cause"], "cut");
+    let elapsed = begin.elapsed();
+    assert!(elapsed >= GRACE && elapsed < GRACE + AGAIN_AFTER, "{elapsed:?}");
+    upstream.go();
+    assert_eq!(upstream.await_received().end, End::Reset);
 }

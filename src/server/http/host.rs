@@ -1,5 +1,5 @@
 //! Which server a request is for. A page in a browser can make a name of its own lead to this machine (DNS rebinding) and read
-//! what it then asks for; such a request names that host, so only names that no other can own are answered.
+//! what it then asks for. Such a request names that host, so only names that no other can own are answered.
 
 use hyper::{Request, Version, header::HOST, http::uri::Authority};
 use std::net::{IpAddr, Ipv6Addr};

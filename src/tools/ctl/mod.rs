@@ -8,6 +8,7 @@ use crate::{
         client::{ControlClient, Trouble},
         protocol::{Request, TapItem},
     },
+    error::Error,
     text::escape::Terminal,
     tools::ctl::settings::{Ctl, Show},
 };
@@ -25,6 +26,12 @@ impl From<Trouble> for Failure {
     }
 }
 
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure(error.to_string())
+    }
+}
+
 pub struct Streams {
     pub out: Box<dyn Write + Send>,
     /// What is to be said beside it.
@@ -37,7 +44,7 @@ pub struct Streams {
 fn written(result: io::Result<()>) -> Result<(), Failure> {
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure(format!("cannot write to standard output: {error}")))
+            Err(Error::new("cannot write to standard output", error).into())
         }
         _ => Ok(()),
     }

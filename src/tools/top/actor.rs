@@ -2,6 +2,7 @@
 
 use crate::{
     control::client::ControlClient,
+    error::Error,
     runtime::{
         clock::{Sleep, sleep_until},
         mailbox::{Mailbox, Sender, mailbox},
@@ -24,7 +25,7 @@ use crate::{
 use futures::{FutureExt, select_biased};
 use std::{io, path::PathBuf, sync::Arc, time::Instant};
 
-/// What is told waits here while a screen is drawn: some hundred bytes each.
+/// Events wait here while a screen is drawn: some hundred bytes each.
 const EVENTS: usize = 64;
 
 pub enum Event {
@@ -72,7 +73,7 @@ impl Actor {
         signals: TerminalSignals,
         tty: Arc<Tty>,
     ) -> Result<Self, Failure> {
-        let failed = |error: io::Error| Failure(format!("cannot start: {}", crate::error::reason(&error)));
+        let failed = |error| Error::new("cannot start", error);
         let (address, events) = mailbox(EVENTS);
         let state = State::new(client.greeting.clone(), config.sort, config.from);
         let paint = Paint { colour: config.colour };
@@ -210,7 +211,7 @@ impl Actor {
     /// Another program may have written to the terminal, or changed its settings.
     fn redraw(&mut self) -> Result<(), Failure> {
         self.suspended = false;
-        self.tty.enter().map_err(|error| Failure(format!("cannot take the terminal over: {error}")))?;
+        self.tty.enter()?;
         self.resize()
     }
 

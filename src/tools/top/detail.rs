@@ -145,7 +145,7 @@ pub fn draw(detail: &Detail, paint: Paint, part: Rect, buffer: &mut Buffer) {
     let mut rows = part.rows();
     let head = format!("session {}: {}", detail.session, life(detail));
     let style = if detail.ended.is_some() { paint.alert() } else { paint.head() };
-    // How it ended, and long addresses, are told whole.
+    // How it ended, and long addresses, are shown whole.
     let facts = detail.facts.as_ref();
     let lines = facts.map(lines_about).unwrap_or_default().into_iter().map(|line| (line, Style::new()));
     let told = [(head, style)].into_iter().chain(lines);

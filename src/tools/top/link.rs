@@ -81,7 +81,7 @@ pub struct Link {
 
 /// A tap of one session. Dropping it ends the tap.
 pub struct Tap {
-    /// Tells this tap from others: what another one told is old.
+    /// Marks what this tap shows: what another tap showed is old.
     pub number: u64,
     pub session: u64,
     _task: Task<()>,

@@ -19,7 +19,7 @@ mod writer;
 
 use crate::{
     control::client::ControlClient,
-    error::reason,
+    error::Error,
     runtime::signals::TerminalSignals,
     tools::{ctl::Failure, top::settings::Top},
 };
@@ -32,8 +32,7 @@ pub async fn run(config: Top, input: File, output: File) -> Result<(), Failure> 
     let tty = Tty::open(input, output)?;
     let client = ControlClient::find(config.control.as_deref()).await?;
     // Before the terminal is taken over: no signal may end the program without giving it back.
-    let signals = TerminalSignals::new()
-        .map_err(|error| Failure(format!("cannot take signals over: {}", reason(&error))))?;
+    let signals = TerminalSignals::new().map_err(|error| Error::new("cannot take signals over", error))?;
     let _taken = tty.clone().take()?;
     Actor::start(config, client, signals, tty)?.run().await
 }

@@ -40,7 +40,7 @@ impl Paint {
     }
 }
 
-/// Writes one line, cut off where the part ends.
+/// Writes one line, cut off at the end of the part.
 pub fn put(buffer: &mut Buffer, part: Rect, text: &str, style: Style) {
     if !part.is_empty() {
         buffer.set_stringn(part.x, part.y, text, part.width.into(), style);

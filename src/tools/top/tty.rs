@@ -1,6 +1,6 @@
 //! The terminal itself: taken over for a screen, and given back as it was, whichever way the program ends.
 
-use crate::tools::ctl::Failure;
+use crate::{error::Error, tools::ctl::Failure};
 use ratatui::crossterm::{
     cursor::{Hide, Show},
     queue,
@@ -54,8 +54,8 @@ impl Tty {
                     .to_owned(),
             ));
         }
-        let found =
-            tcgetattr(&input).map_err(|error| failed("read the terminal's settings", error.into()))?;
+        let found = tcgetattr(&input)
+            .map_err(|error| Error::new("cannot read the terminal's settings", error.into()))?;
         Ok(Arc::new(Tty { input, output, found, taken: Mutex::new(false) }))
     }
 
@@ -69,7 +69,7 @@ impl Tty {
             print(info);
         }));
         let taken = Taken(self);
-        taken.0.enter().map_err(|error| failed("take the terminal over", error))?;
+        taken.0.enter()?;
         Ok(taken)
     }
 
@@ -93,7 +93,11 @@ impl Tty {
     }
 
     /// Takes the terminal over again, if it was given back or another program has changed its settings.
-    pub fn enter(&self) -> io::Result<()> {
+    pub fn enter(&self) -> Result<(), Error> {
+        self.try_enter().map_err(|error| Error::new("cannot take the terminal over", error))
+    }
+
+    fn try_enter(&self) -> io::Result<()> {
         let mut taken = self.lock();
         let mut raw = self.found.clone();
         raw.make_raw();
@@ -142,10 +146,6 @@ impl Drop for Taken {
     fn drop(&mut self) {
         self.0.give_back();
     }
-}
-
-fn failed(what: &str, error: io::Error) -> Failure {
-    Failure(format!("cannot {what}: {}", crate::error::reason(&error)))
 }
 
 /// Writes all, even if another program has left the terminal in non-blocking mode.

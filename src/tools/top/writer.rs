@@ -2,11 +2,9 @@
 //! nothing else. While it writes, changes gather, and the next screen shows them all.
 
 use crate::{
+    error::Error,
     runtime::mailbox::{Sender, mailbox},
-    tools::{
-        ctl::Failure,
-        top::{actor::Event, screen, state::State, text::Paint, tty::Tty},
-    },
+    tools::top::{actor::Event, screen, state::State, text::Paint, tty::Tty},
 };
 use futures::executor::block_on;
 use ratatui::{Terminal, TerminalOptions, Viewport, backend::CrosstermBackend, layout::Rect};
@@ -73,14 +71,14 @@ impl Writer {
     }
 
     /// Asks the terminal for its size, and draws all of it the next time.
-    pub fn resize(&mut self) -> Result<Rect, Failure> {
+    pub fn resize(&mut self) -> Result<Rect, Error> {
         let area = area(&self.tty);
         self.terminal.resize(area).map_err(failed)?;
         Ok(area)
     }
 
     /// Draws what has changed, now or when the last screen is written.
-    pub fn draw(&mut self, state: &State, has_changed: bool) -> Result<(), Failure> {
+    pub fn draw(&mut self, state: &State, has_changed: bool) -> Result<(), Error> {
         self.changed |= has_changed;
         if self.writing || !self.changed {
             return Ok(());
@@ -95,7 +93,7 @@ impl Writer {
         Ok(())
     }
 
-    pub fn written(&mut self, written: io::Result<()>) -> Result<(), Failure> {
+    pub fn written(&mut self, written: io::Result<()>) -> Result<(), Error> {
         self.writing = false;
         written.map_err(failed)
     }
@@ -106,6 +104,6 @@ fn area(tty: &Tty) -> Rect {
     Rect::new(0, 0, width, height)
 }
 
-fn failed(error: io::Error) -> Failure {
-    Failure(format!("cannot write to the terminal: {}", crate::error::reason(&error)))
+fn failed(error: io::Error) -> Error {
+    Error::new("cannot write to the terminal", error)
 }

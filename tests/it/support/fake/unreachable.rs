@@ -1,8 +1,9 @@
 //! Upstreams that cannot be reached, each in its own way.
 
+use crate::support::{stream::bounded, wait::LIMIT};
 use socket2::{Domain, Socket, Type};
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     time::Duration,
 };
 
@@ -40,6 +41,12 @@ impl Blackhole {
     /// Has room for one more connection from now on.
     pub fn makes_room(&self) {
         self.held.0.accept().unwrap();
+    }
+
+    /// Waits for the connection that took the room.
+    pub fn accepts(&self) -> TcpStream {
+        self.held.0.set_read_timeout(Some(LIMIT)).unwrap();
+        bounded(self.held.0.accept().unwrap().0.into())
     }
 }
 
