@@ -56,8 +56,8 @@ impl CurrentDeadlines {
 }
 
 impl Context {
-    /// Whether another session waits for something that a dial holds: now its place among the sessions. Anything else that a
-    /// dial holds is to be asked for here.
+    /// Whether what a dial holds may be needed by another session: no place is free. Anything else that a dial holds is to be
+    /// asked for here.
     #[must_use]
     pub fn has_shortage(&self) -> bool {
         self.slots.wanted()
