@@ -1,5 +1,8 @@
 //! The half-loops under every schedule: sources and sinks that step few bytes, block and fail where the test says.
 
+mod leg;
+mod stream;
+
 use crate::{
     net::buffer::Buffer,
     relay::{
@@ -9,12 +12,13 @@ use crate::{
         pump::{LegEnd, ReadEnd, Sink, Source, Ways, WriteEnd, duplex, read_into, write_from},
     },
 };
-use futures::{executor::block_on, future::join};
+use futures::{FutureExt, executor::block_on, future::join};
 use proptest::prelude::*;
 use std::{
     collections::VecDeque,
-    future::poll_fn,
+    future::{pending, poll_fn},
     io,
+    pin::pin,
     sync::{Arc, Mutex},
     task::Poll,
 };
@@ -161,6 +165,24 @@ proptest! {
         prop_assert_eq!(matches!(end, LegEnd::Clean), whole);
         prop_assert_eq!(whole, !source_fails && room.is_none_or(|room| room >= bytes.len()));
     }
+}
+
+/// Gives nothing and does not end.
+struct Silent;
+
+impl Source for Silent {
+    async fn read(&mut self, _: &Direction) -> io::Result<Option<Chunk>> {
+        pending().await
+    }
+}
+
+#[test]
+fn a_reader_of_a_silent_source_ends_when_its_receiver_goes() {
+    let (direction, (sender, receiver)) = (Direction::new(), link());
+    let mut reading = pin!(read_into(Silent, sender, &direction));
+    assert!(reading.as_mut().now_or_never().is_none());
+    drop(receiver);
+    assert!(matches!(reading.now_or_never(), Some(ReadEnd::Refused)));
 }
 
 #[test]
