@@ -99,6 +99,10 @@ impl Drop for Slot {
 mod tests {
     use super::*;
     use futures::{FutureExt, executor::block_on};
+    use std::{
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+        task::{Context, Wake},
+    };
 
     #[test]
     fn a_slot_is_free_again_when_it_is_dropped() {
@@ -112,6 +116,28 @@ mod tests {
         let _second = block_on(second);
         assert!(!slots.wanted());
         assert_eq!(slots.count(), (1, 1));
+    }
+
+    #[test]
+    fn a_waiter_that_goes_does_not_take_the_wake_up_of_another() {
+        #[derive(Default)]
+        struct Woken(AtomicBool);
+        impl Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Relaxed);
+            }
+        }
+        let slots = Slots::new(1);
+        let first = block_on(slots.take());
+        let mut waiters = [(); 2].map(|()| (Box::pin(slots.take()), Arc::new(Woken::default())));
+        for (waiter, woken) in &mut waiters {
+            let waker = woken.clone().into();
+            assert!(waiter.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        let [goes, (_stays, woken)] = waiters;
+        drop(goes);
+        drop(first);
+        assert!(woken.0.load(Relaxed));
     }
 
     #[test]

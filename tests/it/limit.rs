@@ -7,7 +7,10 @@ use crate::support::{
     stream::{End, connect, connect_from, exchange, is_silent, read_exactly, read_to_end, reset},
     wait::{LIMIT, within},
 };
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use rustix::{
+    io::Errno,
+    process::{Resource, Rlimit, Signal, getrlimit, setrlimit},
+};
 use serde_json::Value;
 use std::{
     io::Write,
@@ -15,6 +18,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use switchboard::net::listener::{AcceptError, classify};
 
 /// A server with at most 64 open descriptors.
 fn start_poor(mode: &str, flags: &[&str]) -> Server {
@@ -235,6 +239,20 @@ fn out_of_descriptors_a_reset_still_waits_for_a_client_that_reads_later() {
     received.extend_from_slice(&rest.bytes);
     assert!(received == part, "{} of {} bytes", received.len(), part.len());
     assert_eq!(rest.end, End::Reset);
+}
+
+#[test]
+fn every_shortage_pauses_accepting_and_no_error_of_one_connection_does() {
+    use AcceptError::{Connection, Fatal, Resources};
+    for (meaning, errors) in [
+        (Resources, &[Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::NOSPC][..]),
+        (Connection, &[Errno::CONNABORTED, Errno::INTR, Errno::PERM, Errno::NETDOWN, Errno::HOSTUNREACH]),
+        (Fatal, &[Errno::BADF, Errno::INVAL, Errno::NOTSOCK, Errno::OPNOTSUPP]),
+    ] {
+        for error in errors {
+            assert_eq!(classify(&(*error).into()), meaning, "{error:?}");
+        }
+    }
 }
 
 /// One byte, where one comes before the stream ends.

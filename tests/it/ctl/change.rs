@@ -3,11 +3,11 @@
 use crate::support::{
     fake::{peer, unreachable},
     operator::Operated,
-    stream::{End, Received, exchange, is_silent, read_exactly, read_to_end},
+    stream::{End, Received, exchange, is_silent, read_exactly, read_to_end, write_until_blocked},
     wait::{LIMIT, within},
 };
 use serde_json::Value;
-use std::{io::Write, net::Shutdown, time::Duration};
+use std::{io::Write, net::Shutdown, thread, time::Duration};
 
 /// Long enough to see that nothing happens.
 const WINDOW: Duration = Duration::from_millis(300);
@@ -175,6 +175,19 @@ fn a_limit_that_makes_no_sense_is_refused() {
         let last = talk.last();
         assert!(last["error"].as_str().unwrap().contains(why), "{last}");
     }
+}
+
+#[test]
+fn a_stall_timeout_that_was_lifted_ends_no_later_session() {
+    // The kernel has that deadline too, from the listener on, and keeps it two seconds later.
+    let operated = Operated::start("echo", &["--stall-timeout", "100ms"]);
+    assert_eq!(operated.ctl(&["set", "stall-timeout", "off"]).code, 0);
+    let mut client = operated.server.connect();
+    let sent = write_until_blocked(&mut client, WINDOW);
+    thread::sleep(Duration::from_secs(4));
+    client.shutdown(Shutdown::Write).unwrap();
+    let received = read_to_end(&mut client);
+    assert_eq!((received.bytes.len(), received.end), (sent, End::Fin));
 }
 
 #[test]

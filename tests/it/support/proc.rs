@@ -21,7 +21,7 @@ const TICKS_PER_SECOND: u64 = 100;
 
 /// One IPv4 TCP socket of this machine.
 pub struct Socket {
-    local: SocketAddr,
+    pub local: SocketAddr,
     remote: SocketAddr,
     inode: u64,
     pub state: u8,
