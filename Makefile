@@ -48,6 +48,6 @@ clean: ## removes what was built
 ##   LISTEN    the address to listen on  echo 127.0.0.1:8001, proxy 127.0.0.1:8002, origin 127.0.0.1:8003
 ##   UPSTREAM  the address to relay to   www.google.com:80
 ##   TARGET    the server to ask         http://www.google.com/
-##   VIA       the proxy to ask it by    (not set)   as in: make client VIA=127.0.0.1:8002
+##   VIA       the proxy to go through   (not set)   as in: make client VIA=127.0.0.1:8002
 ##   ARGS      more arguments, as a shell reads them: make echo ARGS='--dump hex'; for interop: subjects; for bench: cases
 ##   QUICK     1: a short bench          (not set)

@@ -80,7 +80,7 @@ pub fn sleep_until(when: Instant) -> Sleep {
 /// No sleep is longer: a thousand years, which every clock and timer of the kernel can add.
 const SLEEP_MAX: Duration = Duration::from_secs(1000 * 31_557_600);
 
-/// Ends after `duration`, or after [`SLEEP_MAX`].
+/// Ends after `duration`, or after a thousand years.
 pub fn sleep(duration: Duration) -> Sleep {
     sleep_until(Instant::now() + duration.min(SLEEP_MAX))
 }
