@@ -123,8 +123,7 @@ fn audit_proxy(config: &audit::settings::Audit) -> ExitCode {
 /// Loads a server; the engine brings its own threads.
 fn load(config: &load::settings::Load) -> ExitCode {
     // Not locked: a thread of the run may have something to say when it panics.
-    let mut streams = load::command::Streams { out: &mut io::stdout(), notes: &mut io::stderr() };
-    match load::command::run(config, &mut streams) {
+    match load::command::run(config, &mut io::stdout(), &mut io::stderr()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(LOAD_ERRORS),
         Err(failure) => {

@@ -8,9 +8,8 @@ mod load;
 mod servers;
 mod top;
 
-use crate::cli::Config;
-use crate::cli::words::Known;
-use argh::{ArgsInfo, FlagInfoKind, FromArgs, Optionality};
+use crate::{cli::Config, server::plan, session::target::Target};
+use argh::{ArgsInfo, FromArgs};
 use audit::Audit;
 use client::Client;
 use ctl::Ctl;
@@ -51,24 +50,13 @@ pub fn names() -> String {
     commands().iter().map(|command| command.name).collect::<Vec<_>>().join(", ")
 }
 
-/// The options of a command.
-pub fn known(command: &CommandInfo) -> Vec<Known> {
-    let option = |flag: &argh::FlagInfo<'static>| Known {
-        name: flag.long,
-        short: flag.short,
-        takes_value: !matches!(flag.kind, FlagInfoKind::Switch),
-        repeats: matches!(flag.optionality, Optionality::Repeating),
-    };
-    command.flags.iter().map(option).collect()
-}
-
 /// What the words of a command mean. [`crate::cli::words`] gives them their form.
 pub fn config(command: &str, words: &[&str]) -> Result<Config, String> {
     let words = [&[command], words].concat();
     match Typed::from_args(&["switchboard"], &words).map_err(|exit| reason(&exit.output))?.command {
-        Command::Echo(echo) => Ok(echo.config()),
+        Command::Echo(echo) => Ok(echo.server(Target::Echo, plan::ECHO_PORT)),
         Command::Proxy(proxy) => proxy.config(),
-        Command::Origin(origin) => Ok(origin.config()),
+        Command::Origin(origin) => Ok(origin.server(Target::Origin, plan::ORIGIN_PORT)),
         Command::Client(client) => client.config(),
         Command::Ctl(ctl) => ctl.config(),
         Command::Top(top) => Ok(top.config()),

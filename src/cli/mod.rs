@@ -11,7 +11,7 @@ mod values;
 mod words;
 
 use crate::{server::plan::Plan, text::escape::Terminal, tools};
-use std::{ffi::OsString, fmt};
+use std::ffi::OsString;
 use words::Asked;
 
 /// The parsed run: a command with its settings.
@@ -36,7 +36,8 @@ pub enum Parsed {
 }
 
 /// What is wrong with a command line: one line for the user, without a control character.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct Usage(String);
 
 impl Usage {
@@ -47,18 +48,8 @@ impl Usage {
     }
 }
 
-impl fmt::Display for Usage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
-
-/// Reads a command line, without the program's name.
-///
-/// # Errors
-/// The first thing in it that cannot be understood, with its value and what to write instead.
+/// Reads a command line, without the program's name. The error is the first thing in it that cannot be understood, with its
+/// value and what to write instead.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Usage> {
     let words = args.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
     let Some((first, rest)) = words.split_first() else {
@@ -72,7 +63,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Usage> 
     }
     let command = find(first)?;
     let usage = |reason: String| Usage::new(command.name, &reason);
-    match words::read(rest, &commands::known(&command)).map_err(usage)? {
+    match words::read(rest, command.flags).map_err(usage)? {
         Asked::Help => Ok(Parsed::Print(help::command(&command))),
         Asked::Version => Ok(Parsed::Print(help::version())),
         Asked::Run(words) => commands::config(command.name, &words).map(Parsed::Run).map_err(usage),

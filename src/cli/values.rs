@@ -6,7 +6,6 @@ use crate::{
     net::{
         dial::Override,
         endpoint::{Endpoint, Host},
-        network::Network,
         options::Keepalive,
     },
     report::format::{Dump, Log},
@@ -40,7 +39,6 @@ const KEEPALIVE_SECONDS_MAX: u64 = 32_767;
 const KEEPALIVE_PROBES_MAX: usize = 127;
 /// One message of a load. For a stream there is `--mode bulk`.
 const SIZE_MAX: u64 = 1 << 30;
-/// One answer of a load.
 const ANSWER_MAX: u64 = 1 << 40;
 /// More than any machine has processors.
 const THREADS_MAX: usize = 256;
@@ -76,7 +74,6 @@ pub fn duration(text: &str) -> Result<Option<Duration>, String> {
     }
 }
 
-/// A time between two looks at a server.
 pub fn interval(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Some(interval) if interval >= INTERVAL_MIN => Ok(interval),
@@ -84,7 +81,6 @@ pub fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A number of at least one.
 pub fn count(text: &str) -> Result<usize, String> {
     up_to(COUNT_MAX, text)
 }
@@ -103,23 +99,19 @@ pub fn remember(text: &str) -> Result<usize, String> {
     if text == "off" { Ok(0) } else { up_to(REMEMBER_MAX, text) }
 }
 
-/// Bytes of a piece that a dump shows.
 pub fn dump_limit(text: &str) -> Result<usize, String> {
     up_to(DUMP_LIMIT_BYTES_MAX, text)
 }
 
-/// Clients at once.
 pub fn parallel(text: &str) -> Result<usize, String> {
     up_to(CONNECTIONS_MAX, text)
 }
 
-/// The length of a listening socket's queue.
 pub fn backlog(text: &str) -> Result<i32, String> {
     let count = count(text)?;
     i32::try_from(count).map_err(|_| format!("it must be at most {}", i32::MAX))
 }
 
-/// A whole number from one to `max`.
 pub fn up_to(max: usize, text: &str) -> Result<usize, String> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("it is not a whole number; write one from 1 to {max}"));
@@ -131,7 +123,6 @@ pub fn up_to(max: usize, text: &str) -> Result<usize, String> {
     }
 }
 
-/// An address with its port.
 pub fn endpoint(text: &str) -> Result<Endpoint, String> {
     endpoint_or(None, text)
 }
@@ -229,53 +220,30 @@ pub fn control(text: &str) -> Result<Control, String> {
     }
 }
 
-/// The number of a session.
 pub fn session(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "it is not the number of a session; 'ctl list' shows them".into())
 }
 
-/// `age`, `bytes`, `rate` or `idle`.
-pub fn sort(text: &str) -> Result<Sort, String> {
-    choice(text, &[("age", Sort::Age), ("bytes", Sort::Bytes), ("rate", Sort::Rate), ("idle", Sort::Idle)])
+/// Functions that read one of several words.
+macro_rules! choices {
+    ($($name:ident -> $type:ty { $($word:literal => $value:expr),* })*) => {$(
+        pub fn $name(text: &str) -> Result<$type, String> {
+            match text {
+                $($word => Ok($value),)*
+                _ => Err(format!("it is none of the choices; write {}", [$($word),*].join(" or "))),
+            }
+        }
+    )*};
 }
 
-/// `client`, `upstream`, or `both`, which is `None`.
-pub fn side(text: &str) -> Result<Option<Side>, String> {
-    choice(text, &[("client", Some(Side::Client)), ("upstream", Some(Side::Upstream)), ("both", None)])
-}
-
-/// `text`, `hex` or `raw`.
-pub fn show(text: &str) -> Result<Show, String> {
-    choice(text, &[("text", Show::Text), ("hex", Show::Hex), ("raw", Show::Raw)])
-}
-
-/// `10.0.0.0/8`, or one address.
-pub fn network(text: &str) -> Result<Network, String> {
-    text.parse()
-}
-
-/// `text`, `json` or `off`.
-pub fn log(text: &str) -> Result<Log, String> {
-    choice(text, &[("text", Log::Text), ("json", Log::Json), ("off", Log::Off)])
-}
-
-/// `off`, `text` or `hex`.
-pub fn dump(text: &str) -> Result<Dump, String> {
-    choice(text, &[("off", Dump::Off), ("text", Dump::Text), ("hex", Dump::Hex)])
-}
-
-/// `auto` or `off`.
-pub fn auto(text: &str) -> Result<bool, String> {
-    choice(text, &[("auto", true), ("off", false)])
-}
-
-/// One of several words.
-pub fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
-    if let Some(&(_, value)) = choices.iter().find(|(name, _)| *name == text) {
-        return Ok(value);
-    }
-    let names: Vec<&str> = choices.iter().map(|&(name, _)| name).collect();
-    Err(format!("it is none of the choices; write {}", names.join(" or ")))
+choices! {
+    auto -> bool { "auto" => true, "off" => false }
+    dump -> Dump { "off" => Dump::Off, "text" => Dump::Text, "hex" => Dump::Hex }
+    log -> Log { "text" => Log::Text, "json" => Log::Json, "off" => Log::Off }
+    mode -> Option<Mode> { "pingpong" => Some(Mode::Pingpong), "bulk" => Some(Mode::Bulk), "churn" => Some(Mode::Churn) }
+    show -> Show { "text" => Show::Text, "hex" => Show::Hex, "raw" => Show::Raw }
+    side -> Option<Side> { "client" => Some(Side::Client), "upstream" => Some(Side::Upstream), "both" => None }
+    sort -> Sort { "age" => Sort::Age, "bytes" => Sort::Bytes, "rate" => Sort::Rate, "idle" => Sort::Idle }
 }
 
 /// A number of connections, or `max`, which is `None`.
@@ -285,12 +253,6 @@ pub fn connections(text: &str) -> Result<Option<usize>, String> {
 
 pub fn threads(text: &str) -> Result<usize, String> {
     up_to(THREADS_MAX, text)
-}
-
-/// `pingpong`, `bulk` or `churn`.
-pub fn mode(text: &str) -> Result<Option<Mode>, String> {
-    let choices = [Mode::Pingpong, Mode::Bulk, Mode::Churn].map(|mode| (mode.name(), Some(mode)));
-    choice(text, &choices)
 }
 
 /// `64`, `16k`, `1m`, `1g`: in steps of 1024.

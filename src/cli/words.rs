@@ -4,16 +4,7 @@
 //! of several equal options counts, so that a user can override a script. What follows `--` is no option. An unknown word is
 //! refused, with the nearest name that is known.
 
-/// An option of a command.
-pub struct Known {
-    /// With its two dashes.
-    pub name: &'static str,
-    /// A letter after one dash, which means the same.
-    pub short: Option<char>,
-    pub takes_value: bool,
-    /// Each of several counts.
-    pub repeats: bool,
-}
+use argh::{FlagInfo, FlagInfoKind, Optionality};
 
 /// What the words of a command ask for.
 pub enum Asked<'a> {
@@ -23,11 +14,8 @@ pub enum Asked<'a> {
     Run(Vec<&'a str>),
 }
 
-/// Reads the words that follow a command's name.
-///
-/// # Errors
-/// An unknown option, a value missing or out of place.
-pub fn read<'a>(words: &'a [String], known: &[Known]) -> Result<Asked<'a>, String> {
+/// Reads the words that follow a command's name. An unknown option, or a value that is missing or out of place, is an error.
+pub fn read<'a>(words: &'a [String], known: &[FlagInfo<'a>]) -> Result<Asked<'a>, String> {
     let mut options: Vec<(&str, Option<&str>)> = Vec::new();
     let mut operands = Vec::new();
     let mut words = words.iter().map(String::as_str);
@@ -39,10 +27,10 @@ pub fn read<'a>(words: &'a [String], known: &[Known]) -> Result<Asked<'a>, Strin
             _ if !word.starts_with('-') => operands.push(word),
             _ => {
                 let (option, value) = option(word, &mut words, known)?;
-                if !option.repeats {
-                    options.retain(|&(name, _)| name != option.name);
+                if !matches!(option.optionality, Optionality::Repeating) {
+                    options.retain(|&(name, _)| name != option.long);
                 }
-                options.push((option.name, value));
+                options.push((option.long, value));
             }
         }
     }
@@ -56,34 +44,33 @@ pub fn read<'a>(words: &'a [String], known: &[Known]) -> Result<Asked<'a>, Strin
     Ok(Asked::Run(ordered))
 }
 
-/// Reads one option, and its value if it takes one.
 fn option<'a, 'k>(
     word: &'a str,
     rest: &mut impl Iterator<Item = &'a str>,
-    known: &'k [Known],
-) -> Result<(&'k Known, Option<&'a str>), String> {
+    known: &'k [FlagInfo<'a>],
+) -> Result<(&'k FlagInfo<'a>, Option<&'a str>), String> {
     let (name, inline) = match word.split_once('=') {
         Some((name, value)) => (name, Some(value)),
         None => (word, None),
     };
     let Some(option) = find(name, known) else {
-        return Err(match nearest(name, known.iter().map(|option| option.name)) {
+        return Err(match nearest(name, known.iter().map(|option| option.long)) {
             Some(nearest) => format!("unrecognized option '{name}'; did you mean '{nearest}'?"),
             None => format!("unrecognized option '{name}'"),
         });
     };
-    match (option.takes_value, inline) {
-        (true, Some(value)) => Ok((option, Some(value))),
-        (true, None) => Ok((option, Some(following(name, rest.next(), known)?))),
-        (false, None) => Ok((option, None)),
-        (false, Some(value)) => {
+    match (&option.kind, inline) {
+        (FlagInfoKind::Option { .. }, Some(value)) => Ok((option, Some(value))),
+        (FlagInfoKind::Option { .. }, None) => Ok((option, Some(following(name, rest.next(), known)?))),
+        (FlagInfoKind::Switch, None) => Ok((option, None)),
+        (FlagInfoKind::Switch, Some(value)) => {
             Err(format!("option '{name}' takes no value, and '{value}' is one; leave it out"))
         }
     }
 }
 
 /// The word after an option. The name of an option was hardly meant as a value.
-fn following<'a>(name: &str, next: Option<&'a str>, known: &[Known]) -> Result<&'a str, String> {
+fn following<'a>(name: &str, next: Option<&'a str>, known: &[FlagInfo<'a>]) -> Result<&'a str, String> {
     let value = next.ok_or_else(|| format!("option '{name}' needs a value; write {name} VALUE"))?;
     let before_equals = value.split_once('=').map_or(value, |(before, _)| before);
     match find(before_equals, known) {
@@ -92,11 +79,11 @@ fn following<'a>(name: &str, next: Option<&'a str>, known: &[Known]) -> Result<&
     }
 }
 
-fn find<'k>(name: &str, known: &'k [Known]) -> Option<&'k Known> {
-    let short = |option: &Known| {
+fn find<'a, 'k>(name: &str, known: &'k [FlagInfo<'a>]) -> Option<&'k FlagInfo<'a>> {
+    let short = |option: &FlagInfo<'_>| {
         option.short.is_some_and(|letter| name.strip_prefix('-') == Some(letter.encode_utf8(&mut [0; 4])))
     };
-    known.iter().find(|option| option.name == name || short(option))
+    known.iter().find(|option| option.long == name || short(option))
 }
 
 /// Longer than any name here: a longer word is no typing error.

@@ -36,7 +36,6 @@ impl Format {
     }
 }
 
-/// The format of the event lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Log {
     /// For people.
@@ -44,17 +43,14 @@ pub enum Log {
     Text,
     /// One JSON object a line.
     Json,
-    /// None.
     Off,
 }
 
 /// The format of payload in the event lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dump {
-    /// No payload.
     #[default]
     Off,
-    /// Escaped text.
     Text,
     /// As `xxd` shows it.
     Hex,

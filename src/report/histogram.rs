@@ -10,7 +10,6 @@ pub const NETWORK: &[f64] =
 pub const LIFE: &[f64] =
     &[0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0];
 
-/// Durations, counted by size.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     bounds: &'static [f64],
@@ -21,7 +20,6 @@ pub struct Histogram {
 
 impl Histogram {
     /// An empty histogram with these upper bounds, in rising order.
-    #[must_use]
     pub fn new(bounds: &'static [f64]) -> Self {
         Histogram { bounds, counts: vec![0; bounds.len() + 1].into(), sum: Duration::ZERO }
     }
@@ -33,19 +31,15 @@ impl Histogram {
     }
 
     /// In seconds.
-    #[must_use]
     pub fn sum(&self) -> f64 {
         self.sum.as_secs_f64()
     }
 
-    /// Of all buckets.
-    #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
     /// Each upper bound with the count of its bucket; the last bound is infinite.
-    #[must_use]
     pub fn buckets(&self) -> Vec<(f64, u64)> {
         self.bounds.iter().copied().chain([f64::INFINITY]).zip(self.counts.iter().copied()).collect()
     }

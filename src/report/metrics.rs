@@ -2,8 +2,6 @@
 //!
 //! No label holds a peer's address or a session's number: the number of series never grows.
 
-mod plain;
-
 use crate::report::{histogram::Histogram, tally::Tally};
 use prometheus_client::{
     collector::Collector,
@@ -21,7 +19,6 @@ use std::{
 pub struct Metrics {
     /// When the server started.
     pub started: SystemTime,
-    /// The sessions.
     pub tally: Tally,
     /// Connections that could not be accepted, by kind.
     pub accept_errors: Vec<(&'static str, u64)>,
@@ -33,7 +30,6 @@ pub struct Metrics {
     pub pipes: (usize, usize),
     /// Open pipes that are free.
     pub spare_pipes: usize,
-    /// Free buffers that are kept for reuse.
     pub spare_buffers: usize,
 }
 
@@ -44,19 +40,17 @@ impl Metrics {
     pub const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
     /// In the text format of OpenMetrics 1.0, with its end mark.
-    #[must_use]
     pub fn openmetrics(self) -> String {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(self));
         let mut body = String::new();
-        text::encode(&mut body, &registry).expect("a String takes all that is written to it");
+        text::encode(&mut body, &registry).expect("a string takes every write");
         body
     }
 
     /// In the Prometheus text format 0.0.4.
-    #[must_use]
     pub fn plain(self) -> String {
-        plain::from_openmetrics(&self.openmetrics())
+        plain(&self.openmetrics())
     }
 
     fn sessions(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -84,38 +78,28 @@ impl Metrics {
     }
 
     fn process(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let kinds = self.accept_errors.iter();
+        let errors = self.accept_errors.iter();
         let errors: Vec<_> =
-            kinds.map(|(kind, count)| ([("kind", *kind)], ConstCounter::new(*count))).collect();
+            errors.map(|(kind, count)| ([("kind", *kind)], ConstCounter::new(*count))).collect();
         family(to, "switchboard_accept_errors", "Connections that could not be accepted", None, &errors)?;
-        let dropped = ConstCounter::new(self.dropped_lines);
-        single(
-            to,
-            "switchboard_event_lines_dropped",
-            "Event lines that could not be written",
-            None,
-            &dropped,
-        )?;
-        let spliced = ConstCounter::new(self.spliced_bytes);
+        let (dropped, spliced) =
+            (ConstCounter::new(self.dropped_lines), ConstCounter::new(self.spliced_bytes));
+        let help = "Event lines that could not be written";
+        single(to, "switchboard_event_lines_dropped", help, None, &dropped)?;
         let help = "Bytes that crossed as pipes; the others were copied";
         single(to, "switchboard_spliced", help, Some(&Unit::Bytes), &spliced)?;
-        let (open, limit) = self.pipes;
-        single(
-            to,
-            "switchboard_pipes_open",
-            "Kernel pipes of the pool, in use or spare",
-            None,
-            &gauge(open),
-        )?;
-        single(to, "switchboard_pipes_limit", "Kernel pipes that the pool may open", None, &gauge(limit))?;
-        let spare = gauge(self.spare_pipes);
-        single(to, "switchboard_pipes_spare", "Kernel pipes kept for reuse", None, &spare)?;
-        let spare = gauge(self.spare_buffers);
-        single(to, "switchboard_buffers_spare", "Buffers kept for reuse", None, &spare)?;
-        let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let (name, help) =
-            ("switchboard_process_start_time", "When the server started, since the Unix epoch");
-        single(to, name, help, Some(&Unit::Seconds), &ConstGauge::new(started))?;
+        for (name, help, count) in [
+            ("switchboard_pipes_open", "Kernel pipes of the pool, in use or spare", self.pipes.0),
+            ("switchboard_pipes_limit", "Kernel pipes that the pool may open", self.pipes.1),
+            ("switchboard_pipes_spare", "Kernel pipes kept for reuse", self.spare_pipes),
+            ("switchboard_buffers_spare", "Buffers kept for reuse", self.spare_buffers),
+        ] {
+            single(to, name, help, None, &ConstGauge::new(count as u64))?;
+        }
+        let started =
+            ConstGauge::new(self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
+        let help = "When the server started, since the Unix epoch";
+        single(to, "switchboard_process_start_time", help, Some(&Unit::Seconds), &started)?;
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         single(to, "switchboard_build", "The program's version", None, &build)
     }
@@ -126,10 +110,6 @@ impl Collector for Metrics {
         self.sessions(&mut encoder)?;
         self.process(&mut encoder)
     }
-}
-
-fn gauge(count: usize) -> ConstGauge<u64> {
-    ConstGauge::new(count as u64)
 }
 
 /// One metric without labels.
@@ -163,4 +143,44 @@ fn histogram(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, histogram: 
     let mut encoder = to.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
     let (sum, count, buckets) = (histogram.sum(), histogram.count(), histogram.buckets());
     encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+}
+
+/// OpenMetrics as the Prometheus text format 0.0.4 says the same. There a counter and an info are named by their sample, an
+/// info is a gauge, and neither units nor an end are known.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut help = "";
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            // It comes before the type, on which its name depends.
+            help = rest;
+        } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
+        {
+            let (suffix, kind) = match kind {
+                "counter" => ("_total", "counter"),
+                "info" => ("_info", "gauge"),
+                kind => ("", kind),
+            };
+            let help = help.strip_prefix(name).unwrap_or_default();
+            plain += &format!("# HELP {name}{suffix}{help}\n# TYPE {name}{suffix} {kind}\n");
+        } else if !line.starts_with('#') {
+            plain += line;
+            plain.push('\n');
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_follow_the_samples_and_what_is_unknown_is_left_out() {
+        let openmetrics = "# HELP a A.\n# TYPE a counter\n# UNIT a s\na_total{b=\"c # d\"} 1\n\
+                           # HELP e E.\n# TYPE e info\ne_info{f=\"g\"} 1\n\
+                           # HELP h H.\n# TYPE h gauge\nh 2\n# EOF\n";
+        let plain = "# HELP a_total A.\n# TYPE a_total counter\na_total{b=\"c # d\"} 1\n\
+                     # HELP e_info E.\n# TYPE e_info gauge\ne_info{f=\"g\"} 1\n\
+                     # HELP h H.\n# TYPE h gauge\nh 2\n";
+        assert_eq!(super::plain(openmetrics), plain);
+    }
 }

@@ -1,7 +1,7 @@
 //! The reporter actor: turns events into lines on stdout, and warnings into lines on stderr.
 //!
 //! It is two threads, one a stream, because a write to a terminal or a pipe may block for as long as its reader likes.
-//! Nobody waits for them: what a full mailbox does not take is dropped and counted. They end when the last [`Reporter`]
+//! No actor waits for them: what a full mailbox does not take is dropped and counted. They end when the last [`Reporter`]
 //! is gone and everything is written.
 
 use crate::{
@@ -20,7 +20,6 @@ use rustix::{
     stdio,
 };
 use std::{
-    fmt::Write,
     io,
     os::fd::BorrowedFd,
     sync::{
@@ -38,11 +37,11 @@ const EVENTS: usize = 8192;
 const WARNINGS: usize = 64;
 /// Lines are gathered up to this size and written at once.
 const BATCH_BYTES: usize = 64 * 1024;
-/// Between an event that finds the reporter idle and its line. Whoever tells events wakes it at most this often, which
-/// would cost the traffic more than the events themselves; a person does not see it.
+/// Between an event that finds the reporter idle and its line. Each wake-up costs the traffic more than
+/// the events themselves, so there is at most one in this time; a person does not see it.
 const GATHER: Duration = Duration::from_millis(2);
-/// Added to the niceness of the reporter's thread (setpriority(2)): where traffic wants every core, lines wait, and are
-/// dropped and counted where they wait too long.
+/// Added to the niceness of the reporter's thread (setpriority(2)): if traffic wants every core, lines wait, and are
+/// dropped and counted if they wait too long.
 const NICENESS: i32 = 10;
 
 /// Where lines for the operator go. Cheap to clone; it never waits.
@@ -60,9 +59,6 @@ pub struct Finish {
 
 impl Reporter {
     /// Starts reporting in `format`; without a format, only warnings are told.
-    ///
-    /// # Errors
-    /// Where the system gives no thread.
     pub fn start(format: Option<Format>) -> io::Result<(Self, Finish)> {
         let (running, threads) = mailbox(1);
         let dropped = Arc::new(AtomicU64::new(0));
@@ -81,7 +77,7 @@ impl Reporter {
             let lines = Lines { format, inbox, dropped: dropped.clone(), told: 0, text, ends, rest };
             thread::Builder::new().name("reporter".into()).spawn(move || {
                 let _alive = running;
-                // Where it is refused, the lines cost what they cost.
+                // If it is refused, the lines cost what they cost.
                 let _ = nice(NICENESS);
                 lines.run();
             })?;
@@ -91,7 +87,6 @@ impl Reporter {
     }
 
     /// Where sessions say what happens.
-    #[must_use]
     pub fn events(&self) -> &Events {
         &self.events
     }
@@ -116,7 +111,6 @@ struct Lines {
     dropped: Arc<AtomicU64>,
     /// How many of the dropped lines a line has told of.
     told: u64,
-    /// The lines to be written next.
     text: String,
     /// Where the first of them begins, and where each ends.
     ends: Vec<usize>,
@@ -204,9 +198,6 @@ fn write_all(to: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Cut> {
 }
 
 /// The start line of one listener, on stderr.
-#[must_use]
 pub fn start_line(listening: &str, doing: &str) -> String {
-    let mut line = String::new();
-    let _ = write!(line, "listening on {listening}, {doing}");
-    line
+    format!("listening on {listening}, {doing}")
 }

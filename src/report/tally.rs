@@ -17,7 +17,6 @@ pub struct Tally {
     pub upstream_bytes: u64,
     /// How long it took to reach an upstream, with resolving; only of upstreams that were reached.
     pub dials: Histogram,
-    /// How long the sessions lived that ended.
     pub lives: Histogram,
 }
 

@@ -23,14 +23,16 @@ use std::{
 
 /// Appends an event to `out`; a warning adds nothing, nor does payload without a dump.
 pub fn text(event: &Event, dump: Dump, colour: bool, out: &mut String) {
-    let page = Page { time: TimeOfDay(event.at), paint: if colour { COLOUR } else { PLAIN } };
-    page.event(&event.what, dump, out).expect(TAKES_EVERY_WRITE);
+    page(event.at, colour).event(&event.what, dump, out).expect(TAKES_EVERY_WRITE);
 }
 
 /// Appends the line that says how many lines were dropped.
 pub fn dropped(at: SystemTime, lines: u64, colour: bool, out: &mut String) {
-    let page = Page { time: TimeOfDay(at), paint: if colour { COLOUR } else { PLAIN } };
-    page.dropped(lines, out).expect(TAKES_EVERY_WRITE);
+    page(at, colour).dropped(lines, out).expect(TAKES_EVERY_WRITE);
+}
+
+fn page(at: SystemTime, colour: bool) -> Page {
+    Page { time: TimeOfDay(at), paint: if colour { COLOUR } else { PLAIN } }
 }
 
 const TAKES_EVERY_WRITE: &str = "a string takes every write";
@@ -67,48 +69,29 @@ impl Page {
                 resolve.map_or(Ok(()), |resolve| write!(out, " (resolved in {})", duration(resolve)))?;
                 out.write_char('\n')
             }
+            What::Data { .. } if dump == Dump::Off => Ok(()),
             What::Data { session, from, offset, bytes, shown } => {
-                let piece = Piece { session: *session, from: *from, offset: *offset, bytes: *bytes, shown };
-                match dump {
-                    Dump::Off => Ok(()),
-                    Dump::Text => self.text_dump(&piece, out),
-                    Dump::Hex => self.hex_dump(&piece, out),
+                let Paint { dim, end, .. } = self.paint;
+                let direction = if *from == Side::Client { "client >" } else { "upstream <" };
+                let cut = match bytes.saturating_sub(shown.len()) {
+                    0 => String::new(),
+                    cut => format!("{dim}… ({cut} more bytes){end}"),
+                };
+                self.begin(*session, out)?;
+                write!(out, "{direction} offset {offset}, {bytes} B")?;
+                if dump == Dump::Text {
+                    return writeln!(out, ": {}{cut}", Escaped(shown));
                 }
+                out.write_char('\n')?;
+                let offsets = (0..).map(|row| offset.saturating_add(row * ROW_BYTES as u64));
+                for (offset, bytes) in offsets.zip(shown.chunks(ROW_BYTES)) {
+                    writeln!(out, "#{session} {direction} {}", Row { offset, bytes })?;
+                }
+                if cut.is_empty() { Ok(()) } else { writeln!(out, "#{session} {direction} {cut}") }
             }
             What::Close(close) => self.close(close, out),
             What::Warning(_) => Ok(()),
         }
-    }
-
-    fn text_dump(&self, piece: &Piece<'_>, out: &mut String) -> fmt::Result {
-        self.head(piece, out)?;
-        write!(out, ": {}", Escaped(piece.shown))?;
-        if let Some(cut) = piece.cut() {
-            let Paint { dim, end, .. } = self.paint;
-            write!(out, "{dim}… ({cut} more bytes){end}")?;
-        }
-        out.write_char('\n')
-    }
-
-    fn hex_dump(&self, piece: &Piece<'_>, out: &mut String) -> fmt::Result {
-        self.head(piece, out)?;
-        out.write_char('\n')?;
-        let (session, direction, mut offset) = (piece.session, piece.direction(), piece.offset);
-        for bytes in piece.shown.chunks(ROW_BYTES) {
-            writeln!(out, "#{session} {direction} {}", Row { offset, bytes })?;
-            offset = offset.saturating_add(ROW_BYTES as u64);
-        }
-        if let Some(cut) = piece.cut() {
-            let Paint { dim, end, .. } = self.paint;
-            writeln!(out, "#{session} {direction} {dim}… ({cut} more bytes){end}")?;
-        }
-        Ok(())
-    }
-
-    /// How a piece of payload begins: its sender, its place in the stream, its size.
-    fn head(&self, piece: &Piece<'_>, out: &mut String) -> fmt::Result {
-        self.begin(piece.session, out)?;
-        write!(out, "{} offset {}, {} B", piece.direction(), piece.offset, piece.bytes)
     }
 
     fn close(&self, close: &Close, out: &mut String) -> fmt::Result {
@@ -117,19 +100,15 @@ impl Page {
         let paint = if close.cause == Cause::Done { self.paint.good } else { self.paint.bad };
         write!(out, "close {paint}{}{}", close.cause, self.paint.end)?;
         if let Some(side) = close.first_closer {
-            write!(out, ", {} first", side_name(side))?;
+            write!(out, ", {} first", if side == Side::Client { "client" } else { "upstream" })?;
         }
         write!(out, ": {}", EscapedAddress(&close.client))?;
         if let Some(upstream) = &close.upstream {
             write!(out, " -> {}", EscapedAddress(upstream))?;
         }
         let back = if close.mode == Mode::Proxy { "from upstream" } else { "sent back" };
-        let (client_bytes, upstream_bytes) = (close.client_bytes, close.upstream_bytes);
-        write!(
-            out,
-            ", {client_bytes} B from client, {upstream_bytes} B {back} in {}",
-            duration(close.duration)
-        )?;
+        write!(out, ", {} B from client, {} B {back}", close.client_bytes, close.upstream_bytes)?;
+        write!(out, " in {}", duration(close.duration))?;
         if let Some(first_byte) = close.first_byte {
             write!(out, " (first byte after {})", duration(first_byte))?;
         }
@@ -149,35 +128,5 @@ impl Page {
     fn begin(&self, session: u64, out: &mut String) -> fmt::Result {
         let Paint { dim, end, .. } = self.paint;
         write!(out, "{dim}{}{end} #{session} ", self.time)
-    }
-}
-
-/// The payload of a data event.
-struct Piece<'a> {
-    session: u64,
-    from: Side,
-    offset: u64,
-    bytes: usize,
-    shown: &'a [u8],
-}
-
-impl Piece<'_> {
-    /// How many bytes are not shown; none if all are.
-    fn cut(&self) -> Option<usize> {
-        self.bytes.checked_sub(self.shown.len()).filter(|cut| *cut > 0)
-    }
-
-    fn direction(&self) -> &'static str {
-        match self.from {
-            Side::Client => "client >",
-            Side::Upstream => "upstream <",
-        }
-    }
-}
-
-fn side_name(side: Side) -> &'static str {
-    match side {
-        Side::Client => "client",
-        Side::Upstream => "upstream",
     }
 }

@@ -29,7 +29,6 @@ pub struct Ended {
 
 impl Ended {
     /// The session of `record` ends now.
-    #[must_use]
     pub fn now(record: &Record) -> Self {
         let now_ms = coarse_ms();
         let fin = |direction: &Direction| {
@@ -46,7 +45,6 @@ impl Ended {
     }
 
     /// One sentence: which side ended the session first, how, and what was not delivered.
-    #[must_use]
     pub fn verdict(&self) -> String {
         format!("{}; {}", self.end(), self.left())
     }
@@ -78,20 +76,19 @@ impl Ended {
     }
 
     fn finished(&self) -> String {
-        let gap = |first: Duration, second: Duration| duration(first.saturating_sub(second));
-        match (self.close.first_closer, self.client_fin, self.upstream_fin) {
-            (Some(Side::Client), Some(client), Some(upstream)) => {
-                format!("client finished first, upstream {} later", gap(client, upstream))
+        let (first, other, fins) = match self.close.first_closer {
+            Some(Side::Client) => ("client", "upstream", self.client_fin.zip(self.upstream_fin)),
+            Some(Side::Upstream) => ("upstream", "client", self.upstream_fin.zip(self.client_fin)),
+            None => return "both sides finished".into(),
+        };
+        match fins {
+            Some((own, others)) => {
+                format!("{first} finished first, {other} {} later", duration(own.saturating_sub(others)))
             }
-            (Some(Side::Upstream), Some(client), Some(upstream)) => {
-                format!("upstream finished first, client {} later", gap(upstream, client))
-            }
-            (Some(Side::Client), ..) if self.close.mode == Mode::Echo => {
+            None if self.close.mode == Mode::Echo && first == "client" => {
                 "client finished, and was answered to the end".into()
             }
-            (Some(Side::Client), ..) => "client finished".into(),
-            (Some(Side::Upstream), ..) => "upstream finished".into(),
-            (None, ..) => "both sides finished".into(),
+            None => format!("{first} finished"),
         }
     }
 
@@ -110,12 +107,11 @@ impl Ended {
 
     fn left(&self) -> String {
         // A reset destroys what our kernel still held for that side.
-        let for_resetter = match self.close.cause {
-            Cause::ClientReset if self.close.mode == Mode::Echo => {
+        let for_resetter = match (self.close.cause, self.close.mode) {
+            (Cause::UpstreamReset, _) | (Cause::ClientReset, Mode::Echo) => {
                 Some((self.close.client_bytes, self.client_undelivered))
             }
-            Cause::ClientReset => Some((self.close.upstream_bytes, self.upstream_undelivered)),
-            Cause::UpstreamReset => Some((self.close.client_bytes, self.client_undelivered)),
+            (Cause::ClientReset, _) => Some((self.close.upstream_bytes, self.upstream_undelivered)),
             _ => None,
         };
         let least = if for_resetter.is_some_and(|(_, left)| left > 0) { "at least " } else { "" };

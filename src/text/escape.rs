@@ -38,7 +38,6 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Appends what a chunk shows to `out`.
     pub fn push(&mut self, chunk: &[u8], out: &mut String) {
         let joined;
         let bytes = if self.held.is_empty() {
@@ -59,7 +58,6 @@ impl Terminal {
     }
 }
 
-/// Appends bytes as a terminal may see them.
 fn append(bytes: &[u8], out: &mut String) {
     write_escaped(bytes, Place::Terminal, out).expect("a string takes every write");
 }
@@ -88,7 +86,6 @@ enum Place {
     Terminal,
 }
 
-/// The notation of one byte.
 #[derive(Clone, Copy)]
 struct Note {
     /// The notation, filled up with zeros: all of it is copied, which is faster than a copy of `length`.
@@ -209,7 +206,6 @@ const BLOCK_BYTES: usize = 512;
 /// The longest notation: two backslashes, `u{`, six digits and `}`.
 const NOTATION_BYTES_MAX: usize = 11;
 
-/// Text on its way out.
 struct Block<'a, W> {
     out: &'a mut W,
     room: [u8; BLOCK_BYTES],
@@ -223,7 +219,6 @@ impl<W: fmt::Write> Block<'_, W> {
         self.out.write_str(text)
     }
 
-    /// Makes room for the notation of one character.
     fn reserve(&mut self) -> fmt::Result {
         if BLOCK_BYTES - self.used < NOTATION_BYTES_MAX { self.flush() } else { Ok(()) }
     }

@@ -59,9 +59,7 @@ pub struct Row<'a> {
     pub bytes: &'a [u8],
 }
 
-/// The digits of a full row, and the spaces between its groups.
 const HEX_COLUMNS: usize = 2 * ROW_BYTES + ROW_BYTES / 2 - 1;
-/// Between the digits and the characters.
 const GAP_COLUMNS: usize = 2;
 
 impl fmt::Display for Row<'_> {

@@ -89,7 +89,6 @@ fn second(seconds: u64) -> Option<Second> {
     moment.to_string().as_bytes().get(..SECOND_BYTES)?.try_into().ok()
 }
 
-/// Writes a number with as many digits as there is room.
 fn put_digits(room: &mut [u8], number: u32) {
     let mut rest = number;
     for place in room.iter_mut().rev() {

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 /// Bytes in binary units: `812 B`, `1.5 KiB`, `3 GiB`.
-#[must_use]
 pub fn bytes(amount: u64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     const STEP: f64 = 1024.0;
@@ -21,13 +20,11 @@ pub fn bytes(amount: u64) -> String {
 }
 
 /// Bytes a second: `1.5 MiB/s`.
-#[must_use]
 pub fn rate(bytes_a_second: u64) -> String {
     format!("{}/s", bytes(bytes_a_second))
 }
 
 /// A duration: `0 s`, `48.7 µs`, `7 ms`, `1.25 s`, `1m01s`, `1h05m`, `3d00h`.
-#[must_use]
 pub fn duration(duration: Duration) -> String {
     /// Nanoseconds; of the next unit there would be a whole one once three digits are shown.
     const SHORT: [(u64, f64, &str); 4] =
@@ -55,7 +52,6 @@ pub fn duration(duration: Duration) -> String {
 }
 
 /// A whole number, its digits in groups of three: `7,654,321`.
-#[must_use]
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

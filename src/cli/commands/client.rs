@@ -45,12 +45,8 @@ pub struct Client {
     #[argh(option, arg_name = "M", default = "1", from_str_fn(values::count))]
     repeat: usize,
     /// longest time to resolve and connect to any address (default 10s)
-    #[argh(
-        option,
-        arg_name = "TIME",
-        default = "Some(deadline::CONNECT_TIMEOUT)",
-        from_str_fn(values::duration)
-    )]
+    #[argh(option, arg_name = "TIME", default = "Some(deadline::CONNECT_TIMEOUT)")]
+    #[argh(from_str_fn(values::duration))]
     connect_timeout: Option<Duration>,
     /// longest time without a byte either way (default 60s)
     #[argh(option, arg_name = "TIME", default = "Some(settings::IDLE_TIMEOUT)")]

@@ -38,8 +38,8 @@ pub struct Ctl {
     #[argh(switch)]
     json: bool,
     /// list: by age, bytes, rate or idle
-    #[argh(option, arg_name = "KEY")]
-    sort: Option<String>,
+    #[argh(option, arg_name = "KEY", from_str_fn(values::sort))]
+    sort: Option<Sort>,
     /// list: clients of this CIDR; tap: client, upstream or both
     #[argh(option, arg_name = "CIDR|SIDE")]
     from: Option<String>,
@@ -63,11 +63,12 @@ impl Ctl {
         let request = match words[..] {
             [] => return Err(format!("what to do is missing; write {COMMANDS}")),
             ["list"] => Request::List(Choice {
-                sort: self
-                    .sort
+                sort: self.sort.take().unwrap_or_default(),
+                from: self
+                    .from
                     .take()
-                    .map_or(Ok(Sort::default()), |text| refused("--sort", &text, values::sort))?,
-                from: self.from.take().map(|text| refused("--from", &text, values::network)).transpose()?,
+                    .map(|text| refused("option '--from'", &text, str::parse))
+                    .transpose()?,
                 ..Choice::default()
             }),
             ["show", id] => Request::Show { session: session(id)? },
@@ -80,8 +81,10 @@ impl Ctl {
             }
             ["tap", id] => {
                 show = self.dump.take().unwrap_or_default();
-                let from =
-                    self.from.take().map_or(Ok(None), |text| refused("--from", &text, values::side))?;
+                let from = self
+                    .from
+                    .take()
+                    .map_or(Ok(None), |text| refused("option '--from'", &text, values::side))?;
                 Request::Tap { session: session(id)?, from, limit: None }
             }
             ["pause"] => Request::Pause,
@@ -143,6 +146,5 @@ fn session(text: &str) -> Result<u64, String> {
 }
 
 fn refused<T>(what: &str, text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<T, String> {
-    let what = if what.starts_with("--") { format!("option '{what}'") } else { what.to_owned() };
     parse(text).map_err(|reason| format!("{what} cannot be '{text}': {reason}"))
 }

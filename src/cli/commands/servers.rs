@@ -96,7 +96,7 @@ macro_rules! server {
 
         impl $name {
             /// The plan of a server that joins its sessions to `target`; without an address it listens on `port`.
-            fn server(self, target: Target, port: u16) -> Config {
+            pub fn server(self, target: Target, port: u16) -> Config {
                 let listen = if self.listen.is_empty() { vec![Endpoint::loopback(port)] } else { self.listen };
                 let planned = |endpoint| PlannedListener { name: None, endpoint, target: target.clone() };
                 Config::Server(Box::new(Plan {
@@ -170,12 +170,6 @@ server! {
     }
 }
 
-impl Echo {
-    pub fn config(self) -> Config {
-        self.server(Target::Echo, plan::ECHO_PORT)
-    }
-}
-
 impl Proxy {
     pub fn config(mut self) -> Result<Config, String> {
         let endpoint = match self.upstream.take() {
@@ -184,11 +178,5 @@ impl Proxy {
         };
         let overrides = std::mem::take(&mut self.resolve).into();
         Ok(self.server(Target::Upstream(Destination { endpoint, overrides }.into()), plan::PROXY_PORT))
-    }
-}
-
-impl Origin {
-    pub fn config(self) -> Config {
-        self.server(Target::Origin, plan::ORIGIN_PORT)
     }
 }

@@ -31,7 +31,7 @@ pub struct Top {
     #[argh(option, arg_name = "KEY", default = "Sort::Rate", from_str_fn(values::sort))]
     sort: Sort,
     /// only clients of this network
-    #[argh(option, arg_name = "CIDR", from_str_fn(values::network))]
+    #[argh(option, arg_name = "CIDR")]
     from: Option<Network>,
 }
 

@@ -162,7 +162,6 @@ impl<'a> Trial<'a> {
 pub struct Talk<'a> {
     pub client: Side<'a>,
     pub origin: Side<'a>,
-    /// The proxy's header, in words.
     pub header: Option<String>,
 }
 

@@ -39,7 +39,6 @@ impl Label {
     }
 }
 
-/// What an arrival begins with.
 pub struct Opening {
     /// The proxy's header, in words that are safe to show.
     pub header: Option<String>,
@@ -47,7 +46,6 @@ pub struct Opening {
     pub label: Option<Label>,
 }
 
-/// Reads the label, and a header before it.
 pub async fn opening(socket: &Socket) -> Result<Opening, End> {
     let first = read::<SHORTEST_BYTES>(socket).await?;
     match header(socket, first).await? {

@@ -41,7 +41,6 @@ use own::OwnProxy;
 use report::Report;
 use std::io::{self, Write};
 
-/// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The proxy cannot be reached, or does not reach the origin.
@@ -59,7 +58,6 @@ impl From<Error> for Failure {
 
 /// The audit's output.
 pub struct Streams<'a> {
-    /// The report.
     pub out: &'a mut dyn Write,
     /// The start line and the progress.
     pub notes: &'a mut dyn Write,

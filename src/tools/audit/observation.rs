@@ -58,7 +58,6 @@ impl End {
 pub struct Record {
     pub client: Cell<Seen>,
     pub origin: Cell<Seen>,
-    /// What is neither bytes nor ends.
     pub beside: RefCell<Option<Beside>>,
 }
 
@@ -79,7 +78,6 @@ impl Record {
     }
 }
 
-/// What one end saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Seen {
     pub received: u64,
@@ -91,7 +89,6 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Bytes that were sent and did not come.
     pub fn missing(&self) -> u64 {
         self.sent.saturating_sub(self.received)
     }
@@ -117,22 +114,24 @@ impl Seen {
 #[serde(rename_all = "snake_case")]
 pub enum Beside {
     /// Whether the sender to a reader that stalls had to stop, and after how many bytes.
-    HeldBack { held: bool, after: u64 },
+    HeldBack {
+        held: bool,
+        after: u64,
+    },
     /// How long single bytes took, one way.
     Delay {
-        /// The median of whole messages.
         #[serde(rename = "message_us", serialize_with = "micros")]
         message: Duration,
-        /// The first quartile of single bytes.
         #[serde(rename = "quarter_us", serialize_with = "micros")]
         quarter: Duration,
-        /// The third quartile of single bytes.
         #[serde(rename = "three_quarters_us", serialize_with = "micros")]
         three_quarters: Duration,
     },
     /// How many connections of a crowd were whole.
-    Whole { whole: usize, of: usize },
-    /// The PROXY protocol header before the client's bytes.
+    Whole {
+        whole: usize,
+        of: usize,
+    },
     Header(Option<String>),
 }
 

@@ -41,7 +41,6 @@ pub struct Arrival {
     pub socket: Socket,
     /// A direct client, or the proxy.
     pub peer: Address,
-    /// The proxy's header, in words.
     pub header: Option<String>,
     /// How it ended before its header came. The kernel tells of a reset only once.
     pub ended: Option<End>,
@@ -49,7 +48,6 @@ pub struct Arrival {
 
 /// Where arrivals go that are not asked for a label.
 struct Open {
-    /// A header is taken off.
     strip: bool,
     taker: mailbox::Sender<Arrival>,
 }

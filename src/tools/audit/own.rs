@@ -41,7 +41,6 @@ pub fn become_proxy() -> Option<io::Error> {
     Some(command.args(["--control", "off", "--log", "off"]).env_remove(CHILD).exec())
 }
 
-/// A running proxy.
 pub struct OwnProxy {
     pub address: SocketAddr,
     _child: Killed,

@@ -24,7 +24,6 @@ use std::{
 /// How long a proxy that checks its origin's health takes to find it alive (HAProxy: two checks, 2 s apart). The last try
 /// begins before that.
 const FORWARD_LIMIT: Duration = Duration::from_secs(8);
-/// Between two tries.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Connects to the proxy. Returns the address that answered, too.

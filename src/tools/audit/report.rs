@@ -40,7 +40,6 @@ pub struct Report {
     begin: Instant,
     pub rows: Vec<Row>,
     took: Duration,
-    /// All checks were made.
     complete: bool,
     /// Connections to the origin that no client of ours caused.
     strangers: u64,
@@ -58,7 +57,6 @@ impl Report {
         self.rows.sort_by_key(|row| ALL.iter().position(|check| check.name == row.check.name));
     }
 
-    /// Whether all checks were made and nothing speaks against the proxy.
     pub fn is_good(&self) -> bool {
         self.complete && self.rows.iter().all(|row| row.verdict.is_good())
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 /// Longer than the shortest timeouts that people give a proxy; for a longer timeout there is `--idle`.
 pub const IDLE: Duration = Duration::from_secs(10);
 
-/// One run of `switchboard audit`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
     pub subject: Subject,
@@ -17,12 +16,10 @@ pub struct Audit {
     pub checks: Vec<String>,
 }
 
-/// Which proxy is audited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// This program's own, started for the audit.
     Own,
-    /// One that runs already.
     Running {
         via: Endpoint,
         /// The proxy connects to it: the audit listens there.

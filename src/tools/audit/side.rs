@@ -102,7 +102,6 @@ impl<'a> Side<'a> {
         Ok(())
     }
 
-    /// Sends an urgent byte, which is no part of the account.
     pub async fn send_urgent(&self) -> bool {
         self.wait(self.socket.send_urgent(b'!')).await.is_some()
     }
@@ -177,7 +176,6 @@ impl<'a> Side<'a> {
         self.socket
     }
 
-    /// Ends our stream.
     pub fn finish(&self) {
         // If the connection is gone, reading tells how.
         let _ = self.socket.finish();

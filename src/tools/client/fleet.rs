@@ -31,7 +31,6 @@ struct Fleet {
     plan: Plan,
     kept: Kept,
     total: u64,
-    /// The number of the next run.
     next: AtomicU64,
     tally: Mutex<Tally>,
 }

@@ -37,9 +37,7 @@ struct Exchange<'a> {
     sent: usize,
     response: Response,
     received: u64,
-    /// Where the next part is read to.
     room: Vec<u8>,
-    /// What is to be printed.
     held: Vec<u8>,
     /// How the answer ended; it is told after all that came before is printed.
     end: Option<Result<(), Failure>>,
@@ -48,7 +46,6 @@ struct Exchange<'a> {
     limit: Option<Duration>,
 }
 
-/// What is printed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Show {
     Nothing,
@@ -150,7 +147,6 @@ impl Exchange<'_> {
         Poll::Ready(())
     }
 
-    /// Takes in what was read.
     fn take(&mut self, count: usize) {
         let Exchange { room, held, response, show, .. } = self;
         let piece = &room[..count];

@@ -24,7 +24,6 @@ const EMPTY_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Clone)]
 pub enum Kept {
     Bytes(Arc<[u8]>),
-    /// A regular file.
     File(Arc<File>),
 }
 

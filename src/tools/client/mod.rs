@@ -26,7 +26,6 @@ use crate::{
 use input::Payload;
 use std::io::Read;
 
-/// What a client reads and writes.
 pub struct Streams {
     /// What a `tcp://` client sends, if it is told nothing else.
     pub input: Box<dyn Read + Send>,

@@ -13,7 +13,6 @@ use std::{
 /// Another program may have left a shared terminal or pipe in non-blocking mode; then it is asked again after this.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
-/// A standard stream to write to.
 pub struct Output {
     /// None while a write is under way.
     sink: Option<Sink>,

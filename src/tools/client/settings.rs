@@ -6,7 +6,6 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 /// A person waits for a client's answer: a minute of silence is an answer too.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a `tcp://` client sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Standard input, until it ends.
@@ -38,10 +37,8 @@ pub struct Client {
 /// The target of the lab that this program grew from.
 pub const TARGET: &str = "http://www.google.com/";
 
-/// The protocol of a client's target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// `http://host[:port]/path`.
     Http {
         /// Where the host's server is.
         endpoint: Endpoint,
@@ -50,7 +47,6 @@ pub enum Target {
         /// Path and query, at least `/`.
         path: String,
     },
-    /// `tcp://host:port`.
     Tcp(Endpoint),
 }
 

@@ -9,10 +9,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// The longest latency that is told from longer ones; a run's deadlines are far below.
 const LATENCY_MAX_US: u64 = 60 * 60 * 1_000_000;
-/// Latencies are exact to three digits.
 const LATENCY_DIGITS: u8 = 3;
 
-/// The counts of many runs.
 pub struct Tally {
     ok: u64,
     bytes: u64,
@@ -59,7 +57,6 @@ impl Tally {
         Some(Failure::new(*fault, format!("{count} of {all} runs failed: {text}")))
     }
 
-    /// The summary: a few lines for a person.
     pub fn summary(&self, clients: usize, took: Duration) -> String {
         let (ok, failed) = (self.ok, self.failures());
         let (all, seconds) = (ok + failed, took.as_secs_f64().max(f64::MIN_POSITIVE));

@@ -24,7 +24,6 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// When the operation of this number is due.
     pub fn due(&self, begin: Instant, number: u64) -> Instant {
         begin + self.first + Duration::from_secs_f64(number as f64 / self.per_second)
     }

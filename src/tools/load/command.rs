@@ -33,23 +33,16 @@ use std::{
     thread,
 };
 
-/// The load's output.
-pub struct Streams<'a> {
-    /// The report.
-    pub out: &'a mut dyn Write,
-    /// A line a second.
-    pub notes: &'a mut dyn Write,
-}
-
-/// Loads the target as `config` says and prints the report; whether everything went well. Fails if there is nothing to report.
-pub fn run(config: &Load, streams: &mut Streams<'_>) -> Result<bool, Failure> {
+/// Loads the target as `config` says, prints the report to `out` and a line a second to `notes`; whether everything went
+/// well. Fails if there is nothing to report.
+pub fn run(config: &Load, out: &mut dyn Write, notes: &mut dyn Write) -> Result<bool, Failure> {
     let descriptors = raise_descriptor_limit();
     let message = plan::message(config)?;
     // One nudge that waits is enough: its reader looks at everything.
     let (watcher, nudges) = mailbox(1);
     let prepared = inline::run(plan::prepare(config, message, descriptors, watcher));
     let prepared = prepared.map_err(|error| internal(&error))??;
-    let mut live = Live::new(config, prepared.connections, streams.notes);
+    let mut live = Live::new(config, prepared.connections, notes);
     let (report, interrupted) = play(&prepared, nudges, &mut live)?;
     let outcome = Outcome::new(config, prepared, report, interrupted);
     if outcome.prepared.shared.made() == 0
@@ -63,7 +56,7 @@ pub fn run(config: &Load, streams: &mut Streams<'_>) -> Result<bool, Failure> {
         })?;
     }
     let text = if config.json { json::json(&outcome) } else { text::Text(&outcome).to_string() };
-    match streams.out.write_all(text.as_bytes()).and_then(|()| streams.out.flush()) {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // The reader has seen enough, as `head` does.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::output(&error)),
         _ => Ok(outcome.report.errors() == 0),

@@ -19,7 +19,6 @@ use std::{
 /// What one connection may move before others have their turn.
 const TURN_BYTES: usize = 1024 * 1024;
 
-/// A connection and how far it is.
 pub struct Connection<'a> {
     socket: Socket,
     room: &'a Room,
@@ -33,9 +32,7 @@ pub struct Connection<'a> {
     send_goal: u64,
     received: u64,
     receive_goal: u64,
-    /// The peer's stream has ended.
     ended: bool,
-    /// Moved in this turn.
     moved: usize,
 }
 
@@ -72,13 +69,11 @@ impl<'a> Connection<'a> {
         self
     }
 
-    /// Sends the next `count` bytes of the pattern.
     pub async fn send(&mut self, count: u64) -> Result<(), Failure> {
         self.send_goal += count;
         self.reach(Until::Sent).await
     }
 
-    /// Receives the next `count` bytes of the pattern.
     pub async fn expect(&mut self, count: u64) -> Result<(), Failure> {
         self.receive_goal += count;
         self.reach(Until::Received).await
@@ -160,7 +155,6 @@ impl<'a> Connection<'a> {
         if self.receive_number().await? == self.sent { Ok(()) } else { Err(Failure::WrongTotal) }
     }
 
-    /// Ends our stream.
     pub fn half_close(&self) -> Result<(), Failure> {
         self.socket.finish().map_err(|error| Failure::of_connection(&error))
     }

@@ -3,7 +3,6 @@
 use rustix::io::Errno;
 use std::{collections::BTreeMap, io};
 
-/// What went wrong on one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Failure {
     Refused,
@@ -14,7 +13,6 @@ pub enum Failure {
     EndedEarly,
     /// A byte was not the one of this connection at this place.
     WrongByte,
-    /// More came than was expected.
     Surplus,
     /// The peer counted other than was sent.
     WrongTotal,
@@ -26,12 +24,10 @@ pub enum Failure {
     NoPort,
     /// The kernel has no memory for another socket, or may watch no more of them.
     NoMemory,
-    /// Something else of the operating system.
     Other,
 }
 
 impl Failure {
-    /// As a report says it.
     pub fn name(self) -> &'static str {
         match self {
             Failure::Refused => "refused",
@@ -83,7 +79,6 @@ impl Failure {
     }
 }
 
-/// Failures by kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failures(BTreeMap<Failure, u64>);
 

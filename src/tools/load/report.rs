@@ -26,7 +26,6 @@ pub(super) fn a_second(amount: u64, time: Duration) -> f64 {
     if time.is_zero() { 0.0 } else { amount as f64 / time.as_secs_f64() }
 }
 
-/// The result of a run; several can be merged.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// Operations that ended in the window.
@@ -38,7 +37,6 @@ pub struct Report {
     /// Bytes, in the window.
     pub sent: u64,
     pub received: u64,
-    /// Connections that failed, over the whole run.
     pub failures: Failures,
     /// HTTP answers by status code, of all operations that count.
     pub statuses: BTreeMap<u16, u64>,
@@ -88,7 +86,6 @@ impl Report {
         }
     }
 
-    /// Operations a second.
     pub fn rate(&self) -> f64 {
         a_second(self.operations, self.window)
     }
@@ -103,7 +100,6 @@ impl Report {
         self.statuses.range(400..).map(|(_, count)| count).sum()
     }
 
-    /// All that went wrong.
     pub fn errors(&self) -> u64 {
         self.failures.total() + self.refusals()
     }

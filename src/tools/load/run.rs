@@ -1,4 +1,4 @@
-//! Clients in parallel: everyone makes the first steps, the load warms up, operations count for a time, then all end.
+//! Clients in parallel: all make their first steps, the load warms up, operations count for a time, then all end.
 
 use crate::{
     net::address::Address,
@@ -33,13 +33,11 @@ const STOP_LIMIT: Duration = Duration::from_millis(500);
 const SWEEP_EVERY: Duration = Duration::from_millis(50);
 /// Between two looks whether the other threads are there: they begin at most this far apart.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
-/// Latencies are told apart by the second.
 const SECOND: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub target: Address,
-    /// Clients in parallel.
     pub connections: usize,
     pub script: Script,
     /// How long the load runs before it counts.
@@ -101,7 +99,6 @@ pub enum Phase {
     End,
 }
 
-/// The clients of a run.
 struct Crowd<'a> {
     stage: &'a Stage<'a>,
     clients: FuturesUnordered<LocalBoxFuture<'a, ()>>,

@@ -21,13 +21,11 @@ pub struct Load {
     pub mode: Mode,
     /// What a `tcp://` target is sent.
     pub message: Message,
-    /// What it is to answer.
     pub expect: Expect,
     /// End our stream after a connection's last request, and wait for the end of the peer's.
     pub half_close: bool,
     /// Connections at once; none: as many as the descriptor limit allows.
     pub connections: Option<usize>,
-    /// Threads to share them.
     pub threads: usize,
     /// How long operations count; none: until their number is reached, or Ctrl-C.
     pub duration: Option<Duration>,
@@ -72,13 +70,11 @@ pub enum Message {
     /// This many bytes, which no other connection and no other place has.
     Pattern(u64),
     Text(Vec<u8>),
-    /// What this file holds.
     File(PathBuf),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expect {
-    /// What was sent.
     #[default]
     Echo,
     /// This many bytes of anything.

@@ -12,13 +12,11 @@ use std::sync::{
     },
 };
 
-/// One run's shared state.
 pub struct Shared {
     stop: AtomicBool,
     phase: AtomicUsize,
     /// Clients that have made their first steps.
     ready: AtomicUsize,
-    /// Connections made.
     made: AtomicU64,
     /// Threads whose clients have made their first steps.
     there: AtomicUsize,

@@ -23,7 +23,6 @@ use std::{
 pub(super) struct Stage<'a> {
     pub plan: &'a Plan,
     pub shared: &'a Shared,
-    /// The number of this thread.
     pub thread: usize,
     pub room: Room,
     pub report: RefCell<Report>,
@@ -158,7 +157,6 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Operations count from now on.
     pub fn open_window(&self) -> (Instant, (u64, u64)) {
         let (now, moved) = (Instant::now(), self.room.moved());
         self.begin_slice(now, moved);

@@ -11,7 +11,6 @@ const OPEN_SECONDS_MAX: usize = 64;
 /// Of a last second shorter than this, no rate is told.
 pub(super) const SHORT_REST: Duration = Duration::from_millis(100);
 
-/// What happened in a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Second {
     /// The first is 1.
@@ -56,7 +55,6 @@ pub struct Slice {
 }
 
 pub struct Timeline {
-    /// Whole ones.
     seconds: Vec<Second>,
     /// Those that a thread has still to bring its part of.
     open: VecDeque<Slice>,

@@ -23,12 +23,10 @@ impl Watch {
         self.since.set(Some(now));
     }
 
-    /// It waits no longer.
     pub fn end(&self) {
         self.since.set(None);
     }
 
-    /// Whether it waits for its peer.
     pub fn is_busy(&self) -> bool {
         self.since.get().is_some()
     }

@@ -35,7 +35,6 @@ const AFTERTHOUGHT: Duration = Duration::from_millis(500);
 /// Time for the proxy to ask for a connection that it does not get yet. If it takes longer, the data is not that early.
 const DIALLING: Duration = Duration::from_millis(300);
 
-/// The client connects and closes.
 pub async fn connect_and_go(trial: Trial<'_>) {
     let mut arrivals = trial.ground.origin.take_unlabelled(trial.way == Way::Through);
     for _ in 0..VISITS {
@@ -75,7 +74,6 @@ async fn best_end(arrivals: &mut Unlabelled<'_>, peer: Option<&Address>) -> End 
     }
 }
 
-/// How a visit ends at the origin.
 async fn visit_end(arrival: Arrival) -> End {
     let end = match arrival.ended {
         Some(end) => end,
@@ -179,7 +177,6 @@ pub async fn reset_at_once(trial: Trial<'_>) {
     select(see, reset_all).await;
 }
 
-/// Nothing listens at the origin's address.
 pub async fn refused(trial: Trial<'_>) {
     let Ok(_absence) = trial.ground.origin.refuse() else { return };
     let Some(socket) = trial.connect().await else { return };

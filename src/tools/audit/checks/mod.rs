@@ -57,7 +57,6 @@ impl Check {
         if self.name == "idle" { ground.idle.unwrap_or(IDLE) } else { self.pause }
     }
 
-    /// How long one run of it may take.
     pub fn limit(&self, ground: &Ground) -> Duration {
         let pause = self.pause(ground);
         match self.turn {
@@ -81,12 +80,15 @@ macro_rules! checks {
     };
 }
 
-/// All checks, in the order of a report.
 pub static ALL: &[Check] = checks! {
-    "half-close-0s" Together 0 together::reply_after_half_close, "the client ends its stream, and the reply comes at once";
-    "half-close-1s" Together 1 together::reply_after_half_close, "the client ends its stream, and the reply comes 1 s later";
-    "half-close-5s" Together 5 together::reply_after_half_close, "the client ends its stream, and the reply comes 5 s later";
-    "upload-after-reply" Together 0 together::upload_after_half_close, "the origin ends its stream, and the client's upload comes after that";
+    "half-close-0s" Together 0 together::reply_after_half_close,
+        "the client ends its stream, and the reply comes at once";
+    "half-close-1s" Together 1 together::reply_after_half_close,
+        "the client ends its stream, and the reply comes 1 s later";
+    "half-close-5s" Together 5 together::reply_after_half_close,
+        "the client ends its stream, and the reply comes 5 s later";
+    "upload-after-reply" Together 0 together::upload_after_half_close,
+        "the origin ends its stream, and the client's upload comes after that";
     "early-reply" Together 0 together::early_reply, "the reply comes in the middle of an upload";
     "early-data" First 0 alone::early_data, "the client speaks before the proxy has reached the origin";
     "speaks-first" First 0 alone::speaks_first, "the origin speaks first";

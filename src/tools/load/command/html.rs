@@ -22,7 +22,6 @@ const POINTS_MAX: usize = 800;
 /// How many nines the percentile axis has: 0 at its left end, 99.999 % at its right.
 const NINES: f64 = 5.0;
 
-/// The whole page.
 pub struct Page<'a>(pub &'a Outcome<'a>);
 
 impl fmt::Display for Page<'_> {
@@ -203,5 +202,4 @@ svg line.one, svg line.two, svg line.three { stroke-width: 2; }
 </style>
 ";
 
-/// What comes after all else.
 const END: &str = "</body>\n</html>\n";

@@ -21,15 +21,12 @@ use std::{
 const RAMP_EVERY: Duration = Duration::from_secs(1);
 
 enum Event {
-    /// A thread has something new.
     Told,
-    /// Ctrl-C.
     Signal,
     /// Time to tell how far the connections are.
     Tick,
 }
 
-/// The lines of a run.
 pub struct Live<'a> {
     notes: &'a mut dyn Write,
     connections: usize,
@@ -101,7 +98,6 @@ async fn next_event(nudges: &mut Mailbox<()>, signals: &mut StopSignals, tick: D
     }
 }
 
-/// A second in one line.
 fn line(second: &Second) -> String {
     let rate = |amount: u64| a_second(amount, second.length).round() as u64;
     let mut line = format!(

@@ -35,7 +35,6 @@ const UNDER_WAY_BYTES: u64 = 4 * 1024 * 1024;
 const FOR_EVER: Duration = Duration::from_secs(100 * 31_557_600);
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
-/// All that a run is made of.
 pub struct Prepared {
     /// One for each thread.
     pub plans: Vec<Plan>,
@@ -118,7 +117,6 @@ pub async fn prepare(
     })
 }
 
-/// The part of `whole` that falls to one of `threads`.
 fn share(whole: u64, threads: usize, number: usize) -> u64 {
     let threads = threads as u64;
     whole / threads + u64::from((number as u64) < whole % threads)
