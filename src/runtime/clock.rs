@@ -115,21 +115,19 @@ pub fn now_ns() -> u64 {
 pub const TICK: Duration = Duration::from_millis(10);
 
 /// The calling thread's own clock, in place of the process's. It ends when this and its sleepers are dropped.
-pub(super) struct Own {
-    clock: Arc<Clock>,
-}
+pub(super) struct Own(Arc<Clock>);
 
 impl Own {
     /// From now on the thread's sleepers are this clock's.
     pub(super) fn open() -> Self {
         let clock = Arc::<Clock>::default();
         OWN.set(Some(clock.clone()));
-        Own { clock }
+        Own(clock)
     }
 
     /// Wakes the sleepers that are due, and says when the next will be.
     pub(super) fn wake_due(&self) -> Option<Instant> {
-        self.clock.wake_due()
+        self.0.wake_due()
     }
 }
 
