@@ -26,13 +26,13 @@ proxy: build ## relays to an upstream, and shows what is sent [LISTEN UPSTREAM]
 	$(RUN) proxy $(DUMP) $${LISTEN:+--listen "$$LISTEN"} $${UPSTREAM:+--upstream "$$UPSTREAM"} $(value ARGS)
 client: build ## asks a server and prints the answer [TARGET VIA]
 	$(RUN) client $${VIA:+--via "$$VIA"} $(value ARGS) $${TARGET:+"$$TARGET"}
-origin: build ## a small HTTP server to stand in for the internet [LISTEN]
+origin: build ## a small HTTP server that stands in for the internet [LISTEN]
 	$(RUN) origin $${LISTEN:+--listen "$$LISTEN"} $(value ARGS)
-demo: build ## the main job, offline: clients through a proxy to an origin; ends by itself
+demo: build ## the main job, offline: clients through a proxy to an origin; it ends by itself
 	@SWITCHBOARD="$(BIN)" tests/demo.sh
 test: ## all tests; needs only cargo
 	@cargo test
-interop: build ## real programs through the built binary; what is not installed is skipped
+interop: build ## real programs through the built binary; skips those that are not installed
 	@SWITCHBOARD="$(BIN)" tests/interop/run.sh $(value ARGS)
 bench: ## beside a direct connection and other relays [QUICK=1]
 	@cargo bench --bench compare -- $(value ARGS)
@@ -49,9 +49,9 @@ clean: ## removes what was built
 	@cargo clean
 ##
 ## Variables:
-##   LISTEN    where a server listens    echo 127.0.0.1:8001, proxy 127.0.0.1:8002, origin 127.0.0.1:8003
-##   UPSTREAM  where the proxy connects  www.google.com:80
-##   TARGET    whom the client asks      http://www.google.com/
-##   VIA       connect there instead     (not set)   as in: make client VIA=127.0.0.1:8002
+##   LISTEN    the address to listen on  echo 127.0.0.1:8001, proxy 127.0.0.1:8002, origin 127.0.0.1:8003
+##   UPSTREAM  the address to relay to   www.google.com:80
+##   TARGET    the server to ask         http://www.google.com/
+##   VIA       the proxy to go through   (not set)   as in: make client VIA=127.0.0.1:8002
 ##   ARGS      more arguments, as a shell reads them: make echo ARGS='--dump hex'; for interop: subjects; for bench: cases
 ##   QUICK     1: a short bench          (not set)

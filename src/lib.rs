@@ -1,7 +1,7 @@
-//! Switchboard: a TCP multiplexer built of actors.
+//! Switchboard: a TCP multiplexer built of actors. This page is the guided tour of its code.
 //!
-//! An acceptor takes connections and hands each to a session. By mode the session echoes the bytes, or opens an upstream
-//! and relays both ways. A connection through it ends exactly as a direct one would.
+//! An acceptor takes connections and hands each to a session. The session's target sends the bytes back, answers them, or
+//! dials an upstream and relays both ways. A connection through Switchboard ends exactly as a direct one would.
 //!
 //! ```text
 //!                 ┌──────────┐ admit ┌────────────┐ start, cut
@@ -9,36 +9,72 @@
 //!                 └──────────┘       └────────────┘          ▼
 //!   ┌────────┐           ┌───────────────────────┐    link up     ┌──────────────────────┐            ┌──────────┐
 //!   │        │──bytes──▶ │ read_into   session   │ ─────────────▶ │ write_from  upstream │ ──bytes──▶ │          │
-//!   │ client │           │             (socket)  │                │             (socket) │            │ upstream │
+//!   │ client │           │            (near leg) │                │            (far leg) │            │ upstream │
 //!   │        │◀──bytes── │ write_from            │ ◀───────────── │ read_into            │ ◀──bytes── │          │
 //!   └────────┘           └───────────────────────┘    link down   └──────────────────────┘            └──────────┘
 //!                                    └───────── events ─────▶ reporter ─────▶ stdout
 //! ```
 //!
-//! Every byte stream is two half-loops: `read_into` (socket to link) and `write_from` (link to socket). In echo mode the
-//! session's link leads back to itself. What crosses a link is a piece, the end (`Fin`), or an abort (`Reset`).
+//! # One connection's life
+//! 1. [`cli`] makes a [`Plan`](server::plan::Plan) of the command line. [`server::server::run`] binds every listener, starts
+//!    the actors, waits for a signal or an operator, and drains.
+//! 2. The [`Acceptor`](server::acceptor::Acceptor) of a listener only accepts. Each connection takes one of the
+//!    [`Slots`](runtime::limit::Slots): without a free slot it waits in the kernel's backlog.
+//! 3. The [`Supervisor`](server::supervisor::Supervisor) holds the set of live sessions. It numbers the connection, opens its
+//!    [`Record`](session::record::Record) and starts its session.
+//! 4. The session actor ([`session::session`]) owns the near [`Leg`](relay::leg::Leg), the client's connection. It asks the
+//!    [`Target`](session::target::Target) of its listener for the other end.
+//! 5. An echo is joined to its own link; an origin ([`session::origin`]) answers as an HTTP server; otherwise the upstream
+//!    actor ([`session::upstream`]) [dials](net::dial::dial) and owns the far leg.
+//! 6. Around each leg runs a [`pump`](relay::pump::pump()): [`read_into`](relay::pump::read_into) moves the leg into a link,
+//!    [`write_from`](relay::pump::write_from) a link into the leg. Small chunks are copied, bulk is spliced
+//!    ([`relay::leg`]).
+//! 7. Across a [`link`](relay::link) goes a [`Parcel`](relay::link::Parcel): a [`Chunk`](relay::chunk::Chunk), or the end of
+//!    the stream. A link that is dropped without an end is an abort.
+//! 8. Each [`Direction`](relay::direction::Direction) counts what it moves. Taps and dumps watch it at its
+//!    [`Gate`](relay::gate::Gate), and a cut by FIN ends it there.
+//! 9. Whatever ends the session is one [`Outcome`](session::outcome::Outcome): its legs, a deadline
+//!    ([`session::deadline`]), an [`Order`](session::order::Order), the drain. The record makes one
+//!    [`Cause`](session::cause::Cause) of it. A peer is reset after it has what was relayed before
+//!    ([`settle`](net::socket::settle)).
+//! 10. The supervisor books the end ([`server::books`]), and the reporter ([`report::reporter`]) tells it as one line.
 //!
-//! # In reading order
-//! 1. [`server::server`]: from the command line to the drain.
-//! 2. [`server::acceptor`]: only accepts.
-//! 3. [`server::supervisor`]: the set of live sessions.
-//! 4. [`session::session`]: one client connection; [`session::upstream`]: the connection that it dialled.
-//! 5. [`relay::half`]: the two half-loops; [`relay::link`]: what is between them; [`relay::pump`]: what their ends mean.
-//! 6. [`relay::leg`]: copying and splicing; [`net::socket`]: the two ways to end a connection.
+//! Beside this walk stands the [`Operator`](server::operator::Operator): the verbs that look into a running server and change
+//! it. The control socket ([`server::control`]) and the metrics pages ([`server::http`]) encode its answers.
 //!
-//! # Invariants
-//! - A link or a socket that is dropped without having been finished is an abort: nothing that fails looks like a clean end.
-//! - A reset never destroys what was relayed before it: the peer's acknowledgement is awaited first, within limits
-//!   ([`net::socket::settle`]).
-//! - Every mailbox is bounded and has one consumer; there is no cycle of awaited sends; the data path never waits for an
-//!   observer.
-//! - Every wait on a peer has a limit, and each limit a named cause ([`session::cause::Cause`]).
-//! - A task has one owner and ends when the owner lets go; a panic ends one session.
-//! - Only [`runtime`] names the async runtime and the channel crate, only [`cli`] the argument parser.
+//! # The rooms
+//! Each room imports only from those above it in this table.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | [`error`] | the one error type |
+//! | [`runtime`] | tasks, mailboxes, clock, readiness, limits, signals; the only room that names the async runtime |
+//! | [`text`] | one way each to print a thing |
+//! | [`net`] | sockets, listeners, dialling, pipes, buffers, the kernel's view of a connection |
+//! | [`relay`] | chunks, links, legs, pumps, directions and their gates |
+//! | [`session`] | one client connection: its target, deadlines, record, events |
+//! | [`report`] | events as lines, ends as sentences, sums as metrics |
+//! | [`control`] | the control socket as both of its ends know it |
+//! | [`tools`] | the commands that are no servers: client, load, audit, ctl, top |
+//! | [`server`] | a server from its start to its end, and its operator |
+//! | [`cli`] | the command line |
+//!
+//! # Invariants, and the tests that prove them
+//! - Nothing that fails looks like a clean end: `relay/tests.rs`, `tests/it/truncation.rs`, `tests/it/death.rs`.
+//! - A reset destroys nothing that was relayed before it, within limits: `tests/it/close.rs`, `tests/it/abort.rs`.
+//! - A receiver that does not read stops its sender, and memory stays bounded: `tests/it/relay.rs`.
+//! - Every wait on a peer has a limit: `tests/it/deadline.rs`; every end has one named cause: `tests/it/cause.rs`.
+//! - No observer holds up the traffic: `session/tap.rs`, `tests/it/stdio.rs`.
+//! - A dropped task drops what it owns, and a panic stays in its task: `runtime/task.rs`.
+//! - A listener that fails ends alone: `server/acceptor.rs`, `tests/it/listener.rs`.
+//! - A session counts the same alive and ended: `server/books.rs`; it leaves nothing behind: `tests/it/leaks.rs`.
+//! - An idle session is small: `session/session.rs`.
+//! - Nothing that a peer sends ends a line of the log or controls a terminal: `report/format.rs`.
+//! - The floors of the rooms, and which of them may name which crate: `tests/it/house.rs`.
 //!
 //! # What is deliberately absent
-//! No second executor thread (async-std's one reactor makes two threads slower than one), no TLS, no protocol parsing on
-//! the relay's path, no retry of a dial after the client has been told, no configuration file, no platform but Linux, no
+//! No second executor thread (async-std's one reactor makes two threads slower than one), no TLS, no UDP, no protocol parsing
+//! on the relay's path, no retry of a dial after the client has been told, no configuration file, no platform but Linux, no
 //! unsafe code.
 #![forbid(unsafe_code)]
 

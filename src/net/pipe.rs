@@ -75,7 +75,7 @@ impl Pipe {
     /// An empty pipe; none at the limit, or if the kernel has none of full size to give (`EMFILE`, `ENFILE`, the soft
     /// limit on pages), for half a second after which it is asked again.
     ///
-    /// `another` says that a pipe of the same direction is still to be delivered. Once [`SCARCE`] of the pipes are in use
+    /// `another` says that a pipe of the same direction is still to be delivered. Once `SCARCE` of the pipes are in use
     /// it gets no second one, and copies: else peers that take nothing would hold three each, until there is none left
     /// for those that do.
     #[must_use]

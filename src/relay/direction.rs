@@ -9,8 +9,6 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-const NS_PER_MS: u64 = 1_000_000;
-
 pub struct Direction {
     received: AtomicU64,
     delivered: AtomicU64,
@@ -150,11 +148,6 @@ impl Direction {
     /// When the sender ended its stream, in nanoseconds of [`now_ns`]; that orders the ends of one session.
     pub fn end_ns(&self) -> Option<u64> {
         Some(self.end_ns.load(Relaxed)).filter(|ns| *ns > 0)
-    }
-
-    /// When the sender ended its stream, in milliseconds of [`coarse_ms`].
-    pub fn ended_ms(&self) -> Option<u64> {
-        self.end_ns().map(|ns| ns / NS_PER_MS)
     }
 
     /// When a byte or the end last moved, in milliseconds of [`coarse_ms`].

@@ -230,7 +230,7 @@ where
     }
 }
 
-/// Ends once `count` has stood still for [`LAST_DELIVERY`].
+/// Ends once `count` has stood still for `LAST_DELIVERY`.
 pub async fn standstill(count: impl Fn() -> u64) {
     loop {
         let before = count();

@@ -2,7 +2,7 @@
 
 use crate::{
     relay::direction::Direction,
-    runtime::clock::coarse_ms,
+    runtime::clock::now_ns,
     session::{
         cause::Cause,
         event::{Close, Mode, Side},
@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 pub struct Ended {
     pub at: SystemTime,
     pub close: Close,
-    /// How long before the session's end the client ended its stream, exact to a kernel's tick; none if it did not.
+    /// How long before the session's end the client ended its stream; none if it did not.
     pub client_fin: Option<Duration>,
     /// The same of the upstream.
     pub upstream_fin: Option<Duration>,
@@ -30,9 +30,9 @@ pub struct Ended {
 impl Ended {
     /// The session of `record` ends now.
     pub fn now(record: &Record) -> Self {
-        let now_ms = coarse_ms();
+        let now_ns = now_ns();
         let fin = |direction: &Direction| {
-            direction.ended_ms().map(|ended_ms| Duration::from_millis(now_ms.saturating_sub(ended_ms)))
+            direction.end_ns().map(|ended_ns| Duration::from_nanos(now_ns.saturating_sub(ended_ns)))
         };
         Ended {
             at: SystemTime::now(),

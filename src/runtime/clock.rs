@@ -80,7 +80,7 @@ pub fn sleep_until(when: Instant) -> Sleep {
 /// No sleep is longer: a thousand years, which every clock and timer of the kernel can add.
 const SLEEP_MAX: Duration = Duration::from_secs(1000 * 31_557_600);
 
-/// Ends after `duration`, or after [`SLEEP_MAX`].
+/// Ends after `duration`, or after a thousand years.
 pub fn sleep(duration: Duration) -> Sleep {
     sleep_until(Instant::now() + duration.min(SLEEP_MAX))
 }
@@ -115,21 +115,19 @@ pub fn now_ns() -> u64 {
 pub const TICK: Duration = Duration::from_millis(10);
 
 /// The calling thread's own clock, in place of the process's. It ends when this and its sleepers are dropped.
-pub(super) struct Own {
-    clock: Arc<Clock>,
-}
+pub(super) struct Own(Arc<Clock>);
 
 impl Own {
     /// From now on the thread's sleepers are this clock's.
     pub(super) fn open() -> Self {
         let clock = Arc::<Clock>::default();
         OWN.set(Some(clock.clone()));
-        Own { clock }
+        Own(clock)
     }
 
     /// Wakes the sleepers that are due, and says when the next will be.
     pub(super) fn wake_due(&self) -> Option<Instant> {
-        self.clock.wake_due()
+        self.0.wake_due()
     }
 }
 

@@ -37,32 +37,21 @@ impl Source {
 
     /// Notes events of the kernel and wakes the tasks that wait for them.
     pub(super) fn notify(&self, events: EventFlags) {
-        let mut flags = 0;
         let ended = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
-        if events.intersects(EventFlags::IN | EventFlags::PRI | ended) {
-            flags |= READABLE;
-        }
-        if events.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR) {
-            flags |= WRITABLE;
-        }
-        if events.intersects(ended) {
-            flags |= HANGUP;
-        }
-        if events.contains(EventFlags::ERR) {
-            flags |= ABORTED;
-        }
-        if events.contains(EventFlags::PRI) {
-            flags |= URGENT;
-        }
+        let flags = [
+            (EventFlags::IN | EventFlags::PRI | ended, READABLE),
+            (EventFlags::OUT | EventFlags::HUP | EventFlags::ERR, WRITABLE),
+            (ended, HANGUP),
+            (EventFlags::ERR, ABORTED),
+            (EventFlags::PRI, URGENT),
+        ]
+        .into_iter()
+        .fold(0, |flags, (means, flag)| if events.intersects(means) { flags | flag } else { flags });
         self.flags.fetch_or(flags, Ordering::AcqRel);
-        if flags & READABLE != 0 {
-            self.read.wake();
-        }
-        if flags & WRITABLE != 0 {
-            self.write.wake();
-        }
-        if flags & ABORTED != 0 {
-            self.abort.wake();
+        for (flag, waker) in [(READABLE, &self.read), (WRITABLE, &self.write), (ABORTED, &self.abort)] {
+            if flags & flag != 0 {
+                waker.wake();
+            }
         }
     }
 

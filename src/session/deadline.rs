@@ -125,7 +125,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// From now on what is under way has [`FIN_GRACE`] to be delivered. A second call gives it no more.
+    /// From now on what is under way has `FIN_GRACE` to be delivered. A second call gives it no more.
     pub fn limit_last_delivery(&mut self) {
         self.cut_ms.get_or_insert_with(coarse_ms);
     }

@@ -154,42 +154,30 @@ const RATES: [Column; 2] = [Column::ClientRate, Column::UpstreamRate];
 const SUMS: [Column; 2] = [Column::ClientBytes, Column::UpstreamBytes];
 
 impl Column {
-    /// Its name, and its width if that is fixed.
-    fn head(self) -> (&'static str, Option<u16>) {
+    /// Its name, its width if that is fixed, and what it shows of a session.
+    fn about(self) -> (&'static str, Option<u16>, fn(&ListedSession) -> String) {
         match self {
-            Column::Id => ("ID", Some(7)),
-            Column::Client => ("CLIENT", None),
-            Column::Upstream => ("UPSTREAM", None),
-            Column::Age => ("AGE", Some(6)),
-            Column::Idle => ("IDLE", Some(6)),
-            Column::ClientRate => ("↑ CLIENT/s", Some(11)),
-            Column::UpstreamRate => ("↓ UPSTREAM/s", Some(13)),
-            Column::ClientBytes => ("↑ CLIENT", Some(10)),
-            Column::UpstreamBytes => ("↓ UPSTREAM", Some(11)),
-            Column::Phase => ("PHASE", Some(15)),
-            Column::Waiting => ("WAITING", Some(10)),
+            Column::Id => ("ID", Some(7), |row| row.session.to_string()),
+            Column::Client => ("CLIENT", None, |row| row.client.to_string()),
+            // Before there is an address, the phase says why.
+            Column::Upstream => ("UPSTREAM", None, |row| {
+                row.upstream.as_ref().map_or(format!("({})", row.phase), SafeText::to_string)
+            }),
+            Column::Age => ("AGE", Some(6), |row| span(row.age_ms)),
+            Column::Idle => ("IDLE", Some(6), |row| span(row.idle_ms)),
+            Column::ClientRate => ("↑ CLIENT/s", Some(11), |row| moving(row.client_rate)),
+            Column::UpstreamRate => ("↓ UPSTREAM/s", Some(13), |row| moving(row.upstream_rate)),
+            Column::ClientBytes => ("↑ CLIENT", Some(10), |row| bytes(row.client_bytes)),
+            Column::UpstreamBytes => ("↓ UPSTREAM", Some(11), |row| bytes(row.upstream_bytes)),
+            Column::Phase => ("PHASE", Some(15), |row| row.phase.to_string()),
+            Column::Waiting => {
+                ("WAITING", Some(10), |row| moving(row.client_waiting.saturating_add(row.upstream_waiting)))
+            }
         }
     }
 
     fn is_left(self) -> bool {
         matches!(self, Column::Client | Column::Upstream | Column::Phase)
-    }
-
-    fn cell(self, row: &ListedSession) -> String {
-        match self {
-            Column::Id => row.session.to_string(),
-            Column::Client => row.client.to_string(),
-            // Before there is an address, the phase says why.
-            Column::Upstream => row.upstream.as_ref().map_or(format!("({})", row.phase), SafeText::to_string),
-            Column::Age => span(row.age_ms),
-            Column::Idle => span(row.idle_ms),
-            Column::ClientRate => moving(row.client_rate),
-            Column::UpstreamRate => moving(row.upstream_rate),
-            Column::ClientBytes => bytes(row.client_bytes),
-            Column::UpstreamBytes => bytes(row.upstream_bytes),
-            Column::Phase => row.phase.to_string(),
-            Column::Waiting => moving(row.client_waiting.saturating_add(row.upstream_waiting)),
-        }
     }
 }
 
@@ -213,7 +201,7 @@ fn columns(width: u16, sort: Sort, has_upstream: bool) -> Vec<(Column, u16)> {
         (&[Column::Waiting], ADDRESS_COLUMNS),
     ];
     let taken = |columns: &[Column], address: u16| {
-        columns.iter().map(|column| column.head().1.unwrap_or(address) + GAP).sum::<u16>() - GAP
+        columns.iter().map(|column| column.about().1.unwrap_or(address) + GAP).sum::<u16>() - GAP
     };
     let mut columns = vec![Column::Id, Column::Client];
     for (wish, address) in wishes {
@@ -224,11 +212,11 @@ fn columns(width: u16, sort: Sort, has_upstream: bool) -> Vec<(Column, u16)> {
         }
     }
     columns.sort_unstable();
-    let addresses = columns.iter().filter(|column| column.head().1.is_none()).count();
+    let addresses = columns.iter().filter(|column| column.about().1.is_none()).count();
     let left = usize::from(width.saturating_sub(taken(&columns, 0)));
     let address = u16::try_from(left / addresses.max(1)).unwrap_or(ADDRESS_COLUMNS_MAX);
     let address = address.min(ADDRESS_COLUMNS_MAX);
-    columns.into_iter().map(|column| (column, column.head().1.unwrap_or(address))).collect()
+    columns.into_iter().map(|column| (column, column.about().1.unwrap_or(address))).collect()
 }
 
 /// Draws the head, and the sessions of the page below it.
@@ -244,7 +232,7 @@ pub fn draw(page: &Page, has_upstream: bool, paint: Paint, part: Rect, buffer: &
     if part.height >= HEAD_ROWS {
         let head = |column: Column| {
             let mark = if page.choice.reverse { "▲" } else { "▼" };
-            let name = column.head().0;
+            let name = column.about().0;
             if sorted.contains(&column) { format!("{mark}{name}") } else { name.to_owned() }
         };
         draw_row(buffer, line(0), &columns, head, paint.head());
@@ -262,7 +250,7 @@ pub fn draw(page: &Page, has_upstream: bool, paint: Paint, part: Rect, buffer: &
         if is_chosen {
             buffer.set_style(part, style);
         }
-        draw_row(buffer, part, &columns, |column| column.cell(row), style);
+        draw_row(buffer, part, &columns, |column| column.about().2(row), style);
     }
 }
 
