@@ -58,6 +58,7 @@ impl Ended {
             Cause::ConnectRefused => "the upstream refused the connection".into(),
             Cause::ConnectUnreachable => "the upstream could not be reached".into(),
             Cause::ConnectTimeout => "the upstream was not reached in time".into(),
+            Cause::Resources => "no descriptor or memory was free to reach the upstream".into(),
             Cause::IdleTimeout => "no byte moved for as long as the idle timeout".into(),
             Cause::HalfCloseTimeout => {
                 let (first, other) = match self.close.first_closer {

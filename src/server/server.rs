@@ -7,7 +7,7 @@ use crate::{
         dial::is_loop,
         endpoint::Endpoint,
         kernel,
-        limits::{raise_descriptor_limit, share},
+        limits::{TooManySessions, raise_descriptor_limit, share},
         listener::Listener,
         options::Options,
         pipe,
@@ -64,6 +64,9 @@ pub async fn run(plan: Plan) -> Result<ServerOutcome, Error> {
     let bound = Bound::new(&plan)?;
     let (reporter, finish) =
         Reporter::start(format(&plan)).map_err(|error| Error::new("cannot start the reporter", error))?;
+    if let Some(Err(shortage)) = plan.max_sessions.map(|sessions| bound.check(sessions)) {
+        reporter.warn(format!("{shortage}: new connections may wait for descriptors"));
+    }
     let control = control::bind(&plan.control, |text| reporter.warn(text))?;
     let (alive, gone) = mailbox(1);
     let context = Context {
@@ -114,6 +117,11 @@ impl Bound {
         let own = bound.addresses();
         plan.listeners.iter().try_for_each(|planned| refuse_loop(&planned.target, &own))?;
         Ok(bound)
+    }
+
+    fn check(&self, sessions: usize) -> Result<(), TooManySessions> {
+        let dial = self.listeners.iter().any(|(_, listening)| listening.target.dials());
+        TooManySessions::check(sessions, dial)
     }
 
     fn addresses(&self) -> Vec<Address> {

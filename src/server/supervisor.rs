@@ -205,7 +205,7 @@ impl Actor {
     }
 
     fn admit(&mut self, connection: Connection) {
-        let Connection { socket, client, listening, local, slot } = connection;
+        let Connection { socket, reserved, client, listening, local, slot } = connection;
         self.last_id += 1;
         let id = self.last_id;
         let record = Arc::new(Record::new(id, listening, local, client));
@@ -220,7 +220,7 @@ impl Actor {
         let finished = move || async move {
             let _ = address.send(Message::Finished(id)).await;
         };
-        let task = session::start(socket, record.clone(), self.context.clone(), finished);
+        let task = session::start((socket, reserved), record.clone(), self.context.clone(), finished);
         self.live.insert(id, Entry { record, _task: task, _slot: slot });
     }
 

@@ -148,6 +148,18 @@ fn a_limit_that_is_set_holds_for_new_sessions() {
 }
 
 #[test]
+fn a_session_limit_is_not_raised_beyond_the_descriptors() {
+    let operated = Operated::start("echo", &["--max-sessions", "500"]);
+    operated.server.process().limit_descriptors(200);
+    let why = "max-sessions 501 needs 597 descriptors, but the limit is 200 (ulimit -n)";
+    operated.assert_fails(&["set", "max-sessions", "501"], why);
+    for limit in ["499", "104"] {
+        assert_eq!(operated.ctl(&["set", "max-sessions", limit]).code, 0);
+        assert_eq!(operated.json(&["stats"])[0]["max_sessions"].to_string(), limit);
+    }
+}
+
+#[test]
 fn a_limit_that_makes_no_sense_is_refused() {
     let operated = Operated::start("echo", &[]);
     for words in [
