@@ -8,7 +8,7 @@ use crate::{
     relay::{
         chunk::Chunk,
         direction::Direction,
-        link::{Parcel, link},
+        link::link,
         pump::{LegEnd, ReadEnd, Sink, Source, Ways, WriteEnd, duplex, read_into, write_from},
     },
 };
