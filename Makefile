@@ -13,7 +13,7 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/release/switchboard
 RUN := @exec "$(BIN)"
 DUMP = $(if $(filter --dump --dump=%,$(value ARGS)),,--dump text)
 
-.PHONY: help build echo proxy client origin demo test interop bench check clean
+.PHONY: help build echo proxy client origin demo test interop bench check audit clean
 
 ## Targets:
 help: ## this list (the default)
@@ -41,6 +41,10 @@ check: ## format, lints, tests and docs, as CI runs them
 	cargo clippy --all-targets -- -D warnings
 	cargo test
 	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps
+audit: ## licences, sources and bans of the dependencies; for when they change
+	@cargo deny --version >/dev/null 2>&1 || \
+		{ echo "make audit needs cargo-deny; install it: cargo install --locked cargo-deny" >&2; exit 1; }
+	@cargo deny --locked check licenses bans sources
 clean: ## removes what was built
 	@cargo clean
 ##

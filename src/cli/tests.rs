@@ -11,7 +11,10 @@ use crate::{
     net::{dial::Override, options::KEEPALIVE},
     report::format::DUMP_LIMIT_BYTES,
     report::format::{Dump, Log},
-    server::plan::{self, Plan, PlannedListener},
+    server::{
+        plan::{self, Plan, PlannedListener},
+        sources::SourceLimit,
+    },
     session::{deadline::Deadlines, target::Target as Joined},
     tools::client::settings::{Client, Input, Target},
     tools::{
@@ -121,7 +124,7 @@ fn a_bare_command_means_the_defaults() {
 fn every_option_of_a_server_reaches_its_setting() {
     let proxy = server(
         "proxy --listen :1 --listen unix:/a --upstream b --resolve b:80:::1,[::2],1.2.3.4 --max-sessions 2 \
-         --max-per-source 3 --backlog 4 --connect-timeout 5ms --idle-timeout off --half-close-timeout 1m30s \
+         --max-per-source 3 --source-prefix 48 --backlog 4 --connect-timeout 5ms --idle-timeout off --half-close-timeout 1m30s \
          --stall-timeout 7s --max-lifetime 8h --drain-timeout off --keepalive 9s/10s/11 --log json --dump hex \
          --dump-limit 12 --splice off --busy-poll off --metrics 13 \
          --control /run/a.sock --remember 13 --congestion cubic",
@@ -137,7 +140,7 @@ fn every_option_of_a_server_reaches_its_setting() {
     let expected = Plan {
         listeners: [":1", "unix:/a"].map(listener).into(),
         max_sessions: Some(2),
-        max_per_source: Some(3),
+        max_per_source: Some(SourceLimit { sessions: 3, prefix: 48 }),
         backlog: 4,
         deadlines: Deadlines {
             connect: Some(Duration::from_millis(5)),
@@ -469,6 +472,9 @@ fn a_value_that_makes_no_sense_is_refused_with_its_option_and_the_reason() {
         ("--max-sessions", "0", "at least 1"),
         ("--max-sessions", "off", "not a whole number"),
         ("--max-per-source", "0", "write off for no limit"),
+        ("--source-prefix", "0", "at least 1"),
+        ("--source-prefix", "129", "at most 128"),
+        ("--source-prefix", "/64", "write one from 1 to 128"),
         ("--backlog", "0", "at least 1"),
         ("--backlog", "+5", "not a whole number"),
         ("--backlog", "99999999999999999999", "at most"),
@@ -500,6 +506,8 @@ fn a_value_that_makes_no_sense_is_refused_with_its_option_and_the_reason() {
         assert_refused(&["client", option, "0"], &[option, "'0'", "at least 1"]);
     }
     assert_eq!(server("proxy --max-per-source off").max_per_source, None);
+    let limit = SourceLimit { sessions: 1, prefix: 64 };
+    assert_eq!(server("proxy --max-per-source 1").max_per_source, Some(limit));
     assert_eq!(server("proxy --metrics off").metrics, None);
 }
 

@@ -6,6 +6,7 @@ use crate::{
     net::{
         dial::Override,
         endpoint::{Endpoint, Host},
+        network::V6_BITS,
         options::Keepalive,
     },
     report::format::{Dump, Log},
@@ -92,6 +93,11 @@ pub fn count_or_off(text: &str) -> Result<Option<usize>, String> {
         "0" => Err("it would refuse every client; write off for no limit".into()),
         _ => count(text).map(Some),
     }
+}
+
+/// A number of leading bits of an IPv6 address.
+pub fn source_prefix(text: &str) -> Result<u8, String> {
+    up_to(usize::from(V6_BITS), text).map(|bits| u8::try_from(bits).unwrap_or(V6_BITS))
 }
 
 /// A number of sessions to remember; `off` is 0.

@@ -5,16 +5,21 @@ use crate::{
     net::{
         address::Address,
         endpoint::{Endpoint, Host},
+        listener::{AcceptError, classify},
         options::Options,
+        pipe,
         resolve::resolve,
         socket::{Socket, stream_socket},
     },
-    runtime::clock::{sleep, within},
+    runtime::{
+        clock::{Sleep, sleep, within},
+        limit::{DESCRIPTORS, Rank},
+    },
 };
 use futures::FutureExt;
 use rustix::{
     io::Errno,
-    net::{SocketAddrUnix, connect},
+    net::{AddressFamily, SocketAddrUnix, connect, sockopt},
 };
 use std::{
     collections::VecDeque,
@@ -25,8 +30,11 @@ use std::{
     os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::Path,
     pin::Pin,
-    sync::Arc,
-    task::Poll,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -34,8 +42,8 @@ use std::{
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// Attempts under way in one dial: a name with many silent addresses must not take the descriptors of other sessions.
 const ATTEMPTS_MAX: usize = 3;
-/// Without a descriptor, a dial waits this long before it asks again; a thousand dials that wait cost little.
-const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(500);
+/// How long a name whose lookup found no descriptor waits for the next lookup.
+const LOOKUP_PAUSE: Duration = Duration::from_millis(250);
 /// How long to wait for room in a UNIX listener's backlog before asking again.
 const UNIX_BACKLOG_PAUSE: Duration = Duration::from_millis(20);
 
@@ -93,13 +101,23 @@ pub enum DialFailureKind {
     Unreachable,
     /// No answer came in time.
     TimedOut,
+    /// There was no descriptor, or no memory, for a socket.
+    Resources,
 }
+
+/// A socket for a dial that is to come. A session whose far leg has one needs no other descriptor.
+pub struct Reserved(OwnedFd);
+
+/// Whether the last name led to an IPv6 address: the next one probably does too.
+static NAMES_ARE_V6: AtomicBool = AtomicBool::new(false);
 
 /// How far a dial has come.
 #[derive(Default)]
 struct Progress {
     resolved: bool,
     resolve: Option<Duration>,
+    /// It waits for a descriptor, and for no peer.
+    short: bool,
 }
 
 type Failure = (DialFailureKind, String);
@@ -116,11 +134,32 @@ pub async fn dial(
     limit: Option<Duration>,
     own: &[Address],
 ) -> Result<Dialled, DialError> {
+    dial_with(None, destination, options, limit, own).await
+}
+
+/// As [`dial`]; the first attempt uses `reserved`.
+///
+/// # Errors
+/// [`DialError`] says why.
+pub async fn dial_with(
+    reserved: Option<Reserved>,
+    destination: &Destination,
+    options: &Options,
+    limit: Option<Duration>,
+    own: &[Address],
+) -> Result<Dialled, DialError> {
     let mut progress = Progress::default();
     let begin = Instant::now();
-    let (kind, text) = match within(limit, destination.reach(options, own, &mut progress)).await {
+    let reach = destination.reach(reserved, options, own, &mut progress);
+    let (kind, text) = match within(limit, reach).await {
         Some(Ok(dialled)) => return Ok(dialled),
         Some(Err(failure)) => failure,
+        None if progress.short => {
+            let seconds = begin.elapsed().as_secs_f64();
+            let text =
+                format!("no descriptor was free to reach {} within {seconds:.1} s", destination.endpoint);
+            (DialFailureKind::Resources, text)
+        }
         None => {
             let missed = if progress.resolved { "answer" } else { "resolve" };
             let seconds = begin.elapsed().as_secs_f64();
@@ -132,13 +171,30 @@ pub async fn dial(
 }
 
 impl Destination {
+    /// A socket of the family that a dial will probably need.
+    ///
+    /// # Errors
+    /// If there is no descriptor or no memory for it.
+    pub fn reserve(&self) -> io::Result<Reserved> {
+        let family = match &self.endpoint {
+            Endpoint::Unix(_) => AddressFamily::UNIX,
+            Endpoint::Tcp { host: Host::Ip(IpAddr::V6(_)), .. } => AddressFamily::INET6,
+            Endpoint::Tcp { host: Host::Name(_), .. } if NAMES_ARE_V6.load(Ordering::Relaxed) => {
+                AddressFamily::INET6
+            }
+            Endpoint::Tcp { .. } => AddressFamily::INET,
+        };
+        stream_socket(family).map(Reserved)
+    }
+
     async fn reach(
         &self,
+        mut reserved: Option<Reserved>,
         options: &Options,
         own: &[Address],
         progress: &mut Progress,
     ) -> Result<Dialled, Failure> {
-        let mut addresses = self.addresses(progress).await?;
+        let mut addresses = self.addresses(&mut reserved, progress).await?;
         progress.resolved = true;
         let begin = Instant::now();
         let found = addresses.len();
@@ -147,7 +203,14 @@ impl Destination {
             let text = format!("{} is this proxy's own listener", self.endpoint);
             return Err((DialFailureKind::Refused, text));
         }
-        let (socket, address) = race(addresses, options).await.map_err(|error| self.failed(&error))?;
+        // The family of a name was a guess.
+        let fits = |socket: &OwnedFd| {
+            let needed = addresses.front().map(Address::family);
+            progress.resolve.is_none() || sockopt::socket_domain(socket).ok() == needed
+        };
+        let reserved = reserved.filter(|Reserved(socket)| fits(socket));
+        let race = Race::new(addresses, reserved, options, progress);
+        let (socket, address) = race.run().await.map_err(|error| self.failed(&error))?;
         let local = socket.local_address().ok().filter(|_| address.ip().is_some());
         // Our own request can meet itself on a port without a listener (simultaneous open, RFC 9293 §3.5).
         if local.as_ref() == Some(&address) {
@@ -156,7 +219,11 @@ impl Destination {
         Ok(Dialled { socket, address, local, resolve: progress.resolve, connect: begin.elapsed() })
     }
 
-    async fn addresses(&self, progress: &mut Progress) -> Result<VecDeque<Address>, Failure> {
+    async fn addresses(
+        &self,
+        reserved: &mut Option<Reserved>,
+        progress: &mut Progress,
+    ) -> Result<VecDeque<Address>, Failure> {
         let (host, port) = match &self.endpoint {
             Endpoint::Unix(path) => return Ok([Address::Unix(path.as_path().into())].into()),
             Endpoint::Tcp { host, port } => (host, *port),
@@ -167,16 +234,46 @@ impl Destination {
             Host::Name(name) => name,
         };
         let begin = Instant::now();
-        let found = resolve(name, port, &self.overrides).await;
+        let found = self.look_up(name, port, reserved, progress).await;
         progress.resolve = Some(begin.elapsed());
         let failed = |error| (DialFailureKind::NoAddress, format!("cannot resolve {name}: {error}"));
-        Ok(found.map_err(failed)?.into_iter().map(Address::Tcp).collect())
+        let found = found.map_err(failed)?;
+        NAMES_ARE_V6.store(found.first().is_some_and(SocketAddr::is_ipv6), Ordering::Relaxed);
+        Ok(found.into_iter().map(Address::Tcp).collect())
+    }
+
+    /// Resolves `name`. The resolver needs a descriptor too, and does not say if it found none: then it is asked again, with
+    /// the one that the dial has reserved.
+    async fn look_up(
+        &self,
+        name: &str,
+        port: u16,
+        reserved: &mut Option<Reserved>,
+        progress: &mut Progress,
+    ) -> io::Result<Vec<SocketAddr>> {
+        let mut place = None;
+        loop {
+            let found = resolve(name, port, &self.overrides).await;
+            if found.is_ok() || !out_of_descriptors() {
+                progress.short = false;
+                return found;
+            }
+            progress.short = true;
+            pipe::give_back();
+            // While it waits no session begins, so that what it gives up is not taken by one.
+            if place.is_some() {
+                sleep(LOOKUP_PAUSE).await;
+            }
+            place.get_or_insert_with(|| DESCRIPTORS.join(Rank::Dial));
+            *reserved = None;
+        }
     }
 
     fn failed(&self, error: &io::Error) -> Failure {
         let kind = match error.kind() {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => DialFailureKind::Refused,
             io::ErrorKind::TimedOut => DialFailureKind::TimedOut,
+            _ if classify(error) == AcceptError::Resources => DialFailureKind::Resources,
             _ => DialFailureKind::Unreachable,
         };
         (kind, format!("cannot connect to {}: {}", self.endpoint, reason(error)))
@@ -185,61 +282,170 @@ impl Destination {
 
 /// RFC 8305 §5: the addresses in turn, each with a head start. The first that answers wins; the others are dropped.
 ///
-/// If [`ATTEMPTS_MAX`] are under way, the oldest gives way to the next address and comes again at the end. The head start
-/// doubles with each round of the addresses, so that a slow peer gets the time that it needs.
-async fn race(mut waiting: VecDeque<Address>, options: &Options) -> io::Result<(Socket, Address)> {
-    let addresses = waiting.len();
-    let mut attempts: VecDeque<(Address, Pin<Box<_>>)> = VecDeque::new();
-    let mut worst: Option<io::Error> = None;
-    let mut made = 0;
-    loop {
-        if let Some(address) = waiting.pop_front() {
-            if attempts.len() == ATTEMPTS_MAX {
-                waiting.extend(attempts.pop_front().map(|(address, _)| address));
+/// If [`ATTEMPTS_MAX`] are under way, or if there is no descriptor for another, the oldest gives way to the next address and
+/// comes again at the end: a dial can go on with one descriptor. The head start doubles with each round of the addresses,
+/// so that a slow peer gets the time that it needs.
+struct Race<'a> {
+    options: &'a Options,
+    progress: &'a mut Progress,
+    reserved: Option<Reserved>,
+    addresses: usize,
+    /// Those whose turn is to come.
+    waiting: VecDeque<Address>,
+    attempts: VecDeque<(Address, Pending<'a, Socket>)>,
+    /// The next attempt, while it waits for a descriptor.
+    claim: Option<(Address, Pending<'a, OwnedFd>)>,
+    worst: Option<io::Error>,
+    made: usize,
+}
+
+type Pending<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
+
+/// All that can wake a [`Race`].
+enum Event {
+    Claimed(io::Result<OwnedFd>),
+    Ended(usize, io::Result<Socket>),
+    HeadStartOver,
+}
+
+impl<'a> Race<'a> {
+    fn new(
+        waiting: VecDeque<Address>,
+        reserved: Option<Reserved>,
+        options: &'a Options,
+        progress: &'a mut Progress,
+    ) -> Self {
+        let addresses = waiting.len();
+        let (attempts, claim) = (VecDeque::new(), None);
+        Race { options, progress, reserved, addresses, waiting, attempts, claim, worst: None, made: 0 }
+    }
+
+    async fn run(mut self) -> io::Result<(Socket, Address)> {
+        self.begin_next();
+        loop {
+            while self.attempts.is_empty() && self.claim.is_none() {
+                if self.waiting.is_empty() {
+                    return Err(self.worst.unwrap_or_else(|| io::Error::other("the name has no address")));
+                }
+                self.begin_next();
             }
-            attempts.push_back((address.clone(), Box::pin(open(address, options))));
-            made += 1;
-        }
-        if attempts.is_empty() {
-            return Err(worst.unwrap_or_else(|| io::Error::other("the name has no address")));
-        }
-        let rounds = u32::try_from((made - 1) / addresses).unwrap_or(u32::MAX);
-        let head_start = ATTEMPT_DELAY.saturating_mul(2_u32.saturating_pow(rounds));
-        let mut head_start = (!waiting.is_empty()).then(|| sleep(head_start));
-        let ended = poll_fn(|context| {
-            for (index, (_, attempt)) in attempts.iter_mut().enumerate() {
-                if let Poll::Ready(end) = attempt.as_mut().poll(context) {
-                    return Poll::Ready(Some((index, end)));
+            self.progress.short = self.attempts.is_empty();
+            let mut head_start = self.head_start();
+            match poll_fn(|context| self.poll_event(head_start.as_mut(), context)).await {
+                Event::Claimed(descriptor) => {
+                    if let Some((address, _)) = self.claim.take() {
+                        self.begin(address, descriptor);
+                    }
+                }
+                Event::Ended(index, end) => {
+                    let Some((address, _)) = self.attempts.remove(index) else { continue };
+                    match end {
+                        Ok(socket) => return Ok((socket, address)),
+                        Err(error) => self.note(error),
+                    }
+                    self.begin_next();
+                }
+                Event::HeadStartOver => {
+                    if self.claim.is_some() {
+                        self.oldest_gives_way();
+                    }
+                    self.begin_next();
                 }
             }
-            head_start.as_mut().map_or(Poll::Pending, |sleep| sleep.poll_unpin(context).map(|()| None))
-        });
-        let Some((index, end)) = ended.await else { continue };
-        let address = attempts.remove(index).map(|(address, _)| address);
-        match (end, address) {
-            (Ok(socket), Some(address)) => return Ok((socket, address)),
-            // A refusal says more than a missing route.
-            (Err(error), _) if worst.is_none() || error.kind() == io::ErrorKind::ConnectionRefused => {
-                worst = Some(error);
+        }
+    }
+
+    /// Begins an attempt with the next address, or waits for a descriptor for it.
+    fn begin_next(&mut self) {
+        // The address that waits has its turn: an attempt that has just ended leaves it a descriptor.
+        let claimed = self.claim.take().map(|(address, _)| address);
+        let Some(address) = claimed.or_else(|| self.waiting.pop_front()) else { return };
+        if self.attempts.len() == ATTEMPTS_MAX {
+            self.oldest_gives_way();
+        }
+        let family = address.family();
+        let reserved = self.reserved.take().map(|Reserved(socket)| Ok(socket));
+        let descriptor = reserved.unwrap_or_else(|| stream_socket(family));
+        match descriptor {
+            Err(error) if classify(&error) == AcceptError::Resources => {
+                self.claim = Some((address, Box::pin(claim(family))));
             }
-            _ => {}
+            descriptor => self.begin(address, descriptor),
+        }
+    }
+
+    fn begin(&mut self, address: Address, descriptor: io::Result<OwnedFd>) {
+        match descriptor {
+            Ok(descriptor) => {
+                let attempt = Box::pin(connected(descriptor, address.clone(), self.options));
+                self.attempts.push_back((address, attempt));
+                self.made += 1;
+            }
+            Err(error) => self.note(error),
+        }
+    }
+
+    fn oldest_gives_way(&mut self) {
+        self.waiting.extend(self.attempts.pop_front().map(|(address, _)| address));
+    }
+
+    fn note(&mut self, error: io::Error) {
+        // A refusal says more than a missing route.
+        if self.worst.is_none() || error.kind() == io::ErrorKind::ConnectionRefused {
+            self.worst = Some(error);
+        }
+    }
+
+    /// How long the attempts under way go alone, if another is to come.
+    fn head_start(&self) -> Option<Sleep> {
+        let more = !self.waiting.is_empty() || self.claim.is_some();
+        let rounds = u32::try_from(self.made.saturating_sub(1) / self.addresses).unwrap_or(u32::MAX);
+        let head_start = ATTEMPT_DELAY.saturating_mul(2_u32.saturating_pow(rounds));
+        (more && !self.attempts.is_empty()).then(|| sleep(head_start))
+    }
+
+    fn poll_event(&mut self, head_start: Option<&mut Sleep>, context: &mut Context<'_>) -> Poll<Event> {
+        for (index, (_, attempt)) in self.attempts.iter_mut().enumerate() {
+            if let Poll::Ready(end) = attempt.as_mut().poll(context) {
+                return Poll::Ready(Event::Ended(index, end));
+            }
+        }
+        if let Some((_, claim)) = &mut self.claim
+            && let Poll::Ready(descriptor) = claim.as_mut().poll(context)
+        {
+            return Poll::Ready(Event::Claimed(descriptor));
+        }
+        head_start.map_or(Poll::Pending, |sleep| sleep.poll_unpin(context).map(|()| Event::HeadStartOver))
+    }
+}
+
+/// A socket, once there are a descriptor and memory for it.
+async fn claim(family: AddressFamily) -> io::Result<OwnedFd> {
+    let mut place = DESCRIPTORS.join(Rank::Dial);
+    loop {
+        place.turn().await;
+        match stream_socket(family) {
+            Err(error) if classify(&error) == AcceptError::Resources => {
+                pipe::give_back();
+                place.failed();
+            }
+            result => return result,
         }
     }
 }
 
-/// Connects to one address; waits while the process or the system has no descriptor. Dropping the future ends the attempt.
+/// Whether the process, or the system, has no descriptor to give, or had none a moment ago.
+fn out_of_descriptors() -> bool {
+    let probe = stream_socket(AddressFamily::UNIX);
+    DESCRIPTORS.waiting() > 0 || probe.is_err_and(|error| classify(&error) == AcceptError::Resources)
+}
+
+/// Connects to one address; waits while there is no descriptor. Dropping the future ends the attempt.
 ///
 /// # Errors
 /// Why the connection could not be made.
 pub async fn open(address: Address, options: &Options) -> io::Result<Socket> {
-    loop {
-        match stream_socket(address.family()) {
-            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) => {
-                sleep(DESCRIPTOR_PAUSE).await;
-            }
-            descriptor => return connected(descriptor?, &address, options).await,
-        }
-    }
+    connected(claim(address.family()).await?, address, options).await
 }
 
 /// As [`open`], but having no descriptor is an error too.
@@ -247,11 +453,11 @@ pub async fn open(address: Address, options: &Options) -> io::Result<Socket> {
 /// # Errors
 /// Why the connection could not be made.
 pub async fn open_at_once(address: &Address, options: &Options) -> io::Result<Socket> {
-    connected(stream_socket(address.family())?, address, options).await
+    connected(stream_socket(address.family())?, address.clone(), options).await
 }
 
-async fn connected(descriptor: OwnedFd, address: &Address, options: &Options) -> io::Result<Socket> {
-    match address {
+async fn connected(descriptor: OwnedFd, address: Address, options: &Options) -> io::Result<Socket> {
+    match &address {
         Address::Tcp(address) => {
             options.apply_to_dialled(&descriptor, address.ip());
             match connect(&descriptor, address) {

@@ -1,6 +1,6 @@
 //! The descriptor limit: raised to what the system allows, and shared out among sessions and pipes.
 
-use crate::net::pipe::{PIPE_DESCRIPTORS, PIPES_MAX};
+use crate::net::pipe::{self, PIPE_DESCRIPTORS, PIPES_MAX};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Standard streams, epolls, signals and listeners (about 20), lookups under way (32), connections to the admin server (16)
@@ -25,9 +25,42 @@ pub struct Share {
 pub fn raise_descriptor_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let hard = limit.maximum.unwrap_or(UNLIMITED).min(UNLIMITED);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(hard), maximum: limit.maximum });
-    let now = if raised.is_ok() { hard } else { limit.current.unwrap_or(hard) };
-    usize::try_from(now).unwrap_or(usize::MAX)
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(hard), maximum: limit.maximum });
+    descriptor_limit()
+}
+
+/// Reads the limit again, which another program may have changed (prlimit(1)), and gives pipes their share of it.
+pub fn read_again() {
+    if pipe::count().1 > 0 {
+        pipe::set_limit(share(descriptor_limit()).pipes.max(1));
+    }
+}
+
+/// More sessions than there are descriptors for.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("max-sessions {sessions} needs {needed} descriptors, but the limit is {limit} (ulimit -n)")]
+pub struct TooManySessions {
+    sessions: usize,
+    needed: usize,
+    limit: usize,
+}
+
+impl TooManySessions {
+    /// Holds `sessions` at once, of which some `dial`, against the limit as it is now.
+    ///
+    /// # Errors
+    /// If they may run out of descriptors.
+    pub fn check(sessions: usize, dial: bool) -> Result<(), Self> {
+        let each = if dial { DESCRIPTORS_A_SESSION } else { 1 };
+        let needed = sessions.saturating_mul(each).saturating_add(RESERVED_DESCRIPTORS);
+        let limit = descriptor_limit();
+        if needed > limit { Err(TooManySessions { sessions, needed, limit }) } else { Ok(()) }
+    }
+}
+
+fn descriptor_limit() -> usize {
+    let soft = getrlimit(Resource::Nofile).current.unwrap_or(UNLIMITED);
+    usize::try_from(soft).unwrap_or(usize::MAX)
 }
 
 /// Shares `descriptors` out among sessions and pipes; at least one session.

@@ -10,6 +10,7 @@ use crate::{
     runtime::readiness::Registration,
 };
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::Mode,
     io::Errno,
     net::{
@@ -207,11 +208,31 @@ impl Listener {
     /// # Errors
     /// `WouldBlock`: none is there. Otherwise see [`classify`].
     pub fn try_accept(&self) -> io::Result<(Socket, Address)> {
+        self.try_accept_if(|| Ok(()))
+    }
+
+    /// As [`Listener::try_accept`], once `prepare` has made what a connection needs besides.
+    ///
+    /// # Errors
+    /// That of `prepare` too.
+    pub fn try_accept_if(&self, prepare: impl FnOnce() -> io::Result<()>) -> io::Result<(Socket, Address)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let accepted = self.registration.read(|| Ok((acceptfrom_with(&self.descriptor, flags)?, false)));
+        let accept = || Ok((acceptfrom_with(&self.descriptor, flags)?, false));
+        let accepted = self.registration.read(|| prepare().and_then(|()| accept()).map_err(|e| self.lack(e)));
         let (descriptor, peer) = accepted.inspect_err(|error| self.errors.note(error))?;
         let peer = peer.as_ref().map_or_else(Address::unnamed, Address::from_kernel);
         Ok((Socket::new(descriptor, true)?, peer))
+    }
+
+    /// `error`; but `WouldBlock` if no connection is there, for accept(2) looks for a descriptor first.
+    fn lack(&self, error: io::Error) -> io::Error {
+        let mut events = [PollFd::new(&self.descriptor, PollFlags::IN)];
+        if classify(&error) == AcceptError::Resources
+            && poll(&mut events, Some(&Timespec::default())) == Ok(0)
+        {
+            return io::ErrorKind::WouldBlock.into();
+        }
+        error
     }
 
     /// Refuses connections from now on, and resets those not yet accepted. The address stays bound. For the audit.

@@ -1,9 +1,13 @@
 //! Networks as users write them: an address and a prefix length (CIDR, RFC 4632).
 
 use serde::{Deserialize, Serialize};
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Network {
     /// One of its addresses.
@@ -12,10 +16,27 @@ pub struct Network {
     pub bits: u8,
 }
 
+const V4_BITS: u8 = 32;
+/// The bits of an IPv6 address.
+pub const V6_BITS: u8 = 128;
 /// The bits of an IPv4-mapped address before those of the IPv4 address.
 const MAPPED_BITS: u8 = 96;
 
 impl Network {
+    /// The network in which `ip` has its place: an IPv4 address alone; of an IPv6 address the first `bits`. All addresses
+    /// of one network give the same value.
+    #[must_use]
+    pub fn around(ip: IpAddr, bits: u8) -> Self {
+        match ip.to_canonical() {
+            ip @ IpAddr::V4(_) => Network { ip, bits: V4_BITS },
+            IpAddr::V6(v6) => {
+                let bits = bits.min(V6_BITS);
+                let mask = u128::MAX.checked_shl(u32::from(V6_BITS - bits)).unwrap_or(0);
+                Network { ip: Ipv6Addr::from_bits(v6.to_bits() & mask).into(), bits }
+            }
+        }
+    }
+
     /// Whether `ip` is one of its addresses. An IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) is the IPv4 address.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
@@ -41,6 +62,10 @@ impl Network {
     }
 }
 
+fn bits_of(ip: IpAddr) -> u8 {
+    if ip.is_ipv4() { V4_BITS } else { V6_BITS }
+}
+
 impl FromStr for Network {
     type Err = String;
 
@@ -52,7 +77,7 @@ impl FromStr for Network {
         let ip: IpAddr = inner
             .parse()
             .map_err(|_| format!("{address:?} is not an IP address; write one like 127.0.0.1 or [::1]"))?;
-        let most: u8 = if ip.is_ipv4() { 32 } else { 128 };
+        let most = bits_of(ip);
         let bits = bits.map_or(Some(most), |bits| bits.parse().ok().filter(|bits| *bits <= most));
         let bits = bits.ok_or_else(|| format!("the bits after the slash are a number from 0 to {most}"))?;
         Ok(Network { ip, bits })
@@ -60,8 +85,10 @@ impl FromStr for Network {
 }
 
 impl fmt::Display for Network {
+    /// As it is read: `10.0.0.0/8`, or one address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.ip, self.bits)
+        write!(f, "{}", self.ip)?;
+        if self.bits == bits_of(self.ip) { Ok(()) } else { write!(f, "/{}", self.bits) }
     }
 }
 
@@ -104,6 +131,25 @@ mod tests {
         ] {
             let network = Network { ip: network.parse().unwrap(), bits };
             assert_eq!(network.contains(ip.parse().unwrap()), inside, "{network:?} {ip}");
+        }
+    }
+
+    #[test]
+    fn the_addresses_of_one_network_give_the_same_value() {
+        for (ip, bits, network) in [
+            ("2001:db8::1", 64, "2001:db8::/64"),
+            ("2001:db8::ffff:1", 64, "2001:db8::/64"),
+            ("2001:db8:0:1::1", 64, "2001:db8:0:1::/64"),
+            ("2001:db8::1", 128, "2001:db8::1"),
+            ("2001:db8:ffff::1", 33, "2001:db8:8000::/33"),
+            ("fe80::1", 1, "8000::/1"),
+            ("fe80::1", 0, "::/0"),
+            ("10.1.2.3", 8, "10.1.2.3"),
+            ("::ffff:10.1.2.3", 64, "10.1.2.3"),
+        ] {
+            let found = Network::around(ip.parse().unwrap(), bits);
+            assert_eq!(found.to_string(), network, "{ip}");
+            assert_eq!(network.parse(), Ok(found));
         }
     }
 }

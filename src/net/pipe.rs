@@ -71,6 +71,13 @@ pub fn spare() -> usize {
     SPARE.lock().unwrap_or_else(PoisonError::into_inner).len()
 }
 
+/// Closes the spare pipes, and opens none for half a second: a connection that is waited for needs the descriptors more.
+pub fn give_back() {
+    SHORT_UNTIL.store(coarse_ms() + SHORTAGE_MS, Ordering::Relaxed);
+    let spare = std::mem::take(&mut *SPARE.lock().unwrap_or_else(PoisonError::into_inner));
+    drop(spare);
+}
+
 impl Pipe {
     /// An empty pipe; none at the limit, or if the kernel has none of full size to give (`EMFILE`, `ENFILE`, the soft
     /// limit on pages), for half a second after which it is asked again.

@@ -105,7 +105,7 @@ fn interleave(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::executor::block_on;
+    use crate::runtime::{clock::within, inline};
     use std::{
         sync::{
             RwLock,
@@ -114,6 +114,9 @@ mod tests {
         thread,
         time::{Duration, Instant},
     };
+
+    /// Longer than anything healthy takes on a busy machine.
+    const LIMIT: Duration = Duration::from_secs(20);
 
     #[test]
     fn a_lookup_that_no_session_awaits_holds_its_slot_as_long_as_its_thread() {
@@ -130,7 +133,7 @@ mod tests {
         let begin = Instant::now();
         while ASKED.load(SeqCst) < LOOKUPS_MAX {
             assert!(lookups.iter_mut().all(|lookup| lookup.now_or_never().is_none()));
-            assert!(begin.elapsed() < Duration::from_secs(20), "{ASKED:?} threads ask");
+            assert!(begin.elapsed() < LIMIT, "{ASKED:?} threads ask");
             thread::sleep(Duration::from_millis(1));
         }
         drop(lookups);
@@ -138,7 +141,8 @@ mod tests {
         assert!((&mut next).now_or_never().is_none());
         assert_eq!((LOOKUPS.count().0, ASKED.load(SeqCst)), (LOOKUPS_MAX, LOOKUPS_MAX));
         drop(silent);
-        assert_eq!(block_on(next).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let answer = inline::run(within(Some(LIMIT), next)).unwrap().expect("the next one has its turn");
+        assert_eq!(answer.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
@@ -148,6 +152,19 @@ mod tests {
         UNDER_WAY.lock().unwrap().push(Lookup { name: NAME.into(), began_ms: coarse_ms() + 1000, answer });
         drop(shared_lookup(NAME));
         assert_eq!(UNDER_WAY.lock().unwrap().iter().filter(|lookup| lookup.name == NAME).count(), 1);
+    }
+
+    #[test]
+    fn neither_an_old_lookup_nor_one_that_has_its_answer_is_joined() {
+        let silent = futures::future::pending().boxed().shared();
+        let answered = futures::future::ready(Ok([].into())).boxed().shared();
+        assert!(answered.clone().now_or_never().is_some());
+        for (name, began_ms, answer) in
+            [("old.test", coarse_ms() - JOIN_MS, silent), ("answered.test", coarse_ms(), answered)]
+        {
+            UNDER_WAY.lock().unwrap().push(Lookup { name: name.into(), began_ms, answer: answer.clone() });
+            assert!(!shared_lookup(name).ptr_eq(&answer), "{name}");
+        }
     }
 
     #[test]

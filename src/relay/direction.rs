@@ -177,6 +177,7 @@ impl Rare {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{thread::sleep, time::Duration};
 
     #[derive(Default)]
     struct Seen(Mutex<Vec<(u64, Vec<u8>)>>);
@@ -197,6 +198,36 @@ mod tests {
         assert_eq!(direction.waiting(), 2);
         direction.set_lost(4);
         assert_eq!(direction.undelivered(), 6);
+    }
+
+    #[test]
+    fn bytes_wait_from_when_the_first_of_them_comes_or_the_last_was_taken() {
+        const PAUSE: Duration = Duration::from_millis(30);
+        let direction = Direction::new();
+        let began = direction.moved_ms();
+        sleep(PAUSE);
+        direction.add_received(5);
+        let since = direction.waiting_since_ms().unwrap();
+        assert!(since > began && direction.moved_ms() == since);
+        sleep(PAUSE);
+        direction.add_received(5);
+        assert_eq!(direction.waiting_since_ms(), Some(since));
+        assert!(direction.moved_ms() > since);
+        direction.add_delivered(1);
+        assert!(direction.waiting_since_ms().unwrap() > since);
+    }
+
+    #[test]
+    fn an_end_is_a_move_and_has_its_time_on_both_clocks() {
+        let direction = Direction::new();
+        assert!(!direction.ended() && direction.end_ns().is_none());
+        let (began, before) = (direction.moved_ms(), now_ns());
+        sleep(Duration::from_millis(30));
+        direction.set_ended();
+        let ended = direction.end_ns().unwrap();
+        assert!(direction.ended() && ended > before && ended <= now_ns());
+        // The coarse clock lags by a tick at most.
+        assert!(direction.moved_ms() > began && (ended / 1_000_000).abs_diff(direction.moved_ms()) <= 20);
     }
 
     #[test]

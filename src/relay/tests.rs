@@ -1,5 +1,8 @@
 //! The half-loops under every schedule: sources and sinks that step few bytes, block and fail where the test says.
 
+mod leg;
+mod stream;
+
 use crate::{
     net::buffer::Buffer,
     relay::{
@@ -9,14 +12,15 @@ use crate::{
         pump::{ChunkSink, ChunkSource, LegEnd, ReadEnd, Ways, WriteEnd, duplex, read_into, write_from},
     },
 };
-use futures::{executor::block_on, future::join};
+use futures::{FutureExt, executor::block_on, future::join};
 use proptest::prelude::*;
 use std::{
     collections::VecDeque,
-    future::poll_fn,
+    future::{pending, poll_fn},
     io,
+    pin::pin,
     sync::{Arc, Mutex},
-    task::Poll,
+    task::{Context, Poll},
 };
 
 /// One step of a source or sink: how often it blocks before it, and how many bytes it moves.
@@ -161,6 +165,86 @@ proptest! {
         prop_assert_eq!(matches!(end, LegEnd::Clean), whole);
         prop_assert_eq!(whole, !source_fails && room.is_none_or(|room| room >= bytes.len()));
     }
+}
+
+/// How reading goes, as the table of [`super::pump`] says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    GoesOn,
+    Ended,
+    Failed,
+    Refused,
+}
+
+/// How writing goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writing {
+    GoesOn,
+    Ended,
+    Aborted,
+    Failed,
+}
+
+/// Gives no byte.
+impl ChunkSource for Reading {
+    async fn read(&mut self, _: &Direction) -> io::Result<Option<Chunk>> {
+        match self {
+            Reading::GoesOn | Reading::Refused => pending().await,
+            Reading::Ended => Ok(None),
+            Reading::Failed => Err(io::ErrorKind::ConnectionReset.into()),
+        }
+    }
+}
+
+#[test]
+fn a_reader_of_a_silent_source_ends_when_its_receiver_goes() {
+    let (direction, (sender, receiver)) = (Direction::new(), link());
+    let mut reading = pin!(read_into(Reading::GoesOn, sender, &direction));
+    assert!(reading.as_mut().now_or_never().is_none());
+    drop(receiver);
+    assert!(matches!(reading.now_or_never(), Some(ReadEnd::Refused)));
+}
+
+/// What both together mean; none if the leg goes on.
+fn end_of(reading: Reading, writing: Writing, lost: bool) -> Option<LegEnd> {
+    let (direction, (out, receiver), (sender, inbound)) = (Direction::new(), link(), link());
+    let room = (writing == Writing::Failed).then_some(0);
+    let sink = Choosy { steps: VecDeque::new(), room, written: Arc::default() };
+    let lost = move |_: &Context<'_>| if lost { Poll::Ready(()) } else { Poll::Pending };
+    let ways = Ways { incoming: &direction, outgoing: &direction };
+    let leg = pin!(duplex(reading, sink, lost, out, inbound, ways));
+    let _receiver = (reading != Reading::Refused).then_some(receiver);
+    match writing {
+        Writing::GoesOn | Writing::Aborted => {}
+        Writing::Ended => block_on(sender.finish()).unwrap(),
+        Writing::Failed => block_on(sender.send(Chunk::Bytes(Buffer::holding(b"x")))).unwrap(),
+    }
+    let _sender = (writing != Writing::Aborted).then_some(sender);
+    leg.now_or_never()
+}
+
+#[test]
+fn both_ends_together_say_how_the_leg_ended() {
+    const EACH: [Writing; 4] = [Writing::GoesOn, Writing::Ended, Writing::Aborted, Writing::Failed];
+    let row = |reading| {
+        EACH.map(|writing| match end_of(reading, writing, false) {
+            None => "goes on",
+            Some(LegEnd::Clean) => "clean",
+            Some(LegEnd::PeerGone(_)) => "peer gone",
+            Some(LegEnd::OtherGone) => "other gone",
+        })
+    };
+    assert_eq!(row(Reading::GoesOn), ["goes on", "goes on", "other gone", "goes on"]);
+    assert_eq!(row(Reading::Ended), ["goes on", "clean", "other gone", "peer gone"]);
+    assert_eq!(row(Reading::Failed), ["peer gone"; 4]);
+    assert_eq!(row(Reading::Refused), ["goes on", "other gone", "other gone", "peer gone"]);
+}
+
+#[test]
+fn a_lost_leg_has_ended_once_its_stream_has() {
+    assert!(matches!(end_of(Reading::Ended, Writing::GoesOn, true), Some(LegEnd::PeerGone(_))));
+    // What it has received is still read.
+    assert!(end_of(Reading::GoesOn, Writing::GoesOn, true).is_none());
 }
 
 #[test]

@@ -58,6 +58,7 @@ impl Ended {
             Cause::ConnectRefused => "the upstream refused the connection".into(),
             Cause::ConnectUnreachable => "the upstream could not be reached".into(),
             Cause::ConnectTimeout => "the upstream was not reached in time".into(),
+            Cause::Resources => "no descriptor or memory was free to reach the upstream".into(),
             Cause::IdleTimeout => "no byte moved for as long as the idle timeout".into(),
             Cause::HalfCloseTimeout => {
                 let (first, other) = match self.close.first_closer {
@@ -70,7 +71,9 @@ impl Ended {
             Cause::Lifetime => "it reached the longest life of a session".into(),
             Cause::Cut => format!("an operator cut it after {}", duration(self.close.duration)),
             Cause::Drain => "it was alive at the end of the drain".into(),
-            Cause::RefusedLimit => "its source address had too many sessions".into(),
+            Cause::RefusedLimit => {
+                self.close.error.clone().unwrap_or_else(|| "its source had too many sessions".into())
+            }
             Cause::Internal => "a fault of this program ended it".into(),
         }
     }
@@ -178,6 +181,13 @@ mod tests {
         ended.client_undelivered = 0;
         ended.close.client_bytes = 812;
         assert_eq!(ended.verdict(), "upstream finished first, client 30 ms later; all bytes were passed on");
+    }
+
+    #[test]
+    fn a_refusal_names_the_source_and_its_limit() {
+        let mut ended = ended(Mode::Echo, Cause::RefusedLimit);
+        ended.close.error = Some("2001:db8::/64 has 3 sessions already".into());
+        assert!(ended.verdict().starts_with("2001:db8::/64 has 3 sessions already; "), "{}", ended.verdict());
     }
 
     #[test]

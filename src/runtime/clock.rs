@@ -242,6 +242,18 @@ mod tests {
     }
 
     #[test]
+    fn a_sleeper_that_goes_leaves_nothing_on_the_clock() {
+        let clock = Own::open();
+        let gone = sleep(Duration::from_secs(1));
+        let stays = sleep(Duration::from_secs(2));
+        let due = stays.key.0;
+        drop(gone);
+        assert_eq!(clock.wake_due(), Some(due));
+        drop(stays);
+        assert_eq!(clock.wake_due(), None);
+    }
+
+    #[test]
     fn the_longest_sleep_is_no_panic_and_holds_up_no_other() {
         let _clock = start();
         let _longest = sleep(Duration::MAX);

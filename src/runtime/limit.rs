@@ -1,10 +1,24 @@
-//! A counted limit: a task that wants to go on takes a slot, and gives it back by dropping it.
+//! Two limits: a counted one, of which a task takes a slot that it gives back by dropping it; and the descriptors of the
+//! process, which only the kernel can count, and for which actors queue.
 
+use crate::runtime::clock::{Sleep, sleep};
+use futures::FutureExt;
 use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Poll, Waker},
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
+
+/// The queue for descriptors. The limit on them is the process's, and so is this.
+pub static DESCRIPTORS: WaitQueue = WaitQueue::new();
+
+/// If no actor says that something is free again, the first in a queue tries again after this time: short enough to serve
+/// within a second of relief, long enough to cost nothing.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Clone)]
 pub struct Slots {
@@ -92,6 +106,138 @@ impl Drop for Slot {
         // Every waiter looks again: waiters are few (one a listener, one a lookup), and a waiter that has been dropped
         // must not swallow the only wake-up.
         self.slots.change(|state| state.taken -= 1);
+        // What held the slot has closed its descriptors.
+        DESCRIPTORS.freed();
+    }
+}
+
+/// A queue of actors that wait for something of which only the kernel knows whether it is there. The first tries.
+pub struct WaitQueue {
+    state: Mutex<WaitState>,
+    /// The length, for a look without the lock.
+    waiting: AtomicUsize,
+}
+
+struct WaitState {
+    waiting: BTreeMap<Key, Option<Waker>>,
+    last_number: u64,
+    /// How often an actor said that something is free again.
+    freed: u64,
+}
+
+/// Who comes before whom: the lower rank first, then the lower number.
+type Key = (Rank, u64);
+
+/// What an actor waits for; what comes earlier here comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// To let an operator or a scraper in, who may end the shortage.
+    Operator,
+    /// To go on dialling for a session that has begun.
+    Dial,
+    /// To begin another session.
+    Accept,
+}
+
+/// A place in a queue, until it is dropped.
+pub struct WaitPlace {
+    queue: &'static WaitQueue,
+    key: Key,
+    /// After it failed: the count of [`WaitState::freed`] then, and the pause.
+    failed: Option<(u64, Sleep)>,
+}
+
+impl WaitQueue {
+    /// With no actor in it.
+    #[must_use]
+    pub const fn new() -> Self {
+        let state = WaitState { waiting: BTreeMap::new(), last_number: 0, freed: 0 };
+        WaitQueue { state: Mutex::new(state), waiting: AtomicUsize::new(0) }
+    }
+
+    /// How many wait: more than none means that every descriptor is in use while a connection could be accepted or dialled.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Takes the last place of a rank.
+    #[must_use]
+    pub fn join(&'static self, rank: Rank) -> WaitPlace {
+        let mut state = self.lock();
+        state.last_number += 1;
+        let key = (rank, state.last_number);
+        state.waiting.insert(key, None);
+        self.waiting.store(state.waiting.len(), Ordering::Relaxed);
+        WaitPlace { queue: self, key, failed: None }
+    }
+
+    /// Says that something is free again.
+    fn freed(&self) {
+        if self.waiting() > 0 {
+            let first = {
+                let mut state = self.lock();
+                state.freed += 1;
+                state.take_first_waker()
+            };
+            first.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, WaitState> {
+        // Every change under the lock is complete at each point where it could panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for WaitQueue {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl WaitState {
+    fn take_first_waker(&mut self) -> Option<Waker> {
+        self.waiting.first_entry()?.get_mut().take()
+    }
+}
+
+impl WaitPlace {
+    /// Waits until it is first; once it has failed, also until something may be free again. Cancel-safe.
+    pub async fn turn(&mut self) {
+        std::future::poll_fn(|context| self.poll_turn(context)).await;
+    }
+
+    /// Nothing is free just now.
+    pub fn failed(&mut self) {
+        let freed = self.queue.lock().freed;
+        self.failed = Some((freed, sleep(LOOK_EVERY)));
+    }
+
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.queue.lock();
+        let first = state.waiting.first_key_value().is_some_and(|(key, _)| *key == self.key);
+        let due = self
+            .failed
+            .as_mut()
+            .is_none_or(|(freed, pause)| *freed != state.freed || pause.poll_unpin(context).is_ready());
+        if first && due {
+            return Poll::Ready(());
+        }
+        state.waiting.insert(self.key, Some(context.waker().clone()));
+        Poll::Pending
+    }
+}
+
+impl Drop for WaitPlace {
+    fn drop(&mut self) {
+        let first = {
+            let mut state = self.queue.lock();
+            state.waiting.remove(&self.key);
+            self.queue.waiting.store(state.waiting.len(), Ordering::Relaxed);
+            state.take_first_waker()
+        };
+        first.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -99,6 +245,10 @@ impl Drop for Slot {
 mod tests {
     use super::*;
     use futures::{FutureExt, executor::block_on};
+    use std::{
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+        task::{Context, Wake},
+    };
 
     #[test]
     fn a_slot_is_free_again_when_it_is_dropped() {
@@ -112,6 +262,28 @@ mod tests {
         let _second = block_on(second);
         assert!(!slots.wanted());
         assert_eq!(slots.count(), (1, 1));
+    }
+
+    #[test]
+    fn a_waiter_that_goes_does_not_take_the_wake_up_of_another() {
+        #[derive(Default)]
+        struct Woken(AtomicBool);
+        impl Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Relaxed);
+            }
+        }
+        let slots = Slots::new(1);
+        let first = block_on(slots.take());
+        let mut waiters = [(); 2].map(|()| (Box::pin(slots.take()), Arc::new(Woken::default())));
+        for (waiter, woken) in &mut waiters {
+            let waker = woken.clone().into();
+            assert!(waiter.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        let [goes, (_stays, woken)] = waiters;
+        drop(goes);
+        drop(first);
+        assert!(woken.0.load(Relaxed));
     }
 
     #[test]
@@ -131,5 +303,47 @@ mod tests {
         assert!(waiter.as_mut().now_or_never().is_none());
         slots.set_limit(1);
         assert!(waiter.now_or_never().is_some());
+    }
+
+    fn queue() -> &'static WaitQueue {
+        Box::leak(Box::default())
+    }
+
+    #[test]
+    fn an_operator_comes_before_a_dial_and_a_dial_before_a_new_session() {
+        let queue = queue();
+        let mut places = [Rank::Accept, Rank::Dial, Rank::Accept, Rank::Operator, Rank::Dial]
+            .map(|rank| Some(queue.join(rank)));
+        for next in [3, 1, 4, 0, 2] {
+            let is_first = |place: &mut Option<WaitPlace>| {
+                place.as_mut().is_some_and(|place| place.turn().now_or_never().is_some())
+            };
+            let first: Vec<usize> = (0..5).filter(|number| is_first(&mut places[*number])).collect();
+            assert_eq!(first, [next]);
+            places[next] = None;
+        }
+        assert_eq!(queue.waiting(), 0);
+    }
+
+    #[test]
+    fn the_first_that_failed_tries_again_when_something_is_free_and_after_a_while_in_any_case() {
+        let _clock = crate::runtime::clock::start();
+        let queue = queue();
+        let mut place = queue.join(Rank::Dial);
+        place.failed();
+        assert!(place.turn().now_or_never().is_none());
+        queue.freed();
+        assert!(place.turn().now_or_never().is_some());
+        place.failed();
+        block_on(place.turn());
+    }
+
+    #[test]
+    fn one_that_leaves_wakes_the_next() {
+        let queue = queue();
+        let (first, mut second) = (queue.join(Rank::Dial), queue.join(Rank::Dial));
+        let waits = std::thread::spawn(move || block_on(second.turn()));
+        drop(first);
+        waits.join().unwrap();
     }
 }

@@ -118,3 +118,66 @@ impl Source {
         self.flags.load(Ordering::Acquire) & URGENT != 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use std::future::poll_fn;
+
+    /// Whether a read need not wait.
+    fn readable(source: &Source) -> bool {
+        poll_fn(|context| source.poll_readable(context)).now_or_never().is_some()
+    }
+
+    fn writable(source: &Source) -> bool {
+        poll_fn(|context| source.poll_writable(context)).now_or_never().is_some()
+    }
+
+    #[test]
+    fn a_read_that_drained_the_socket_waits_unless_the_stream_may_go_on() {
+        for (events, goes_on) in [
+            (EventFlags::IN, false),
+            // The end is behind what was read.
+            (EventFlags::IN | EventFlags::RDHUP, true),
+            // A read stops short of an urgent byte.
+            (EventFlags::IN | EventFlags::PRI, true),
+        ] {
+            let source = Source::new(false);
+            source.notify(events);
+            assert!(readable(&source));
+            source.read(|| Ok(((), true))).unwrap();
+            assert_eq!(readable(&source), goes_on, "{events:?}");
+        }
+    }
+
+    #[test]
+    fn a_socket_that_was_found_empty_has_no_urgent_byte_and_waits() {
+        let source = Source::new(false);
+        source.notify(EventFlags::IN | EventFlags::PRI);
+        assert!(source.urgent());
+        source.read::<()>(|| Err(io::ErrorKind::WouldBlock.into())).unwrap_err();
+        assert!(!source.urgent() && !readable(&source));
+    }
+
+    #[test]
+    fn an_event_during_a_read_or_a_write_is_not_lost() {
+        let source = Source::new(true);
+        source.read(|| Ok((source.notify(EventFlags::IN), true))).unwrap();
+        assert!(readable(&source));
+        source.write(|| Ok((source.notify(EventFlags::OUT), true))).unwrap();
+        assert!(writable(&source));
+    }
+
+    #[test]
+    fn a_write_that_filled_the_socket_waits_and_any_other_does_not() {
+        let source = Source::new(true);
+        source.write(|| Ok(((), false))).unwrap();
+        assert!(writable(&source));
+        source.write(|| Ok(((), true))).unwrap();
+        assert!(!writable(&source));
+        source.notify(EventFlags::ERR);
+        source.write::<()>(|| Err(io::ErrorKind::BrokenPipe.into())).unwrap_err();
+        assert!(writable(&source) && readable(&source));
+    }
+}

@@ -8,13 +8,15 @@ use crate::{
     error::reason,
     net::{
         address::Address,
+        dial::Reserved,
+        limits,
         listener::{AcceptError, Listener, classify},
+        pipe,
         socket::Socket,
     },
     report::reporter::Reporter,
     runtime::{
-        clock::sleep,
-        limit::{Slot, Slots},
+        limit::{DESCRIPTORS, Rank, Slot, Slots, WaitPlace, WaitQueue},
         mailbox::{self, Mailbox, mailbox},
         task::{Task, contain, spawn},
     },
@@ -32,14 +34,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Out of descriptors or memory, how long to wait before accepting again: short enough to serve within a second of
-/// relief, long enough to cost nothing.
-const SHORTAGE_PAUSE: Duration = Duration::from_millis(250);
 /// A shortage that comes and goes is reported at most this often.
 const SHORTAGE_REPORTED_EVERY: Duration = Duration::from_secs(30);
 
 pub struct Connection {
     pub socket: Socket,
+    /// For the far leg; none if there is none to dial.
+    pub reserved: Option<Reserved>,
     pub client: Address,
     pub listening: Arc<Listening>,
     /// Our address in it; not the listener's if that takes every interface.
@@ -57,16 +58,22 @@ pub struct Acceptor {
 pub(super) trait Accepts: Send + Sync + 'static {
     type Accepted: Send;
 
+    /// What its next connection waits for if there is no descriptor.
+    const RANK: Rank;
+
     /// What it is called in a line.
     fn name(&self) -> String;
 
     fn readable(&self) -> impl Future<Output = ()> + Send;
 
-    fn try_accept(&self) -> io::Result<Self::Accepted>;
+    /// Takes one connection, with all the descriptors that it needs.
+    fn try_accept(&mut self) -> io::Result<Self::Accepted>;
 }
 
+/// Of operators and scrapers.
 impl Accepts for Listener {
     type Accepted = (Socket, Address);
+    const RANK: Rank = Rank::Operator;
 
     fn name(&self) -> String {
         self.address().to_string()
@@ -76,8 +83,45 @@ impl Accepts for Listener {
         self.readable()
     }
 
-    fn try_accept(&self) -> io::Result<(Socket, Address)> {
-        self.try_accept()
+    fn try_accept(&mut self) -> io::Result<Self::Accepted> {
+        Listener::try_accept(self)
+    }
+}
+
+/// A listener of sessions. If they dial, it first makes the socket of the far leg and then accepts: a session that begins has
+/// both of its descriptors. That costs no call, for the dial has one less to make.
+struct SessionListener {
+    listener: Listener,
+    listening: Arc<Listening>,
+    /// For the next session.
+    reserved: Option<Reserved>,
+}
+
+impl Accepts for SessionListener {
+    type Accepted = (Socket, Address, Option<Reserved>);
+    const RANK: Rank = Rank::Accept;
+
+    fn name(&self) -> String {
+        self.listener.address().to_string()
+    }
+
+    fn readable(&self) -> impl Future<Output = ()> + Send {
+        self.listener.readable()
+    }
+
+    fn try_accept(&mut self) -> io::Result<Self::Accepted> {
+        let SessionListener { listener, listening, reserved } = self;
+        let accepted = listener.try_accept_if(|| {
+            if reserved.is_none() {
+                *reserved = listening.target.reserve()?;
+            }
+            Ok(())
+        });
+        if accepted.as_ref().is_err_and(|error| classify(error) == AcceptError::Resources) {
+            // Without a descriptor for the near leg, another actor needs this one more.
+            *reserved = None;
+        }
+        accepted.map(|(socket, client)| (socket, client, reserved.take()))
     }
 }
 
@@ -88,6 +132,9 @@ struct Actor<L, H, W> {
     hand_on: H,
     warn: W,
     shortage_told: Option<Instant>,
+    /// Where it waits for descriptors, and its place there while it does.
+    queue: &'static WaitQueue,
+    place: Option<WaitPlace>,
     stop: Mailbox<()>,
 }
 
@@ -100,11 +147,15 @@ impl Acceptor {
         supervisor: Supervisor,
         reporter: Reporter,
     ) -> Self {
-        let hand_on = move |listener: &Listener, (socket, client), slot| {
-            let (listening, local) = (listening.clone(), listener.local_address_of(&socket));
+        let reserved = listening.target.reserve().ok().flatten();
+        let hand_on = move |from: &SessionListener, (socket, client, reserved), slot| {
+            let (listening, local) = (from.listening.clone(), from.listener.local_address_of(&socket));
             let supervisor = supervisor.clone();
-            async move { supervisor.admit(Connection { socket, client, listening, local, slot }).await }
+            async move {
+                supervisor.admit(Connection { socket, reserved, client, listening, local, slot }).await;
+            }
         };
+        let listener = SessionListener { listener, listening, reserved };
         Self::over(listener, slots, hand_on, move |text| reporter.warn(text))
     }
 
@@ -116,7 +167,8 @@ impl Acceptor {
         warn: impl Fn(String) + Clone + Send + 'static,
     ) -> Self {
         let (address, stop) = mailbox(1);
-        let actor = Actor { listener, slots, hand_on, warn, shortage_told: None, stop };
+        let (queue, place) = (&DESCRIPTORS, None);
+        let actor = Actor { listener, slots, hand_on, warn, shortage_told: None, queue, place, stop };
         Acceptor { task: spawn(actor.run()).fuse(), stop: Some(address) }
     }
 
@@ -149,12 +201,17 @@ where
     async fn accept_all(mut self) {
         while let Some(slot) = self.next_slot().await {
             match self.listener.try_accept() {
-                Ok(accepted) => (self.hand_on)(&self.listener, accepted, slot).await,
+                Ok(accepted) => {
+                    if self.place.take().is_some() {
+                        limits::read_again();
+                    }
+                    (self.hand_on)(&self.listener, accepted, slot).await;
+                }
                 Err(error) => match classify(&error) {
-                    AcceptError::Connection => {}
+                    AcceptError::Connection => self.place = None,
                     AcceptError::Resources => {
                         drop(slot);
-                        self.pause(&error).await;
+                        self.note_shortage(&error);
                     }
                     AcceptError::Fatal => {
                         let name = self.listener.name();
@@ -173,11 +230,23 @@ where
         }
     }
 
-    /// A place for the next connection, once one is there; none when the actor is stopped.
+    /// A slot for the next connection, once that and descriptors may be there; none when the actor is stopped.
     async fn next_slot(&mut self) -> Option<Slot> {
-        let Actor { listener, slots, stop, .. } = self;
+        let Actor { listener, slots, queue, place, stop, .. } = self;
         let wait = async {
             listener.readable().await;
+            // Dials of sessions that have begun come first.
+            if place.is_none() && queue.waiting() > 0 {
+                *place = Some(queue.join(L::RANK));
+            }
+            if let Some(place) = place {
+                place.turn().await;
+            }
+            if let Some(slot) = slots.take().now_or_never() {
+                return slot;
+            }
+            // What it lacks is not a descriptor.
+            *place = None;
             slots.take().await
         };
         let stopped = stop.next();
@@ -188,13 +257,17 @@ where
         }
     }
 
-    async fn pause(&mut self, error: &io::Error) {
+    /// The next try is at its turn in the queue.
+    fn note_shortage(&mut self, error: &io::Error) {
+        pipe::give_back();
+        limits::read_again();
+        let queue = self.queue;
+        self.place.get_or_insert_with(|| queue.join(L::RANK)).failed();
         if self.shortage_told.is_none_or(|last| last.elapsed() >= SHORTAGE_REPORTED_EVERY) {
             self.shortage_told = Some(Instant::now());
             let (name, reason) = (self.listener.name(), reason(error));
             (self.warn)(format!("{name} pauses accepting until there are descriptors again: {reason}"));
         }
-        sleep(SHORTAGE_PAUSE).await;
     }
 }
 
@@ -203,7 +276,7 @@ mod tests {
     use super::*;
     use crate::runtime::{clock::within, inline};
     use rustix::io::Errno;
-    use std::{cell::RefCell, collections::VecDeque, future::pending, sync::Mutex};
+    use std::{cell::RefCell, collections::VecDeque, future::pending};
 
     /// What an attempt to accept comes to.
     #[derive(Clone, Copy)]
@@ -214,24 +287,24 @@ mod tests {
     }
 
     /// A listener whose attempts are known before.
-    struct Script(Mutex<VecDeque<Attempt>>);
+    struct Script(VecDeque<Attempt>);
 
     impl Accepts for Script {
         type Accepted = u8;
+        const RANK: Rank = Rank::Accept;
 
         fn name(&self) -> String {
             "script".to_owned()
         }
 
         async fn readable(&self) {
-            if self.0.lock().unwrap().is_empty() {
+            if self.0.is_empty() {
                 pending::<()>().await;
             }
         }
 
-        fn try_accept(&self) -> io::Result<u8> {
-            let attempt = self.0.lock().unwrap().pop_front();
-            match attempt {
+        fn try_accept(&mut self) -> io::Result<u8> {
+            match self.0.pop_front() {
                 Some(Attempt::Connects(number)) => Ok(number),
                 Some(Attempt::Fails(errno)) => Err(errno.into()),
                 Some(Attempt::Panics) => panic!("on purpose"),
@@ -241,21 +314,27 @@ mod tests {
     }
 
     /// Accepts all of the script; returns what was handed on, what was told, and whether the acceptor ended by itself.
-    fn run(script: &[Attempt], places: usize) -> (Vec<u8>, Vec<String>, bool) {
+    fn run(script: &[Attempt], slots: usize) -> (Vec<u8>, Vec<String>, bool) {
+        run_in(Box::leak(Box::default()), script, slots)
+    }
+
+    fn run_in(queue: &'static WaitQueue, script: &[Attempt], slots: usize) -> (Vec<u8>, Vec<String>, bool) {
         let (taken, told) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
         let (_address, stop) = mailbox(1);
         let actor = Actor {
-            listener: Script(Mutex::new(script.iter().copied().collect())),
-            slots: Slots::new(places),
+            listener: Script(script.iter().copied().collect()),
+            slots: Slots::new(slots),
             hand_on: |_: &Script, number, slot| {
                 taken.borrow_mut().push((number, slot));
                 std::future::ready(())
             },
             warn: |text| told.borrow_mut().push(text),
             shortage_told: None,
+            queue,
+            place: None,
             stop,
         };
-        let end = inline::run(within(Some(4 * SHORTAGE_PAUSE), actor.run())).unwrap();
+        let end = inline::run(within(Some(Duration::from_secs(1)), actor.run())).unwrap();
         let taken = taken.into_inner().into_iter().map(|(number, _)| number).collect();
         (taken, told.into_inner(), end.is_some())
     }
@@ -286,7 +365,17 @@ mod tests {
     }
 
     #[test]
-    fn without_a_place_a_connection_waits() {
+    fn while_a_dial_waits_for_a_descriptor_nothing_is_accepted() {
+        let queue: &WaitQueue = Box::leak(Box::default());
+        let dial = queue.join(Rank::Dial);
+        assert_eq!(run_in(queue, &[Connects(1)], 9), (vec![], vec![], false));
+        drop(dial);
+        assert_eq!(run_in(queue, &[Connects(1)], 9), (vec![1], vec![], false));
+        assert_eq!(queue.waiting(), 0);
+    }
+
+    #[test]
+    fn without_a_slot_a_connection_waits() {
         assert_eq!(run(&[Connects(1), Connects(2)], 1), (vec![1], vec![], false));
     }
 }

@@ -10,4 +10,5 @@ pub mod rates;
 #[expect(clippy::module_inception, reason = "the room is named after its main item")]
 pub mod server;
 pub mod side_door;
+pub mod sources;
 pub mod supervisor;

@@ -11,6 +11,7 @@ use crate::{
         address::{Address, EscapedAddress},
         buffer,
         kernel::TcpInfo,
+        limits::TooManySessions,
         listener::AcceptErrors,
         pipe,
     },
@@ -87,6 +88,8 @@ pub enum Refusal {
     TooManyTaps(u64),
     #[error("max-sessions is a number of at least 1 and at most {SESSIONS_MAX}")]
     MaxSessions,
+    #[error(transparent)]
+    TooManySessions(#[from] TooManySessions),
     #[error("{0} is from 1 to {MILLISECONDS_MAX} milliseconds, or off")]
     Milliseconds(Named<Setting>),
     #[error("there is no setting '{0}'")]
@@ -264,7 +267,13 @@ impl Operator {
             Setting::MaxSessions => {
                 let limit = value.and_then(|value| usize::try_from(value).ok());
                 let limit = limit.filter(|limit| (1..=SESSIONS_MAX).contains(limit));
-                self.server.slots.set_limit(limit.ok_or(Refusal::MaxSessions)?);
+                let limit = limit.ok_or(Refusal::MaxSessions)?;
+                let (_, before) = self.server.slots.count();
+                if limit > before {
+                    let dial = self.server.listeners.iter().any(|one| one.target.dials());
+                    TooManySessions::check(limit, dial)?;
+                }
+                self.server.slots.set_limit(limit);
             }
             Setting::ConnectTimeout => change(|deadlines| &mut deadlines.connect),
             Setting::IdleTimeout => change(|deadlines| &mut deadlines.idle),

@@ -8,6 +8,7 @@ use crate::{
         options::{Congestion, Keepalive},
     },
     report::format::{Dump, Log},
+    server::sources::SourceLimit,
     session::{deadline::Deadlines, target::Target},
 };
 use std::time::Duration;
@@ -44,8 +45,8 @@ pub struct Plan {
     pub listeners: Vec<PlannedListener>,
     /// Sessions at once; `None`: from the descriptor limit.
     pub max_sessions: Option<usize>,
-    /// Sessions at once from one source address; `None`: no limit.
-    pub max_per_source: Option<usize>,
+    /// Sessions at once from one source; `None`: no limit.
+    pub max_per_source: Option<SourceLimit>,
     pub backlog: i32,
     pub deadlines: Deadlines,
     /// Of both legs; `None`: off.

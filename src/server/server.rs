@@ -7,7 +7,7 @@ use crate::{
         dial::is_loop,
         endpoint::Endpoint,
         kernel,
-        limits::{raise_descriptor_limit, share},
+        limits::{TooManySessions, raise_descriptor_limit, share},
         listener::Listener,
         options::Options,
         pipe,
@@ -64,6 +64,9 @@ pub async fn run(plan: Plan) -> Result<ServerOutcome, Error> {
     let bound = Bound::new(&plan)?;
     let (reporter, finish) =
         Reporter::start(format(&plan)).map_err(|error| Error::new("cannot start the reporter", error))?;
+    if let Some(Err(shortage)) = plan.max_sessions.map(|sessions| bound.check(sessions)) {
+        reporter.warn(format!("{shortage}: new connections may wait for descriptors"));
+    }
     let control = control::bind(&plan.control, |text| reporter.warn(text))?;
     let (alive, gone) = mailbox(1);
     let context = Context {
@@ -76,7 +79,10 @@ pub async fn run(plan: Plan) -> Result<ServerOutcome, Error> {
         events: reporter.events().clone(),
         alive,
     };
-    let outcome = Running::start(&plan, bound, context, control, &reporter).until_stopped(signals).await;
+    let exposed = bound.exposed();
+    let running = Running::start(&plan, bound, context, control, &reporter);
+    exposed.iter().for_each(|line| reporter.warn(line));
+    let outcome = running.until_stopped(signals).await;
     drop(reporter);
     wind_up(gone, finish, outcome.as_ref().ok()).await;
     outcome
@@ -113,8 +119,23 @@ impl Bound {
         Ok(bound)
     }
 
+    fn check(&self, sessions: usize) -> Result<(), TooManySessions> {
+        let dial = self.listeners.iter().any(|(_, listening)| listening.target.dials());
+        TooManySessions::check(sessions, dial)
+    }
+
     fn addresses(&self) -> Vec<Address> {
         self.listeners.iter().map(|(_, listening)| listening.address.clone()).collect()
+    }
+
+    /// The line that says which listeners other machines reach; none if they reach none.
+    fn exposed(&self) -> Option<String> {
+        let listeners = self.listeners.iter().map(|(listener, _)| listener).chain(&self.metrics);
+        let beyond_loopback = |address: &&Address| address.ip().is_some_and(|ip| !ip.is_loopback());
+        let found: Vec<String> =
+            listeners.map(Listener::address).filter(beyond_loopback).map(ToString::to_string).collect();
+        let verb = if found.len() == 1 { "is" } else { "are" };
+        (!found.is_empty()).then(|| format!("{} {verb} reachable from other machines", found.join(" and ")))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The supervisor actor: starts sessions, holds the set of live ones and the limit per source address.
+//! The supervisor actor: starts sessions, holds the set of live ones and the limit per source.
 //!
 //! It knows nothing of sockets. It ends once a drain was asked for and the set is empty.
 
@@ -10,13 +10,17 @@ use crate::{
         mailbox::{Mailbox, Sender, mailbox},
         task::{Task, spawn},
     },
-    server::{acceptor::Connection, books::Books},
+    server::{
+        acceptor::Connection,
+        books::Books,
+        sources::{SourceCounts, SourceLimit},
+    },
     session::{
         context::Context, delivery, event::What, order::Order, outcome::Outcome, record::Record, session,
     },
 };
 use futures::{FutureExt, future::Fuse, select_biased};
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Connections that may wait to become sessions: an acceptor that is ahead waits, and the kernel's backlog holds the rest.
 const CONNECTIONS: usize = 64;
@@ -59,12 +63,11 @@ enum Event {
 
 struct Actor {
     context: Arc<Context>,
-    max_per_source: Option<usize>,
     mailbox: Mailbox<Message>,
     /// Where sessions say that they have finished.
     address: Sender<Message>,
     live: HashMap<u64, Entry>,
-    per_source: HashMap<IpAddr, usize>,
+    per_source: SourceCounts,
     last_id: u64,
     books: Books,
     /// Fires when the drain is over.
@@ -84,17 +87,16 @@ impl Supervisor {
     /// Starts a supervisor whose sessions share `context`.
     pub fn start(
         context: Context,
-        max_per_source: Option<usize>,
+        max_per_source: Option<SourceLimit>,
         books: Books,
     ) -> (Self, Task<ServerOutcome>) {
         let (address, mailbox) = mailbox(CONNECTIONS);
         let actor = Actor {
             context: Arc::new(context),
-            max_per_source,
             mailbox,
             address: address.clone(),
             live: HashMap::new(),
-            per_source: HashMap::new(),
+            per_source: SourceCounts::new(max_per_source),
             last_id: 0,
             books,
             drain: Fuse::terminated(),
@@ -203,26 +205,22 @@ impl Actor {
     }
 
     fn admit(&mut self, connection: Connection) {
-        let Connection { socket, client, listening, local, slot } = connection;
+        let Connection { socket, reserved, client, listening, local, slot } = connection;
         self.last_id += 1;
         let id = self.last_id;
         let record = Arc::new(Record::new(id, listening, local, client));
         self.books.open(&record);
-        if let Some((ip, limit)) = record.client.ip().zip(self.max_per_source) {
-            let count = self.per_source.entry(ip).or_default();
-            if *count >= limit {
-                record.conclude(Outcome::Refused(format!("{ip} has {limit} sessions already")));
-                self.close(&record);
-                // Dropping the socket resets the client.
-                return;
-            }
-            *count += 1;
+        if let Err(refusal) = self.per_source.enter(&record.client) {
+            record.conclude(Outcome::Refused(refusal));
+            self.close(&record);
+            // Dropping the socket resets the client.
+            return;
         }
         let address = self.address.clone();
         let finished = move || async move {
             let _ = address.send(Message::Finished(id)).await;
         };
-        let task = session::start(socket, record.clone(), self.context.clone(), finished);
+        let task = session::start((socket, reserved), record.clone(), self.context.clone(), finished);
         self.live.insert(id, Entry { record, _task: task, _slot: slot });
     }
 
@@ -242,14 +240,7 @@ impl Actor {
         // A session that finished while it was being cut is not in the set any more.
         let Some(entry) = self.live.remove(&id) else { return };
         self.close(&entry.record);
-        if let Some(ip) = entry.record.client.ip()
-            && let Some(count) = self.per_source.get_mut(&ip)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.per_source.remove(&ip);
-            }
-        }
+        self.per_source.leave(&entry.record.client);
     }
 
     fn cut(&mut self) {

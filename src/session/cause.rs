@@ -25,6 +25,8 @@ pub enum Cause {
     ConnectUnreachable,
     /// The upstream was not reached within `--connect-timeout`.
     ConnectTimeout,
+    /// There was no descriptor, or no memory, for the upstream's socket.
+    Resources,
     /// No byte moved in either direction for `--idle-timeout`.
     IdleTimeout,
     /// One direction had ended and no byte moved in the other for `--half-close-timeout`.
@@ -56,6 +58,7 @@ impl From<DialFailureKind> for Cause {
             DialFailureKind::Refused => Cause::ConnectRefused,
             DialFailureKind::Unreachable => Cause::ConnectUnreachable,
             DialFailureKind::TimedOut => Cause::ConnectTimeout,
+            DialFailureKind::Resources => Cause::Resources,
         }
     }
 }

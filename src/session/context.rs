@@ -3,7 +3,10 @@
 use crate::{
     net::{address::Address, options::Options},
     relay::direction::ChunkWatcher,
-    runtime::{limit::Slots, mailbox},
+    runtime::{
+        limit::{DESCRIPTORS, Slots},
+        mailbox,
+    },
     session::{
         deadline::Deadlines,
         event::{Events, Side, What},
@@ -56,11 +59,10 @@ impl CurrentDeadlines {
 }
 
 impl Context {
-    /// Whether another session waits for something that a dial holds: now its place among the sessions. Anything else that a
-    /// dial holds is to be asked for here.
+    /// Whether another session waits for something that a dial holds: its place among the sessions, or a descriptor.
     #[must_use]
     pub fn has_shortage(&self) -> bool {
-        self.slots.wanted()
+        self.slots.wanted() || DESCRIPTORS.waiting() > 0
     }
 
     /// With `--dump`, has both directions of a session watched.

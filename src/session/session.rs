@@ -4,7 +4,7 @@
 //! gone, a deadline passed, or an operator cut it. Its supervisor may drop its task at any time, which resets both peers.
 
 use crate::{
-    net::{options::Options, socket::Socket},
+    net::{dial::Reserved, options::Options, socket::Socket},
     relay::{
         direction::Direction,
         leg::Leg,
@@ -45,16 +45,16 @@ enum Event {
     Order(Order),
 }
 
-/// Starts the session of `record` on the client's socket. `ended` runs when the session is over, unless its task was dropped;
-/// the record then holds the outcome.
+/// Starts the session of `record` on the client's socket, with what is `reserved` for the far leg. `ended` runs when the
+/// session is over, unless its task was dropped; the record then holds the outcome.
 pub fn start<E: Future<Output = ()> + Send + 'static>(
-    socket: Socket,
+    (socket, reserved): (Socket, Option<Reserved>),
     record: Arc<Record>,
     context: Arc<Context>,
     ended: impl FnOnce() -> E + Send + 'static,
 ) -> Task<()> {
     // Its own task in all but name: a panic in it is a fault of this session, and its end is still told.
-    spawn(contain(run(socket, record.clone(), context)).then(move |end| {
+    spawn(contain(run(socket, reserved, record.clone(), context)).then(move |end| {
         if let Err(panicked) = end {
             record.conclude(Outcome::Panicked(panicked));
         }
@@ -64,11 +64,16 @@ pub fn start<E: Future<Output = ()> + Send + 'static>(
 
 // What follows are functions that give an async block, and combinators: an async function keeps its arguments twice.
 
-fn run(socket: Socket, record: Arc<Record>, context: Arc<Context>) -> impl Future<Output = ()> + Send {
+fn run(
+    socket: Socket,
+    reserved: Option<Reserved>,
+    record: Arc<Record>,
+    context: Arc<Context>,
+) -> impl Future<Output = ()> + Send {
     async move {
         let mut watch = begin(&socket, &record, &context);
         let (mut orders, far_reader) = (None, OnceLock::new());
-        let mut life = pin!(live(Leg::Plain(socket), &record, &context, &far_reader));
+        let mut life = pin!(live(Leg::Plain(socket), reserved, &record, &context, &far_reader));
         let outcome = loop {
             let next = |context: &mut task::Context<'_>| {
                 next_event(life.as_mut(), &mut watch, &record.orders, &mut orders, context)
@@ -133,13 +138,15 @@ fn begin<'a>(socket: &Socket, record: &'a Record, context: &'a Context) -> Watch
 /// The session's life, if nothing ends it from outside.
 fn live<'a>(
     near: Leg,
+    reserved: Option<Reserved>,
     record: &'a Arc<Record>,
     context: &'a Arc<Context>,
     far_reader: &'a OnceLock<Nudge>,
 ) -> impl Future<Output = Outcome> + Send + 'a {
     async move {
         let (up, up_end) = link();
-        let Joined { inbound, mut far, nudge } = record.listening.target.join(record, context, up_end);
+        let Joined { inbound, mut far, nudge } =
+            record.listening.target.join(reserved, record, context, up_end);
         let _ = far_reader.set(nudge);
         let (near_end, far_outcome) = {
             let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
@@ -230,11 +237,11 @@ mod tests {
         assert!(upstream <= UPSTREAM_BYTES_MAX, "{upstream}");
     }
 
-    fn size<A, B, C, F: Future>(_: impl FnOnce(A, B, C) -> F) -> usize {
+    fn size<A, B, C, D, F: Future>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
         size_of::<F>()
     }
 
-    fn size_of_upstream<A, B, C, D, E, F: Future>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
+    fn size_of_upstream<A, B, C, D, E, G, F: Future>(_: impl FnOnce(A, B, C, D, E, G) -> F) -> usize {
         size_of::<F>()
     }
 }

@@ -1,12 +1,15 @@
 //! What a session is joined to. A mode is one target; nothing else in the program asks which it is.
 
 use crate::{
-    net::{address::Address, dial::Destination},
+    net::{
+        address::Address,
+        dial::{Destination, Reserved},
+    },
     relay::link::{LinkReceiver, LinkSender, Nudge, link},
     runtime::task::Task,
     session::{context::Context, event::Mode, origin, outcome::FarEnd, record::Record, upstream},
 };
-use std::{fmt, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -55,13 +58,27 @@ impl Target {
         matches!(self, Target::Upstream(_))
     }
 
-    /// Opens the far end of the session of `record`; `up` is what the client sends.
-    pub fn join(&self, record: &Arc<Record>, context: &Arc<Context>, up: LinkReceiver) -> Joined {
+    /// A socket for the far leg of a session to come; none if there is none to dial.
+    pub fn reserve(&self) -> io::Result<Option<Reserved>> {
+        match self {
+            Target::Echo | Target::Origin => Ok(None),
+            Target::Upstream(upstream) => upstream.reserve().map(Some),
+        }
+    }
+
+    /// Opens the far end of the session of `record`, with the socket that is reserved for it; `up` is what the client sends.
+    pub fn join(
+        &self,
+        reserved: Option<Reserved>,
+        record: &Arc<Record>,
+        context: &Arc<Context>,
+        up: LinkReceiver,
+    ) -> Joined {
         match self {
             Target::Echo => Joined { nudge: up.nudge(), inbound: up, far: None },
             Target::Origin => Joined::to(|down| origin::start(record.clone(), up, down)),
             Target::Upstream(upstream) => Joined::to(|down| {
-                upstream::start(record.clone(), context.clone(), upstream.clone(), up, down)
+                upstream::start(reserved, record.clone(), context.clone(), upstream.clone(), up, down)
             }),
         }
     }

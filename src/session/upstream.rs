@@ -4,7 +4,7 @@
 
 use crate::{
     net::{
-        dial::{Destination, DialError, Dialled, dial},
+        dial::{Destination, DialError, Dialled, Reserved, dial_with},
         options::Options,
     },
     relay::{
@@ -23,18 +23,20 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Starts dialling `upstream` for the session of `record`; `inbound` is what the client sends, `out` what it is sent.
+/// Starts dialling `upstream`, with the socket that is `reserved`, for the session of `record`; `inbound` is what the client sends, `out` what it is sent.
 pub fn start(
+    reserved: Option<Reserved>,
     record: Arc<Record>,
     context: Arc<Context>,
     upstream: Arc<Destination>,
     inbound: LinkReceiver,
     out: LinkSender,
 ) -> Task<FarEnd> {
-    task::spawn(run(record, context, upstream, inbound, out))
+    task::spawn(run(reserved, record, context, upstream, inbound, out))
 }
 
 pub(super) fn run(
+    reserved: Option<Reserved>,
     record: Arc<Record>,
     context: Arc<Context>,
     upstream: Arc<Destination>,
@@ -43,7 +45,7 @@ pub(super) fn run(
 ) -> impl Future<Output = FarEnd> + Send {
     async move {
         // Boxed: what dialling needs is not kept while the connection lives.
-        let far = match Box::pin(connect(&record, &context, &upstream)).await {
+        let far = match Box::pin(connect(reserved, &record, &context, &upstream)).await {
             Ok(far) => far,
             Err(error) => return FarEnd::NotReached(Box::new(error)),
         };
@@ -66,10 +68,15 @@ pub(super) fn run(
 }
 
 /// Dials, and notes how that went.
-async fn connect(record: &Record, context: &Context, upstream: &Destination) -> Result<Leg, DialError> {
+async fn connect(
+    reserved: Option<Reserved>,
+    record: &Record,
+    context: &Context,
+    upstream: &Destination,
+) -> Result<Leg, DialError> {
     let deadlines = context.deadlines.get();
     let options = Options { user_timeout: deadlines.stall, ..context.options };
-    match dial(upstream, &options, deadlines.connect, &context.own).await {
+    match dial_with(reserved, upstream, &options, deadlines.connect, &context.own).await {
         Ok(Dialled { socket, address, local, resolve, connect }) => {
             record.set_dial(Dial { upstream: Some(address.clone()), local, resolve, connect: Some(connect) });
             context.events.tell_with(|| What::Connect {
@@ -110,7 +117,7 @@ mod tests {
         // Nothing here watches our own deadline: the kernel's is the one that ends the connection.
         let deadlines = Deadlines { stall: Some(Duration::ZERO), ..Deadlines::default() };
         let ((sender, inbound), (out, _replies)) = (link(), link());
-        let actor = run(record.clone(), Context::sample(deadlines), upstream, inbound, out);
+        let actor = run(None, record.clone(), Context::sample(deadlines), upstream, inbound, out);
         let upload = async {
             loop {
                 record.from_client.add_received(BUFFER_BYTES);

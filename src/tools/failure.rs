@@ -99,7 +99,9 @@ impl From<DialError> for Failure {
         let fault = match error.kind {
             DialFailureKind::NoAddress => Fault::Resolve,
             DialFailureKind::TimedOut => Fault::Timeout,
-            DialFailureKind::Refused | DialFailureKind::Unreachable => Fault::Connect,
+            DialFailureKind::Refused | DialFailureKind::Unreachable | DialFailureKind::Resources => {
+                Fault::Connect
+            }
         };
         Failure::new(fault, error.text)
     }

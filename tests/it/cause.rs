@@ -6,8 +6,10 @@ use crate::support::{
         unreachable::{self, UNRESOLVABLE},
     },
     operator::Operated,
+    proc::SYN_SENT,
     server::Server,
     stream::{End, connect_from, exchange, read_exactly, read_to_end, reset},
+    wait::{LIMIT, within},
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -30,10 +32,14 @@ fn close_of(server: &Server, client: &TcpStream) -> Value {
 
 /// The client meets a RST, and the close event says that no upstream was reached, why, and how long it took.
 fn fails_to_connect(server: &Server) -> Value {
-    let mut client = server.connect();
-    let received = read_to_end(&mut client);
+    is_not_connected(server, &mut server.connect())
+}
+
+/// As [`fails_to_connect`], of a client that is there already.
+fn is_not_connected(server: &Server, client: &mut TcpStream) -> Value {
+    let received = read_to_end(client);
     assert_eq!((received.bytes.len(), received.end), (0, End::Reset));
-    let close = close_of(server, &client);
+    let close = close_of(server, client);
     assert_eq!(close["upstream"], Value::Null, "{close}");
     assert_eq!(close["first_closer"], Value::Null, "{close}");
     assert_eq!(close["connect_ms"], Value::Null, "{close}");
@@ -107,6 +113,19 @@ fn connect_timeout() -> Value {
     fails_to_connect(&Server::proxy(upstream.address, &["--connect-timeout", "300ms"]))
 }
 
+fn resources() -> Value {
+    let upstream = unreachable::never_accepts();
+    let port = upstream.address.port();
+    let resolve = format!("upstream.test:{port}:127.0.0.1") + &",127.0.0.1".repeat(4);
+    let flags = ["--resolve", &resolve, "--connect-timeout", "3s"];
+    let server = Server::proxy(format!("upstream.test:{port}"), &flags);
+    let mut client = server.connect();
+    within(LIMIT, "it dials", || (server.process().sockets_in(SYN_SENT) > 0).then_some(()));
+    // The attempts under way give way to the next, and those get no descriptor.
+    server.process().limit_descriptors(3);
+    is_not_connected(&server, &mut client)
+}
+
 fn idle_timeout() -> Value {
     let upstream = peer::echoes();
     let server = Server::proxy(upstream.address, &["--idle-timeout", "300ms"]);
@@ -175,7 +194,7 @@ fn refused_limit() -> Value {
 }
 
 /// Every cause that a peer, a user's flag, an operator or a signal can bring about, and a scenario that does.
-const SCENARIOS: [(Cause, fn() -> Value); 14] = [
+const SCENARIOS: [(Cause, fn() -> Value); 15] = [
     (Cause::Done, done),
     (Cause::ClientReset, client_reset),
     (Cause::UpstreamReset, upstream_reset),
@@ -183,6 +202,7 @@ const SCENARIOS: [(Cause, fn() -> Value); 14] = [
     (Cause::ConnectRefused, connect_refused),
     (Cause::ConnectUnreachable, connect_unreachable),
     (Cause::ConnectTimeout, connect_timeout),
+    (Cause::Resources, resources),
     (Cause::IdleTimeout, idle_timeout),
     (Cause::HalfCloseTimeout, half_close_timeout),
     (Cause::StallTimeout, stall_timeout),

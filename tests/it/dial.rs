@@ -10,7 +10,11 @@ use crate::support::{
     stream::{End, exchange, read_to_end},
     wait::{LIMIT, within},
 };
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// RFC 8305 §8: the connection attempt delay.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -99,6 +103,24 @@ fn an_address_that_gave_way_is_tried_again() {
     first.makes_room();
     let connect = server.await_event("connect", |_| true);
     assert_eq!(connect["upstream"], first.address.to_string(), "{connect}");
+}
+
+#[test]
+fn each_round_of_silent_addresses_gives_them_more_time() {
+    // At the pace of the first round, twelve attempts would begin in this time.
+    const WINDOW: Duration = Duration::from_secs(3);
+    const ADDRESSES: usize = 5;
+    let dead = unreachable::never_accepts();
+    let server = proxy_to(&["127.0.0.1"; ADDRESSES].join(","), dead.address.port());
+    let begin = Instant::now();
+    let _client = server.connect();
+    let mut attempts = HashSet::new();
+    while begin.elapsed() < WINDOW {
+        let requests = proc::sockets().into_iter().filter(|socket| socket.state == proc::SYN_SENT);
+        attempts.extend(requests.filter(|socket| socket.leads_to(dead.address)).map(|socket| socket.local));
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!((ADDRESSES + 1..=2 * ADDRESSES).contains(&attempts.len()), "{} attempts", attempts.len());
 }
 
 #[test]

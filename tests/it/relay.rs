@@ -5,12 +5,16 @@ use crate::support::{
     fake::{peer, unreachable},
     pattern::{Pattern, pattern},
     server::Server,
-    stream::{self, End, Received, connect, exchange, read_each, read_exactly, reset, write_until_blocked},
+    stream::{
+        self, End, Received, bounded, connect, exchange, read_each, read_exactly, read_to_end, reset,
+        write_until_blocked,
+    },
     wait::{LIMIT, within},
 };
+use socket2::SockRef;
 use std::{
     io::{Read, Write},
-    net::{Shutdown, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     thread,
     time::Duration,
 };
@@ -224,4 +228,22 @@ fn the_data_path_is_chosen_by_its_flag() {
 
 fn pipes(process: crate::support::proc::Process) -> usize {
     process.descriptors().iter().filter(|link| link.starts_with("pipe:")).count()
+}
+
+#[test]
+fn an_urgent_byte_is_missed_only_by_a_receiver_that_asks_for_it_in_line() {
+    for (way, in_line) in EACH.into_iter().flat_map(|way| [(way, false), (way, true)]) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // An accepted socket inherits it.
+        SockRef::from(&listener).set_out_of_band_inline(in_line).unwrap();
+        let route = way.to(listener.local_addr().unwrap(), &[]);
+        let mut client = route.connect();
+        let mut upstream = bounded(listener.accept().unwrap().0);
+        client.write_all(b"before").unwrap();
+        SockRef::from(&client).send_out_of_band(b"!").unwrap();
+        client.write_all(b"after").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let expected: &[u8] = if way == Way::Direct && in_line { b"before!after" } else { b"beforeafter" };
+        assert_eq!(read_to_end(&mut upstream).bytes, expected, "{way:?}, in line: {in_line}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Slow is not stuck: as long as bytes move, however few, no deadline but the lifetime ends a session.
 
 use crate::support::{
-    data_path::THROUGH,
+    data_path::{THROUGH, Way},
     fake::peer,
     pattern::pattern,
     stream::{End, Received, read_exactly, read_to_end},
@@ -97,4 +97,24 @@ fn a_slow_reader_gets_the_whole_reply_of_an_upstream_that_has_ended() {
         client.shutdown(Shutdown::Write).unwrap();
         assert_eq!(route.read_to_end(&mut client, "done").end, End::Fin, "{flag}");
     }
+}
+
+#[test]
+fn a_slow_reader_gets_all_that_came_before_a_reset_as_long_as_it_takes_some() {
+    // Together longer than the program waits for a client that takes nothing.
+    const PAUSE: Duration = Duration::from_millis(800);
+    let part = pattern(75, 600_000);
+    let upstream = peer::resets_in_mid_reply(part.clone());
+    let route = Way::Spliced.to(upstream.address, &[]);
+    let mut client = route.connect();
+    SockRef::from(&client).set_recv_buffer_size(SMALL_BUFFER).unwrap();
+    upstream.await_reached();
+    upstream.go();
+    let mut received = Vec::new();
+    while received.len() < part.len() {
+        received.extend(read_exactly(&mut client, 60_000));
+        thread::sleep(PAUSE);
+    }
+    assert!(received == part);
+    assert_eq!(route.read_to_end(&mut client, "upstream_reset").end, End::Reset);
 }

@@ -5,6 +5,7 @@ use crate::support::{
     program::{self, binary},
     server::Server,
     stream::{End, exchange, read_to_end},
+    wait::{LIMIT, within},
 };
 use std::{
     net::TcpListener,
@@ -150,6 +151,31 @@ fn the_start_line_names_the_real_address_and_what_is_done_there() {
     let server = Server::proxy(upstream.address, &[]);
     let wanted = format!("listening on {}, proxying to {}", server.address(), upstream.address);
     assert_eq!(server.errors.all(), [wanted]);
+}
+
+#[test]
+fn one_line_names_every_listener_beyond_loopback() {
+    const EXPOSED: &str = "reachable from other machines";
+    for flags in [
+        &["--listen", "0.0.0.0:0"][..],
+        &["--listen", ":0"],
+        &["--listen", "127.0.0.1:0", "--metrics", "0.0.0.0:0"],
+        &["--listen", "0.0.0.0:0", "--listen", "127.0.0.1:0", "--listen", ":0", "--metrics", ":0"],
+    ] {
+        let server = Server::echo(flags);
+        let lines = within(LIMIT, "the line", || {
+            let lines = server.errors.all();
+            lines.iter().any(|line| line.contains(EXPOSED)).then_some(lines)
+        });
+        let (exposed, others): (Vec<&String>, Vec<&String>) =
+            lines.iter().partition(|line| line.contains(EXPOSED));
+        assert_eq!(exposed.len(), 1, "{lines:?}");
+        for line in others {
+            // `listening on ADDRESS, …` or `metrics on ADDRESS`.
+            let address = line.split_once(" on ").unwrap().1.split(',').next().unwrap();
+            assert_eq!(exposed[0].contains(address), !address.starts_with("127."), "{lines:?}");
+        }
+    }
 }
 
 #[test]

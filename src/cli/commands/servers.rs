@@ -9,7 +9,10 @@ use crate::{
         options::{self, Congestion, Keepalive},
     },
     report::format::{self, Dump, Log},
-    server::plan::{self, Plan, PlannedListener},
+    server::{
+        plan::{self, Plan, PlannedListener},
+        sources::{SOURCE_PREFIX, SourceLimit},
+    },
     session::{
         deadline::{self, Deadlines},
         target::Target,
@@ -34,6 +37,9 @@ macro_rules! server {
             /// the same from one source; then new ones are reset (default off)
             #[argh(option, arg_name = "N|off", default = "None", from_str_fn(values::count_or_off))]
             max_per_source: Option<usize>,
+            /// leading bits of an IPv6 address that make a source (default 64)
+            #[argh(option, arg_name = "N", default = "SOURCE_PREFIX", from_str_fn(values::source_prefix))]
+            source_prefix: u8,
             /// connections that may wait to be accepted (default 4096)
             #[argh(option, arg_name = "N", default = "plan::BACKLOG", from_str_fn(values::backlog))]
             backlog: i32,
@@ -102,7 +108,9 @@ macro_rules! server {
                 Config::Server(Box::new(Plan {
                     listeners: listen.into_iter().map(planned).collect(),
                     max_sessions: self.max_sessions,
-                    max_per_source: self.max_per_source,
+                    max_per_source: self
+.max_per_source
+.map(|sessions| SourceLimit { sessions, prefix: self.source_prefix }),
                     backlog: self.backlog,
                     deadlines: Deadlines {
                         connect: self.connect_timeout,

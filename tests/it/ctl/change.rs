@@ -3,11 +3,11 @@
 use crate::support::{
     fake::{peer, unreachable},
     operator::Operated,
-    stream::{End, Received, exchange, is_silent, read_exactly, read_to_end},
+    stream::{End, Received, exchange, is_silent, read_exactly, read_to_end, write_until_blocked},
     wait::{LIMIT, within},
 };
 use serde_json::Value;
-use std::{io::Write, net::Shutdown, time::Duration};
+use std::{io::Write, net::Shutdown, thread, time::Duration};
 
 /// Long enough to see that nothing happens.
 const WINDOW: Duration = Duration::from_millis(300);
@@ -148,6 +148,18 @@ fn a_limit_that_is_set_holds_for_new_sessions() {
 }
 
 #[test]
+fn a_session_limit_is_not_raised_beyond_the_descriptors() {
+    let operated = Operated::start("echo", &["--max-sessions", "500"]);
+    operated.server.process().limit_descriptors(200);
+    let why = "max-sessions 501 needs 597 descriptors, but the limit is 200 (ulimit -n)";
+    operated.assert_fails(&["set", "max-sessions", "501"], why);
+    for limit in ["499", "104"] {
+        assert_eq!(operated.ctl(&["set", "max-sessions", limit]).code, 0);
+        assert_eq!(operated.json(&["stats"])[0]["max_sessions"].to_string(), limit);
+    }
+}
+
+#[test]
 fn a_limit_that_makes_no_sense_is_refused() {
     let operated = Operated::start("echo", &[]);
     for words in [
@@ -175,6 +187,19 @@ fn a_limit_that_makes_no_sense_is_refused() {
         let last = talk.last();
         assert!(last["error"].as_str().unwrap().contains(why), "{last}");
     }
+}
+
+#[test]
+fn a_stall_timeout_that_was_lifted_ends_no_later_session() {
+    // The kernel has that deadline too, from the listener on, and keeps it two seconds later.
+    let operated = Operated::start("echo", &["--stall-timeout", "100ms"]);
+    assert_eq!(operated.ctl(&["set", "stall-timeout", "off"]).code, 0);
+    let mut client = operated.server.connect();
+    let sent = write_until_blocked(&mut client, WINDOW);
+    thread::sleep(Duration::from_secs(4));
+    client.shutdown(Shutdown::Write).unwrap();
+    let received = read_to_end(&mut client);
+    assert_eq!((received.bytes.len(), received.end), (sent, End::Fin));
 }
 
 #[test]

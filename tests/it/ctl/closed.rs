@@ -3,9 +3,11 @@
 use crate::support::{
     fake::peer,
     operator::Operated,
-    stream::{exchange, read_to_end, write_until_blocked},
+    pattern::pattern,
+    stream::{End, exchange, read_to_end, write_until_blocked},
     wait::{LIMIT, within},
 };
+use socket2::SockRef;
 use std::{io::Write, net::Shutdown, time::Duration};
 
 #[test]
@@ -116,6 +118,28 @@ fn what_was_not_delivered_counts_what_the_kernel_held() {
         upstream.go();
         upstream.await_received();
     }
+}
+
+#[test]
+fn our_own_end_in_the_kernels_queue_is_no_undelivered_byte() {
+    let reply = pattern(74, 1_000_000);
+    let upstream = peer::half_closes_first(reply.clone());
+    let operated = Operated::proxy(upstream.address, &[]);
+    let mut client = operated.server.connect();
+    SockRef::from(&client).set_recv_buffer_size(16 << 10).unwrap();
+    let address = client.local_addr().unwrap();
+    within(LIMIT, "all of the reply and its end wait for the client in the kernel", || {
+        let shown = operated.json(&["show", "1"]).remove(0);
+        let queued = shown["client_tcp"]["send_queue"].as_u64()?;
+        let all = shown["upstream_bytes"] == reply.len() && shown["upstream_waiting"] == 0;
+        (all && queued > 0 && shown["phase"] == "upstream-closed").then_some(())
+    });
+    assert_eq!(operated.ctl(&["cut", "1"]).code, 0);
+    operated.server.await_close(address);
+    let received = read_to_end(&mut client);
+    assert_eq!(received.end, End::Reset);
+    let closed = operated.json(&["closed", "1"]).remove(0);
+    assert_eq!(closed["upstream_undelivered"], reply.len() - received.bytes.len(), "{closed}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ const TICKS_PER_SECOND: u64 = 100;
 
 /// One IPv4 TCP socket of this machine.
 pub struct Socket {
-    local: SocketAddr,
+    pub local: SocketAddr,
     remote: SocketAddr,
     inode: u64,
     pub state: u8,
@@ -103,10 +103,14 @@ impl Process {
         let used: HashSet<u64> =
             folder.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
         // The kernel gives out the lowest free number below the limit.
-        let last = (0..).filter(|number| !used.contains(number)).nth(count - 1).unwrap();
+        self.limit_descriptors((0..).filter(|number| !used.contains(number)).nth(count).unwrap());
+    }
+
+    /// From now on every descriptor that it opens has a number below `limit`.
+    pub fn limit_descriptors(self, limit: u64) {
         let pid = i32::try_from(self.0).ok().and_then(Pid::from_raw);
         let maximum = getrlimit(Resource::Nofile).maximum;
-        prlimit(pid, Resource::Nofile, Rlimit { current: Some(last + 1), maximum }).unwrap();
+        prlimit(pid, Resource::Nofile, Rlimit { current: Some(limit), maximum }).unwrap();
     }
 
     /// How many of its TCP sockets are in a state.

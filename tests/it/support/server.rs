@@ -128,6 +128,11 @@ impl Server {
         self.lines.all().iter().map(parse).collect()
     }
 
+    /// Waits for a line on its standard error with this text.
+    pub fn await_warning(&self, text: &str) -> String {
+        within(LIMIT, text, || self.errors.all().into_iter().find(|line| line.contains(text)))
+    }
+
     /// Waits for an event of this kind that `wanted` accepts.
     pub fn await_event(&self, kind: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         within(LIMIT, &format!("the event {kind}"), || {

@@ -1,0 +1,182 @@
+//! A leg over a real connection: what is copied and what crosses as a pipe, and each way it ends.
+
+use crate::{
+    net::{
+        buffer::{BUFFER_BYTES, Buffer},
+        socket::Socket,
+    },
+    relay::{
+        chunk::Chunk,
+        direction::{ChunkWatcher, Direction},
+        leg::{Leg, LegReader, LegWriter},
+        pump::{ChunkSink, ChunkSource},
+    },
+    runtime::{
+        clock::{sleep, within},
+        inline,
+    },
+};
+use futures::FutureExt;
+use socket2::SockRef;
+use std::{
+    future::poll_fn,
+    io::{ErrorKind, Read, Write},
+    net::{TcpListener, TcpStream},
+    os::fd::OwnedFd,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+/// Longer than anything healthy takes on a busy machine.
+const LIMIT: Duration = Duration::from_secs(20);
+const WHOLE: [u8; BUFFER_BYTES] = [b'w'; BUFFER_BYTES];
+
+/// Runs `test` on a leg and its peer.
+fn on_leg(test: impl AsyncFnOnce(Leg, TcpStream)) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    peer.set_read_timeout(Some(LIMIT)).unwrap();
+    let (accepted, _) = listener.accept().unwrap();
+    accepted.set_nonblocking(true).unwrap();
+    let run = async {
+        let leg = Leg::Plain(Socket::new(OwnedFd::from(accepted), true).unwrap());
+        within(Some(LIMIT), test(leg, peer)).await.expect("the test ends");
+    };
+    inline::run(run).unwrap();
+}
+
+/// Has the peer send `bytes`, and waits until the leg could read `unread` in all.
+async fn arrive(leg: &Leg, mut peer: &TcpStream, bytes: &[u8], unread: usize) {
+    peer.write_all(bytes).unwrap();
+    let Leg::Plain(socket) = leg;
+    while socket.unread() as usize != unread {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// The next chunk as its length, and whether it is in memory.
+async fn read(reader: &mut LegReader<'_>, direction: &Direction) -> Option<(usize, bool)> {
+    let chunk = reader.read(direction).await.unwrap()?;
+    Some((chunk.len(), chunk.bytes().is_some()))
+}
+
+struct Blind;
+
+impl ChunkWatcher for Blind {
+    fn show(&self, _: u64, _: &[u8]) {}
+}
+
+#[test]
+fn bulk_crosses_as_pipes_except_while_something_watches() {
+    on_leg(async |leg, peer| {
+        let (direction, mut reader) = (Direction::new(), LegReader::new(&leg, true));
+        arrive(&leg, &peer, &[WHOLE, WHOLE].concat(), 2 * BUFFER_BYTES).await;
+        assert_eq!(read(&mut reader, &direction).await, Some((BUFFER_BYTES, true)));
+        assert_eq!(read(&mut reader, &direction).await, Some((BUFFER_BYTES, false)));
+        let watcher = direction.watch(Arc::new(Blind));
+        arrive(&leg, &peer, &WHOLE, BUFFER_BYTES).await;
+        assert_eq!(read(&mut reader, &direction).await, Some((BUFFER_BYTES, true)));
+        direction.unwatch(&watcher);
+        arrive(&leg, &peer, b"short", 5).await;
+        assert_eq!(read(&mut reader, &direction).await, Some((5, false)));
+        arrive(&leg, &peer, b"short", 5).await;
+        assert_eq!(read(&mut reader, &direction).await, Some((5, true)));
+    });
+}
+
+#[test]
+fn bulk_is_copied_if_splicing_is_off_or_the_receiver_takes_no_pipes() {
+    for splice in [true, false] {
+        on_leg(async |leg, peer| {
+            let (direction, mut reader) = (Direction::new(), LegReader::new(&leg, splice));
+            if splice {
+                direction.gate.copy();
+            }
+            arrive(&leg, &peer, &[WHOLE, WHOLE].concat(), 2 * BUFFER_BYTES).await;
+            for _ in 0..2 {
+                assert_eq!(read(&mut reader, &direction).await, Some((BUFFER_BYTES, true)));
+            }
+        });
+    }
+}
+
+#[test]
+fn a_gate_that_ends_the_stream_lets_pass_what_had_come_and_no_more() {
+    on_leg(async |leg, peer| {
+        let (direction, mut reader) = (Direction::new(), LegReader::new(&leg, true));
+        arrive(&leg, &peer, &[&WHOLE[..], b"in time"].concat(), BUFFER_BYTES + 7).await;
+        direction.gate.finish();
+        assert_eq!(read(&mut reader, &direction).await, Some((BUFFER_BYTES, true)));
+        arrive(&leg, &peer, b"late", 11).await;
+        assert_eq!(read(&mut reader, &direction).await, Some((7, true)));
+        assert_eq!(read(&mut reader, &direction).await, None);
+    });
+}
+
+#[test]
+fn either_kind_of_chunk_is_written_whole_and_the_end_after_it() {
+    on_leg(async |leg, mut peer| {
+        let direction = Direction::new();
+        let (mut reader, mut writer) = (LegReader::new(&leg, true), LegWriter::new(&leg));
+        let sent: Vec<u8> = (0..=u8::MAX).cycle().take(2 * BUFFER_BYTES).collect();
+        arrive(&leg, &peer, &sent, sent.len()).await;
+        for _ in 0..2 {
+            let mut chunk = reader.read(&direction).await.unwrap().unwrap();
+            while !chunk.is_empty() {
+                let before = chunk.len();
+                let count = writer.write(&mut chunk).await.unwrap();
+                assert_eq!(chunk.len(), before - count);
+            }
+        }
+        writer.finish().unwrap();
+        let mut received = Vec::new();
+        peer.read_to_end(&mut received).unwrap();
+        assert!(received == sent, "{} bytes came back", received.len());
+    });
+}
+
+#[test]
+fn a_dropped_leg_resets_its_peer_and_a_closed_one_does_not() {
+    on_leg(async |leg, mut peer| {
+        assert!(leg.local_address() == peer.peer_addr().ok().map(crate::net::address::Address::Tcp));
+        leg.close();
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    });
+    on_leg(async |leg, mut peer| {
+        drop(leg);
+        assert_eq!(peer.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn a_leg_is_lost_when_its_peer_resets_it_and_not_when_it_ends_its_stream() {
+    on_leg(async |leg, peer| {
+        let mut lost = poll_fn(|context| leg.poll_lost(context));
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(within(Some(Duration::from_millis(50)), &mut lost).await, None);
+        SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        lost.await;
+    });
+}
+
+#[test]
+fn a_leg_settles_once_its_peer_has_all_that_was_written() {
+    on_leg(async |leg, mut peer| {
+        let mut writer = LegWriter::new(&leg);
+        let mut written = 0;
+        while let Some(count) = writer.write(&mut Chunk::Bytes(Buffer::holding(&WHOLE))).now_or_never() {
+            written += count.unwrap();
+        }
+        assert_eq!(within(Some(Duration::from_millis(50)), leg.settle()).await, None);
+        let reading = thread::spawn(move || {
+            peer.read_exact(&mut vec![0; written]).unwrap();
+            peer
+        });
+        leg.settle().await;
+        drop(leg);
+        let mut peer = reading.join().unwrap();
+        assert_eq!(peer.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    });
+}
