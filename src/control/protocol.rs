@@ -308,10 +308,9 @@ pub struct ServerStats {
     pub draining: bool,
     pub opened: u64,
     pub ended: u64,
-    /// The same by the name of the cause; causes that did not occur are left out.
+    /// Ended sessions by the name of their cause; causes that did not occur are left out.
     pub causes: BTreeMap<SafeText, u64>,
     pub client_bytes: u64,
-    /// Bytes from upstreams; in echo and origin mode, sent back.
     pub upstream_bytes: u64,
 }
 

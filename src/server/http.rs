@@ -21,7 +21,6 @@ use crate::{
     },
 };
 use futures::lock::Mutex;
-use host::{Addressee, addressee};
 use hyper::{HeaderMap, Request, StatusCode, header::ACCEPT};
 use std::{
     sync::Arc,
@@ -76,16 +75,8 @@ impl Pages {
     }
 
     async fn answer<B>(&self, request: &Request<B>) -> Page {
-        match addressee(request, self.host.as_deref()) {
-            Addressee::Us => {}
-            Addressee::Other => {
-                let reason =
-                    "this name is not mine; ask by address, as localhost, or by the name in --metrics\n";
-                return text(StatusCode::MISDIRECTED_REQUEST, reason);
-            }
-            Addressee::Unclear => {
-                return text(StatusCode::BAD_REQUEST, "say whom you ask, in one Host field\n");
-            }
+        if let Some(refusal) = host::refuse(request, self.host.as_deref()) {
+            return refusal;
         }
         let path = request.uri().path();
         if !matches!(path, "/metrics" | "/healthz" | "/readyz") {

@@ -1,6 +1,6 @@
 //! Bytes a second, from two looks at the counters of the same sessions.
 
-use crate::session::record::Record;
+use crate::{session::record::Record, text::units::per_second};
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -78,12 +78,6 @@ fn bytes(record: &Record) -> Bytes {
     (record.client_bytes(), record.upstream_bytes())
 }
 
-fn per_second(bytes: u64, span: Duration) -> u64 {
-    const MICROS_PER_SECOND: u128 = 1_000_000;
-    let rate = u128::from(bytes) * MICROS_PER_SECOND / span.as_micros().max(1);
-    u64::try_from(rate).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,12 +96,5 @@ mod tests {
         assert_eq!((age(&looks), looks.wait()), (Some(6), Duration::ZERO));
         looks.note(look(0));
         assert_eq!(age(&looks), Some(6));
-    }
-
-    #[test]
-    fn a_rate_is_bytes_by_time() {
-        assert_eq!(per_second(500, Duration::from_millis(250)), 2000);
-        assert_eq!(per_second(0, Duration::ZERO), 0);
-        assert_eq!(per_second(u64::MAX, Duration::ZERO), u64::MAX);
     }
 }

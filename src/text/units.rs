@@ -24,6 +24,13 @@ pub fn rate(bytes_a_second: u64) -> String {
     format!("{}/s", bytes(bytes_a_second))
 }
 
+/// Bytes a second, of `bytes` in a `span`.
+pub fn per_second(bytes: u64, span: Duration) -> u64 {
+    const MICROS_PER_SECOND: u128 = 1_000_000;
+    let rate = u128::from(bytes) * MICROS_PER_SECOND / span.as_micros().max(1);
+    u64::try_from(rate).unwrap_or(u64::MAX)
+}
+
 /// A duration: `0 s`, `48.7 µs`, `7 ms`, `1.25 s`, `1m01s`, `1h05m`, `3d00h`.
 pub fn duration(duration: Duration) -> String {
     /// Nanoseconds; of the next unit there would be a whole one once three digits are shown.
@@ -142,5 +149,12 @@ mod tests {
         {
             assert_eq!(count(number), text);
         }
+    }
+
+    #[test]
+    fn a_rate_is_bytes_by_time() {
+        assert_eq!(per_second(500, Duration::from_millis(250)), 2000);
+        assert_eq!(per_second(0, Duration::ZERO), 0);
+        assert_eq!(per_second(u64::MAX, Duration::ZERO), u64::MAX);
     }
 }

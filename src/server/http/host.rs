@@ -1,35 +1,26 @@
 //! Which server a request is for. A page in a browser can make a name of its own lead to this machine (DNS rebinding) and read
 //! what it then asks for. Such a request names that host, so only names that no other can own are answered.
 
-use hyper::{Request, Version, header::HOST, http::uri::Authority};
+use crate::net::http::{Page, text};
+use hyper::{Request, StatusCode, Version, header::HOST, http::uri::Authority};
 use std::net::{IpAddr, Ipv6Addr};
 
-/// What a request's host is to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Addressee {
-    /// This server.
-    Us,
-    /// Another server.
-    Other,
-    /// It names none, or not one (RFC 9112 §3.2).
-    Unclear,
-}
-
-/// Judges a request's `Host` and the host of its target if that names one. `own` is our name, as configured.
-pub fn addressee<B>(request: &Request<B>, own: Option<&str>) -> Addressee {
+/// Refuses a request that is not for us, by its `Host` and by the host of its target if that names one. `own` is our name, as
+/// configured.
+pub fn refuse<B>(request: &Request<B>, own: Option<&str>) -> Option<Page> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => match Authority::try_from(host.as_bytes()) {
-            Ok(host) => Some(host),
-            Err(_) => return Addressee::Unclear,
-        },
-        // HTTP/1.0 knows no Host, and no browser speaks it.
-        (None, _) if request.version() < Version::HTTP_11 => None,
-        _ => return Addressee::Unclear,
+        (Some(host), None) => Authority::try_from(host.as_bytes()).ok(),
+        _ => None,
     };
-    let named = host.iter().chain(request.uri().authority());
-    let foreign = named.into_iter().any(|authority| !is_ours(authority, own));
-    if foreign { Addressee::Other } else { Addressee::Us }
+    // A request names one host (RFC 9112 §3.2). HTTP/1.0 knows no Host, and no browser speaks it.
+    let names_none = !request.headers().contains_key(HOST);
+    if host.is_none() && !(names_none && request.version() < Version::HTTP_11) {
+        return Some(text(StatusCode::BAD_REQUEST, "name the server that you ask, in one Host field\n"));
+    }
+    let is_foreign = host.iter().chain(request.uri().authority()).any(|authority| !is_ours(authority, own));
+    let reason = "this name is not mine; ask by address, as localhost, or by the name in --metrics\n";
+    is_foreign.then(|| text(StatusCode::MISDIRECTED_REQUEST, reason))
 }
 
 fn is_ours(authority: &Authority, own: Option<&str>) -> bool {
@@ -47,12 +38,17 @@ fn is_ours(authority: &Authority, own: Option<&str>) -> bool {
 mod tests {
     use super::*;
 
-    fn judged(target: &str, hosts: &[&str]) -> Addressee {
+    /// That of the refusal; 200 if there is none.
+    fn status(request: &Request<()>, own: Option<&str>) -> u16 {
+        refuse(request, own).map_or(200, |page| page.status().as_u16())
+    }
+
+    fn judged(target: &str, hosts: &[&str]) -> u16 {
         let mut request = Request::builder().uri(target);
         for host in hosts {
             request = request.header(HOST, *host);
         }
-        addressee(&request.body(()).unwrap(), Some("box.example"))
+        status(&request.body(()).unwrap(), Some("box.example"))
     }
 
     #[test]
@@ -60,8 +56,8 @@ mod tests {
         for host in
             ["127.0.0.1:9", "10.0.0.1", "[::1]:9", "[::1]", "localhost:9", "LocalHost", "BOX.example:1"]
         {
-            assert_eq!(judged("/", &[host]), Addressee::Us, "{host}");
-            assert_eq!(judged(&format!("http://{host}/"), &[host]), Addressee::Us, "{host}");
+            assert_eq!(judged("/", &[host]), 200, "{host}");
+            assert_eq!(judged(&format!("http://{host}/"), &[host]), 200, "{host}");
         }
     }
 
@@ -75,18 +71,18 @@ mod tests {
             "a@127.0.0.1",
             "1",
         ] {
-            assert_eq!(judged("/", &[host]), Addressee::Other, "{host}");
+            assert_eq!(judged("/", &[host]), 421, "{host}");
         }
-        assert_eq!(judged("http://evil.example/", &["localhost"]), Addressee::Other);
-        assert_eq!(judged("http://localhost/", &["evil.example"]), Addressee::Other);
+        assert_eq!(judged("http://evil.example/", &["localhost"]), 421);
+        assert_eq!(judged("http://localhost/", &["evil.example"]), 421);
     }
 
     #[test]
     fn no_host_two_and_none_that_can_be_read_are_unclear() {
         for hosts in [&[][..], &["localhost", "localhost"], &[""], &["a b"], &["[::1"]] {
-            assert_eq!(judged("/", hosts), Addressee::Unclear, "{hosts:?}");
+            assert_eq!(judged("/", hosts), 400, "{hosts:?}");
         }
         let old = Request::builder().version(Version::HTTP_10).body(()).unwrap();
-        assert_eq!(addressee(&old, None), Addressee::Us);
+        assert_eq!(status(&old, None), 200);
     }
 }

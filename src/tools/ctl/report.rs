@@ -11,7 +11,7 @@ use crate::{
             Align::{Left, Right},
             span, table,
         },
-        units::bytes,
+        units::{bytes, rate},
     },
     tools::ctl::{Streams, settings::Show},
 };
@@ -45,7 +45,7 @@ pub fn list(sessions: &[ListedSession]) -> String {
             one.phase.to_string(),
             bytes(one.client_bytes),
             bytes(one.upstream_bytes),
-            format!("{}/s {}/s", bytes(one.client_rate), bytes(one.upstream_rate)),
+            format!("{} {}", rate(one.client_rate), rate(one.upstream_rate)),
             bytes(one.client_waiting.saturating_add(one.upstream_waiting)),
         ]
     };

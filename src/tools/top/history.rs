@@ -1,12 +1,12 @@
 //! The past minute or two as the charts show it: bytes of both directions and live sessions, one number a look.
 
-use crate::control::protocol::ServerStats;
-use std::collections::VecDeque;
+use crate::{control::protocol::ServerStats, text::units::per_second};
+use std::{collections::VecDeque, time::Duration};
 
 /// The widest chart that is drawn.
 const SAMPLES: usize = 256;
 /// Looks that come sooner after each other, because a key was pressed, tell no rate that can be compared.
-const SPAN_MIN_MS: u64 = 200;
+const SPAN_MIN: Duration = Duration::from_millis(200);
 
 #[derive(Default)]
 pub struct History {
@@ -24,8 +24,8 @@ impl History {
             self.last = Some(stats.clone());
             return;
         };
-        let span = stats.uptime_ms.saturating_sub(last.uptime_ms);
-        if span < SPAN_MIN_MS {
+        let span = Duration::from_millis(stats.uptime_ms.saturating_sub(last.uptime_ms));
+        if span < SPAN_MIN {
             return;
         }
         self.client_rate = per_second(stats.client_bytes.saturating_sub(last.client_bytes), span);
@@ -41,12 +41,6 @@ fn push(samples: &mut VecDeque<u64>, sample: u64) {
         samples.pop_front();
     }
     samples.push_back(sample);
-}
-
-fn per_second(bytes: u64, span_ms: u64) -> u64 {
-    const MS_PER_SECOND: u128 = 1000;
-    let rate = u128::from(bytes) * MS_PER_SECOND / u128::from(span_ms.max(1));
-    u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

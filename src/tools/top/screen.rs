@@ -4,7 +4,7 @@
 use crate::{
     control::protocol::Named,
     session::event::Mode,
-    text::{safe::SafeText, table::span, units::bytes},
+    text::{safe::SafeText, table::span, units::rate},
     tools::top::{
         detail,
         state::{Prompt, State},
@@ -111,9 +111,9 @@ fn about(state: &State) -> String {
 
 fn totals(state: &State) -> String {
     let Some(stats) = &state.stats else { return "looking ...".to_owned() };
-    let [client, upstream] = [state.history.client_rate, state.history.upstream_rate].map(bytes);
+    let [client, upstream] = [state.history.client_rate, state.history.upstream_rate].map(rate);
     let (live, most, ended) = (stats.live, stats.max_sessions, stats.ended);
-    format!("{live} of {most} sessions, {ended} ended; ↑ client {client}/s, ↓ upstream {upstream}/s")
+    format!("{live} of {most} sessions, {ended} ended; ↑ client {client}, ↓ upstream {upstream}")
 }
 
 fn charts(state: &State, paint: Paint, part: Rect, buffer: &mut Buffer) {
@@ -122,7 +122,7 @@ fn charts(state: &State, paint: Paint, part: Rect, buffer: &mut Buffer) {
     let right = Rect { x: part.x + width + GAP, width, ..part };
     let history = &state.history;
     let peak = |samples: &VecDeque<u64>| samples.iter().rev().take(width.into()).copied().max().unwrap_or(0);
-    let title = format!("both directions, at most {}/s", bytes(peak(&history.throughput)));
+    let title = format!("both directions, at most {}", rate(peak(&history.throughput)));
     chart(&title, &history.throughput, paint, left, buffer);
     let title = format!("live sessions, at most {}", peak(&history.sessions));
     chart(&title, &history.sessions, paint, right, buffer);
