@@ -101,8 +101,12 @@ impl Drop for LinkReceiver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::buffer::Buffer;
+    use crate::{
+        net::buffer::Buffer,
+        runtime::{clock::within, inline},
+    };
     use futures::executor::block_on;
+    use std::{pin::pin, task::Poll, time::Duration};
 
     #[test]
     fn a_sender_that_goes_without_an_end_is_an_abort() {
@@ -111,6 +115,21 @@ mod tests {
         drop(sender);
         assert!(matches!(block_on(receiver.next()), Some(Parcel::Data(_))));
         assert!(block_on(receiver.next()).is_none());
+    }
+
+    #[test]
+    fn a_nudge_has_the_half_loop_polled_that_waits_to_send() {
+        let (sender, _receiver) = link();
+        let nudge = sender.nudge();
+        let mut polls = 0;
+        let mut closed = pin!(sender.closed());
+        let polled_again = poll_fn(|context| {
+            polls += 1;
+            assert!(closed.as_mut().poll(context).is_pending());
+            nudge.wake();
+            if polls == 2 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        assert!(inline::run(within(Some(Duration::from_secs(20)), polled_again)).unwrap().is_some());
     }
 
     #[test]

@@ -60,6 +60,7 @@ async fn arrive(leg: &Leg, mut peer: &TcpStream, bytes: &[u8], unread: usize) {
 /// The next chunk as its length, and whether it is in memory.
 async fn read(reader: &mut LegReader<'_>, direction: &Direction) -> Option<(usize, bool)> {
     let chunk = reader.read(direction).await.unwrap()?;
+    assert!(chunk.bytes().is_none_or(|bytes| bytes.len() == chunk.len()));
     Some((chunk.len(), chunk.bytes().is_some()))
 }
 
@@ -75,6 +76,10 @@ fn bulk_crosses_as_pipes_except_while_something_watches() {
         let (direction, mut reader) = (Direction::new(), LegReader::new(&leg, true));
         arrive(&leg, &peer, &[WHOLE, WHOLE].concat(), 2 * BUFFER_BYTES).await;
         assert_eq!(read(&mut reader, &direction).await, Some((BUFFER_BYTES, true)));
+        assert_eq!(read(&mut reader, &direction).await, Some((BUFFER_BYTES, false)));
+        // Nothing there is no reason to copy from then on.
+        assert!(reader.read(&direction).now_or_never().is_none());
+        arrive(&leg, &peer, &WHOLE, BUFFER_BYTES).await;
         assert_eq!(read(&mut reader, &direction).await, Some((BUFFER_BYTES, false)));
         let watcher = direction.watch(Arc::new(Blind));
         arrive(&leg, &peer, &WHOLE, BUFFER_BYTES).await;
@@ -160,6 +165,19 @@ fn a_leg_is_lost_when_its_peer_resets_it_and_not_when_it_ends_its_stream() {
         SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
         drop(peer);
         lost.await;
+    });
+}
+
+#[test]
+fn a_reset_is_read_as_an_error_after_what_came_before_it() {
+    on_leg(async |leg, peer| {
+        let (direction, mut reader) = (Direction::new(), LegReader::new(&leg, true));
+        arrive(&leg, &peer, b"before", 6).await;
+        SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        assert_eq!(read(&mut reader, &direction).await, Some((6, true)));
+        let error = reader.read(&direction).await.err().map(|error| error.kind());
+        assert_eq!(error, Some(ErrorKind::ConnectionReset));
     });
 }
 
