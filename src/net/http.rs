@@ -48,19 +48,44 @@ where
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    answer_all(&mut stream, limits, answer).await?;
+    linger(stream, limits).await
+}
+
+/// The first part of [`serve`]: until the client gets no more answers.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn answer_all<F, B>(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    limits: &Limits,
+    answer: impl Fn(Request<Incoming>) -> F,
+) -> io::Result<()>
+where
+    F: Future<Output = Response<B>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     let service = service_fn(|request| answer(request).map(Ok::<_, Infallible>));
     let served = http1::Builder::new()
         .half_close(true)
         .keep_alive(limits.keep_alive)
         .max_buf_size(limits.buffer_bytes)
         .header_read_timeout(None)
-        .serve_connection(FuturesIo::new(&mut stream), service)
+        .serve_connection(FuturesIo::new(&mut *stream), service)
         .await;
     // hyper has answered what it could not read (400, 414, 431); only a lost connection is left to tell.
     if let Some(error) = served.err().as_ref().and_then(connection_error) {
         return Err(error);
     }
-    stream.close().await?;
+    stream.close().await
+}
+
+/// The second part of [`serve`]: until the client has ended its stream, or `limits` are over.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn linger(stream: impl AsyncRead + Unpin, limits: &Limits) -> io::Result<bool> {
     within(Some(limits.linger), discard(stream, limits.linger_silence)).await.unwrap_or(Ok(false))
 }
 

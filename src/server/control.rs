@@ -12,15 +12,15 @@ use crate::{
     runtime::{clock::within, executor::yield_now},
     server::{
         operator::{Operator, Refusal, SessionTap},
-        side_door::SideDoor,
+        side_door::{SideDoor, Silence},
     },
     text::safe::SafeText,
 };
 use futures::{FutureExt, select_biased};
 use serde::Serialize;
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-/// Operators at once. Each has a descriptor of the reserve.
+/// Operators at once, and one that waits until another gives way. Each has a descriptor of the reserve.
 const CONNECTIONS_MAX: usize = 16;
 /// Of the control socket.
 const BACKLOG: i32 = 16;
@@ -61,13 +61,14 @@ pub fn bind(place: &place::Control, warn: impl FnOnce(String)) -> Result<Option<
 
 /// Serves operators on `listener`, which is a socket's file as well: that goes with it.
 pub fn start(listener: Listener, operator: Operator, reporter: Reporter) -> SideDoor {
-    let serve = move |socket| Conversation::new(socket, operator.clone()).serve();
+    let serve = move |socket, silence| Conversation::new(socket, silence, operator.clone()).serve();
     SideDoor::start(listener, CONNECTIONS_MAX, "control", reporter, serve)
 }
 
 /// A control connection. It ends when its client does, or is too slow.
 struct Conversation {
     lines: LineSocket,
+    silence: Arc<Silence>,
     operator: Operator,
     /// Lines on their way out.
     unwritten: String,
@@ -82,8 +83,8 @@ enum Incomplete {
 }
 
 impl Conversation {
-    fn new(socket: Socket, operator: Operator) -> Self {
-        Conversation { lines: LineSocket::new(socket), operator, unwritten: String::new() }
+    fn new(socket: Socket, silence: Arc<Silence>, operator: Operator) -> Self {
+        Conversation { lines: LineSocket::new(socket), silence, operator, unwritten: String::new() }
     }
 
     async fn serve(mut self) {
@@ -95,7 +96,8 @@ impl Conversation {
         self.push(&self.operator.greeting());
         self.flush(WRITE_WAIT).await?;
         loop {
-            let line = within(Some(REQUEST_WAIT), self.lines.next(LINE_BYTES_MAX)).await;
+            let request = within(Some(REQUEST_WAIT), self.lines.next(LINE_BYTES_MAX));
+            let line = self.silence.during(request).await;
             let line = match line.ok_or(io::ErrorKind::TimedOut)? {
                 Ok(Some(line)) => line,
                 Ok(None) => return Ok(()),

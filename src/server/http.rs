@@ -10,24 +10,25 @@ use crate::{
     net::{
         http::{self, Page, page, text},
         listener::Listener,
-        socket::Socket,
+        socket::{Socket, settle},
         stream::Stream,
     },
     report::{metrics::Metrics, reporter::Reporter},
     runtime::clock::{sleep_until, within},
     server::{
         operator::{Operator, Readiness},
-        side_door::SideDoor,
+        side_door::{SideDoor, Silence},
     },
 };
 use futures::lock::Mutex;
 use hyper::{HeaderMap, Request, StatusCode, header::ACCEPT};
 use std::{
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-/// Connections at once: a descriptor and some 40 KiB each.
+/// Connections at once, and one that waits until another gives way: a descriptor and some 40 KiB each.
 pub const CONNECTIONS_MAX: usize = 16;
 /// Of the listening socket: a client that comes to a longer queue tries again.
 pub const BACKLOG: i32 = 64;
@@ -52,7 +53,7 @@ const LIMITS: http::Limits = http::Limits {
 /// Starts answering on `listener`. Besides IP addresses and `localhost`, `host` is what a request may be for.
 pub fn start(listener: Listener, host: Option<String>, operator: Operator, reporter: Reporter) -> SideDoor {
     let pages = Arc::new(Pages { host, operator, rest_until: Mutex::new(Instant::now()) });
-    let serve = move |socket| pages.clone().serve(socket);
+    let serve = move |socket, silence| pages.clone().serve(socket, silence);
     SideDoor::start(listener, CONNECTIONS_MAX, "metrics", reporter, serve)
 }
 
@@ -65,13 +66,24 @@ struct Pages {
 
 impl Pages {
     /// Serves a connection; resets it if it takes too long.
-    async fn serve(self: Arc<Self>, socket: Socket) {
-        let pages = &self;
-        let answer = |request| async move { pages.answer(&request).await };
-        let served = http::serve(Stream(&socket), &LIMITS, answer);
-        if let Some(Ok(_)) = within(Some(CONNECTION_MAX), served).await {
+    async fn serve(self: Arc<Self>, socket: Socket, silence: Arc<Silence>) {
+        if let Some(Ok(())) = within(Some(CONNECTION_MAX), self.converse(&socket, &silence)).await {
             socket.close();
         }
+    }
+
+    async fn converse(&self, socket: &Socket, silence: &Silence) -> io::Result<()> {
+        let answer = |request| {
+            silence.end();
+            async move { self.answer(&request).await }
+        };
+        silence.during(socket.readable()).await;
+        // A part of a request does not end the silence.
+        silence.begin();
+        http::answer_all(&mut Stream(socket), &LIMITS, answer).await?;
+        // To give way is to be reset, which must not destroy the answer.
+        settle(socket).await;
+        silence.during(http::linger(Stream(socket), &LIMITS)).await.map(drop)
     }
 
     async fn answer<B>(&self, request: &Request<B>) -> Page {

@@ -1,4 +1,5 @@
-//! Listeners beside the traffic: few connections at once, each served by a task of its own.
+//! Listeners beside the traffic: few connections at once, each served by a task of its own. If they are full, the one that
+//! has been silent longest gives way to the next: idle connections keep out no operator and no health check.
 
 use crate::{
     net::{listener::Listener, socket::Socket},
@@ -11,15 +12,70 @@ use crate::{
     },
     server::acceptor::Acceptor,
 };
-use futures::{FutureExt, StreamExt, select_biased, stream::FuturesUnordered};
-use std::time::Duration;
+use futures::{
+    FutureExt, StreamExt,
+    future::{AbortHandle, BoxFuture, abortable},
+    stream::FuturesUnordered,
+    task::AtomicWaker,
+};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
-/// A listener whose connections are served by a task each, a few at once; the next ones wait in the kernel's backlog.
-/// Dropping it closes the listener and ends every connection.
+/// A listener whose connections are served by a task each, a few at once. Dropping it closes the listener and ends every
+/// connection.
 pub struct SideDoor {
     // Dropped first: no connection comes any more.
     acceptor: Acceptor,
     connections: Task<()>,
+}
+
+/// A request that is not there after this time is not on its way: the connection is silent. Far longer than reading what has
+/// arrived takes, and short enough for hundreds of silent connections to be passed in a second.
+const SILENT_AFTER: Duration = Duration::from_millis(50);
+
+/// Whether a connection is silent: between two requests. Only then it may have to give way.
+pub struct Silence {
+    /// The number of its silence; 0 while a request is under way.
+    number: AtomicU64,
+    door: Arc<Silences>,
+}
+
+/// Silences are numbered as they begin. The actor waits for one when a connection waits for room.
+#[derive(Default)]
+struct Silences {
+    last: AtomicU64,
+    begun: AtomicWaker,
+}
+
+impl Silence {
+    pub fn begin(&self) {
+        self.number.store(self.door.last.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Release);
+        self.door.begun.wake();
+    }
+
+    pub fn end(&self) {
+        self.number.store(0, Ordering::Release);
+    }
+
+    /// If `wait` takes longer than [`SILENT_AFTER`], the connection is silent until its end.
+    pub async fn during<T>(&self, wait: impl Future<Output = T>) -> T {
+        let mut wait = pin!(wait);
+        if let Some(value) = within(Some(SILENT_AFTER), wait.as_mut()).await {
+            return value;
+        }
+        self.begin();
+        let value = wait.await;
+        self.end();
+        value
+    }
 }
 
 impl SideDoor {
@@ -29,7 +85,7 @@ impl SideDoor {
         at_once: usize,
         name: &'static str,
         reporter: Reporter,
-        serve: impl Fn(Socket) -> F + Send + 'static,
+        serve: impl Fn(Socket, Arc<Silence>) -> F + Send + 'static,
     ) -> Self {
         let (address, arrivals) = mailbox(1);
         let hand_on = move |_: &Listener, (socket, _), slot| {
@@ -38,11 +94,12 @@ impl SideDoor {
                 let _ = address.send((socket, slot)).await;
             }
         };
+        // One connection more is accepted, for which another has to give way.
+        let slots = Slots::new(at_once + 1);
         let tell = reporter.clone();
-        let acceptor = Acceptor::over(listener, Slots::new(at_once), hand_on, move |text| tell.warn(text));
-        let connections = spawn(serve_all(arrivals, serve, move |panicked| {
-            reporter.warn(format!("a {name} connection: {panicked}"));
-        }));
+        let acceptor = Acceptor::over(listener, slots, hand_on, move |text| tell.warn(text));
+        let warn = move |panicked| reporter.warn(format!("a {name} connection: {panicked}"));
+        let connections = spawn(Actor::new(at_once, arrivals, serve, warn).run());
         SideDoor { acceptor, connections }
     }
 
@@ -54,41 +111,156 @@ impl SideDoor {
 }
 
 /// All that can wake the actor of a [`SideDoor`].
-enum Event {
-    Arrived(Socket, Slot),
+enum Event<T> {
+    Arrived(T, Slot),
     /// The acceptor has ended.
     NoMore,
-    Ended(Result<(), Panicked>),
+    /// One of those that are served, while another waits.
+    SilentLongest(usize),
+    Ended(u64, Result<(), Panicked>),
 }
 
-/// Ends with the acceptor, after the last connection.
-async fn serve_all<F: Future<Output = ()> + Send + 'static>(
-    mut arrivals: Mailbox<(Socket, Slot)>,
-    serve: impl Fn(Socket) -> F,
-    warn: impl Fn(Panicked),
-) {
-    let mut connections = FuturesUnordered::new();
-    let tell = |end: Result<(), Panicked>| end.unwrap_or_else(&warn);
-    loop {
-        let event = select_biased! {
-            end = connections.select_next_some() => Event::Ended(end),
-            arrival = arrivals.next().fuse() => {
-                arrival.map_or(Event::NoMore, |(socket, slot)| Event::Arrived(socket, slot))
+struct Actor<T: 'static, S, W> {
+    at_once: usize,
+    arrivals: Mailbox<(T, Slot)>,
+    serve: S,
+    warn: W,
+    /// It waits until another has given way.
+    waiting: Option<(T, Slot)>,
+    served: Vec<Served>,
+    last_number: u64,
+    ends: FuturesUnordered<BoxFuture<'static, (u64, Result<(), Panicked>)>>,
+    silences: Arc<Silences>,
+}
+
+/// A connection that is served.
+struct Served {
+    number: u64,
+    silence: Arc<Silence>,
+    abort: AbortHandle,
+}
+
+impl<T: 'static, S, W: Fn(Panicked), F: Future<Output = ()> + Send + 'static> Actor<T, S, W>
+where
+    S: Fn(T, Arc<Silence>) -> F,
+{
+    fn new(at_once: usize, arrivals: Mailbox<(T, Slot)>, serve: S, warn: W) -> Self {
+        let (served, ends) = (Vec::new(), FuturesUnordered::new());
+        let silences = Arc::default();
+        Actor { at_once, arrivals, serve, warn, waiting: None, served, last_number: 0, ends, silences }
+    }
+
+    /// Ends with the acceptor, after the last connection.
+    async fn run(mut self) {
+        loop {
+            match poll_fn(|context| self.poll_event(context)).await {
+                Event::Arrived(connection, slot) => self.waiting = Some((connection, slot)),
+                Event::SilentLongest(index) => self.served.swap_remove(index).abort.abort(),
+                Event::Ended(number, end) => self.note_end(number, end),
+                Event::NoMore => break,
             }
-        };
-        match event {
-            Event::Arrived(socket, slot) => {
-                let served = serve(socket);
-                connections.push(spawn(async move {
-                    served.await;
-                    drop(slot);
-                }));
+            if self.served.len() < self.at_once
+                && let Some((connection, slot)) = self.waiting.take()
+            {
+                self.begin(connection, slot);
             }
-            Event::Ended(end) => tell(end),
-            Event::NoMore => break,
+        }
+        while let Some((number, end)) = self.ends.next().await {
+            self.note_end(number, end);
         }
     }
-    while let Some(end) = connections.next().await {
-        tell(end);
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event<T>> {
+        if let Poll::Ready(Some((number, end))) = self.ends.poll_next_unpin(context) {
+            return Poll::Ready(Event::Ended(number, end));
+        }
+        if self.waiting.is_none() {
+            let arrival = self.arrivals.poll_next(context);
+            return arrival.map(|arrival| match arrival {
+                Some((connection, slot)) => Event::Arrived(connection, slot),
+                None => Event::NoMore,
+            });
+        }
+        self.silences.begun.register(context.waker());
+        let silence = |served: &Served| served.silence.number.load(Ordering::Acquire);
+        let silent = self.served.iter().enumerate().filter(|(_, served)| silence(served) > 0);
+        let longest = silent.min_by_key(|(_, served)| silence(served));
+        longest.map_or(Poll::Pending, |(index, _)| Poll::Ready(Event::SilentLongest(index)))
+    }
+
+    fn begin(&mut self, connection: T, slot: Slot) {
+        self.last_number += 1;
+        let number = self.last_number;
+        let silence = Arc::new(Silence { number: AtomicU64::new(0), door: self.silences.clone() });
+        let (conversation, abort) = abortable((self.serve)(connection, silence.clone()));
+        let task = spawn(async move {
+            let _ = conversation.await;
+            drop(slot);
+        });
+        self.ends.push(task.map(move |end| (number, end)).boxed());
+        self.served.push(Served { number, silence, abort });
+    }
+
+    fn note_end(&mut self, number: u64, end: Result<(), Panicked>) {
+        self.served.retain(|served| served.number != number);
+        end.unwrap_or_else(&self.warn);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::{clock, mailbox::Sender};
+    use futures::executor::block_on;
+    use std::future::pending;
+
+    /// What connections of this name do; each tells its name when it begins, and again when it ends.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Visit {
+        Silent(u8),
+        Asks(u8),
+    }
+
+    struct Told(Visit, Sender<Visit>);
+
+    impl Drop for Told {
+        fn drop(&mut self) {
+            let _ = self.1.try_send(self.0);
+        }
+    }
+
+    #[test]
+    fn the_connection_that_is_silent_longest_gives_way_and_none_with_a_request_under_way() {
+        const AT_ONCE: usize = 3;
+        let (tell, mut told) = mailbox(16);
+        let (arrive, arrivals) = mailbox(16);
+        let serve = move |visit: Visit, silence: Arc<Silence>| {
+            let told = Told(visit, tell.clone());
+            async move {
+                let _ = told.1.try_send(visit);
+                match visit {
+                    Visit::Silent(_) => silence.during(pending::<()>()).await,
+                    Visit::Asks(_) => pending().await,
+                }
+            }
+        };
+        let _clock = clock::start();
+        let _door = spawn(Actor::new(AT_ONCE, arrivals, serve, |_| {}).run());
+        let slots = Slots::new(16);
+        use Visit::{Asks, Silent};
+        let arrives = |visit| assert!(arrive.try_send((visit, block_on(slots.take()))).is_ok());
+        let mut next = || block_on(within(Some(Duration::from_secs(10)), told.next())).flatten();
+        for visit in [Silent(1), Asks(2), Silent(3)] {
+            arrives(visit);
+            assert_eq!(next(), Some(visit));
+        }
+        for (visit, gives_way) in [(Silent(4), Silent(1)), (Asks(5), Silent(3)), (Asks(6), Silent(4))] {
+            arrives(visit);
+            let mut two = [next(), next()];
+            two.sort_by_key(|one| *one == Some(visit));
+            assert_eq!(two, [Some(gives_way), Some(visit)]);
+        }
+        arrives(Silent(7));
+        assert_eq!(block_on(within(Some(Duration::from_millis(100)), told.next())), None);
     }
 }

@@ -207,6 +207,29 @@ fn slow_scrapers_touch_neither_traffic_nor_descriptors() {
 }
 
 #[test]
+fn a_health_check_waits_for_no_idle_connection_and_no_answer_is_lost() {
+    const IDLE: usize = 60;
+    let server = Server::echo(&["--metrics", "0"]);
+    let admin = address(&server);
+    let half = "GET /metrics HTTP/1.1\r\n";
+    let whole = format!("{half}Host: localhost\r\n\r\n");
+    // They say nothing; they say half of a request; they ask, and do not end their stream after the answer.
+    for says in ["", half, &whole] {
+        let mut idle: Vec<TcpStream> = (0..IDLE).map(|_| connect(admin)).collect();
+        idle.iter_mut().for_each(|stream| stream.write_all(says.as_bytes()).unwrap());
+        let begin = Instant::now();
+        assert_eq!(get(admin, "/healthz").status, 200);
+        assert!(begin.elapsed() < Duration::from_secs(4), "{says:?}: only after {:?}", begin.elapsed());
+        for mut stream in idle.into_iter().filter(|_| says == whole) {
+            let answer = String::from_utf8(read_to_end(&mut stream).bytes).unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            let length = format!("content-length: {}", body.len());
+            assert!(head.to_lowercase().contains(&length), "{} bytes after {head}", body.len());
+        }
+    }
+}
+
+#[test]
 fn an_address_that_cannot_be_used_ends_the_start() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = taken.local_addr().unwrap().to_string();
