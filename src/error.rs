@@ -21,7 +21,6 @@ impl Error {
 const LOOKUP_PREFIX: &str = "failed to lookup address information: ";
 
 /// An error in words. The words of the system begin in lower case, and without what the standard library adds.
-#[must_use]
 pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     match (error.raw_os_error(), text.strip_prefix(LOOKUP_PREFIX)) {

@@ -23,7 +23,6 @@ pub enum Address {
 impl Address {
     /// The IP address, by which `--max-per-source` counts; none for a UNIX socket.
     /// An IPv4 client of a dual-stack listener counts as the IPv4 address that it is.
-    #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Address::Tcp(address) => Some(address.ip().to_canonical()),

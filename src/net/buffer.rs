@@ -22,14 +22,12 @@ struct Room {
 }
 
 /// Free buffers, kept for reuse.
-#[must_use]
 pub fn spare() -> usize {
     SPARE.lock().unwrap_or_else(PoisonError::into_inner).len()
 }
 
 impl Buffer {
     /// An empty buffer with room for [`BUFFER_BYTES`].
-    #[must_use]
     pub fn take() -> Self {
         let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut room = spare.unwrap_or_else(|| Box::new(Room { start: 0, end: 0, bytes: [0; BUFFER_BYTES] }));
@@ -38,7 +36,6 @@ impl Buffer {
     }
 
     /// A buffer that holds the first [`BUFFER_BYTES`] of `bytes`.
-    #[must_use]
     pub fn holding(bytes: &[u8]) -> Self {
         let mut buffer = Buffer::take();
         let count = bytes.len().min(BUFFER_BYTES);
@@ -59,7 +56,6 @@ impl Buffer {
     }
 
     /// The bytes still to be written.
-    #[must_use]
     pub fn bytes(&self) -> &[u8] {
         let room = self.room.as_ref().expect(TAKEN_BY_DROP);
         &room.bytes[room.start..room.end]

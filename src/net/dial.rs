@@ -125,9 +125,7 @@ type Failure = (DialFailureKind, String);
 /// Connects to `destination` within `limit`. Dropping the future ends every attempt at once.
 ///
 /// `own` are this program's listening addresses: connecting to one of them would be a loop, and is refused.
-///
-/// # Errors
-/// [`DialError`] says why.
+/// Errors: [`DialError`] says why.
 pub async fn dial(
     destination: &Destination,
     options: &Options,
@@ -138,9 +136,7 @@ pub async fn dial(
 }
 
 /// As [`dial`]; the first attempt uses `reserved`.
-///
-/// # Errors
-/// [`DialError`] says why.
+/// Errors: [`DialError`] says why.
 pub async fn dial_with(
     reserved: Option<Reserved>,
     destination: &Destination,
@@ -172,9 +168,7 @@ pub async fn dial_with(
 
 impl Destination {
     /// A socket of the family that a dial will probably need.
-    ///
-    /// # Errors
-    /// If there is no descriptor or no memory for it.
+    /// Fails if there is no descriptor or no memory for it.
     pub fn reserve(&self) -> io::Result<Reserved> {
         let family = match &self.endpoint {
             Endpoint::Unix(_) => AddressFamily::UNIX,
@@ -441,17 +435,13 @@ fn out_of_descriptors() -> bool {
 }
 
 /// Connects to one address; waits while there is no descriptor. Dropping the future ends the attempt.
-///
-/// # Errors
-/// Why the connection could not be made.
+/// Errors: why the connection could not be made.
 pub async fn open(address: Address, options: &Options) -> io::Result<Socket> {
     connected(claim(address.family()).await?, address, options).await
 }
 
 /// As [`open`], but having no descriptor is an error too.
-///
-/// # Errors
-/// Why the connection could not be made.
+/// Errors: why the connection could not be made.
 pub async fn open_at_once(address: &Address, options: &Options) -> io::Result<Socket> {
     connected(stream_socket(address.family())?, address.clone(), options).await
 }
@@ -486,7 +476,6 @@ async fn connected(descriptor: OwnedFd, address: Address, options: &Options) -> 
 }
 
 /// Whether `destination` can be seen, without resolving it, to be one of the listeners `own`.
-#[must_use]
 pub fn is_loop(destination: &Destination, own: &[Address]) -> bool {
     let is_own_port = |ip, port| is_own(&Address::Tcp(SocketAddr::new(ip, port)), own);
     let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
@@ -503,7 +492,6 @@ pub fn is_loop(destination: &Destination, own: &[Address]) -> bool {
 }
 
 /// Whether connecting to `address` would reach one of the listeners `own`.
-#[must_use]
 pub fn is_own(address: &Address, own: &[Address]) -> bool {
     own.iter().any(|listener| match (address, listener) {
         (Address::Tcp(address), Address::Tcp(listener)) if address.port() == listener.port() => {

@@ -32,13 +32,11 @@ pub enum Host {
 
 impl Endpoint {
     /// A port on the IPv4 loopback address.
-    #[must_use]
     pub fn loopback(port: u16) -> Self {
         Endpoint::Tcp { host: Host::Ip(Ipv4Addr::LOCALHOST.into()), port }
     }
 
     /// The host, if it is a name.
-    #[must_use]
     pub fn name(&self) -> Option<String> {
         match self {
             Endpoint::Tcp { host: Host::Name(name), .. } => Some(name.clone()),
@@ -47,9 +45,7 @@ impl Endpoint {
     }
 
     /// Reads an address like [`FromStr`], with `default_port` if the text names none (`example.com`).
-    ///
-    /// # Errors
-    /// Why the text is not an address, as a sentence for the user.
+    /// Errors: why the text is not an address, as a sentence for the user.
     pub fn parse(text: &str, default_port: Option<u16>) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix:") {
             return parse_path(path);

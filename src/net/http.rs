@@ -37,9 +37,7 @@ pub type Page = Response<Full<Bytes>>;
 /// request still gets the whole answer. `stream` stays open to the caller; it is closed here, which may happen twice.
 ///
 /// It is true if the client ended its stream, and false if it had not by the limits.
-///
-/// # Errors
-/// Why the connection was lost. A request that is cut short or cannot be read is none.
+/// Errors: why the connection was lost. A request that is cut short or cannot be read is none.
 pub async fn serve<F, B>(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     limits: &Limits,

@@ -53,7 +53,6 @@ pub fn open() {
 }
 
 /// What the socket between `local` and `peer` still holds for its peer. A UNIX peer has what was written at once.
-#[must_use]
 pub fn unacknowledged(local: &Address, peer: &Address) -> SendQueue {
     if let (Address::Unix(_), _) | (_, Address::Unix(_)) = (local, peer) {
         return SendQueue::Bytes(0);

@@ -21,7 +21,6 @@ pub struct Share {
 }
 
 /// Raises the soft limit on descriptors to the hard one and returns it.
-#[must_use]
 pub fn raise_descriptor_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let hard = limit.maximum.unwrap_or(UNLIMITED).min(UNLIMITED);
@@ -47,9 +46,7 @@ pub struct TooManySessions {
 
 impl TooManySessions {
     /// Holds `sessions` at once, of which some `dial`, against the limit as it is now.
-    ///
-    /// # Errors
-    /// If they may run out of descriptors.
+    /// Fails if they may run out of descriptors.
     pub fn check(sessions: usize, dial: bool) -> Result<(), Self> {
         let each = if dial { DESCRIPTORS_A_SESSION } else { 1 };
         let needed = sessions.saturating_mul(each).saturating_add(RESERVED_DESCRIPTORS);
@@ -64,7 +61,6 @@ fn descriptor_limit() -> usize {
 }
 
 /// Shares `descriptors` out among sessions and pipes; at least one session.
-#[must_use]
 pub fn share(descriptors: usize) -> Share {
     let usable = descriptors.saturating_sub(RESERVED_DESCRIPTORS);
     let pipes = (usable / PIPES_SHARE / PIPE_DESCRIPTORS).min(PIPES_MAX);

@@ -66,7 +66,6 @@ impl AcceptError {
     const ALL: [AcceptError; 3] = [AcceptError::Connection, AcceptError::Resources, AcceptError::Fatal];
 
     /// The name in the metrics.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             AcceptError::Connection => "connection",
@@ -92,9 +91,7 @@ impl AcceptErrors {
 
 impl Listener {
     /// Binds `endpoint` and listens. A name is resolved here; the first of its addresses that can be bound counts.
-    ///
-    /// # Errors
-    /// If the name does not resolve or no address can be bound.
+    /// Fails if the name does not resolve or no address can be bound.
     pub fn bind(endpoint: &Endpoint, backlog: i32, options: &Options) -> io::Result<Self> {
         match endpoint {
             Endpoint::Unix(path) => Self::bind_unix(path, backlog, None),
@@ -116,9 +113,7 @@ impl Listener {
     }
 
     /// Binds a UNIX socket that only its owner can connect to, whatever the umask.
-    ///
-    /// # Errors
-    /// As [`Listener::bind`].
+    /// Errors: as [`Listener::bind`].
     pub fn bind_private(path: &Path, backlog: i32) -> io::Result<Self> {
         let owner = Mode::RUSR | Mode::WUSR;
         let listener = Self::bind_unix(path, backlog, Some(owner))?;
@@ -177,19 +172,16 @@ impl Listener {
     }
 
     /// The address it really has.
-    #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
     }
 
     /// How often it could not accept.
-    #[must_use]
     pub fn errors(&self) -> Arc<AcceptErrors> {
         self.errors.clone()
     }
 
     /// Our address in a connection that was accepted here.
-    #[must_use]
     pub fn local_address_of(&self, socket: &Socket) -> Address {
         match &self.address {
             Address::Tcp(address) if address.ip().is_unspecified() => socket.local_address().ok(),
@@ -204,17 +196,13 @@ impl Listener {
     }
 
     /// Takes one connection.
-    ///
-    /// # Errors
-    /// `WouldBlock`: none is there. Otherwise see [`classify`].
+    /// Errors: `WouldBlock`: none is there. Otherwise see [`classify`].
     pub fn try_accept(&self) -> io::Result<(Socket, Address)> {
         self.try_accept_if(|| Ok(()))
     }
 
     /// As [`Listener::try_accept`], once `prepare` has made what a connection needs besides.
-    ///
-    /// # Errors
-    /// That of `prepare` too.
+    /// Errors: that of `prepare` too.
     pub fn try_accept_if(&self, prepare: impl FnOnce() -> io::Result<()>) -> io::Result<(Socket, Address)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let accept = || Ok((acceptfrom_with(&self.descriptor, flags)?, false));
@@ -238,9 +226,7 @@ impl Listener {
     /// Refuses connections from now on, and resets those not yet accepted. The address stays bound. For the audit.
     ///
     /// Linux takes a listening socket that is shut down for reading back to the state before listen(2).
-    ///
-    /// # Errors
-    /// If it does not listen.
+    /// Fails if it does not listen.
     pub fn refuse(&self) -> io::Result<()> {
         Ok(shutdown(&self.descriptor, Shutdown::Read)?)
     }
@@ -249,16 +235,13 @@ impl Listener {
     ///
     /// The queue takes one connection more than `backlog`. The kernel does not answer further requests, which come again
     /// after a second (RFC 6298 §2). For the audit.
-    ///
-    /// # Errors
-    /// If the kernel refuses.
+    /// Fails if the kernel refuses.
     pub fn listen_again(&self, backlog: i32) -> io::Result<()> {
         Ok(listen(&self.descriptor, backlog)?)
     }
 }
 
 /// What an error of [`Listener::try_accept`] means (accept(2), "Error handling").
-#[must_use]
 pub fn classify(error: &io::Error) -> AcceptError {
     match Errno::from_io_error(error) {
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC) => {
@@ -302,9 +285,7 @@ fn number(path: &Path) -> Option<FileNumber> {
 ///
 /// A connection would be a session of the server that listens there, so the kernel's table is asked first. The table does
 /// not tell of every listener (one of a relative path, of another network namespace): then a connection tells.
-///
-/// # Errors
-/// If there is nothing to look at.
+/// Fails if there is nothing to look at.
 fn is_stale(path: &Path) -> io::Result<bool> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
         return Ok(false);

@@ -25,7 +25,6 @@ const MAPPED_BITS: u8 = 96;
 impl Network {
     /// The network in which `ip` has its place: an IPv4 address alone; of an IPv6 address the first `bits`. All addresses
     /// of one network give the same value.
-    #[must_use]
     pub fn around(ip: IpAddr, bits: u8) -> Self {
         match ip.to_canonical() {
             ip @ IpAddr::V4(_) => Network { ip, bits: V4_BITS },
@@ -38,7 +37,6 @@ impl Network {
     }
 
     /// Whether `ip` is one of its addresses. An IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) is the IPv4 address.
-    #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
         let (own, bits) = match self.ip {
             IpAddr::V6(v6) if self.bits >= MAPPED_BITS => match v6.to_ipv4_mapped() {

@@ -123,9 +123,7 @@ impl Options {
     }
 
     /// Sets the user timeout alone; without one, the system's default.
-    ///
-    /// # Errors
-    /// If the descriptor is no TCP socket.
+    /// Fails if the descriptor is no TCP socket.
     pub fn apply_user_timeout(&self, descriptor: &OwnedFd) -> io::Result<()> {
         // Zero is the system's default.
         let limit_ms = self.user_timeout.map_or(0, |limit| {
@@ -142,9 +140,7 @@ fn set_keepalive_probes(descriptor: &OwnedFd, probes: u32) {
 
 /// Whether close(2) is to send RST and drop what is queued (`SO_LINGER` of no time, socket(7)), or FIN after it. When a
 /// process dies, the kernel closes its sockets. A UNIX socket has no RST.
-///
-/// # Errors
-/// If the descriptor is no socket.
+/// Fails if the descriptor is no socket.
 pub(super) fn set_reset_at_close(descriptor: &OwnedFd, resets: bool) -> io::Result<()> {
     Ok(sockopt::set_socket_linger(descriptor, resets.then_some(Duration::ZERO))?)
 }
@@ -160,9 +156,7 @@ impl Congestion {
     }
 
     /// Whether the kernel would take the one that the user named.
-    ///
-    /// # Errors
-    /// Why not, in words.
+    /// Errors: why not, in words.
     pub fn check(self) -> io::Result<()> {
         let Congestion::Named(name) = self else { return Ok(()) };
         let socket = stream_socket(AddressFamily::INET)?;

@@ -54,19 +54,16 @@ pub fn set_limit(limit: usize) {
 }
 
 /// How many pipes are open, and the limit.
-#[must_use]
 pub fn count() -> (usize, usize) {
     (LIVE.load(Ordering::Relaxed), LIMIT.load(Ordering::Relaxed))
 }
 
 /// How many bytes were ever spliced and not copied.
-#[must_use]
 pub fn spliced() -> u64 {
     SPLICED.load(Ordering::Relaxed)
 }
 
 /// How many open pipes are free.
-#[must_use]
 pub fn spare() -> usize {
     SPARE.lock().unwrap_or_else(PoisonError::into_inner).len()
 }
@@ -85,7 +82,6 @@ impl Pipe {
     /// `another` says that a pipe of the same direction is still to be delivered. Once `SCARCE` of the pipes are in use
     /// it gets no second one, and copies: else peers that take nothing would hold three each, until there is none left
     /// for those that do.
-    #[must_use]
     pub fn take(another: bool) -> Option<Self> {
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
         let (live, limit) = count();
@@ -106,17 +102,14 @@ impl Pipe {
         ends.map(|ends| Pipe { ends: Some(Box::new(ends)) })
     }
 
-    #[must_use]
     pub fn held(&self) -> usize {
         self.ends().held
     }
 
-    #[must_use]
     pub fn read_end(&self) -> &OwnedFd {
         &self.ends().read
     }
 
-    #[must_use]
     pub fn write_end(&self) -> &OwnedFd {
         &self.ends().write
     }

@@ -36,9 +36,7 @@ struct Lookup {
 }
 
 /// The addresses of `host`, in the system's order of preference (RFC 6724), families interleaved (RFC 8305 §4).
-///
-/// # Errors
-/// If the name has no address. There is no time limit here.
+/// Fails if the name has no address. There is no time limit here.
 pub async fn resolve(host: &str, port: u16, overrides: &[Override]) -> io::Result<Vec<SocketAddr>> {
     let fixed = overrides.iter().find(|entry| entry.port == port && entry.host.eq_ignore_ascii_case(host));
     if let Some(entry) = fixed {

@@ -60,9 +60,7 @@ pub struct Socket {
 impl Socket {
     /// A socket that is connected, or being connected. With the options of a dialled one or of its listener, it resets the
     /// connection at close(2).
-    ///
-    /// # Errors
-    /// If it cannot be watched for readiness.
+    /// Fails if it cannot be watched for readiness.
     pub fn new(descriptor: OwnedFd, connected: bool) -> io::Result<Self> {
         Ok(Socket {
             registration: Registration::new(&descriptor, connected)?,
@@ -101,9 +99,7 @@ impl Socket {
     }
 
     /// Reads what is there into `room`; 0 is the end of the stream.
-    ///
-    /// # Errors
-    /// `WouldBlock`, or that of the connection.
+    /// Errors: `WouldBlock`, or that of the connection.
     pub fn try_read(&self, room: &mut [u8]) -> io::Result<usize> {
         let size = room.len();
         self.registration.read(|| {
@@ -117,16 +113,13 @@ impl Socket {
     }
 
     /// Bytes that have come and are not read.
-    #[must_use]
     pub fn unread(&self) -> u32 {
         let unread = rustix::io::ioctl_fionread(&self.descriptor).unwrap_or(0);
         u32::try_from(unread).unwrap_or(u32::MAX)
     }
 
     /// Fills `buffer` with what is there and returns how much came.
-    ///
-    /// # Errors
-    /// As [`Socket::try_read`].
+    /// Errors: as [`Socket::try_read`].
     pub fn try_fill(&self, buffer: &mut Buffer) -> io::Result<usize> {
         let count = self.try_read(buffer.room())?;
         buffer.filled(count);
@@ -145,15 +138,12 @@ impl Socket {
     }
 
     /// Whether a read may be held up by an urgent byte (RFC 6093), which splice cannot pass.
-    #[must_use]
     pub fn urgent(&self) -> bool {
         self.registration.urgent()
     }
 
     /// Writes some of `bytes`.
-    ///
-    /// # Errors
-    /// That of the connection.
+    /// Errors: that of the connection.
     pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         poll_fn(|context| self.poll_write(context, bytes)).await
     }
@@ -202,9 +192,7 @@ impl Socket {
     ///
     /// 0 does not mean the end of the stream, and `WouldBlock` not that nothing is there: at an urgent byte the kernel
     /// says both. If this gives no bytes, [`Socket::try_read`] knows why.
-    ///
-    /// # Errors
-    /// `WouldBlock`, or that of the connection.
+    /// Errors: `WouldBlock`, or that of the connection.
     pub fn try_splice_in(&self, pipe: &mut Pipe) -> io::Result<usize> {
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         let count = self.registration.read(|| {
@@ -217,9 +205,7 @@ impl Socket {
     }
 
     /// Moves some of what the pipe holds into the socket.
-    ///
-    /// # Errors
-    /// That of the connection.
+    /// Errors: that of the connection.
     pub fn poll_splice_out(&self, context: &Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         let count = ready!(self.poll_put(context, || {
@@ -231,9 +217,7 @@ impl Socket {
     }
 
     /// Sends one urgent byte (RFC 9293 §3.8.5), for the audit. Only a peer that asks for it in line finds it in the stream.
-    ///
-    /// # Errors
-    /// That of the connection.
+    /// Errors: that of the connection.
     pub async fn send_urgent(&self, byte: u8) -> io::Result<()> {
         let flags = SendFlags::NOSIGNAL | SendFlags::OOB;
         let put = || Ok(((), retry(|| send(&self.descriptor, &[byte], flags))? == 0));
@@ -241,9 +225,7 @@ impl Socket {
     }
 
     /// Ends our stream: the peer gets FIN after all that was written (RFC 9293 §3.6), even if the process dies.
-    ///
-    /// # Errors
-    /// If the connection is gone already.
+    /// Fails if the connection is gone already.
     pub fn finish(&self) -> io::Result<()> {
         self.keep_at_close();
         Ok(shutdown(&self.descriptor, Shutdown::Write)?)
@@ -264,9 +246,7 @@ impl Socket {
     /// What a connection request came to.
     ///
     /// A peer that accepted and reset at once was reached; what it sent before is still to be read.
-    ///
-    /// # Errors
-    /// Why the connection could not be made.
+    /// Errors: why the connection could not be made.
     pub fn connect_result(&self) -> io::Result<()> {
         // The kernel announces an error together with the end of the wait; without one there is nothing to ask for.
         if self.poll_aborted(&Context::from_waker(Waker::noop())).is_pending() {
@@ -282,9 +262,7 @@ impl Socket {
     }
 
     /// Sets the user timeout of `options`, on a TCP socket that is connected.
-    ///
-    /// # Errors
-    /// If it is no TCP socket.
+    /// Fails if it is no TCP socket.
     pub fn set_user_timeout(&self, options: &Options) -> io::Result<()> {
         options.apply_user_timeout(&self.descriptor)
     }

@@ -64,7 +64,6 @@ impl Leg {
     }
 
     /// Our address, if the kernel gives one.
-    #[must_use]
     pub fn local_address(&self) -> Option<Address> {
         match self {
             Leg::Plain(socket) => socket.local_address().ok(),
@@ -74,7 +73,6 @@ impl Leg {
 
 impl<'a> LegReader<'a> {
     /// Reads `leg`; bulk crosses as pipes if `splice` allows it.
-    #[must_use]
     pub fn new(leg: &'a Leg, splice: bool) -> Self {
         LegReader { leg, splice, bulk: false, piped: 0, left: None }
     }
@@ -164,7 +162,6 @@ impl ChunkSource for LegReader<'_> {
 
 impl<'a> LegWriter<'a> {
     /// Writes `leg`.
-    #[must_use]
     pub fn new(leg: &'a Leg) -> Self {
         LegWriter { leg }
     }

@@ -149,20 +149,17 @@ pub struct WaitPlace {
 
 impl WaitQueue {
     /// With no actor in it.
-    #[must_use]
     pub const fn new() -> Self {
         let state = WaitState { waiting: BTreeMap::new(), last_number: 0, freed: 0 };
         WaitQueue { state: Mutex::new(state), waiting: AtomicUsize::new(0) }
     }
 
     /// How many wait: more than none means that every descriptor is in use while a connection could be accepted or dialled.
-    #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
     /// Takes the last place of a rank.
-    #[must_use]
     pub fn join(&'static self, rank: Rank) -> WaitPlace {
         let mut state = self.lock();
         state.last_number += 1;

@@ -18,9 +18,7 @@ impl StopSignals {
     }
 
     /// As [`StopSignals::new`], and SIGHUP unless the process was started to ignore it (`nohup`).
-    ///
-    /// # Errors
-    /// As [`StopSignals::new`].
+    /// Errors: as [`StopSignals::new`].
     pub fn with_hangup() -> io::Result<Self> {
         let mut stop = Self::new()?;
         if !is_hangup_ignored() {

@@ -22,15 +22,12 @@ pub struct SourceCounts {
 
 impl SourceCounts {
     /// No sessions yet; without a limit, none are counted.
-    #[must_use]
     pub fn new(limit: Option<SourceLimit>) -> Self {
         SourceCounts { limit, counts: HashMap::new() }
     }
 
     /// Counts a session of `client`.
-    ///
-    /// # Errors
-    /// Why its source may have no more, in words.
+    /// Errors: why its source may have no more, in words.
     pub fn enter(&mut self, client: &Address) -> Result<(), String> {
         let Some((limit, source)) = self.source(client) else { return Ok(()) };
         let count = self.counts.entry(source).or_default();

@@ -60,7 +60,6 @@ impl CurrentDeadlines {
 
 impl Context {
     /// Whether another session waits for something that a dial holds: its place among the sessions, or a descriptor.
-    #[must_use]
     pub fn has_shortage(&self) -> bool {
         self.slots.wanted() || DESCRIPTORS.waiting() > 0
     }

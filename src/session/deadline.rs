@@ -110,7 +110,6 @@ enum Due {
 
 impl<'a> Watch<'a> {
     /// Watches the session of `record`, which begins now.
-    #[must_use]
     pub fn new(record: &'a Record, deadlines: Arc<Deadlines>, context: &'a Context) -> Self {
         Watch {
             record,

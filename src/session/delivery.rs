@@ -31,13 +31,11 @@ pub struct Delivery {
 
 impl Queue {
     /// When it was last seen to move, in milliseconds of the coarse clock; 0 before.
-    #[must_use]
     pub fn moved_ms(&self) -> u64 {
         self.moved_ms
     }
 
     /// Since when the peer takes nothing of what lies there; none if nothing does.
-    #[must_use]
     pub fn waiting_since_ms(&self) -> Option<u64> {
         (self.unacknowledged > 0).then_some(self.moved_ms)
     }
@@ -68,13 +66,11 @@ impl Delivery {
     }
 
     /// Whether something lay in a queue at the last look.
-    #[must_use]
     pub fn waits(&self) -> bool {
         self.to_client.unacknowledged > 0 || self.to_upstream.unacknowledged > 0
     }
 
     /// When one of them was last seen to move, in milliseconds of the coarse clock; 0 before.
-    #[must_use]
     pub fn moved_ms(&self) -> u64 {
         self.to_client.moved_ms.max(self.to_upstream.moved_ms)
     }

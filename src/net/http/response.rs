@@ -74,7 +74,6 @@ pub struct Response {
 }
 
 impl Response {
-    #[must_use]
     pub fn new() -> Self {
         Response { state: State::Head, held: Vec::new(), head_bytes: 0, status: 0, closes: false }
     }
@@ -86,9 +85,7 @@ impl Response {
     }
 
     /// Reads what came, up to the response's end; `body` is given what belongs to the body.
-    ///
-    /// # Errors
-    /// Why it is not HTTP/1.1. What came of the body before that was given to `body`.
+    /// Errors: why it is not HTTP/1.1. What came of the body before that was given to `body`.
     pub fn push(&mut self, mut bytes: &[u8], mut body: impl FnMut(&[u8])) -> Result<Progress, Malformed> {
         while !bytes.is_empty() {
             let (taken, whole) = self.step(bytes, &mut body)?;
@@ -101,13 +98,11 @@ impl Response {
     }
 
     /// Whether the end of the stream ends the response, now that the stream has ended.
-    #[must_use]
     pub fn ends_with_stream(&self) -> bool {
         self.state == State::Rest
     }
 
     /// Whether nothing that came is known to belong to the final response: all of it is interim, or may be.
-    #[must_use]
     pub fn is_interim(&self) -> bool {
         const FIRST_DIGIT: usize = "HTTP/1.1 ".len();
         self.state == State::Head && self.held.get(FIRST_DIGIT).is_none_or(|digit| *digit == b'1')

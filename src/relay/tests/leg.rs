@@ -39,7 +39,7 @@ fn on_leg(test: impl AsyncFnOnce(Leg, TcpStream)) {
     peer.set_read_timeout(Some(LIMIT)).unwrap();
     let (accepted, _) = listener.accept().unwrap();
     accepted.set_nonblocking(true).unwrap();
-    // As a listener's options have it.
+    // As a socket that a listener of ours accepted is born.
     SockRef::from(&accepted).set_linger(Some(Duration::ZERO)).unwrap();
     let run = async {
         let leg = Leg::Plain(Socket::new(OwnedFd::from(accepted), true).unwrap());

@@ -115,9 +115,11 @@ impl Process {
 
     /// How many of its TCP sockets are in a state.
     pub fn sockets_in(self, state: u8) -> usize {
-        let inodes: HashSet<String> = self.descriptors().into_iter().collect();
-        let own = |socket: &Socket| inodes.contains(&format!("socket:[{}]", socket.inode));
-        sockets().iter().filter(|socket| socket.state == state && own(socket)).count()
+        let own: HashSet<String> = self.descriptors().into_iter().collect();
+        let in_state = sockets().into_iter().filter(|socket| socket.state == state);
+        // The kernel tells of a socket twice if the table changes while it is read.
+        let inodes: HashSet<u64> = in_state.map(|socket| socket.inode).collect();
+        inodes.iter().filter(|inode| own.contains(&format!("socket:[{inode}]"))).count()
     }
 
     pub fn threads(self) -> usize {
