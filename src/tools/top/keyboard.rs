@@ -162,9 +162,10 @@ fn first(bytes: &[u8]) -> First {
 
 /// What follows `ESC [` or `ESC O`: parameters, and a letter or a tilde at the end.
 fn sequence(rest: &[u8]) -> First {
+    let rest = &rest[..rest.len().min(SEQUENCE_BYTES_MAX - 2)];
     let Some(end) = rest.iter().position(|byte| (0x40..=0x7e).contains(byte)) else {
-        let length = rest.len() + 2;
-        return if length < SEQUENCE_BYTES_MAX { First::Part } else { First::Whole(length, None) };
+        let is_short = rest.len() + 2 < SEQUENCE_BYTES_MAX;
+        return if is_short { First::Part } else { First::Whole(SEQUENCE_BYTES_MAX, None) };
     };
     let number = rest[..end].split(|byte| *byte == b';').next().unwrap_or_default();
     let key = match (rest[end], number) {
@@ -233,6 +234,15 @@ mod tests {
         assert_eq!(reader.settle(), [Key::Escape, Key::Char('[')]);
         assert!(reader.push(b"\xe4\xb8").is_empty() && reader.is_waiting());
         assert_eq!(reader.push(b"\x96"), [Key::Char('世')]);
+    }
+
+    #[test]
+    fn what_is_too_long_for_a_sequence_ends_at_the_same_byte_however_it_comes() {
+        let bytes = [&b"\x1bO"[..], &[0x7f; 20]].concat();
+        let expected = vec![Key::Backspace; 22 - SEQUENCE_BYTES_MAX];
+        let mut reader = Keys::default();
+        let in_pieces: Vec<Key> = bytes.iter().flat_map(|byte| reader.push(&[*byte])).collect();
+        assert_eq!((keys(&bytes), in_pieces), (expected.clone(), expected));
     }
 
     proptest! {
