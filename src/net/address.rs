@@ -14,7 +14,6 @@ use std::{
 /// One end of a connection or a listening socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
-    /// An IPv4 or IPv6 address and a port.
     Tcp(SocketAddr),
     /// A UNIX stream socket; the path is empty if the peer did not bind one.
     Unix(Arc<Path>),
@@ -30,7 +29,6 @@ impl Address {
         }
     }
 
-    /// That of a socket to connect to it or to listen on it.
     pub(super) fn family(&self) -> AddressFamily {
         match self {
             Address::Tcp(address) if address.is_ipv4() => AddressFamily::INET,
@@ -44,7 +42,6 @@ impl Address {
         Address::Unix(Path::new("").into())
     }
 
-    /// An address as the kernel gives it.
     pub(crate) fn from_kernel(any: &SocketAddrAny) -> Self {
         if let Ok(address) = SocketAddr::try_from(any.clone()) {
             return Address::Tcp(address);

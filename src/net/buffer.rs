@@ -21,7 +21,6 @@ struct Room {
     bytes: [u8; BUFFER_BYTES],
 }
 
-/// Free buffers, kept for reuse.
 pub fn spare() -> usize {
     SPARE.lock().unwrap_or_else(PoisonError::into_inner).len()
 }

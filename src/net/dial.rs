@@ -62,16 +62,14 @@ pub struct Override {
     /// Compared without case.
     pub host: String,
     pub port: u16,
-    /// What the name resolves to, in this order.
     pub addresses: Vec<IpAddr>,
 }
 
-/// A connection that was made.
 pub struct Dialled {
     pub socket: Socket,
     /// The address that answered.
     pub address: Address,
-    /// Our address towards it; none of a UNIX socket.
+    /// None of a UNIX socket.
     pub local: Option<Address>,
     /// How long the name took to resolve; none if there was no name.
     pub resolve: Option<Duration>,
@@ -79,27 +77,22 @@ pub struct Dialled {
     pub connect: Duration,
 }
 
-/// A connection that could not be made.
 #[derive(Debug)]
 pub struct DialError {
-    /// Why, for a decision.
     pub kind: DialFailureKind,
-    /// Why, in words.
+    /// One sentence for the user.
     pub text: String,
     /// How long the name took to resolve; none if there was no name, or no answer in time.
     pub resolve: Option<Duration>,
 }
 
-/// Why a connection could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DialFailureKind {
-    /// The name did not resolve.
     NoAddress,
     /// The peer answered with RST, or the address is one of our own listeners.
     Refused,
     /// There is no route to the peer, or no local means to reach it.
     Unreachable,
-    /// No answer came in time.
     TimedOut,
     /// There was no descriptor, or no memory, for a socket.
     Resources,
@@ -125,7 +118,6 @@ type Failure = (DialFailureKind, String);
 /// Connects to `destination` within `limit`. Dropping the future ends every attempt at once.
 ///
 /// `own` are this program's listening addresses: connecting to one of them would be a loop, and is refused.
-/// Errors: [`DialError`] says why.
 pub async fn dial(
     destination: &Destination,
     options: &Options,
@@ -136,7 +128,6 @@ pub async fn dial(
 }
 
 /// As [`dial`]; the first attempt uses `reserved`.
-/// Errors: [`DialError`] says why.
 pub async fn dial_with(
     reserved: Option<Reserved>,
     destination: &Destination,
@@ -170,15 +161,22 @@ impl Destination {
     /// A socket of the family that a dial will probably need.
     /// Fails if there is no descriptor or no memory for it.
     pub fn reserve(&self) -> io::Result<Reserved> {
-        let family = match &self.endpoint {
-            Endpoint::Unix(_) => AddressFamily::UNIX,
-            Endpoint::Tcp { host: Host::Ip(IpAddr::V6(_)), .. } => AddressFamily::INET6,
-            Endpoint::Tcp { host: Host::Name(_), .. } if NAMES_ARE_V6.load(Ordering::Relaxed) => {
-                AddressFamily::INET6
-            }
-            Endpoint::Tcp { .. } => AddressFamily::INET,
+        let family = match self.target() {
+            Ok(address) => address.family(),
+            Err(_) if NAMES_ARE_V6.load(Ordering::Relaxed) => AddressFamily::INET6,
+            Err(_) => AddressFamily::INET,
         };
         stream_socket(family).map(Reserved)
+    }
+
+    /// The address to connect to; an error if that is a name, with its port.
+    fn target(&self) -> Result<Address, (&str, u16)> {
+        match &self.endpoint {
+            Endpoint::Unix(path) => Ok(Address::Unix(path.as_path().into())),
+            Endpoint::Tcp { host: Host::Any, port } => Ok(Address::Tcp((Ipv4Addr::LOCALHOST, *port).into())),
+            Endpoint::Tcp { host: Host::Ip(ip), port } => Ok(Address::Tcp((*ip, *port).into())),
+            Endpoint::Tcp { host: Host::Name(name), port } => Err((name, *port)),
+        }
     }
 
     async fn reach(
@@ -203,7 +201,10 @@ impl Destination {
             progress.resolve.is_none() || sockopt::socket_domain(socket).ok() == needed
         };
         let reserved = reserved.filter(|Reserved(socket)| fits(socket));
-        let race = Race::new(addresses, reserved, options, progress);
+        let (claim, worst, made) = (None, None, 0);
+        let (count, attempts) = (addresses.len(), VecDeque::new());
+        let race =
+            Race { options, progress, reserved, count, waiting: addresses, attempts, claim, worst, made };
         let (socket, address) = race.run().await.map_err(|error| self.failed(&error))?;
         let local = socket.local_address().ok().filter(|_| address.ip().is_some());
         // Our own request can meet itself on a port without a listener (simultaneous open, RFC 9293 §3.5).
@@ -218,14 +219,9 @@ impl Destination {
         reserved: &mut Option<Reserved>,
         progress: &mut Progress,
     ) -> Result<VecDeque<Address>, Failure> {
-        let (host, port) = match &self.endpoint {
-            Endpoint::Unix(path) => return Ok([Address::Unix(path.as_path().into())].into()),
-            Endpoint::Tcp { host, port } => (host, *port),
-        };
-        let name = match host {
-            Host::Any => return Ok([Address::Tcp((Ipv4Addr::LOCALHOST, port).into())].into()),
-            Host::Ip(ip) => return Ok([Address::Tcp((*ip, port).into())].into()),
-            Host::Name(name) => name,
+        let (name, port) = match self.target() {
+            Ok(address) => return Ok([address].into()),
+            Err(name) => name,
         };
         let begin = Instant::now();
         let found = self.look_up(name, port, reserved, progress).await;
@@ -283,8 +279,9 @@ struct Race<'a> {
     options: &'a Options,
     progress: &'a mut Progress,
     reserved: Option<Reserved>,
-    addresses: usize,
-    /// Those whose turn is to come.
+    /// Of the addresses.
+    count: usize,
+    /// The addresses whose turn is to come.
     waiting: VecDeque<Address>,
     attempts: VecDeque<(Address, Pending<'a, Socket>)>,
     /// The next attempt, while it waits for a descriptor.
@@ -295,25 +292,13 @@ struct Race<'a> {
 
 type Pending<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
 
-/// All that can wake a [`Race`].
 enum Event {
     Claimed(io::Result<OwnedFd>),
     Ended(usize, io::Result<Socket>),
     HeadStartOver,
 }
 
-impl<'a> Race<'a> {
-    fn new(
-        waiting: VecDeque<Address>,
-        reserved: Option<Reserved>,
-        options: &'a Options,
-        progress: &'a mut Progress,
-    ) -> Self {
-        let addresses = waiting.len();
-        let (attempts, claim) = (VecDeque::new(), None);
-        Race { options, progress, reserved, addresses, waiting, attempts, claim, worst: None, made: 0 }
-    }
-
+impl Race<'_> {
     async fn run(mut self) -> io::Result<(Socket, Address)> {
         self.begin_next();
         loop {
@@ -359,8 +344,7 @@ impl<'a> Race<'a> {
         }
         let family = address.family();
         let reserved = self.reserved.take().map(|Reserved(socket)| Ok(socket));
-        let descriptor = reserved.unwrap_or_else(|| stream_socket(family));
-        match descriptor {
+        match reserved.unwrap_or_else(|| stream_socket(family)) {
             Err(error) if classify(&error) == AcceptError::Resources => {
                 self.claim = Some((address, Box::pin(claim(family))));
             }
@@ -393,7 +377,7 @@ impl<'a> Race<'a> {
     /// How long the attempts under way go alone, if another is to come.
     fn head_start(&self) -> Option<Sleep> {
         let more = !self.waiting.is_empty() || self.claim.is_some();
-        let rounds = u32::try_from(self.made.saturating_sub(1) / self.addresses).unwrap_or(u32::MAX);
+        let rounds = u32::try_from(self.made.saturating_sub(1) / self.count).unwrap_or(u32::MAX);
         let head_start = ATTEMPT_DELAY.saturating_mul(2_u32.saturating_pow(rounds));
         (more && !self.attempts.is_empty()).then(|| sleep(head_start))
     }
@@ -435,13 +419,11 @@ fn out_of_descriptors() -> bool {
 }
 
 /// Connects to one address; waits while there is no descriptor. Dropping the future ends the attempt.
-/// Errors: why the connection could not be made.
 pub async fn open(address: Address, options: &Options) -> io::Result<Socket> {
     connected(claim(address.family()).await?, address, options).await
 }
 
 /// As [`open`], but having no descriptor is an error too.
-/// Errors: why the connection could not be made.
 pub async fn open_at_once(address: &Address, options: &Options) -> io::Result<Socket> {
     connected(stream_socket(address.family())?, address.clone(), options).await
 }
@@ -465,10 +447,10 @@ async fn connected(descriptor: OwnedFd, address: Address, options: &Options) -> 
             let address = SocketAddrUnix::new(&**path)?;
             // Unlike TCP, a full backlog is an error at once, and cannot be waited for (unix(7)).
             while let Err(error) = connect(&descriptor, &address) {
-                match error {
-                    Errno::AGAIN => sleep(UNIX_BACKLOG_PAUSE).await,
-                    error => return Err(error.into()),
+                if error != Errno::AGAIN {
+                    return Err(error.into());
                 }
+                sleep(UNIX_BACKLOG_PAUSE).await;
             }
             Socket::new(descriptor, true)
         }
@@ -477,18 +459,14 @@ async fn connected(descriptor: OwnedFd, address: Address, options: &Options) -> 
 
 /// Whether `destination` can be seen, without resolving it, to be one of the listeners `own`.
 pub fn is_loop(destination: &Destination, own: &[Address]) -> bool {
-    let is_own_port = |ip, port| is_own(&Address::Tcp(SocketAddr::new(ip, port)), own);
-    let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
-    match &destination.endpoint {
-        Endpoint::Unix(path) => is_own(&Address::Unix(path.as_path().into()), own),
-        Endpoint::Tcp { host: Host::Any, port } => is_own_port(loopback, *port),
-        Endpoint::Tcp { host: Host::Ip(ip), port } => is_own_port(*ip, *port),
-        Endpoint::Tcp { host: Host::Name(name), port } => {
-            let of_name = |entry: &&Override| entry.host == *name && entry.port == *port;
-            let mut fixed = destination.overrides.iter().filter(of_name).flat_map(|entry| &entry.addresses);
-            name == "localhost" && is_own_port(loopback, *port) || fixed.any(|ip| is_own_port(*ip, *port))
-        }
-    }
+    let (name, port) = match destination.target() {
+        Ok(address) => return is_own(&address, own),
+        Err(name) => name,
+    };
+    let is_own_port = |ip| is_own(&Address::Tcp(SocketAddr::new(ip, port)), own);
+    let of_name = |entry: &&Override| entry.host == *name && entry.port == port;
+    let mut fixed = destination.overrides.iter().filter(of_name).flat_map(|entry| &entry.addresses);
+    name == "localhost" && is_own_port(Ipv4Addr::LOCALHOST.into()) || fixed.any(|ip| is_own_port(*ip))
 }
 
 /// Whether connecting to `address` would reach one of the listeners `own`.
@@ -505,7 +483,6 @@ pub fn is_own(address: &Address, own: &[Address]) -> bool {
     })
 }
 
-/// Whether the address is one of this machine's.
 fn is_local(ip: IpAddr) -> bool {
     ip.is_loopback() || ip.is_unspecified() || UdpSocket::bind(SocketAddr::new(ip, 0)).is_ok()
 }

@@ -12,26 +12,22 @@ use std::{
 pub enum Endpoint {
     Tcp {
         host: Host,
-        /// The port; 0 lets the kernel choose one for a listener.
+        /// 0 lets the kernel choose one for a listener.
         port: u16,
     },
     /// `unix:/path`.
     Unix(PathBuf),
 }
 
-/// The host part of an [`Endpoint`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
     /// Nothing before the colon: every interface, IPv4 and IPv6, for a listener; this machine for an upstream.
     Any,
-    /// A literal IP address.
     Ip(IpAddr),
-    /// A name for the resolver.
     Name(String),
 }
 
 impl Endpoint {
-    /// A port on the IPv4 loopback address.
     pub fn loopback(port: u16) -> Self {
         Endpoint::Tcp { host: Host::Ip(Ipv4Addr::LOCALHOST.into()), port }
     }
@@ -86,10 +82,8 @@ fn parse_host(host: &str) -> Result<Host, String> {
         return Ok(Host::Any);
     }
     if let Some(inner) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return match inner.parse::<Ipv6Addr>() {
-            Ok(address) => Ok(Host::Ip(address.into())),
-            Err(_) => Err(format!("{inner:?} is not an IPv6 address")),
-        };
+        let address = inner.parse::<Ipv6Addr>().map_err(|_| format!("{inner:?} is not an IPv6 address"))?;
+        return Ok(Host::Ip(address.into()));
     }
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(Host::Ip(address));

@@ -30,7 +30,6 @@ pub struct Limits {
     pub linger_silence: Duration,
 }
 
-/// A text, made whole.
 pub type Page = Response<Full<Bytes>>;
 
 /// Serves one connection until the client has ended it, or gets no more answers. A client that ends its stream after a
@@ -123,13 +122,11 @@ pub fn answer<B>(status: StatusCode, kind: &'static str, length: u64, body: B) -
     answer
 }
 
-/// `body` as an answer of this kind.
 pub fn page(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Page {
     let body = body.into();
     answer(status, kind, body.len() as u64, Full::new(body))
 }
 
-/// A plain text for a person.
 pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Page {
     page(status, "text/plain; charset=utf-8", text)
 }

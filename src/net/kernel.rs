@@ -28,7 +28,6 @@ thread_local! {
     static NETLINK: RefCell<Option<Netlink>> = const { RefCell::new(None) };
 }
 
-/// A way to ask the kernel.
 struct Netlink {
     socket: OwnedFd,
     /// The number of the last request. After an error, the answer to an earlier one may still lie in the socket.
@@ -141,38 +140,23 @@ pub struct TcpInfo {
     pub receive_queue: u32,
     /// Bytes written that the peer has not acknowledged.
     pub send_queue: u32,
-    /// The smoothed round-trip time, in microseconds.
+    /// Smoothed.
     pub rtt_us: u32,
-    /// Its variation, in microseconds.
     pub rtt_variation_us: u32,
-    /// The congestion control (RFC 5681).
     pub congestion_control: SafeText,
-    /// The congestion window, in segments.
+    /// In segments.
     pub congestion_window: u32,
-    /// The largest segment that is sent, in bytes.
+    /// The largest segment that is sent.
     pub segment_bytes: u32,
-    /// Segments sent and not acknowledged.
     pub unacknowledged_segments: u32,
     /// Segments that count as lost just now.
     pub lost_segments: u32,
-    /// Retransmissions since the connection began.
+    /// Since the connection began.
     pub retransmits: u32,
 }
 
-/// The places of the fields in `struct tcp_info` (linux/tcp.h); it only ever grows at its end.
-mod offset {
-    pub const SEGMENT_BYTES: usize = 16;
-    pub const UNACKED: usize = 24;
-    pub const LOST: usize = 32;
-    pub const RTT: usize = 68;
-    pub const RTT_VARIATION: usize = 72;
-    pub const CONGESTION_WINDOW: usize = 80;
-    pub const TOTAL_RETRANSMITS: usize = 100;
-}
-
 impl TcpInfo {
-    /// # Errors
-    /// If the socket is gone, is no TCP socket, or the kernel cannot be asked.
+    /// Fails if the socket is gone, is no TCP socket, or the kernel cannot be asked.
     pub fn query(local: &Address, peer: &Address) -> io::Result<Self> {
         let extensions = ExtensionFlags::INFO | ExtensionFlags::CONG;
         let answer = with_netlink(|netlink| netlink.ask(local, peer, extensions))?;
@@ -184,18 +168,19 @@ impl TcpInfo {
                 _ => {}
             }
         }
+        // The places in `struct tcp_info` (linux/tcp.h), which only ever grows at its end.
         Ok(TcpInfo {
             state: state_name(answer.header.state).into(),
             receive_queue: answer.header.recv_queue,
             send_queue: answer.header.send_queue,
-            rtt_us: field(raw, offset::RTT),
-            rtt_variation_us: field(raw, offset::RTT_VARIATION),
+            rtt_us: field(raw, 68),
+            rtt_variation_us: field(raw, 72),
             congestion_control,
-            congestion_window: field(raw, offset::CONGESTION_WINDOW),
-            segment_bytes: field(raw, offset::SEGMENT_BYTES),
-            unacknowledged_segments: field(raw, offset::UNACKED),
-            lost_segments: field(raw, offset::LOST),
-            retransmits: field(raw, offset::TOTAL_RETRANSMITS),
+            congestion_window: field(raw, 80),
+            segment_bytes: field(raw, 16),
+            unacknowledged_segments: field(raw, 24),
+            lost_segments: field(raw, 32),
+            retransmits: field(raw, 100),
         })
     }
 }
@@ -207,22 +192,9 @@ fn field(raw: &[u8], at: usize) -> u32 {
 
 /// As numbered in include/net/tcp_states.h.
 fn state_name(state: u8) -> &'static str {
-    const NAMES: [&str; 13] = [
-        "unknown",
-        "established",
-        "syn-sent",
-        "syn-received",
-        "fin-wait-1",
-        "fin-wait-2",
-        "time-wait",
-        "closed",
-        "close-wait",
-        "last-ack",
-        "listen",
-        "closing",
-        "syn-received",
-    ];
-    NAMES.get(usize::from(state)).copied().unwrap_or("unknown")
+    const NAMES: &str = "unknown established syn-sent syn-received fin-wait-1 fin-wait-2 time-wait closed \
+                         close-wait last-ack listen closing syn-received";
+    NAMES.split(' ').nth(usize::from(state)).unwrap_or("unknown")
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ const PIPES_SHARE: usize = 16;
 /// The limit if the system sets none; epoll and ports end long before.
 const UNLIMITED: u64 = 1 << 20;
 
-/// How the descriptors of the process are shared out: sessions and pipes at once.
+/// How many sessions and pipes the descriptors of the process allow at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
     pub sessions: usize,
@@ -35,7 +35,6 @@ pub fn read_again() {
     }
 }
 
-/// More sessions than there are descriptors for.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("max-sessions {sessions} needs {needed} descriptors, but the limit is {limit} (ulimit -n)")]
 pub struct TooManySessions {

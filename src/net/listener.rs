@@ -22,7 +22,7 @@ use std::{
     fs,
     future::poll_fn,
     io,
-    net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     os::{
         fd::OwnedFd,
         unix::{
@@ -65,7 +65,6 @@ pub struct AcceptErrors([AtomicU64; AcceptError::ALL.len()]);
 impl AcceptError {
     const ALL: [AcceptError; 3] = [AcceptError::Connection, AcceptError::Resources, AcceptError::Fatal];
 
-    /// The name in the metrics.
     pub fn name(self) -> &'static str {
         match self {
             AcceptError::Connection => "connection",
@@ -76,7 +75,6 @@ impl AcceptError {
 }
 
 impl AcceptErrors {
-    /// The count of every kind.
     pub fn counts(&self) -> impl Iterator<Item = (AcceptError, u64)> {
         AcceptError::ALL.into_iter().map(|kind| (kind, self.0[kind as usize].load(Ordering::Relaxed)))
     }
@@ -97,7 +95,7 @@ impl Listener {
             Endpoint::Unix(path) => Self::bind_unix(path, backlog, None),
             Endpoint::Tcp { host: Host::Any, port } => Self::bind_any(*port, backlog, options),
             Endpoint::Tcp { host: Host::Ip(ip), port } => {
-                Self::bind_tcp(SocketAddr::new(*ip, *port), backlog, options)
+                Self::bind_tcp((*ip, *port).into(), backlog, options)
             }
             Endpoint::Tcp { host: Host::Name(name), port } => {
                 let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -113,7 +111,6 @@ impl Listener {
     }
 
     /// Binds a UNIX socket that only its owner can connect to, whatever the umask.
-    /// Errors: as [`Listener::bind`].
     pub fn bind_private(path: &Path, backlog: i32) -> io::Result<Self> {
         let owner = Mode::RUSR | Mode::WUSR;
         let listener = Self::bind_unix(path, backlog, Some(owner))?;
@@ -124,14 +121,12 @@ impl Listener {
 
     /// Both families through one IPv6 socket (RFC 3493 §5.3); IPv4 alone if the machine has no IPv6.
     fn bind_any(port: u16, backlog: i32, options: &Options) -> io::Result<Self> {
-        let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
-        match Self::bind_tcp(v6, backlog, options) {
-            Err(error)
-                if matches!(Errno::from_io_error(&error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)) =>
-            {
-                Self::bind_tcp(SocketAddr::from(([0, 0, 0, 0], port)), backlog, options)
+        let both = Self::bind_tcp((Ipv6Addr::UNSPECIFIED, port).into(), backlog, options);
+        match both.as_ref().err().and_then(Errno::from_io_error) {
+            Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
+                Self::bind_tcp((Ipv4Addr::UNSPECIFIED, port).into(), backlog, options)
             }
-            result => result,
+            _ => both,
         }
     }
 
@@ -156,7 +151,7 @@ impl Listener {
         }
         match bind(&descriptor, &at) {
             Err(Errno::ADDRINUSE) if is_stale(path)? => {
-                std::fs::remove_file(path)?;
+                fs::remove_file(path)?;
                 bind(&descriptor, &at)?;
             }
             result => result?,
@@ -171,12 +166,10 @@ impl Listener {
         Ok(Listener { _file: file, registration, descriptor, address, errors })
     }
 
-    /// The address it really has.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// How often it could not accept.
     pub fn errors(&self) -> Arc<AcceptErrors> {
         self.errors.clone()
     }
@@ -190,19 +183,17 @@ impl Listener {
         .unwrap_or_else(|| self.address.clone())
     }
 
-    /// Waits until a connection may be there.
     pub async fn readable(&self) {
         poll_fn(|context| self.registration.poll_readable(context)).await;
     }
 
     /// Takes one connection.
-    /// Errors: `WouldBlock`: none is there. Otherwise see [`classify`].
+    /// Errors: `WouldBlock` if none is there; otherwise see [`classify`].
     pub fn try_accept(&self) -> io::Result<(Socket, Address)> {
         self.try_accept_if(|| Ok(()))
     }
 
-    /// As [`Listener::try_accept`], once `prepare` has made what a connection needs besides.
-    /// Errors: that of `prepare` too.
+    /// As [`Listener::try_accept`], once `prepare` has made what a connection needs besides, or its error.
     pub fn try_accept_if(&self, prepare: impl FnOnce() -> io::Result<()>) -> io::Result<(Socket, Address)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let accept = || Ok((acceptfrom_with(&self.descriptor, flags)?, false));
@@ -226,7 +217,6 @@ impl Listener {
     /// Refuses connections from now on, and resets those not yet accepted. The address stays bound. For the audit.
     ///
     /// Linux takes a listening socket that is shut down for reading back to the state before listen(2).
-    /// Fails if it does not listen.
     pub fn refuse(&self) -> io::Result<()> {
         Ok(shutdown(&self.descriptor, Shutdown::Read)?)
     }
@@ -235,7 +225,6 @@ impl Listener {
     ///
     /// The queue takes one connection more than `backlog`. The kernel does not answer further requests, which come again
     /// after a second (RFC 6298 §2). For the audit.
-    /// Fails if the kernel refuses.
     pub fn listen_again(&self, backlog: i32) -> io::Result<()> {
         Ok(listen(&self.descriptor, backlog)?)
     }
@@ -257,11 +246,8 @@ pub fn classify(error: &io::Error) -> AcceptError {
 /// The file that bind(2) made at `path`. It goes with its listener; a file that has taken its place stays.
 struct SocketFile {
     path: PathBuf,
-    number: Option<FileNumber>,
+    number: Option<(u64, u64)>,
 }
-
-/// A file's device, and its number there.
-type FileNumber = (u64, u64);
 
 impl SocketFile {
     fn at(path: &Path) -> Self {
@@ -277,7 +263,8 @@ impl Drop for SocketFile {
     }
 }
 
-fn number(path: &Path) -> Option<FileNumber> {
+/// A file's device, and its number there.
+fn number(path: &Path) -> Option<(u64, u64)> {
     fs::symlink_metadata(path).ok().map(|is| (is.dev(), is.ino()))
 }
 

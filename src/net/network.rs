@@ -17,7 +17,6 @@ pub struct Network {
 }
 
 const V4_BITS: u8 = 32;
-/// The bits of an IPv6 address.
 pub const V6_BITS: u8 = 128;
 /// The bits of an IPv4-mapped address before those of the IPv4 address.
 const MAPPED_BITS: u8 = 96;
@@ -38,25 +37,15 @@ impl Network {
 
     /// Whether `ip` is one of its addresses. An IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) is the IPv4 address.
     pub fn contains(&self, ip: IpAddr) -> bool {
-        let (own, bits) = match self.ip {
-            IpAddr::V6(v6) if self.bits >= MAPPED_BITS => match v6.to_ipv4_mapped() {
-                Some(v4) => (IpAddr::V4(v4), self.bits - MAPPED_BITS),
-                None => (self.ip, self.bits),
-            },
-            ip => (ip, self.bits),
+        let mapped = |ip| match ip {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(v6) => v6.to_bits(),
         };
-        let bits = u32::from(bits);
-        match (own, ip.to_canonical()) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                let differs = own.to_bits() ^ other.to_bits();
-                differs.checked_shr(u32::BITS - bits.min(u32::BITS)).unwrap_or(0) == 0
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => {
-                let differs = own.to_bits() ^ other.to_bits();
-                differs.checked_shr(u128::BITS - bits.min(u128::BITS)).unwrap_or(0) == 0
-            }
-            _ => false,
-        }
+        let bits = if self.ip.is_ipv4() { MAPPED_BITS + self.bits.min(V4_BITS) } else { self.bits };
+        let differs = mapped(self.ip) ^ mapped(ip);
+        let shared = differs.checked_shr(u128::BITS - u32::from(bits.min(V6_BITS))).unwrap_or(0) == 0;
+        // A wider network of IPv6 addresses has no IPv4 address.
+        shared && (bits >= MAPPED_BITS || ip.to_canonical().is_ipv6())
     }
 }
 
@@ -83,7 +72,6 @@ impl FromStr for Network {
 }
 
 impl fmt::Display for Network {
-    /// As it is read: `10.0.0.0/8`, or one address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.ip)?;
         if self.bits == bits_of(self.ip) { Ok(()) } else { write!(f, "/{}", self.bits) }

@@ -39,7 +39,6 @@ const AVAILABLE: &str = "/proc/sys/net/ipv4/tcp_available_congestion_control";
 static SYSTEM_PACES: LazyLock<bool> =
     LazyLock::new(|| fs::read_to_string(DEFAULT).is_ok_and(|name| name.starts_with(PACED)));
 
-/// Options of a TCP leg.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// Probes of an idle connection (RFC 9293 §3.8.4).
@@ -123,8 +122,7 @@ impl Options {
     }
 
     /// Sets the user timeout alone; without one, the system's default.
-    /// Fails if the descriptor is no TCP socket.
-    pub fn apply_user_timeout(&self, descriptor: &OwnedFd) -> io::Result<()> {
+    pub(super) fn apply_user_timeout(&self, descriptor: &OwnedFd) -> io::Result<()> {
         // Zero is the system's default.
         let limit_ms = self.user_timeout.map_or(0, |limit| {
             let limit_ms = limit.saturating_add(KERNEL_LATER).as_millis();
@@ -140,7 +138,6 @@ fn set_keepalive_probes(descriptor: &OwnedFd, probes: u32) {
 
 /// Whether close(2) is to send RST and drop what is queued (`SO_LINGER` of no time, socket(7)), or FIN after it. When a
 /// process dies, the kernel closes its sockets. A UNIX socket has no RST.
-/// Fails if the descriptor is no socket.
 pub(super) fn set_reset_at_close(descriptor: &OwnedFd, resets: bool) -> io::Result<()> {
     Ok(sockopt::set_socket_linger(descriptor, resets.then_some(Duration::ZERO))?)
 }
@@ -155,8 +152,7 @@ impl Congestion {
         }
     }
 
-    /// Whether the kernel would take the one that the user named.
-    /// Errors: why not, in words.
+    /// Fails if the kernel would not take the one that the user named.
     pub fn check(self) -> io::Result<()> {
         let Congestion::Named(name) = self else { return Ok(()) };
         let socket = stream_socket(AddressFamily::INET)?;

@@ -58,12 +58,10 @@ pub fn count() -> (usize, usize) {
     (LIVE.load(Ordering::Relaxed), LIMIT.load(Ordering::Relaxed))
 }
 
-/// How many bytes were ever spliced and not copied.
 pub fn spliced() -> u64 {
     SPLICED.load(Ordering::Relaxed)
 }
 
-/// How many open pipes are free.
 pub fn spare() -> usize {
     SPARE.lock().unwrap_or_else(PoisonError::into_inner).len()
 }
@@ -114,13 +112,11 @@ impl Pipe {
         &self.ends().write
     }
 
-    /// Says that `count` more bytes are in it.
     pub fn filled(&mut self, count: usize) {
         self.ends_mut().held += count;
         SPLICED.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    /// Says that `count` bytes were taken out of it.
     pub fn written(&mut self, count: usize) {
         let ends = self.ends_mut();
         ends.held -= count.min(ends.held);

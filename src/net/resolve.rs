@@ -74,17 +74,12 @@ async fn lookup(host: String, ask: fn(&str) -> io::Result<Vec<IpAddr>>) -> Answe
         let _slot = slot;
         ask(&host)
     };
-    let found = task::spawn(blocking(work))
-        .await
-        .map_err(|panicked| io::Error::other(panicked.to_string()))
-        .flatten();
-    match found {
-        Ok(addresses) if addresses.is_empty() => {
-            Err(Arc::new(io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
-        }
-        Ok(addresses) => Ok(addresses.into()),
-        Err(error) => Err(Arc::new(error)),
+    let found = task::spawn(blocking(work)).await;
+    let found = found.map_err(|panicked| io::Error::other(panicked.to_string())).flatten()?;
+    if found.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address").into());
     }
+    Ok(found.into())
 }
 
 /// Alternates between the families, beginning with that of the first address; drops what comes twice.

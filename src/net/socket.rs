@@ -43,7 +43,7 @@ const BLIND_WAIT: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// A connected stream socket. At most one task at a time may read, one write, and one watch for an abort.
+/// At most one task at a time may read, one write, and one watch for an abort.
 pub struct Socket {
     // Drop order: the registration's slot is free before the descriptor's number is.
     registration: Registration,
@@ -60,7 +60,6 @@ pub struct Socket {
 impl Socket {
     /// A socket that is connected, or being connected. With the options of a dialled one or of its listener, it resets the
     /// connection at close(2).
-    /// Fails if it cannot be watched for readiness.
     pub fn new(descriptor: OwnedFd, connected: bool) -> io::Result<Self> {
         Ok(Socket {
             registration: Registration::new(&descriptor, connected)?,
@@ -78,7 +77,6 @@ impl Socket {
         poll_fn(|context| self.poll_readable(context)).await;
     }
 
-    /// As [`Socket::readable`].
     pub fn poll_readable(&self, context: &Context<'_>) -> Poll<()> {
         self.registration.poll_readable(context)
     }
@@ -93,7 +91,6 @@ impl Socket {
         poll_fn(|context| self.poll_aborted(context)).await;
     }
 
-    /// As [`Socket::aborted`].
     pub fn poll_aborted(&self, context: &Context<'_>) -> Poll<()> {
         self.registration.poll_aborted(context)
     }
@@ -118,8 +115,7 @@ impl Socket {
         u32::try_from(unread).unwrap_or(u32::MAX)
     }
 
-    /// Fills `buffer` with what is there and returns how much came.
-    /// Errors: as [`Socket::try_read`].
+    /// As [`Socket::try_read`], into `buffer`.
     pub fn try_fill(&self, buffer: &mut Buffer) -> io::Result<usize> {
         let count = self.try_read(buffer.room())?;
         buffer.filled(count);
@@ -143,12 +139,10 @@ impl Socket {
     }
 
     /// Writes some of `bytes`.
-    /// Errors: that of the connection.
     pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         poll_fn(|context| self.poll_write(context, bytes)).await
     }
 
-    /// As [`Socket::write`].
     pub fn poll_write(&self, context: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_put(context, || {
             let count = retry(|| send(&self.descriptor, bytes, SendFlags::NOSIGNAL))?;
@@ -205,7 +199,6 @@ impl Socket {
     }
 
     /// Moves some of what the pipe holds into the socket.
-    /// Errors: that of the connection.
     pub fn poll_splice_out(&self, context: &Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         let count = ready!(self.poll_put(context, || {
@@ -217,7 +210,6 @@ impl Socket {
     }
 
     /// Sends one urgent byte (RFC 9293 §3.8.5), for the audit. Only a peer that asks for it in line finds it in the stream.
-    /// Errors: that of the connection.
     pub async fn send_urgent(&self, byte: u8) -> io::Result<()> {
         let flags = SendFlags::NOSIGNAL | SendFlags::OOB;
         let put = || Ok(((), retry(|| send(&self.descriptor, &[byte], flags))? == 0));
@@ -243,10 +235,8 @@ impl Socket {
         }
     }
 
-    /// What a connection request came to.
-    ///
+    /// Fails if the connection request failed.
     /// A peer that accepted and reset at once was reached; what it sent before is still to be read.
-    /// Errors: why the connection could not be made.
     pub fn connect_result(&self) -> io::Result<()> {
         // The kernel announces an error together with the end of the wait; without one there is nothing to ask for.
         if self.poll_aborted(&Context::from_waker(Waker::noop())).is_pending() {
@@ -261,20 +251,16 @@ impl Socket {
         Ok(())
     }
 
-    /// Sets the user timeout of `options`, on a TCP socket that is connected.
-    /// Fails if it is no TCP socket.
+    /// On a TCP socket that is connected; on another it fails.
     pub fn set_user_timeout(&self, options: &Options) -> io::Result<()> {
         options.apply_user_timeout(&self.descriptor)
     }
 
-    /// # Errors
-    /// If the kernel gives none.
     pub fn local_address(&self) -> io::Result<Address> {
         Ok(Address::from_kernel(&getsockname(&self.descriptor)?))
     }
 
-    /// # Errors
-    /// If the connection is gone.
+    /// Fails if the connection is gone.
     pub fn peer_address(&self) -> io::Result<Address> {
         let peer = getpeername(&self.descriptor)?;
         Ok(peer.as_ref().map_or_else(Address::unnamed, Address::from_kernel))
