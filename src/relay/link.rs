@@ -119,8 +119,8 @@ mod tests {
 
     #[test]
     fn a_nudge_has_the_half_loop_polled_that_waits_to_send() {
-        let (sender, _receiver) = link();
-        let nudge = sender.nudge();
+        let (sender, receiver) = link();
+        let nudge = receiver.nudge();
         let mut polls = 0;
         let mut closed = pin!(sender.closed());
         let polled_again = poll_fn(|context| {
