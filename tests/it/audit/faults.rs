@@ -73,7 +73,10 @@ fn a_relay_that_waits_for_the_client_to_speak_is_found() {
 
 #[test]
 fn a_reply_kept_until_the_upload_has_ended_is_found() {
-    assert_found(Fault::RepliesAfterTheUpload, &[("early-reply", "lost data")]);
+    let (code, report) = audit(Fault::RepliesAfterTheUpload, &["early-reply"]);
+    // The upload ends when the client gives the reply up: on a busy machine some of the reply may come before that shows.
+    let found = [vec![("early-reply", "lost data")], vec![("early-reply", "differs")]];
+    assert!(code == 1 && found.contains(&verdicts(&report)), "{report:#}");
 }
 
 #[test]
