@@ -37,7 +37,6 @@ pub struct Slot {
 }
 
 impl Slots {
-    /// At most `limit` at once.
     pub fn new(limit: usize) -> Self {
         let state = State { taken: 0, limit, paused: false, waiting: VecDeque::new() };
         Slots { state: Arc::new(Mutex::new(state)) }
@@ -81,11 +80,10 @@ impl Slots {
 
     /// Makes a change that a waiter may have waited for.
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let woken = {
-            let mut state = self.lock();
-            change(&mut state);
-            std::mem::take(&mut state.waiting)
-        };
+        let mut state = self.lock();
+        change(&mut state);
+        let woken = std::mem::take(&mut state.waiting);
+        drop(state);
         woken.into_iter().for_each(Waker::wake);
     }
 
@@ -148,7 +146,6 @@ pub struct WaitPlace {
 }
 
 impl WaitQueue {
-    /// With no actor in it.
     pub const fn new() -> Self {
         let state = WaitState { waiting: BTreeMap::new(), last_number: 0, freed: 0 };
         WaitQueue { state: Mutex::new(state), waiting: AtomicUsize::new(0) }
@@ -172,17 +169,21 @@ impl WaitQueue {
     /// Says that something is free again.
     fn freed(&self) {
         if self.waiting() > 0 {
-            let first = {
-                let mut state = self.lock();
-                state.freed += 1;
-                state.take_first_waker()
-            };
-            first.into_iter().for_each(Waker::wake);
+            self.change(|state| state.freed += 1);
         }
     }
 
+    /// Makes a change after which the first may have its turn.
+    fn change(&self, change: impl FnOnce(&mut WaitState)) {
+        let mut state = self.lock();
+        change(&mut state);
+        self.waiting.store(state.waiting.len(), Ordering::Relaxed);
+        let first = state.waiting.first_entry().and_then(|mut first| first.get_mut().take());
+        drop(state);
+        first.into_iter().for_each(Waker::wake);
+    }
+
     fn lock(&self) -> MutexGuard<'_, WaitState> {
-        // Every change under the lock is complete at each point where it could panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -193,19 +194,12 @@ impl Default for WaitQueue {
     }
 }
 
-impl WaitState {
-    fn take_first_waker(&mut self) -> Option<Waker> {
-        self.waiting.first_entry()?.get_mut().take()
-    }
-}
-
 impl WaitPlace {
     /// Waits until it is first; once it has failed, also until something may be free again. Cancel-safe.
     pub async fn turn(&mut self) {
         std::future::poll_fn(|context| self.poll_turn(context)).await;
     }
 
-    /// Nothing is free just now.
     pub fn failed(&mut self) {
         let freed = self.queue.lock().freed;
         self.failed = Some((freed, sleep(LOOK_EVERY)));
@@ -228,13 +222,7 @@ impl WaitPlace {
 
 impl Drop for WaitPlace {
     fn drop(&mut self) {
-        let first = {
-            let mut state = self.queue.lock();
-            state.waiting.remove(&self.key);
-            self.queue.waiting.store(state.waiting.len(), Ordering::Relaxed);
-            state.take_first_waker()
-        };
-        first.into_iter().for_each(Waker::wake);
+        self.queue.change(|state| drop(state.waiting.remove(&self.key)));
     }
 }
 

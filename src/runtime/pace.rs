@@ -43,7 +43,7 @@ pub fn note_bulk() {
     BULK.store(true, Ordering::Relaxed);
 }
 
-/// Runs until it is dropped. `busy_poll` is how long to look.
+/// `busy_poll` is how long to look.
 pub(super) async fn run(registry: Arc<Registry>, outer: Async<Arc<OwnedFd>>, busy_poll: Option<Duration>) {
     let look = |limit: &Timespec| take_events(&registry, Some(limit), || ()) > 0;
     let mut gaps = Gaps { look_limit: busy_poll.unwrap_or(Duration::ZERO), ..Gaps::default() };
