@@ -11,11 +11,7 @@ use crate::{
         options::{Options, set_reset_at_close},
         pipe::{PIPE_BYTES, Pipe},
     },
-    runtime::{clock::sleep, pace::note_bulk, readiness::Registration},
-};
-use futures::{
-    future::{Either, select},
-    pin_mut,
+    runtime::{clock::within, pace::note_bulk, readiness::Registration},
 };
 use rustix::{
     io::Errno,
@@ -308,9 +304,7 @@ pub async fn settle(socket: &Socket) {
         if moved.elapsed() >= patience || begin.elapsed() >= LONGEST {
             return;
         }
-        let aborted = socket.aborted();
-        pin_mut!(aborted);
-        if let Either::Left(((), _)) = select(aborted, sleep(pause)).await {
+        if within(Some(pause), socket.aborted()).await.is_some() {
             return;
         }
         pause = (pause * 2).min(LONGEST_PAUSE);

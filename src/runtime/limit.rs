@@ -5,11 +5,12 @@ use crate::runtime::clock::{Sleep, sleep};
 use futures::FutureExt;
 use std::{
     collections::{BTreeMap, VecDeque},
+    future::poll_fn,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Poll, Waker},
     time::Duration,
 };
 
@@ -44,7 +45,7 @@ impl Slots {
 
     /// Waits for a free slot. Cancel-safe.
     pub async fn take(&self) -> Slot {
-        std::future::poll_fn(|context| {
+        poll_fn(|context| {
             let mut state = self.lock();
             if state.taken < state.limit && !state.paused {
                 state.taken += 1;
@@ -146,7 +147,7 @@ pub struct WaitPlace {
 }
 
 impl WaitQueue {
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         let state = WaitState { waiting: BTreeMap::new(), last_number: 0, freed: 0 };
         WaitQueue { state: Mutex::new(state), waiting: AtomicUsize::new(0) }
     }
@@ -188,35 +189,28 @@ impl WaitQueue {
     }
 }
 
-impl Default for WaitQueue {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl WaitPlace {
     /// Waits until it is first; once it has failed, also until something may be free again. Cancel-safe.
     pub async fn turn(&mut self) {
-        std::future::poll_fn(|context| self.poll_turn(context)).await;
+        poll_fn(|context| {
+            let mut state = self.queue.lock();
+            let is_first = state.waiting.first_key_value().is_some_and(|(key, _)| *key == self.key);
+            let is_due = self
+                .failed
+                .as_mut()
+                .is_none_or(|(freed, pause)| *freed != state.freed || pause.poll_unpin(context).is_ready());
+            if is_first && is_due {
+                return Poll::Ready(());
+            }
+            state.waiting.insert(self.key, Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
     }
 
     pub fn failed(&mut self) {
         let freed = self.queue.lock().freed;
         self.failed = Some((freed, sleep(LOOK_EVERY)));
-    }
-
-    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.queue.lock();
-        let first = state.waiting.first_key_value().is_some_and(|(key, _)| *key == self.key);
-        let due = self
-            .failed
-            .as_mut()
-            .is_none_or(|(freed, pause)| *freed != state.freed || pause.poll_unpin(context).is_ready());
-        if first && due {
-            return Poll::Ready(());
-        }
-        state.waiting.insert(self.key, Some(context.waker().clone()));
-        Poll::Pending
     }
 }
 
@@ -291,7 +285,7 @@ mod tests {
     }
 
     fn queue() -> &'static WaitQueue {
-        Box::leak(Box::default())
+        Box::leak(Box::new(WaitQueue::new()))
     }
 
     #[test]
