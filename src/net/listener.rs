@@ -37,7 +37,7 @@ use std::{
     },
 };
 
-/// A listening socket. Dropping it refuses new connections and resets those not yet accepted.
+/// Dropping it refuses new connections and resets those not yet accepted.
 pub struct Listener {
     // Dropped before the descriptor: while that is open, no other file gets the number of this one.
     _file: Option<SocketFile>,
@@ -176,11 +176,9 @@ impl Listener {
 
     /// Our address in a connection that was accepted here.
     pub fn local_address_of(&self, socket: &Socket) -> Address {
-        match &self.address {
-            Address::Tcp(address) if address.ip().is_unspecified() => socket.local_address().ok(),
-            _ => None,
-        }
-        .unwrap_or_else(|| self.address.clone())
+        let is_any = self.address.ip().is_some_and(|ip| ip.is_unspecified());
+        let local = is_any.then(|| socket.local_address().ok()).flatten();
+        local.unwrap_or_else(|| self.address.clone())
     }
 
     pub async fn readable(&self) {

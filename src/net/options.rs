@@ -41,19 +41,17 @@ static SYSTEM_PACES: LazyLock<bool> =
 
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Probes of an idle connection (RFC 9293 §3.8.4).
     pub keepalive: Option<Keepalive>,
     /// Our deadline for bytes that wait to be taken; the kernel has one too (RFC 5482, `TCP_USER_TIMEOUT`), a little later.
     pub user_timeout: Option<Duration>,
     pub congestion: Congestion,
 }
 
-/// TCP keepalive of both legs.
+/// Probes of an idle connection, on both legs (RFC 9293 §3.8.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
     /// Silence before the first probe.
     pub idle: Duration,
-    /// Time between probes.
     pub interval: Duration,
     /// Unanswered probes until the peer counts as gone.
     pub probes: u32,

@@ -71,7 +71,6 @@ impl<T> Mailbox<T> {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// As [`Mailbox::next`], for a hand-written future.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
         Pin::new(&mut self.stream).poll_next(context)
     }
@@ -80,7 +79,7 @@ impl<T> Mailbox<T> {
         self.next().now_or_never().flatten()
     }
 
-    /// Blocks the thread for the next message; for an actor that is a thread.
+    /// For an actor that is a thread.
     pub fn next_blocking(&mut self) -> Option<T> {
         block_on(self.next())
     }

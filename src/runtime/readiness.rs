@@ -72,7 +72,7 @@ pub fn start(busy_poll: Option<Duration>) -> io::Result<Option<Task<()>>> {
     Ok(is_first.then(|| task::spawn(pace::run(registry, outer, busy_poll))))
 }
 
-/// Takes the events that come within `limit` and notes them with their sources; says how many there were.
+/// Notes the events that come within `limit` with their sources; says how many there were.
 pub(super) fn take_events(registry: &Registry, limit: Option<&Timespec>, awake: impl FnOnce()) -> usize {
     let mut room = [const { MaybeUninit::<epoll::Event>::uninit() }; EVENTS_AT_ONCE];
     let events = epoll::wait(&registry.epoll, &mut room, limit);
