@@ -105,7 +105,6 @@ impl Socket {
         })
     }
 
-    /// Bytes that have come and are not read.
     pub fn unread(&self) -> u32 {
         let unread = rustix::io::ioctl_fionread(&self.descriptor).unwrap_or(0);
         u32::try_from(unread).unwrap_or(u32::MAX)
@@ -182,7 +181,6 @@ impl Socket {
     ///
     /// 0 does not mean the end of the stream, and `WouldBlock` not that nothing is there: at an urgent byte the kernel
     /// says both. If this gives no bytes, [`Socket::try_read`] knows why.
-    /// Errors: `WouldBlock`, or that of the connection.
     pub fn try_splice_in(&self, pipe: &mut Pipe) -> io::Result<usize> {
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         let count = self.registration.read(|| {

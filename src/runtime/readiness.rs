@@ -99,7 +99,6 @@ impl Registry {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Sources> {
-        // Every change under the lock is complete at each point that could panic.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -30,7 +30,6 @@ pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static
 /// task had anything to do.
 static POLLS: AtomicU64 = AtomicU64::new(0);
 
-/// See [`POLLS`].
 pub(super) fn polls() -> u64 {
     POLLS.load(Ordering::Relaxed)
 }
