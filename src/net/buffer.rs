@@ -26,7 +26,6 @@ pub fn spare() -> usize {
 }
 
 impl Buffer {
-    /// An empty buffer with room for [`BUFFER_BYTES`].
     pub fn take() -> Self {
         let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut room = spare.unwrap_or_else(|| Box::new(Room { start: 0, end: 0, bytes: [0; BUFFER_BYTES] }));
@@ -54,7 +53,6 @@ impl Buffer {
         (room.start, room.end) = (0, count.min(BUFFER_BYTES));
     }
 
-    /// The bytes still to be written.
     pub fn bytes(&self) -> &[u8] {
         let room = self.room.as_ref().expect(TAKEN_BY_DROP);
         &room.bytes[room.start..room.end]

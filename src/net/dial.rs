@@ -47,7 +47,6 @@ const LOOKUP_PAUSE: Duration = Duration::from_millis(250);
 /// How long to wait for room in a UNIX listener's backlog before asking again.
 const UNIX_BACKLOG_PAUSE: Duration = Duration::from_millis(20);
 
-/// What a dial connects to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
     /// As typed; a name is resolved for each connection.
@@ -67,7 +66,6 @@ pub struct Override {
 
 pub struct Dialled {
     pub socket: Socket,
-    /// The address that answered.
     pub address: Address,
     /// None of a UNIX socket.
     pub local: Option<Address>,
@@ -104,7 +102,6 @@ pub struct Reserved(OwnedFd);
 /// Whether the last name led to an IPv6 address: the next one probably does too.
 static NAMES_ARE_V6: AtomicBool = AtomicBool::new(false);
 
-/// How far a dial has come.
 #[derive(Default)]
 struct Progress {
     resolved: bool,
@@ -141,17 +138,15 @@ pub async fn dial_with(
     let (kind, text) = match within(limit, reach).await {
         Some(Ok(dialled)) => return Ok(dialled),
         Some(Err(failure)) => failure,
-        None if progress.short => {
-            let seconds = begin.elapsed().as_secs_f64();
-            let text =
-                format!("no descriptor was free to reach {} within {seconds:.1} s", destination.endpoint);
-            (DialFailureKind::Resources, text)
-        }
         None => {
-            let missed = if progress.resolved { "answer" } else { "resolve" };
-            let seconds = begin.elapsed().as_secs_f64();
-            let text = format!("{} did not {missed} within {seconds:.1} s", destination.endpoint);
-            (DialFailureKind::TimedOut, text)
+            let (endpoint, seconds) = (&destination.endpoint, begin.elapsed().as_secs_f64());
+            if progress.short {
+                let text = format!("no descriptor was free to reach {endpoint} within {seconds:.1} s");
+                (DialFailureKind::Resources, text)
+            } else {
+                let missed = if progress.resolved { "answer" } else { "resolve" };
+                (DialFailureKind::TimedOut, format!("{endpoint} did not {missed} within {seconds:.1} s"))
+            }
         }
     };
     Err(DialError { kind, text, resolve: progress.resolve })
@@ -334,7 +329,6 @@ impl Race<'_> {
         }
     }
 
-    /// Begins an attempt with the next address, or waits for a descriptor for it.
     fn begin_next(&mut self) {
         // The address that waits has its turn: an attempt that has just ended leaves it a descriptor.
         let claimed = self.claim.take().map(|(address, _)| address);

@@ -16,7 +16,7 @@ use hyper::{
     service::service_fn,
 };
 use smol_hyper::rt::FuturesIo;
-use std::{convert::Infallible, error::Error, io, time::Duration};
+use std::{convert::Infallible, error::Error, io, iter, time::Duration};
 
 /// What bounds a served connection. Every other wait is the caller's to bound: it ends the connection by dropping it.
 pub struct Limits {
@@ -102,15 +102,10 @@ async fn discard(mut stream: impl AsyncRead + Unpin, silence: Duration) -> io::R
 
 /// The connection's own error, if one is behind an error of hyper; a request cut short by FIN is none.
 fn connection_error(error: &hyper::Error) -> Option<io::Error> {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(found) = cause.downcast_ref::<io::Error>() {
-            let kind = found.kind();
-            return (kind != io::ErrorKind::UnexpectedEof).then(|| io::Error::new(kind, found.to_string()));
-        }
-        source = cause.source();
-    }
-    None
+    let mut causes = iter::successors(error.source(), |&cause| cause.source());
+    let found = causes.find_map(|cause| cause.downcast_ref::<io::Error>())?;
+    let kind = found.kind();
+    (kind != io::ErrorKind::UnexpectedEof).then(|| io::Error::new(kind, found.to_string()))
 }
 
 /// An answer of `length` bytes, which a HEAD answer names without having them (RFC 9110 §9.3.2).

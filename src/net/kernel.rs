@@ -136,9 +136,9 @@ fn encode(local: SocketAddr, peer: SocketAddr, extensions: ExtensionFlags, numbe
 pub struct TcpInfo {
     /// The state's name (RFC 9293 §3.3.2).
     pub state: SafeText,
-    /// Bytes received that this program has not read.
+    /// Bytes that this program has not read.
     pub receive_queue: u32,
-    /// Bytes written that the peer has not acknowledged.
+    /// Bytes that the peer has not acknowledged.
     pub send_queue: u32,
     /// Smoothed.
     pub rtt_us: u32,

@@ -44,8 +44,7 @@ pub struct TooManySessions {
 }
 
 impl TooManySessions {
-    /// Holds `sessions` at once, of which some `dial`, against the limit as it is now.
-    /// Fails if they may run out of descriptors.
+    /// Fails if `sessions` at once, of which some `dial`, may run out of descriptors.
     pub fn check(sessions: usize, dial: bool) -> Result<(), Self> {
         let each = if dial { DESCRIPTORS_A_SESSION } else { 1 };
         let needed = sessions.saturating_mul(each).saturating_add(RESERVED_DESCRIPTORS);

@@ -37,7 +37,7 @@ use std::{
     },
 };
 
-/// A listening socket. Dropping it refuses new connections and resets those not yet accepted.
+/// Dropping it refuses new connections and resets those not yet accepted.
 pub struct Listener {
     // Dropped before the descriptor: while that is open, no other file gets the number of this one.
     _file: Option<SocketFile>,
@@ -89,7 +89,6 @@ impl AcceptErrors {
 
 impl Listener {
     /// Binds `endpoint` and listens. A name is resolved here; the first of its addresses that can be bound counts.
-    /// Fails if the name does not resolve or no address can be bound.
     pub fn bind(endpoint: &Endpoint, backlog: i32, options: &Options) -> io::Result<Self> {
         match endpoint {
             Endpoint::Unix(path) => Self::bind_unix(path, backlog, None),
@@ -176,11 +175,9 @@ impl Listener {
 
     /// Our address in a connection that was accepted here.
     pub fn local_address_of(&self, socket: &Socket) -> Address {
-        match &self.address {
-            Address::Tcp(address) if address.ip().is_unspecified() => socket.local_address().ok(),
-            _ => None,
-        }
-        .unwrap_or_else(|| self.address.clone())
+        let is_any = self.address.ip().is_some_and(|ip| ip.is_unspecified());
+        let local = is_any.then(|| socket.local_address().ok()).flatten();
+        local.unwrap_or_else(|| self.address.clone())
     }
 
     pub async fn readable(&self) {
@@ -215,14 +212,12 @@ impl Listener {
     }
 
     /// Refuses connections from now on, and resets those not yet accepted. The address stays bound. For the audit.
-    ///
     /// Linux takes a listening socket that is shut down for reading back to the state before listen(2).
     pub fn refuse(&self) -> io::Result<()> {
         Ok(shutdown(&self.descriptor, Shutdown::Read)?)
     }
 
     /// Listens with a queue of another length; after [`Listener::refuse`] as well.
-    ///
     /// The queue takes one connection more than `backlog`. The kernel does not answer further requests, which come again
     /// after a second (RFC 6298 §2). For the audit.
     pub fn listen_again(&self, backlog: i32) -> io::Result<()> {
@@ -272,7 +267,6 @@ fn number(path: &Path) -> Option<(u64, u64)> {
 ///
 /// A connection would be a session of the server that listens there, so the kernel's table is asked first. The table does
 /// not tell of every listener (one of a relative path, of another network namespace): then a connection tells.
-/// Fails if there is nothing to look at.
 fn is_stale(path: &Path) -> io::Result<bool> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
         return Ok(false);

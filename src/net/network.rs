@@ -12,7 +12,7 @@ use std::{
 pub struct Network {
     /// One of its addresses.
     pub ip: IpAddr,
-    /// The number of leading bits that all of them share.
+    /// The leading bits that all of them share.
     pub bits: u8,
 }
 

@@ -12,8 +12,8 @@ use std::{
     fmt, fs, io,
     net::IpAddr,
     os::fd::OwnedFd,
-    str::{self, FromStr},
-    sync::LazyLock,
+    str::FromStr,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -39,21 +39,19 @@ const AVAILABLE: &str = "/proc/sys/net/ipv4/tcp_available_congestion_control";
 static SYSTEM_PACES: LazyLock<bool> =
     LazyLock::new(|| fs::read_to_string(DEFAULT).is_ok_and(|name| name.starts_with(PACED)));
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Probes of an idle connection (RFC 9293 §3.8.4).
     pub keepalive: Option<Keepalive>,
     /// Our deadline for bytes that wait to be taken; the kernel has one too (RFC 5482, `TCP_USER_TIMEOUT`), a little later.
     pub user_timeout: Option<Duration>,
     pub congestion: Congestion,
 }
 
-/// TCP keepalive of both legs.
+/// Probes of an idle connection, on both legs (RFC 9293 §3.8.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
     /// Silence before the first probe.
     pub idle: Duration,
-    /// Time between probes.
     pub interval: Duration,
     /// Unanswered probes until the peer counts as gone.
     pub probes: u32,
@@ -64,22 +62,15 @@ pub const KEEPALIVE: Keepalive =
     Keepalive { idle: Duration::from_secs(60), interval: Duration::from_secs(10), probes: 6 };
 
 /// Which congestion control a leg has (RFC 5681; `TCP_CONGESTION`, tcp(7)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Congestion {
     /// The system's; if that paces, an unpaced one on loopback.
     Auto,
     /// The system's, everywhere.
     #[default]
     System,
-    /// This one, everywhere.
-    Named(CongestionName),
-}
-
-/// The name of a congestion control, as in `/proc/sys/net/ipv4/tcp_available_congestion_control`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct CongestionName {
-    bytes: [u8; NAME_BYTES_MAX],
-    length: usize,
+    /// This one, everywhere; named as in `/proc/sys/net/ipv4/tcp_available_congestion_control`.
+    Named(Arc<str>),
 }
 
 impl Options {
@@ -148,15 +139,15 @@ impl Congestion {
         match self {
             Congestion::Auto => (address.is_loopback() && *SYSTEM_PACES).then_some(UNPACED),
             Congestion::System => None,
-            Congestion::Named(name) => Some(name.as_str()),
+            Congestion::Named(name) => Some(name),
         }
     }
 
     /// Fails if the kernel would not take the one that the user named.
-    pub fn check(self) -> io::Result<()> {
+    pub fn check(&self) -> io::Result<()> {
         let Congestion::Named(name) = self else { return Ok(()) };
         let socket = stream_socket(AddressFamily::INET)?;
-        sockopt::set_tcp_congestion(&socket, name.as_str()).map_err(|error| match error {
+        sockopt::set_tcp_congestion(&socket, name).map_err(|error| match error {
             Errno::NOENT => {
                 let there = fs::read_to_string(AVAILABLE).unwrap_or_default();
                 io::Error::other(format!("this kernel does not have it; it has {}", there.trim()))
@@ -176,34 +167,18 @@ impl FromStr for Congestion {
         match text {
             "auto" => Ok(Congestion::Auto),
             "system" => Ok(Congestion::System),
-            _ => CongestionName::new(text).map(Congestion::Named).ok_or_else(|| {
-                "it is not the name of a congestion control; write auto, system, or one like cubic".into()
-            }),
+            name if is_congestion_name(name) => Ok(Congestion::Named(name.into())),
+            _ => {
+                Err("it is not the name of a congestion control; write auto, system, or one like cubic"
+                    .into())
+            }
         }
     }
 }
 
-impl CongestionName {
-    fn new(text: &str) -> Option<Self> {
-        let fits = text.len() <= NAME_BYTES_MAX && !text.is_empty();
-        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
-        if !(fits && plain) {
-            return None;
-        }
-        let mut bytes = [0; NAME_BYTES_MAX];
-        bytes[..text.len()].copy_from_slice(text.as_bytes());
-        Some(CongestionName { bytes, length: text.len() })
-    }
-
-    fn as_str(&self) -> &str {
-        str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
-    }
-}
-
-impl fmt::Debug for CongestionName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+fn is_congestion_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_plain)
 }
 
 impl fmt::Display for Congestion {
@@ -211,7 +186,7 @@ impl fmt::Display for Congestion {
         f.write_str(match self {
             Congestion::Auto => "auto",
             Congestion::System => "system",
-            Congestion::Named(name) => name.as_str(),
+            Congestion::Named(name) => name,
         })
     }
 }
@@ -251,8 +226,8 @@ mod tests {
 
     #[test]
     fn what_the_kernel_does_not_have_is_told() {
-        assert!(Congestion::Named(CongestionName::new("reno").unwrap()).check().is_ok());
-        let error = Congestion::Named(CongestionName::new("nosuch").unwrap()).check().unwrap_err();
+        assert!(Congestion::Named("reno".into()).check().is_ok());
+        let error = Congestion::Named("nosuch".into()).check().unwrap_err();
         assert!(error.to_string().contains("reno"), "{error}");
     }
 }

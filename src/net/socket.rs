@@ -11,11 +11,7 @@ use crate::{
         options::{Options, set_reset_at_close},
         pipe::{PIPE_BYTES, Pipe},
     },
-    runtime::{clock::sleep, pace::note_bulk, readiness::Registration},
-};
-use futures::{
-    future::{Either, select},
-    pin_mut,
+    runtime::{clock::within, pace::note_bulk, readiness::Registration},
 };
 use rustix::{
     io::Errno,
@@ -109,7 +105,6 @@ impl Socket {
         })
     }
 
-    /// Bytes that have come and are not read.
     pub fn unread(&self) -> u32 {
         let unread = rustix::io::ioctl_fionread(&self.descriptor).unwrap_or(0);
         u32::try_from(unread).unwrap_or(u32::MAX)
@@ -186,7 +181,6 @@ impl Socket {
     ///
     /// 0 does not mean the end of the stream, and `WouldBlock` not that nothing is there: at an urgent byte the kernel
     /// says both. If this gives no bytes, [`Socket::try_read`] knows why.
-    /// Errors: `WouldBlock`, or that of the connection.
     pub fn try_splice_in(&self, pipe: &mut Pipe) -> io::Result<usize> {
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         let count = self.registration.read(|| {
@@ -308,9 +302,7 @@ pub async fn settle(socket: &Socket) {
         if moved.elapsed() >= patience || begin.elapsed() >= LONGEST {
             return;
         }
-        let aborted = socket.aborted();
-        pin_mut!(aborted);
-        if let Either::Left(((), _)) = select(aborted, sleep(pause)).await {
+        if within(Some(pause), socket.aborted()).await.is_some() {
             return;
         }
         pause = (pause * 2).min(LONGEST_PAUSE);

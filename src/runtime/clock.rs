@@ -5,7 +5,10 @@
 //! sleeper costs a list entry; the runtime's timer moves only when a sleeper comes that is due before all others.
 
 use crate::runtime::task::{self, Task};
-use futures::task::AtomicWaker;
+use futures::{
+    future::{Either, select},
+    task::AtomicWaker,
+};
 use rustix::time::{ClockId, clock_gettime};
 use std::{
     cell::RefCell,
@@ -19,7 +22,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The clock of all threads that have none of their own.
 static CLOCK: LazyLock<Arc<Clock>> = LazyLock::new(Arc::default);
 
 thread_local! {
@@ -56,7 +58,7 @@ pub struct Sleep {
     clock: Arc<Clock>,
 }
 
-/// Starts the clock. It stops when the task is dropped.
+/// The clock stops when the task is dropped.
 pub fn start() -> Task<()> {
     task::spawn(run())
 }
@@ -88,15 +90,10 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// The value of `future`; none if it takes longer than `limit`. Without a limit it may take for ever.
 pub async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
     let Some(limit) = limit else { return Some(future.await) };
-    let mut future = std::pin::pin!(future);
-    let mut sleep = sleep(limit);
-    std::future::poll_fn(|context| {
-        if let Poll::Ready(value) = future.as_mut().poll(context) {
-            return Poll::Ready(Some(value));
-        }
-        Pin::new(&mut sleep).poll(context).map(|()| None)
-    })
-    .await
+    match select(std::pin::pin!(future), sleep(limit)).await {
+        Either::Left((value, _)) => Some(value),
+        Either::Right(_) => None,
+    }
 }
 
 /// Milliseconds of the kernel's coarse monotonic clock: a few nanoseconds to read, one kernel tick ([`TICK`]) exact.
@@ -118,14 +115,12 @@ pub const TICK: Duration = Duration::from_millis(10);
 pub(super) struct Own(Arc<Clock>);
 
 impl Own {
-    /// From now on the thread's sleepers are this clock's.
     pub(super) fn open() -> Self {
         let clock = Arc::<Clock>::default();
         OWN.set(Some(clock.clone()));
         Own(clock)
     }
 
-    /// Wakes the sleepers that are due, and says when the next will be.
     pub(super) fn wake_due(&self) -> Option<Instant> {
         self.0.wake_due()
     }
@@ -151,7 +146,13 @@ impl Clock {
     /// Wakes the sleepers that are due, and says when the next will be.
     fn wake_due(&self) -> Option<Instant> {
         let mut sleepers = self.lock();
-        let due = sleepers.take_due();
+        let mut due = Vec::new();
+        if !sleepers.due.is_empty() {
+            let now = Instant::now();
+            while let Some(entry) = sleepers.due.first_entry().filter(|entry| entry.key().0 <= now) {
+                due.push(entry.remove());
+            }
+        }
         let next = sleepers.due.first_key_value().map(|((when, _), _)| *when);
         sleepers.armed = next;
         drop(sleepers);
@@ -175,21 +176,6 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         self.clock.lock().due.remove(&self.key);
-    }
-}
-
-impl Sleepers {
-    /// Takes out the sleepers that are due.
-    fn take_due(&mut self) -> Vec<Arc<Sleeper>> {
-        let mut due = Vec::new();
-        if self.due.is_empty() {
-            return due;
-        }
-        let now = Instant::now();
-        while let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) {
-            due.push(entry.remove());
-        }
-        due
     }
 }
 

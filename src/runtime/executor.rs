@@ -19,14 +19,11 @@ pub fn run<T: Send + 'static>(
     async_global_executor::init_with_config(config);
     let _readiness = readiness::start(busy_poll)?;
     let _clock = clock::start();
-    match futures::executor::block_on(task::spawn(program)) {
-        Ok(value) => Ok(value),
-        Err(panicked) => Err(io::Error::other(panicked.to_string())),
-    }
+    let end = futures::executor::block_on(task::spawn(program));
+    end.map_err(|panicked| io::Error::other(panicked.to_string()))
 }
 
 /// Runs `work` on a thread that may block, off the executor.
-///
 /// A dropped future does not stop work that has begun.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     async_std::task::spawn_blocking(work).await

@@ -71,7 +71,7 @@ struct OwnSockets {
 }
 
 impl OwnSockets {
-    /// Opens one; a write to `interruption` (eventfd(2)) ends [`OwnSockets::wait`].
+    /// A write to `interruption` (eventfd(2)) ends [`OwnSockets::wait`].
     fn open(interruption: &OwnedFd) -> io::Result<Self> {
         let registry = Arc::new(Registry::open()?);
         let interest = EventFlags::IN | EventFlags::ET;
@@ -84,17 +84,14 @@ impl OwnSockets {
     fn wait(&self, limit: Option<Duration>, awake: impl FnOnce()) {
         // A limit beyond what the kernel's type holds is none.
         let timespec = |limit| Timespec::try_from(limit).ok();
-        match limit {
-            Some(limit) if !limit.is_zero() && limit < FINE => {
-                // An error here is a signal, and then the wait has ended as well.
-                let _ =
-                    poll(&mut [PollFd::new(&self.registry.epoll, PollFlags::IN)], timespec(limit).as_ref());
-                take_events(&self.registry, Some(&Timespec::default()), awake);
-            }
-            _ => {
-                let limit = limit.map(|limit| limit.saturating_sub(COARSE_STEP)).and_then(timespec);
-                take_events(&self.registry, limit.as_ref(), awake);
-            }
+        if let Some(limit) = limit.filter(|limit| !limit.is_zero() && *limit < FINE) {
+            let mut epoll = [PollFd::new(&self.registry.epoll, PollFlags::IN)];
+            // An error here is a signal, and then the wait has ended as well.
+            let _ = poll(&mut epoll, timespec(limit).as_ref());
+            take_events(&self.registry, Some(&Timespec::default()), awake);
+        } else {
+            let limit = limit.map(|limit| limit.saturating_sub(COARSE_STEP)).and_then(timespec);
+            take_events(&self.registry, limit.as_ref(), awake);
         }
     }
 }

@@ -14,7 +14,6 @@ pub struct Latch {
 }
 
 impl Latch {
-    /// Raises the flag and wakes the task that waits.
     pub fn raise(&self) {
         self.raised.store(true, Ordering::Release);
         self.waker.wake();
@@ -25,7 +24,6 @@ impl Latch {
         self.waker.wake();
     }
 
-    /// Ready once the flag is up.
     pub fn poll_raised(&self, context: &Context<'_>) -> Poll<()> {
         self.waker.register(context.waker());
         if self.raised.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }

@@ -5,11 +5,12 @@ use crate::runtime::clock::{Sleep, sleep};
 use futures::FutureExt;
 use std::{
     collections::{BTreeMap, VecDeque},
+    future::poll_fn,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Poll, Waker},
     time::Duration,
 };
 
@@ -37,7 +38,6 @@ pub struct Slot {
 }
 
 impl Slots {
-    /// At most `limit` at once.
     pub fn new(limit: usize) -> Self {
         let state = State { taken: 0, limit, paused: false, waiting: VecDeque::new() };
         Slots { state: Arc::new(Mutex::new(state)) }
@@ -45,7 +45,7 @@ impl Slots {
 
     /// Waits for a free slot. Cancel-safe.
     pub async fn take(&self) -> Slot {
-        std::future::poll_fn(|context| {
+        poll_fn(|context| {
             let mut state = self.lock();
             if state.taken < state.limit && !state.paused {
                 state.taken += 1;
@@ -81,11 +81,10 @@ impl Slots {
 
     /// Makes a change that a waiter may have waited for.
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let woken = {
-            let mut state = self.lock();
-            change(&mut state);
-            std::mem::take(&mut state.waiting)
-        };
+        let mut state = self.lock();
+        change(&mut state);
+        let woken = std::mem::take(&mut state.waiting);
+        drop(state);
         woken.into_iter().for_each(Waker::wake);
     }
 
@@ -148,8 +147,7 @@ pub struct WaitPlace {
 }
 
 impl WaitQueue {
-    /// With no actor in it.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         let state = WaitState { waiting: BTreeMap::new(), last_number: 0, freed: 0 };
         WaitQueue { state: Mutex::new(state), waiting: AtomicUsize::new(0) }
     }
@@ -172,69 +170,53 @@ impl WaitQueue {
     /// Says that something is free again.
     fn freed(&self) {
         if self.waiting() > 0 {
-            let first = {
-                let mut state = self.lock();
-                state.freed += 1;
-                state.take_first_waker()
-            };
-            first.into_iter().for_each(Waker::wake);
+            self.change(|state| state.freed += 1);
         }
     }
 
+    /// Makes a change after which the first may have its turn.
+    fn change(&self, change: impl FnOnce(&mut WaitState)) {
+        let mut state = self.lock();
+        change(&mut state);
+        self.waiting.store(state.waiting.len(), Ordering::Relaxed);
+        let first = state.waiting.first_entry().and_then(|mut first| first.get_mut().take());
+        drop(state);
+        first.into_iter().for_each(Waker::wake);
+    }
+
     fn lock(&self) -> MutexGuard<'_, WaitState> {
-        // Every change under the lock is complete at each point where it could panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Default for WaitQueue {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl WaitState {
-    fn take_first_waker(&mut self) -> Option<Waker> {
-        self.waiting.first_entry()?.get_mut().take()
     }
 }
 
 impl WaitPlace {
     /// Waits until it is first; once it has failed, also until something may be free again. Cancel-safe.
     pub async fn turn(&mut self) {
-        std::future::poll_fn(|context| self.poll_turn(context)).await;
+        poll_fn(|context| {
+            let mut state = self.queue.lock();
+            let is_first = state.waiting.first_key_value().is_some_and(|(key, _)| *key == self.key);
+            let is_due = self
+                .failed
+                .as_mut()
+                .is_none_or(|(freed, pause)| *freed != state.freed || pause.poll_unpin(context).is_ready());
+            if is_first && is_due {
+                return Poll::Ready(());
+            }
+            state.waiting.insert(self.key, Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
     }
 
-    /// Nothing is free just now.
     pub fn failed(&mut self) {
         let freed = self.queue.lock().freed;
         self.failed = Some((freed, sleep(LOOK_EVERY)));
-    }
-
-    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.queue.lock();
-        let first = state.waiting.first_key_value().is_some_and(|(key, _)| *key == self.key);
-        let due = self
-            .failed
-            .as_mut()
-            .is_none_or(|(freed, pause)| *freed != state.freed || pause.poll_unpin(context).is_ready());
-        if first && due {
-            return Poll::Ready(());
-        }
-        state.waiting.insert(self.key, Some(context.waker().clone()));
-        Poll::Pending
     }
 }
 
 impl Drop for WaitPlace {
     fn drop(&mut self) {
-        let first = {
-            let mut state = self.queue.lock();
-            state.waiting.remove(&self.key);
-            self.queue.waiting.store(state.waiting.len(), Ordering::Relaxed);
-            state.take_first_waker()
-        };
-        first.into_iter().for_each(Waker::wake);
+        self.queue.change(|state| drop(state.waiting.remove(&self.key)));
     }
 }
 
@@ -303,7 +285,7 @@ mod tests {
     }
 
     fn queue() -> &'static WaitQueue {
-        Box::leak(Box::default())
+        Box::leak(Box::new(WaitQueue::new()))
     }
 
     #[test]

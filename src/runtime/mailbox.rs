@@ -11,12 +11,12 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Where to send to. Cheap to clone.
+/// Cheap to clone.
 pub struct Sender<T> {
     sender: flume::Sender<T>,
 }
 
-/// Where messages arrive. It has one owner.
+/// It has one owner.
 pub struct Mailbox<T: 'static> {
     // The stream keeps one registered waiter over many polls; a new receive future a poll would allocate each time.
     stream: flume::r#async::RecvStream<'static, T>,
@@ -40,7 +40,6 @@ pub fn mailbox<T>(capacity: usize) -> (Sender<T>, Mailbox<T>) {
 }
 
 impl<T> Sender<T> {
-    /// Delivers without waiting.
     pub fn try_send(&self, message: T) -> Result<(), Refused<T>> {
         self.sender.try_send(message).map_err(|error| match error {
             flume::TrySendError::Full(message) => Refused::Full(message),
@@ -72,7 +71,6 @@ impl<T> Mailbox<T> {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// As [`Mailbox::next`], for a hand-written future.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
         Pin::new(&mut self.stream).poll_next(context)
     }
@@ -81,7 +79,7 @@ impl<T> Mailbox<T> {
         self.next().now_or_never().flatten()
     }
 
-    /// Blocks the thread for the next message; for an actor that is a thread.
+    /// For an actor that is a thread.
     pub fn next_blocking(&mut self) -> Option<T> {
         block_on(self.next())
     }

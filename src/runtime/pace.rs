@@ -43,7 +43,7 @@ pub fn note_bulk() {
     BULK.store(true, Ordering::Relaxed);
 }
 
-/// Runs until it is dropped. `busy_poll` is how long to look.
+/// `busy_poll` is how long to look.
 pub(super) async fn run(registry: Arc<Registry>, outer: Async<Arc<OwnedFd>>, busy_poll: Option<Duration>) {
     let look = |limit: &Timespec| take_events(&registry, Some(limit), || ()) > 0;
     let mut gaps = Gaps { look_limit: busy_poll.unwrap_or(Duration::ZERO), ..Gaps::default() };
@@ -54,7 +54,7 @@ pub(super) async fn run(registry: Arc<Registry>, outer: Async<Arc<OwnedFd>>, bus
         }
         let begin = Instant::now();
         loop {
-            if gaps.looking_pays() && begin.elapsed() < gaps.look_limit {
+            if gaps.below_look >= GAPS_BEFORE_LOOKING && begin.elapsed() < gaps.look_limit {
                 if look(&AT_ONCE) {
                     break;
                 }
@@ -63,7 +63,7 @@ pub(super) async fn run(registry: Arc<Registry>, outer: Async<Arc<OwnedFd>>, bus
                 if all_wait().await {
                     continue;
                 }
-            } else if !look(if gaps.napping_pays() { &NAP_LIMIT } else { &AT_ONCE }) {
+            } else if !look(if gaps.below_nap >= GAPS_BEFORE_NAPPING { &NAP_LIMIT } else { &AT_ONCE }) {
                 // An error here would be the runtime's own; looking again is all that can be done.
                 let _ = outer.readable().await;
                 look(&AT_ONCE);
@@ -103,13 +103,5 @@ impl Gaps {
         if BULK.swap(false, Ordering::Relaxed) {
             self.below_look = 0;
         }
-    }
-
-    fn looking_pays(&self) -> bool {
-        self.below_look >= GAPS_BEFORE_LOOKING
-    }
-
-    fn napping_pays(&self) -> bool {
-        self.below_nap >= GAPS_BEFORE_NAPPING
     }
 }

@@ -38,7 +38,6 @@ thread_local! {
     pub(super) static OWN: RefCell<Option<Arc<Registry>>> = const { RefCell::new(None) };
 }
 
-/// The sockets of one epoll.
 pub(super) struct Registry {
     pub(super) epoll: Arc<OwnedFd>,
     slots: Mutex<Sources>,
@@ -69,13 +68,11 @@ pub fn start(busy_poll: Option<Duration>) -> io::Result<Option<Task<()>>> {
     }
     let registry = Arc::new(Registry::open()?);
     let outer = Async::new_nonblocking(registry.epoll.clone())?;
-    match REGISTRY.set(registry.clone()) {
-        Ok(()) => Ok(Some(task::spawn(pace::run(registry, outer, busy_poll)))),
-        Err(_) => Ok(None),
-    }
+    let is_first = REGISTRY.set(registry.clone()).is_ok();
+    Ok(is_first.then(|| task::spawn(pace::run(registry, outer, busy_poll))))
 }
 
-/// Takes the events that come within `limit` and notes them with their sources; says how many there were.
+/// Notes the events that come within `limit` with their sources; says how many there were.
 pub(super) fn take_events(registry: &Registry, limit: Option<&Timespec>, awake: impl FnOnce()) -> usize {
     let mut room = [const { MaybeUninit::<epoll::Event>::uninit() }; EVENTS_AT_ONCE];
     let events = epoll::wait(&registry.epoll, &mut room, limit);
@@ -102,7 +99,6 @@ impl Registry {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Sources> {
-        // Every change under the lock is complete at each point that could panic.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,13 +12,12 @@ pub struct StopSignals {
 }
 
 impl StopSignals {
-    /// Takes SIGINT and SIGTERM over from the default action.
+    /// SIGINT and SIGTERM.
     pub fn new() -> io::Result<Self> {
         Ok(StopSignals { signals: Signals::new([Signal::Int, Signal::Term])? })
     }
 
     /// As [`StopSignals::new`], and SIGHUP unless the process was started to ignore it (`nohup`).
-    /// Errors: as [`StopSignals::new`].
     pub fn with_hangup() -> io::Result<Self> {
         let mut stop = Self::new()?;
         if !is_hangup_ignored() {
@@ -63,7 +62,6 @@ pub struct TerminalSignals {
 }
 
 impl TerminalSignals {
-    /// Takes the signals over from their default actions.
     pub fn new() -> io::Result<Self> {
         let signals = [Signal::Int, Signal::Term, Signal::Quit, Signal::Hup, Signal::Cont, Signal::Winch];
         Ok(TerminalSignals { signals: Signals::new(signals)? })

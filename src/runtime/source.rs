@@ -17,9 +17,7 @@ pub struct Source {
     abort: AtomicWaker,
 }
 
-/// There may be something to read.
 const READABLE: u8 = 1;
-/// There may be room to write.
 const WRITABLE: u8 = 1 << 1;
 /// The peer has ended its stream: a read gives bytes or the end, and never has to wait.
 const HANGUP: u8 = 1 << 2;
@@ -64,17 +62,14 @@ impl Source {
         if self.flags.load(Ordering::Acquire) & flag != 0 { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Ready when a read may give something.
     pub fn poll_readable(&self, context: &Context<'_>) -> Poll<()> {
         self.poll(READABLE, &self.read, context)
     }
 
-    /// Ready when a write may be taken.
     pub fn poll_writable(&self, context: &Context<'_>) -> Poll<()> {
         self.poll(WRITABLE, &self.write, context)
     }
 
-    /// Ready when the socket has an error pending.
     pub fn poll_aborted(&self, context: &Context<'_>) -> Poll<()> {
         self.poll(ABORTED, &self.abort, context)
     }

@@ -22,7 +22,6 @@ pub struct Task<T> {
 #[derive(Debug)]
 pub struct Panicked(String);
 
-/// Starts `future` as a task of its own.
 pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Task<T> {
     Task { handle: Some(async_std::task::spawn(Counted { future: contain(future) })) }
 }
@@ -31,7 +30,6 @@ pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static
 /// task had anything to do.
 static POLLS: AtomicU64 = AtomicU64::new(0);
 
-/// See [`POLLS`].
 pub(super) fn polls() -> u64 {
     POLLS.load(Ordering::Relaxed)
 }
@@ -62,8 +60,7 @@ impl<T> Future for Task<T> {
     type Output = Result<T, Panicked>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let handle = self.handle.as_mut().expect("the handle is taken only by drop");
-        handle.poll_unpin(context)
+        self.handle.as_mut().expect("the handle is taken only by drop").poll_unpin(context)
     }
 }
 

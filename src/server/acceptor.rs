@@ -315,7 +315,7 @@ mod tests {
 
     /// Accepts all of the script; returns what was handed on, what was told, and whether the acceptor ended by itself.
     fn run(script: &[Attempt], slots: usize) -> (Vec<u8>, Vec<String>, bool) {
-        run_in(Box::leak(Box::default()), script, slots)
+        run_in(Box::leak(Box::new(WaitQueue::new())), script, slots)
     }
 
     fn run_in(queue: &'static WaitQueue, script: &[Attempt], slots: usize) -> (Vec<u8>, Vec<String>, bool) {
@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn while_a_dial_waits_for_a_descriptor_nothing_is_accepted() {
-        let queue: &WaitQueue = Box::leak(Box::default());
+        let queue: &WaitQueue = Box::leak(Box::new(WaitQueue::new()));
         let dial = queue.join(Rank::Dial);
         assert_eq!(run_in(queue, &[Connects(1)], 9), (vec![], vec![], false));
         drop(dial);

@@ -73,7 +73,7 @@ pub async fn run(plan: Plan) -> Result<ServerOutcome, Error> {
         deadlines: Arc::new(CurrentDeadlines::new(plan.deadlines)),
         splice: plan.splice,
         dump_limit: (plan.dump != Dump::Off && plan.log != Log::Off).then_some(plan.dump_limit),
-        options: bound.options,
+        options: bound.options.clone(),
         own: bound.addresses(),
         slots: Slots::new(plan.max_sessions.unwrap_or(share.sessions)),
         events: reporter.events().clone(),
@@ -97,7 +97,7 @@ struct Bound {
 
 impl Bound {
     fn new(plan: &Plan) -> Result<Self, Error> {
-        let congestion = plan.congestion;
+        let congestion = plan.congestion.clone();
         congestion
             .check()
             .map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;

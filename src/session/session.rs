@@ -130,7 +130,8 @@ fn begin<'a>(socket: &Socket, record: &'a Record, context: &'a Context) -> Watch
     let deadlines = context.deadlines.get();
     // An accepted socket has the user timeout of its listener, which was made before an operator changed it.
     if deadlines.stall != context.options.user_timeout && record.client.ip().is_some() {
-        let _ = socket.set_user_timeout(&Options { user_timeout: deadlines.stall, ..context.options });
+        let _ =
+            socket.set_user_timeout(&Options { user_timeout: deadlines.stall, ..context.options.clone() });
     }
     Watch::new(record, deadlines, context)
 }

@@ -75,7 +75,7 @@ async fn connect(
     upstream: &Destination,
 ) -> Result<Leg, DialError> {
     let deadlines = context.deadlines.get();
-    let options = Options { user_timeout: deadlines.stall, ..context.options };
+    let options = Options { user_timeout: deadlines.stall, ..context.options.clone() };
     match dial_with(reserved, upstream, &options, deadlines.connect, &context.own).await {
         Ok(Dialled { socket, address, local, resolve, connect }) => {
             record.set_dial(Dial { upstream: Some(address.clone()), local, resolve, connect: Some(connect) });
