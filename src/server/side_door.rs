@@ -39,7 +39,13 @@ impl SideDoor {
             }
         };
         let tell = reporter.clone();
-        let acceptor = Acceptor::over(listener, Slots::new(at_once), hand_on, move |text| tell.warn(text));
+        let acceptor = Acceptor::over(
+            listener.address().to_string(),
+            listener,
+            Slots::new(at_once),
+            hand_on,
+            move |text| tell.warn(text),
+        );
         let connections = spawn(serve_all(arrivals, serve, move |panicked| {
             reporter.warn(format!("a {name} connection: {panicked}"));
         }));
