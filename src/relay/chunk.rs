@@ -1,6 +1,10 @@
-//! An owned piece of a stream: a buffer of bytes, or a kernel pipe full of them.
+//! An owned piece of a stream: a buffer of bytes, or a kernel pipe full of them; and what gives and takes such pieces.
 
-use crate::net::{buffer::Buffer, pipe::Pipe};
+use crate::{
+    net::{buffer::Buffer, pipe::Pipe},
+    relay::direction::Direction,
+};
+use std::io;
 
 /// A piece of a stream. The actor that holds it must deliver it, or abort the stream.
 pub enum Chunk {
@@ -29,4 +33,18 @@ impl Chunk {
             Chunk::Piped(_) => None,
         }
     }
+}
+
+pub trait ChunkSource: Send {
+    /// The next chunk; none at the end of the stream. If the gate of `direction` is not open, the chunk is in memory.
+    /// Cancel-safe.
+    fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> + Send;
+}
+
+pub trait ChunkSink: Send {
+    /// Writes the first bytes of `chunk`, takes them out of it, and says how many they were.
+    fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> + Send;
+
+    /// Ends the stream after all that was written.
+    fn finish(&mut self) -> io::Result<()>;
 }

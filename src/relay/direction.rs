@@ -26,6 +26,15 @@ pub struct Direction {
     rare: OnceLock<Box<Rare>>,
 }
 
+/// Both directions as a leg sees them.
+#[derive(Clone, Copy)]
+pub struct Ways<'a> {
+    /// What the leg's peer sends.
+    pub incoming: &'a Direction,
+    /// What the leg's peer is sent.
+    pub outgoing: &'a Direction,
+}
+
 #[derive(Default)]
 struct Rare {
     watchers: Mutex<Vec<Arc<dyn ChunkWatcher>>>,

@@ -8,9 +8,8 @@ use crate::{
         socket::{Socket, settle},
     },
     relay::{
-        chunk::Chunk,
+        chunk::{Chunk, ChunkSink, ChunkSource},
         direction::Direction,
-        pump::{ChunkSink, ChunkSource},
     },
 };
 use std::{

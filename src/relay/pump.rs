@@ -13,8 +13,8 @@
 
 use crate::{
     relay::{
-        chunk::Chunk,
-        direction::Direction,
+        chunk::{ChunkSink, ChunkSource},
+        direction::{Direction, Ways},
         leg::{Leg, LegReader, LegWriter},
         link::{LinkReceiver, LinkSender, Parcel},
     },
@@ -41,29 +41,6 @@ pub enum LegEnd {
     PeerGone(io::Error),
     /// The other side of the session was cut off, or takes no more; this peer must be reset.
     OtherGone,
-}
-
-/// Both directions as a leg sees them.
-#[derive(Clone, Copy)]
-pub struct Ways<'a> {
-    /// What the leg's peer sends.
-    pub incoming: &'a Direction,
-    /// What the leg's peer is sent.
-    pub outgoing: &'a Direction,
-}
-
-pub trait ChunkSource: Send {
-    /// The next chunk; none at the end of the stream. If the gate of `direction` is not open, the chunk is in memory.
-    /// Cancel-safe.
-    fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> + Send;
-}
-
-pub trait ChunkSink: Send {
-    /// Writes the first bytes of `chunk`, takes them out of it, and says how many they were.
-    fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> + Send;
-
-    /// Ends the stream after all that was written.
-    fn finish(&mut self) -> io::Result<()>;
 }
 
 #[derive(Debug)]

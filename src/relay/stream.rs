@@ -4,8 +4,8 @@ use crate::{
     net::buffer::{BUFFER_BYTES, Buffer},
     relay::{
         chunk::Chunk,
+        direction::Ways,
         link::{LinkReceiver, LinkSender, Parcel, ReceiverGone},
-        pump::Ways,
     },
 };
 use futures::{

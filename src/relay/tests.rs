@@ -6,10 +6,10 @@ mod stream;
 use crate::{
     net::buffer::Buffer,
     relay::{
-        chunk::Chunk,
-        direction::Direction,
+        chunk::{Chunk, ChunkSink, ChunkSource},
+        direction::{Direction, Ways},
         link::link,
-        pump::{ChunkSink, ChunkSource, LegEnd, ReadEnd, Ways, WriteEnd, duplex, read_into, write_from},
+        pump::{LegEnd, ReadEnd, WriteEnd, duplex, read_into, write_from},
     },
 };
 use futures::{FutureExt, executor::block_on, future::join};

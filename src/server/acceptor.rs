@@ -48,7 +48,7 @@ pub struct Connection {
     pub slot: Slot,
 }
 
-/// A running acceptor. Dropping it closes the listener at once.
+/// Dropping it closes the listener at once.
 pub struct Acceptor {
     task: Fuse<Task<()>>,
     stop: Option<mailbox::Sender<()>>,
@@ -61,9 +61,6 @@ pub(super) trait Accepts: Send + Sync + 'static {
     /// What its next connection waits for if there is no descriptor.
     const RANK: Rank;
 
-    /// What it is called in a line.
-    fn name(&self) -> String;
-
     fn readable(&self) -> impl Future<Output = ()> + Send;
 
     /// Takes one connection, with all the descriptors that it needs.
@@ -74,10 +71,6 @@ pub(super) trait Accepts: Send + Sync + 'static {
 impl Accepts for Listener {
     type Accepted = (Socket, Address);
     const RANK: Rank = Rank::Operator;
-
-    fn name(&self) -> String {
-        self.address().to_string()
-    }
 
     fn readable(&self) -> impl Future<Output = ()> + Send {
         self.readable()
@@ -101,10 +94,6 @@ impl Accepts for SessionListener {
     type Accepted = (Socket, Address, Option<Reserved>);
     const RANK: Rank = Rank::Accept;
 
-    fn name(&self) -> String {
-        self.listener.address().to_string()
-    }
-
     fn readable(&self) -> impl Future<Output = ()> + Send {
         self.listener.readable()
     }
@@ -126,6 +115,8 @@ impl Accepts for SessionListener {
 }
 
 struct Actor<L, H, W> {
+    /// The listener's, in a line.
+    name: String,
     listener: L,
     slots: Slots,
     /// Where an accepted connection goes, with its slot.
@@ -155,12 +146,14 @@ impl Acceptor {
                 supervisor.admit(Connection { socket, reserved, client, listening, local, slot }).await;
             }
         };
+        let name = listener.address().to_string();
         let listener = SessionListener { listener, listening, reserved };
-        Self::over(listener, slots, hand_on, move |text| reporter.warn(text))
+        Self::over(name, listener, slots, hand_on, move |text| reporter.warn(text))
     }
 
     /// As [`Acceptor::start`], for any connections.
     pub(super) fn over<L: Accepts, F: Future<Output = ()> + Send + 'static>(
+        name: String,
         listener: L,
         slots: Slots,
         hand_on: impl FnMut(&L, L::Accepted, Slot) -> F + Send + 'static,
@@ -168,7 +161,7 @@ impl Acceptor {
     ) -> Self {
         let (address, stop) = mailbox(1);
         let (queue, place) = (&DESCRIPTORS, None);
-        let actor = Actor { listener, slots, hand_on, warn, shortage_told: None, queue, place, stop };
+        let actor = Actor { name, listener, slots, hand_on, warn, shortage_told: None, queue, place, stop };
         Acceptor { task: spawn(actor.run()).fuse(), stop: Some(address) }
     }
 
@@ -192,7 +185,7 @@ where
     F: Future<Output = ()>,
 {
     async fn run(self) {
-        let (name, warn) = (self.listener.name(), self.warn.clone());
+        let (name, warn) = (self.name.clone(), self.warn.clone());
         if let Err(panicked) = contain(self.accept_all()).await {
             warn(format!("{name} stops accepting: {panicked}"));
         }
@@ -209,13 +202,9 @@ where
                 }
                 Err(error) => match classify(&error) {
                     AcceptError::Connection => self.place = None,
-                    AcceptError::Resources => {
-                        drop(slot);
-                        self.note_shortage(&error);
-                    }
+                    AcceptError::Resources => self.note_shortage(&error),
                     AcceptError::Fatal => {
-                        let name = self.listener.name();
-                        return (self.warn)(format!("{name} stops accepting: {}", reason(&error)));
+                        return (self.warn)(format!("{} stops accepting: {}", self.name, reason(&error)));
                     }
                 },
             }
@@ -265,7 +254,7 @@ where
         self.place.get_or_insert_with(|| queue.join(L::RANK)).failed();
         if self.shortage_told.is_none_or(|last| last.elapsed() >= SHORTAGE_REPORTED_EVERY) {
             self.shortage_told = Some(Instant::now());
-            let (name, reason) = (self.listener.name(), reason(error));
+            let (name, reason) = (&self.name, reason(error));
             (self.warn)(format!("{name} pauses accepting until there are descriptors again: {reason}"));
         }
     }
@@ -293,10 +282,6 @@ mod tests {
         type Accepted = u8;
         const RANK: Rank = Rank::Accept;
 
-        fn name(&self) -> String {
-            "script".to_owned()
-        }
-
         async fn readable(&self) {
             if self.0.is_empty() {
                 pending::<()>().await;
@@ -322,6 +307,7 @@ mod tests {
         let (taken, told) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
         let (_address, stop) = mailbox(1);
         let actor = Actor {
+            name: "script".to_owned(),
             listener: Script(script.iter().copied().collect()),
             slots: Slots::new(slots),
             hand_on: |_: &Script, number, slot| {

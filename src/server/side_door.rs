@@ -97,7 +97,8 @@ impl SideDoor {
         // One connection more is accepted, for which another has to give way.
         let slots = Slots::new(at_once + 1);
         let tell = reporter.clone();
-        let acceptor = Acceptor::over(listener, slots, hand_on, move |text| tell.warn(text));
+        let tell_end = move |text| tell.warn(text);
+        let acceptor = Acceptor::over(listener.address().to_string(), listener, slots, hand_on, tell_end);
         let warn = move |panicked| reporter.warn(format!("a {name} connection: {panicked}"));
         let connections = spawn(Actor::new(at_once, arrivals, serve, warn).run());
         SideDoor { acceptor, connections }

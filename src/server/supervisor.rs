@@ -48,7 +48,6 @@ pub enum ServerOutcome {
     Cut,
 }
 
-/// How far a supervisor is.
 #[derive(Clone, Copy, Debug)]
 pub struct SupervisorState {
     /// Sessions that ever began; they are numbered from 1.

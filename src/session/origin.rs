@@ -14,8 +14,8 @@ use crate::{
         http,
     },
     relay::{
+        direction::Ways,
         link::{LinkReceiver, LinkSender},
-        pump::Ways,
         stream::LinkStream,
     },
     runtime::task::{Task, spawn},

@@ -6,10 +6,10 @@
 use crate::{
     net::{dial::Reserved, options::Options, socket::Socket},
     relay::{
-        direction::Direction,
+        direction::{Direction, Ways},
         leg::Leg,
         link::{Nudge, link},
-        pump::{LegEnd, Ways, pump, standstill},
+        pump::{LegEnd, pump, standstill},
     },
     runtime::task::{Task, contain, spawn},
     session::{
@@ -18,7 +18,7 @@ use crate::{
         deadline::Watch,
         delivery,
         event::{Side, What},
-        order::{Inbox, Order, Orders},
+        order::Order,
         outcome::{FarEnd, Loss, Outcome},
         record::Record,
         target::Joined,
@@ -75,10 +75,16 @@ fn run(
         let (mut orders, far_reader) = (None, OnceLock::new());
         let mut life = pin!(live(Leg::Plain(socket), reserved, &record, &context, &far_reader));
         let outcome = loop {
-            let next = |context: &mut task::Context<'_>| {
-                next_event(life.as_mut(), &mut watch, &record.orders, &mut orders, context)
+            let next_event = |context: &mut task::Context<'_>| {
+                if let Poll::Ready(outcome) = life.as_mut().poll(context) {
+                    return Poll::Ready(Event::Over(outcome));
+                }
+                if let Poll::Ready(cause) = watch.poll_expired(context) {
+                    return Poll::Ready(Event::Due(cause));
+                }
+                record.orders.poll_next(&mut orders, context).map(Event::Order)
             };
-            match poll_fn(next).await {
+            match poll_fn(next_event).await {
                 Event::Over(outcome) => break outcome,
                 // Dropping what lives resets both peers.
                 Event::Due(cause) => {
@@ -100,22 +106,6 @@ fn run(
         };
         record.conclude(outcome);
     }
-}
-
-fn next_event(
-    life: Pin<&mut impl Future<Output = Outcome>>,
-    watch: &mut Watch<'_>,
-    orders: &Orders,
-    mailbox: &mut Option<Inbox>,
-    context: &mut task::Context<'_>,
-) -> Poll<Event> {
-    if let Poll::Ready(outcome) = life.poll(context) {
-        return Poll::Ready(Event::Over(outcome));
-    }
-    if let Poll::Ready(cause) = watch.poll_expired(context) {
-        return Poll::Ready(Event::Due(cause));
-    }
-    orders.poll_next(mailbox, context).map(Event::Order)
 }
 
 /// Tells the start, and sets the deadlines.

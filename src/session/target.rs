@@ -6,7 +6,7 @@ use crate::{
         dial::{Destination, Reserved},
     },
     relay::link::{LinkReceiver, LinkSender, Nudge, link},
-    runtime::task::Task,
+    runtime::task::{Task, spawn},
     session::{context::Context, event::Mode, origin, outcome::FarEnd, record::Record, upstream},
 };
 use std::{fmt, io, sync::Arc};
@@ -78,7 +78,7 @@ impl Target {
             Target::Echo => Joined { nudge: up.nudge(), inbound: up, far: None },
             Target::Origin => Joined::to(|down| origin::start(record.clone(), up, down)),
             Target::Upstream(upstream) => Joined::to(|down| {
-                upstream::start(reserved, record.clone(), context.clone(), upstream.clone(), up, down)
+                spawn(upstream::run(reserved, record.clone(), context.clone(), upstream.clone(), up, down))
             }),
         }
     }

@@ -8,11 +8,11 @@ use crate::{
         options::Options,
     },
     relay::{
+        direction::Ways,
         leg::Leg,
         link::{LinkReceiver, LinkSender},
-        pump::{LegEnd, Ways, pump},
+        pump::{LegEnd, pump},
     },
-    runtime::task::{self, Task},
     session::{
         context::Context,
         delivery,
@@ -23,18 +23,8 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Starts dialling `upstream`, with the socket that is `reserved`, for the session of `record`; `inbound` is what the client sends, `out` what it is sent.
-pub fn start(
-    reserved: Option<Reserved>,
-    record: Arc<Record>,
-    context: Arc<Context>,
-    upstream: Arc<Destination>,
-    inbound: LinkReceiver,
-    out: LinkSender,
-) -> Task<FarEnd> {
-    task::spawn(run(reserved, record, context, upstream, inbound, out))
-}
-
+/// The actor: dials `upstream`, with the socket that is `reserved`, for the session of `record`. `inbound` is what the client
+/// sends, `out` what it is sent.
 pub(super) fn run(
     reserved: Option<Reserved>,
     record: Arc<Record>,

@@ -6,10 +6,9 @@ use crate::{
         socket::Socket,
     },
     relay::{
-        chunk::Chunk,
+        chunk::{Chunk, ChunkSink, ChunkSource},
         direction::{ChunkWatcher, Direction},
         leg::{Leg, LegReader, LegWriter},
-        pump::{ChunkSink, ChunkSource},
     },
     runtime::{
         clock::{sleep, within},

@@ -4,9 +4,8 @@ use crate::{
     net::buffer::{BUFFER_BYTES, Buffer},
     relay::{
         chunk::Chunk,
-        direction::Direction,
+        direction::{Direction, Ways},
         link::{LinkReceiver, LinkSender, Parcel, link},
-        pump::Ways,
         stream::LinkStream,
     },
 };

@@ -5,11 +5,11 @@
 use crate::{
     net::{buffer::Buffer, socket::Socket},
     relay::{
-        chunk::Chunk,
+        chunk::{Chunk, ChunkSink, ChunkSource},
         direction::Direction,
         leg::{Leg, LegReader, LegWriter},
         link::link,
-        pump::{ChunkSink, ChunkSource, ReadEnd, WriteEnd, read_into, write_from},
+        pump::{ReadEnd, WriteEnd, read_into, write_from},
     },
     runtime::{
         clock::{TICK, coarse_ms, sleep},
