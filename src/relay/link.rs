@@ -19,7 +19,6 @@ use std::{
 /// 192 KiB as pipes, 48 KiB as buffers.
 pub const LINK_CHUNKS: usize = 1;
 
-/// What crosses a link.
 pub enum Parcel {
     Data(Chunk),
     /// The end of the stream; everything came before it.

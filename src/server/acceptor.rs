@@ -67,20 +67,6 @@ pub(super) trait Accepts: Send + Sync + 'static {
     fn try_accept(&mut self) -> io::Result<Self::Accepted>;
 }
 
-/// Of operators and scrapers.
-impl Accepts for Listener {
-    type Accepted = (Socket, Address);
-    const RANK: Rank = Rank::Operator;
-
-    fn readable(&self) -> impl Future<Output = ()> + Send {
-        self.readable()
-    }
-
-    fn try_accept(&mut self) -> io::Result<Self::Accepted> {
-        Listener::try_accept(self)
-    }
-}
-
 /// A listener of sessions. If they dial, it first makes the socket of the far leg and then accepts: a session that begins has
 /// both of its descriptors. That costs no call, for the dial has one less to make.
 struct SessionListener {

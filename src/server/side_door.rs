@@ -2,15 +2,15 @@
 //! has been silent longest gives way to the next: idle connections keep out no operator and no health check.
 
 use crate::{
-    net::{listener::Listener, socket::Socket},
+    net::{address::Address, listener::Listener, socket::Socket},
     report::reporter::Reporter,
     runtime::{
         clock::within,
-        limit::{Slot, Slots},
+        limit::{Rank, Slot, Slots},
         mailbox::{Mailbox, mailbox},
         task::{Panicked, Task, spawn},
     },
-    server::acceptor::Acceptor,
+    server::acceptor::{Acceptor, Accepts},
 };
 use futures::{
     FutureExt, StreamExt,
@@ -20,6 +20,7 @@ use futures::{
 };
 use std::{
     future::poll_fn,
+    io,
     pin::pin,
     sync::{
         Arc,
@@ -28,6 +29,19 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
+
+impl Accepts for Listener {
+    type Accepted = (Socket, Address);
+    const RANK: Rank = Rank::Operator;
+
+    fn readable(&self) -> impl Future<Output = ()> + Send {
+        self.readable()
+    }
+
+    fn try_accept(&mut self) -> io::Result<Self::Accepted> {
+        Listener::try_accept(self)
+    }
+}
 
 /// A listener whose connections are served by a task each, a few at once. Dropping it closes the listener and ends every
 /// connection.

@@ -42,9 +42,7 @@ enum Message {
 /// How a server's sessions ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerOutcome {
-    /// Every session ended by itself.
     Drained,
-    /// Some were cut.
     Cut,
 }
 
@@ -69,7 +67,6 @@ struct Actor {
     per_source: SourceCounts,
     last_id: u64,
     books: Books,
-    /// Fires when the drain is over.
     drain: Fuse<Sleep>,
     draining: bool,
     outcome: ServerOutcome,

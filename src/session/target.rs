@@ -84,14 +84,6 @@ impl Target {
     }
 }
 
-/// Targets for tests.
-#[cfg(test)]
-impl Target {
-    pub fn upstream(endpoint: &str) -> Self {
-        Target::Upstream(Arc::new(Destination { endpoint: endpoint.parse().unwrap(), overrides: [].into() }))
-    }
-}
-
 impl Joined {
     fn to(start: impl FnOnce(LinkSender) -> Task<FarEnd>) -> Self {
         let (down, inbound) = link();
@@ -107,5 +99,13 @@ impl fmt::Display for Target {
             Target::Origin => f.write_str("serving HTTP"),
             Target::Upstream(upstream) => write!(f, "proxying to {}", upstream.endpoint),
         }
+    }
+}
+
+/// Targets for tests.
+#[cfg(test)]
+impl Target {
+    pub fn upstream(endpoint: &str) -> Self {
+        Target::Upstream(Arc::new(Destination { endpoint: endpoint.parse().unwrap(), overrides: [].into() }))
     }
 }

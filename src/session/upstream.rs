@@ -57,7 +57,6 @@ pub(super) fn run(
     }
 }
 
-/// Dials, and notes how that went.
 async fn connect(
     reserved: Option<Reserved>,
     record: &Record,
