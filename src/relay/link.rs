@@ -25,13 +25,11 @@ pub enum Parcel {
     Fin,
 }
 
-/// The end that chunks go into.
 pub struct LinkSender {
     address: Sender<Parcel>,
     gone: Arc<Latch>,
 }
 
-/// The end that chunks come out of.
 pub struct LinkReceiver {
     mailbox: Mailbox<Parcel>,
     gone: Arc<Latch>,

@@ -188,7 +188,11 @@ where
                 }
                 Err(error) => match classify(&error) {
                     AcceptError::Connection => self.place = None,
-                    AcceptError::Resources => self.note_shortage(&error),
+                    AcceptError::Resources => {
+                        // First: a slot that is given back counts as something freed, for which the next try would not wait.
+                        drop(slot);
+                        self.note_shortage(&error);
+                    }
                     AcceptError::Fatal => {
                         return (self.warn)(format!("{} stops accepting: {}", self.name, reason(&error)));
                     }

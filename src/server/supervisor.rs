@@ -133,7 +133,6 @@ impl Supervisor {
         self.ask(move |actor| actor.books.newest(count)).await.unwrap_or_default()
     }
 
-    /// A session that ended, if it is remembered.
     pub async fn ended(&self, id: u64) -> Option<Arc<Ended>> {
         self.ask(move |actor| actor.books.find(id)).await.flatten()
     }
