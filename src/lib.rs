@@ -1,7 +1,7 @@
 //! Switchboard: a TCP multiplexer built of actors. This page is the guided tour of its code.
 //!
 //! An acceptor takes connections and hands each to a session. The session's target sends the bytes back, answers them, or
-//! dials an upstream and relays both ways. A connection through Switchboard ends exactly as a direct one would.
+//! dials an upstream and relays both ways. Once both legs are up, the end of one peer reaches the other as it would directly.
 //!
 //! ```text
 //!                 ┌──────────┐ admit ┌────────────┐ start, cut
@@ -34,9 +34,10 @@
 //! 8. Each [`Direction`](relay::direction::Direction) counts what it moves. Taps and dumps watch it at its
 //!    [`Gate`](relay::gate::Gate), and a cut by FIN ends it there.
 //! 9. Whatever ends the session is one [`Outcome`](session::outcome::Outcome): its legs, a deadline
-//!    ([`session::deadline`]), an [`Order`](session::order::Order), the drain. The record makes one
-//!    [`Cause`](session::cause::Cause) of it. A peer is reset after it has what was relayed before
-//!    ([`settle`](net::socket::settle)).
+//!    ([`session::deadline`]), a cut, the drain. The record makes one [`Cause`](session::cause::Cause) of it. If a peer is
+//!    gone, the other is reset after it has what was relayed before ([`settle`](net::socket::settle)); a deadline, a plain
+//!    cut and the end of a drain reset both at once. A cut by FIN is an [`Order`](session::order::Order); a plain cut drops
+//!    the session's task.
 //! 10. The supervisor books the end ([`server::books`]), and the reporter ([`report::reporter`]) tells it as one line.
 //!
 //! Beside this walk stands the [`Operator`](server::operator::Operator): the verbs that look into a running server and change
@@ -74,7 +75,7 @@
 //!
 //! # What is deliberately absent
 //! No second executor thread (async-std's one reactor makes two threads slower than one), no TLS, no UDP, no protocol parsing
-//! on the relay's path, no retry of a dial after the client has been told, no configuration file, no platform but Linux, no
+//! on the relay's path, no retry of a dial after the client has been reset, no configuration file, no platform but Linux, no
 //! unsafe code.
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,8 @@
-//! The gate of a direction: the one place where anything watches the stream or acts on it.
+//! The gate of a direction: all that its half-loops have to heed, in one word. [`crate::relay::direction`] shows the chunks
+//! to the watchers, and [`crate::relay::leg`] ends a stream that is to finish.
 //!
 //! An open gate costs one relaxed load a chunk, and the relay splices. With a watcher or an act the direction copies; it
-//! splices again once both are gone.
+//! splices again once its watchers are gone; an act stays.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 

@@ -1,7 +1,5 @@
 //! The pump around one leg: two half-loops, and what their ends mean together.
 //!
-//! [`read_into`] moves a source into a link, [`write_from`] a link into a sink.
-//!
 //! | reading | writing | what it means |
 //! |---|---|---|
 //! | ended | ended | clean: close |

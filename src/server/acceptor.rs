@@ -1,8 +1,8 @@
 //! The acceptor actor: owns one listening socket and only accepts. Every listener of a server has one: those of sessions,
 //! and those of operators and scrapers ([`crate::server::side_door`]).
 //!
-//! It ends when it is stopped, after taking what the kernel has already accepted for it. It also ends if its listener
-//! fails: a line says so, and nothing but this listener ends.
+//! It ends when it is stopped, after taking what the kernel has accepted for it, if slots and descriptors allow. It also
+//! ends if its listener fails: a line says so, and nothing but this listener ends.
 
 use crate::{
     error::reason,

@@ -39,7 +39,6 @@ enum Message {
     Ask(Box<dyn FnOnce(&mut Actor) + Send>),
 }
 
-/// How a server's sessions ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerOutcome {
     Drained,
@@ -128,7 +127,6 @@ impl Supervisor {
         self.ask(move |actor| actor.live.get(&id).map(|entry| entry.record.clone())).await.flatten()
     }
 
-    /// The last `count` sessions that ended, the newest last.
     pub async fn closed(&self, count: usize) -> Vec<Arc<Ended>> {
         self.ask(move |actor| actor.books.newest(count)).await.unwrap_or_default()
     }

@@ -98,6 +98,7 @@ fn run(
                     record.conclude(Outcome::CutByFin);
                     record.finish();
                     watch.limit_last_delivery();
+                    // This loop polls the near reader again; the far one belongs to another task.
                     if let Some(reader) = far_reader.get() {
                         reader.wake();
                     }
@@ -142,7 +143,8 @@ fn live<'a>(
         let (near_end, far_outcome) = {
             let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
             let mut pump = pin!(pump(&near, context.splice, up, inbound, ways));
-            // The far end first: what has happened there is older than what this poll finds here.
+            // The far end first: what has happened there is older than what this poll finds here. Clean also stands for a
+            // far side that goes on, or that there is none.
             match select(OptionFuture::from(far.as_mut()), pump.as_mut()).await {
                 Either::Left((None, _)) => (Some(pump.await), Outcome::Clean),
                 Either::Right((end, _)) => (Some(end), Outcome::Clean),
