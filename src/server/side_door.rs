@@ -79,7 +79,7 @@ impl Silence {
         self.number.store(0, Ordering::Release);
     }
 
-    /// If `wait` takes longer than [`SILENT_AFTER`], the connection is silent until its end.
+    /// If `wait` takes longer than `SILENT_AFTER`, the connection is silent until its end.
     pub async fn during<T>(&self, wait: impl Future<Output = T>) -> T {
         let mut wait = pin!(wait);
         if let Some(value) = within(Some(SILENT_AFTER), wait.as_mut()).await {
