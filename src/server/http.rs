@@ -77,8 +77,7 @@ impl Pages {
             silence.end();
             async move { self.answer(&request).await }
         };
-        silence.during(socket.readable()).await;
-        // A part of a request does not end the silence.
+        // Only a whole request ends the silence.
         silence.begin();
         http::answer_all(&mut Stream(socket), &LIMITS, answer).await?;
         // To give way is to be reset, which must not destroy the answer.

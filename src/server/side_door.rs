@@ -5,7 +5,7 @@ use crate::{
     net::{address::Address, listener::Listener, socket::Socket},
     report::reporter::Reporter,
     runtime::{
-        clock::within,
+        clock::{Sleep, now_ns, sleep, within},
         limit::{Rank, Slot, Slots},
         mailbox::{Mailbox, mailbox},
         task::{Panicked, Task, spawn},
@@ -21,7 +21,6 @@ use futures::{
 use std::{
     future::poll_fn,
     io,
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -55,36 +54,26 @@ pub struct SideDoor {
 /// arrived takes, and short enough for hundreds of silent connections to be passed in a second.
 const SILENT_AFTER: Duration = Duration::from_millis(50);
 
-/// Whether a connection is silent: between two requests. Only then it may have to give way.
+/// Since when a connection has been silent, that is, between two requests. Only then it may have to give way.
 pub struct Silence {
-    /// The number of its silence; 0 while a request is under way.
-    number: AtomicU64,
-    door: Arc<Silences>,
-}
-
-/// Silences are numbered as they begin. The actor waits for one when a connection waits for room.
-#[derive(Default)]
-struct Silences {
-    last: AtomicU64,
-    begun: AtomicWaker,
+    /// By [`now_ns`]; 0 while a request is under way.
+    since_ns: AtomicU64,
+    /// The actor, if a connection waits for room.
+    door: Arc<AtomicWaker>,
 }
 
 impl Silence {
     pub fn begin(&self) {
-        self.number.store(self.door.last.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Release);
-        self.door.begun.wake();
+        self.since_ns.store(now_ns(), Ordering::Release);
+        self.door.wake();
     }
 
     pub fn end(&self) {
-        self.number.store(0, Ordering::Release);
+        self.since_ns.store(0, Ordering::Release);
     }
 
-    /// If `wait` takes longer than `SILENT_AFTER`, the connection is silent until its end.
+    /// The connection is silent until `wait` ends.
     pub async fn during<T>(&self, wait: impl Future<Output = T>) -> T {
-        let mut wait = pin!(wait);
-        if let Some(value) = within(Some(SILENT_AFTER), wait.as_mut()).await {
-            return value;
-        }
         self.begin();
         let value = wait.await;
         self.end();
@@ -145,7 +134,10 @@ struct Actor<T: 'static, S, W> {
     served: Vec<Served>,
     last_number: u64,
     ends: FuturesUnordered<BoxFuture<'static, (u64, Result<(), Panicked>)>>,
-    silences: Arc<Silences>,
+    /// Woken when a silence begins.
+    begun: Arc<AtomicWaker>,
+    /// Until the silence that is longest is long enough; set while a connection waits for room.
+    long_enough: Option<Sleep>,
 }
 
 /// A connection that is served.
@@ -160,9 +152,9 @@ where
     S: Fn(T, Arc<Silence>) -> F,
 {
     fn new(at_once: usize, arrivals: Mailbox<(T, Slot)>, serve: S, warn: W) -> Self {
-        let (served, ends) = (Vec::new(), FuturesUnordered::new());
-        let silences = Arc::default();
-        Actor { at_once, arrivals, serve, warn, waiting: None, served, last_number: 0, ends, silences }
+        let (served, ends, begun) = (Vec::new(), FuturesUnordered::new(), Arc::default());
+        let (waiting, long_enough) = (None, None);
+        Actor { at_once, arrivals, serve, warn, waiting, served, last_number: 0, ends, begun, long_enough }
     }
 
     /// Ends with the acceptor, after the last connection.
@@ -196,17 +188,21 @@ where
                 None => Event::NoMore,
             });
         }
-        self.silences.begun.register(context.waker());
-        let silence = |served: &Served| served.silence.number.load(Ordering::Acquire);
-        let silent = self.served.iter().enumerate().filter(|(_, served)| silence(served) > 0);
-        let longest = silent.min_by_key(|(_, served)| silence(served));
-        longest.map_or(Poll::Pending, |(index, _)| Poll::Ready(Event::SilentLongest(index)))
+        self.begun.register(context.waker());
+        let since = |served: &Served| served.silence.since_ns.load(Ordering::Acquire);
+        let silent = self.served.iter().enumerate().map(|(index, served)| (since(served), index));
+        let Some((since, index)) = silent.filter(|(since, _)| *since > 0).min() else { return Poll::Pending };
+        let left = SILENT_AFTER.saturating_sub(Duration::from_nanos(now_ns().saturating_sub(since)));
+        if left.is_zero() {
+            return Poll::Ready(Event::SilentLongest(index));
+        }
+        self.long_enough.insert(sleep(left)).poll_unpin(context).map(|()| Event::SilentLongest(index))
     }
 
     fn begin(&mut self, connection: T, slot: Slot) {
         self.last_number += 1;
         let number = self.last_number;
-        let silence = Arc::new(Silence { number: AtomicU64::new(0), door: self.silences.clone() });
+        let silence = Arc::new(Silence { since_ns: AtomicU64::new(0), door: self.begun.clone() });
         let (conversation, abort) = abortable((self.serve)(connection, silence.clone()));
         let task = spawn(async move {
             let _ = conversation.await;
