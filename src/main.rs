@@ -11,6 +11,7 @@ use switchboard::{
     cli::{self, Config, Parsed},
     runtime::executor,
     server::{server, supervisor::ServerOutcome},
+    text::takes_colour,
     tools::{
         audit,
         client::{self, Output, Streams},
@@ -103,9 +104,8 @@ fn watch(config: top::settings::Top) -> ExitCode {
 /// Audits a proxy on this thread.
 fn audit_proxy(config: &audit::settings::Audit) -> ExitCode {
     let (stdout, stderr) = (io::stdout(), io::stderr());
-    let may_paint = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let streams = audit::Streams {
-        colour: stdout.is_terminal() && may_paint,
+        colour: stdout.is_terminal() && takes_colour(),
         notes_are_seen: stderr.is_terminal(),
         out: &mut stdout.lock(),
         notes: &mut stderr.lock(),

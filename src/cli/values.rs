@@ -7,7 +7,7 @@ use crate::{
         dial::Override,
         endpoint::{Endpoint, Host},
         network::V6_BITS,
-        options::Keepalive,
+        options::{KEEPALIVE_PROBES_MAX, KEEPALIVE_SECONDS_MAX, Keepalive},
     },
     report::format::{Dump, Log},
     session::event::Side,
@@ -34,10 +34,6 @@ const CONNECTIONS_MAX: usize = 1 << 20;
 const REMEMBER_MAX: usize = 1_000_000;
 /// More than any piece has: one read fills at most a buffer of 16 KiB. It bounds what the reporter's mailbox may hold.
 const DUMP_LIMIT_BYTES_MAX: usize = 1 << 20;
-/// Linux takes up to this for `TCP_KEEPIDLE` and `TCP_KEEPINTVL` (`MAX_TCP_KEEPIDLE`).
-const KEEPALIVE_SECONDS_MAX: u64 = 32_767;
-/// Linux takes up to this for `TCP_KEEPCNT` (`MAX_TCP_KEEPCNT`).
-const KEEPALIVE_PROBES_MAX: usize = 127;
 /// One message of a load. For a stream there is `--mode bulk`.
 const SIZE_MAX: u64 = 1 << 30;
 const ANSWER_MAX: u64 = 1 << 40;
@@ -198,8 +194,8 @@ pub fn keepalive(text: &str) -> Result<Option<Keepalive>, String> {
             "it does not have three parts; write idle/interval/probes, as in 60s/10s/6, or off".into()
         );
     };
-    let probes =
-        up_to(KEEPALIVE_PROBES_MAX, probes).map_err(|reason| format!("{probes:?} as probes: {reason}"))?;
+    let probes = up_to(KEEPALIVE_PROBES_MAX as usize, probes)
+        .map_err(|reason| format!("{probes:?} as probes: {reason}"))?;
     Ok(Some(Keepalive {
         idle: whole_seconds(idle)?,
         interval: whole_seconds(interval)?,

@@ -23,9 +23,9 @@ const KERNEL_LATER: Duration = Duration::from_secs(2);
 /// `TCP_USER_TIMEOUT` is an int of milliseconds: 24.8 days. The kernel refuses more.
 const USER_TIMEOUT_MS_MAX: u32 = i32::MAX.unsigned_abs();
 /// `MAX_TCP_KEEPIDLE` and `MAX_TCP_KEEPINTVL` (include/net/tcp.h).
-const KEEPALIVE_SECONDS_MAX: u64 = 32_767;
+pub const KEEPALIVE_SECONDS_MAX: u64 = 32_767;
 /// `MAX_TCP_KEEPCNT`.
-const KEEPALIVE_PROBES_MAX: u32 = 127;
+pub const KEEPALIVE_PROBES_MAX: u32 = 127;
 
 /// The longest name (`TCP_CA_NAME_MAX`, without the end mark).
 const NAME_BYTES_MAX: usize = 15;

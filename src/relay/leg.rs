@@ -2,7 +2,6 @@
 
 use crate::{
     net::{
-        address::Address,
         buffer::{BUFFER_BYTES, Buffer},
         pipe::Pipe,
         socket::{Socket, settle},
@@ -59,13 +58,6 @@ impl Leg {
     pub fn close(self) {
         match self {
             Leg::Plain(socket) => socket.close(),
-        }
-    }
-
-    /// Our address, if the kernel gives one.
-    pub fn local_address(&self) -> Option<Address> {
-        match self {
-            Leg::Plain(socket) => socket.local_address().ok(),
         }
     }
 }

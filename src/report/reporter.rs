@@ -196,8 +196,3 @@ fn write_all(to: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Cut> {
     }
     Ok(())
 }
-
-/// The start line of one listener, on stderr.
-pub fn start_line(listening: &str, doing: &str) -> String {
-    format!("listening on {listening}, {doing}")
-}

@@ -14,7 +14,7 @@ use crate::{
     },
     report::{
         format::{Dump, Format, Log},
-        reporter::{Finish, Reporter, start_line},
+        reporter::{Finish, Reporter},
     },
     runtime::{
         clock::within,
@@ -36,6 +36,7 @@ use crate::{
         context::{Context, CurrentDeadlines},
         target::{Listening, Target},
     },
+    text::takes_colour,
 };
 use futures::{FutureExt, future::join_all, select_biased};
 use std::{
@@ -182,7 +183,7 @@ impl Running {
             http::start(listener, host, operator, reporter.clone())
         });
         let accept = |(listener, listening): (Listener, Arc<Listening>)| {
-            reporter.warn(start_line(&listener.address().to_string(), &listening.target.to_string()));
+            reporter.warn(format!("listening on {}, {}", listener.address(), listening.target));
             Acceptor::start(listener, listening, slots.clone(), supervisor.clone(), reporter.clone())
         };
         let acceptors = bound.listeners.into_iter().map(accept).collect();
@@ -265,7 +266,6 @@ fn refuse_loop(target: &Target, own: &[Address]) -> Result<(), Error> {
 }
 
 fn format(plan: &Plan) -> Option<Format> {
-    let colour =
-        io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colour = io::stdout().is_terminal() && takes_colour();
     (plan.log != Log::Off).then_some(Format { log: plan.log, dump: plan.dump, colour })
 }

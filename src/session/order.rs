@@ -1,4 +1,5 @@
-//! Orders: what an operator tells a live session to do. The mailbox is made on first use, so that an idle session does not pay for it.
+//! Orders: what an operator tells a live session to do. The mailbox is made on first use, so that an idle session does not
+//! pay for it.
 
 use crate::runtime::mailbox::{Mailbox, Sender, mailbox};
 use futures::task::AtomicWaker;

@@ -6,3 +6,8 @@ pub mod moment;
 pub mod safe;
 pub mod table;
 pub mod units;
+
+/// Whether the user's environment lets programs write in colour: `NO_COLOR` is not set, or empty (no-color.org).
+pub fn takes_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

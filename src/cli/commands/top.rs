@@ -4,6 +4,7 @@ use crate::{
     cli::{Config, values},
     control::protocol::Sort,
     net::network::Network,
+    text::takes_colour,
     tools::top::settings::{self, INTERVAL},
 };
 use argh::{ArgsInfo, FromArgs};
@@ -37,8 +38,7 @@ pub struct Top {
 
 impl Top {
     pub fn config(self) -> Config {
-        let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let Top { control, interval, sort, from } = self;
-        Config::Top(Box::new(settings::Top { control, interval, sort, from, colour }))
+        Config::Top(Box::new(settings::Top { control, interval, sort, from, colour: takes_colour() }))
     }
 }

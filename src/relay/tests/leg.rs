@@ -145,7 +145,8 @@ fn either_kind_of_chunk_is_written_whole_and_the_end_after_it() {
 #[test]
 fn a_dropped_leg_resets_its_peer_and_a_closed_one_does_not() {
     on_leg(async |leg, mut peer| {
-        assert!(leg.local_address() == peer.peer_addr().ok().map(crate::net::address::Address::Tcp));
+        let Leg::Plain(socket) = &leg;
+        assert!(socket.local_address().ok() == peer.peer_addr().ok().map(crate::net::address::Address::Tcp));
         leg.close();
         assert_eq!(peer.read(&mut [0]).unwrap(), 0);
     });
