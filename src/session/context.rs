@@ -26,7 +26,7 @@ pub struct Context {
     /// Of the far leg; the near leg has those of its listener.
     pub options: Options,
     pub own: Vec<Address>,
-    /// The places of sessions.
+    /// Of sessions.
     pub slots: Slots,
     pub events: Events,
     /// Never sent to: its mailbox ends when the last actor that holds this context is gone, and its socket with it.
@@ -59,7 +59,7 @@ impl CurrentDeadlines {
 }
 
 impl Context {
-    /// Whether another session waits for something that a dial holds: its place among the sessions, or a descriptor.
+    /// Whether another session waits for something that a dial holds: its slot, or a descriptor.
     pub fn has_shortage(&self) -> bool {
         self.slots.wanted() || DESCRIPTORS.waiting() > 0
     }

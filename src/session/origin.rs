@@ -39,12 +39,13 @@ const BYTES_MAX: u64 = 1 << 40;
 /// A text, or bytes made as they are sent.
 type Answer = Response<Either<Full<Bytes>, Pattern>>;
 
-/// Starts answering the client of `record`, which sends `inbound` and is sent `out`, until it has ended its stream or gets
+/// Starts answering the client of `record`, from `up_receiver` into `down_sender`, until it has ended its stream or gets
 /// no more answers. Deadlines are the session's.
-pub fn start(record: Arc<Record>, inbound: LinkReceiver, out: LinkSender) -> Task<FarEnd> {
+pub fn start(record: &Arc<Record>, up_receiver: LinkReceiver, down_sender: LinkSender) -> Task<FarEnd> {
+    let record = record.clone();
     spawn(async move {
         let ways = Ways { incoming: &record.from_client, outgoing: &record.from_upstream };
-        let stream = LinkStream::new(inbound, out, ways);
+        let stream = LinkStream::new(up_receiver, down_sender, ways);
         match http::serve(stream, &LIMITS, |request| ready(answer(&request, &record.client))).await {
             Ok(true) => FarEnd::Clean,
             Ok(false) => FarEnd::Due(Cause::HalfCloseTimeout),

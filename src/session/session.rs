@@ -62,7 +62,7 @@ pub fn start<E: Future<Output = ()> + Send + 'static>(
     }))
 }
 
-// What follows are functions that give an async block, and combinators: an async function keeps its arguments twice.
+// Plain functions that return an async block: an async function stores each argument twice, as passed and as used.
 
 fn run(
     socket: Socket,
@@ -97,7 +97,7 @@ fn run(
                     // The end is judged now: what follows from it is not another.
                     record.conclude(Outcome::CutByFin);
                     record.finish();
-                    watch.limit_last_delivery();
+                    watch.limit_finish();
                     // This loop polls the near reader again; the far one belongs to another task.
                     if let Some(reader) = far_reader.get() {
                         reader.wake();
@@ -136,13 +136,13 @@ fn live<'a>(
     far_reader: &'a OnceLock<Nudge>,
 ) -> impl Future<Output = Outcome> + Send + 'a {
     async move {
-        let (up, up_end) = link();
-        let Joined { inbound, mut far, nudge } =
-            record.listening.target.join(reserved, record, context, up_end);
+        let (up_sender, up_receiver) = link();
+        let Joined { down_receiver, mut far, nudge } =
+            record.listening.target.join(reserved, record, context, up_receiver);
         let _ = far_reader.set(nudge);
         let (near_end, far_outcome) = {
             let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
-            let mut pump = pin!(pump(&near, context.splice, up, inbound, ways));
+            let mut pump = pin!(pump(&near, context.splice, up_sender, down_receiver, ways));
             // The far end first: what has happened there is older than what this poll finds here. Clean also stands for a
             // far side that goes on, or that there is none.
             match select(OptionFuture::from(far.as_mut()), pump.as_mut()).await {
@@ -154,7 +154,7 @@ fn live<'a>(
                 }
             }
         };
-        Box::pin(conclude(near, near_end, far, far_outcome, record)).await
+        Box::pin(end_legs(near, near_end, far, far_outcome, record)).await
     }
 }
 
@@ -171,7 +171,7 @@ async fn outlive(
 }
 
 /// Ends the near leg as its pump ended, and waits for the far side if it goes on; else `far_outcome` is how it ended.
-async fn conclude(
+async fn end_legs(
     near: Leg,
     near_end: Option<LegEnd>,
     far: Option<Task<FarEnd>>,

@@ -32,7 +32,7 @@ pub struct Listening {
 /// The other end of a session, once it is joined.
 pub struct Joined {
     /// What the client is sent.
-    pub inbound: LinkReceiver,
+    pub down_receiver: LinkReceiver,
     /// The actor at the far end; none if the session is joined to itself.
     pub far: Option<Task<FarEnd>>,
     /// Wakes the half-loop that reads for the client.
@@ -66,19 +66,20 @@ impl Target {
         }
     }
 
-    /// Opens the far end of the session of `record`, with the socket that is reserved for it; `up` is what the client sends.
+    /// Opens the far end of the session of `record`, with the socket that is reserved for it.
     pub fn join(
         &self,
         reserved: Option<Reserved>,
         record: &Arc<Record>,
         context: &Arc<Context>,
-        up: LinkReceiver,
+        up_receiver: LinkReceiver,
     ) -> Joined {
         match self {
-            Target::Echo => Joined { nudge: up.nudge(), inbound: up, far: None },
-            Target::Origin => Joined::to(|down| origin::start(record.clone(), up, down)),
-            Target::Upstream(upstream) => Joined::to(|down| {
-                spawn(upstream::run(reserved, record.clone(), context.clone(), upstream.clone(), up, down))
+            Target::Echo => Joined { nudge: up_receiver.nudge(), down_receiver: up_receiver, far: None },
+            Target::Origin => Joined::to(|down_sender| origin::start(record, up_receiver, down_sender)),
+            Target::Upstream(upstream) => Joined::to(|down_sender| {
+                let (record, context, upstream) = (record.clone(), context.clone(), upstream.clone());
+                spawn(upstream::run(reserved, record, context, upstream, up_receiver, down_sender))
             }),
         }
     }
@@ -86,8 +87,8 @@ impl Target {
 
 impl Joined {
     fn to(start: impl FnOnce(LinkSender) -> Task<FarEnd>) -> Self {
-        let (down, inbound) = link();
-        Joined { nudge: inbound.nudge(), inbound, far: Some(start(down)) }
+        let (down_sender, down_receiver) = link();
+        Joined { nudge: down_receiver.nudge(), down_receiver, far: Some(start(down_sender)) }
     }
 }
 

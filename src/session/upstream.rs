@@ -23,15 +23,15 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// The actor: dials `upstream`, with the socket that is `reserved`, for the session of `record`. `inbound` is what the client
-/// sends, `out` what it is sent.
+/// The actor: dials `upstream`, with the socket that is `reserved`, for the session of `record`. What the client sends
+/// comes from `up_receiver`, and what it is sent goes to `down_sender`.
 pub(super) fn run(
     reserved: Option<Reserved>,
     record: Arc<Record>,
     context: Arc<Context>,
     upstream: Arc<Destination>,
-    inbound: LinkReceiver,
-    out: LinkSender,
+    up_receiver: LinkReceiver,
+    down_sender: LinkSender,
 ) -> impl Future<Output = FarEnd> + Send {
     async move {
         // Boxed: what dialling needs is not kept while the connection lives.
@@ -40,7 +40,7 @@ pub(super) fn run(
             Err(error) => return FarEnd::NotReached(Box::new(error)),
         };
         let ways = Ways { incoming: &record.from_upstream, outgoing: &record.from_client };
-        match pump(&far, context.splice, out, inbound, ways).await {
+        match pump(&far, context.splice, down_sender, up_receiver, ways).await {
             LegEnd::Clean => {
                 far.close();
                 FarEnd::Clean
@@ -105,12 +105,12 @@ mod tests {
         let record = Record::sample(1, target);
         // Nothing here watches our own deadline: the kernel's is the one that ends the connection.
         let deadlines = Deadlines { stall: Some(Duration::ZERO), ..Deadlines::default() };
-        let ((sender, inbound), (out, _replies)) = (link(), link());
-        let actor = run(None, record.clone(), Context::sample(deadlines), upstream, inbound, out);
+        let ((up_sender, up_receiver), (down_sender, _down_receiver)) = (link(), link());
+        let actor = run(None, record.clone(), Context::sample(deadlines), upstream, up_receiver, down_sender);
         let upload = async {
             loop {
                 record.from_client.add_received(BUFFER_BYTES);
-                if sender.send(Chunk::Bytes(Buffer::holding(&[0; BUFFER_BYTES]))).await.is_err() {
+                if up_sender.send(Chunk::Bytes(Buffer::holding(&[0; BUFFER_BYTES]))).await.is_err() {
                     break;
                 }
             }
