@@ -42,9 +42,9 @@ fn main() -> ExitCode {
 /// The one place where a configuration becomes a running program, and its outcome an exit code.
 fn run(config: Config) -> ExitCode {
     match config {
-        Config::Server(config) => {
-            let busy_poll = config.busy_poll;
-            match executor::run(busy_poll, server::run(*config)) {
+        Config::Server { plan, notes } => {
+            let busy_poll = plan.busy_poll;
+            match executor::run(busy_poll, server::run(*plan, notes)) {
                 Ok(Ok(ServerOutcome::Drained)) => ExitCode::SUCCESS,
                 Ok(Ok(ServerOutcome::Cut)) => ExitCode::from(CUT),
                 Ok(Err(error)) => fail(&error),

@@ -17,8 +17,11 @@ use words::Asked;
 /// The parsed run: a command with its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Config {
-    /// `echo`, `proxy` or `origin`.
-    Server(Box<Plan>),
+    /// `echo`, `proxy` or `origin`; and what the start says of how its plan came about.
+    Server {
+        plan: Box<Plan>,
+        notes: Vec<String>,
+    },
     Client(Box<tools::client::settings::Client>),
     Ctl(Box<tools::ctl::settings::Ctl>),
     Top(Box<tools::top::settings::Top>),

@@ -39,7 +39,7 @@ fn parse_line(line: &str) -> Result<Parsed, Usage> {
 #[track_caller]
 fn server(line: &str) -> Plan {
     match parse_line(line) {
-        Ok(Parsed::Run(Config::Server(server))) => *server,
+        Ok(Parsed::Run(Config::Server { plan, .. })) => *plan,
         other => panic!("{line}: {other:?}"),
     }
 }

@@ -3,6 +3,7 @@
 pub mod acceptor;
 pub mod books;
 pub mod control;
+mod drain;
 pub mod http;
 pub mod operator;
 pub mod plan;

@@ -26,7 +26,9 @@ use crate::{
     server::{
         acceptor::Acceptor,
         books::Books,
-        control, http,
+        control,
+        drain::Drain,
+        http,
         operator::{OperatedServer, Operator},
         plan::Plan,
         side_door::SideDoor,
@@ -54,9 +56,9 @@ const LAST_SOCKETS: Duration = Duration::from_secs(2);
 /// After a cut, the operator wants the end at once.
 const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
 
-/// Runs a server until it is stopped.
+/// Runs a server until it is stopped. It says `notes` once it listens.
 /// Fails if it cannot listen, or if every listener has failed.
-pub async fn run(plan: Plan) -> Result<ServerOutcome, Error> {
+pub async fn run(plan: Plan, notes: Vec<String>) -> Result<ServerOutcome, Error> {
     let share = share(raise_descriptor_limit());
     kernel::open();
     pipe::set_limit(if plan.splice { share.pipes } else { 0 });
@@ -81,10 +83,10 @@ pub async fn run(plan: Plan) -> Result<ServerOutcome, Error> {
         alive,
     };
     let exposed = bound.exposed();
+    notes.iter().for_each(|note| reporter.warn(note));
     let running = Running::start(&plan, bound, context, control, &reporter);
     exposed.iter().for_each(|line| reporter.warn(line));
-    let outcome = running.until_stopped(signals).await;
-    drop(reporter);
+    let outcome = running.until_stopped(signals, reporter).await;
     wind_up(gone, finish, outcome.as_ref().ok()).await;
     outcome
 }
@@ -190,7 +192,11 @@ impl Running {
         Running { deadlines, acceptors, drain, control, _metrics: metrics, supervisor, sessions }
     }
 
-    async fn until_stopped(mut self, mut signals: StopSignals) -> Result<ServerOutcome, Error> {
+    async fn until_stopped(
+        mut self,
+        mut signals: StopSignals,
+        reporter: Reporter,
+    ) -> Result<ServerOutcome, Error> {
         let failure = {
             let drain = async {
                 // Without a control socket and metrics no operator is left, and the mailbox has ended.
@@ -209,13 +215,18 @@ impl Running {
         for acceptor in self.acceptors {
             acceptor.stop().await;
         }
-        self.supervisor.drain(self.deadlines.get().drain).await;
+        let mut drain = Drain::begin(self.supervisor, self.deadlines.get().drain, reporter).await;
         let end = loop {
-            select_biased! {
+            let again = select_biased! {
                 end = (&mut self.sessions).fuse() => break end.map_err(fault),
-                () = signals.next_but_hangup().fuse() => self.supervisor.cut().await,
+                () = signals.next_but_hangup().fuse() => true,
+                () = pin!(drain.count_down().fuse()) => false,
+            };
+            if again {
+                drain.cut().await;
             }
         };
+        drain.end(end.as_ref());
         if let Some(control) = self.control {
             control.stop(control::LAST_WORDS).await;
         }

@@ -105,7 +105,7 @@ macro_rules! server {
             pub fn server(self, target: Target, port: u16) -> Config {
                 let listen = if self.listen.is_empty() { vec![Endpoint::loopback(port)] } else { self.listen };
                 let planned = |endpoint| PlannedListener { name: None, endpoint, target: target.clone() };
-                Config::Server(Box::new(Plan {
+                let plan = Box::new(Plan {
                     listeners: listen.into_iter().map(planned).collect(),
                     max_sessions: self.max_sessions,
                     max_per_source: self
@@ -130,7 +130,8 @@ macro_rules! server {
                     control: self.control,
                     remember: self.remember,
                     metrics: self.metrics,
-                }))
+                });
+                Config::Server { plan, notes: Vec::new() }
             }
         }
     };
