@@ -9,7 +9,7 @@ use std::{
 };
 use switchboard::{
     cli::{self, Config, Parsed},
-    runtime::executor,
+    runtime::shard,
     server::{server, supervisor::ServerOutcome},
     text::takes_colour,
     tools::{
@@ -44,7 +44,7 @@ fn run(config: Config) -> ExitCode {
     match config {
         Config::Server { plan, notes } => {
             let busy_poll = plan.busy_poll;
-            match executor::run(busy_poll, server::run(*plan, notes)) {
+            match shard::run_looking(busy_poll, server::run(*plan, notes)) {
                 Ok(Ok(ServerOutcome::Drained)) => ExitCode::SUCCESS,
                 Ok(Ok(ServerOutcome::Cut)) => ExitCode::from(CUT),
                 Ok(Err(error)) => fail(&error),
@@ -60,7 +60,7 @@ fn run(config: Config) -> ExitCode {
                 Ok(streams) => streams,
                 Err(error) => return fail(&format_args!("cannot use the standard streams: {error}")),
             };
-            match executor::run(None, client::run(*config, streams)) {
+            match shard::run(client::run(*config, streams)) {
                 Ok(Ok(())) => ExitCode::SUCCESS,
                 Ok(Err(failure)) => {
                     complain(&failure);
@@ -77,7 +77,7 @@ fn control(config: ctl::settings::Ctl) -> ExitCode {
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let is_terminal = stdout.is_terminal();
     let streams = ctl::Streams { out: Box::new(stdout), notes: Box::new(stderr), is_terminal };
-    match executor::run(None, ctl::run(config, streams)) {
+    match shard::run(ctl::run(config, streams)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => fail(&failure),
         Err(error) => fail(&error),
@@ -94,7 +94,7 @@ fn watch(config: top::settings::Top) -> ExitCode {
         Ok(streams) => streams,
         Err(error) => return fail(&format_args!("cannot use the standard streams: {error}")),
     };
-    match executor::run(None, top::run(config, input, output)) {
+    match shard::run(top::run(config, input, output)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => fail(&failure),
         Err(error) => fail(&error),

@@ -18,7 +18,7 @@ use crate::{
         top::settings::INTERVAL_MIN,
     },
 };
-use std::{fmt::Write, net::IpAddr, time::Duration};
+use std::{fmt::Write, net::IpAddr, num::NonZeroUsize, time::Duration};
 
 /// A hundred years of 365.25 days: beyond any use, and far below what a clock, a timer or 64 bits of milliseconds hold.
 const DURATION_MAX: Duration = Duration::from_secs(100 * 31_557_600);
@@ -255,6 +255,11 @@ pub fn connections(text: &str) -> Result<Option<usize>, String> {
 
 pub fn threads(text: &str) -> Result<usize, String> {
     up_to(THREADS_MAX, text)
+}
+
+/// A number of threads; none is `auto`.
+pub fn threads_or_auto(text: &str) -> Result<Option<NonZeroUsize>, String> {
+    if text == "auto" { Ok(None) } else { threads(text).map(NonZeroUsize::new) }
 }
 
 /// `64`, `16k`, `1m`, `1g`: in steps of 1024.

@@ -34,6 +34,19 @@ pub struct ListenerTally {
 }
 
 impl Tally {
+    /// Adds the sums of other sessions of the same listeners.
+    pub fn add(&mut self, other: &Self) {
+        for (listener, more) in self.listeners.iter_mut().zip(&other.listeners) {
+            listener.active += more.active;
+            listener.opened += more.opened;
+            listener.closed.iter_mut().zip(more.closed).for_each(|(count, more)| *count += more);
+        }
+        self.client_bytes += other.client_bytes;
+        self.upstream_bytes += other.upstream_bytes;
+        self.dials.add(&other.dials);
+        self.lives.add(&other.lives);
+    }
+
     pub fn active(&self) -> u64 {
         self.listeners.iter().map(|listener| listener.active).sum()
     }

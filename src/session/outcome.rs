@@ -23,6 +23,8 @@ pub enum Outcome {
     Drained,
     /// The session was not admitted; the reason in words.
     Refused(String),
+    /// The kernel could not wait for the client's socket.
+    NoResources(io::Error),
     /// A fault in one of the session's actors.
     Panicked(Panicked),
     /// A peer was cut off, and no actor says why.

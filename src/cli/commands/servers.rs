@@ -19,7 +19,7 @@ use crate::{
     },
 };
 use argh::{ArgsInfo, FromArgs};
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 /// Declares a server's command: its own options, then those of all servers.
 macro_rules! server {
@@ -85,7 +85,10 @@ macro_rules! server {
             /// relay bulk data without copying it (default auto)
             #[argh(option, arg_name = "auto|off", default = "true", from_str_fn(values::auto))]
             splice: bool,
-            /// how long to look for the next event before sleeping (default 50us)
+            /// threads that run sessions (default: auto, one for each processor)
+            #[argh(option, arg_name = "N|auto", default = "None", from_str_fn(values::threads_or_auto))]
+            threads: Option<NonZeroUsize>,
+            /// how long to look for the next event before sleeping (default 200us)
             #[argh(option, arg_name = "TIME", default = "plan::BUSY_POLL", from_str_fn(values::duration))]
             busy_poll: Option<Duration>,
             /// the socket for ctl (default from $XDG_RUNTIME_DIR or /tmp)
@@ -126,6 +129,7 @@ macro_rules! server {
                     dump: self.dump,
                     dump_limit: self.dump_limit,
                     splice: self.splice,
+                    threads: self.threads,
                     busy_poll: self.busy_poll,
                     control: self.control,
                     remember: self.remember,

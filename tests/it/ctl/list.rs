@@ -17,8 +17,7 @@ fn a_list_names_every_live_session_with_what_it_moved() {
     let upstream = peer::echoes();
     let operated = Operated::proxy(upstream.address, &[]);
     assert!(operated.json(&["list"]).is_empty());
-    let mut clients: Vec<_> = (0..3).map(|_| operated.server.connect()).collect();
-    clients.iter_mut().for_each(|client| exchange(client, b"hello"));
+    let mut clients = operated.server.greeted(3);
     let sessions = operated.json(&["list"]);
     assert_eq!(sessions.len(), 3);
     for (session, client) in sessions.iter().zip(&clients) {
@@ -101,8 +100,7 @@ fn what_is_printed_for_machines_is_json_wherever_something_is() {
 #[test]
 fn a_page_of_a_list_is_chosen_by_the_server_and_told_at_once() {
     let operated = Operated::start("echo", &[]);
-    let mut clients: Vec<_> = (0..5).map(|_| operated.server.connect()).collect();
-    clients.iter_mut().for_each(|client| exchange(client, b"hello"));
+    let clients = operated.server.greeted(5);
     let mut talk = operated.talk();
     let mut list = |request: &str| {
         talk.say(&format!(r#"{{"command":"list",{request}}}"#));
