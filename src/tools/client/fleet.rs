@@ -47,7 +47,7 @@ pub async fn run(plan: Plan, kept: Kept, mut notes: Output) -> Result<(), Failur
         notes.note(text).await;
     }
     let total = (parallel as u64).saturating_mul(repeat as u64);
-    let (next, tally) = (AtomicU64::new(0), Mutex::new(Tally::new()));
+    let (next, tally) = (AtomicU64::new(0), Mutex::default());
     let fleet = Arc::new(Fleet { plan, kept, total, next, tally });
     let begin = Instant::now();
     let workers: Vec<Task<()>> = (0..clients).map(|_| task::spawn(fleet.clone().work())).collect();

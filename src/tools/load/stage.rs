@@ -1,14 +1,8 @@
 //! What the clients of a run share: the plan, what they count, and how far the run is.
 
 use crate::tools::load::{
-    arrivals::Arrivals,
-    failure::Failure,
-    report::{Report, note},
-    room::Room,
-    run::Plan,
-    shared::Shared,
-    timeline::Slice,
-    watch::Watch,
+    arrivals::Arrivals, failure::Failure, report::Report, room::Room, run::Plan, shared::Shared,
+    timeline::Slice, watch::Watch,
 };
 use std::{
     cell::{Cell, RefCell},
@@ -78,7 +72,7 @@ impl<'a> Stage<'a> {
     }
 
     pub fn fail(&self, failure: Failure) {
-        self.report.borrow_mut().failures.add(failure);
+        *self.report.borrow_mut().failures.entry(failure).or_default() += 1;
         self.slice.borrow_mut().second.failures += 1;
     }
 
@@ -153,7 +147,7 @@ impl<'a> Stage<'a> {
             let mut slice = self.slice.borrow_mut();
             slice.second.operations += 1;
             slice.second.failures += u64::from(status.is_some_and(|status| status >= 400));
-            note(&mut slice.latency_ns, response.unwrap_or(service));
+            slice.latencies.add(response.unwrap_or(service));
         }
     }
 

@@ -79,7 +79,7 @@ impl<'a> Outcome<'a> {
 
     /// Every cause of an error with its count, answers of 400 and above included.
     pub fn errors(&self) -> Vec<(String, u64)> {
-        let failures = self.report.failures.iter().map(|(kind, count)| (kind.name().to_owned(), count));
+        let failures = self.report.failures.iter().map(|(kind, count)| (kind.name().to_owned(), *count));
         let refusals = self.report.statuses.range(400..);
         failures.chain(refusals.map(|(status, count)| (format!("status {status}"), *count))).collect()
     }
