@@ -45,8 +45,12 @@ pub fn start(record: &Arc<Record>, up_receiver: LinkReceiver, down_sender: LinkS
     let record = record.clone();
     spawn(async move {
         let ways = Ways { incoming: &record.from_client, outgoing: &record.from_upstream };
-        let stream = LinkStream::new(up_receiver, down_sender, ways);
-        match http::serve(stream, &LIMITS, |request| ready(answer(&request, &record.client))).await {
+        let mut stream = LinkStream::new(up_receiver, down_sender, ways);
+        let served = async {
+            http::answer_all(&mut stream, &LIMITS, |request| ready(answer(&request, &record.client))).await?;
+            http::linger(stream, &LIMITS).await
+        };
+        match served.await {
             Ok(true) => FarEnd::Clean,
             Ok(false) => FarEnd::Due(Cause::HalfCloseTimeout),
             Err(_) => FarEnd::Aborted,
