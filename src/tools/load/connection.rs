@@ -7,9 +7,11 @@ use crate::{
     net::{
         http::response::{Progress, Response},
         socket::Socket,
+        stream::Stream,
     },
     tools::load::{content::Content, failure::Failure, room::Room},
 };
+use futures::{AsyncReadExt, AsyncWriteExt};
 use std::{
     future::poll_fn,
     io,
@@ -52,7 +54,7 @@ impl<'a> Connection<'a> {
             seed,
             content: Content::pattern(seed),
             blind: false,
-            response: Response::new(),
+            response: Response::default(),
             sent: 0,
             send_goal: 0,
             received: 0,
@@ -252,25 +254,14 @@ impl<'a> Connection<'a> {
 
     /// Sends a number, which is not part of the pattern: 8 bytes, little-endian.
     async fn send_number(&mut self, number: u64) -> Result<(), Failure> {
-        let bytes = number.to_le_bytes();
-        let mut done = 0;
-        while done < bytes.len() {
-            let count = self.socket.write(&bytes[done..]).await;
-            done += count.map_err(|error| Failure::of_connection(&error))?;
-        }
-        Ok(())
+        let sent = Stream(&self.socket).write_all(&number.to_le_bytes()).await;
+        sent.map_err(|error| Failure::of_connection(&error))
     }
 
     async fn receive_number(&mut self) -> Result<u64, Failure> {
         let mut bytes = [0; 8];
-        let mut done = 0;
-        while done < bytes.len() {
-            let read = poll_fn(|context| self.socket.poll_read(context, &mut bytes[done..])).await;
-            match read.map_err(|error| Failure::of_connection(&error))? {
-                0 => return Err(Failure::EndedEarly),
-                count => done += count,
-            }
-        }
+        let read = Stream(&self.socket).read_exact(&mut bytes).await;
+        read.map_err(|error| Failure::of_connection(&error))?;
         Ok(u64::from_le_bytes(bytes))
     }
 }

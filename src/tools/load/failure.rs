@@ -73,6 +73,7 @@ impl Failure {
             | io::ErrorKind::BrokenPipe
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::NotConnected => Failure::Reset,
+            io::ErrorKind::UnexpectedEof => Failure::EndedEarly,
             io::ErrorKind::TimedOut => Failure::TimedOut,
             _ => Failure::Other,
         }
