@@ -20,7 +20,7 @@ use crate::{
     },
     runtime::task::{Task, spawn},
     session::{cause::Cause, outcome::FarEnd, record::Record},
-    text::escape::Escaped,
+    text::escape::{Escaped, markup},
 };
 use http_body_util::{Either, Full};
 use hyper::{Request, Response, StatusCode, body::Bytes};
@@ -108,8 +108,8 @@ fn page<B>(request: &Request<B>, client: &Address) -> String {
          </pre>\n\
          </body>\n\
          </html>\n",
-        client = html(&client_name(client)),
-        sent = html(&sent),
+        client = markup(&client_name(client)),
+        sent = markup(&sent),
     )
 }
 
@@ -119,22 +119,6 @@ fn client_name(client: &Address) -> String {
         Address::Unix(path) if path.as_os_str().is_empty() => "on this machine's UNIX socket".to_owned(),
         client => EscapedAddress(client).to_string(),
     }
-}
-
-/// Text as it reads in HTML (HTML Living Standard §13.3, "escaping a string").
-fn html(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            character => escaped.push(character),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]
