@@ -45,7 +45,7 @@ pub fn run(config: &Load, out: &mut dyn Write, notes: &mut dyn Write) -> Result<
     let mut live = Live::new(config, prepared.connections, notes);
     let (report, interrupted) = play(&prepared, nudges, &mut live)?;
     let outcome = Outcome::new(config, prepared, report, interrupted);
-    if outcome.prepared.shared.made() == 0
+    if outcome.prepared.shared.progress().made == 0
         && let Some(why) = &outcome.report.not_connected
     {
         return Err(Failure::new(Fault::Connect, format!("cannot connect to {}: {why}", outcome.target)));
@@ -83,14 +83,14 @@ fn play(prepared: &Prepared, nudges: Mailbox<()>, live: &mut Live<'_>) -> Result
         })
         .flatten();
         if interrupted.is_err() {
-            shared.stop();
+            shared.progress().stopped = true;
         }
         let mut report = Report::default();
         for thread in threads {
             let part = thread.join().map_err(|_| internal(&"a thread failed"))?;
             report.merge(&part.map_err(|error| internal(&error))?);
         }
-        shared.timeline().finish();
+        shared.progress().timeline.finish();
         let interrupted = interrupted.map_err(|error| internal(&error))?;
         Ok((report, interrupted))
     })

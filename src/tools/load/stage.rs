@@ -78,7 +78,7 @@ impl<'a> Stage<'a> {
 
     /// A connection could not be made. If none ever was, the run has no target.
     pub fn note_not_connected(&self, error: &io::Error) {
-        if self.plan.needs_target && self.shared.made() == 0 {
+        if self.plan.needs_target && self.shared.progress().made == 0 {
             let mut report = self.report.borrow_mut();
             report.not_connected.get_or_insert_with(|| crate::error::reason(error));
             self.stopped.set(true);
@@ -187,7 +187,7 @@ impl<'a> Stage<'a> {
             let mut slice = self.slice.borrow_mut();
             (slice.second.sent, slice.second.received) = (moved.0 - before.0, moved.1 - before.1);
             slice.second.length = now - self.slice_begin.get();
-            if self.shared.timeline().add(self.thread, &slice) {
+            if self.shared.progress().timeline.add(self.thread, &slice) {
                 self.shared.tell();
             }
         }
@@ -196,7 +196,7 @@ impl<'a> Stage<'a> {
 
     /// This thread brings no further second.
     pub fn leave_timeline(&self) {
-        if self.shared.timeline().end(self.thread) {
+        if self.shared.progress().timeline.end(self.thread) {
             self.shared.tell();
         }
     }

@@ -214,7 +214,7 @@ fn a_thread_begins_when_the_others_can() {
     stream.set_read_timeout(Some(MS(200))).unwrap();
     let early = stream.read(&mut [0]);
     assert!(early.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
-    shared.note_there();
+    shared.progress().there += 1;
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     echo(stream, |_| true);
     assert_eq!(first.join().unwrap().operations, 3);

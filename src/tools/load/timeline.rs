@@ -54,6 +54,7 @@ pub struct Slice {
     pub latencies: Latencies,
 }
 
+#[derive(Default)]
 pub struct Timeline {
     seconds: Vec<Second>,
     /// Those that a thread has still to bring its part of.

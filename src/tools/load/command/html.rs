@@ -53,7 +53,7 @@ fn facts(outcome: &Outcome<'_>, f: &mut Formatter<'_>) -> fmt::Result {
     let moved = |amount: u64| {
         format!("{}, {}", units::bytes(amount), units::rate(a_second(amount, report.window) as u64))
     };
-    let (at_once, made) = (count(report.ready as u64), count(outcome.prepared.shared.made()));
+    let (at_once, made) = (count(report.ready as u64), count(outcome.prepared.shared.progress().made));
     let mut rows = vec![
         ("requests", format!("{} in {}", count(report.operations), units::duration(report.window))),
         ("rate", format!("{}/s", count(report.rate().round() as u64))),

@@ -22,7 +22,7 @@ impl Serialize for Json<'_> {
         let connections = Connections {
             asked: config.connections,
             at_once: report.ready,
-            made: prepared.shared.made(),
+            made: prepared.shared.progress().made,
             limit: outcome.limit.as_deref(),
         };
         let mut object = serializer.serialize_map(None)?;

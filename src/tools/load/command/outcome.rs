@@ -46,7 +46,8 @@ impl<'a> Outcome<'a> {
             Target::Tcp(endpoint) => format!("tcp://{endpoint}"),
         };
         let target = Escaped(target.as_bytes()).to_string();
-        let (limit, seconds) = (limit(&prepared, &report), prepared.shared.timeline().seconds().to_vec());
+        let seconds = prepared.shared.progress().timeline.seconds().to_vec();
+        let limit = limit(&prepared, &report);
         Outcome { config, prepared, report, interrupted, target, seconds, limit }
     }
 

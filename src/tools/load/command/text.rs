@@ -41,7 +41,7 @@ fn facts(outcome: &Outcome<'_>, f: &mut Formatter<'_>) -> fmt::Result {
         let rate = units::rate(a_second(amount, report.window) as u64);
         rows.push((what, format!("{}: {rate}", units::bytes(amount))));
     }
-    let made = count(outcome.prepared.shared.made());
+    let made = count(outcome.prepared.shared.progress().made);
     let mut connections = format!("{} at once, {made} made", count(report.ready as u64));
     if let Some(limit) = &outcome.limit {
         let asked = outcome.config.connections.map(|asked| format!(" of {}", count(asked as u64)));
