@@ -19,6 +19,7 @@ use crate::{
         mailbox::{Mailbox, mailbox},
         signals::StopSignals,
     },
+    text::print,
     tools::{
         failure::{Failure, Fault},
         load::{report::Report, run::drive, settings::Load, shared::Shared},
@@ -56,11 +57,8 @@ pub fn run(config: &Load, out: &mut dyn Write, notes: &mut dyn Write) -> Result<
         })?;
     }
     let text = if config.json { json::json(&outcome) } else { text::Text(&outcome).to_string() };
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // The reader has seen enough, as `head` does.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::output(&error)),
-        _ => Ok(outcome.report.errors() == 0),
-    }
+    print(out, &text).map_err(|error| Failure::output(&error))?;
+    Ok(outcome.report.errors() == 0)
 }
 
 /// Runs every plan on a thread of its own, and watches them to their end; true if a signal ended them.
