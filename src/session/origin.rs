@@ -19,7 +19,7 @@ use crate::{
         stream::LinkStream,
     },
     runtime::task::{Task, spawn},
-    session::{cause::Cause, outcome::FarEnd, record::Record},
+    session::{cause::Cause, outcome::Outcome, record::Record},
     text::escape::{Escaped, markup},
 };
 use http_body_util::{Either, Full};
@@ -41,7 +41,7 @@ type Answer = Response<Either<Full<Bytes>, Pattern>>;
 
 /// Starts answering the client of `record`, from `up_receiver` into `down_sender`, until it has ended its stream or gets
 /// no more answers. Deadlines are the session's.
-pub fn start(record: &Arc<Record>, up_receiver: LinkReceiver, down_sender: LinkSender) -> Task<FarEnd> {
+pub fn start(record: &Arc<Record>, up_receiver: LinkReceiver, down_sender: LinkSender) -> Task<Outcome> {
     let record = record.clone();
     spawn(async move {
         let ways = Ways { incoming: &record.from_client, outgoing: &record.from_upstream };
@@ -51,9 +51,9 @@ pub fn start(record: &Arc<Record>, up_receiver: LinkReceiver, down_sender: LinkS
             http::linger(stream, &LIMITS).await
         };
         match served.await {
-            Ok(true) => FarEnd::Clean,
-            Ok(false) => FarEnd::Due(Cause::HalfCloseTimeout),
-            Err(_) => FarEnd::Aborted,
+            Ok(true) => Outcome::Clean,
+            Ok(false) => Outcome::Due(Cause::HalfCloseTimeout),
+            Err(_) => Outcome::Aborted,
         }
     })
 }

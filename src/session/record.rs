@@ -131,14 +131,14 @@ impl Record {
         };
         let (cause, error) = match outcome {
             // The ends of both streams say it; a session that merely stopped is a fault.
-            Outcome::Clean | Outcome::Unexplained => return,
+            Outcome::Clean | Outcome::Aborted => return,
             Outcome::ClientGone(loss) => lost("client", loss, Cause::ClientReset),
             Outcome::UpstreamGone(loss) => lost("upstream", loss, Cause::UpstreamReset),
             Outcome::NotReached(error) => (error.kind.into(), Some(error.text)),
             Outcome::Due(cause) => (cause, None),
             Outcome::Cut | Outcome::CutByFin => (Cause::Cut, None),
             Outcome::Drained => (Cause::Drain, None),
-            Outcome::Refused(reason) => (Cause::RefusedLimit, Some(reason)),
+            Outcome::Refused(reason) => (Cause::RefusedLimit, Some(reason.into())),
             Outcome::Panicked(panicked) => (Cause::Internal, Some(panicked.to_string())),
         };
         let _ = self.ending.set(Box::new(Ending { cause, first_closer: self.first_to_end(), error }));
