@@ -82,20 +82,3 @@ impl ChunkWatcher for Dump {
         self.events.tell(What::Data { session, from, offset, bytes: bytes.len(), shown });
     }
 }
-
-/// A context for tests, whose events are not told.
-#[cfg(test)]
-impl Context {
-    pub fn sample(deadlines: Deadlines) -> Arc<Self> {
-        Arc::new(Context {
-            deadlines: Arc::new(CurrentDeadlines::new(deadlines)),
-            splice: true,
-            dump_limit: None,
-            options: Options::default(),
-            own: Vec::new(),
-            slots: Slots::new(1),
-            events: Events::new(None, Arc::default()),
-            alive: mailbox::mailbox(1).0,
-        })
-    }
-}

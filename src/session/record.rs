@@ -203,20 +203,6 @@ impl Record {
     }
 }
 
-/// Sessions for tests.
-#[cfg(test)]
-impl Record {
-    pub fn sample(id: u64, target: crate::session::target::Target) -> Arc<Self> {
-        Self::sample_from(id, target, "127.0.0.1:1")
-    }
-
-    pub fn sample_from(id: u64, target: crate::session::target::Target, client: &str) -> Arc<Self> {
-        let [address, client] = ["127.0.0.1:8002", client].map(|text| Address::Tcp(text.parse().unwrap()));
-        let listening = Listening { name: address.to_string(), address: address.clone(), target };
-        Arc::new(Record::new(id, Arc::new(listening), address, client))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -102,11 +102,3 @@ impl fmt::Display for Target {
         }
     }
 }
-
-/// Targets for tests.
-#[cfg(test)]
-impl Target {
-    pub fn upstream(endpoint: &str) -> Self {
-        Target::Upstream(Arc::new(Destination { endpoint: endpoint.parse().unwrap(), overrides: [].into() }))
-    }
-}
