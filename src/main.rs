@@ -11,11 +11,13 @@ use switchboard::{
     cli::{self, Config, Parsed},
     runtime::executor,
     server::{server, supervisor::ServerOutcome},
-    text::takes_colour,
+    text::{self, takes_colour},
     tools::{
         audit,
         client::{self, Output, Streams},
-        ctl, load, top,
+        ctl,
+        failure::Fault,
+        load, top,
     },
 };
 
@@ -115,7 +117,7 @@ fn audit_proxy(config: &audit::settings::Audit) -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
             complain(&failure);
-            ExitCode::from(if matches!(failure, audit::Failure::Unreachable(_)) { UNREACHABLE } else { 1 })
+            ExitCode::from(if failure.fault == Fault::Connect { UNREACHABLE } else { 1 })
         }
     }
 }
@@ -149,15 +151,9 @@ fn fail(problem: &dyn std::fmt::Display) -> ExitCode {
 }
 
 fn print(text: &str) -> ExitCode {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match text::print(&mut io::stdout(), text) {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader has seen enough, as `head` does.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&format_args!("cannot write to standard output: {error}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&format_args!("cannot write to standard output: {error}")),
     }
 }
 

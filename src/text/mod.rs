@@ -7,6 +7,14 @@ pub mod safe;
 pub mod table;
 pub mod units;
 
+use std::io::{self, Write};
+
+/// Writes `text` whole. A reader that has seen enough, as `head` does, is no error.
+pub fn print(out: &mut dyn Write, text: &str) -> io::Result<()> {
+    let end = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    end.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+}
+
 /// Whether the user's environment lets programs write in colour: `NO_COLOR` is not set, or empty (no-color.org).
 pub fn takes_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

@@ -46,7 +46,8 @@ impl<'a> Outcome<'a> {
             Target::Tcp(endpoint) => format!("tcp://{endpoint}"),
         };
         let target = Escaped(target.as_bytes()).to_string();
-        let (limit, seconds) = (limit(&prepared, &report), prepared.shared.timeline().seconds().to_vec());
+        let seconds = prepared.shared.progress().timeline.seconds().to_vec();
+        let limit = limit(&prepared, &report);
         Outcome { config, prepared, report, interrupted, target, seconds, limit }
     }
 
@@ -79,7 +80,7 @@ impl<'a> Outcome<'a> {
 
     /// Every cause of an error with its count, answers of 400 and above included.
     pub fn errors(&self) -> Vec<(String, u64)> {
-        let failures = self.report.failures.iter().map(|(kind, count)| (kind.name().to_owned(), count));
+        let failures = self.report.failures.iter().map(|(kind, count)| (kind.name().to_owned(), *count));
         let refusals = self.report.statuses.range(400..);
         failures.chain(refusals.map(|(status, count)| (format!("status {status}"), *count))).collect()
     }
