@@ -9,6 +9,7 @@ use crate::{
     session::{
         cause::Cause,
         event::{Mode, Side},
+        health::Health,
     },
     text::{escape::Escaped, hex::HexBytes, moment::Moment, safe::SafeText},
 };
@@ -70,6 +71,9 @@ pub struct Greeting {
     pub mode: Named<Mode>,
     #[serde(default)]
     pub listeners: Vec<SafeText>,
+    /// The name of each of them; on the command line its address.
+    #[serde(default)]
+    pub names: Vec<SafeText>,
 }
 
 /// A line of a client.
@@ -86,7 +90,16 @@ pub enum Request {
         /// The newest of them, at most this many.
         last: Option<usize>,
     },
-    Stats,
+    Stats {
+        /// With what the last two minutes were like.
+        #[serde(default)]
+        history: bool,
+    },
+    /// What can be changed, as it is; one setting, or all.
+    Get {
+        #[serde(default)]
+        setting: Option<Named<Setting>>,
+    },
     Cut {
         sessions: Vec<u64>,
         /// By FIN after what is under way, and not by RST.
@@ -142,6 +155,8 @@ pub struct Choice {
     /// How many to leave out at the begin.
     pub skip: usize,
     pub limit: Option<usize>,
+    /// Only sessions that do so; empty: all.
+    pub health: Vec<Named<Health>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -154,6 +169,23 @@ pub enum Sort {
     Rate,
     /// By how long nothing moved.
     Idle,
+    /// What is not well first; equal ones by number, so that a list that is looked at often does not move.
+    Problems,
+    Client,
+    Upstream,
+    ClientRate,
+    UpstreamRate,
+    /// By the bytes that wait for a side.
+    Waiting,
+}
+
+/// What an operator may change, and its value now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct SettingValue {
+    pub setting: Named<Setting>,
+    /// The number of sessions, or milliseconds; null is off.
+    pub value: Option<u64>,
 }
 
 /// A line of an answer: its items, then one of the two others, which is the last.
@@ -216,6 +248,20 @@ pub struct ListedSession {
     pub upstream_waiting: u64,
     /// The listener's name; on the command line its address.
     pub name: SafeText,
+    pub health: Named<Health>,
+    /// Bytes from the client that the upstream's kernel had not acknowledged when it was last asked; while bytes flow it is
+    /// not asked.
+    pub client_queued: u64,
+    /// The same towards the client.
+    pub upstream_queued: u64,
+}
+
+impl ListedSession {
+    /// All bytes on their way to a side, here and in the kernel.
+    pub fn waiting(&self) -> u64 {
+        let here = self.client_waiting.saturating_add(self.upstream_waiting);
+        here.saturating_add(self.client_queued).saturating_add(self.upstream_queued)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -312,6 +358,31 @@ pub struct ServerStats {
     pub causes: BTreeMap<SafeText, u64>,
     pub client_bytes: u64,
     pub upstream_bytes: u64,
+    /// Ended sessions that neither ended as both sides wished nor at an operator's word.
+    pub failed: u64,
+    /// Live sessions by how they do; what none does is left out.
+    pub health: BTreeMap<SafeText, u64>,
+    pub client_rate: u64,
+    pub upstream_rate: u64,
+    /// The last two minutes, the newest last, if they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<PastSecond>,
+}
+
+impl ServerStats {
+    /// How many live sessions do so.
+    pub fn doing(&self, health: Health) -> u64 {
+        self.health.get(&SafeText::from(health.name())).copied().unwrap_or(0)
+    }
+}
+
+/// A second of the past.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct PastSecond {
+    pub live: u64,
+    pub client_rate: u64,
+    pub upstream_rate: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -366,7 +437,7 @@ mod tests {
         assert!(text.starts_with(r#"{"session":0,"mode":"-","listener":"-","client":"-","upstream":null,"#));
         assert!(
             text.contains(r#""phase":"client-closed","age_ms":0,"#)
-                && text.contains(r#""upstream_waiting":0,"name":"-","local":"-""#)
+                && text.contains(r#""upstream_waiting":0,"name":"-","health":"-","client_queued":0,"#)
         );
         assert_eq!(from_str::<SessionDetail>(&text).unwrap(), detail);
         let ended = to_string(&EndedSession::default()).unwrap();

@@ -139,7 +139,10 @@ impl Conversation {
                 let closed = self.operator.closed(last).await;
                 self.items(closed).await?;
             }
-            Request::Stats => self.push_item(&self.operator.stats().await?),
+            Request::Stats { history } => self.push_item(&self.operator.stats(history).await?),
+            Request::Get { setting } => {
+                self.operator.get(setting)?.iter().for_each(|value| self.push_item(value));
+            }
             Request::Cut { sessions, fin } => self.operator.cut(sessions, fin).await?,
             Request::Tap { session, from, limit } => {
                 let tap = self.operator.tap(session, from, limit).await?;
@@ -148,7 +151,7 @@ impl Conversation {
             Request::Pause => self.operator.pause(),
             Request::Resume => self.operator.resume(),
             Request::Drain => self.operator.drain(),
-            Request::Set { setting, value } => self.operator.set(setting, value)?,
+            Request::Set { setting, value } => self.operator.set(setting, value).await?,
         }
         Ok(None)
     }

@@ -5,6 +5,7 @@ pub mod context;
 pub mod deadline;
 pub mod delivery;
 pub mod event;
+pub mod health;
 pub mod order;
 pub mod origin;
 pub mod outcome;

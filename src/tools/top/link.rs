@@ -186,7 +186,7 @@ async fn look(client: &mut ControlClient, choice: Choice, session: Option<u64>) 
         Some(session) => details(client, session).await?.map(|details| (session, details)),
         None => None,
     };
-    let stats = client.ask(&Request::Stats).await?.pop();
+    let stats = client.ask(&Request::Stats { history: false }).await?.pop();
     Ok(Answer::Look(Box::new(Look { stats, rows, matching, choice, session })))
 }
 
