@@ -10,6 +10,7 @@ use crate::{
         cause::Cause,
         event::{Mode, Side},
         health::Health,
+        mark::MarkKind,
     },
     text::{escape::Escaped, hex::HexBytes, moment::Moment, safe::SafeText},
 };
@@ -106,14 +107,10 @@ pub enum Request {
         #[serde(default)]
         fin: bool,
     },
-    /// Show the bytes of a session as they flow.
-    Tap {
-        session: u64,
-        /// The side whose bytes are shown; none: both.
-        from: Option<Side>,
-        /// How many bytes of each piece are shown; none: all.
-        limit: Option<usize>,
-    },
+    /// Show the bytes of sessions as they flow.
+    Tap(TapChoice),
+    /// Tell what sessions say, from now on.
+    Events,
     /// Accept no more connections.
     Pause,
     Resume,
@@ -126,6 +123,37 @@ pub enum Request {
         #[serde(deserialize_with = "Option::deserialize")]
         value: Option<u64>,
     },
+}
+
+/// Which sessions are tapped, and what is shown of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct TapChoice {
+    pub session: Option<u64>,
+    /// The side whose bytes are shown; none: both.
+    pub from: Option<Side>,
+    /// How many bytes of each piece are shown; none: all.
+    pub limit: Option<usize>,
+    /// More sessions.
+    pub sessions: Vec<u64>,
+    /// The next session that begins.
+    pub next: bool,
+    /// Every session that is there, and every one that comes.
+    pub all: bool,
+    /// Of those to come and of all, only the sessions of these clients.
+    pub clients: Option<Network>,
+    /// With what happens beside the bytes: dial, first byte, FIN and RST of each side.
+    pub marks: bool,
+}
+
+impl TapChoice {
+    /// The sessions that are named.
+    pub fn named(&self) -> Vec<u64> {
+        let mut named: Vec<u64> = self.session.iter().chain(&self.sessions).copied().collect();
+        named.sort_unstable();
+        named.dedup();
+        named
+    }
 }
 
 /// What an operator may change in a running server: options of the command line.
@@ -389,9 +417,7 @@ pub struct PastSecond {
 #[serde(untagged)]
 pub enum TapItem {
     /// The tap is on; the number is the session's.
-    Attached {
-        attached: u64,
-    },
+    Attached { attached: u64 },
     /// A piece of a stream.
     Data {
         ts: Moment,
@@ -401,14 +427,34 @@ pub enum TapItem {
         bytes: u64,
         /// The piece, or its begin.
         hex: HexBytes,
+        #[serde(default)]
+        session: u64,
+    },
+    /// What happened beside the bytes.
+    Mark {
+        mark: Named<MarkKind>,
+        ts: Moment,
+        from: Option<Side>,
+        /// Since the session began.
+        after_us: u64,
+        about: Option<SafeText>,
+        #[serde(default)]
+        session: u64,
     },
     /// Pieces that the client was too slow for since the last such item.
     Lost {
         lost: u64,
+        #[serde(default)]
+        session: u64,
     },
+    /// How the session ended.
     Ended {
         ended: SafeText,
+        #[serde(default)]
+        session: u64,
     },
+    /// Sessions that could not be tapped: too many, or with too many taps.
+    Missed { missed: u64 },
     /// What only a newer server tells.
     #[serde(skip_serializing)]
     Other(IgnoredAny),

@@ -12,3 +12,4 @@ pub mod server;
 pub mod side_door;
 pub mod sources;
 pub mod supervisor;
+pub mod taps;

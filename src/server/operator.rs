@@ -5,7 +5,7 @@
 use crate::{
     control::protocol::{
         Choice, EndedSession, Greeting, ListedSession, Named, Phase, ServerStats, SessionDetail, Setting,
-        SettingValue, Sort, TapItem, VERSION,
+        SettingValue, Sort, TapChoice, VERSION,
     },
     net::{
         address::{Address, EscapedAddress},
@@ -20,18 +20,21 @@ use crate::{
     server::{
         rates::{Look, Rates},
         supervisor::Supervisor,
+        taps::{Form, OperatorTaps},
     },
     session::{
         context::CurrentDeadlines,
         deadline::Deadlines,
         delivery::Queue,
-        event::{Events, Side},
+        event::{Event, Events},
         health::Health,
+        mark::Mark,
+        onlookers::{Onlooker, Wanted},
         record::Record,
-        tap::{Piece, Watcher},
+        tap::{View, Watcher},
         target::Listening,
     },
-    text::{hex::HexBytes, moment::Moment, safe::SafeText},
+    text::safe::SafeText,
 };
 use std::{
     collections::BTreeMap,
@@ -84,6 +87,8 @@ pub enum Readiness {
 pub enum Refusal {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     WrongSessions(Vec<WrongSession>),
+    #[error("which sessions are to be tapped is missing: session, sessions, next or all")]
+    NoTap,
     #[error("session {0} has too many taps already")]
     TooManyTaps(u64),
     #[error("max-sessions is a number of at least 1 and at most {SESSIONS_MAX}")]
@@ -115,15 +120,6 @@ pub enum WrongSession {
     Forgotten(u64),
     #[error("there is no session {0}")]
     Unknown(u64),
-}
-
-/// What a session moves from now on; dropping it ends the tap.
-pub struct SessionTap {
-    attached: Option<u64>,
-    watcher: Watcher,
-    /// How many bytes of a piece are shown.
-    limit: usize,
-    ended: bool,
 }
 
 impl Operator {
@@ -238,18 +234,44 @@ impl Operator {
         if missing.is_empty() { Ok(()) } else { Err(self.wrong(&missing).await) }
     }
 
-    /// Shows what a session moves, of one side or of both, at most `limit` bytes of a piece.
-    pub async fn tap(
-        &self,
-        session: u64,
-        from: Option<Side>,
-        limit: Option<usize>,
-    ) -> Result<SessionTap, Refusal> {
-        let Some(record) = self.server.supervisor.find(session).await else {
-            return Err(self.wrong(&[session]).await);
-        };
-        let watcher = Watcher::attach(&record, from).ok_or(Refusal::TooManyTaps(session))?;
-        Ok(SessionTap { attached: Some(session), watcher, limit: limit.unwrap_or(usize::MAX), ended: false })
+    /// Shows what sessions move: those that are named, all, or those to come.
+    pub async fn tap(&self, choice: &TapChoice) -> Result<OperatorTaps, Refusal> {
+        let named = choice.named();
+        let of_many = choice.all || named.len() > 1;
+        let view = View { from: choice.from, marks: choice.marks, of_many };
+        let wanted = Wanted { clients: choice.clients, view, count: (!choice.all).then_some(1) };
+        let comes = choice.all || choice.next;
+        if named.is_empty() && !comes {
+            return Err(Refusal::NoTap);
+        }
+        // Before those that are there: none is missed between.
+        let arrivals = comes.then(|| self.server.events.onlookers().wait(wanted));
+        let form = Form { limit: choice.limit.unwrap_or(usize::MAX), marks: choice.marks };
+        let mut taps = OperatorTaps::new(form, arrivals);
+        for session in named {
+            let Some(record) = self.server.supervisor.find(session).await else {
+                return Err(self.wrong(&[session]).await);
+            };
+            let watcher = Watcher::attach(&record, view).ok_or(Refusal::TooManyTaps(session))?;
+            taps.add(session, watcher, Mark::past(&record));
+        }
+        if choice.all {
+            let clients = Choice { from: choice.clients, ..Choice::default() };
+            let there = self.server.supervisor.list().await;
+            taps.arrive_after(there.last().map_or(0, |newest| newest.id));
+            for record in choose(&clients, there, &self.rates.last(), false) {
+                match Watcher::attach(&record, view) {
+                    Some(watcher) => taps.add(record.id, watcher, Mark::past(&record)),
+                    None => taps.miss(),
+                }
+            }
+        }
+        Ok(taps)
+    }
+
+    /// What sessions say from now on.
+    pub fn events(&self) -> Onlooker<Event> {
+        self.server.events.onlookers().follow_events()
     }
 
     pub fn pause(&self) {
@@ -359,46 +381,6 @@ impl Operator {
             });
         }
         Refusal::WrongSessions(wrong)
-    }
-}
-
-impl SessionTap {
-    /// Waits for the next item; none after that which tells how the session ended. Cancel-safe.
-    pub async fn next(&mut self) -> Option<TapItem> {
-        if let Some(attached) = self.attached.take() {
-            return Some(TapItem::Attached { attached });
-        }
-        if let Some(piece) = self.watcher.pieces.next().await {
-            return Some(self.item(&piece));
-        }
-        if let Some(lost) = self.lost() {
-            return Some(lost);
-        }
-        let verdict = self.watcher.verdict().filter(|_| !self.ended)?.into();
-        self.ended = true;
-        Some(TapItem::Ended { ended: verdict })
-    }
-
-    /// A piece that is there already.
-    pub fn try_next(&mut self) -> Option<TapItem> {
-        let piece = self.watcher.pieces.try_next()?;
-        Some(self.item(&piece))
-    }
-
-    /// That pieces were lost since this was last asked, if any were.
-    pub fn lost(&mut self) -> Option<TapItem> {
-        let lost = self.watcher.take_lost();
-        (lost > 0).then_some(TapItem::Lost { lost })
-    }
-
-    fn item(&self, piece: &Piece) -> TapItem {
-        TapItem::Data {
-            ts: Moment(piece.at),
-            from: piece.from,
-            offset: piece.offset,
-            bytes: piece.bytes.len() as u64,
-            hex: HexBytes(piece.bytes[..self.limit.min(piece.bytes.len())].to_vec()),
-        }
     }
 }
 

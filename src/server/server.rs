@@ -34,6 +34,7 @@ use crate::{
     },
     session::{
         context::{Context, CurrentDeadlines},
+        onlookers::Onlookers,
         target::{Listening, Target},
     },
     text::takes_colour,
@@ -150,6 +151,7 @@ struct Running {
     _metrics: Option<SideDoor>,
     supervisor: Supervisor,
     sessions: Task<ServerOutcome>,
+    onlookers: Arc<Onlookers>,
 }
 
 impl Running {
@@ -165,6 +167,7 @@ impl Running {
         let books = Books::new(&listenings, plan.remember);
         let (supervisor, sessions) = Supervisor::start(context, plan.max_per_source, books);
         let (ask_drain, drain) = mailbox(1);
+        let onlookers = reporter.events().onlookers().clone();
         let operator = Operator::new(OperatedServer {
             listeners: listenings,
             accept_errors: bound.listeners.iter().map(|(listener, _)| listener.errors()).collect(),
@@ -187,7 +190,7 @@ impl Running {
             Acceptor::start(listener, listening, slots.clone(), supervisor.clone(), reporter.clone())
         };
         let acceptors = bound.listeners.into_iter().map(accept).collect();
-        Running { deadlines, acceptors, drain, control, _metrics: metrics, supervisor, sessions }
+        Running { deadlines, acceptors, drain, control, _metrics: metrics, supervisor, sessions, onlookers }
     }
 
     async fn until_stopped(mut self, mut signals: StopSignals) -> Result<ServerOutcome, Error> {
@@ -216,6 +219,7 @@ impl Running {
                 () = signals.next_but_hangup().fuse() => self.supervisor.cut().await,
             }
         };
+        self.onlookers.end();
         if let Some(control) = self.control {
             control.stop(control::LAST_WORDS).await;
         }

@@ -6,6 +6,8 @@ pub mod deadline;
 pub mod delivery;
 pub mod event;
 pub mod health;
+pub mod mark;
+pub mod onlookers;
 pub mod order;
 pub mod origin;
 pub mod outcome;

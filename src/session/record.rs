@@ -8,6 +8,7 @@ use crate::{
         cause::Cause,
         delivery::{Queue, SeenQueue},
         event::{Close, Mode, Side},
+        mark::{Mark, MarkKind},
         order::Orders,
         outcome::{Loss, Outcome},
         tap::Taps,
@@ -82,6 +83,11 @@ impl Record {
         self.listening.target.mode()
     }
 
+    /// When it began, in nanoseconds of [`now_ns`].
+    pub fn began_ns(&self) -> u64 {
+        self.began_ns
+    }
+
     /// When it began, in milliseconds of [`crate::runtime::clock::coarse_ms`].
     pub fn began_ms(&self) -> u64 {
         self.began_ns / 1_000_000
@@ -131,7 +137,17 @@ impl Record {
     }
 
     pub fn set_dial(&self, dial: Dial) {
+        // First: a tap that comes now finds it there.
         let _ = self.dial.set(dial);
+        if let Some(dial) = self.dial() {
+            self.taps.mark(|| Mark::dial(dial, self.began_ns));
+        }
+    }
+
+    /// Notes that a side has reset its connection or vanished, for the taps; how the session ends is judged later.
+    pub fn note_gone(&self, side: Side, error: &std::io::Error) {
+        let mark = || Mark::now(MarkKind::Reset, Some(side), self.began_ns);
+        self.taps.mark(|| mark().about(crate::error::reason(error)));
     }
 
     /// How dialling went, once it is over.

@@ -46,6 +46,7 @@ pub(super) fn run(
                 FarEnd::Clean
             }
             LegEnd::PeerGone(error) => {
+                record.note_gone(Side::Upstream, &error);
                 FarEnd::Gone(Loss { error, waiting: record.from_client.waiting() > 0 })
             }
             LegEnd::OtherGone => {

@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{Config, values},
-    control::protocol::{Choice, Named, Request, Setting, Sort},
+    control::protocol::{Choice, Named, Request, Setting, Sort, TapChoice},
     session::health::Health,
     tools::ctl::settings,
 };
@@ -90,7 +90,7 @@ impl Ctl {
                     .from
                     .take()
                     .map_or(Ok(None), |text| refused("option '--from'", &text, values::side))?;
-                Request::Tap { session: session(id)?, from, limit: None }
+                Request::Tap(TapChoice { session: Some(session(id)?), from, ..TapChoice::default() })
             }
             ["pause"] => Request::Pause,
             ["resume"] => Request::Resume,
