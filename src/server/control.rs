@@ -41,12 +41,29 @@ const BATCH_BYTES: usize = 64 * 1024;
 
 /// Makes the control socket; none if it is off. If the default place cannot be used, it warns and makes none either:
 /// the server is worth more than its control.
-pub fn bind(place: &place::Control, warn: impl FnOnce(String)) -> Result<Option<Listener>, Error> {
+///
+/// A `group` may use it too. The default place is in a folder that no group can enter.
+pub fn bind(
+    place: &place::Control,
+    group: Option<&str>,
+    warn: impl FnOnce(String),
+) -> Result<Option<Listener>, Error> {
     match place {
+        place::Control::At(path) => {
+            let bound = Listener::bind_private(path, BACKLOG).map_err(|error| {
+                Error::new(format!("cannot make the control socket {}", path.display()), error)
+            })?;
+            if let Some(group) = group {
+                place::open_to(path, group)
+                    .map_err(|error| Error::new(format!("cannot let group {group} use it"), error))?;
+            }
+            Ok(Some(bound))
+        }
+        place::Control::Off | place::Control::Default if group.is_some() => {
+            let why = "it needs a --control PATH: the user's own folder is closed to groups";
+            Err(Error::new("cannot use --group", io::Error::other(why)))
+        }
         place::Control::Off => Ok(None),
-        place::Control::At(path) => Listener::bind_private(path, BACKLOG)
-            .map(Some)
-            .map_err(|error| Error::new(format!("cannot make the control socket {}", path.display()), error)),
         place::Control::Default => {
             let folder = place::folder();
             let bound = place::prepare(&folder, std::process::id())

@@ -69,7 +69,7 @@ pub async fn run(plan: Plan) -> Result<ServerOutcome, Error> {
     if let Some(Err(shortage)) = plan.max_sessions.map(|sessions| bound.check(sessions)) {
         reporter.warn(format!("{shortage}: new connections may wait for descriptors"));
     }
-    let control = control::bind(&plan.control, |text| reporter.warn(text))?;
+    let control = control::bind(&plan.control, plan.group.as_deref(), |text| reporter.warn(text))?;
     let (alive, gone) = mailbox(1);
     let context = Context {
         deadlines: Arc::new(CurrentDeadlines::new(plan.deadlines)),
