@@ -513,7 +513,7 @@ mod tests {
             from_str(&done(Some(3))).unwrap(),
             Line::<ListedSession>::Done { matching: Some(3), .. }
         ));
-        let piece = json!({"ts": "2026-11-21T20:26:21.123456Z", "from": "client", "offset": 5, "bytes": 9, "hex": "00ff"});
+        let piece = json!({"ts": "2026-11-21T20:26:21.123456Z", "from": "client", "offset": 5, "bytes": 9, "hex": "00ff", "session": 2});
         let item: Line<TapItem> = serde_json::from_value(json!({"item": piece})).unwrap();
         assert_eq!(to_string(&item).unwrap().len(), json!({"item": piece}).to_string().len());
         assert!(
