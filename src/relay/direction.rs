@@ -49,6 +49,9 @@ struct Rare {
 pub trait ChunkWatcher: Send + Sync {
     /// Shows a chunk that begins `offset` bytes into the stream.
     fn show(&self, offset: u64, bytes: &[u8]);
+
+    /// The sender has ended its stream.
+    fn ended(&self) {}
 }
 
 impl Direction {
@@ -102,6 +105,11 @@ impl Direction {
     pub fn set_ended(&self) {
         self.end_ns.store(now_ns(), Relaxed);
         self.moved_ms.store(coarse_ms(), Relaxed);
+        if !self.gate.is_open()
+            && let Some(rare) = self.rare.get()
+        {
+            rare.watchers.lock().iter().for_each(|watcher| watcher.ended());
+        }
     }
 
     /// Notes that `count` bytes that our kernel had taken for the receiver went with its connection.
@@ -184,12 +192,17 @@ mod tests {
     use super::*;
     use std::{sync::Mutex, thread::sleep, time::Duration};
 
+    /// What was shown; an end is shown as no bytes.
     #[derive(Default)]
     struct Seen(Mutex<Vec<(u64, Vec<u8>)>>);
 
     impl ChunkWatcher for Seen {
         fn show(&self, offset: u64, bytes: &[u8]) {
             self.0.lock().unwrap().push((offset, bytes.to_vec()));
+        }
+
+        fn ended(&self) {
+            self.show(0, b"");
         }
     }
 
@@ -246,5 +259,14 @@ mod tests {
         direction.receive(b"after");
         assert_eq!(*seen.0.lock().unwrap(), [(6, b"while".to_vec())]);
         assert!(direction.gate.is_open());
+    }
+
+    #[test]
+    fn a_watcher_is_shown_the_end_after_the_last_byte() {
+        let (direction, seen) = (Direction::new(), Arc::new(Seen::default()));
+        direction.watch(seen.clone());
+        direction.receive(b"last");
+        direction.set_ended();
+        assert_eq!(*seen.0.lock().unwrap(), [(0, b"last".to_vec()), (0, Vec::new())]);
     }
 }

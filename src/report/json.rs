@@ -21,7 +21,7 @@ pub fn json(event: &Event, dump: Dump, out: &mut String) {
     if dump == Dump::Off && matches!(event.what, What::Data { .. }) {
         return;
     }
-    out.push_str(&serde_json::to_string(&Line(event)).expect("the keys of a line are strings"));
+    out.push_str(&serde_json::to_string(&EventLine(event)).expect("the keys of a line are strings"));
     if let What::Data { bytes, shown, .. } = &event.what {
         out.pop();
         payload(dump, shown, bytes.saturating_sub(shown.len()), out).expect("a string takes every write");
@@ -46,9 +46,10 @@ macro_rules! keys {
     ($object:ident, $($key:literal: $value:expr),* $(,)?) => {{ $($object.serialize_entry($key, &$value)?;)* }};
 }
 
-struct Line<'a>(&'a Event);
+/// An event as one JSON object.
+pub struct EventLine<'a>(pub &'a Event);
 
-impl Serialize for Line<'_> {
+impl Serialize for EventLine<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut line = serializer.serialize_map(None)?;
         keys!(line, "ts": Shown(Moment(self.0.at)));

@@ -110,7 +110,7 @@ fn run(
 }
 
 /// Tells the start, and sets the deadlines.
-fn begin<'a>(socket: &Socket, record: &'a Record, context: &'a Context) -> Watch<'a> {
+fn begin<'a>(socket: &Socket, record: &'a Arc<Record>, context: &'a Context) -> Watch<'a> {
     context.events.tell_with(|| What::Open {
         session: record.id,
         mode: record.mode(),
@@ -118,6 +118,7 @@ fn begin<'a>(socket: &Socket, record: &'a Record, context: &'a Context) -> Watch
         client: record.client.clone(),
     });
     context.dump(record);
+    context.events.onlookers().meet(record);
     let deadlines = context.deadlines.get();
     // An accepted socket has the user timeout of its listener, which was made before an operator changed it.
     if deadlines.stall != context.options.user_timeout && record.client.ip().is_some() {
@@ -189,7 +190,10 @@ async fn end_legs(
             near.settle().await;
             delivery::note_lost_towards(record, Side::Client);
         }
-        Some(LegEnd::PeerGone(error)) => client_gone = Some(Loss::new(error, record.to_client())),
+        Some(LegEnd::PeerGone(error)) => {
+            record.note_gone(Side::Client, &error);
+            client_gone = Some(Loss::new(error, record.to_client()));
+        }
         // The upstream is gone and the client takes nothing more.
         None => {}
     }

@@ -45,7 +45,10 @@ pub(super) fn run(
                 far.close();
                 Outcome::Clean
             }
-            LegEnd::PeerGone(error) => Outcome::UpstreamGone(Loss::new(error, &record.from_client)),
+            LegEnd::PeerGone(error) => {
+                record.note_gone(Side::Upstream, &error);
+                Outcome::UpstreamGone(Loss::new(error, &record.from_client))
+            }
             LegEnd::OtherGone => {
                 Box::pin(far.settle()).await;
                 delivery::note_lost_towards(&record, Side::Upstream);

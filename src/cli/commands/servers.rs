@@ -92,6 +92,9 @@ macro_rules! server {
             #[argh(option, arg_name = "PATH|off", default = "Control::default()")]
             #[argh(from_str_fn(values::control))]
             control: Control,
+            /// a group that may use that socket too, at a --control PATH
+            #[argh(option, arg_name = "NAME")]
+            group: Option<String>,
             /// sessions that 'ctl closed' remembers (default 1000)
             #[argh(option, arg_name = "N|off", default = "plan::REMEMBER", from_str_fn(values::remember))]
             remember: usize,
@@ -128,6 +131,7 @@ macro_rules! server {
                     splice: self.splice,
                     busy_poll: self.busy_poll,
                     control: self.control,
+                    group: self.group,
                     remember: self.remember,
                     metrics: self.metrics,
                 });
