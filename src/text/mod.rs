@@ -3,11 +3,15 @@
 pub mod escape;
 pub mod hex;
 pub mod moment;
+pub mod plain;
 pub mod safe;
 pub mod table;
 pub mod units;
+pub mod wrap;
 
-/// Whether the user's environment lets programs write in colour: `NO_COLOR` is not set, or empty (no-color.org).
+/// Whether the user's environment lets programs write in colour: `NO_COLOR` is not set, or empty (no-color.org), and the
+/// terminal is not `dumb`.
 pub fn takes_colour() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    !is_dumb && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
