@@ -50,6 +50,14 @@ pub enum Target {
     Tcp(Endpoint),
 }
 
+impl Target {
+    /// Where its server is.
+    pub fn endpoint(&self) -> &Endpoint {
+        let (Target::Http { endpoint, .. } | Target::Tcp(endpoint)) = self;
+        endpoint
+    }
+}
+
 impl fmt::Display for Target {
     /// As a user types it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
