@@ -62,7 +62,7 @@ impl Page {
                 let direction = if *from == Side::Client { "client >" } else { "upstream <" };
                 let cut = match bytes.saturating_sub(shown.len()) {
                     0 => String::new(),
-                    cut => format!("{dim}… ({cut} more bytes){end}"),
+                    cut => format!("{dim}... ({cut} more bytes){end}"),
                 };
                 self.begin(*session, out)?;
                 write!(out, "{direction} offset {offset}, {bytes} B")?;

@@ -39,7 +39,7 @@ use crate::{
         onlookers::Onlookers,
         target::{Listening, Target},
     },
-    text::takes_colour,
+    text::{plain::takes_unicode, takes_colour},
 };
 use futures::{FutureExt, future::join_all, select_biased};
 use std::{
@@ -282,5 +282,10 @@ fn refuse_loop(target: &Target, own: &[Address]) -> Result<(), Error> {
 
 fn format(plan: &Plan) -> Option<Format> {
     let colour = io::stdout().is_terminal() && takes_colour();
-    (plan.log != Log::Off).then_some(Format { log: plan.log, dump: plan.dump, colour })
+    (plan.log != Log::Off).then_some(Format {
+        log: plan.log,
+        dump: plan.dump,
+        colour,
+        ascii: !takes_unicode(),
+    })
 }

@@ -49,11 +49,14 @@ pub fn run(config: &Load, out: &mut dyn Write, notes: &mut dyn Write) -> Result<
     if outcome.prepared.shared.progress().made == 0
         && let Some(why) = &outcome.report.not_connected
     {
-        return Err(Failure::new(Fault::Connect, format!("cannot connect to {}: {why}", outcome.target)));
+        return Err(Failure::new(
+            Fault::Connect,
+            format!("cannot connect to {}: {why}", config.target.endpoint()),
+        ));
     }
     if let Some(path) = &config.html {
         fs::write(path, html::Page(&outcome).to_string()).map_err(|error| {
-            Failure::new(Fault::Output, format!("cannot write {}: {}", path.display(), reason(&error)))
+            Failure::new(Fault::Output, format!("cannot write '{}': {}", path.display(), reason(&error)))
         })?;
     }
     let text = if config.json { json::json(&outcome) } else { text::Text(&outcome).to_string() };

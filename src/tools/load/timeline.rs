@@ -1,6 +1,6 @@
 //! What happened in each second of the window, of all threads together.
 
-use crate::tools::latencies::Latencies;
+use crate::{text::units::rounded, tools::latencies::Latencies};
 use serde::{Serialize, Serializer};
 use std::{collections::VecDeque, time::Duration};
 
@@ -38,11 +38,11 @@ pub struct Second {
 }
 
 fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(time.as_secs_f64())
+    serializer.serialize_f64(rounded(time.as_secs_f64(), 6))
 }
 
 fn milliseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(time.as_nanos() as f64 / 1e6)
+    serializer.serialize_f64(rounded(time.as_nanos() as f64 / 1e6, 3))
 }
 
 /// One thread's part of a second.

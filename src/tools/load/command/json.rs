@@ -1,7 +1,7 @@
 //! The report as one JSON object. Its keys are stable; times are in milliseconds, unless a key says otherwise.
 
 use super::outcome::{Outcome, PERCENTILES};
-use crate::{net::address::EscapedAddress, tools::latencies::Latencies};
+use crate::{net::address::EscapedAddress, text::units::rounded, tools::latencies::Latencies};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
@@ -33,14 +33,14 @@ impl Serialize for Json<'_> {
         object.serialize_entry("rate_asked", &config.rate)?;
         object.serialize_entry("threads", &prepared.plans.len())?;
         object.serialize_entry("request_bytes", &prepared.request_bytes)?;
-        object.serialize_entry("duration_s", &report.window.as_secs_f64())?;
+        object.serialize_entry("duration_s", &rounded(report.window.as_secs_f64(), 6))?;
         object.serialize_entry("interrupted", &outcome.interrupted)?;
         object.serialize_entry("connections", &connections)?;
         object.serialize_entry("requests", &(report.operations + report.late))?;
         object.serialize_entry("requests_late", &report.late)?;
         object.serialize_entry("requests_unsent", &report.unsent)?;
         object.serialize_entry("requests_given_up", &report.given_up)?;
-        object.serialize_entry("rate", &report.rate())?;
+        object.serialize_entry("rate", &rounded(report.rate(), 3))?;
         object.serialize_entry("sent_bytes", &report.sent)?;
         object.serialize_entry("received_bytes", &report.received)?;
         object.serialize_entry("status", &statuses.collect::<Map<String, Value>>())?;
@@ -67,6 +67,6 @@ fn percentiles(latencies: &Latencies) -> Option<Map<String, Value>> {
         PERCENTILES.map(|(name, quantile)| (name, latencies.value_at_quantile(quantile) as f64));
     let (least, mean, deviation) = (latencies.min() as f64, latencies.mean(), latencies.stdev());
     let all = percentiles.into_iter().chain([("min", least), ("mean", mean), ("stdev", deviation)]);
-    let map = all.map(|(name, ns)| (name.to_owned(), (ns / 1e6).into()));
+    let map = all.map(|(name, ns)| (name.to_owned(), rounded(ns / 1e6, 3).into()));
     (!latencies.is_empty()).then(|| map.collect())
 }

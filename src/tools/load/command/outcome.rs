@@ -2,7 +2,6 @@
 
 use super::plan::Prepared;
 use crate::{
-    net::endpoint::Endpoint,
     text::{escape::Escaped, units},
     tools::{
         client::settings::Target,
@@ -40,12 +39,7 @@ pub struct Outcome<'a> {
 
 impl<'a> Outcome<'a> {
     pub fn new(config: &'a Load, prepared: Prepared, report: Report, interrupted: bool) -> Self {
-        let target = match &config.target {
-            Target::Http { host, path, .. } => format!("http://{host}{path}"),
-            Target::Tcp(endpoint @ Endpoint::Unix(_)) => endpoint.to_string(),
-            Target::Tcp(endpoint) => format!("tcp://{endpoint}"),
-        };
-        let target = Escaped(target.as_bytes()).to_string();
+        let target = Escaped(config.target.to_string().as_bytes()).to_string();
         let seconds = prepared.shared.progress().timeline.seconds().to_vec();
         let limit = limit(&prepared, &report);
         Outcome { config, prepared, report, interrupted, target, seconds, limit }

@@ -56,7 +56,7 @@ pub fn message(config: &Load) -> Result<Option<Arc<[u8]>>, Failure> {
         Message::Text(text) => Ok(Some(text.as_slice().into())),
         Message::File(path) => {
             let failed =
-                |why: String| Failure::new(Fault::Input, format!("cannot read {}: {why}", path.display()));
+                |why: String| Failure::new(Fault::Input, format!("cannot read '{}': {why}", path.display()));
             let size = fs::metadata(path).map_err(|error| failed(reason(&error)))?.len();
             if size > FILE_BYTES_MAX {
                 return Err(failed(format!("it has more than {FILE_BYTES_MAX} bytes")));
