@@ -8,7 +8,7 @@ mod load;
 mod servers;
 mod top;
 
-use crate::{cli::Config, server::plan, session::target::Target};
+use crate::cli::Config;
 use argh::{ArgsInfo, FromArgs};
 use audit::Audit;
 use client::Client;
@@ -45,6 +45,20 @@ pub fn commands() -> Vec<CommandInfo> {
     Typed::get_args_info().commands.into_iter().map(|command| command.command).collect()
 }
 
+/// The commands that serve.
+const SERVERS: [&str; 3] = ["echo", "proxy", "origin"];
+
+/// Whether a command is a server: its options may come from the environment.
+pub fn serves(command: &str) -> bool {
+    SERVERS.contains(&command)
+}
+
+/// The options of all servers.
+pub fn options_of_servers() -> Vec<&'static str> {
+    let servers = commands().into_iter().filter(|command| serves(command.name));
+    servers.flat_map(|command| command.flags.iter().map(|flag| flag.long)).collect()
+}
+
 /// The names of all commands, for a sentence.
 pub fn names() -> String {
     commands().iter().map(|command| command.name).collect::<Vec<_>>().join(", ")
@@ -54,9 +68,9 @@ pub fn names() -> String {
 pub fn config(command: &str, words: &[&str]) -> Result<Config, String> {
     let words = [&[command], words].concat();
     match Typed::from_args(&["switchboard"], &words).map_err(|exit| reason(&exit.output))?.command {
-        Command::Echo(echo) => Ok(echo.server(Target::Echo, plan::ECHO_PORT)),
+        Command::Echo(echo) => Ok(echo.config()),
         Command::Proxy(proxy) => proxy.config(),
-        Command::Origin(origin) => Ok(origin.server(Target::Origin, plan::ORIGIN_PORT)),
+        Command::Origin(origin) => Ok(origin.config()),
         Command::Client(client) => client.config(),
         Command::Ctl(ctl) => ctl.config(),
         Command::Top(top) => Ok(top.config()),

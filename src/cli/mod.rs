@@ -4,6 +4,7 @@
 //! Only this folder names the argument parser.
 
 mod commands;
+mod environment;
 mod help;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod values;
 mod words;
 
 use crate::{server::plan::Plan, text::escape::Terminal, tools};
+use environment::Environment;
 use std::ffi::OsString;
 use words::Asked;
 
@@ -51,9 +53,12 @@ impl Usage {
     }
 }
 
-/// Reads a command line, without the program's name. The error is the first thing in it that cannot be understood, with its
-/// value and what to write instead.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Usage> {
+/// Reads a command line, without the program's name, and the variables of its environment. The error is the first thing in
+/// it that cannot be understood, with its value and what to write instead.
+pub fn parse(
+    args: impl IntoIterator<Item = OsString>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Parsed, Usage> {
     let words = args.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
     let Some((first, rest)) = words.split_first() else {
         return Err(Usage::new("", &format!("a command is missing; the commands are {}", commands::names())));
@@ -61,17 +66,34 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Usage> 
     match (first.as_str(), rest.first()) {
         ("-h" | "--help" | "help", None) => return Ok(Parsed::Print(help::overview(&commands::commands()))),
         ("-h" | "--help" | "help", Some(name)) => return Ok(Parsed::Print(help::command(&find(name)?))),
-        ("-V" | "--version", _) => return Ok(Parsed::Print(help::version())),
+        ("-V" | "-v" | "--version", _) => return Ok(Parsed::Print(help::version())),
         _ => {}
     }
     let command = find(first)?;
     let usage = |reason: String| Usage::new(command.name, &reason);
-    match words::read(rest, command.flags).map_err(usage)? {
+    let verbose = commands::serves(command.name).then_some(VERBOSE);
+    match words::read(rest, command.flags, verbose).map_err(usage)? {
         Asked::Help => Ok(Parsed::Print(help::command(&command))),
         Asked::Version => Ok(Parsed::Print(help::version())),
-        Asked::Run(words) => commands::config(command.name, &words).map(Parsed::Run).map_err(usage),
+        Asked::Run(typed) => {
+            let environment = match commands::serves(command.name) {
+                true => Environment::read(variables, &typed, command.flags, &commands::options_of_servers()),
+                false => Ok(Environment::default()),
+            };
+            let environment = environment.map_err(usage)?;
+            let words = [environment.words(), typed.words()].concat();
+            let mut config =
+                commands::config(command.name, &words).map_err(|reason| usage(environment.blame(reason)))?;
+            if let Config::Server { notes, .. } = &mut config {
+                notes.splice(..0, environment.notes());
+            }
+            Ok(Parsed::Run(config))
+        }
     }
 }
+
+/// What `-v` means for a server, as in socat: to see what is sent.
+const VERBOSE: (&str, &str) = ("--dump", "text");
 
 fn text(word: OsString) -> Result<String, Usage> {
     word.into_string().map_err(|word| {

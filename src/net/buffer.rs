@@ -1,10 +1,13 @@
 //! Recycled buffers for small pieces: taken when a socket is readable, given back when the bytes are written.
 
-use crate::runtime::shard::{own, shared};
+use crate::runtime::{
+    lock::Lock,
+    shard::{own, shared},
+};
 use std::{
     cell::RefCell,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -22,7 +25,7 @@ struct SpareBuffers {
 
 /// The numbers of free buffers of all shards.
 #[derive(Default)]
-struct SpareCounts(Mutex<Vec<Arc<AtomicUsize>>>);
+struct SpareCounts(Lock<Vec<Arc<AtomicUsize>>>);
 
 /// A buffer and the part of it that is still to be written. One pointer wide: links move it.
 pub struct Buffer {
@@ -39,14 +42,14 @@ struct Room {
 /// Free buffers of the program.
 pub fn spare() -> usize {
     let counts = shared::<SpareCounts>();
-    let counts = counts.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let counts = counts.0.lock();
     counts.iter().map(|count| count.load(Relaxed)).sum()
 }
 
 impl Default for SpareBuffers {
     fn default() -> Self {
         let spare = SpareBuffers { rooms: RefCell::default(), count: Arc::default() };
-        shared::<SpareCounts>().0.lock().unwrap_or_else(PoisonError::into_inner).push(spare.count.clone());
+        shared::<SpareCounts>().0.lock().push(spare.count.clone());
         spare
     }
 }

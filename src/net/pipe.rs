@@ -1,11 +1,11 @@
 //! Kernel pipes as owned pieces of a stream (splice(2)), from a bounded pool. Without a pipe, the relay copies.
 
-use crate::runtime::{clock::coarse_ms, shard::shared};
+use crate::runtime::{clock::coarse_ms, lock::Lock, shard::shared};
 use rustix::pipe::{PipeFlags, fcntl_getpipe_size, pipe_with};
 use std::{
     os::fd::OwnedFd,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, MutexGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -31,7 +31,7 @@ struct Pipes {
         clippy::vec_box,
         reason = "a pipe moves through links as its one pointer, which the pool takes and gives"
     )]
-    spare: Mutex<Vec<Box<Ends>>>,
+    spare: Lock<Vec<Box<Ends>>>,
     live: Arc<AtomicUsize>,
     limit: AtomicUsize,
     short_until: AtomicU64,
@@ -86,7 +86,7 @@ fn pipes() -> Arc<Pipes> {
 impl Default for Pipes {
     fn default() -> Self {
         Pipes {
-            spare: Mutex::default(),
+            spare: Lock::default(),
             live: Arc::default(),
             limit: AtomicUsize::new(PIPES_MAX),
             short_until: AtomicU64::new(0),
@@ -98,7 +98,7 @@ impl Default for Pipes {
 impl Pipes {
     #[expect(clippy::vec_box, reason = "as above")]
     fn spare(&self) -> MutexGuard<'_, Vec<Box<Ends>>> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+        self.spare.lock()
     }
 
     fn count(&self) -> (usize, usize) {

@@ -6,7 +6,7 @@
 use crate::{
     error::reason,
     net::dial::Override,
-    runtime::{blocking::blocking, clock::coarse_ms, limit::Slots, shard::shared, task::contain},
+    runtime::{blocking::blocking, clock::coarse_ms, limit::Slots, lock::Lock, shard::shared, task::contain},
 };
 use futures::{
     FutureExt,
@@ -16,7 +16,7 @@ use std::{
     collections::{HashSet, VecDeque},
     io,
     net::{IpAddr, SocketAddr, ToSocketAddrs},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 /// Lookups at once; each holds a thread while it lasts.
@@ -27,7 +27,7 @@ const JOIN_MS: u64 = 1000;
 /// The program's lookups.
 struct Lookups {
     slots: Slots,
-    under_way: Mutex<Vec<Lookup>>,
+    under_way: Lock<Vec<Lookup>>,
 }
 
 type Answer = Result<Arc<[IpAddr]>, Arc<io::Error>>;
@@ -53,13 +53,13 @@ pub async fn resolve(host: &str, port: u16, overrides: &[Override]) -> io::Resul
 
 impl Default for Lookups {
     fn default() -> Self {
-        Lookups { slots: Slots::new(LOOKUPS_MAX), under_way: Mutex::default() }
+        Lookups { slots: Slots::new(LOOKUPS_MAX), under_way: Lock::default() }
     }
 }
 
 fn shared_lookup(host: &str) -> Shared<BoxFuture<'static, Answer>> {
     let lookups = shared::<Lookups>();
-    let mut under_way = lookups.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut under_way = lookups.under_way.lock();
     // Read under the lock: a time from before it may lie before the begin of a lookup that another shard has just added.
     let now = coarse_ms();
     let is_young = |lookup: &Lookup| now.saturating_sub(lookup.began_ms) < JOIN_MS;
@@ -154,7 +154,7 @@ mod tests {
         const NAME: &str = "later.test";
         run(async {
             let (answer, lookups) = (futures::future::pending().boxed().shared(), shared::<Lookups>());
-            let under_way = || lookups.under_way.lock().unwrap();
+            let under_way = || lookups.under_way.lock();
             under_way().push(Lookup { name: NAME.into(), began_ms: coarse_ms() + 1000, answer });
             drop(shared_lookup(NAME));
             assert_eq!(under_way().len(), 1);
@@ -172,7 +172,7 @@ mod tests {
                 [("old.test", coarse_ms() - JOIN_MS, silent), ("answered.test", coarse_ms(), answered)]
             {
                 let lookup = Lookup { name: name.into(), began_ms, answer: answer.clone() };
-                shared::<Lookups>().under_way.lock().unwrap().push(lookup);
+                shared::<Lookups>().under_way.lock().push(lookup);
                 assert!(!shared_lookup(name).ptr_eq(&answer), "{name}");
             }
         })

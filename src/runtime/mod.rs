@@ -7,6 +7,7 @@ pub mod blocking;
 pub mod clock;
 pub mod latch;
 pub mod limit;
+pub mod lock;
 pub mod mailbox;
 mod pace;
 pub mod readiness;

@@ -9,6 +9,7 @@
 
 use crate::runtime::{
     clock::Clock,
+    lock::Lock,
     mailbox::{Mailbox, Sender, mailbox},
     pace::Pace,
     readiness::Poller,
@@ -31,7 +32,7 @@ use std::{
     pin::{Pin, pin},
     rc::Rc,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker, ready},
@@ -61,13 +62,13 @@ pub struct Shard {
 /// What the shards of a program share.
 #[derive(Default)]
 struct Program {
-    shared: Mutex<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>,
+    shared: Lock<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>,
 }
 
 /// How other threads reach a shard.
 struct Remote {
     /// The tasks that they woke; none after the end of the shard.
-    woken: Mutex<Option<Vec<Runnable>>>,
+    woken: Lock<Option<Vec<Runnable>>>,
     /// There are some.
     pending: AtomicBool,
     /// The program itself was woken, by any thread.
@@ -171,8 +172,7 @@ impl Shard {
 
     fn take_woken(&self) {
         if self.remote.pending.swap(false, SeqCst) {
-            let woken =
-                self.remote.woken.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(mem::take);
+            let woken = self.remote.woken.lock().as_mut().map(mem::take);
             self.ready.borrow_mut().extend(woken.into_iter().flatten());
         }
     }
@@ -213,7 +213,7 @@ impl Here {
         // By default the kernel lets a timer be 50 µs late, to save wake-ups (prctl(2)).
         set_current_timer_slack(NonZeroU64::new(1))?;
         let remote = Remote {
-            woken: Mutex::new(Some(Vec::new())),
+            woken: Lock::new(Some(Vec::new())),
             pending: AtomicBool::new(false),
             rung: AtomicBool::new(true),
             asleep: AtomicBool::new(false),
@@ -245,7 +245,7 @@ impl Drop for Here {
         while !self.0.run_ready() {}
         self.0.take_woken();
         while !self.0.run_ready() {}
-        *self.0.remote.woken.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.remote.woken.lock() = None;
         drop(HERE.take());
     }
 }
@@ -253,7 +253,7 @@ impl Drop for Here {
 impl Program {
     fn share<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
         let id = TypeId::of::<T>();
-        let lock = || self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || self.shared.lock();
         let find = |shared: &[(TypeId, Arc<dyn Any + Send + Sync>)]| {
             shared.iter().find(|(shares, _)| *shares == id).map(|(_, value)| value.clone())
         };
@@ -282,7 +282,7 @@ impl Remote {
 
     /// As [`Remote::schedule`], from another thread.
     fn hand_over(&self, task: Runnable) {
-        match &mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &mut *self.woken.lock() {
             Some(woken) => woken.push(task),
             // It can be run and dropped on its own thread only, and that runs no task any more.
             None => return mem::forget(task),
@@ -429,9 +429,9 @@ mod tests {
     fn shards_of_a_program_share_and_each_owns_its_own() {
         let (other, own_count) = run(async {
             own::<Cell<u32>>().set(1);
-            *shared::<Mutex<u32>>().lock().unwrap() = 2;
+            *shared::<Lock<u32>>().lock() = 2;
             let other = start("other".to_owned(), None, || async {
-                (own::<Cell<u32>>().get(), *shared::<Mutex<u32>>().lock().unwrap())
+                (own::<Cell<u32>>().get(), *shared::<Lock<u32>>().lock())
             });
             (within(LIMIT, other.unwrap()).await, own::<Cell<u32>>().get())
         })

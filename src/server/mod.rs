@@ -15,3 +15,4 @@ pub mod side_door;
 pub mod sources;
 pub mod supervisor;
 pub mod supervisors;
+pub mod taps;

@@ -36,9 +36,10 @@ use crate::{
     },
     session::{
         context::{Context, CurrentDeadlines},
+        onlookers::Onlookers,
         target::{Listening, Target},
     },
-    text::takes_colour,
+    text::{plain::takes_unicode, takes_colour},
 };
 use futures::{FutureExt, select_biased};
 use std::{
@@ -73,7 +74,7 @@ pub async fn run(plan: Plan, notes: Vec<String>) -> Result<ServerOutcome, Error>
     if let Some(Err(shortage)) = plan.max_sessions.map(|sessions| bound.check(sessions)) {
         reporter.warn(format!("{shortage}: new connections may wait for descriptors"));
     }
-    let control = control::bind(&plan.control, |text| reporter.warn(text))?;
+    let control = control::bind(&plan.control, plan.group.as_deref(), |text| reporter.warn(text))?;
     let (alive, gone) = mailbox(1);
     let context = Context {
         deadlines: Arc::new(CurrentDeadlines::new(plan.deadlines)),
@@ -162,6 +163,7 @@ struct Running {
     _metrics: Option<SideDoor>,
     supervisors: Supervisors,
     shards: Shards,
+    onlookers: Arc<Onlookers>,
 }
 
 impl Running {
@@ -184,6 +186,7 @@ impl Running {
         let common = Common { context: context.into(), per_source, last_id: AtomicU64::new(0) };
         let (supervisors, idle) = Supervisors::new(common, books, remembered, threads);
         let (ask_drain, drain) = mailbox(1);
+        let onlookers = reporter.events().onlookers().clone();
         let operator = Operator::new(OperatedServer {
             listeners: listenings,
             accept_errors,
@@ -207,7 +210,7 @@ impl Running {
         let lines: Vec<_> = lines.collect();
         let shards = Shards::start(listeners, &supervisors, idle, &slots, reporter, plan.busy_poll).await?;
         lines.iter().for_each(|line| reporter.warn(line));
-        Ok(Running { deadlines, drain, control, _metrics: metrics, supervisors, shards })
+        Ok(Running { deadlines, drain, control, _metrics: metrics, supervisors, shards, onlookers })
     }
 
     async fn until_stopped(
@@ -241,6 +244,7 @@ impl Running {
             }
         };
         drain.end(end.as_ref());
+        self.onlookers.end();
         if let Some(control) = self.control {
             control.stop(control::LAST_WORDS).await;
         }
@@ -290,5 +294,10 @@ fn refuse_loop(target: &Target, own: &[Address]) -> Result<(), Error> {
 
 fn format(plan: &Plan) -> Option<Format> {
     let colour = io::stdout().is_terminal() && takes_colour();
-    (plan.log != Log::Off).then_some(Format { log: plan.log, dump: plan.dump, colour })
+    (plan.log != Log::Off).then_some(Format {
+        log: plan.log,
+        dump: plan.dump,
+        colour,
+        ascii: !takes_unicode(),
+    })
 }

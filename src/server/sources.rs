@@ -1,10 +1,13 @@
 //! How many sessions each source has at once, and the limit (`--max-per-source`, `--source-prefix`).
 
-use crate::net::{address::Address, network::Network};
+use crate::{
+    net::{address::Address, network::Network},
+    runtime::lock::Lock,
+};
 use std::{
     collections::{HashMap, hash_map::Entry},
     hash::{BuildHasher, RandomState},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::MutexGuard,
 };
 
 /// The network that one customer gets (RFC 6177): of the addresses in it, that customer's machines take what they like.
@@ -24,7 +27,7 @@ const STRIPES: usize = 16;
 /// The sessions of each source, on all shards. Clients of a UNIX socket have no source.
 pub struct SourceCounts {
     limit: Option<SourceLimit>,
-    stripes: [Mutex<HashMap<Network, usize>>; STRIPES],
+    stripes: [Lock<HashMap<Network, usize>>; STRIPES],
     hasher: RandomState,
 }
 
@@ -36,13 +39,13 @@ impl SourceCounts {
 
     /// Counts a session of `client`.
     /// Errors: why its source may have no more, in words.
-    pub fn enter(&self, client: &Address) -> Result<(), String> {
+    pub fn enter(&self, client: &Address) -> Result<(), Box<str>> {
         let Some((limit, source)) = self.source(client) else { return Ok(()) };
         let mut counts = self.counts(&source);
         let count = counts.entry(source).or_default();
         if *count >= limit.sessions {
             let sessions = if limit.sessions == 1 { "session" } else { "sessions" };
-            return Err(format!("{source} has {} {sessions} already", limit.sessions));
+            return Err(format!("{source} has {} {sessions} already", limit.sessions).into());
         }
         *count += 1;
         Ok(())
@@ -63,7 +66,7 @@ impl SourceCounts {
     fn counts(&self, source: &Network) -> MutexGuard<'_, HashMap<Network, usize>> {
         let stripe = self.hasher.hash_one(source) as usize % STRIPES;
         // Every change under the lock is one step.
-        self.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner)
+        self.stripes[stripe].lock()
     }
 
     fn source(&self, client: &Address) -> Option<(SourceLimit, Network)> {
@@ -88,7 +91,7 @@ mod tests {
             counts.enter(&client(&format!("[2001:db8::{host}]:1"))).unwrap();
         }
         let refusal = counts.enter(&client("[2001:db8::ffff:4]:1")).unwrap_err();
-        assert_eq!(refusal, "2001:db8::/64 has 3 sessions already");
+        assert_eq!(&*refusal, "2001:db8::/64 has 3 sessions already");
         counts.enter(&client("[2001:db8:0:1::4]:1")).unwrap();
         counts.leave(&client("[2001:db8::2]:1"));
         counts.enter(&client("[2001:db8::4]:1")).unwrap();
@@ -100,7 +103,7 @@ mod tests {
         counts.enter(&client("[::ffff:10.0.0.1]:1")).unwrap();
         counts.enter(&client("10.0.0.2:1")).unwrap();
         let refusal = counts.enter(&client("10.0.0.1:2")).unwrap_err();
-        assert_eq!(refusal, "10.0.0.1 has 1 session already");
+        assert_eq!(&*refusal, "10.0.0.1 has 1 session already");
         counts.leave(&client("10.0.0.1:1"));
         counts.enter(&client("[::ffff:10.0.0.1]:2")).unwrap();
     }
@@ -111,6 +114,6 @@ mod tests {
         (0..2).for_each(|_| counts.enter(&Address::unnamed()).unwrap());
         let counts = SourceCounts::new(None);
         (0..2).for_each(|_| counts.enter(&client("10.0.0.1:1")).unwrap());
-        assert!(counts.stripes.iter().all(|stripe| stripe.lock().unwrap().is_empty()));
+        assert!(counts.stripes.iter().all(|stripe| stripe.lock().is_empty()));
     }
 }

@@ -261,6 +261,6 @@ impl Actor {
 /// If the supervisor is dropped before its sessions, by a fault of its shard, each still gets its close line.
 impl Drop for Actor {
     fn drop(&mut self) {
-        self.end_all(|| Outcome::Unexplained);
+        self.end_all(|| Outcome::Aborted);
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         delivery,
         event::{Side, What},
         order::Order,
-        outcome::{FarEnd, Loss, Outcome},
+        outcome::{Loss, Outcome},
         record::Record,
         target::Joined,
     },
@@ -115,7 +115,7 @@ fn run(
 }
 
 /// Tells the start, and sets the deadlines.
-fn begin<'a>(socket: &Socket, record: &'a Record, context: &'a Context) -> Watch<'a> {
+fn begin<'a>(socket: &Socket, record: &'a Arc<Record>, context: &'a Context) -> Watch<'a> {
     context.events.tell_with(|| What::Open {
         session: record.id,
         mode: record.mode(),
@@ -123,6 +123,7 @@ fn begin<'a>(socket: &Socket, record: &'a Record, context: &'a Context) -> Watch
         client: record.client.clone(),
     });
     context.dump(record);
+    context.events.onlookers().meet(record);
     let deadlines = context.deadlines.get();
     // An accepted socket has the user timeout of its listener, which was made before an operator changed it.
     if deadlines.stall != context.options.user_timeout && record.client.ip().is_some() {
@@ -150,12 +151,16 @@ fn live<'a>(
             let mut pump = pin!(pump(&near, context.splice, up_sender, down_receiver, ways));
             // The far end first: what has happened there is older than what this poll finds here. Clean also stands for a
             // far side that goes on, or that there is none.
-            match select(OptionFuture::from(far.as_mut()), pump.as_mut()).await {
-                Either::Left((None, _)) => (Some(pump.await), Outcome::Clean),
-                Either::Right((end, _)) => (Some(end), Outcome::Clean),
-                Either::Left((Some(end), _)) => {
+            let first = match select(OptionFuture::from(far.as_mut()), pump.as_mut()).await {
+                Either::Left((far_end, _)) => Err(far_end.map(|end| end.unwrap_or_else(Outcome::Panicked))),
+                Either::Right((near_end, _)) => Ok(near_end),
+            };
+            match first {
+                Err(None) => (Some(pump.await), Outcome::Clean),
+                Ok(near_end) => (Some(near_end), Outcome::Clean),
+                Err(Some(far_outcome)) => {
                     far = None;
-                    Box::pin(outlive(pump, end.into(), record.to_client())).await
+                    Box::pin(outlive(pump, far_outcome, record.to_client())).await
                 }
             }
         };
@@ -179,7 +184,7 @@ async fn outlive(
 async fn end_legs(
     near: Leg,
     near_end: Option<LegEnd>,
-    far: Option<Task<FarEnd>>,
+    far: Option<Task<Outcome>>,
     far_outcome: Outcome,
     record: &Record,
 ) -> Outcome {
@@ -191,20 +196,21 @@ async fn end_legs(
             delivery::note_lost_towards(record, Side::Client);
         }
         Some(LegEnd::PeerGone(error)) => {
-            client_gone = Some(Loss { error, waiting: record.to_client().waiting() > 0 });
+            record.note_gone(Side::Client, &error);
+            client_gone = Some(Loss::new(error, record.to_client()));
         }
         // The upstream is gone and the client takes nothing more.
         None => {}
     }
     match (far_outcome, client_gone, far) {
-        (Outcome::Clean | Outcome::Unexplained, Some(loss), far) => {
+        (Outcome::Clean | Outcome::Aborted, Some(loss), far) => {
             // What the client sent may still be on its way; a dial serves no client any more.
             if let Some(far) = far.filter(|_| record.connected()) {
                 last_delivery(far, &record.from_client).await;
             }
             Outcome::ClientGone(loss)
         }
-        (_, _, Some(far)) => far.await.into(),
+        (_, _, Some(far)) => far.await.unwrap_or_else(Outcome::Panicked),
         (far_outcome, _, None) => far_outcome,
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     },
     relay::link::{LinkReceiver, LinkSender, Nudge, link},
     runtime::task::{Task, spawn},
-    session::{context::Context, event::Mode, origin, outcome::FarEnd, record::Record, upstream},
+    session::{context::Context, event::Mode, origin, outcome::Outcome, record::Record, upstream},
 };
 use std::{fmt, io, sync::Arc};
 
@@ -34,7 +34,7 @@ pub struct Joined {
     /// What the client is sent.
     pub down_receiver: LinkReceiver,
     /// The actor at the far end; none if the session is joined to itself.
-    pub far: Option<Task<FarEnd>>,
+    pub far: Option<Task<Outcome>>,
     /// Wakes the half-loop that reads for the client.
     pub nudge: Nudge,
 }
@@ -86,7 +86,7 @@ impl Target {
 }
 
 impl Joined {
-    fn to(start: impl FnOnce(LinkSender) -> Task<FarEnd>) -> Self {
+    fn to(start: impl FnOnce(LinkSender) -> Task<Outcome>) -> Self {
         let (down_sender, down_receiver) = link();
         Joined { nudge: down_receiver.nudge(), down_receiver, far: Some(start(down_sender)) }
     }
@@ -100,13 +100,5 @@ impl fmt::Display for Target {
             Target::Origin => f.write_str("serving HTTP"),
             Target::Upstream(upstream) => write!(f, "proxying to {}", upstream.endpoint),
         }
-    }
-}
-
-/// Targets for tests.
-#[cfg(test)]
-impl Target {
-    pub fn upstream(endpoint: &str) -> Self {
-        Target::Upstream(Arc::new(Destination { endpoint: endpoint.parse().unwrap(), overrides: [].into() }))
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         context::Context,
         delivery,
         event::{Side, What},
-        outcome::{FarEnd, Loss},
+        outcome::{Loss, Outcome},
         record::{Dial, Record},
     },
 };
@@ -32,26 +32,27 @@ pub(super) fn run(
     upstream: Arc<Destination>,
     up_receiver: LinkReceiver,
     down_sender: LinkSender,
-) -> impl Future<Output = FarEnd> {
+) -> impl Future<Output = Outcome> {
     async move {
         // Boxed: what dialling needs is not kept while the connection lives.
         let far = match Box::pin(connect(reserved, &record, &context, &upstream)).await {
             Ok(far) => far,
-            Err(error) => return FarEnd::NotReached(Box::new(error)),
+            Err(error) => return Outcome::NotReached(Box::new(error)),
         };
         let ways = Ways { incoming: &record.from_upstream, outgoing: &record.from_client };
         match pump(&far, context.splice, down_sender, up_receiver, ways).await {
             LegEnd::Clean => {
                 far.close();
-                FarEnd::Clean
+                Outcome::Clean
             }
             LegEnd::PeerGone(error) => {
-                FarEnd::Gone(Loss { error, waiting: record.from_client.waiting() > 0 })
+                record.note_gone(Side::Upstream, &error);
+                Outcome::UpstreamGone(Loss::new(error, &record.from_client))
             }
             LegEnd::OtherGone => {
                 Box::pin(far.settle()).await;
                 delivery::note_lost_towards(&record, Side::Upstream);
-                FarEnd::Aborted
+                Outcome::Aborted
             }
         }
     }
@@ -116,7 +117,7 @@ mod tests {
             }
         };
         let ended = shard::run(within(LIMIT, join(actor, upload))).unwrap();
-        let Some((FarEnd::Gone(loss), ())) = ended else { panic!("it did not end so: {ended:?}") };
+        let Some((Outcome::UpstreamGone(loss), ())) = ended else { panic!("it did not end so: {ended:?}") };
         assert_eq!(loss.cause(Cause::UpstreamReset), Cause::StallTimeout, "{loss:?}");
     }
 }

@@ -38,7 +38,7 @@ pub enum Payload {
 /// Opens what `input` names, to be sent once.
 pub async fn open(input: &Input, stdin: Box<dyn Read + Send>) -> Result<Payload, Failure> {
     match input {
-        Input::Text(text) => Ok(Kept::Bytes(text.as_bytes().into()).payload()),
+        Input::Text(text) => Ok(Kept::Bytes(text[..].into()).payload()),
         Input::Stdin => Ok(Payload::Stream(Some(stdin))),
         Input::File(path) => {
             let path = path.clone();

@@ -111,11 +111,15 @@ pub fn tapped(
 ) -> io::Result<()> {
     let (at, from, offset, shown) = match item {
         TapItem::Data { ts, from, offset, hex, .. } => (ts.0, from, offset, hex.0),
-        TapItem::Lost { lost } => {
+        TapItem::Lost { lost, .. } => {
             return writeln!(streams.notes, "{lost} pieces were lost: this tap was too slow");
         }
-        TapItem::Ended { ended } => return writeln!(streams.notes, "session {session} has ended: {ended}"),
-        TapItem::Attached { .. } | TapItem::Other(_) => return Ok(()),
+        TapItem::Ended { ended, .. } => {
+            return writeln!(streams.notes, "session {session} has ended: {ended}");
+        }
+        TapItem::Attached { .. } | TapItem::Mark { .. } | TapItem::Missed { .. } | TapItem::Other(_) => {
+            return Ok(());
+        }
     };
     match (show, terminal) {
         (Show::Raw, None) => streams.out.write_all(&shown)?,
@@ -130,7 +134,7 @@ pub fn tapped(
             let what = What::Data { session, from, offset, bytes: shown.len(), shown: shown.into() };
             let dump = if show == Show::Hex { Dump::Hex } else { Dump::Text };
             let mut line = String::new();
-            Format { log: Log::Text, dump, colour: false }.line(&Event { at, what }, &mut line);
+            Format { log: Log::Text, dump, ..Format::default() }.line(&Event { at, what }, &mut line);
             streams.out.write_all(line.as_bytes())?;
         }
     }

@@ -1,5 +1,6 @@
 //! `ctl tap`: the bytes of a running session as they flow, and a session that never waits for who watches it.
 
+mod coming;
 mod splice;
 
 use crate::support::{
