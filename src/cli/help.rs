@@ -50,6 +50,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "--dump-limit",
             "--metrics",
             "--control",
+            "--group",
             "--remember",
             "--body",
             "--json",

@@ -323,6 +323,12 @@ pub fn threads(text: &str) -> Result<usize, String> {
     up_to(THREADS_MAX, text)
 }
 
+/// The name of a group (useradd(8) takes at most 32 characters), or its number.
+pub fn group(text: &str) -> Result<String, String> {
+    let is_name = (1..=32).contains(&text.len()) && !text.contains([':', '/', ',', ' ']);
+    if is_name { Ok(text.to_owned()) } else { Err("it is not the name of a group".into()) }
+}
+
 /// A number of threads; none is `auto`.
 pub fn threads_or_auto(text: &str) -> Result<Option<NonZeroUsize>, String> {
     if text == "auto" { Ok(None) } else { threads(text).map(NonZeroUsize::new) }

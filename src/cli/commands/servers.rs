@@ -82,7 +82,7 @@ macro_rules! server {
             /// relay bulk data without copying it (default auto)
             #[argh(option, arg_name = "auto|off", default = "true", from_str_fn(values::auto))]
             splice: bool,
-            /// threads for sessions (default auto: one a processor)
+            /// threads, each with its own sessions (default auto)
             #[argh(option, arg_name = "N|auto", default = "None", from_str_fn(values::threads_or_auto))]
             threads: Option<NonZeroUsize>,
             /// look for events before sleeping (default 200us)
@@ -93,7 +93,7 @@ macro_rules! server {
             #[argh(from_str_fn(values::control))]
             control: Control,
             /// a group that may use that socket too, at a --control PATH
-            #[argh(option, arg_name = "NAME")]
+            #[argh(option, arg_name = "NAME", from_str_fn(values::group))]
             group: Option<String>,
             /// ended sessions that 'ctl closed' knows (default 1000)
             #[argh(option, arg_name = "N|off", default = "plan::REMEMBER", from_str_fn(values::remember))]
