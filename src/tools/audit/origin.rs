@@ -104,7 +104,6 @@ impl Origin {
         }
     }
 
-    /// Connections that no client of ours caused.
     pub fn strangers(&self) -> u64 {
         self.strangers.get()
     }
@@ -179,7 +178,6 @@ impl Origin {
         Ok(Absence { origin: self })
     }
 
-    /// Refuses connections until the guard is dropped.
     pub fn refuse(&self) -> io::Result<Absence<'_>> {
         self.listener.refuse()?;
         self.paused.set(true);

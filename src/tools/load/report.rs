@@ -85,7 +85,6 @@ impl Report {
     }
 }
 
-/// Adds up the counts of each kind.
 pub fn add_counts<K: Copy + Ord>(counts: &mut BTreeMap<K, u64>, others: &BTreeMap<K, u64>) {
     for (kind, count) in others {
         *counts.entry(*kind).or_default() += count;

@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-/// The width of the longest bar.
 const BAR_COLUMNS: f64 = 40.0;
 
 pub struct Text<'a>(pub &'a Outcome<'a>);
