@@ -121,17 +121,15 @@ impl Origin {
                 readable.poll(context).map(|()| self.listener.try_accept())
             });
             match accepted.await {
-                Ok((socket, peer)) => welcomes.push(self.welcome(socket, peer)),
+                Ok((socket, peer)) => welcomes.push(async {
+                    let taken = within(Some(STRANGER_LIMIT), self.introduce(socket, peer)).await;
+                    if taken != Some(true) {
+                        self.strangers.update(|count| count + 1);
+                    }
+                }),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             }
-        }
-    }
-
-    async fn welcome(&self, socket: Socket, peer: Address) {
-        let taken = within(Some(STRANGER_LIMIT), self.introduce(socket, peer)).await;
-        if taken != Some(true) {
-            self.strangers.update(|count| count + 1);
         }
     }
 
