@@ -75,13 +75,19 @@ fn run(config: Config) -> ExitCode {
 /// Asks a running server.
 fn control(config: ctl::settings::Ctl) -> ExitCode {
     let (stdout, stderr) = (io::stdout(), io::stderr());
-    let is_terminal = stdout.is_terminal();
-    let streams = ctl::Streams { out: Box::new(stdout), notes: Box::new(stderr), is_terminal };
+    let terminal = stdout.is_terminal().then(|| terminal_size(&stdout));
+    let streams = ctl::Streams { out: Box::new(stdout), notes: Box::new(stderr), terminal };
     match executor::run(None, ctl::run(config, streams)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => fail(&failure),
         Err(error) => fail(&error),
     }
+}
+
+/// The columns and rows of a terminal; one that does not know them has the usual ones.
+fn terminal_size(terminal: impl AsFd) -> (u16, u16) {
+    let size = rustix::termios::tcgetwinsize(terminal).map(|size| (size.ws_col, size.ws_row));
+    size.ok().filter(|(columns, rows)| *columns > 0 && *rows > 0).unwrap_or((80, 24))
 }
 
 /// Shows a running server on the terminal.

@@ -1,5 +1,6 @@
 //! One way each to print a thing: what peers sent, hexadecimal digits, moments, amounts, tables.
 
+pub mod columns;
 pub mod escape;
 pub mod hex;
 pub mod moment;
@@ -19,6 +20,37 @@ pub fn plain() -> bool {
     // In the order in which they count (POSIX, XBD 8.2).
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(value);
     locale.is_some_and(|locale| !is_utf8(&locale)) || value("TERM").is_some_and(|name| is_old(&name))
+}
+
+/// What a plain terminal shows for a character that this program writes, in one column as well; for one that it cannot
+/// show, a question mark.
+pub fn plain_char(c: char) -> char {
+    match c {
+        '\n' | ' '..='~' => c,
+        '↑' | '▲' => '^',
+        '↓' | '▼' => 'v',
+        '·' => '-',
+        '…' => '~',
+        'µ' => 'u',
+        '×' => 'x',
+        // How sessions do.
+        '●' => '+',
+        '○' => '.',
+        '◐' => '/',
+        '◌' => '*',
+        '‖' => '=',
+        '✖' => '!',
+        // The steps of a chart.
+        '▁' => '_',
+        '▂' => '.',
+        '▃' => ':',
+        '▄' => '-',
+        '▅' => '=',
+        '▆' => '+',
+        '▇' => '*',
+        '█' => '#',
+        _ => '?',
+    }
 }
 
 /// Whether a locale's characters are UTF-8; one that names no characters is taken to be, unless it is POSIX's own.
