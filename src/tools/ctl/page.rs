@@ -226,7 +226,8 @@ pub fn ended(one: &EndedSession) -> Vec<Line> {
         Line { text: format!("session {} ended: {}", one.session, one.verdict), tone },
         labelled("cause", one.cause.to_string()),
         labelled("ended", one.ts.to_string()),
-        labelled("client", format!("{} on {}", one.client, one.mode)),
+        labelled("mode", one.mode.to_string()),
+        labelled("client", one.client.to_string()),
     ];
     if one.mode == Named::Known(Mode::Proxy) {
         lines.push(labelled("upstream", SafeText::or_dash(one.upstream.as_ref()).to_owned()));

@@ -23,6 +23,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+/// The client is what a session is known by: an IPv4 address and a port stay whole.
+const CLIENT: Column = Column { name: "CLIENT", align: Align::Left, shorten: Shorten::Middle(21), rank: 0 };
+
 /// How answers look to their reader.
 #[derive(Clone, Copy)]
 pub struct Reader {
@@ -76,23 +79,32 @@ impl Reader {
         };
         let upstream = |one: &ListedSession| SafeText::or_dash(one.upstream.as_ref()).to_owned();
         let one_upstream = same(|one| SafeText::or_dash(one.upstream.as_ref()));
-        let columns = [
+        let person = self.columns.is_some();
+        let mut columns = vec![
             Column::numbers("ID", 0),
             Column::words("MODE", 9),
             Column::addresses("NAME", if same(|one| one.name.as_str()) { 8 } else { 3 }),
-            Column::addresses("CLIENT", 0),
+            CLIENT,
             Column::addresses("UPSTREAM", if one_upstream { 5 } else { 2 }),
             Column::numbers("AGE", 1),
             Column::numbers("IDLE", 0),
             Column::words("PHASE", 7),
             Column::numbers("↑ CLIENT", 6),
             Column::numbers("↓ UPSTREAM", 6),
-            Column::numbers("RATES", 0),
-            Column::numbers("WAITING", 1),
-            Column::words("HEALTH", 0),
         ];
+        let rates: &[&str] = if person { &["↑/s", "↓/s"] } else { &["RATES"] };
+        columns.extend(rates.iter().map(|name| Column::numbers(name, 0)));
+        columns.extend([Column::numbers("WAITING", 1), Column::words("HEALTH", 0)]);
+        let rates = |one: &ListedSession| -> Vec<Cell> {
+            let (client, upstream) = (one.client_rate, one.upstream_rate);
+            if person {
+                vec![moving(client).into(), moving(upstream).into()]
+            } else {
+                vec![format!("{} {}", rate(client), rate(upstream)).into()]
+            }
+        };
         let row = |one: &ListedSession| {
-            vec![
+            let mut cells: Vec<Cell> = vec![
                 one.session.to_string().into(),
                 one.mode.to_string().into(),
                 one.name.to_string().into(),
@@ -103,10 +115,13 @@ impl Reader {
                 one.phase.to_string().into(),
                 bytes(one.client_bytes).into(),
                 bytes(one.upstream_bytes).into(),
-                format!("{} {}", rate(one.client_rate), rate(one.upstream_rate)).into(),
-                bytes(one.waiting()).into(),
+            ];
+            cells.extend(rates(one));
+            cells.extend([
+                if person { moving(one.waiting()) } else { bytes(one.waiting()) }.into(),
                 self.health(one),
-            ]
+            ]);
+            cells
         };
         self.table(&columns, &sessions.iter().map(row).collect::<Vec<_>>())
     }
@@ -129,7 +144,7 @@ impl Reader {
                 align: if self.columns.is_some() { Align::Right } else { Align::Left },
                 ..Column::words("", 0)
             },
-            Column::addresses("CLIENT", 0),
+            CLIENT,
             Column::addresses("UPSTREAM", 3),
             Column::numbers("↑ CLIENT", 2),
             Column::numbers("↓ UPSTREAM", 2),
@@ -162,7 +177,7 @@ impl Reader {
             Column::words("MODE", 1),
             Column::addresses("LISTENERS", 0),
             Column::numbers("UP", 0),
-            Column { shorten: Shorten::End(24), ..Column::words("SESSIONS", 0) },
+            Column { shorten: Shorten::End(48), ..Column::words("SESSIONS", 0) },
             Column::addresses("SOCKET", 3),
         ];
         let row = |(path, there): &(PathBuf, Option<(&ControlClient, ServerStats)>)| {
@@ -194,6 +209,11 @@ impl Reader {
         };
         self.table(&columns, &values.iter().map(row).collect::<Vec<_>>())
     }
+}
+
+/// A rate or a queue; nothing is a dash, so that what moves stands out.
+pub fn moving(amount: u64) -> String {
+    if amount == 0 { "-".to_owned() } else { bytes(amount) }
 }
 
 /// How long ago something was.
