@@ -13,7 +13,7 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/release/switchboard
 RUN := @exec "$(BIN)"
 DUMP = $(if $(filter --dump --dump=%,$(value ARGS)),,--dump text)
 
-.PHONY: help build echo proxy client origin demo install deb static test interop bench check audit clean
+.PHONY: help build echo proxy client origin demo install deb static test interop picture bench check audit clean
 
 PREFIX ?= /usr/local
 SHARE = $(DESTDIR)$(PREFIX)/share
@@ -65,6 +65,8 @@ test: ## all tests; needs only cargo
 	@cargo test
 interop: build ## real programs through the built binary; skips those that are not installed
 	@SWITCHBOARD="$(BIN)" tests/interop/run.sh $(value ARGS)
+picture: ## draws the picture of top in README again, from the real screen
+	@PICTURE=1 cargo test --test it picture
 bench: ## beside a direct connection and other relays [QUICK=1]
 	@cargo bench --bench compare -- $(value ARGS)
 check: ## format, lints, tests and docs, as CI runs them
