@@ -13,13 +13,16 @@ use switchboard::{
     runtime::executor,
     server::{server, supervisor::ServerOutcome},
     text::{
+        self,
         plain::{Plain, plain, takes_unicode},
         takes_colour,
     },
     tools::{
         audit,
         client::{self, Output, Streams},
-        ctl, load, top,
+        ctl,
+        failure::Fault,
+        load, top,
     },
 };
 
@@ -122,7 +125,7 @@ fn audit_proxy(config: &audit::settings::Audit) -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
             complain(&failure);
-            ExitCode::from(if matches!(failure, audit::Failure::Unreachable(_)) { UNREACHABLE } else { 1 })
+            ExitCode::from(if failure.fault == Fault::Connect { UNREACHABLE } else { 1 })
         }
     }
 }
@@ -162,15 +165,9 @@ fn fail(problem: &dyn std::fmt::Display) -> ExitCode {
 }
 
 fn print(text: &str) -> ExitCode {
-    let mut stdout = shown(io::stdout());
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match text::print(&mut shown(io::stdout()), text) {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader has seen enough, as `head` does.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&format_args!("cannot write to standard output: {error}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&format_args!("cannot write to standard output: {error}")),
     }
 }
 

@@ -99,7 +99,7 @@ fn measure(running: &Running, sessions: usize, options: &Options) -> io::Result<
         private_kib: per_session(full.private_kib, base.private_kib),
         resident_kib: per_session(full.resident_kib, base.resident_kib),
         cpu_us: cpu.as_secs_f64() * 1e6 / report.window.as_secs_f64(),
-        failures: report.failures.total(),
+        failures: report.failures.values().sum(),
     })
 }
 

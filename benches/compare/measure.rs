@@ -10,6 +10,7 @@ use crate::{
     usage::processor_time,
 };
 use std::{
+    collections::BTreeMap,
     io,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
@@ -17,8 +18,9 @@ use std::{
 use switchboard::{
     runtime::inline,
     tools::load::{
-        failure::Failures,
+        failure::Failure,
         report::Report,
+        report::add_counts,
         run::{Phase, Plan, run},
     },
 };
@@ -40,7 +42,7 @@ pub struct Sample {
     pub cpu_us: f64,
     /// The part of one processor that the load took.
     pub load: f64,
-    pub failures: Failures,
+    pub failures: BTreeMap<Failure, u64>,
 }
 
 /// What a case came to.
@@ -156,8 +158,8 @@ impl Sample {
     /// The medians of several.
     pub fn median(samples: &[Sample]) -> Sample {
         let middle = |value: &dyn Fn(&Sample) -> f64| median(samples.iter().map(value).collect());
-        let mut failures = Failures::default();
-        samples.iter().for_each(|sample| failures.merge(&sample.failures));
+        let mut failures = BTreeMap::new();
+        samples.iter().for_each(|sample| add_counts(&mut failures, &sample.failures));
         Sample {
             rate: middle(&|sample| sample.rate),
             latency_us: std::array::from_fn(|part| middle(&|sample| sample.latency_us[part])),
@@ -192,7 +194,7 @@ impl Outcome {
     /// How many connections of Switchboard's failed.
     pub fn failures(&self) -> u64 {
         let own = self.rows.iter().filter(|row| row.server == Server::Switchboard);
-        own.map(|row| row.sample.failures.total()).sum()
+        own.flat_map(|row| row.sample.failures.values()).sum()
     }
 
     /// A row for each server; ratios are to the best peer's.
@@ -224,7 +226,7 @@ impl Outcome {
     }
 }
 
-fn failed(failures: &Failures) -> String {
+fn failed(failures: &BTreeMap<Failure, u64>) -> String {
     let kinds: Vec<String> =
         failures.iter().map(|(kind, count)| format!("{count} {}", kind.name())).collect();
     if kinds.is_empty() { "0".to_owned() } else { kinds.join(", ") }

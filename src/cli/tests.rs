@@ -108,6 +108,7 @@ fn a_bare_command_means_the_defaults() {
         splice: true,
         busy_poll: plan::BUSY_POLL,
         control: Control::Default,
+        group: None,
         remember: plan::REMEMBER,
         metrics: None,
     };
@@ -143,7 +144,7 @@ fn every_option_of_a_server_reaches_its_setting() {
          --max-per-source 3 --source-prefix 48 --backlog 4 --connect-timeout 5ms --idle-timeout off --half-close-timeout 1m30s \
          --stall-timeout 7s --max-lifetime 8h --drain-timeout off --keepalive 9s/10s/11 --log json --dump hex \
          --dump-limit 12 --splice off --busy-poll off --metrics 13 \
-         --control /run/a.sock --remember 13 --congestion cubic",
+         --control /run/a.sock --group ops --remember 13 --congestion cubic",
     );
     let addresses = ["::1", "::2", "1.2.3.4"].map(|address| address.parse().unwrap()).to_vec();
     let overrides = [Override { host: "b".into(), port: 80, addresses }].into();
@@ -178,6 +179,7 @@ fn every_option_of_a_server_reaches_its_setting() {
         splice: false,
         busy_poll: None,
         control: Control::At("/run/a.sock".into()),
+        group: Some("ops".to_owned()),
         remember: 13,
         metrics: Some(Endpoint::loopback(13)),
     };

@@ -2,7 +2,10 @@
 //! Each error is the reason alone; the caller names the option and the value before it.
 
 use crate::{
-    control::{place::Control, protocol::Sort},
+    control::{
+        place::Control,
+        protocol::{Named, Sort},
+    },
     net::{
         dial::Override,
         endpoint::{Endpoint, Host},
@@ -10,7 +13,7 @@ use crate::{
         options::{KEEPALIVE_PROBES_MAX, KEEPALIVE_SECONDS_MAX, Keepalive},
     },
     report::format::{Dump, Log},
-    session::event::Side,
+    session::{event::Side, health::Health},
     tools::{
         client::settings::Target,
         ctl::settings::Show,
@@ -19,6 +22,7 @@ use crate::{
     },
 };
 use std::{fmt::Write, net::IpAddr, time::Duration};
+use strum::VariantArray;
 
 /// A hundred years of 365.25 days: beyond any use, and far below what a clock, a timer or 64 bits of milliseconds hold.
 const DURATION_MAX: Duration = Duration::from_secs(100 * 31_557_600);
@@ -278,6 +282,16 @@ pub fn session(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "it is not the number of a session; 'ctl list' shows them".into())
 }
 
+/// `stalled,half-closed`: how sessions do that are to be shown.
+pub fn healths(text: &str) -> Result<Vec<Named<Health>>, String> {
+    let names = || Health::VARIANTS.iter().map(|health| health.name()).collect::<Vec<_>>().join(", ");
+    let one = |name: &str| match Named::of(name) {
+        Named::Other(_) => Err(format!("'{name}' is none of {}", names())),
+        known => Ok(known),
+    };
+    text.split(',').map(one).collect()
+}
+
 /// Functions that read one of several words.
 macro_rules! choices {
     ($($name:ident -> $type:ty { $($word:literal => $value:expr),* })*) => {$(
@@ -297,7 +311,7 @@ choices! {
     mode -> Option<Mode> { "pingpong" => Some(Mode::Pingpong), "bulk" => Some(Mode::Bulk), "churn" => Some(Mode::Churn) }
     show -> Show { "text" => Show::Text, "hex" => Show::Hex, "raw" => Show::Raw }
     side -> Option<Side> { "client" => Some(Side::Client), "upstream" => Some(Side::Upstream), "both" => None }
-    sort -> Sort { "age" => Sort::Age, "bytes" => Sort::Bytes, "rate" => Sort::Rate, "idle" => Sort::Idle }
+    sort -> Sort { "age" => Sort::Age, "bytes" => Sort::Bytes, "rate" => Sort::Rate, "idle" => Sort::Idle, "problems" => Sort::Problems, "client" => Sort::Client, "upstream" => Sort::Upstream, "up" => Sort::ClientRate, "down" => Sort::UpstreamRate, "waiting" => Sort::Waiting }
 }
 
 /// A number of connections, or `max`, which is `None`.

@@ -212,7 +212,7 @@ mod tests {
         });
         let asked = inline::run(async move {
             let mut client = ControlClient::connect(&path).await.unwrap();
-            client.collect::<ServerStats>(&Request::Stats, bytes_max).await.unwrap_err()
+            client.collect::<ServerStats>(&Request::Stats { history: false }, bytes_max).await.unwrap_err()
         });
         (asked.unwrap().to_string(), floods.join().unwrap())
     }

@@ -5,7 +5,7 @@ use crate::{
     runtime::clock::sleep,
 };
 use rustix::{
-    fs::{Access, access},
+    fs::{Access, Gid, Mode, access, chmod, chown},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with},
     process::{Pid, geteuid, test_kill_process},
@@ -40,6 +40,7 @@ const FOLDER_MODE: u32 = 0o700;
 /// The bits of a mode that let others in.
 const OTHERS: u32 = 0o077;
 const ENDING: &str = ".sock";
+const GROUPS: &str = "/etc/group";
 
 /// The folder of this user's control sockets: `$XDG_RUNTIME_DIR/switchboard` if the user can make it, else
 /// `/tmp/switchboard-UID`.
@@ -75,6 +76,31 @@ pub fn prepare(folder: &Path, pid: u32) -> io::Result<PathBuf> {
     let path = folder.join(format!("{pid}{ENDING}"));
     fits(&path)?;
     Ok(path)
+}
+
+/// Lets a group, by name or number, use the socket at `path` as its owner does.
+pub fn open_to(path: &Path, group: &str) -> io::Result<()> {
+    let number = match group.parse() {
+        Ok(number) => number,
+        Err(_) => group_number(&fs::read_to_string(GROUPS)?, group).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("no group of this name is in {GROUPS}; a number will do too"),
+            )
+        })?,
+    };
+    // The group first: the right is for no other.
+    chown(path, None, Some(Gid::from_raw(number)))?;
+    chmod(path, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::WGRP)?;
+    Ok(())
+}
+
+/// The number of a group in the text of `/etc/group` (group(5)).
+fn group_number(groups: &str, name: &str) -> Option<u32> {
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        if fields.next() == Some(name) { fields.nth(1)?.parse().ok() } else { None }
+    })
 }
 
 /// Every server of this user that can be reached, by its pid.
@@ -210,6 +236,13 @@ mod tests {
         prepare(root.path(), 7).unwrap();
         assert_eq!([dead.exists(), own.exists(), other.exists()], [false, true, true]);
         assert_eq!(running(root.path()).unwrap(), [(std::process::id(), own)]);
+    }
+
+    #[test]
+    fn a_group_is_known_by_its_name() {
+        let groups = "root:x:0:\noperators:x:1007:alice,bob\nbroken\n";
+        assert_eq!(group_number(groups, "operators"), Some(1007));
+        assert_eq!((group_number(groups, "oper"), group_number(groups, "broken")), (None, None));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::{
     session::{
         cause::Cause,
         event::{Mode, Side},
+        health::Health,
+        mark::MarkKind,
     },
     text::{escape::Escaped, hex::HexBytes, moment::Moment, safe::SafeText},
 };
@@ -70,6 +72,9 @@ pub struct Greeting {
     pub mode: Named<Mode>,
     #[serde(default)]
     pub listeners: Vec<SafeText>,
+    /// The name of each of them; on the command line its address.
+    #[serde(default)]
+    pub names: Vec<SafeText>,
 }
 
 /// A line of a client.
@@ -86,21 +91,26 @@ pub enum Request {
         /// The newest of them, at most this many.
         last: Option<usize>,
     },
-    Stats,
+    Stats {
+        /// With what the last two minutes were like.
+        #[serde(default)]
+        history: bool,
+    },
+    /// What can be changed, as it is; one setting, or all.
+    Get {
+        #[serde(default)]
+        setting: Option<Named<Setting>>,
+    },
     Cut {
         sessions: Vec<u64>,
         /// By FIN after what is under way, and not by RST.
         #[serde(default)]
         fin: bool,
     },
-    /// Show the bytes of a session as they flow.
-    Tap {
-        session: u64,
-        /// The side whose bytes are shown; none: both.
-        from: Option<Side>,
-        /// How many bytes of each piece are shown; none: all.
-        limit: Option<usize>,
-    },
+    /// Show the bytes of sessions as they flow.
+    Tap(TapChoice),
+    /// Tell what sessions say, from now on.
+    Events,
     /// Accept no more connections.
     Pause,
     Resume,
@@ -113,6 +123,37 @@ pub enum Request {
         #[serde(deserialize_with = "Option::deserialize")]
         value: Option<u64>,
     },
+}
+
+/// Which sessions are tapped, and what is shown of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct TapChoice {
+    pub session: Option<u64>,
+    /// The side whose bytes are shown; none: both.
+    pub from: Option<Side>,
+    /// How many bytes of each piece are shown; none: all.
+    pub limit: Option<usize>,
+    /// More sessions.
+    pub sessions: Vec<u64>,
+    /// The next session that begins.
+    pub next: bool,
+    /// Every session that is there, and every one that comes.
+    pub all: bool,
+    /// Of those to come and of all, only the sessions of these clients.
+    pub clients: Option<Network>,
+    /// With what happens beside the bytes: dial, first byte, FIN and RST of each side.
+    pub marks: bool,
+}
+
+impl TapChoice {
+    /// The sessions that are named.
+    pub fn named(&self) -> Vec<u64> {
+        let mut named: Vec<u64> = self.session.iter().chain(&self.sessions).copied().collect();
+        named.sort_unstable();
+        named.dedup();
+        named
+    }
 }
 
 /// What an operator may change in a running server: options of the command line.
@@ -142,6 +183,8 @@ pub struct Choice {
     /// How many to leave out at the begin.
     pub skip: usize,
     pub limit: Option<usize>,
+    /// Only sessions that do so; empty: all.
+    pub health: Vec<Named<Health>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -154,6 +197,23 @@ pub enum Sort {
     Rate,
     /// By how long nothing moved.
     Idle,
+    /// What is not well first; equal ones by number, so that a list that is looked at often does not move.
+    Problems,
+    Client,
+    Upstream,
+    ClientRate,
+    UpstreamRate,
+    /// By the bytes that wait for a side.
+    Waiting,
+}
+
+/// What an operator may change, and its value now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct SettingValue {
+    pub setting: Named<Setting>,
+    /// The number of sessions, or milliseconds; null is off.
+    pub value: Option<u64>,
 }
 
 /// A line of an answer: its items, then one of the two others, which is the last.
@@ -216,6 +276,20 @@ pub struct ListedSession {
     pub upstream_waiting: u64,
     /// The listener's name; on the command line its address.
     pub name: SafeText,
+    pub health: Named<Health>,
+    /// Bytes from the client that the upstream's kernel had not acknowledged when it was last asked; while bytes flow it is
+    /// not asked.
+    pub client_queued: u64,
+    /// The same towards the client.
+    pub upstream_queued: u64,
+}
+
+impl ListedSession {
+    /// All bytes on their way to a side, here and in the kernel.
+    pub fn waiting(&self) -> u64 {
+        let here = self.client_waiting.saturating_add(self.upstream_waiting);
+        here.saturating_add(self.client_queued).saturating_add(self.upstream_queued)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -312,15 +386,38 @@ pub struct ServerStats {
     pub causes: BTreeMap<SafeText, u64>,
     pub client_bytes: u64,
     pub upstream_bytes: u64,
+    /// Ended sessions that neither ended as both sides wished nor at an operator's word.
+    pub failed: u64,
+    /// Live sessions by how they do; what none does is left out.
+    pub health: BTreeMap<SafeText, u64>,
+    pub client_rate: u64,
+    pub upstream_rate: u64,
+    /// The last two minutes, the newest last, if they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<PastSecond>,
+}
+
+impl ServerStats {
+    /// How many live sessions do so.
+    pub fn doing(&self, health: Health) -> u64 {
+        self.health.get(&SafeText::from(health.name())).copied().unwrap_or(0)
+    }
+}
+
+/// A second of the past.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct PastSecond {
+    pub live: u64,
+    pub client_rate: u64,
+    pub upstream_rate: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum TapItem {
     /// The tap is on; the number is the session's.
-    Attached {
-        attached: u64,
-    },
+    Attached { attached: u64 },
     /// A piece of a stream.
     Data {
         ts: Moment,
@@ -330,14 +427,34 @@ pub enum TapItem {
         bytes: u64,
         /// The piece, or its begin.
         hex: HexBytes,
+        #[serde(default)]
+        session: u64,
+    },
+    /// What happened beside the bytes.
+    Mark {
+        mark: Named<MarkKind>,
+        ts: Moment,
+        from: Option<Side>,
+        /// Since the session began.
+        after_us: u64,
+        about: Option<SafeText>,
+        #[serde(default)]
+        session: u64,
     },
     /// Pieces that the client was too slow for since the last such item.
     Lost {
         lost: u64,
+        #[serde(default)]
+        session: u64,
     },
+    /// How the session ended.
     Ended {
         ended: SafeText,
+        #[serde(default)]
+        session: u64,
     },
+    /// Sessions that could not be tapped: too many, or with too many taps.
+    Missed { missed: u64 },
     /// What only a newer server tells.
     #[serde(skip_serializing)]
     Other(IgnoredAny),
@@ -366,7 +483,7 @@ mod tests {
         assert!(text.starts_with(r#"{"session":0,"mode":"-","listener":"-","client":"-","upstream":null,"#));
         assert!(
             text.contains(r#""phase":"client-closed","age_ms":0,"#)
-                && text.contains(r#""upstream_waiting":0,"name":"-","local":"-""#)
+                && text.contains(r#""upstream_waiting":0,"name":"-","health":"-","client_queued":0,"#)
         );
         assert_eq!(from_str::<SessionDetail>(&text).unwrap(), detail);
         let ended = to_string(&EndedSession::default()).unwrap();
@@ -396,7 +513,7 @@ mod tests {
             from_str(&done(Some(3))).unwrap(),
             Line::<ListedSession>::Done { matching: Some(3), .. }
         ));
-        let piece = json!({"ts": "2026-11-21T20:26:21.123456Z", "from": "client", "offset": 5, "bytes": 9, "hex": "00ff"});
+        let piece = json!({"ts": "2026-11-21T20:26:21.123456Z", "from": "client", "offset": 5, "bytes": 9, "hex": "00ff", "session": 2});
         let item: Line<TapItem> = serde_json::from_value(json!({"item": piece})).unwrap();
         assert_eq!(to_string(&item).unwrap().len(), json!({"item": piece}).to_string().len());
         assert!(

@@ -165,7 +165,7 @@ impl Destination {
     }
 
     /// The address to connect to; an error if that is a name, with its port.
-    fn target(&self) -> Result<Address, (&str, u16)> {
+    pub fn target(&self) -> Result<Address, (&str, u16)> {
         match &self.endpoint {
             Endpoint::Unix(path) => Ok(Address::Unix(path.as_path().into())),
             Endpoint::Tcp { host: Host::Any, port } => Ok(Address::Tcp((Ipv4Addr::LOCALHOST, *port).into())),

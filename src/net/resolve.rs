@@ -6,7 +6,7 @@
 use crate::{
     error::reason,
     net::dial::Override,
-    runtime::{clock::coarse_ms, executor::blocking, limit::Slots, task},
+    runtime::{clock::coarse_ms, executor::blocking, limit::Slots, lock::Lock, task},
 };
 use futures::{
     FutureExt,
@@ -16,7 +16,7 @@ use std::{
     collections::{HashSet, VecDeque},
     io,
     net::{IpAddr, SocketAddr, ToSocketAddrs},
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock},
 };
 
 /// Lookups at once; each holds a thread while it lasts.
@@ -25,7 +25,7 @@ const LOOKUPS_MAX: usize = 32;
 const JOIN_MS: u64 = 1000;
 
 static LOOKUPS: LazyLock<Slots> = LazyLock::new(|| Slots::new(LOOKUPS_MAX));
-static UNDER_WAY: Mutex<Vec<Lookup>> = Mutex::new(Vec::new());
+static UNDER_WAY: Lock<Vec<Lookup>> = Lock::new(Vec::new());
 
 type Answer = Result<Arc<[IpAddr]>, Arc<io::Error>>;
 
@@ -49,7 +49,7 @@ pub async fn resolve(host: &str, port: u16, overrides: &[Override]) -> io::Resul
 }
 
 fn shared_lookup(host: &str) -> Shared<BoxFuture<'static, Answer>> {
-    let mut under_way = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut under_way = UNDER_WAY.lock();
     // Read under the lock: a time from before it may lie before the begin of a lookup that another thread has just added.
     let now = coarse_ms();
     let is_young = |lookup: &Lookup| now.saturating_sub(lookup.began_ms) < JOIN_MS;
@@ -142,9 +142,9 @@ mod tests {
     fn a_lookup_that_another_thread_began_a_moment_later_is_joined() {
         const NAME: &str = "later.test";
         let answer = futures::future::pending().boxed().shared();
-        UNDER_WAY.lock().unwrap().push(Lookup { name: NAME.into(), began_ms: coarse_ms() + 1000, answer });
+        UNDER_WAY.lock().push(Lookup { name: NAME.into(), began_ms: coarse_ms() + 1000, answer });
         drop(shared_lookup(NAME));
-        assert_eq!(UNDER_WAY.lock().unwrap().iter().filter(|lookup| lookup.name == NAME).count(), 1);
+        assert_eq!(UNDER_WAY.lock().iter().filter(|lookup| lookup.name == NAME).count(), 1);
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
         for (name, began_ms, answer) in
             [("old.test", coarse_ms() - JOIN_MS, silent), ("answered.test", coarse_ms(), answered)]
         {
-            UNDER_WAY.lock().unwrap().push(Lookup { name: name.into(), began_ms, answer: answer.clone() });
+            UNDER_WAY.lock().push(Lookup { name: name.into(), began_ms, answer: answer.clone() });
             assert!(!shared_lookup(name).ptr_eq(&answer), "{name}");
         }
     }

@@ -207,12 +207,12 @@ fn a_reader_of_a_silent_source_ends_when_its_receiver_goes() {
 
 /// What both together mean; none if the leg goes on.
 fn end_of(reading: Reading, writing: Writing, lost: bool) -> Option<LegEnd> {
-    let (direction, (out, receiver), (sender, inbound)) = (Direction::new(), link(), link());
+    let (direction, (to_link, receiver), (sender, from_link)) = (Direction::new(), link(), link());
     let room = (writing == Writing::Failed).then_some(0);
     let sink = Choosy { steps: VecDeque::new(), room, written: Arc::default() };
     let lost = move |_: &Context<'_>| if lost { Poll::Ready(()) } else { Poll::Pending };
     let ways = Ways { incoming: &direction, outgoing: &direction };
-    let leg = pin!(duplex(reading, sink, lost, out, inbound, ways));
+    let leg = pin!(duplex(reading, sink, lost, to_link, from_link, ways));
     let _receiver = (reading != Reading::Refused).then_some(receiver);
     match writing {
         Writing::GoesOn | Writing::Aborted => {}

@@ -5,9 +5,8 @@ use crate::{
     session::event::{Event, What},
     text::plain::plain,
 };
-use std::time::SystemTime;
 
-/// How events are shown. Warnings are not: they go to stderr.
+/// How events are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Format {
     pub log: Log,
@@ -31,15 +30,6 @@ impl Format {
             }
             Log::Text => text::text(event, self.dump, self.colour, out),
             Log::Json => json::json(event, self.dump, out),
-            Log::Off => {}
-        }
-    }
-
-    /// Appends the line that says how many lines were dropped.
-    pub fn dropped(&self, at: SystemTime, lines: u64, out: &mut String) {
-        match self.log {
-            Log::Text => text::dropped(at, lines, self.colour, out),
-            Log::Json => json::dropped(at, lines, out),
             Log::Off => {}
         }
     }
@@ -82,7 +72,12 @@ mod tests {
         text::escape::Escaped,
     };
     use proptest::prelude::*;
-    use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, time::Duration};
+    use std::{
+        ffi::OsStr,
+        os::unix::ffi::OsStrExt,
+        path::Path,
+        time::{Duration, SystemTime},
+    };
 
     const TEXT: Format = Format { log: Log::Text, dump: Dump::Text, colour: false, ascii: false };
     const OFF: Format = Format { log: Log::Off, ..TEXT };
@@ -230,11 +225,7 @@ mod tests {
 
     #[test]
     fn dropped_lines_are_counted() {
-        let shown = |format: Format, lines| {
-            let mut out = String::new();
-            format.dropped(at(), lines, &mut out);
-            out
-        };
+        let shown = |format, lines| show(format, What::Dropped { lines });
         assert_eq!(shown(TEXT, 1), "20:26:21.123 dropped 1 line\n");
         assert_eq!(shown(TEXT, 17), "20:26:21.123 dropped 17 lines\n");
         let line = r#"{"ts":"2026-11-21T20:26:21.123456Z","event":"dropped","lines":17}"#;
@@ -246,7 +237,6 @@ mod tests {
     fn what_was_not_asked_for_is_not_shown() {
         assert_eq!(show(OFF, What::Close(done().into())), "");
         for format in [TEXT, JSON] {
-            assert_eq!(show(format, What::Warning("out of descriptors".into())), "");
             assert_eq!(show(Format { dump: Dump::Off, ..format }, data(Side::Client, 0, b"secret", 0)), "");
         }
     }

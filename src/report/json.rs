@@ -13,16 +13,15 @@ use crate::{
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use std::{
     fmt::{self, Write},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-/// Appends an event as one line to `out`; a warning adds nothing, nor does payload without a dump.
+/// Appends an event as one line to `out`; payload without a dump adds nothing.
 pub fn json(event: &Event, dump: Dump, out: &mut String) {
-    let is_data = matches!(event.what, What::Data { .. });
-    if matches!(event.what, What::Warning(_)) || (is_data && dump == Dump::Off) {
+    if dump == Dump::Off && matches!(event.what, What::Data { .. }) {
         return;
     }
-    out.push_str(&serde_json::to_string(&Line(event)).expect("the keys of a line are strings"));
+    out.push_str(&serde_json::to_string(&EventLine(event)).expect("the keys of a line are strings"));
     if let What::Data { bytes, shown, .. } = &event.what {
         out.pop();
         payload(dump, shown, bytes.saturating_sub(shown.len()), out).expect("a string takes every write");
@@ -42,20 +41,15 @@ fn payload(dump: Dump, shown: &[u8], cut: usize, out: &mut String) -> fmt::Resul
     out.write_char('}')
 }
 
-/// Appends the line that says how many lines were dropped.
-pub fn dropped(at: SystemTime, lines: u64, out: &mut String) {
-    let at = Moment(at);
-    out.push_str(&format!("{{\"ts\":\"{at}\",\"event\":\"dropped\",\"lines\":{lines}}}\n"));
-}
-
 /// Adds keys with their values to a JSON object.
 macro_rules! keys {
     ($object:ident, $($key:literal: $value:expr),* $(,)?) => {{ $($object.serialize_entry($key, &$value)?;)* }};
 }
 
-struct Line<'a>(&'a Event);
+/// An event as one JSON object.
+pub struct EventLine<'a>(pub &'a Event);
 
-impl Serialize for Line<'_> {
+impl Serialize for EventLine<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut line = serializer.serialize_map(None)?;
         keys!(line, "ts": Shown(Moment(self.0.at)));
@@ -86,7 +80,7 @@ impl Serialize for Line<'_> {
                 "bytes": bytes,
             },
             What::Close(close) => closed(&mut line, close)?,
-            What::Warning(_) => {}
+            What::Dropped { lines } => keys!(line, "event": "dropped", "lines": lines),
         }
         line.end()
     }

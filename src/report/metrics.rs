@@ -55,16 +55,21 @@ impl Metrics {
 
     fn sessions(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let tally = &self.tally;
-        let (mut active, mut opened, mut closed) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut active, mut health) = (Vec::new(), Vec::new());
+        let (mut opened, mut closed) = (Vec::new(), Vec::new());
         for listener in &tally.listeners {
             let labels = [("mode", listener.mode.name()), ("name", listener.name.as_str())];
             active.push((labels, ConstGauge::new(listener.active)));
+            health.extend(listener.health().map(|(health, count)| {
+                ([labels[0], labels[1], ("health", health.name())], ConstGauge::new(count))
+            }));
             opened.push((labels, ConstCounter::new(listener.opened)));
             closed.extend(listener.closed().map(|(cause, count)| {
                 ([labels[0], labels[1], ("cause", cause.name())], ConstCounter::new(count))
             }));
         }
         family(to, "switchboard_sessions_active", "Sessions that live", None, &active)?;
+        family(to, "switchboard_sessions_health", "Sessions that live, by how they do", None, &health)?;
         let help = "Sessions that began, refused ones included";
         family(to, "switchboard_sessions_opened", help, None, &opened)?;
         family(to, "switchboard_sessions", "Sessions that ended, by cause", None, &closed)?;

@@ -2,7 +2,7 @@
 
 use crate::{
     report::histogram::Histogram,
-    session::{cause::Cause, event::Mode},
+    session::{cause::Cause, event::Mode, health::Health},
 };
 use strum::VariantArray;
 
@@ -27,6 +27,8 @@ pub struct ListenerTally {
     pub mode: Mode,
     /// Sessions that live.
     pub active: u64,
+    /// The same by how they do, in the order of its variants.
+    pub health: [u64; Health::VARIANTS.len()],
     /// Sessions that ever began, refused ones included.
     pub opened: u64,
     /// Sessions that ended, by cause, in the order of its variants.
@@ -36,6 +38,12 @@ pub struct ListenerTally {
 impl Tally {
     pub fn active(&self) -> u64 {
         self.listeners.iter().map(|listener| listener.active).sum()
+    }
+
+    /// How many live sessions do well, and how the others do.
+    pub fn health(&self) -> impl Iterator<Item = (Health, u64)> {
+        let of_all = |health| self.listeners.iter().map(|listener| listener.health[health as usize]).sum();
+        Health::VARIANTS.iter().copied().map(move |health| (health, of_all(health)))
     }
 
     pub fn opened(&self) -> u64 {
@@ -50,6 +58,11 @@ impl Tally {
 }
 
 impl ListenerTally {
+    /// How many live sessions do well, and how the others do.
+    pub fn health(&self) -> impl Iterator<Item = (Health, u64)> {
+        Health::VARIANTS.iter().copied().zip(self.health)
+    }
+
     /// How many sessions ended by each cause.
     pub fn closed(&self) -> impl Iterator<Item = (Cause, u64)> {
         Cause::VARIANTS.iter().copied().zip(self.closed)

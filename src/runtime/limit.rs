@@ -1,13 +1,16 @@
 //! Two limits: a counted one, of which a task takes a slot that it gives back by dropping it; and the descriptors of the
 //! process, which only the kernel can count, and for which actors queue.
 
-use crate::runtime::clock::{Sleep, sleep};
+use crate::runtime::{
+    clock::{Sleep, sleep},
+    lock::Lock,
+};
 use futures::FutureExt;
 use std::{
     collections::{BTreeMap, VecDeque},
     future::poll_fn,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Poll, Waker},
@@ -23,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Clone)]
 pub struct Slots {
-    state: Arc<Mutex<State>>,
+    state: Arc<Lock<State>>,
 }
 
 struct State {
@@ -40,13 +43,13 @@ pub struct Slot {
 impl Slots {
     pub fn new(limit: usize) -> Self {
         let state = State { taken: 0, limit, paused: false, waiting: VecDeque::new() };
-        Slots { state: Arc::new(Mutex::new(state)) }
+        Slots { state: Arc::new(Lock::new(state)) }
     }
 
     /// Waits for a free slot. Cancel-safe.
     pub async fn take(&self) -> Slot {
         poll_fn(|context| {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             if state.taken < state.limit && !state.paused {
                 state.taken += 1;
                 return Poll::Ready(Slot { slots: self.clone() });
@@ -70,18 +73,18 @@ impl Slots {
     }
 
     pub fn paused(&self) -> bool {
-        self.lock().paused
+        self.state.lock().paused
     }
 
     /// Whether all are taken while a waiter wants one.
     pub fn wanted(&self) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         !state.paused && state.taken >= state.limit && !state.waiting.is_empty()
     }
 
     /// Makes a change that a waiter may have waited for.
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         change(&mut state);
         let woken = std::mem::take(&mut state.waiting);
         drop(state);
@@ -90,13 +93,8 @@ impl Slots {
 
     /// How many are taken, and the limit.
     pub fn count(&self) -> (usize, usize) {
-        let state = self.lock();
+        let state = self.state.lock();
         (state.taken, state.limit)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Every change under the lock is complete at each point that could panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,7 +110,7 @@ impl Drop for Slot {
 
 /// A queue of actors that wait for something of which only the kernel knows whether it is there. The first tries.
 pub struct WaitQueue {
-    state: Mutex<WaitState>,
+    state: Lock<WaitState>,
     /// The length, for a look without the lock.
     waiting: AtomicUsize,
 }
@@ -149,7 +147,7 @@ pub struct WaitPlace {
 impl WaitQueue {
     pub(crate) const fn new() -> Self {
         let state = WaitState { waiting: BTreeMap::new(), last_number: 0, freed: 0 };
-        WaitQueue { state: Mutex::new(state), waiting: AtomicUsize::new(0) }
+        WaitQueue { state: Lock::new(state), waiting: AtomicUsize::new(0) }
     }
 
     /// How many wait: more than none means that every descriptor is in use while a connection could be accepted or dialled.
@@ -159,7 +157,7 @@ impl WaitQueue {
 
     /// Takes the last place of a rank.
     pub fn join(&'static self, rank: Rank) -> WaitPlace {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.last_number += 1;
         let key = (rank, state.last_number);
         state.waiting.insert(key, None);
@@ -176,16 +174,12 @@ impl WaitQueue {
 
     /// Makes a change after which the first may have its turn.
     fn change(&self, change: impl FnOnce(&mut WaitState)) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         change(&mut state);
         self.waiting.store(state.waiting.len(), Ordering::Relaxed);
         let first = state.waiting.first_entry().and_then(|mut first| first.get_mut().take());
         drop(state);
         first.into_iter().for_each(Waker::wake);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, WaitState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -193,7 +187,7 @@ impl WaitPlace {
     /// Waits until it is first; once it has failed, also until something may be free again. Cancel-safe.
     pub async fn turn(&mut self) {
         poll_fn(|context| {
-            let mut state = self.queue.lock();
+            let mut state = self.queue.state.lock();
             let is_first = state.waiting.first_key_value().is_some_and(|(key, _)| *key == self.key);
             let is_due = self
                 .failed
@@ -209,7 +203,7 @@ impl WaitPlace {
     }
 
     pub fn failed(&mut self) {
-        let freed = self.queue.lock().freed;
+        let freed = self.queue.state.lock().freed;
         self.failed = Some((freed, sleep(LOOK_EVERY)));
     }
 }

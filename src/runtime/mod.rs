@@ -8,6 +8,7 @@ pub mod executor;
 pub mod inline;
 pub mod latch;
 pub mod limit;
+pub mod lock;
 pub mod mailbox;
 pub mod pace;
 pub mod readiness;

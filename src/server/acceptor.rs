@@ -116,7 +116,7 @@ struct Actor<L, H, W> {
 }
 
 impl Acceptor {
-    /// Accepts on `listener`; each connection takes a place of `slots` and goes to the supervisor.
+    /// Accepts on `listener`; each connection takes one of the `slots` and goes to the supervisor.
     pub fn start(
         listener: Listener,
         listening: Arc<Listening>,

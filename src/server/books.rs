@@ -9,7 +9,7 @@ use crate::{
         tally::{ListenerTally, Tally},
         verdict::Ended,
     },
-    session::{cause::Cause, record::Record, target::Listening},
+    session::{cause::Cause, health::Health, record::Record, target::Listening},
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use strum::VariantArray;
@@ -30,6 +30,7 @@ impl Books {
             name: listening.name.clone(),
             mode: listening.target.mode(),
             active: 0,
+            health: [0; Health::VARIANTS.len()],
             opened: 0,
             closed: [0; Cause::VARIANTS.len()],
         });
@@ -69,6 +70,7 @@ impl Books {
             add_moved(&mut sums, record);
             if let Some(listener) = listener(&mut sums, record) {
                 listener.active += 1;
+                listener.health[Health::of(record) as usize] += 1;
             }
         }
         sums
@@ -114,9 +116,12 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_numbered_in_their_order() {
+    fn causes_and_healths_are_numbered_in_their_order() {
         for (number, cause) in Cause::VARIANTS.iter().copied().enumerate() {
             assert_eq!(cause as usize, number);
+        }
+        for (number, health) in Health::VARIANTS.iter().copied().enumerate() {
+            assert_eq!(health as usize, number);
         }
     }
 
@@ -138,6 +143,8 @@ mod tests {
         }
         assert_eq!((alive.active(), alive.lives.count()), (1, 0));
         assert_eq!((ended.active(), ended.lives.count()), (0, 1));
+        let live = |tally: &Tally| tally.health().filter(|(_, count)| *count > 0).collect::<Vec<_>>();
+        assert_eq!((live(&alive), live(&ended)), (vec![(Health::Live, 1)], vec![]));
         let closed: Vec<_> = ended.closed().filter(|(_, count)| *count > 0).collect();
         assert_eq!(closed, [(Cause::ClientReset, 1)]);
     }

@@ -4,21 +4,23 @@ use crate::{
     control::{
         lines::LineSocket,
         place,
-        protocol::{Line, Request},
+        protocol::{Line, Request, TapItem},
     },
     error::{Error, reason},
     net::{listener::Listener, socket::Socket},
-    report::reporter::Reporter,
+    report::{format::Format, json::EventLine, reporter::Reporter},
     runtime::{clock::within, executor::yield_now},
     server::{
-        operator::{Operator, Refusal, SessionTap},
+        operator::{Operator, Refusal},
         side_door::{SideDoor, Silence},
+        taps::OperatorTaps,
     },
+    session::event::Event,
     text::safe::SafeText,
 };
 use futures::{FutureExt, select_biased};
 use serde::Serialize;
-use std::{io, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
 /// Operators at once, and one that waits until another gives way. Each has a descriptor of the reserve.
 const CONNECTIONS_MAX: usize = 16;
@@ -39,12 +41,29 @@ const BATCH_BYTES: usize = 64 * 1024;
 
 /// Makes the control socket; none if it is off. If the default place cannot be used, it warns and makes none either:
 /// the server is worth more than its control.
-pub fn bind(place: &place::Control, warn: impl FnOnce(String)) -> Result<Option<Listener>, Error> {
+///
+/// A `group` may use it too. The default place is in a folder that no group can enter.
+pub fn bind(
+    place: &place::Control,
+    group: Option<&str>,
+    warn: impl FnOnce(String),
+) -> Result<Option<Listener>, Error> {
     match place {
+        place::Control::At(path) => {
+            let bound = Listener::bind_private(path, BACKLOG).map_err(|error| {
+                Error::new(format!("cannot make the control socket {}", path.display()), error)
+            })?;
+            if let Some(group) = group {
+                place::open_to(path, group)
+                    .map_err(|error| Error::new(format!("cannot let group {group} use it"), error))?;
+            }
+            Ok(Some(bound))
+        }
+        place::Control::Off | place::Control::Default if group.is_some() => {
+            let why = "it needs a --control PATH: the user's own folder is closed to groups";
+            Err(Error::new("cannot use --group", io::Error::other(why)))
+        }
         place::Control::Off => Ok(None),
-        place::Control::At(path) => Listener::bind_private(path, BACKLOG)
-            .map(Some)
-            .map_err(|error| Error::new(format!("cannot make the control socket {}", path.display()), error)),
         place::Control::Default => {
             let folder = place::folder();
             let bound = place::prepare(&folder, std::process::id())
@@ -80,6 +99,27 @@ struct Conversation {
 enum Incomplete {
     Lost(#[from] io::Error),
     Refused(#[from] Refusal),
+}
+
+/// An event as the log tells it to machines, and as it tells it to people.
+#[derive(Serialize)]
+struct FollowedEvent<'a> {
+    #[serde(flatten)]
+    event: EventLine<'a>,
+    line: String,
+}
+
+impl<'a> From<&'a Event> for FollowedEvent<'a> {
+    fn from(event: &'a Event) -> Self {
+        let mut line = String::new();
+        Format::default().line(event, &mut line);
+        FollowedEvent { event: EventLine(event), line: line.trim_end().to_owned() }
+    }
+}
+
+/// The client has said something, or has gone.
+fn ended_by_client(more: io::Result<bool>) -> io::Result<()> {
+    if more? { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 impl Conversation {
@@ -139,16 +179,20 @@ impl Conversation {
                 let closed = self.operator.closed(last).await;
                 self.items(closed).await?;
             }
-            Request::Stats => self.push_item(&self.operator.stats().await?),
-            Request::Cut { sessions, fin } => self.operator.cut(sessions, fin).await?,
-            Request::Tap { session, from, limit } => {
-                let tap = self.operator.tap(session, from, limit).await?;
-                self.tap(tap).await?;
+            Request::Stats { history } => self.push_item(&self.operator.stats(history).await?),
+            Request::Get { setting } => {
+                self.operator.get(setting)?.iter().for_each(|value| self.push_item(value));
             }
+            Request::Cut { sessions, fin } => self.operator.cut(sessions, fin).await?,
+            Request::Tap(choice) => {
+                let taps = self.operator.tap(&choice).await?;
+                self.tap(taps).await?;
+            }
+            Request::Events => self.events().await?,
             Request::Pause => self.operator.pause(),
             Request::Resume => self.operator.resume(),
             Request::Drain => self.operator.drain(),
-            Request::Set { setting, value } => self.operator.set(setting, value)?,
+            Request::Set { setting, value } => self.operator.set(setting, value).await?,
         }
         Ok(None)
     }
@@ -165,24 +209,42 @@ impl Conversation {
         Ok(())
     }
 
-    /// Shows a tap until its session ends. Any line of the client ends it.
-    async fn tap(&mut self, mut tap: SessionTap) -> io::Result<()> {
+    /// Shows taps until their sessions have ended and no more come. Any line of the client ends them.
+    async fn tap(&mut self, mut taps: OperatorTaps) -> io::Result<()> {
         loop {
             let item = select_biased! {
-                item = tap.next().fuse() => item,
-                more = self.lines.read_more().fuse() => {
-                    return if more? { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
-                }
+                item = pin!(taps.next().fuse()) => item,
+                more = pin!(self.lines.read_more().fuse()) => return ended_by_client(more),
             };
             let Some(item) = item else { return Ok(()) };
             self.push_item(&item);
             while self.unwritten.len() < BATCH_BYTES
-                && let Some(item) = tap.try_next()
+                && let Some(Some(item)) = taps.next().now_or_never()
             {
                 self.push_item(&item);
             }
-            if let Some(lost) = tap.lost() {
-                self.push_item(&lost);
+            self.flush(TAP_WRITE_WAIT).await?;
+        }
+    }
+
+    /// Tells what sessions say, as the log would, until the server ends. Any line of the client ends it.
+    async fn events(&mut self) -> io::Result<()> {
+        let mut followed = self.operator.events();
+        loop {
+            let event = select_biased! {
+                event = pin!(followed.shown.next().fuse()) => event,
+                more = pin!(self.lines.read_more().fuse()) => return ended_by_client(more),
+            };
+            let Some(event) = event else { return Ok(()) };
+            self.push_item(&FollowedEvent::from(&event));
+            while self.unwritten.len() < BATCH_BYTES
+                && let Some(event) = followed.shown.try_next()
+            {
+                self.push_item(&FollowedEvent::from(&event));
+            }
+            let lost = followed.take_lost();
+            if lost > 0 {
+                self.push_item(&TapItem::Lost { lost, session: 0 });
             }
             self.flush(TAP_WRITE_WAIT).await?;
         }

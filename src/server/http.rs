@@ -44,7 +44,7 @@ const CONNECTION_MAX: Duration = Duration::from_secs(5);
 const LIMITS: http::Limits = http::Limits {
     // More than any scraper's head.
     buffer_bytes: 16 * 1024,
-    // An idle connection would hold one of few places.
+    // An idle connection would hold one of few slots.
     keep_alive: false,
     linger: CONNECTION_MAX,
     linger_silence: CONNECTION_MAX,

@@ -13,3 +13,4 @@ pub mod server;
 pub mod side_door;
 pub mod sources;
 pub mod supervisor;
+pub mod taps;

@@ -5,7 +5,7 @@
 use crate::{
     control::protocol::{
         Choice, EndedSession, Greeting, ListedSession, Named, Phase, ServerStats, SessionDetail, Setting,
-        Sort, TapItem, VERSION,
+        SettingValue, Sort, TapChoice, VERSION,
     },
     net::{
         address::{Address, EscapedAddress},
@@ -16,30 +16,33 @@ use crate::{
         pipe,
     },
     report::{json::milliseconds, metrics::Metrics},
-    runtime::{
-        clock::{coarse_ms, sleep},
-        limit::Slots,
-        mailbox,
-    },
+    runtime::{clock::coarse_ms, limit::Slots, mailbox},
     server::{
-        rates::{Looks, Rates},
+        rates::{Look, Rates},
         supervisor::Supervisor,
+        taps::{Form, OperatorTaps},
     },
     session::{
         context::CurrentDeadlines,
         deadline::Deadlines,
-        event::{Events, Side},
+        delivery::Queue,
+        event::{Event, Events},
+        health::Health,
+        mark::Mark,
+        onlookers::{Onlooker, Wanted},
         record::Record,
-        tap::{Piece, Watcher},
+        tap::{View, Watcher},
         target::Listening,
     },
-    text::{hex::HexBytes, moment::Moment, safe::SafeText},
+    text::safe::SafeText,
 };
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
+use strum::VariantArray;
 
 /// As on the command line: beyond any machine.
 const SESSIONS_MAX: usize = 1_000_000_000;
@@ -63,11 +66,11 @@ pub struct OperatedServer {
     pub drain: mailbox::Sender<()>,
 }
 
-/// A handle of the operator. Each measures rates by its own looks, which a clone begins with.
+/// A handle of the operator.
 #[derive(Clone)]
 pub struct Operator {
     server: Arc<OperatedServer>,
-    looks: Looks,
+    rates: Arc<Rates>,
 }
 
 /// Whether a server takes new connections.
@@ -84,6 +87,8 @@ pub enum Readiness {
 pub enum Refusal {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     WrongSessions(Vec<WrongSession>),
+    #[error("which sessions are to be tapped is missing: session, sessions, next or all")]
+    NoTap,
     #[error("session {0} has too many taps already")]
     TooManyTaps(u64),
     #[error("max-sessions is a number of at least 1 and at most {SESSIONS_MAX}")]
@@ -94,6 +99,12 @@ pub enum Refusal {
     Milliseconds(Named<Setting>),
     #[error("there is no setting '{0}'")]
     NoSetting(SafeText),
+    #[error("{0} cannot work: no listener of this server dials an upstream")]
+    NothingDials(Named<Setting>),
+    #[error("{0} cannot work: the server drains, and no session begins any more")]
+    Draining(Named<Setting>),
+    #[error("{0} cannot work: the drain has begun")]
+    DrainBegun(Named<Setting>),
     #[error("the server is ending")]
     Ending,
 }
@@ -111,18 +122,10 @@ pub enum WrongSession {
     Unknown(u64),
 }
 
-/// What a session moves from now on; dropping it ends the tap.
-pub struct SessionTap {
-    attached: Option<u64>,
-    watcher: Watcher,
-    /// How many bytes of a piece are shown.
-    limit: usize,
-    ended: bool,
-}
-
 impl Operator {
     pub fn new(server: OperatedServer) -> Self {
-        Operator { server: Arc::new(server), looks: Looks::default() }
+        let rates = Arc::new(Rates::start(server.supervisor.clone()));
+        Operator { server: Arc::new(server), rates }
     }
 
     pub fn greeting(&self) -> Greeting {
@@ -134,15 +137,15 @@ impl Operator {
             // All listeners of a command line lead to the same.
             mode: first.map_or_else(Named::default, |first| Named::Known(first.target.mode())),
             listeners: self.server.listeners.iter().map(|one| shown(&one.address)).collect(),
+            names: self.server.listeners.iter().map(|one| one.name.as_str().into()).collect(),
         }
     }
 
     /// The live sessions of `choice`, each as it is when it is taken; and how many there are without its `skip` and `limit`.
-    pub async fn list(&mut self, choice: &Choice) -> (impl Iterator<Item = ListedSession> + use<>, usize) {
-        let rates = self.rates().await;
+    pub async fn list(&self, choice: &Choice) -> (impl Iterator<Item = ListedSession> + use<>, usize) {
+        let rates = self.rates.last();
         let draining = self.draining().await;
         let records = self.server.supervisor.list().await;
-        self.looks.note(Rates::look(&records));
         let mut chosen = choose(choice, records, &rates, draining);
         let matching = chosen.len();
         chosen.drain(..choice.skip.min(matching));
@@ -150,8 +153,8 @@ impl Operator {
         (chosen.into_iter().map(move |record| listed(&record, &rates, draining)), matching)
     }
 
-    pub async fn show(&mut self, session: u64) -> Result<SessionDetail, Refusal> {
-        let rates = self.rates().await;
+    pub async fn show(&self, session: u64) -> Result<SessionDetail, Refusal> {
+        let rates = self.rates.last();
         let draining = self.draining().await;
         match self.server.supervisor.find(session).await {
             Some(record) => Ok(detail(&record, &rates, draining)),
@@ -172,10 +175,14 @@ impl Operator {
         }
     }
 
-    pub async fn stats(&self) -> Result<ServerStats, Refusal> {
+    /// The totals; with `history` those of the last two minutes too.
+    pub async fn stats(&self, history: bool) -> Result<ServerStats, Refusal> {
         let tally = self.server.supervisor.tally().await.ok_or(Refusal::Ending)?;
         let slots = &self.server.slots;
         let occurred = tally.closed().filter(|(_, count)| *count > 0);
+        let health = tally.health().filter(|(_, count)| *count > 0);
+        let look = self.rates.last();
+        let (client_rate, upstream_rate) = look.of_all();
         Ok(ServerStats {
             uptime_ms: whole_milliseconds(self.server.began.elapsed()),
             live: tally.active(),
@@ -187,6 +194,11 @@ impl Operator {
             causes: occurred.map(|(cause, count)| (cause.name().into(), count)).collect(),
             client_bytes: tally.client_bytes,
             upstream_bytes: tally.upstream_bytes,
+            failed: tally.closed().filter(|(cause, _)| cause.is_failure()).map(|(_, count)| count).sum(),
+            health: health.map(|(health, count)| (health.name().into(), count)).collect(),
+            client_rate,
+            upstream_rate,
+            history: if history { look.past.iter().copied().collect() } else { Vec::new() },
         })
     }
 
@@ -222,18 +234,44 @@ impl Operator {
         if missing.is_empty() { Ok(()) } else { Err(self.wrong(&missing).await) }
     }
 
-    /// Shows what a session moves, of one side or of both, at most `limit` bytes of a piece.
-    pub async fn tap(
-        &self,
-        session: u64,
-        from: Option<Side>,
-        limit: Option<usize>,
-    ) -> Result<SessionTap, Refusal> {
-        let Some(record) = self.server.supervisor.find(session).await else {
-            return Err(self.wrong(&[session]).await);
-        };
-        let watcher = Watcher::attach(&record, from).ok_or(Refusal::TooManyTaps(session))?;
-        Ok(SessionTap { attached: Some(session), watcher, limit: limit.unwrap_or(usize::MAX), ended: false })
+    /// Shows what sessions move: those that are named, all, or those to come.
+    pub async fn tap(&self, choice: &TapChoice) -> Result<OperatorTaps, Refusal> {
+        let named = choice.named();
+        let of_many = choice.all || named.len() > 1;
+        let view = View { from: choice.from, marks: choice.marks, of_many };
+        let wanted = Wanted { clients: choice.clients, view, count: (!choice.all).then_some(1) };
+        let comes = choice.all || choice.next;
+        if named.is_empty() && !comes {
+            return Err(Refusal::NoTap);
+        }
+        // Before those that are there: none is missed between.
+        let arrivals = comes.then(|| self.server.events.onlookers().wait(wanted));
+        let form = Form { limit: choice.limit.unwrap_or(usize::MAX), marks: choice.marks };
+        let mut taps = OperatorTaps::new(form, arrivals);
+        for session in named {
+            let Some(record) = self.server.supervisor.find(session).await else {
+                return Err(self.wrong(&[session]).await);
+            };
+            let watcher = Watcher::attach(&record, view).ok_or(Refusal::TooManyTaps(session))?;
+            taps.add(session, watcher, Mark::past(&record));
+        }
+        if choice.all {
+            let clients = Choice { from: choice.clients, ..Choice::default() };
+            let there = self.server.supervisor.list().await;
+            taps.arrive_after(there.last().map_or(0, |newest| newest.id));
+            for record in choose(&clients, there, &self.rates.last(), false) {
+                match Watcher::attach(&record, view) {
+                    Some(watcher) => taps.add(record.id, watcher, Mark::past(&record)),
+                    None => taps.miss(),
+                }
+            }
+        }
+        Ok(taps)
+    }
+
+    /// What sessions say from now on.
+    pub fn events(&self) -> Onlooker<Event> {
+        self.server.events.onlookers().follow_events()
     }
 
     pub fn pause(&self) {
@@ -250,8 +288,32 @@ impl Operator {
         let _ = self.server.drain.try_send(());
     }
 
+    /// What can be changed, as it is: one setting, or all.
+    pub fn get(&self, setting: Option<Named<Setting>>) -> Result<Vec<SettingValue>, Refusal> {
+        let wanted = match setting {
+            None => Setting::VARIANTS.to_vec(),
+            Some(Named::Known(setting)) => vec![setting],
+            Some(Named::Other(name)) => return Err(Refusal::NoSetting(name)),
+        };
+        let deadlines = self.server.deadlines.get();
+        let value = |setting| {
+            let limit = match setting {
+                Setting::MaxSessions => return Some(self.server.slots.count().1 as u64),
+                Setting::ConnectTimeout => deadlines.connect,
+                Setting::IdleTimeout => deadlines.idle,
+                Setting::HalfCloseTimeout => deadlines.half_close,
+                Setting::StallTimeout => deadlines.stall,
+                Setting::MaxLifetime => deadlines.lifetime,
+                Setting::DrainTimeout => deadlines.drain,
+            };
+            limit.map(whole_milliseconds)
+        };
+        let told = |setting| SettingValue { setting: Named::Known(setting), value: value(setting) };
+        Ok(wanted.into_iter().map(told).collect())
+    }
+
     /// Changes a limit for sessions to come: a number of sessions, or milliseconds; none is off.
-    pub fn set(&self, setting: Named<Setting>, value: Option<u64>) -> Result<(), Refusal> {
+    pub async fn set(&self, setting: Named<Setting>, value: Option<u64>) -> Result<(), Refusal> {
         let known = match &setting {
             Named::Known(known) => *known,
             Named::Other(name) => return Err(Refusal::NoSetting(name.clone())),
@@ -259,6 +321,7 @@ impl Operator {
         if known != Setting::MaxSessions && value.is_some_and(|ms| ms == 0 || ms > MILLISECONDS_MAX) {
             return Err(Refusal::Milliseconds(setting));
         }
+        self.check(known).await?;
         let limit = value.map(Duration::from_millis);
         let change = |change: fn(&mut Deadlines) -> &mut Option<Duration>| {
             self.server.deadlines.change(|deadlines| *change(deadlines) = limit);
@@ -285,16 +348,15 @@ impl Operator {
         Ok(())
     }
 
-    /// The look that rates are measured from; waits until it is a while ago.
-    async fn rates(&mut self) -> Arc<Rates> {
-        loop {
-            if let Some(base) = self.looks.base() {
-                return base;
-            }
-            if self.looks.is_empty() {
-                self.looks.note(Rates::look(&self.server.supervisor.list().await));
-            }
-            sleep(self.looks.wait()).await;
+    /// Whether a change of this setting can have an effect.
+    async fn check(&self, setting: Setting) -> Result<(), Refusal> {
+        let named = || Named::Known(setting);
+        let dials = self.server.listeners.iter().any(|one| one.target.dials());
+        match setting {
+            Setting::ConnectTimeout if !dials => Err(Refusal::NothingDials(named())),
+            Setting::DrainTimeout if self.draining().await => Err(Refusal::DrainBegun(named())),
+            _ if self.draining().await => Err(Refusal::Draining(named())),
+            _ => Ok(()),
         }
     }
 
@@ -322,58 +384,27 @@ impl Operator {
     }
 }
 
-impl SessionTap {
-    /// Waits for the next item; none after that which tells how the session ended. Cancel-safe.
-    pub async fn next(&mut self) -> Option<TapItem> {
-        if let Some(attached) = self.attached.take() {
-            return Some(TapItem::Attached { attached });
-        }
-        if let Some(piece) = self.watcher.pieces.next().await {
-            return Some(self.item(&piece));
-        }
-        if let Some(lost) = self.lost() {
-            return Some(lost);
-        }
-        let verdict = self.watcher.verdict().filter(|_| !self.ended)?.into();
-        self.ended = true;
-        Some(TapItem::Ended { ended: verdict })
-    }
-
-    /// A piece that is there already.
-    pub fn try_next(&mut self) -> Option<TapItem> {
-        let piece = self.watcher.pieces.try_next()?;
-        Some(self.item(&piece))
-    }
-
-    /// That pieces were lost since this was last asked, if any were.
-    pub fn lost(&mut self) -> Option<TapItem> {
-        let lost = self.watcher.take_lost();
-        (lost > 0).then_some(TapItem::Lost { lost })
-    }
-
-    fn item(&self, piece: &Piece) -> TapItem {
-        TapItem::Data {
-            ts: Moment(piece.at),
-            from: piece.from,
-            offset: piece.offset,
-            bytes: piece.bytes.len() as u64,
-            hex: HexBytes(piece.bytes[..self.limit.min(piece.bytes.len())].to_vec()),
-        }
-    }
-}
-
 /// The sessions that `choice` means, in its order; those that are equal in it in the order of their numbers, as they came.
-fn choose(choice: &Choice, mut records: Vec<Arc<Record>>, rates: &Rates, draining: bool) -> Vec<Arc<Record>> {
+fn choose(choice: &Choice, mut records: Vec<Arc<Record>>, rates: &Look, draining: bool) -> Vec<Arc<Record>> {
     records.retain(|record| {
         let from =
             choice.from.is_none_or(|network| record.client.ip().is_some_and(|ip| network.contains(ip)));
-        from && (choice.matching.is_empty() || matches(&choice.matching, record, draining))
+        let health = choice.health.is_empty() || choice.health.contains(&Named::Known(Health::of(record)));
+        from && health && (choice.matching.is_empty() || matches(&choice.matching, record, draining))
     });
     match choice.sort {
         Sort::Age => {}
         Sort::Bytes => largest_first(&mut records, |record| (record.client_bytes(), record.upstream_bytes())),
         Sort::Rate => largest_first(&mut records, |record| rates.of(record)),
-        Sort::Idle => records.sort_by_key(|record| moved_ms(record)),
+        Sort::Idle => records.sort_by_key(|record| record.moved_ms()),
+        Sort::Problems => {
+            records.sort_by_cached_key(|record| u8::MAX - Health::of(record).urgency());
+        }
+        Sort::Client => records.sort_by_cached_key(|record| place(Some(&record.client))),
+        Sort::Upstream => records.sort_by_cached_key(|record| place(upstream(record))),
+        Sort::ClientRate => largest_first(&mut records, |record| (rates.of(record).0, 0)),
+        Sort::UpstreamRate => largest_first(&mut records, |record| (0, rates.of(record).1)),
+        Sort::Waiting => largest_first(&mut records, |record| (waiting(record), 0)),
     }
     if choice.reverse {
         records.reverse();
@@ -388,16 +419,35 @@ fn largest_first(records: &mut [Arc<Record>], both: impl Fn(&Record) -> (u64, u6
     });
 }
 
+/// An address as a list is ordered by it: by number, names after numbers.
+fn place(address: Option<&Address>) -> (Option<SocketAddr>, String) {
+    match address {
+        Some(Address::Tcp(address)) => (Some(*address), String::new()),
+        Some(other) => (None, other.to_string()),
+        None => (None, String::new()),
+    }
+}
+
+/// All bytes on their way to a side, here and in the kernel.
+fn waiting(record: &Record) -> u64 {
+    let queued: u64 = record.queues().iter().map(Queue::bytes).sum();
+    record.from_client.waiting() + record.from_upstream.waiting() + queued
+}
+
 /// Whether the text is in what a list shows of the session.
 fn matches(text: &str, record: &Record, draining: bool) -> bool {
     let addresses = [Some(&record.client), upstream(record), Some(&record.listening.address)];
     record.id.to_string().contains(text)
         || phase(record, draining).to_string().contains(text)
+        || Health::of(record).name().contains(text)
+        || record.listening.name.contains(text)
         || addresses.into_iter().flatten().any(|address| shown(address).as_str().contains(text))
 }
 
-fn listed(record: &Record, rates: &Rates, draining: bool) -> ListedSession {
+fn listed(record: &Record, rates: &Look, draining: bool) -> ListedSession {
     let (client_rate, upstream_rate) = rates.of(record);
+    let [to_client, to_upstream] = record.queues();
+    let client_takes = if record.listening.target.loops() { to_client } else { to_upstream };
     ListedSession {
         session: record.id,
         mode: Named::Known(record.mode()),
@@ -406,7 +456,7 @@ fn listed(record: &Record, rates: &Rates, draining: bool) -> ListedSession {
         upstream: upstream(record).map(shown),
         phase: Named::Known(phase(record, draining)),
         age_ms: whole_milliseconds(record.age()),
-        idle_ms: coarse_ms().saturating_sub(moved_ms(record)),
+        idle_ms: coarse_ms().saturating_sub(record.moved_ms()),
         client_bytes: record.client_bytes(),
         upstream_bytes: record.upstream_bytes(),
         client_rate,
@@ -414,10 +464,13 @@ fn listed(record: &Record, rates: &Rates, draining: bool) -> ListedSession {
         client_waiting: record.from_client.waiting(),
         upstream_waiting: record.from_upstream.waiting(),
         name: record.listening.name.as_str().into(),
+        health: Named::Known(Health::of(record)),
+        client_queued: client_takes.bytes(),
+        upstream_queued: if record.listening.target.loops() { 0 } else { to_client.bytes() },
     }
 }
 
-fn detail(record: &Record, rates: &Rates, draining: bool) -> SessionDetail {
+fn detail(record: &Record, rates: &Look, draining: bool) -> SessionDetail {
     let dial = record.dial();
     let (near, far) = (dial.and_then(|dial| dial.local.as_ref()), upstream(record));
     SessionDetail {
@@ -446,11 +499,6 @@ fn phase(record: &Record, draining: bool) -> Phase {
     }
 }
 
-/// When the last byte or end moved, by the coarse clock.
-fn moved_ms(record: &Record) -> u64 {
-    record.from_client.moved_ms().max(record.from_upstream.moved_ms())
-}
-
 fn upstream(record: &Record) -> Option<&Address> {
     record.dial().and_then(|dial| dial.upstream.as_ref())
 }
@@ -477,7 +525,7 @@ mod tests {
     fn chosen(choice: &Choice) -> Vec<u64> {
         let records =
             vec![record(1, "10.0.0.1:1", 5), record(2, "10.0.0.2:77", 9), record(3, "192.0.2.1:3", 5)];
-        let rates = Rates::look(&records);
+        let rates = Look::default();
         choose(choice, records, &rates, false).iter().map(|record| record.id).collect()
     }
 

@@ -60,6 +60,8 @@ pub struct Plan {
     /// How long to look for the next event before sleeping; `None`: not at all.
     pub busy_poll: Option<Duration>,
     pub control: Control,
+    /// The group that may use the control socket besides its owner, by name or number.
+    pub group: Option<String>,
     /// Sessions that are remembered after their end.
     pub remember: usize,
     /// Where to answer scrapers and health checks; `None`: nowhere.

@@ -1,77 +1,160 @@
-//! Bytes a second, from two looks at the counters of the same sessions.
+//! Bytes a second, smoothed over some seconds, and the totals of the last two minutes: a task looks at the counters of all
+//! sessions every second, so that the first answer to an operator is as good as the tenth.
 
-use crate::{session::record::Record, text::units::per_second};
+use crate::{
+    control::protocol::PastSecond,
+    runtime::{
+        clock::{coarse_ms, sleep_until},
+        task::{Task, spawn},
+    },
+    server::supervisor::Supervisor,
+    session::record::Record,
+    text::units::per_second,
+};
 use std::{
-    collections::HashMap,
-    sync::Arc,
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-/// Between two looks at the counters, for a rate.
-const WINDOW: Duration = Duration::from_millis(250);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A look at some 10,000 sessions takes a millisecond of the thread that serves them. The looks of a server that has many
+/// more come more rarely: they take at most one part in this many of its time.
+const REST: u32 = 200;
+/// A rate follows a change by two thirds within this time: slow enough to be read, and fast enough to be true.
+const SMOOTHED_OVER: Duration = Duration::from_secs(3);
+/// What has not moved for this long has no rate, however slowly the last one fades.
+const STILL_AFTER: Duration = Duration::from_secs(5);
+/// Two minutes.
+const PAST: usize = 120;
 
-/// What a session had moved at the last look, from the client and from the upstream.
+/// Bytes, or bytes a second, from the client and from the upstream.
 type Bytes = (u64, u64);
 
-/// The last look at some sessions.
+/// The looks of a server. Dropping it ends them.
 pub struct Rates {
-    at: Instant,
-    bytes: HashMap<u64, Bytes>,
+    last: Arc<Mutex<Arc<Look>>>,
+    _task: Task<()>,
+}
+
+/// What was found at one look, and before.
+#[derive(Default)]
+pub struct Look {
+    at: Option<Instant>,
+    /// Sessions that have moved a byte.
+    sessions: HashMap<u64, Seen>,
+    totals: Bytes,
+    /// The newest last.
+    pub past: VecDeque<PastSecond>,
+}
+
+/// A session at a look.
+#[derive(Clone, Copy)]
+struct Seen {
+    bytes: Bytes,
+    rates: Bytes,
 }
 
 impl Rates {
-    pub fn look(records: &[Arc<Record>]) -> Self {
-        let bytes = records.iter().map(|record| (record.id, bytes(record))).collect();
-        Rates { at: Instant::now(), bytes }
+    pub fn start(supervisor: Supervisor) -> Self {
+        let last = Arc::new(Mutex::new(Arc::new(Look::default())));
+        Rates { last: last.clone(), _task: spawn(run(supervisor, last)) }
     }
 
-    pub fn age(&self) -> Duration {
-        self.at.elapsed()
+    /// What the last look found.
+    pub fn last(&self) -> Arc<Look> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Looks until the supervisor has ended.
+async fn run(supervisor: Supervisor, last: Arc<Mutex<Arc<Look>>>) {
+    let mut look = Arc::new(Look::default());
+    loop {
+        let begin = Instant::now();
+        let records = supervisor.list().await;
+        let Some(tally) = supervisor.tally().await else { return };
+        let totals = (tally.client_bytes, tally.upstream_bytes);
+        look = Arc::new(look.next(begin, &records, totals, tally.active()));
+        // A record that is kept here would keep its session's taps open.
+        drop(records);
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = look.clone();
+        sleep_until(begin + LOOK_EVERY.max(begin.elapsed() * REST)).await;
+    }
+}
+
+impl Look {
+    /// The look after this one.
+    fn next(&self, at: Instant, records: &[Arc<Record>], totals: Bytes, live: u64) -> Self {
+        let span = self.at.map(|before| at.duration_since(before));
+        let moved = records.iter().filter(|record| bytes(record) != (0, 0));
+        let sessions = moved.map(|record| (record.id, self.seen(record, span))).collect();
+        let mut past = self.past.clone();
+        if let Some(span) = span {
+            let (client_rate, upstream_rate) =
+                each(totals, self.totals, |now, before| per_second(now.saturating_sub(before), span));
+            if past.len() == PAST {
+                past.pop_front();
+            }
+            past.push_back(PastSecond { live, client_rate, upstream_rate });
+        }
+        Look { at: Some(at), sessions, totals, past }
     }
 
-    /// What a session moved a second since this look, or since its begin if it is younger.
-    pub fn of(&self, record: &Record) -> Bytes {
-        let (before, since) = match self.bytes.get(&record.id) {
-            Some(before) => (*before, self.age()),
-            None => ((0, 0), record.age()),
-        };
+    fn seen(&self, record: &Record, span: Option<Duration>) -> Seen {
         let now = bytes(record);
-        (per_second(now.0.saturating_sub(before.0), since), per_second(now.1.saturating_sub(before.1), since))
-    }
-}
-
-/// The looks of one operator. Rates count from one that is a while ago, however soon after each other they are asked for.
-#[derive(Clone, Default)]
-pub struct Looks {
-    last: Option<Arc<Rates>>,
-    /// A window older than the last.
-    before: Option<Arc<Rates>>,
-}
-
-impl Looks {
-    /// Whether there was none.
-    pub fn is_empty(&self) -> bool {
-        self.last.is_none()
-    }
-
-    /// The newest look that is old enough.
-    pub fn base(&self) -> Option<Arc<Rates>> {
-        self.last.as_ref().filter(|last| last.age() >= WINDOW).or(self.before.as_ref()).cloned()
-    }
-
-    /// How long it takes until there is a base, after the first look.
-    pub fn wait(&self) -> Duration {
-        let age = self.base().or_else(|| self.last.clone()).map_or(Duration::ZERO, |look| look.age());
-        WINDOW.saturating_sub(age)
-    }
-
-    /// Notes a look; one that comes soon after the last is not needed.
-    pub fn note(&mut self, look: Rates) {
-        match self.last.take() {
-            Some(last) if last.age() < WINDOW => self.last = Some(last),
-            last => (self.before, self.last) = (last, Some(Arc::new(look))),
+        match (self.sessions.get(&record.id), span) {
+            (Some(before), Some(span)) => {
+                let latest =
+                    each(now, before.bytes, |now, before| per_second(now.saturating_sub(before), span));
+                Seen { bytes: now, rates: each(before.rates, latest, |old, new| smoothed(old, new, span)) }
+            }
+            _ => Seen { bytes: now, rates: since_begin(record) },
         }
     }
+
+    /// What a session moves a second.
+    pub fn of(&self, record: &Record) -> Bytes {
+        let still = Duration::from_millis(coarse_ms().saturating_sub(record.moved_ms()));
+        match self.sessions.get(&record.id) {
+            _ if still >= STILL_AFTER => (0, 0),
+            Some(seen) => seen.rates,
+            None => since_begin(record),
+        }
+    }
+
+    /// What all sessions move a second, of the last seconds.
+    pub fn of_all(&self) -> Bytes {
+        let count = usize::try_from(SMOOTHED_OVER.as_secs()).unwrap_or(1).min(self.past.len());
+        let last = self.past.iter().rev().take(count);
+        let sum = last.fold((0_u64, 0_u64), |sum, one| {
+            (sum.0.saturating_add(one.client_rate), sum.1.saturating_add(one.upstream_rate))
+        });
+        let count = count.max(1) as u64;
+        (sum.0 / count, sum.1 / count)
+    }
+}
+
+/// Of a session that no look has seen before. One that has just begun has no second yet.
+fn since_begin(record: &Record) -> Bytes {
+    let (client, upstream) = bytes(record);
+    let age = record.age().max(LOOK_EVERY);
+    (per_second(client, age), per_second(upstream, age))
+}
+
+/// The rate after `span` in which it was `latest`.
+fn smoothed(before: u64, latest: u64, span: Duration) -> u64 {
+    let weight = 1.0 - (-span.as_secs_f64() / SMOOTHED_OVER.as_secs_f64()).exp();
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let (before, latest) = (before as f64, latest as f64);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between two rates")]
+    let rate = (before + (latest - before) * weight).round() as u64;
+    rate
+}
+
+fn each(left: Bytes, right: Bytes, of: impl Fn(u64, u64) -> u64) -> Bytes {
+    (of(left.0, right.0), of(left.1, right.1))
 }
 
 fn bytes(record: &Record) -> Bytes {
@@ -81,20 +164,42 @@ fn bytes(record: &Record) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::target::Target;
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_base_is_a_window_old_and_not_much_older() {
-        let look = |ms| Rates { at: Instant::now() - Duration::from_millis(ms), bytes: HashMap::new() };
-        let age = |looks: &Looks| looks.base().map(|base| base.age().as_millis() / 100);
-        let mut looks = Looks::default();
-        assert!(looks.is_empty() && looks.base().is_none());
-        looks.note(look(0));
-        assert!(looks.base().is_none() && looks.wait() > Duration::from_millis(100));
-        looks = Looks { last: Some(look(600).into()), before: Some(look(1100).into()) };
-        assert_eq!(age(&looks), Some(6));
-        looks.note(look(0));
-        assert_eq!((age(&looks), looks.wait()), (Some(6), Duration::ZERO));
-        looks.note(look(0));
-        assert_eq!(age(&looks), Some(6));
+    fn a_rate_follows_the_flow_within_some_seconds_and_does_not_jump() {
+        let record = Record::sample(1, Target::Origin);
+        let (begin, mut look) = (Instant::now(), Look::default());
+        let mut rates = Vec::new();
+        for second in 0..20 {
+            record.from_client.add_received(if second < 10 { 1000 } else { 0 });
+            look = look.next(begin + second * SECOND, std::slice::from_ref(&record), (0, 0), 1);
+            rates.push(look.of(&record).0);
+        }
+        assert!(rates[..10].iter().all(|rate| (900..=1000).contains(rate)), "{rates:?}");
+        assert!(rates[10] > 600 && rates[13] < 300 && rates[19] < 50, "{rates:?}");
+        assert!(rates[10..].is_sorted_by(|before, after| before >= after), "{rates:?}");
+    }
+
+    #[test]
+    fn two_minutes_of_totals_are_kept() {
+        let (begin, mut look) = (Instant::now(), Look::default());
+        for second in 0..300_u32 {
+            let total = 10 * u64::from(second);
+            look = look.next(begin + second * SECOND, &[], (total, 2 * total), second.into());
+        }
+        assert_eq!(look.past.len(), PAST);
+        assert_eq!(look.past.back(), Some(&PastSecond { live: 299, client_rate: 10, upstream_rate: 20 }));
+        assert_eq!(look.of_all(), (10, 20));
+        assert_eq!(Look::default().of_all(), (0, 0));
+    }
+
+    #[test]
+    fn a_session_that_no_look_has_seen_has_moved_its_bytes_since_its_begin() {
+        let record = Record::sample(1, Target::Origin);
+        record.from_upstream.add_received(500);
+        assert_eq!(Look::default().of(&record), (0, 500));
     }
 }

@@ -36,6 +36,7 @@ use crate::{
     },
     session::{
         context::{Context, CurrentDeadlines},
+        onlookers::Onlookers,
         target::{Listening, Target},
     },
     text::{plain::takes_unicode, takes_colour},
@@ -70,7 +71,7 @@ pub async fn run(plan: Plan, notes: Vec<String>) -> Result<ServerOutcome, Error>
     if let Some(Err(shortage)) = plan.max_sessions.map(|sessions| bound.check(sessions)) {
         reporter.warn(format!("{shortage}: new connections may wait for descriptors"));
     }
-    let control = control::bind(&plan.control, |text| reporter.warn(text))?;
+    let control = control::bind(&plan.control, plan.group.as_deref(), |text| reporter.warn(text))?;
     let (alive, gone) = mailbox(1);
     let context = Context {
         deadlines: Arc::new(CurrentDeadlines::new(plan.deadlines)),
@@ -152,6 +153,7 @@ struct Running {
     _metrics: Option<SideDoor>,
     supervisor: Supervisor,
     sessions: Task<ServerOutcome>,
+    onlookers: Arc<Onlookers>,
 }
 
 impl Running {
@@ -167,6 +169,7 @@ impl Running {
         let books = Books::new(&listenings, plan.remember);
         let (supervisor, sessions) = Supervisor::start(context, plan.max_per_source, books);
         let (ask_drain, drain) = mailbox(1);
+        let onlookers = reporter.events().onlookers().clone();
         let operator = Operator::new(OperatedServer {
             listeners: listenings,
             accept_errors: bound.listeners.iter().map(|(listener, _)| listener.errors()).collect(),
@@ -189,7 +192,7 @@ impl Running {
             Acceptor::start(listener, listening, slots.clone(), supervisor.clone(), reporter.clone())
         };
         let acceptors = bound.listeners.into_iter().map(accept).collect();
-        Running { deadlines, acceptors, drain, control, _metrics: metrics, supervisor, sessions }
+        Running { deadlines, acceptors, drain, control, _metrics: metrics, supervisor, sessions, onlookers }
     }
 
     async fn until_stopped(
@@ -227,6 +230,7 @@ impl Running {
             }
         };
         drain.end(end.as_ref());
+        self.onlookers.end();
         if let Some(control) = self.control {
             control.stop(control::LAST_WORDS).await;
         }

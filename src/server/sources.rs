@@ -28,12 +28,12 @@ impl SourceCounts {
 
     /// Counts a session of `client`.
     /// Errors: why its source may have no more, in words.
-    pub fn enter(&mut self, client: &Address) -> Result<(), String> {
+    pub fn enter(&mut self, client: &Address) -> Result<(), Box<str>> {
         let Some((limit, source)) = self.source(client) else { return Ok(()) };
         let count = self.counts.entry(source).or_default();
         if *count >= limit.sessions {
             let sessions = if limit.sessions == 1 { "session" } else { "sessions" };
-            return Err(format!("{source} has {} {sessions} already", limit.sessions));
+            return Err(format!("{source} has {} {sessions} already", limit.sessions).into());
         }
         *count += 1;
         Ok(())
@@ -72,7 +72,7 @@ mod tests {
             counts.enter(&client(&format!("[2001:db8::{host}]:1"))).unwrap();
         }
         let refusal = counts.enter(&client("[2001:db8::ffff:4]:1")).unwrap_err();
-        assert_eq!(refusal, "2001:db8::/64 has 3 sessions already");
+        assert_eq!(&*refusal, "2001:db8::/64 has 3 sessions already");
         counts.enter(&client("[2001:db8:0:1::4]:1")).unwrap();
         counts.leave(&client("[2001:db8::2]:1"));
         counts.enter(&client("[2001:db8::4]:1")).unwrap();
@@ -84,7 +84,7 @@ mod tests {
         counts.enter(&client("[::ffff:10.0.0.1]:1")).unwrap();
         counts.enter(&client("10.0.0.2:1")).unwrap();
         let refusal = counts.enter(&client("10.0.0.1:2")).unwrap_err();
-        assert_eq!(refusal, "10.0.0.1 has 1 session already");
+        assert_eq!(&*refusal, "10.0.0.1 has 1 session already");
         counts.leave(&client("10.0.0.1:1"));
         counts.enter(&client("[::ffff:10.0.0.1]:2")).unwrap();
     }

@@ -71,7 +71,7 @@ struct Actor {
     outcome: ServerOutcome,
 }
 
-/// A live session. Dropping it resets its peers and gives its place back.
+/// A live session. Dropping it resets its peers and gives its slot back.
 struct Entry {
     record: Arc<Record>,
     _task: Task<()>,
@@ -221,7 +221,6 @@ impl Actor {
     fn cut_one(&mut self, id: u64, fin: bool) -> bool {
         let Some(entry) = self.live.get(&id) else { return false };
         if !(fin && entry.record.orders.give(Order::Finish)) {
-            // What its peers have not got by now is lost.
             entry.record.conclude(Outcome::Cut);
             delivery::note_lost(&entry.record);
             self.finished(id);
@@ -243,6 +242,7 @@ impl Actor {
         }
         for entry in std::mem::take(&mut self.live).into_values() {
             entry.record.conclude(Outcome::Drained);
+            delivery::note_lost(&entry.record);
             self.close(&entry.record);
         }
     }

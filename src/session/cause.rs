@@ -49,6 +49,11 @@ impl Cause {
     pub fn name(self) -> &'static str {
         self.into()
     }
+
+    /// Whether it is neither the end that both sides made nor one that an operator asked for.
+    pub fn is_failure(self) -> bool {
+        !matches!(self, Cause::Done | Cause::Cut | Cause::Drain)
+    }
 }
 
 impl From<DialFailureKind> for Cause {

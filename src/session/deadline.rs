@@ -124,8 +124,8 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// From now on what is under way has `FIN_GRACE` to be delivered. A second call gives it no more.
-    pub fn limit_last_delivery(&mut self) {
+    /// From now on the finish that an operator ordered may take `FIN_GRACE`. A second call gives it no more.
+    pub fn limit_finish(&mut self) {
         self.cut_ms.get_or_insert_with(coarse_ms);
     }
 

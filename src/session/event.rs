@@ -1,6 +1,10 @@
 //! What sessions say. One event is one line of the log.
 
-use crate::{net::address::Address, runtime::mailbox, session::cause::Cause};
+use crate::{
+    net::address::Address,
+    runtime::mailbox,
+    session::{cause::Cause, onlookers::Onlookers},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     sync::{
@@ -50,17 +54,20 @@ pub struct Event {
 pub struct Events {
     to: Option<mailbox::Sender<Event>>,
     dropped: Arc<AtomicU64>,
+    onlookers: Arc<Onlookers>,
 }
 
 impl Events {
-    /// Events for this mailbox; none if no event is wanted. `dropped` counts those that it did not take.
+    /// Events for this mailbox; without one only for those who look on. `dropped` counts those that it did not take.
     pub fn new(to: Option<mailbox::Sender<Event>>, dropped: Arc<AtomicU64>) -> Self {
-        Events { to, dropped }
+        Events { to, dropped, onlookers: Arc::default() }
     }
 
     pub fn tell(&self, what: What) {
+        let event = Event { at: SystemTime::now(), what };
+        self.onlookers.tell(&event);
         if let Some(to) = &self.to
-            && to.try_send(Event { at: SystemTime::now(), what }).is_err()
+            && to.try_send(event).is_err()
         {
             self.dropped.fetch_add(1, Relaxed);
         }
@@ -68,9 +75,14 @@ impl Events {
 
     /// Tells an event that is made only if events are wanted.
     pub fn tell_with(&self, what: impl FnOnce() -> What) {
-        if self.to.is_some() {
+        if self.to.is_some() || self.onlookers.follow() {
             self.tell(what());
         }
+    }
+
+    /// Operators who look on.
+    pub fn onlookers(&self) -> &Arc<Onlookers> {
+        &self.onlookers
     }
 
     pub fn dropped(&self) -> u64 {
@@ -110,8 +122,8 @@ pub enum What {
     },
     /// A session ended.
     Close(Box<Close>),
-    /// Something is wrong that concerns no single session; goes to stderr.
-    Warning(String),
+    /// Lines could not be written.
+    Dropped { lines: u64 },
 }
 
 #[derive(Clone, Debug)]

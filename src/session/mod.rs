@@ -5,6 +5,9 @@ pub mod context;
 pub mod deadline;
 pub mod delivery;
 pub mod event;
+pub mod health;
+pub mod mark;
+pub mod onlookers;
 pub mod order;
 pub mod origin;
 pub mod outcome;
@@ -13,4 +16,6 @@ pub mod record;
 pub mod session;
 pub mod tap;
 pub mod target;
+#[cfg(test)]
+mod tests;
 pub mod upstream;

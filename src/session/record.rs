@@ -6,7 +6,9 @@ use crate::{
     runtime::clock::now_ns,
     session::{
         cause::Cause,
+        delivery::{Queue, SeenQueue},
         event::{Close, Mode, Side},
+        mark::{Mark, MarkKind},
         order::Orders,
         outcome::{Loss, Outcome},
         tap::Taps,
@@ -29,6 +31,9 @@ pub struct Record {
     pub from_client: Direction,
     /// The stream from the upstream, or from this program in its place; unused in echo mode.
     pub from_upstream: Direction,
+    /// What the kernel held for each side at the last look.
+    pub to_client_queue: SeenQueue,
+    pub to_upstream_queue: SeenQueue,
     dial: OnceLock<Dial>,
     /// Boxed: there is none for nearly all of its life.
     ending: OnceLock<Box<Ending>>,
@@ -65,6 +70,8 @@ impl Record {
             began_ns: now_ns(),
             from_client: Direction::new(),
             from_upstream: Direction::new(),
+            to_client_queue: SeenQueue::default(),
+            to_upstream_queue: SeenQueue::default(),
             dial: OnceLock::new(),
             ending: OnceLock::new(),
             taps: Taps::default(),
@@ -74,6 +81,11 @@ impl Record {
 
     pub fn mode(&self) -> Mode {
         self.listening.target.mode()
+    }
+
+    /// When it began, in nanoseconds of [`now_ns`].
+    pub fn began_ns(&self) -> u64 {
+        self.began_ns
     }
 
     /// When it began, in milliseconds of [`crate::runtime::clock::coarse_ms`].
@@ -102,8 +114,40 @@ impl Record {
         }
     }
 
+    /// When a byte or an end last moved, in milliseconds of the coarse clock.
+    pub fn moved_ms(&self) -> u64 {
+        self.from_client.moved_ms().max(self.from_upstream.moved_ms())
+    }
+
+    /// The kernel's queues towards the client and towards the upstream, as they were last seen.
+    pub fn queues(&self) -> [Queue; 2] {
+        let flowed_ms = self.moved_ms();
+        [&self.to_client_queue, &self.to_upstream_queue].map(|queue| queue.get(flowed_ms))
+    }
+
+    /// Since when bytes wait for a side that takes none of them, here or in the kernel, by the coarse clock.
+    pub fn stalled_since_ms(&self) -> Option<u64> {
+        let [to_client, to_upstream] = self.queues();
+        let client_takes = if self.listening.target.loops() { &to_client } else { &to_upstream };
+        // While the queue shrinks its receiver takes some, though nothing passes here.
+        let waits = |flow: &Direction, queue: &Queue| Some(flow.waiting_since_ms()?.max(queue.moved_ms()));
+        let here = [waits(&self.from_client, client_takes), waits(&self.from_upstream, &to_client)];
+        let there = [to_client.waiting_since_ms(), to_upstream.waiting_since_ms()];
+        here.into_iter().chain(there).flatten().min()
+    }
+
     pub fn set_dial(&self, dial: Dial) {
+        // First: a tap that comes now finds it there.
         let _ = self.dial.set(dial);
+        if let Some(dial) = self.dial() {
+            self.taps.mark(|| Mark::dial(dial, self.began_ns));
+        }
+    }
+
+    /// Notes that a side has reset its connection or vanished, for the taps; how the session ends is judged later.
+    pub fn note_gone(&self, side: Side, error: &std::io::Error) {
+        let mark = || Mark::now(MarkKind::Reset, Some(side), self.began_ns);
+        self.taps.mark(|| mark().about(crate::error::reason(error)));
     }
 
     /// How dialling went, once it is over.
@@ -131,14 +175,14 @@ impl Record {
         };
         let (cause, error) = match outcome {
             // The ends of both streams say it; a session that merely stopped is a fault.
-            Outcome::Clean | Outcome::Unexplained => return,
+            Outcome::Clean | Outcome::Aborted => return,
             Outcome::ClientGone(loss) => lost("client", loss, Cause::ClientReset),
             Outcome::UpstreamGone(loss) => lost("upstream", loss, Cause::UpstreamReset),
             Outcome::NotReached(error) => (error.kind.into(), Some(error.text)),
             Outcome::Due(cause) => (cause, None),
             Outcome::Cut | Outcome::CutByFin => (Cause::Cut, None),
             Outcome::Drained => (Cause::Drain, None),
-            Outcome::Refused(reason) => (Cause::RefusedLimit, Some(reason)),
+            Outcome::Refused(reason) => (Cause::RefusedLimit, Some(reason.into())),
             Outcome::Panicked(panicked) => (Cause::Internal, Some(panicked.to_string())),
         };
         let _ = self.ending.set(Box::new(Ending { cause, first_closer: self.first_to_end(), error }));
@@ -200,20 +244,6 @@ impl Record {
             first_byte: self.first_byte(),
             error: self.ending.get().and_then(|ending| ending.error.clone()),
         }
-    }
-}
-
-/// Sessions for tests.
-#[cfg(test)]
-impl Record {
-    pub fn sample(id: u64, target: crate::session::target::Target) -> Arc<Self> {
-        Self::sample_from(id, target, "127.0.0.1:1")
-    }
-
-    pub fn sample_from(id: u64, target: crate::session::target::Target, client: &str) -> Arc<Self> {
-        let [address, client] = ["127.0.0.1:8002", client].map(|text| Address::Tcp(text.parse().unwrap()));
-        let listening = Listening { name: address.to_string(), address: address.clone(), target };
-        Arc::new(Record::new(id, Arc::new(listening), address, client))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
         delivery,
         event::{Side, What},
         order::Order,
-        outcome::{FarEnd, Loss, Outcome},
+        outcome::{Loss, Outcome},
         record::Record,
         target::Joined,
     },
@@ -62,7 +62,7 @@ pub fn start<E: Future<Output = ()> + Send + 'static>(
     }))
 }
 
-// What follows are functions that give an async block, and combinators: an async function keeps its arguments twice.
+// Plain functions that return an async block: an async function stores each argument twice, as passed and as used.
 
 fn run(
     socket: Socket,
@@ -97,7 +97,7 @@ fn run(
                     // The end is judged now: what follows from it is not another.
                     record.conclude(Outcome::CutByFin);
                     record.finish();
-                    watch.limit_last_delivery();
+                    watch.limit_finish();
                     // This loop polls the near reader again; the far one belongs to another task.
                     if let Some(reader) = far_reader.get() {
                         reader.wake();
@@ -110,7 +110,7 @@ fn run(
 }
 
 /// Tells the start, and sets the deadlines.
-fn begin<'a>(socket: &Socket, record: &'a Record, context: &'a Context) -> Watch<'a> {
+fn begin<'a>(socket: &Socket, record: &'a Arc<Record>, context: &'a Context) -> Watch<'a> {
     context.events.tell_with(|| What::Open {
         session: record.id,
         mode: record.mode(),
@@ -118,6 +118,7 @@ fn begin<'a>(socket: &Socket, record: &'a Record, context: &'a Context) -> Watch
         client: record.client.clone(),
     });
     context.dump(record);
+    context.events.onlookers().meet(record);
     let deadlines = context.deadlines.get();
     // An accepted socket has the user timeout of its listener, which was made before an operator changed it.
     if deadlines.stall != context.options.user_timeout && record.client.ip().is_some() {
@@ -136,25 +137,29 @@ fn live<'a>(
     far_reader: &'a OnceLock<Nudge>,
 ) -> impl Future<Output = Outcome> + Send + 'a {
     async move {
-        let (up, up_end) = link();
-        let Joined { inbound, mut far, nudge } =
-            record.listening.target.join(reserved, record, context, up_end);
+        let (up_sender, up_receiver) = link();
+        let Joined { down_receiver, mut far, nudge } =
+            record.listening.target.join(reserved, record, context, up_receiver);
         let _ = far_reader.set(nudge);
         let (near_end, far_outcome) = {
             let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
-            let mut pump = pin!(pump(&near, context.splice, up, inbound, ways));
+            let mut pump = pin!(pump(&near, context.splice, up_sender, down_receiver, ways));
             // The far end first: what has happened there is older than what this poll finds here. Clean also stands for a
             // far side that goes on, or that there is none.
-            match select(OptionFuture::from(far.as_mut()), pump.as_mut()).await {
-                Either::Left((None, _)) => (Some(pump.await), Outcome::Clean),
-                Either::Right((end, _)) => (Some(end), Outcome::Clean),
-                Either::Left((Some(end), _)) => {
+            let first = match select(OptionFuture::from(far.as_mut()), pump.as_mut()).await {
+                Either::Left((far_end, _)) => Err(far_end.map(|end| end.unwrap_or_else(Outcome::Panicked))),
+                Either::Right((near_end, _)) => Ok(near_end),
+            };
+            match first {
+                Err(None) => (Some(pump.await), Outcome::Clean),
+                Ok(near_end) => (Some(near_end), Outcome::Clean),
+                Err(Some(far_outcome)) => {
                     far = None;
-                    Box::pin(outlive(pump, end.into(), record.to_client())).await
+                    Box::pin(outlive(pump, far_outcome, record.to_client())).await
                 }
             }
         };
-        Box::pin(conclude(near, near_end, far, far_outcome, record)).await
+        Box::pin(end_legs(near, near_end, far, far_outcome, record)).await
     }
 }
 
@@ -171,10 +176,10 @@ async fn outlive(
 }
 
 /// Ends the near leg as its pump ended, and waits for the far side if it goes on; else `far_outcome` is how it ended.
-async fn conclude(
+async fn end_legs(
     near: Leg,
     near_end: Option<LegEnd>,
-    far: Option<Task<FarEnd>>,
+    far: Option<Task<Outcome>>,
     far_outcome: Outcome,
     record: &Record,
 ) -> Outcome {
@@ -186,20 +191,21 @@ async fn conclude(
             delivery::note_lost_towards(record, Side::Client);
         }
         Some(LegEnd::PeerGone(error)) => {
-            client_gone = Some(Loss { error, waiting: record.to_client().waiting() > 0 });
+            record.note_gone(Side::Client, &error);
+            client_gone = Some(Loss::new(error, record.to_client()));
         }
         // The upstream is gone and the client takes nothing more.
         None => {}
     }
     match (far_outcome, client_gone, far) {
-        (Outcome::Clean | Outcome::Unexplained, Some(loss), far) => {
+        (Outcome::Clean | Outcome::Aborted, Some(loss), far) => {
             // What the client sent may still be on its way; a dial serves no client any more.
             if let Some(far) = far.filter(|_| record.connected()) {
                 last_delivery(far, &record.from_client).await;
             }
             Outcome::ClientGone(loss)
         }
-        (_, _, Some(far)) => far.await.into(),
+        (_, _, Some(far)) => far.await.unwrap_or_else(Outcome::Panicked),
         (far_outcome, _, None) => far_outcome,
     }
 }

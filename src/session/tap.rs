@@ -3,11 +3,15 @@
 use crate::{
     relay::direction::ChunkWatcher,
     runtime::mailbox::{Mailbox, Refused, Sender, mailbox},
-    session::{event::Side, record::Record},
+    session::{
+        event::Side,
+        mark::{Mark, MarkKind},
+        record::Record,
+    },
 };
 use std::{
     sync::{
-        Arc, OnceLock, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::SystemTime,
@@ -15,6 +19,8 @@ use std::{
 
 /// Pieces that may wait for a slow tap: 1 MiB, as a copied piece has up to 16 KiB.
 const PIECES: usize = 64;
+/// The same of one among many taps: 128 KiB.
+const PIECES_OF_MANY: usize = 8;
 /// Taps of one session at once.
 const TAPS_MAX: usize = 16;
 
@@ -28,6 +34,24 @@ pub struct Piece {
     pub bytes: Arc<[u8]>,
 }
 
+/// What a tap is shown.
+#[derive(Clone, Debug)]
+pub enum Sight {
+    Piece(Piece),
+    Mark(Mark),
+}
+
+/// What a tap wants to be shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct View {
+    /// The side whose bytes are shown; none: both.
+    pub from: Option<Side>,
+    /// Marks too.
+    pub marks: bool,
+    /// It is one of many taps of one operator.
+    pub of_many: bool,
+}
+
 /// How many taps a session has, and how it ended, for them. Without taps it is a pointer.
 #[derive(Default)]
 pub struct Taps {
@@ -37,15 +61,24 @@ pub struct Taps {
 #[derive(Default)]
 struct Attached {
     count: AtomicUsize,
+    /// Where the taps are that want marks.
+    marked: Mutex<Vec<Arc<Address>>>,
     /// How the session ended, once it has.
     verdict: Arc<OnceLock<String>>,
+}
+
+/// Where a tap is shown something.
+struct Address {
+    sights: Sender<Sight>,
+    lost: Arc<AtomicU64>,
 }
 
 /// One tap at one direction.
 struct Tap {
     from: Side,
-    pieces: Sender<Piece>,
-    lost: Arc<AtomicU64>,
+    marks: bool,
+    began_ns: u64,
+    to: Arc<Address>,
 }
 
 /// The far end of a tap. Dropping it takes the tap off its session.
@@ -53,29 +86,42 @@ pub struct Watcher {
     record: Weak<Record>,
     /// One at each direction that it watches.
     taps: Vec<Weak<dyn ChunkWatcher>>,
+    /// Where it is shown marks, if it is.
+    marked: Weak<Address>,
     /// What the session moves; ends with the session.
-    pub pieces: Mailbox<Piece>,
+    pub sights: Mailbox<Sight>,
     lost: Arc<AtomicU64>,
     verdict: Arc<OnceLock<String>>,
 }
 
 impl Watcher {
-    /// Taps the session of `record`: what one side sends, or both. None if it has too many taps already.
-    pub fn attach(record: &Arc<Record>, from: Option<Side>) -> Option<Self> {
+    /// Taps the session of `record`. None if it has too many taps already.
+    pub fn attach(record: &Arc<Record>, view: View) -> Option<Self> {
         let attached = record.taps.attached.get_or_init(Box::default);
         let one_more = |count: usize| (count < TAPS_MAX).then_some(count + 1);
         attached.count.fetch_update(Relaxed, Relaxed, one_more).ok()?;
-        let (address, pieces) = mailbox(PIECES);
+        let (address, sights) = mailbox(if view.of_many { PIECES_OF_MANY } else { PIECES });
         let lost = Arc::new(AtomicU64::new(0));
+        let address = Arc::new(Address { sights: address, lost: lost.clone() });
         let mut taps = Vec::new();
         for (direction, side) in record.sides() {
-            if from.is_none_or(|wanted| wanted == side) {
-                let tap = Tap { from: side, pieces: address.clone(), lost: lost.clone() };
-                taps.push(direction.watch(Arc::new(tap)));
+            if view.from.is_none_or(|wanted| wanted == side) {
+                let (marks, began_ns) = (view.marks, record.began_ns());
+                taps.push(direction.watch(Arc::new(Tap {
+                    from: side,
+                    marks,
+                    began_ns,
+                    to: address.clone(),
+                })));
             }
         }
+        let mut marked = Weak::new();
+        if view.marks {
+            marked = Arc::downgrade(&address);
+            attached.marked().push(address);
+        }
         let verdict = attached.verdict.clone();
-        Some(Watcher { record: Arc::downgrade(record), taps, pieces, lost, verdict })
+        Some(Watcher { record: Arc::downgrade(record), taps, marked, sights, lost, verdict })
     }
 
     /// How the session ended; none while it lives.
@@ -97,6 +143,7 @@ impl Drop for Watcher {
         }
         if let Some(attached) = record.taps.attached.get() {
             attached.count.fetch_sub(1, Relaxed);
+            attached.marked().retain(|address| !Weak::ptr_eq(&Arc::downgrade(address), &self.marked));
         }
     }
 }
@@ -104,6 +151,16 @@ impl Drop for Watcher {
 impl Taps {
     pub fn count(&self) -> usize {
         self.attached.get().map_or(0, |attached| attached.count.load(Relaxed))
+    }
+
+    /// Shows a mark to every tap that wants it.
+    pub fn mark(&self, mark: impl FnOnce() -> Mark) {
+        let Some(attached) = self.attached.get() else { return };
+        let marked = attached.marked();
+        if !marked.is_empty() {
+            let mark = mark();
+            marked.iter().for_each(|address| address.show(Sight::Mark(mark.clone())));
+        }
     }
 
     /// Tells every tap how the session ended: a tap may learn it nowhere else, if no ended session is remembered.
@@ -114,12 +171,40 @@ impl Taps {
     }
 }
 
-impl ChunkWatcher for Tap {
-    fn show(&self, offset: u64, bytes: &[u8]) {
-        let piece = Piece { at: SystemTime::now(), from: self.from, offset, bytes: bytes.into() };
-        if let Err(Refused::Full(_)) = self.pieces.try_send(piece) {
+impl Attached {
+    fn marked(&self) -> MutexGuard<'_, Vec<Arc<Address>>> {
+        // Every change under the lock is one call.
+        self.marked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Address {
+    fn show(&self, sight: Sight) {
+        if let Err(Refused::Full(_)) = self.sights.try_send(sight) {
             self.lost.fetch_add(1, Relaxed);
         }
+    }
+}
+
+impl Tap {
+    fn mark(&self, kind: MarkKind) {
+        if self.marks {
+            self.to.show(Sight::Mark(Mark::now(kind, Some(self.from), self.began_ns)));
+        }
+    }
+}
+
+impl ChunkWatcher for Tap {
+    fn show(&self, offset: u64, bytes: &[u8]) {
+        if offset == 0 {
+            self.mark(MarkKind::FirstByte);
+        }
+        let piece = Piece { at: SystemTime::now(), from: self.from, offset, bytes: bytes.into() };
+        self.to.show(Sight::Piece(piece));
+    }
+
+    fn ended(&self) {
+        self.mark(MarkKind::Fin);
     }
 }
 
@@ -136,12 +221,14 @@ mod tests {
     fn every_tap_is_shown_what_it_asked_for_until_it_goes() {
         let record = record();
         record.from_client.receive(b"before");
-        let mut both = Watcher::attach(&record, None).unwrap();
-        let mut upstream = Watcher::attach(&record, Some(Side::Upstream)).unwrap();
+        let mut both = Watcher::attach(&record, View::default()).unwrap();
+        let view = View { from: Some(Side::Upstream), ..View::default() };
+        let mut upstream = Watcher::attach(&record, view).unwrap();
         record.from_client.receive(b"up");
         record.from_upstream.receive(b"down");
-        let shown = |watcher: &mut Watcher| {
-            watcher.pieces.try_next().map(|piece| (piece.offset, piece.bytes.to_vec()))
+        let shown = |watcher: &mut Watcher| match watcher.sights.try_next() {
+            Some(Sight::Piece(piece)) => Some((piece.offset, piece.bytes.to_vec())),
+            _ => None,
         };
         assert_eq!(shown(&mut both), Some((6, b"up".to_vec())));
         assert_eq!(shown(&mut both), Some((0, b"down".to_vec())));
@@ -155,7 +242,7 @@ mod tests {
     #[test]
     fn a_tap_that_does_not_take_loses_pieces_and_knows_how_many() {
         let record = record();
-        let watcher = Watcher::attach(&record, None).unwrap();
+        let watcher = Watcher::attach(&record, View::default()).unwrap();
         for _ in 0..PIECES + 3 {
             record.from_client.receive(b"x");
         }
@@ -165,11 +252,46 @@ mod tests {
     #[test]
     fn a_session_that_ends_ends_its_taps_and_tells_them_how() {
         let record = record();
-        let mut watcher = Watcher::attach(&record, None).unwrap();
+        let mut watcher = Watcher::attach(&record, View::default()).unwrap();
         assert_eq!(watcher.verdict(), None);
         record.taps.end(|| "somehow".into());
         drop(record);
         assert_eq!(watcher.verdict(), Some("somehow"));
-        assert!(futures::executor::block_on(watcher.pieces.next()).is_none());
+        assert!(futures::executor::block_on(watcher.sights.next()).is_none());
+    }
+
+    #[test]
+    fn a_tap_that_wants_marks_is_shown_the_first_byte_and_the_end_of_each_side_in_their_place() {
+        let record = record();
+        let mut marked = Watcher::attach(&record, View { marks: true, ..View::default() }).unwrap();
+        let mut plain = Watcher::attach(&record, View::default()).unwrap();
+        record.from_client.receive(b"a");
+        record.from_client.receive(b"b");
+        record.from_client.set_ended();
+        record.taps.mark(|| Mark::now(MarkKind::Reset, Some(Side::Upstream), 0));
+        let mut shown = Vec::new();
+        while let Some(sight) = marked.sights.try_next() {
+            shown.push(match sight {
+                Sight::Piece(piece) => Err(piece.bytes.to_vec()),
+                Sight::Mark(mark) => Ok((mark.kind, mark.from)),
+            });
+        }
+        let [client, upstream] = [Some(Side::Client), Some(Side::Upstream)];
+        assert_eq!(
+            shown,
+            [
+                Ok((MarkKind::FirstByte, client)),
+                Err(b"a".to_vec()),
+                Err(b"b".to_vec()),
+                Ok((MarkKind::Fin, client)),
+                Ok((MarkKind::Reset, upstream)),
+            ]
+        );
+        let mut pieces = 0;
+        while let Some(sight) = plain.sights.try_next() {
+            assert!(matches!(sight, Sight::Piece(_)));
+            pieces += 1;
+        }
+        assert_eq!(pieces, 2);
     }
 }

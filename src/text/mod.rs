@@ -11,6 +11,14 @@ pub mod topics;
 pub mod units;
 pub mod wrap;
 
+use std::io::{self, Write};
+
+/// Writes `text` whole. A reader that has seen enough, as `head` does, is no error.
+pub fn print(out: &mut dyn Write, text: &str) -> io::Result<()> {
+    let end = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    end.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+}
+
 /// Whether the user's environment lets programs write in colour: `NO_COLOR` is not set, or empty (no-color.org), and the
 /// terminal is not `dumb`.
 pub fn takes_colour() -> bool {

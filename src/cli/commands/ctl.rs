@@ -2,7 +2,8 @@
 
 use crate::{
     cli::{Config, values},
-    control::protocol::{Choice, Named, Request, Setting, Sort},
+    control::protocol::{Choice, Named, Request, Setting, Sort, TapChoice},
+    session::health::Health,
     tools::ctl::settings,
 };
 use argh::{ArgsInfo, FromArgs};
@@ -40,6 +41,9 @@ pub struct Ctl {
     /// list: by age, bytes, rate or idle
     #[argh(option, arg_name = "KEY", from_str_fn(values::sort))]
     sort: Option<Sort>,
+    /// list: only sessions that do so: stalled, half-closed, …
+    #[argh(option, arg_name = "HEALTH,…", from_str_fn(values::healths))]
+    health: Option<Vec<Named<Health>>>,
     /// list: clients of this CIDR; tap: client, upstream or both
     #[argh(option, arg_name = "CIDR|SIDE")]
     from: Option<String>,
@@ -69,12 +73,13 @@ impl Ctl {
                     .take()
                     .map(|text| refused("option '--from'", &text, str::parse))
                     .transpose()?,
+                health: self.health.take().unwrap_or_default(),
                 ..Choice::default()
             }),
             ["show", id] => Request::Show { session: session(id)? },
             ["closed"] => Request::Closed { session: None, last: self.last.take() },
             ["closed", id] => Request::Closed { session: Some(session(id)?), last: self.last.take() },
-            ["stats"] => Request::Stats,
+            ["stats"] => Request::Stats { history: false },
             ["cut", ref ids @ ..] if !ids.is_empty() => {
                 let sessions = ids.iter().map(|id| session(id)).collect::<Result<_, _>>()?;
                 Request::Cut { sessions, fin: std::mem::take(&mut self.fin) }
@@ -85,7 +90,7 @@ impl Ctl {
                     .from
                     .take()
                     .map_or(Ok(None), |text| refused("option '--from'", &text, values::side))?;
-                Request::Tap { session: session(id)?, from, limit: None }
+                Request::Tap(TapChoice { session: Some(session(id)?), from, ..TapChoice::default() })
             }
             ["pause"] => Request::Pause,
             ["resume"] => Request::Resume,
@@ -113,6 +118,7 @@ impl Ctl {
     fn left_over(&self) -> Option<&'static str> {
         let given = [
             ("--sort", self.sort.is_some()),
+            ("--health", self.health.is_some()),
             ("--from", self.from.is_some()),
             ("--last", self.last.is_some()),
             ("--fin", self.fin),

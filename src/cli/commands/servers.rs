@@ -89,6 +89,9 @@ macro_rules! server {
             #[argh(option, arg_name = "PATH|off", default = "Control::default()")]
             #[argh(from_str_fn(values::control))]
             control: Control,
+            /// a group that may use that socket too, at a --control PATH
+            #[argh(option, arg_name = "NAME")]
+            group: Option<String>,
             /// ended sessions that 'ctl closed' knows (default 1000)
             #[argh(option, arg_name = "N|off", default = "plan::REMEMBER", from_str_fn(values::remember))]
             remember: usize,
@@ -122,6 +125,7 @@ macro_rules! server {
                     splice: self.splice,
                     busy_poll: self.busy_poll,
                     control: self.control,
+                    group: self.group,
                     remember: self.remember,
                     metrics: self.metrics,
                 }

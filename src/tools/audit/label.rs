@@ -3,8 +3,13 @@
 //! A client's first sixteen bytes are a label. A PROXY protocol header (version 1 or 2, haproxy.org's
 //! `proxy-protocol.txt`) before it is taken off and remembered.
 
-use crate::{net::socket::Socket, text::escape::Escaped, tools::audit::observation::End};
-use std::{future::poll_fn, net::IpAddr};
+use crate::{
+    net::{socket::Socket, stream::Stream},
+    text::escape::Escaped,
+    tools::audit::observation::End,
+};
+use futures::AsyncReadExt;
+use std::net::IpAddr;
 
 pub const LABEL_BYTES: usize = 16;
 /// No health check begins like this.
@@ -122,15 +127,7 @@ async fn read<const N: usize>(socket: &Socket) -> Result<[u8; N], End> {
 }
 
 async fn read_into(socket: &Socket, room: &mut [u8]) -> Result<(), End> {
-    let mut done = 0;
-    while done < room.len() {
-        match poll_fn(|context| socket.poll_read(context, &mut room[done..])).await {
-            Ok(0) => return Err(End::Fin),
-            Ok(count) => done += count,
-            Err(error) => return Err(End::of(&error)),
-        }
-    }
-    Ok(())
+    Stream(socket).read_exact(room).await.map_err(|error| End::of(&error))
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ impl End {
                 End::Reset
             }
             io::ErrorKind::ConnectionRefused => End::Refused,
+            io::ErrorKind::UnexpectedEof => End::Fin,
             _ => End::Stuck,
         }
     }

@@ -73,7 +73,7 @@ pub async fn ask(
         show,
         request: request.into(),
         sent: 0,
-        response: Response::new(),
+        response: Response::default(),
         received: 0,
         room: vec![0; ROOM_BYTES],
         held: Vec::new(),

@@ -55,9 +55,10 @@ pub async fn run(config: Ctl, mut streams: Streams) -> Result<(), Failure> {
     let mut client = ControlClient::find(config.control.as_deref()).await?;
     let request = &config.request;
     let text = match request {
-        Request::Tap { session, .. } => {
+        Request::Tap(choice) => {
+            let session = choice.session.unwrap_or(0);
             client.send(request).await?;
-            return tap(client, *session, (!config.json).then_some(config.show), streams).await;
+            return tap(client, session, (!config.json).then_some(config.show), streams).await;
         }
         Request::List(_) if !config.json => report::list(&client.ask(request).await?),
         Request::Closed { .. } if !config.json => report::closed(&client.ask(request).await?),

@@ -111,11 +111,15 @@ pub fn tapped(
 ) -> io::Result<()> {
     let (at, from, offset, shown) = match item {
         TapItem::Data { ts, from, offset, hex, .. } => (ts.0, from, offset, hex.0),
-        TapItem::Lost { lost } => {
+        TapItem::Lost { lost, .. } => {
             return writeln!(streams.notes, "{lost} pieces were lost: this tap was too slow");
         }
-        TapItem::Ended { ended } => return writeln!(streams.notes, "session {session} has ended: {ended}"),
-        TapItem::Attached { .. } | TapItem::Other(_) => return Ok(()),
+        TapItem::Ended { ended, .. } => {
+            return writeln!(streams.notes, "session {session} has ended: {ended}");
+        }
+        TapItem::Attached { .. } | TapItem::Mark { .. } | TapItem::Missed { .. } | TapItem::Other(_) => {
+            return Ok(());
+        }
     };
     match (show, terminal) {
         (Show::Raw, None) => streams.out.write_all(&shown)?,

@@ -19,6 +19,7 @@ use crate::{
         mailbox::{Mailbox, mailbox},
         signals::StopSignals,
     },
+    text::print,
     tools::{
         failure::{Failure, Fault},
         load::{report::Report, run::drive, settings::Load, shared::Shared},
@@ -45,7 +46,7 @@ pub fn run(config: &Load, out: &mut dyn Write, notes: &mut dyn Write) -> Result<
     let mut live = Live::new(config, prepared.connections, notes);
     let (report, interrupted) = play(&prepared, nudges, &mut live)?;
     let outcome = Outcome::new(config, prepared, report, interrupted);
-    if outcome.prepared.shared.made() == 0
+    if outcome.prepared.shared.progress().made == 0
         && let Some(why) = &outcome.report.not_connected
     {
         return Err(Failure::new(
@@ -59,11 +60,8 @@ pub fn run(config: &Load, out: &mut dyn Write, notes: &mut dyn Write) -> Result<
         })?;
     }
     let text = if config.json { json::json(&outcome) } else { text::Text(&outcome).to_string() };
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // The reader has seen enough, as `head` does.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::output(&error)),
-        _ => Ok(outcome.report.errors() == 0),
-    }
+    print(out, &text).map_err(|error| Failure::output(&error))?;
+    Ok(outcome.report.errors() == 0)
 }
 
 /// Runs every plan on a thread of its own, and watches them to their end; true if a signal ended them.
@@ -86,14 +84,14 @@ fn play(prepared: &Prepared, nudges: Mailbox<()>, live: &mut Live<'_>) -> Result
         })
         .flatten();
         if interrupted.is_err() {
-            shared.stop();
+            shared.progress().stopped = true;
         }
         let mut report = Report::default();
         for thread in threads {
             let part = thread.join().map_err(|_| internal(&"a thread failed"))?;
             report.merge(&part.map_err(|error| internal(&error))?);
         }
-        shared.timeline().finish();
+        shared.progress().timeline.finish();
         let interrupted = interrupted.map_err(|error| internal(&error))?;
         Ok((report, interrupted))
     })

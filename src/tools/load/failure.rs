@@ -1,7 +1,7 @@
-//! Why a scripted client did not get through its script, and how often that happened.
+//! Why a scripted client did not get through its script.
 
 use rustix::io::Errno;
-use std::{collections::BTreeMap, io};
+use std::io;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Failure {
@@ -73,32 +73,9 @@ impl Failure {
             | io::ErrorKind::BrokenPipe
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::NotConnected => Failure::Reset,
+            io::ErrorKind::UnexpectedEof => Failure::EndedEarly,
             io::ErrorKind::TimedOut => Failure::TimedOut,
             _ => Failure::Other,
         }
-    }
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Failures(BTreeMap<Failure, u64>);
-
-impl Failures {
-    pub fn add(&mut self, failure: Failure) {
-        *self.0.entry(failure).or_default() += 1;
-    }
-
-    pub fn merge(&mut self, other: &Failures) {
-        for (failure, count) in other.iter() {
-            *self.0.entry(failure).or_default() += count;
-        }
-    }
-
-    pub fn total(&self) -> u64 {
-        self.0.values().sum()
-    }
-
-    /// The kinds that happened, with their counts.
-    pub fn iter(&self) -> impl Iterator<Item = (Failure, u64)> {
-        self.0.iter().map(|(failure, count)| (*failure, *count))
     }
 }

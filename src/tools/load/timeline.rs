@@ -1,10 +1,6 @@
 //! What happened in each second of the window, of all threads together.
 
-use crate::{
-    text::units::rounded,
-    tools::load::report::{latencies, part},
-};
-use hdrhistogram::Histogram;
+use crate::{text::units::rounded, tools::latencies::Latencies};
 use serde::{Serialize, Serializer};
 use std::{collections::VecDeque, time::Duration};
 
@@ -50,13 +46,15 @@ fn milliseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, 
 }
 
 /// One thread's part of a second.
+#[derive(Default)]
 pub struct Slice {
     /// Without its latencies.
     pub second: Second,
     /// With a schedule, from when each operation was due.
-    pub latency_ns: Histogram<u64>,
+    pub latencies: Latencies,
 }
 
+#[derive(Default)]
 pub struct Timeline {
     seconds: Vec<Second>,
     /// Those that a thread has still to bring its part of.
@@ -141,30 +139,23 @@ impl Slice {
     fn add(&mut self, other: &Slice) {
         self.second.count(&other.second);
         self.second.length = self.second.length.max(other.second.length);
-        self.latency_ns += &other.latency_ns;
+        self.latencies += &other.latencies;
     }
 
     fn whole(&self, number: u64) -> Second {
-        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|quantile| part(&self.latency_ns, quantile));
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|quantile| self.latencies.part(quantile));
         Second { number, p50, p99, max, ..self.second }
-    }
-}
-
-impl Default for Slice {
-    fn default() -> Self {
-        Slice { second: Second::default(), latency_ns: latencies() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::load::report::note;
 
     fn slice(operations: u64, ms: u64, length: Duration) -> Slice {
         let second = Second { operations, length, ..Second::default() };
         let mut slice = Slice { second, ..Slice::default() };
-        note(&mut slice.latency_ns, Duration::from_millis(ms));
+        slice.latencies.add(Duration::from_millis(ms));
         slice
     }
 

@@ -63,7 +63,7 @@ impl Detail {
             }
         };
         match (&item, self.pieces.back_mut()) {
-            (TapItem::Lost { lost: more }, Some(TapItem::Lost { lost })) => {
+            (TapItem::Lost { lost: more, .. }, Some(TapItem::Lost { lost, .. })) => {
                 *lost = lost.saturating_add(*more)
             }
             (TapItem::Data { .. } | TapItem::Lost { .. }, _) => {
@@ -72,7 +72,7 @@ impl Detail {
                 }
                 self.pieces.push_back(item);
             }
-            (TapItem::Attached { .. } | TapItem::Ended { .. } | TapItem::Other(_), _) => {}
+            _ => {}
         }
     }
 
@@ -93,8 +93,8 @@ impl Detail {
 
 fn piece_lines(piece: &TapItem, columns: usize, hex: bool) -> Vec<String> {
     match piece {
-        TapItem::Lost { lost } => vec![format!("… {lost} pieces were lost: too many to show")],
-        TapItem::Data { ts, from, offset, bytes, hex: HexBytes(shown) } => {
+        TapItem::Lost { lost, .. } => vec![format!("… {lost} pieces were lost: too many to show")],
+        TapItem::Data { ts, from, offset, bytes, hex: HexBytes(shown), .. } => {
             let direction = if *from == Side::Client { "client >" } else { "upstream <" };
             let head = format!("{} {direction} offset {offset}, {bytes} B", TimeOfDay(ts.0));
             if hex {
@@ -103,7 +103,7 @@ fn piece_lines(piece: &TapItem, columns: usize, hex: bool) -> Vec<String> {
                 text_lines(&head, shown, *bytes, columns)
             }
         }
-        TapItem::Attached { .. } | TapItem::Ended { .. } | TapItem::Other(_) => Vec::new(),
+        _ => Vec::new(),
     }
 }
 

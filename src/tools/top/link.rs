@@ -4,7 +4,9 @@
 use crate::{
     control::{
         client::{ControlClient, Trouble},
-        protocol::{Choice, EndedSession, ListedSession, Request, ServerStats, SessionDetail, TapItem},
+        protocol::{
+            Choice, EndedSession, ListedSession, Request, ServerStats, SessionDetail, TapChoice, TapItem,
+        },
     },
     runtime::{
         clock::sleep,
@@ -115,7 +117,13 @@ impl Tap {
 /// Tells what a tap shows, at the pace of a reader, until the session ends.
 async fn show(path: &Path, number: u64, session: u64, events: &Sender<Event>) -> Result<(), Trouble> {
     let mut client = ControlClient::connect(path).await?;
-    client.send(&Request::Tap { session, from: None, limit: Some(PIECE_BYTES) }).await?;
+    client
+        .send(&Request::Tap(TapChoice {
+            session: Some(session),
+            limit: Some(PIECE_BYTES),
+            ..TapChoice::default()
+        }))
+        .await?;
     let (mut begin, mut shown) = (Instant::now(), 0);
     while let Some(item) = client.next_item().await? {
         // If the actor has gone, this task is dropped.
@@ -186,7 +194,7 @@ async fn look(client: &mut ControlClient, choice: Choice, session: Option<u64>) 
         Some(session) => details(client, session).await?.map(|details| (session, details)),
         None => None,
     };
-    let stats = client.ask(&Request::Stats).await?.pop();
+    let stats = client.ask(&Request::Stats { history: false }).await?.pop();
     Ok(Answer::Look(Box::new(Look { stats, rows, matching, choice, session })))
 }
 

@@ -82,7 +82,7 @@ impl Page {
             Sort::Rate => Sort::Bytes,
             Sort::Bytes => Sort::Idle,
             Sort::Idle => Sort::Age,
-            Sort::Age => Sort::Rate,
+            _ => Sort::Rate,
         };
         self.begin_again();
     }
@@ -225,7 +225,8 @@ pub fn draw(page: &Page, has_upstream: bool, paint: Paint, part: Rect, buffer: &
     let sorted: &[Column] = match page.choice.sort {
         Sort::Age => &[Column::Age],
         Sort::Idle => &[Column::Idle],
-        Sort::Rate => &RATES,
+        Sort::Rate | Sort::ClientRate | Sort::UpstreamRate => &RATES,
+        Sort::Problems | Sort::Client | Sort::Upstream | Sort::Waiting => &[],
         Sort::Bytes => &SUMS,
     };
     let line = |number: u16| Rect { y: part.y + number, height: 1, ..part };
@@ -283,6 +284,7 @@ pub fn status(page: &Page) -> String {
         (Sort::Rate, true) => "slowest first",
         (Sort::Idle, false) => "longest idle first",
         (Sort::Idle, true) => "last moved first",
+        _ => "as asked",
     };
     let first = page.first();
     let last = first + page.rows.len().min(page.room);

@@ -3,7 +3,8 @@
 use crate::support::{
     fake::peer,
     operator::Operated,
-    stream::{connect_from, exchange, read_to_end},
+    scrape,
+    stream::{connect_from, exchange, read_to_end, write_until_blocked},
     wait::{LIMIT, within},
 };
 use std::{
@@ -144,6 +145,36 @@ fn a_list_follows_a_session_through_its_phases() {
 }
 
 #[test]
+fn a_session_says_how_it_does_and_the_totals_and_metrics_count_it() {
+    let upstream = peer::reads_nothing_until_told();
+    let operated = Operated::proxy(upstream.address, &["--metrics", "0"]);
+    let mut client = operated.server.connect();
+    upstream.await_reached();
+    assert_eq!(operated.only_session()["health"], "live");
+    write_until_blocked(&mut client, Duration::from_millis(100));
+    let stalled = within(LIMIT, "it has stalled", || {
+        Some(operated.only_session()).filter(|session| session["health"] == "stalled")
+    });
+    let waits = |key: &str| stalled[key].as_u64().unwrap();
+    assert!(waits("client_waiting") + waits("client_queued") > 100_000, "{stalled}");
+    assert_eq!(operated.json(&["list", "--health", "stalled"]).len(), 1);
+    assert!(operated.json(&["list", "--health", "live,idle"]).is_empty());
+    assert_eq!(operated.json(&["stats"])[0]["health"], serde_json::json!({ "stalled": 1 }));
+    let metrics = scrape::scrape(scrape::address(&operated.server));
+    for (health, count) in [("stalled", 1.0), ("live", 0.0), ("held", 0.0)] {
+        let labels = [("mode", "proxy"), ("health", health)];
+        assert_eq!(metrics.value("switchboard_sessions_health", &labels), count, "{health}");
+    }
+    client.shutdown(Shutdown::Write).unwrap();
+    upstream.go();
+    upstream.await_received();
+    within(LIMIT, "it is half-closed", || {
+        let sessions = operated.json(&["list"]);
+        sessions.iter().all(|session| session["health"] == "half-closed").then_some(())
+    });
+}
+
+#[test]
 fn a_flow_has_a_rate() {
     let upstream = peer::pushes_without_end();
     let operated = Operated::proxy(upstream.address, &[]);
@@ -155,6 +186,18 @@ fn a_flow_has_a_rate() {
             .json(&["list", "--sort", "rate"])
             .iter()
             .find_map(|session| session["upstream_rate"].as_u64().filter(|rate| *rate > 0))
+    });
+    // A fresh look has what the last seconds were like.
+    let mut talk = operated.talk();
+    within(LIMIT, "seconds of the past", || {
+        talk.say(r#"{"command":"stats","history":true}"#);
+        let stats = talk.line().unwrap()["item"].take();
+        assert_eq!(talk.line().unwrap()["ok"], true);
+        let past = stats["history"].as_array()?.clone();
+        (past.len() >= 2
+            && past.last()?["upstream_rate"].as_u64()? > 0
+            && stats["upstream_rate"].as_u64()? > 0)
+            .then_some(())
     });
     client.shutdown(Shutdown::Both).unwrap();
     drop(reading);

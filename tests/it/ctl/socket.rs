@@ -15,7 +15,7 @@ use std::{
     os::{
         fd::OwnedFd,
         unix::{
-            fs::PermissionsExt,
+            fs::{MetadataExt, PermissionsExt},
             net::{UnixListener, UnixStream},
         },
     },
@@ -33,6 +33,28 @@ fn the_socket_is_its_owners_alone_and_goes_with_the_server() {
     assert_eq!(operated.server.stop(), 0);
     assert!(!operated.socket.exists());
     operated.assert_fails(&["list"], "no server answers at");
+}
+
+#[test]
+fn a_group_may_use_the_socket_where_it_can_reach_it() {
+    let own = rustix::process::getgid().as_raw();
+    let operated = Operated::start("echo", &["--group", &own.to_string()]);
+    let is = fs::metadata(&operated.socket).unwrap();
+    assert_eq!((is.permissions().mode() & 0o7777, is.gid()), (0o660, own));
+    assert_eq!(operated.ctl(&["stats"]).code, 0);
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("control");
+    let at = ["--control", path.to_str().unwrap()];
+    for (flags, why) in [
+        (&[][..], "cannot use --group: it needs a --control PATH"),
+        (&at, "cannot let group of-none use it: no group of this name is in /etc/group"),
+    ] {
+        let mut command = binary();
+        command.args(["echo", "--listen", "127.0.0.1:0", "--group", "of-none"]).args(flags);
+        let failed = run(command);
+        assert!(failed.code == 1 && failed.stderr.contains(why), "{}", failed.stderr);
+    }
+    assert!(!path.exists());
 }
 
 #[test]
