@@ -54,6 +54,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "--dump-limit",
             "--metrics",
             "--control",
+            "--group",
             "--remember",
             "--body",
             "--json",

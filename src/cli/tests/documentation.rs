@@ -8,6 +8,7 @@ use crate::{
     session::{
         cause::Cause,
         event::{Event, What},
+        health::Health,
         record::Record,
         target::Target,
     },
@@ -199,7 +200,9 @@ fn every_key_of_an_event_is_documented_and_no_other() {
 
 /// The verbs of `ctl` that its topic lists: the first word of a row.
 fn documented_verbs() -> BTreeSet<&'static str> {
-    let cells = rows(text("control")).into_iter().flat_map(|(cell, _)| code(cell));
+    let (_, table) = text("control").split_once("| command |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let cells = rows(table).into_iter().flat_map(|(cell, _)| code(cell));
     cells
         .filter_map(|code| code.split(' ').next())
         .filter(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()))
@@ -228,6 +231,15 @@ fn every_verb_of_ctl_is_documented_and_no_other() {
         let option = format!("--{}", Named::Known(setting));
         assert!(proxy.flags.iter().any(|flag| flag.long == option), "{option}");
     }
+}
+
+#[test]
+fn every_health_is_documented_and_no_other() {
+    let (_, table) = text("control").split_once("| health |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let documented: Vec<&str> = rows(table).into_iter().flat_map(|(cell, _)| code(cell)).collect();
+    let known: Vec<&str> = Health::VARIANTS.iter().map(|health| health.name()).collect();
+    assert_eq!(documented, known);
 }
 
 #[test]
