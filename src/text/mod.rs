@@ -3,10 +3,12 @@
 pub mod columns;
 pub mod escape;
 pub mod hex;
+pub mod markdown;
 pub mod moment;
 pub mod plain;
 pub mod safe;
 pub mod table;
+pub mod topics;
 pub mod units;
 pub mod wrap;
 
