@@ -77,7 +77,7 @@ pub fn measure(running: &Running, plan: &Plan, unit: Unit) -> io::Result<Sample>
     let units = units(&report, unit);
     Ok(Sample {
         rate: units / seconds,
-        latency_us: [0.5, 0.99, 0.999].map(|part| report.latency(part).as_secs_f64() * 1e6),
+        latency_us: [0.5, 0.99, 0.999].map(|part| report.service.part(part).as_secs_f64() * 1e6),
         cpu_us: if running.pid().is_some() { server.as_secs_f64() * 1e6 / units } else { f64::NAN },
         load: load.as_secs_f64() / seconds,
         failures: report.failures,

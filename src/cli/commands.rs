@@ -1,19 +1,21 @@
 //! The commands and their options, declared for argh, and the settings that they mean. A new command is one more struct, one
-//! more variant of [`Command`], and one more arm of [`config`].
+//! more variant of [`Command`], and one more arm of [`parse`].
 
 mod audit;
 mod client;
 mod ctl;
 mod load;
+mod print;
 mod servers;
 mod top;
 
-use crate::cli::Config;
+use crate::cli::Parsed;
 use argh::{ArgsInfo, FromArgs};
 use audit::Audit;
 use client::Client;
 use ctl::Ctl;
 use load::Load;
+use print::Print;
 use servers::{Echo, Origin, Proxy};
 use top::Top;
 
@@ -38,6 +40,7 @@ enum Command {
     Top(Top),
     Audit(Audit),
     Load(Load),
+    Print(Print),
 }
 
 /// In the order of the help.
@@ -65,18 +68,21 @@ pub fn names() -> String {
 }
 
 /// What the words of a command mean. [`crate::cli::words`] gives them their form.
-pub fn config(command: &str, words: &[&str]) -> Result<Config, String> {
+pub fn parse(command: &str, words: &[&str]) -> Result<Parsed, String> {
     let words = [&[command], words].concat();
-    match Typed::from_args(&["switchboard"], &words).map_err(|exit| reason(&exit.output))?.command {
-        Command::Echo(echo) => Ok(echo.config()),
-        Command::Proxy(proxy) => proxy.config(),
-        Command::Origin(origin) => Ok(origin.config()),
-        Command::Client(client) => client.config(),
-        Command::Ctl(ctl) => ctl.config(),
-        Command::Top(top) => Ok(top.config()),
-        Command::Audit(audit) => audit.config(),
-        Command::Load(load) => load.config(),
-    }
+    let config =
+        match Typed::from_args(&["switchboard"], &words).map_err(|exit| reason(&exit.output))?.command {
+            Command::Echo(echo) => Ok(echo.config()),
+            Command::Proxy(proxy) => proxy.config(),
+            Command::Origin(origin) => Ok(origin.config()),
+            Command::Client(client) => client.config(),
+            Command::Ctl(ctl) => ctl.config(),
+            Command::Top(top) => Ok(top.config()),
+            Command::Audit(audit) => audit.config(),
+            Command::Load(load) => load.config(),
+            Command::Print(print) => return print.text().map(Parsed::Print),
+        };
+    config.map(Parsed::Run)
 }
 
 /// argh's text in our words. The user's text comes last or after the option's name, so that it cannot mislead.

@@ -1,7 +1,11 @@
 //! The help, made from the parser's declarations.
 
 use super::commands::CommandInfo;
-use crate::text::wrap::{WIDTH, wrap, wrap_row};
+use crate::text::{
+    markdown,
+    topics::{TOPICS, Topic},
+    wrap::{WIDTH, wrap, wrap_row},
+};
 use argh::{FlagInfo, FlagInfoKind};
 
 /// Descriptions of options begin here; a longer name has a line to itself.
@@ -83,11 +87,25 @@ pub fn overview(commands: &[CommandInfo]) -> String {
     for command in commands {
         text += &row(&format!("  {}", command.name), NAME_COLUMN, command.description);
     }
+    text += &row(
+        "  help",
+        NAME_COLUMN,
+        "this text; help COMMAND: its options; help TOPIC: one of these in depth",
+    );
+    text += "\nTopics:\n";
+    for topic in TOPICS {
+        text += &row(&format!("  {}", topic.name), NAME_COLUMN, topic.title());
+    }
     text += "\nOptions:\n";
     text += &row("  -h, --help", COLUMN, "show this text; after a command, its options");
     text += &row("  -V, --version", COLUMN, "show the version");
     let examples = commands.iter().filter_map(|command| command.examples.first());
     text + "\nExamples:\n" + &examples.map(|example| format!("  {example}\n")).collect::<String>()
+}
+
+/// A topic in depth.
+pub fn topic(topic: Topic) -> String {
+    markdown::terminal(topic.text)
 }
 
 /// The help of one command.
@@ -128,14 +146,15 @@ pub fn groups(command: &CommandInfo) -> Vec<(&'static str, Vec<&'static FlagInfo
     let of_title =
         |wanted| (wanted, options.iter().filter(|option| title(option) == wanted).collect::<Vec<_>>());
     let mut groups: Vec<_> = titles.map(of_title).filter(|(_, options)| !options.is_empty()).collect();
-    if let Some((_, options)) = groups.last_mut() {
-        options.push(help);
+    match groups.last_mut() {
+        Some((_, options)) => options.push(help),
+        None => groups.push(("Options", vec![help])),
     }
     groups
 }
 
 /// `-l, --listen ADDR`.
-fn name(option: &FlagInfo<'_>) -> String {
+pub fn name(option: &FlagInfo<'_>) -> String {
     let short = match option.short {
         Some(letter) => format!("-{letter}, "),
         None if option.long == "--help" => "-h, ".to_owned(),
@@ -149,7 +168,7 @@ fn name(option: &FlagInfo<'_>) -> String {
 }
 
 /// A description with its default in brackets.
-fn short(description: &str) -> String {
+pub fn short(description: &str) -> String {
     let parts = description.split_once(" (default ").map(|(text, rest)| (text, rest.strip_suffix(')')));
     match parts {
         Some((text, Some(default))) => format!("{text} [{default}]"),
@@ -160,7 +179,7 @@ fn short(description: &str) -> String {
 }
 
 /// An operand: in brackets if there is a default, with dots if it may repeat.
-fn usage(operand: &argh::PositionalInfo<'_>) -> String {
+pub fn usage(operand: &argh::PositionalInfo<'_>) -> String {
     let is_optional = operand.description.contains("(default ") || operand.name == "LISTEN=UPSTREAM";
     let dots = if operand.optionality == argh::Optionality::Repeating { "..." } else { "" };
     let name = format!("{}{dots}", operand.name);

@@ -1,17 +1,24 @@
 //! The command line: from the words that a user typed to a [`Config`], the parsed run, or to one line that says what is wrong.
 //!
-//! `words` reads the words, `commands` declares the options, `values` judges their values, `help` describes them.
+//! `words` reads the words, `environment` the variables, `commands` declares the options, `values` judges their values,
+//! `help`, `manual` and `completions` describe them.
 //! Only this folder names the argument parser.
 
 mod commands;
+mod completions;
 mod environment;
 mod help;
+mod manual;
 #[cfg(test)]
 mod tests;
 mod values;
 mod words;
 
-use crate::{server::plan::Plan, text::escape::Terminal, tools};
+use crate::{
+    server::plan::Plan,
+    text::{escape::Terminal, topics},
+    tools,
+};
 use environment::Environment;
 use std::ffi::OsString;
 use words::Asked;
@@ -36,7 +43,7 @@ pub enum Config {
 pub enum Parsed {
     /// Run the program.
     Run(Config),
-    /// Write this text, which ends in a line feed, to standard output: the help or the version.
+    /// Write this text, which ends in a line feed, to standard output: help, the version, or a file for the system.
     Print(String),
 }
 
@@ -65,7 +72,7 @@ pub fn parse(
     };
     match (first.as_str(), rest.first()) {
         ("-h" | "--help" | "help", None) => return Ok(Parsed::Print(help::overview(&commands::commands()))),
-        ("-h" | "--help" | "help", Some(name)) => return Ok(Parsed::Print(help::command(&find(name)?))),
+        ("-h" | "--help" | "help", Some(name)) => return in_depth(name).map(Parsed::Print),
         ("-V" | "-v" | "--version", _) => return Ok(Parsed::Print(help::version())),
         _ => {}
     }
@@ -82,12 +89,12 @@ pub fn parse(
             };
             let environment = environment.map_err(usage)?;
             let words = [environment.words(), typed.words()].concat();
-            let mut config =
-                commands::config(command.name, &words).map_err(|reason| usage(environment.blame(reason)))?;
-            if let Config::Server { notes, .. } = &mut config {
+            let mut parsed =
+                commands::parse(command.name, &words).map_err(|reason| usage(environment.blame(reason)))?;
+            if let Parsed::Run(Config::Server { notes, .. }) = &mut parsed {
                 notes.splice(..0, environment.notes());
             }
-            Ok(Parsed::Run(config))
+            Ok(parsed)
         }
     }
 }
@@ -99,6 +106,26 @@ fn text(word: OsString) -> Result<String, Usage> {
     word.into_string().map_err(|word| {
         Usage::new("", &format!("argument '{}' is not UTF-8; write it in UTF-8", word.to_string_lossy()))
     })
+}
+
+/// A topic, or else the options of a command.
+fn in_depth(name: &str) -> Result<String, Usage> {
+    match topics::find(name) {
+        Some(topic) => Ok(help::topic(topic)),
+        None => find(name).map(|command| help::command(&command)).map_err(|usage| {
+            let names: Vec<&str> = topics::TOPICS.iter().map(|topic| topic.name).collect();
+            match words::nearest(name, names.iter().copied()) {
+                Some(nearest) => {
+                    Usage::new("", &format!("there is no topic '{name}'; did you mean '{nearest}'?"))
+                }
+                None if usage.0.contains("did you mean") => usage,
+                None => Usage::new(
+                    "",
+                    &format!("there is no topic '{name}'; the topics are {}", names.join(", ")),
+                ),
+            }
+        }),
+    }
 }
 
 fn find(name: &str) -> Result<commands::CommandInfo, Usage> {

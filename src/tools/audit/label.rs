@@ -94,7 +94,11 @@ fn version_2(command: u8, family: u8, rest: &[u8]) -> String {
         2 => ends::<16>(rest),
         _ => None,
     };
-    let command = command_name(command);
+    let command = match command & 0xf {
+        0 => "LOCAL",
+        1 => "PROXY",
+        _ => "an unknown command",
+    };
     let Some((from, to, more)) = ends else { return format!("version 2: {command}, {} B", rest.len()) };
     let more = if more == 0 { String::new() } else { format!(", {more} B more") };
     format!("version 2: {command} from {from} to {to}{more}")
@@ -110,14 +114,6 @@ where
     let (ports, rest) = rest.split_first_chunk::<4>()?;
     let end = |ip: &[u8; N], port| format!("{} {}", IpAddr::from(*ip), u16::from_be_bytes(port));
     Some((end(from, [ports[0], ports[1]]), end(to, [ports[2], ports[3]]), rest.len()))
-}
-
-fn command_name(command: u8) -> &'static str {
-    match command & 0xf {
-        0 => "LOCAL",
-        1 => "PROXY",
-        _ => "an unknown command",
-    }
 }
 
 async fn read<const N: usize>(socket: &Socket) -> Result<[u8; N], End> {

@@ -27,7 +27,6 @@ pub enum Kept {
     File(Arc<File>),
 }
 
-/// What one run sends.
 pub enum Payload {
     /// Something kept, from an offset on.
     Kept(Kept, u64),

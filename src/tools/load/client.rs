@@ -99,7 +99,6 @@ async fn await_connection_slot(stage: &Stage<'_>) -> bool {
     !stage.over.get()
 }
 
-/// Plays one operation and counts it.
 async fn operate<'a>(
     stage: &'a Stage<'a>,
     watch: &Watch,

@@ -81,7 +81,6 @@ impl<'a> Connection<'a> {
         self.reach(Until::Received).await
     }
 
-    /// Receives the next `count` bytes; nothing more may have come.
     pub async fn expect_exactly(&mut self, count: u64) -> Result<(), Failure> {
         self.expect(count).await?;
         if self.received == self.receive_goal { Ok(()) } else { Err(Failure::Surplus) }
@@ -97,7 +96,6 @@ impl<'a> Connection<'a> {
         !self.socket.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Waits for the end of the peer's stream, with nothing before it.
     pub async fn expect_end(&mut self) -> Result<(), Failure> {
         self.reach(Until::Ended).await?;
         if self.received == self.receive_goal { Ok(()) } else { Err(Failure::Surplus) }
@@ -152,7 +150,6 @@ impl<'a> Connection<'a> {
         self.send_number(self.received).await
     }
 
-    /// Compares what the peer says it received with what was sent to it.
     pub async fn expect_total(&mut self) -> Result<(), Failure> {
         if self.receive_number().await? == self.sent { Ok(()) } else { Err(Failure::WrongTotal) }
     }

@@ -3,50 +3,46 @@
 use rustix::io::Errno;
 use std::io;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Failure {
     Refused,
     /// The connection could not be made for another reason.
+    #[strum(serialize = "not connected")]
     NotConnected,
     Reset,
     /// The peer ended its stream before all that was expected came.
+    #[strum(serialize = "ended early")]
     EndedEarly,
     /// A byte was not the one of this connection at this place.
+    #[strum(serialize = "wrong byte")]
     WrongByte,
+    #[strum(serialize = "surplus bytes")]
     Surplus,
     /// The peer counted other than was sent.
+    #[strum(serialize = "wrong total")]
     WrongTotal,
+    #[strum(serialize = "not HTTP")]
     NotHttp,
+    #[strum(serialize = "timed out")]
     TimedOut,
     /// This process, or the system, may open no more sockets (`EMFILE`, `ENFILE`).
+    #[strum(serialize = "no descriptor left")]
     NoDescriptor,
     /// Every local port towards the target is taken (`EADDRNOTAVAIL`).
+    #[strum(serialize = "no local port left")]
     NoPort,
     /// The kernel has no memory for another socket, or may watch no more of them.
+    #[strum(serialize = "no memory for sockets")]
     NoMemory,
     Other,
 }
 
 impl Failure {
     pub fn name(self) -> &'static str {
-        match self {
-            Failure::Refused => "refused",
-            Failure::NotConnected => "not connected",
-            Failure::Reset => "reset",
-            Failure::EndedEarly => "ended early",
-            Failure::WrongByte => "wrong byte",
-            Failure::Surplus => "surplus bytes",
-            Failure::WrongTotal => "wrong total",
-            Failure::NotHttp => "not HTTP",
-            Failure::TimedOut => "timed out",
-            Failure::NoDescriptor => "no descriptor left",
-            Failure::NoPort => "no local port left",
-            Failure::NoMemory => "no memory for sockets",
-            Failure::Other => "other",
-        }
+        self.into()
     }
 
-    /// What an error of connecting means.
     pub(super) fn of_connecting(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Failure::Refused,
@@ -66,7 +62,6 @@ impl Failure {
         matches!(self, Failure::NoDescriptor | Failure::NoPort | Failure::NoMemory)
     }
 
-    /// What an error of a connection means.
     pub(super) fn of_connection(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionReset

@@ -70,11 +70,6 @@ impl Report {
         a_second(self.operations, self.window)
     }
 
-    /// The latency that this part of the operations (0.5 is the median) did not exceed, from their begin.
-    pub fn latency(&self, part: f64) -> Duration {
-        self.service.part(part)
-    }
-
     /// Answers that say the request failed (RFC 9110 §15.5, §15.6).
     pub fn refusals(&self) -> u64 {
         self.statuses.range(400..).map(|(_, count)| count).sum()
@@ -85,7 +80,6 @@ impl Report {
     }
 }
 
-/// Adds up the counts of each kind.
 pub fn add_counts<K: Copy + Ord>(counts: &mut BTreeMap<K, u64>, others: &BTreeMap<K, u64>) {
     for (kind, count) in others {
         *counts.entry(*kind).or_default() += count;
@@ -147,8 +141,8 @@ mod tests {
         one.merge(&other);
         assert_eq!((one.operations, one.sent, one.received), (100, 6400, 5760));
         assert!((one.rate() - 50.0).abs() < 1e-9);
-        assert_eq!(one.latency(0.5).as_millis(), 1);
-        assert!(one.latency(0.95) >= Duration::from_secs(3590));
+        assert_eq!(one.service.part(0.5).as_millis(), 1);
+        assert!(one.service.part(0.95) >= Duration::from_secs(3590));
         assert!(one.response.as_ref().unwrap().part(0.5) >= Duration::from_secs(9));
         assert_eq!((one.statuses[&200], one.refusals(), one.errors()), (4, 7, 8));
         assert_eq!(one.failures, [(Failure::Reset, 1)].into());

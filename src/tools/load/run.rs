@@ -46,7 +46,6 @@ pub struct Plan {
     pub target: Address,
     pub connections: usize,
     pub script: Script,
-    /// How long the load runs before it counts.
     pub warm_up: Duration,
     pub window: Duration,
     /// The most operations of all clients together, without those of the warm-up.

@@ -27,7 +27,6 @@ pub(super) struct Stage<'a> {
     pub stopped: Cell<bool>,
     /// Clients that have made their first steps, or failed at them.
     pub started: Cell<usize>,
-    /// Clients that only hold their connection.
     pub holding: Cell<usize>,
     pub watches: RefCell<Vec<Rc<Watch>>>,
     /// Whether clients may go on to their operations, and who waits for that.
@@ -36,7 +35,6 @@ pub(super) struct Stage<'a> {
     /// Operations begun since they count.
     begun: Cell<u64>,
     last_seed: Cell<u64>,
-    /// When the next connection may be made.
     next_connection: Cell<Instant>,
     /// The second of the window that goes on, when it began, and what was moved before it.
     slice: RefCell<Slice>,
@@ -194,7 +192,6 @@ impl<'a> Stage<'a> {
         self.begin_slice(now, moved);
     }
 
-    /// This thread brings no further second.
     pub fn leave_timeline(&self) {
         if self.shared.progress().timeline.end(self.thread) {
             self.shared.tell();

@@ -70,7 +70,7 @@ fn what_is_right_passes_and_is_counted() {
     assert_eq!(report.errors(), 0);
     assert_eq!(report.operations, 500);
     assert_eq!((report.sent, report.received), (500 * 64, 500 * 64));
-    assert!(report.latency(0.5) <= report.latency(1.0) && report.latency(1.0) < MS(300));
+    assert!(report.service.part(0.5) <= report.service.part(1.0) && report.service.part(1.0) < MS(300));
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn latency_is_that_of_the_server_and_pauses_are_not_part_of_it() {
     });
     let each = [vec![Step::Pause(MS(10))], round_trip()].concat();
     let report = play(target, 2, pingpong(each), None);
-    assert!((MS(20)..MS(30)).contains(&report.latency(0.5)), "{:?}", report.latency(0.5));
+    assert!((MS(20)..MS(30)).contains(&report.service.part(0.5)), "{:?}", report.service.part(0.5));
 }
 
 #[test]

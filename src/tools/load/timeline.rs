@@ -18,7 +18,6 @@ pub struct Second {
     /// The last one of a run is shorter.
     #[serde(rename = "length_s", serialize_with = "seconds")]
     pub length: Duration,
-    /// Operations that ended in it.
     #[serde(rename = "requests")]
     pub operations: u64,
     /// What failed in it, answers of 400 and above included.

@@ -45,9 +45,10 @@ fn a_list_has_the_order_and_the_clients_that_were_asked_for() {
         let address: SocketAddr = format!("127.0.0.{last}:{port}").parse().unwrap();
         connect_from(address.ip(), address)
     };
-    let mut clients: Vec<_> = (1..=3).map(connect).collect();
-    for (client, bytes) in clients.iter_mut().zip([b"some".as_slice(), b"many more", b"a"]) {
-        exchange(client, bytes);
+    let mut clients = Vec::new();
+    for (last, bytes) in [(1, b"some".as_slice()), (2, b"many more"), (3, b"a")] {
+        clients.push(connect(last));
+        exchange(&mut clients[last - 1], bytes);
     }
     // The first is the last that moves.
     within(LIMIT, "all are idle", || {

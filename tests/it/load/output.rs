@@ -95,9 +95,7 @@ fn the_json_has_no_more_decimals_than_were_measured() {
 fn every_key_of_the_json_is_explained() {
     let server = Server::echo(&[]);
     let report = load(server.address(), 0, &["-c", "1", "--requests", "20", "--rate", "100"]);
-    let readme = include_str!("../../../README.md");
-    let (_, section) = readme.split_once("\n## Loading a server\n").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
+    let section = include_str!("../../../src/text/topics/load.md");
     for object in ["", "/connections", "/service_ms", "/response_ms", "/seconds/0"] {
         for key in report.pointer(object).unwrap().as_object().unwrap().keys() {
             assert!(section.contains(&format!("`{key}`")), "{key} of {object:?} is not explained");

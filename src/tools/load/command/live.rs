@@ -32,7 +32,6 @@ pub struct Live<'a> {
     connections: usize,
     warm_up: Duration,
     phase: Phase,
-    /// Seconds that were told.
     told: usize,
 }
 

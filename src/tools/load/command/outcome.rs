@@ -14,7 +14,6 @@ use crate::{
     },
 };
 
-/// The percentiles that are told, by their names.
 pub const PERCENTILES: [(&str, f64); 7] = [
     ("p50", 0.5),
     ("p75", 0.75),

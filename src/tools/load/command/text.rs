@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-/// The width of the longest bar.
 const BAR_COLUMNS: f64 = 40.0;
 
 pub struct Text<'a>(pub &'a Outcome<'a>);
@@ -66,14 +65,15 @@ fn percentiles(outcome: &Outcome<'_>, f: &mut Formatter<'_>) -> fmt::Result {
     let Some(response) = &report.response else {
         writeln!(f, "\nlatency")?;
         for (name, quantile) in PERCENTILES {
-            writeln!(f, "  {name:<8} {:>9}", duration(report.latency(quantile)))?;
+            writeln!(f, "  {name:<8} {:>9}", duration(report.service.part(quantile)))?;
         }
         let (mean, deviation) = (ns(report.service.mean()), ns(report.service.stdev()));
         return writeln!(f, "  mean     {mean:>9} ± {deviation}");
     };
     writeln!(f, "\nlatency     service   response (since the request was due)")?;
     for (name, quantile) in PERCENTILES {
-        let (service, response) = (duration(report.latency(quantile)), duration(response.part(quantile)));
+        let (service, response) =
+            (duration(report.service.part(quantile)), duration(response.part(quantile)));
         writeln!(f, "  {name:<8} {service:>9}  {response:>9}")?;
     }
     writeln!(f, "  mean     {:>9}  {:>9}", ns(report.service.mean()), ns(response.mean()))
