@@ -237,7 +237,12 @@ impl Socket {
     }
 
     /// Closes after both streams have ended; nothing that was written is lost.
-    pub fn close(&self) {
+    pub fn close(self) {
+        self.close_when_dropped();
+    }
+
+    /// As [`Socket::close`], once it is dropped.
+    pub fn close_when_dropped(&self) {
         self.keep_at_close();
         self.closes_clean.set(true);
     }

@@ -72,7 +72,7 @@ impl Leg {
     /// Closes after both streams have ended; nothing that was written is lost.
     pub fn close(self: Rc<Self>) {
         match &*self {
-            Leg::Plain(socket) => socket.close(),
+            Leg::Plain(socket) => socket.close_when_dropped(),
         }
     }
 }

@@ -6,7 +6,7 @@
 use crate::{
     relay::{chunk::Chunk, direction::Direction, leg::Leg},
     runtime::{
-        mailbox::{Queue, Refused, Sender, queue},
+        mailbox::{MessageQueue, Refused, Sender, queue},
         waker::WakerCell,
     },
 };
@@ -34,7 +34,7 @@ pub struct LinkSender {
 }
 
 pub struct LinkReceiver {
-    queue: Queue<Parcel>,
+    queue: MessageQueue<Parcel>,
     between: Rc<Between>,
 }
 

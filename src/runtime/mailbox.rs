@@ -23,7 +23,7 @@ pub struct Mailbox<T: 'static> {
 }
 
 /// A bounded queue whose owner waits for messages by means of its own: no message takes a lock for a waiter.
-pub struct Queue<T> {
+pub struct MessageQueue<T> {
     receiver: flume::Receiver<T>,
 }
 
@@ -45,12 +45,12 @@ pub fn mailbox<T>(capacity: usize) -> (Sender<T>, Mailbox<T>) {
 }
 
 /// A queue for `capacity` messages, of which only [`Sender::try_send`] may be used.
-pub fn queue<T>(capacity: usize) -> (Sender<T>, Queue<T>) {
+pub fn queue<T>(capacity: usize) -> (Sender<T>, MessageQueue<T>) {
     let (sender, receiver) = flume::bounded(capacity.max(1));
-    (Sender { sender }, Queue { receiver })
+    (Sender { sender }, MessageQueue { receiver })
 }
 
-impl<T> Queue<T> {
+impl<T> MessageQueue<T> {
     pub fn try_next(&mut self) -> Option<T> {
         self.receiver.try_recv().ok()
     }
