@@ -35,7 +35,8 @@ pub fn binary_in_shell(words: &str) -> Command {
 fn guarded(mut command: Command) -> Command {
     static WATCHDOG: OnceLock<Child> = OnceLock::new();
     let group = WATCHDOG.get_or_init(start_watchdog).id();
-    command.process_group(group.try_into().unwrap());
+    // What is shown does not depend on where the tests run.
+    command.process_group(group.try_into().unwrap()).env("LC_ALL", "C.UTF-8").env("TERM", "xterm");
     command
 }
 
