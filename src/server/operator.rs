@@ -404,6 +404,10 @@ fn choose(choice: &Choice, mut records: Vec<Arc<Record>>, rates: &Look, draining
         Sort::Upstream => records.sort_by_cached_key(|record| place(upstream(record))),
         Sort::ClientRate => largest_first(&mut records, |record| (rates.of(record).0, 0)),
         Sort::UpstreamRate => largest_first(&mut records, |record| (0, rates.of(record).1)),
+        Sort::ClientBytes => largest_first(&mut records, |record| (record.client_bytes(), 0)),
+        Sort::UpstreamBytes => largest_first(&mut records, |record| (0, record.upstream_bytes())),
+        Sort::Phase => records.sort_by_cached_key(|record| phase(record, draining).to_string()),
+        Sort::Name => records.sort_by_cached_key(|record| record.listening.name.clone()),
         Sort::Waiting => largest_first(&mut records, |record| (waiting(record), 0)),
     }
     if choice.reverse {
@@ -533,6 +537,10 @@ mod tests {
     fn sessions_are_ordered_and_equal_ones_stay_in_order() {
         assert_eq!(chosen(&Choice::default()), [1, 2, 3]);
         assert_eq!(chosen(&Choice { sort: Sort::Bytes, ..Choice::default() }), [2, 1, 3]);
+        assert_eq!(chosen(&Choice { sort: Sort::ClientBytes, ..Choice::default() }), [2, 1, 3]);
+        for sort in [Sort::Problems, Sort::Client, Sort::Phase, Sort::Name, Sort::Upstream] {
+            assert_eq!(chosen(&Choice { sort, ..Choice::default() }), [1, 2, 3], "{sort:?}");
+        }
         assert_eq!(chosen(&Choice { reverse: true, ..Choice::default() }), [3, 2, 1]);
     }
 

@@ -216,13 +216,11 @@ impl Actor {
 
     /// Does what a key asked for; false if that is to leave.
     fn act(&mut self, action: Action) -> Result<bool, Failure> {
+        self.follow_events();
         match action {
             Action::Quit => return Ok(false),
             Action::Show => {}
-            Action::Look => {
-                self.follow_events();
-                self.look();
-            }
+            Action::Look => self.look(),
             Action::Redraw => self.resize()?,
             Action::Suspend => self.suspend(),
             Action::Cut { server, session, fin } => {

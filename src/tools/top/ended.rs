@@ -104,17 +104,19 @@ impl EndedList {
     }
 
     pub fn draw(&self, servers: Option<&[String]>, paint: Paint, part: Rect, buffer: &mut Buffer) {
-        const AGO: usize = 10;
-        const ADDRESS: usize = 21;
+        const AGO: usize = 9;
+        const ADDRESS_MAX: usize = 21;
         const SERVER: usize = 8;
         let shown = self.shown();
         let id = shown.iter().map(|(_, one)| one.session.to_string().len()).max().unwrap_or(0).max(3);
         let cause = shown.iter().map(|(_, one)| one.cause.to_string().len()).max().unwrap_or(0).max(5);
+        let address = shown.iter().map(|(_, one)| width(one.client.as_str())).max().unwrap_or(0);
+        let address = address.clamp(6, ADDRESS_MAX);
         let line = |id_text: &str, server: &str, ago: &str, client: &str, cause_text: &str, verdict: &str| {
             let server =
                 if servers.is_some() { format!("{:SERVER$} ", fit(server, SERVER)) } else { String::new() };
-            let client = fit(client, ADDRESS);
-            let space = " ".repeat(ADDRESS - width(&client));
+            let client = fit(client, address);
+            let space = " ".repeat(address - width(&client));
             format!("{id_text:>id$} {server}{ago:>AGO$} {client}{space} {cause_text:cause$} {verdict}")
         };
         let at = |row: u16| Rect { y: part.y + row, height: 1, ..part };

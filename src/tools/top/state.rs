@@ -749,7 +749,7 @@ mod tests {
             ('s', Sort::Client),
             ('S', Sort::Age),
             ('<', Sort::Problems),
-            ('S', Sort::Upstream),
+            ('S', Sort::Name),
             ('>', Sort::Problems),
         ] {
             assert_eq!(press(&mut state, &[Key::Char(key)]), Action::Look);

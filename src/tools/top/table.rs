@@ -20,7 +20,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 /// Longer than anything to be found; far shorter than a line to the server may be.
 const MATCHING_CHARS_MAX: usize = 100;
 /// The orders, as a key goes through them.
-const ORDERS: [Sort; 10] = [
+const ORDERS: [Sort; 14] = [
     Sort::Problems,
     Sort::Age,
     Sort::Client,
@@ -30,7 +30,11 @@ const ORDERS: [Sort; 10] = [
     Sort::UpstreamRate,
     Sort::Waiting,
     Sort::Bytes,
+    Sort::ClientBytes,
+    Sort::UpstreamBytes,
     Sort::Upstream,
+    Sort::Phase,
+    Sort::Name,
 ];
 
 /// A session, and the number of its server.
@@ -226,6 +230,11 @@ pub fn merge(choice: &Choice, rows: &mut [Row]) {
                 Named::Known(health) => most(health.urgency().into()),
                 Named::Other(_) => most(0),
             },
+            Sort::ClientBytes => most(session.client_bytes),
+            Sort::UpstreamBytes => most(session.upstream_bytes),
+            Sort::Phase => (Reverse(0), SafeText::from(session.phase.to_string().as_str())),
+            // By server already, and then by name.
+            Sort::Name => most(u64::MAX - row.server as u64),
             Sort::Client => (Reverse(0), client.clone()),
             Sort::Upstream => (Reverse(0), upstream.clone().unwrap_or_default()),
         }
@@ -273,7 +282,7 @@ impl Column {
         match self {
             Column::State => ("STATE", Some(13), Sort::Problems),
             Column::Id => ("ID", Some(7), Sort::Age),
-            Column::Server => ("SERVER", Some(8), Sort::Problems),
+            Column::Server => ("SERVER", Some(8), Sort::Name),
             Column::Client => ("CLIENT", None, Sort::Client),
             Column::Age => ("AGE", Some(6), Sort::Age),
             Column::Idle => ("IDLE", Some(6), Sort::Idle),
@@ -281,9 +290,9 @@ impl Column {
             Column::UpstreamRate => ("↓/s", Some(8), Sort::UpstreamRate),
             Column::Waiting => ("WAITING", Some(8), Sort::Waiting),
             Column::Upstream => ("UPSTREAM", None, Sort::Upstream),
-            Column::ClientBytes => ("↑ CLIENT", Some(9), Sort::Bytes),
-            Column::UpstreamBytes => ("↓ UPSTREAM", Some(11), Sort::Bytes),
-            Column::Phase => ("PHASE", Some(15), Sort::Problems),
+            Column::ClientBytes => ("↑ CLIENT", Some(9), Sort::ClientBytes),
+            Column::UpstreamBytes => ("↓ UPSTREAM", Some(11), Sort::UpstreamBytes),
+            Column::Phase => ("PHASE", Some(15), Sort::Phase),
         }
     }
 
@@ -311,8 +320,9 @@ impl Column {
 
     fn is_of(self, sort: Sort) -> bool {
         let rates = matches!(self, Column::ClientRate | Column::UpstreamRate) && sort == Sort::Rate;
-        let own = self.about().2 == sort && !matches!(self, Column::Phase | Column::Server | Column::Id);
-        own || rates
+        let sums = matches!(self, Column::ClientBytes | Column::UpstreamBytes) && sort == Sort::Bytes;
+        let own = self.about().2 == sort && self != Column::Id;
+        own || rates || sums
     }
 }
 
@@ -326,9 +336,10 @@ fn columns(width: u16, page: &Page, servers: bool) -> Vec<(Column, u16)> {
     let server: &[Column] = if servers { &[Server] } else { &[] };
     let upstream: &[Column] = if page.upstreams { &[Upstream] } else { &[] };
     let sums = [ClientBytes, UpstreamBytes];
+    let by_bytes = matches!(page.choice.sort, Sort::Bytes | Sort::ClientBytes | Sort::UpstreamBytes);
     // A narrow screen shows the numbers that it is sorted by.
-    let first: &[Column] = if page.choice.sort == Sort::Bytes { &sums } else { &[ClientRate, UpstreamRate] };
-    let second: &[Column] = if page.choice.sort == Sort::Bytes { &[ClientRate, UpstreamRate] } else { &sums };
+    let first: &[Column] = if by_bytes { &sums } else { &[ClientRate, UpstreamRate] };
+    let second: &[Column] = if by_bytes { &[ClientRate, UpstreamRate] } else { &sums };
     let wishes: [(&[Column], u16); 8] = [
         (server, ADDRESS_COLUMNS_MIN),
         (&[Idle], ADDRESS_COLUMNS_MIN),
@@ -444,6 +455,12 @@ pub fn status(page: &Page) -> String {
         (Sort::Waiting, true) => "least waiting first",
         (Sort::Idle, false) => "longest idle first",
         (Sort::Idle, true) => "last moved first",
+        (Sort::ClientBytes, false) => "most bytes ↑ first",
+        (Sort::ClientBytes, true) => "fewest bytes ↑ first",
+        (Sort::UpstreamBytes, false) => "most bytes ↓ first",
+        (Sort::UpstreamBytes, true) => "fewest bytes ↓ first",
+        (Sort::Phase, _) => "by phase",
+        (Sort::Name, _) => "by server",
         (Sort::Client, _) => "by client",
         (Sort::Upstream, _) => "by upstream",
     };
