@@ -34,7 +34,7 @@ use crate::{
         tap::{View, Watcher},
         target::Listening,
     },
-    text::safe::SafeText,
+    text::{safe::SafeText, units::duration},
 };
 use std::{
     collections::BTreeMap,
@@ -105,6 +105,8 @@ pub enum Refusal {
     Draining(Named<Setting>),
     #[error("{0} cannot work: the drain has begun")]
     DrainBegun(Named<Setting>),
+    #[error("{0} cannot work: idle-timeout ends such a session sooner, after {time}", time = duration(*.1))]
+    IdleSooner(Named<Setting>, Duration),
     #[error("the server is ending")]
     Ending,
 }
@@ -321,8 +323,8 @@ impl Operator {
         if known != Setting::MaxSessions && value.is_some_and(|ms| ms == 0 || ms > MILLISECONDS_MAX) {
             return Err(Refusal::Milliseconds(setting));
         }
-        self.check(known).await?;
         let limit = value.map(Duration::from_millis);
+        self.check(known, limit).await?;
         let change = |change: fn(&mut Deadlines) -> &mut Option<Duration>| {
             self.server.deadlines.change(|deadlines| *change(deadlines) = limit);
         };
@@ -349,13 +351,18 @@ impl Operator {
     }
 
     /// Whether a change of this setting can have an effect.
-    async fn check(&self, setting: Setting) -> Result<(), Refusal> {
+    async fn check(&self, setting: Setting, limit: Option<Duration>) -> Result<(), Refusal> {
         let named = || Named::Known(setting);
         let dials = self.server.listeners.iter().any(|one| one.target.dials());
         match setting {
             Setting::ConnectTimeout if !dials => Err(Refusal::NothingDials(named())),
             Setting::DrainTimeout if self.draining().await => Err(Refusal::DrainBegun(named())),
             _ if self.draining().await => Err(Refusal::Draining(named())),
+            // Both count from the last byte that moved.
+            Setting::HalfCloseTimeout => match (limit, self.server.deadlines.get().idle) {
+                (Some(limit), Some(idle)) if limit > idle => Err(Refusal::IdleSooner(named(), idle)),
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
     }
