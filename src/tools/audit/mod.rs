@@ -11,6 +11,7 @@
 //! one end; each run gives an `observation`, and `verdict` compares two. All of it runs on the calling thread, and ends with
 //! the last check, at a signal, or if the proxy cannot be reached.
 
+mod advice;
 mod checks;
 mod ground;
 mod label;

@@ -2,8 +2,12 @@
 
 use crate::{
     net::address::Address,
-    text::units::duration,
+    text::{
+        units::duration,
+        wrap::{WIDTH, wrap},
+    },
     tools::audit::{
+        advice::{advice, behaves_like, grade, note},
         checks::{ALL, Check},
         observation::Observation,
         verdict::{Verdict, judge},
@@ -81,6 +85,7 @@ impl Report {
                 "name": row.check.name,
                 "what": row.check.what,
                 "verdict": row.verdict.name(),
+                "note": note(row),
                 "direct": row.direct,
                 "through": row.through,
             })
@@ -94,9 +99,24 @@ impl Report {
             "seconds": (self.took.as_secs_f64() * 1e3).round() / 1e3,
             "strangers": self.strangers,
             "verdicts": counts,
+            "grade": grade(&self.rows),
+            "behaves_like": behaves_like(&self.rows),
+            "advice": advice(&self.rows),
             "checks": self.rows.iter().map(check).collect::<Vec<_>>(),
         });
         format!("{report}\n")
+    }
+
+    /// The grade, and for each finding what breaks and what mends it.
+    fn advice(&self) -> String {
+        let mut text = format!("\ngrade {}\n", grade(&self.rows));
+        text.extend(behaves_like(&self.rows).map(|like| format!("it behaves like {like}\n")));
+        for finding in advice(&self.rows) {
+            text += &format!("\n{}: {}\n", finding.verdict.name(), finding.checks.join(", "));
+            text += &paragraph("  breaks", finding.breaks);
+            text += &paragraph("  mend", finding.mend);
+        }
+        text
     }
 
     /// A line for each check; beneath one that is not the same, what the check does and what is seen directly.
@@ -124,8 +144,18 @@ impl Report {
         if !self.complete {
             text += "interrupted before the last check\n";
         }
-        text
+        text + &self.advice()
     }
+}
+
+/// A paragraph that hangs below its first word.
+fn paragraph(head: &str, text: &str) -> String {
+    const INDENT: usize = 10;
+    wrap(text, WIDTH - INDENT, 0)
+        .into_iter()
+        .enumerate()
+        .map(|(at, line)| format!("{:INDENT$}{line}\n", if at == 0 { head } else { "" }))
+        .collect()
 }
 
 fn line(name: &str, verdict: &str, paint: Option<&str>, seen: &str) -> String {
@@ -176,7 +206,14 @@ mod tests {
              \n\
              2 checks in 1.25 s: 1 same, 1 lies\n\
              2 connections to the origin were not the audit's: health checks, or other clients\n\
-             interrupted before the last check\n"
+             interrupted before the last check\n\
+             \n\
+             grade C: nothing is lost, and what was cut off looks complete in 1 of 2 checks\n\
+             \n\
+             lies: reset-before-reply\n\
+             \x20 breaks  an answer that was cut off looks complete: half a download is taken\n\
+             \x20         for a whole one\n\
+             \x20 mend    a proxy that passes RST on\n"
         );
         assert!(!report.is_good());
     }
