@@ -59,6 +59,9 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "--body",
             "--json",
             "--html",
+            "--report",
+            "--fail-if",
+            "--compare",
         ],
     ),
     (

@@ -17,6 +17,7 @@ use crate::{
     tools::{
         client::settings::Target,
         ctl::settings::Show,
+        findings::Form,
         load::settings::{Expect, Mode},
         top::settings::INTERVAL_MIN,
     },
@@ -312,6 +313,18 @@ choices! {
     show -> Show { "text" => Show::Text, "hex" => Show::Hex, "raw" => Show::Raw }
     side -> Option<Side> { "client" => Some(Side::Client), "upstream" => Some(Side::Upstream), "both" => None }
     sort -> Sort { "age" => Sort::Age, "bytes" => Sort::Bytes, "rate" => Sort::Rate, "idle" => Sort::Idle, "problems" => Sort::Problems, "client" => Sort::Client, "upstream" => Sort::Upstream, "up" => Sort::ClientRate, "down" => Sort::UpstreamRate, "waiting" => Sort::Waiting }
+}
+
+/// `junit=FILE`, `md=FILE`, `html=FILE` or `github`.
+pub fn form(text: &str) -> Result<Form, String> {
+    match text.split_once('=') {
+        None if text == "github" => Ok(Form::Github),
+        Some((_, "")) => Err("it names no file; write junit=FILE".into()),
+        Some(("junit", path)) => Ok(Form::Junit(path.into())),
+        Some(("md", path)) => Ok(Form::Markdown(path.into())),
+        Some(("html", path)) => Ok(Form::Html(path.into())),
+        _ => Err("it is no form of a report; write junit=FILE, md=FILE, html=FILE or github".into()),
+    }
 }
 
 /// A number of connections, or `max`, which is `None`.

@@ -5,6 +5,8 @@ use crate::{
     net::dial::Override,
     tools::{
         client::settings::Target,
+        findings::Form,
+        load::condition::Condition,
         load::settings::{self, Expect, Message, Mode},
     },
 };
@@ -79,6 +81,15 @@ pub struct Load {
     /// write a page with charts here
     #[argh(option, arg_name = "PATH")]
     html: Option<PathBuf>,
+    /// also as junit=FILE, md=FILE, html=FILE or github
+    #[argh(option, arg_name = "FORM", from_str_fn(values::form))]
+    report: Vec<Form>,
+    /// exit 1 if it holds: 'p99>5ms', 'errors>0'; may repeat
+    #[argh(option, arg_name = "CONDITION")]
+    fail_if: Vec<Condition>,
+    /// beside the --json of an older run
+    #[argh(option, arg_name = "FILE")]
+    compare: Option<PathBuf>,
     /// addresses of a name, by commas; may repeat
     #[argh(option, arg_name = "HOST:PORT:ADDR", from_str_fn(values::resolve))]
     resolve: Vec<Override>,
@@ -119,6 +130,10 @@ impl Load {
                 "a request of no bytes has no answer to wait for; give --expect a number of bytes".into()
             );
         }
+        let needs = self.fail_if.iter().find(|condition| condition.needs_an_older_run());
+        if let (Some(condition), None) = (needs, &self.compare) {
+            return Err(format!("'--fail-if {}' needs an older run; write --compare FILE", condition.text()));
+        }
         let duration = match self.duration {
             Some(duration) => duration,
             None if self.requests.is_some() => None,
@@ -140,6 +155,9 @@ impl Load {
             timeout: self.timeout,
             json: self.json,
             html: self.html,
+            report: self.report,
+            fail_if: self.fail_if,
+            compare: self.compare,
             overrides: self.resolve.into(),
         })))
     }

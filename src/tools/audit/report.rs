@@ -12,6 +12,7 @@ use crate::{
         observation::Observation,
         verdict::{Verdict, judge},
     },
+    tools::findings::{Case, Findings},
 };
 use serde_json::{Map, Value, json};
 use std::{
@@ -105,6 +106,35 @@ impl Report {
             "checks": self.rows.iter().map(check).collect::<Vec<_>>(),
         });
         format!("{report}\n")
+    }
+
+    /// The same for other programs: a case a check.
+    pub fn findings(&self) -> Findings {
+        let advice = advice(&self.rows);
+        let case = |row: &Row| {
+            let advice = advice.iter().find(|advice| advice.checks.contains(&row.check.name));
+            let direct = format!("directly: {}", row.direct);
+            let problem = (!row.verdict.is_good()).then(|| match advice {
+                Some(advice) => format!("{direct}\nbreaks: {}\nmend: {}", advice.breaks, advice.mend),
+                None => direct,
+            });
+            Case {
+                name: row.check.name.to_owned(),
+                about: row.check.what.to_owned(),
+                verdict: row.verdict.name().to_owned(),
+                seen: row.through.to_string(),
+                problem,
+            }
+        };
+        Findings {
+            tool: "audit",
+            subject: self.via.to_string(),
+            summary: format!("grade {}", grade(&self.rows)),
+            took: self.took,
+            cases: self.rows.iter().map(case).collect(),
+            json: self.json(),
+            page: None,
+        }
     }
 
     /// The grade, and for each finding what breaks and what mends it.

@@ -1,6 +1,9 @@
 //! The settings of `switchboard load`: its target, its messages, its pace and its length.
 
-use crate::{net::dial::Override, tools::client::settings::Target};
+use crate::{
+    net::dial::Override,
+    tools::{client::settings::Target, findings::Form, load::condition::Condition},
+};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// Enough to keep a server busy, and few enough for any.
@@ -40,6 +43,11 @@ pub struct Load {
     pub timeout: Option<Duration>,
     pub json: bool,
     pub html: Option<PathBuf>,
+    pub report: Vec<Form>,
+    /// Each makes a run fail if it holds.
+    pub fail_if: Vec<Condition>,
+    /// The JSON report of an older run.
+    pub compare: Option<PathBuf>,
     /// Addresses to use instead of the resolver's.
     pub overrides: Arc<[Override]>,
 }
