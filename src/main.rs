@@ -9,8 +9,7 @@ use std::{
 };
 use switchboard::{
     cli::{self, Config, Parsed},
-    control::protocol::Request,
-    runtime::executor,
+    runtime::shard,
     server::{server, supervisor::ServerOutcome},
     text::{
         self,
@@ -51,7 +50,7 @@ fn run(config: Config) -> ExitCode {
     match config {
         Config::Server { plan, notes } => {
             let busy_poll = plan.busy_poll;
-            match executor::run(busy_poll, server::run(*plan, notes)) {
+            match shard::run_looking(busy_poll, server::run(*plan, notes)) {
                 Ok(Ok(ServerOutcome::Drained)) => ExitCode::SUCCESS,
                 Ok(Ok(ServerOutcome::Cut)) => ExitCode::from(CUT),
                 Ok(Err(error)) => fail(&error),
@@ -67,7 +66,7 @@ fn run(config: Config) -> ExitCode {
                 Ok(streams) => streams,
                 Err(error) => return fail(&format_args!("cannot use the standard streams: {error}")),
             };
-            match executor::run(None, client::run(*config, streams)) {
+            match shard::run(client::run(*config, streams)) {
                 Ok(Ok(())) => ExitCode::SUCCESS,
                 Ok(Err(failure)) => {
                     complain(&failure);
@@ -82,19 +81,19 @@ fn run(config: Config) -> ExitCode {
 /// Asks a running server.
 fn control(config: ctl::settings::Ctl) -> ExitCode {
     let (stdout, stderr) = (io::stdout(), io::stderr());
-    let is_terminal = stdout.is_terminal();
-    // What `ctl` prints for programs, and a tap's bytes, stay as they are.
-    let out = if config.json || matches!(config.request, Request::Tap { .. }) {
-        Box::new(stdout)
-    } else {
-        shown(stdout)
-    };
-    let streams = ctl::Streams { out, notes: shown(stderr), is_terminal };
-    match executor::run(None, ctl::run(config, streams)) {
+    let terminal = stdout.is_terminal().then(|| terminal_size(&stdout));
+    let streams = ctl::Streams { out: Box::new(stdout), notes: shown(stderr), terminal };
+    match shard::run(ctl::run(config, streams)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => fail(&failure),
         Err(error) => fail(&error),
     }
+}
+
+/// The columns and rows of a terminal; one that does not know them has the usual ones.
+fn terminal_size(terminal: impl AsFd) -> (u16, u16) {
+    let size = rustix::termios::tcgetwinsize(terminal).map(|size| (size.ws_col, size.ws_row));
+    size.ok().filter(|(columns, rows)| *columns > 0 && *rows > 0).unwrap_or((80, 24))
 }
 
 /// Shows a running server on the terminal.
@@ -107,7 +106,7 @@ fn watch(config: top::settings::Top) -> ExitCode {
         Ok(streams) => streams,
         Err(error) => return fail(&format_args!("cannot use the standard streams: {error}")),
     };
-    match executor::run(None, top::run(config, input, output)) {
+    match shard::run(top::run(config, input, output)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => fail(&failure),
         Err(error) => fail(&error),

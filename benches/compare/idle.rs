@@ -11,7 +11,7 @@ use crate::{
 use std::{io, time::Duration};
 use switchboard::{
     net::limits::share,
-    runtime::inline,
+    runtime::shard,
     tools::load::{
         report::Report,
         run::{Phase, Plan, run},
@@ -113,5 +113,5 @@ fn hold(
 ) -> io::Result<Report> {
     let script = Script { before: greeting(), each: vec![Step::Hold], after: Vec::new() };
     let plan = Plan { connections, script, warm_up, window, ..Plan::to(running.address) };
-    inline::run(run(&plan, 0, at))
+    shard::run(run(&plan, 0, at))
 }

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 use switchboard::{
-    runtime::inline,
+    runtime::shard,
     tools::load::{
         failure::Failure,
         report::Report,
@@ -67,7 +67,7 @@ pub fn measure(running: &Running, plan: &Plan, unit: Unit) -> io::Result<Sample>
     let own = || processor_time_of_this_process();
     let (mut server, mut load) = (Duration::ZERO, Duration::ZERO);
     let seed = LAST_SEED.fetch_add(1, Relaxed) + 1;
-    let report = inline::run(run(plan, seed, |phase| match phase {
+    let report = shard::run(run(plan, seed, |phase| match phase {
         Phase::Ramp | Phase::WarmUp => {}
         Phase::Window => (server, load) = (used(), own()),
         Phase::End => (server, load) = (used().saturating_sub(server), own().saturating_sub(load)),

@@ -26,7 +26,7 @@ use crate::{
     },
 };
 use proptest::prelude::*;
-use std::{os::unix::ffi::OsStringExt, time::Duration};
+use std::{num::NonZeroUsize, os::unix::ffi::OsStringExt, time::Duration};
 
 const COMMANDS: [&str; 5] = ["echo", "proxy", "client", "origin", "top"];
 
@@ -107,6 +107,7 @@ fn a_bare_command_means_the_defaults() {
         dump: Dump::Off,
         dump_limit: DUMP_LIMIT_BYTES,
         splice: true,
+        threads: None,
         busy_poll: plan::BUSY_POLL,
         control: Control::Default,
         group: None,
@@ -144,7 +145,7 @@ fn every_option_of_a_server_reaches_its_setting() {
         "proxy --listen :1 --listen unix:/a --upstream b --resolve b:80:::1,[::2],1.2.3.4 --max-sessions 2 \
          --max-per-source 3 --source-prefix 48 --backlog 4 --connect-timeout 5ms --idle-timeout off --half-close-timeout 1m30s \
          --stall-timeout 7s --max-lifetime 8h --drain-timeout off --keepalive 9s/10s/11 --log json --dump hex \
-         --dump-limit 12 --splice off --busy-poll off --metrics 13 \
+         --dump-limit 12 --splice off --threads 3 --busy-poll off --metrics 13 \
          --control /run/a.sock --group ops --remember 13 --congestion cubic",
     );
     let addresses = ["::1", "::2", "1.2.3.4"].map(|address| address.parse().unwrap()).to_vec();
@@ -178,6 +179,7 @@ fn every_option_of_a_server_reaches_its_setting() {
         dump: Dump::Hex,
         dump_limit: 12,
         splice: false,
+        threads: NonZeroUsize::new(3),
         busy_poll: None,
         control: Control::At("/run/a.sock".into()),
         group: Some("ops".to_owned()),

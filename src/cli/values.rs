@@ -22,7 +22,7 @@ use crate::{
         top::settings::INTERVAL_MIN,
     },
 };
-use std::{fmt::Write, net::IpAddr, time::Duration};
+use std::{fmt::Write, net::IpAddr, num::NonZeroUsize, time::Duration};
 use strum::VariantArray;
 
 /// A hundred years of 365.25 days: beyond any use, and far below what a clock, a timer or 64 bits of milliseconds hold.
@@ -334,6 +334,17 @@ pub fn connections(text: &str) -> Result<Option<usize>, String> {
 
 pub fn threads(text: &str) -> Result<usize, String> {
     up_to(THREADS_MAX, text)
+}
+
+/// The name of a group (useradd(8) takes at most 32 characters), or its number.
+pub fn group(text: &str) -> Result<String, String> {
+    let is_name = (1..=32).contains(&text.len()) && !text.contains([':', '/', ',', ' ']);
+    if is_name { Ok(text.to_owned()) } else { Err("it is not the name of a group".into()) }
+}
+
+/// A number of threads; none is `auto`.
+pub fn threads_or_auto(text: &str) -> Result<Option<NonZeroUsize>, String> {
+    if text == "auto" { Ok(None) } else { threads(text).map(NonZeroUsize::new) }
 }
 
 /// `64`, `16k`, `1m`, `1g`: in steps of 1024.

@@ -46,30 +46,79 @@ pub enum Trouble {
     Lost(String),
 }
 
+/// Which running server is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ServerChoice {
+    /// The only one.
+    #[default]
+    Only,
+    /// The one with this control socket.
+    At(PathBuf),
+    /// The one with this pid, or with a listener of this name, address or `:port`.
+    Like(String),
+}
+
+impl ServerChoice {
+    /// What a user typed: a path, or what a server is known by.
+    pub fn of(text: &str) -> Self {
+        if text.contains('/') { ServerChoice::At(text.into()) } else { ServerChoice::Like(text.to_owned()) }
+    }
+}
+
 impl ControlClient {
-    /// Connects to the server at `control`, or to the one that runs.
-    pub async fn find(control: Option<&Path>) -> Result<Self, Trouble> {
-        if let Some(path) = control {
+    /// Connects to the server that is meant.
+    pub async fn find(choice: &ServerChoice) -> Result<Self, Trouble> {
+        if let ServerChoice::At(path) = choice {
             return Self::connect(path).await;
         }
+        let running = Self::running().await?;
+        if let (ServerChoice::Only, [(path, _)]) = (choice, &running[..]) {
+            // What is wrong with it is told.
+            return Self::connect(path).await;
+        }
+        let is_meant = |greeting: &Greeting| match choice {
+            ServerChoice::Like(text) => greeting.is_meant(text),
+            ServerChoice::Only | ServerChoice::At(_) => true,
+        };
+        let choices = choices(&running);
+        let count = running.len();
+        let mut meant: Vec<Self> = running
+            .into_iter()
+            .filter_map(|(_, client)| client.ok())
+            .filter(|client| is_meant(&client.greeting))
+            .collect();
+        match (meant.len(), choice) {
+            (1, ServerChoice::Like(_)) => Ok(meant.remove(0)),
+            (0, ServerChoice::Like(text)) => {
+                let text = SafeText::from(text.as_str());
+                Err(Trouble::Lost(format!("no server is '{text}'; these run:{choices}")))
+            }
+            (several, ServerChoice::Like(text)) => {
+                let text = SafeText::from(text.as_str());
+                Err(Trouble::Lost(format!("'{text}' may be {several} servers; choose one:{choices}")))
+            }
+            _ => Err(Trouble::Lost(format!("{count} servers run; choose one:{choices}"))),
+        }
+    }
+
+    /// Every server of this user, by the path of its socket: a connection to it, or why there is none. At least one.
+    pub async fn running() -> Result<Vec<(PathBuf, Result<Self, Trouble>)>, Trouble> {
         let folder = place::folder();
         let running = place::running(&folder).map_err(|error| {
             Trouble::Lost(format!("cannot look for servers: {}", crate::error::reason(&error)))
         })?;
-        match &running[..] {
-            [] => Err(Trouble::Lost(format!(
+        if running.is_empty() {
+            return Err(Trouble::Lost(format!(
                 "no server of this user runs with a control socket in {}; name another with --control PATH",
                 folder.display()
-            ))),
-            [(_, path)] => Self::connect(path).await,
-            several => {
-                let mut text = format!("{} servers run; choose one:", several.len());
-                for (_, path) in several {
-                    text += &choice(path).await;
-                }
-                Err(Trouble::Lost(text))
-            }
+            )));
         }
+        let mut clients = Vec::new();
+        for (_, path) in running {
+            let client = Self::connect(&path).await;
+            clients.push((path, client));
+        }
+        Ok(clients)
     }
 
     /// Connects to the control socket at `path`.
@@ -155,16 +204,16 @@ async fn next(lines: &mut LineSocket, wait: Option<Duration>) -> io::Result<Vec<
         .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection"))
 }
 
-/// The option that chooses a server, and what the server is.
-async fn choice(path: &Path) -> String {
-    let about = ControlClient::connect(path).await.map_or_else(
-        |_| "does not answer".to_owned(),
-        |client| {
-            let listeners: Vec<_> = client.greeting.listeners.iter().map(SafeText::as_str).collect();
-            format!("{} on {}", client.greeting.mode, listeners.join(", "))
-        },
-    );
-    format!("\n  --control {}  ({about})", path.display())
+/// A line for each server: the option that chooses it, and what it is.
+fn choices(running: &[(PathBuf, Result<ControlClient, Trouble>)]) -> String {
+    let line = |(path, client): &(PathBuf, Result<ControlClient, Trouble>)| match client {
+        Ok(ControlClient { greeting, .. }) => {
+            let (name, about, pid) = (greeting.short_name(), greeting.about(), greeting.pid);
+            format!("\n  -s {name:10} {about}, pid {pid}  (--control {})", path.display())
+        }
+        Err(_) => format!("\n  --control {}  (does not answer)", path.display()),
+    };
+    running.iter().map(line).collect()
 }
 
 /// The parser's own words are left out: they may quote what came.
@@ -193,7 +242,7 @@ fn reason(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{control::protocol::ServerStats, runtime::inline};
+    use crate::{control::protocol::ServerStats, runtime::shard};
     use std::{io::Write, os::unix::net::UnixListener, thread};
 
     /// Connects to a server that sends `lines` without end; gives how it was refused, and how many bytes it had sent by then.
@@ -210,11 +259,30 @@ mod tests {
             }
             written
         });
-        let asked = inline::run(async move {
+        let asked = shard::run(async move {
             let mut client = ControlClient::connect(&path).await.unwrap();
             client.collect::<ServerStats>(&Request::Stats { history: false }, bytes_max).await.unwrap_err()
         });
         (asked.unwrap().to_string(), floods.join().unwrap())
+    }
+
+    #[test]
+    fn a_server_is_meant_by_its_pid_a_name_an_address_or_a_port() {
+        let text = r#"{"switchboard":1,"pid":4711,"mode":"proxy","listeners":["127.0.0.1:8002","[::1]:9002"],"names":["web","[::1]:9002"]}"#;
+        let greeting: Greeting = serde_json::from_str(text).unwrap();
+        for text in ["4711", "web", "127.0.0.1:8002", ":8002", "8002", ":9002"] {
+            assert!(greeting.is_meant(text), "{text}");
+        }
+        for text in ["471", "we", ":80", "002", ":002", ""] {
+            assert!(!greeting.is_meant(text), "{text}");
+        }
+        assert_eq!(greeting.short_name(), "web");
+        let greeting: Greeting = serde_json::from_str(
+            r#"{"switchboard":1,"pid":1,"listeners":["[::1]:80"],"names":["[::1]:80"]}"#,
+        )
+        .unwrap();
+        assert_eq!(greeting.short_name(), ":80");
+        assert_eq!(ServerChoice::of("./a.sock"), ServerChoice::At("./a.sock".into()));
     }
 
     #[test]

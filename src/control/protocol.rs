@@ -77,6 +77,36 @@ pub struct Greeting {
     pub names: Vec<SafeText>,
 }
 
+impl Greeting {
+    /// Whether a user means this server by `text`: its pid, a name or an address of a listener, or a port.
+    pub fn is_meant(&self, text: &str) -> bool {
+        let port = if text.starts_with(':') { text.to_owned() } else { format!(":{text}") };
+        let has_port = |address: &SafeText| address.as_str().ends_with(&port);
+        self.pid.to_string() == text
+            || self.names.iter().any(|name| name.as_str() == text)
+            || self.listeners.iter().any(|address| address.as_str() == text || has_port(address))
+    }
+
+    /// What it is best known by: the name of its first listener, or the port of that, or the pid.
+    pub fn short_name(&self) -> String {
+        let first = self.listeners.first().map(SafeText::as_str);
+        match (self.names.first(), first) {
+            (Some(name), first) if first.is_none_or(|address| name.as_str() != address) => name.to_string(),
+            (_, Some(address)) if !address.contains('/') => {
+                let port = address.rsplit_once(':').map_or(address, |(_, port)| port);
+                format!(":{port}")
+            }
+            _ => self.pid.to_string(),
+        }
+    }
+
+    /// The mode, and where it listens.
+    pub fn about(&self) -> String {
+        let listeners: Vec<_> = self.listeners.iter().map(SafeText::as_str).collect();
+        format!("{} on {}", self.mode, listeners.join(", "))
+    }
+}
+
 /// A line of a client.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "command", rename_all = "snake_case")]

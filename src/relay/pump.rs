@@ -18,7 +18,7 @@ use crate::{
     },
     runtime::clock::sleep,
 };
-use futures::future::{BoxFuture, Either, select};
+use futures::future::{Either, LocalBoxFuture, select};
 use pin_project_lite::pin_project;
 use std::{
     io,
@@ -68,7 +68,7 @@ pub fn pump<'a>(
     to_link: LinkSender,
     from_link: LinkReceiver,
     ways: Ways<'a>,
-) -> impl Future<Output = LegEnd> + Send {
+) -> impl Future<Output = LegEnd> {
     let lost = |context: &Context<'_>| leg.poll_lost(context);
     duplex(LegReader::new(leg, splice), LegWriter::new(leg), lost, to_link, from_link, ways)
 }
@@ -77,11 +77,11 @@ pub fn pump<'a>(
 pub fn duplex<'a>(
     source: impl ChunkSource + 'a,
     sink: impl ChunkSink + 'a,
-    lost: impl Fn(&Context<'_>) -> Poll<()> + Send,
+    lost: impl Fn(&Context<'_>) -> Poll<()>,
     to_link: LinkSender,
     from_link: LinkReceiver,
     ways: Ways<'a>,
-) -> impl Future<Output = LegEnd> + Send {
+) -> impl Future<Output = LegEnd> {
     Duplex {
         read: read_into(source, to_link, ways.incoming),
         write: write_from(from_link, sink, ways.outgoing),
@@ -100,7 +100,7 @@ pub fn read_into<'a>(
     mut source: impl ChunkSource + 'a,
     link: LinkSender,
     direction: &'a Direction,
-) -> impl Future<Output = ReadEnd> + Send + 'a {
+) -> impl Future<Output = ReadEnd> + 'a {
     async move {
         loop {
             let read = match select(pin!(source.read(direction)), pin!(link.closed())).await {
@@ -131,7 +131,7 @@ pub fn write_from<'a>(
     mut link: LinkReceiver,
     mut sink: impl ChunkSink + 'a,
     direction: &'a Direction,
-) -> impl Future<Output = WriteEnd> + Send + 'a {
+) -> impl Future<Output = WriteEnd> + 'a {
     async move {
         loop {
             match link.next().await {
@@ -164,7 +164,7 @@ pin_project! {
         incoming: &'a Direction,
         read_end: Option<ReadEnd>,
         write_end: Option<WriteEnd>,
-        standstill: Option<BoxFuture<'a, ()>>,
+        standstill: Option<LocalBoxFuture<'a, ()>>,
     }
 }
 

@@ -10,13 +10,13 @@ use crate::{
 };
 use futures::{
     FutureExt,
-    future::BoxFuture,
+    future::LocalBoxFuture,
     io::{AsyncRead, AsyncWrite},
 };
 use std::{
     io,
     pin::{Pin, pin},
-    sync::Arc,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -24,14 +24,14 @@ use std::{
 /// direction is to copy.
 pub struct LinkStream<'a> {
     from_link: LinkReceiver,
-    to_link: Arc<LinkSender>,
+    to_link: Rc<LinkSender>,
     ways: Ways<'a>,
     /// What was taken from the link and is not read yet.
     unread: Option<Buffer>,
     /// The peer ended its stream.
     finished: bool,
     /// A parcel that waits for room in the link.
-    sending: Option<BoxFuture<'static, Result<(), ReceiverGone>>>,
+    sending: Option<LocalBoxFuture<'static, Result<(), ReceiverGone>>>,
 }
 
 impl<'a> LinkStream<'a> {
@@ -40,7 +40,7 @@ impl<'a> LinkStream<'a> {
         ways.incoming.gate.copy();
         LinkStream {
             from_link,
-            to_link: Arc::new(to_link),
+            to_link: Rc::new(to_link),
             ways,
             unread: None,
             finished: false,
@@ -105,7 +105,7 @@ impl AsyncWrite for LinkStream<'_> {
         }
         self.ways.outgoing.receive(bytes);
         let (to_link, chunk) = (self.to_link.clone(), Chunk::Bytes(Buffer::holding(bytes)));
-        let mut sending = async move { to_link.send(chunk).await }.boxed();
+        let mut sending = async move { to_link.send(chunk).await }.boxed_local();
         match sending.poll_unpin(context) {
             Poll::Ready(sent) => sent.map_err(|_| gone())?,
             Poll::Pending => self.sending = Some(sending),
@@ -123,7 +123,7 @@ impl AsyncWrite for LinkStream<'_> {
         if !self.ways.outgoing.ended() {
             self.ways.outgoing.set_ended();
             let to_link = self.to_link.clone();
-            self.sending = Some(async move { to_link.finish().await }.boxed());
+            self.sending = Some(async move { to_link.finish().await }.boxed_local());
         }
         self.poll_sent(context)
     }

@@ -4,6 +4,7 @@
 use crate::runtime::{
     clock::{Sleep, sleep},
     lock::Lock,
+    shard::shared,
 };
 use futures::FutureExt;
 use std::{
@@ -17,9 +18,6 @@ use std::{
     time::Duration,
 };
 
-/// The queue for descriptors. The limit on them is the process's, and so is this.
-pub static DESCRIPTORS: WaitQueue = WaitQueue::new();
-
 /// If no actor says that something is free again, the first in a queue tries again after this time: short enough to serve
 /// within a second of relief, long enough to cost nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -27,6 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 #[derive(Clone)]
 pub struct Slots {
     state: Arc<Lock<State>>,
+    /// What held a slot has closed its descriptors when it gives it back.
+    descriptors: Arc<WaitQueue>,
 }
 
 struct State {
@@ -43,7 +43,7 @@ pub struct Slot {
 impl Slots {
     pub fn new(limit: usize) -> Self {
         let state = State { taken: 0, limit, paused: false, waiting: VecDeque::new() };
-        Slots { state: Arc::new(Lock::new(state)) }
+        Slots { state: Arc::new(Lock::new(state)), descriptors: descriptors() }
     }
 
     /// Waits for a free slot. Cancel-safe.
@@ -103,18 +103,24 @@ impl Drop for Slot {
         // Every waiter looks again: waiters are few (one a listener, one a lookup), and a waiter that has been dropped
         // must not swallow the only wake-up.
         self.slots.change(|state| state.taken -= 1);
-        // What held the slot has closed its descriptors.
-        DESCRIPTORS.freed();
+        self.slots.descriptors.freed();
     }
 }
 
+/// The program's queue for descriptors.
+pub fn descriptors() -> Arc<WaitQueue> {
+    shared()
+}
+
 /// A queue of actors that wait for something of which only the kernel knows whether it is there. The first tries.
+#[derive(Default)]
 pub struct WaitQueue {
     state: Lock<WaitState>,
     /// The length, for a look without the lock.
     waiting: AtomicUsize,
 }
 
+#[derive(Default)]
 struct WaitState {
     waiting: BTreeMap<Key, Option<Waker>>,
     last_number: u64,
@@ -138,31 +144,26 @@ pub enum Rank {
 
 /// A place in a queue, until it is dropped.
 pub struct WaitPlace {
-    queue: &'static WaitQueue,
+    queue: Arc<WaitQueue>,
     key: Key,
     /// After it failed: the count of [`WaitState::freed`] then, and the pause.
     failed: Option<(u64, Sleep)>,
 }
 
 impl WaitQueue {
-    pub(crate) const fn new() -> Self {
-        let state = WaitState { waiting: BTreeMap::new(), last_number: 0, freed: 0 };
-        WaitQueue { state: Lock::new(state), waiting: AtomicUsize::new(0) }
-    }
-
     /// How many wait: more than none means that every descriptor is in use while a connection could be accepted or dialled.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
     /// Takes the last place of a rank.
-    pub fn join(&'static self, rank: Rank) -> WaitPlace {
+    pub fn join(self: &Arc<Self>, rank: Rank) -> WaitPlace {
         let mut state = self.state.lock();
         state.last_number += 1;
         let key = (rank, state.last_number);
         state.waiting.insert(key, None);
         self.waiting.store(state.waiting.len(), Ordering::Relaxed);
-        WaitPlace { queue: self, key, failed: None }
+        WaitPlace { queue: self.clone(), key, failed: None }
     }
 
     /// Says that something is free again.
@@ -217,6 +218,7 @@ impl Drop for WaitPlace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::shard::run;
     use futures::{FutureExt, executor::block_on};
     use std::{
         sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -278,13 +280,9 @@ mod tests {
         assert!(waiter.now_or_never().is_some());
     }
 
-    fn queue() -> &'static WaitQueue {
-        Box::leak(Box::new(WaitQueue::new()))
-    }
-
     #[test]
     fn an_operator_comes_before_a_dial_and_a_dial_before_a_new_session() {
-        let queue = queue();
+        let queue = Arc::<WaitQueue>::default();
         let mut places = [Rank::Accept, Rank::Dial, Rank::Accept, Rank::Operator, Rank::Dial]
             .map(|rank| Some(queue.join(rank)));
         for next in [3, 1, 4, 0, 2] {
@@ -300,22 +298,24 @@ mod tests {
 
     #[test]
     fn the_first_that_failed_tries_again_when_something_is_free_and_after_a_while_in_any_case() {
-        let _clock = crate::runtime::clock::start();
-        let queue = queue();
-        let mut place = queue.join(Rank::Dial);
-        place.failed();
-        assert!(place.turn().now_or_never().is_none());
-        queue.freed();
-        assert!(place.turn().now_or_never().is_some());
-        place.failed();
-        block_on(place.turn());
+        run(async {
+            let queue = Arc::<WaitQueue>::default();
+            let mut place = queue.join(Rank::Dial);
+            place.failed();
+            assert!(place.turn().now_or_never().is_none());
+            queue.freed();
+            assert!(place.turn().now_or_never().is_some());
+            place.failed();
+            place.turn().await;
+        })
+        .unwrap();
     }
 
     #[test]
     fn one_that_leaves_wakes_the_next() {
-        let queue = queue();
-        let (first, mut second) = (queue.join(Rank::Dial), queue.join(Rank::Dial));
-        let waits = std::thread::spawn(move || block_on(second.turn()));
+        let queue = Arc::<WaitQueue>::default();
+        let first = queue.join(Rank::Dial);
+        let waits = std::thread::spawn(move || block_on(queue.join(Rank::Dial).turn()));
         drop(first);
         waits.join().unwrap();
     }

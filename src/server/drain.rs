@@ -4,7 +4,7 @@ use crate::{
     error::Error,
     report::reporter::Reporter,
     runtime::clock::sleep,
-    server::supervisor::{ServerOutcome, Supervisor},
+    server::{supervisor::ServerOutcome, supervisors::Supervisors},
     session::{cause::Cause, record::Record},
     text::units,
 };
@@ -21,7 +21,7 @@ const NAMED: usize = 5;
 /// A drain that has begun.
 pub struct Drain {
     reporter: Reporter,
-    supervisor: Supervisor,
+    supervisor: Supervisors,
     /// The sessions that were live when it began.
     live: Vec<Arc<Record>>,
     began: Instant,
@@ -34,7 +34,7 @@ pub struct Drain {
 
 impl Drain {
     /// Lets live sessions finish for at most `limit`, and says so. The acceptors have stopped.
-    pub async fn begin(supervisor: Supervisor, limit: Option<Duration>, reporter: Reporter) -> Self {
+    pub async fn begin(supervisor: Supervisors, limit: Option<Duration>, reporter: Reporter) -> Self {
         let live = supervisor.list().await;
         let began = Instant::now();
         let drain = Drain { reporter, supervisor, live, began, limit, steps: 0, asked_again: false };

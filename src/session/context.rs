@@ -4,7 +4,7 @@ use crate::{
     net::{address::Address, options::Options},
     relay::direction::ChunkWatcher,
     runtime::{
-        limit::{DESCRIPTORS, Slots},
+        limit::{Slots, descriptors},
         lock::Lock,
         mailbox,
     },
@@ -62,7 +62,7 @@ impl CurrentDeadlines {
 impl Context {
     /// Whether another session waits for something that a dial holds: its slot, or a descriptor.
     pub fn has_shortage(&self) -> bool {
-        self.slots.wanted() || DESCRIPTORS.waiting() > 0
+        self.slots.wanted() || descriptors().waiting() > 0
     }
 
     /// With `--dump`, has both directions of a session watched.

@@ -25,6 +25,8 @@ pub enum Outcome {
     Drained,
     /// The session was not admitted; the reason in words.
     Refused(Box<str>),
+    /// The kernel could not wait for the client's socket.
+    NoResources(io::Error),
     /// A fault in one of the session's actors.
     Panicked(Panicked),
     /// The other side of the session was cut off first, and the leg was reset for it. That side says why.

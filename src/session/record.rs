@@ -183,6 +183,7 @@ impl Record {
             Outcome::Cut | Outcome::CutByFin => (Cause::Cut, None),
             Outcome::Drained => (Cause::Drain, None),
             Outcome::Refused(reason) => (Cause::RefusedLimit, Some(reason.into())),
+            Outcome::NoResources(error) => (Cause::Resources, Some(crate::error::reason(&error).to_string())),
             Outcome::Panicked(panicked) => (Cause::Internal, Some(panicked.to_string())),
         };
         let _ = self.ending.set(Box::new(Ending { cause, first_closer: self.first_to_end(), error }));

@@ -30,6 +30,7 @@ use futures::{
 };
 use std::{
     future::poll_fn,
+    os::fd::OwnedFd,
     pin::{Pin, pin},
     sync::{Arc, OnceLock},
     task::{self, Poll},
@@ -47,14 +48,14 @@ enum Event {
 
 /// Starts the session of `record` on the client's socket, with what is `reserved` for the far leg. `ended` runs when the
 /// session is over, unless its task was dropped; the record then holds the outcome.
-pub fn start<E: Future<Output = ()> + Send + 'static>(
-    (socket, reserved): (Socket, Option<Reserved>),
+pub fn start<E: Future<Output = ()> + 'static>(
+    (accepted, reserved): (OwnedFd, Option<Reserved>),
     record: Arc<Record>,
     context: Arc<Context>,
-    ended: impl FnOnce() -> E + Send + 'static,
+    ended: impl FnOnce() -> E + 'static,
 ) -> Task<()> {
     // Its own task in all but name: a panic in it is a fault of this session, and its end is still told.
-    spawn(contain(run(socket, reserved, record.clone(), context)).then(move |end| {
+    spawn(contain(run(accepted, reserved, record.clone(), context)).then(move |end| {
         if let Err(panicked) = end {
             record.conclude(Outcome::Panicked(panicked));
         }
@@ -65,12 +66,16 @@ pub fn start<E: Future<Output = ()> + Send + 'static>(
 // Plain functions that return an async block: an async function stores each argument twice, as passed and as used.
 
 fn run(
-    socket: Socket,
+    accepted: OwnedFd,
     reserved: Option<Reserved>,
     record: Arc<Record>,
     context: Arc<Context>,
-) -> impl Future<Output = ()> + Send {
+) -> impl Future<Output = ()> {
     async move {
+        let socket = match Socket::new(accepted, true) {
+            Ok(socket) => socket,
+            Err(error) => return record.conclude(Outcome::NoResources(error)),
+        };
         let mut watch = begin(&socket, &record, &context);
         let (mut orders, far_reader) = (None, OnceLock::new());
         let mut life = pin!(live(Leg::Plain(socket), reserved, &record, &context, &far_reader));
@@ -135,7 +140,7 @@ fn live<'a>(
     record: &'a Arc<Record>,
     context: &'a Arc<Context>,
     far_reader: &'a OnceLock<Nudge>,
-) -> impl Future<Output = Outcome> + Send + 'a {
+) -> impl Future<Output = Outcome> + 'a {
     async move {
         let (up_sender, up_receiver) = link();
         let Joined { down_receiver, mut far, nudge } =

@@ -32,7 +32,7 @@ pub(super) fn run(
     upstream: Arc<Destination>,
     up_receiver: LinkReceiver,
     down_sender: LinkSender,
-) -> impl Future<Output = Outcome> + Send {
+) -> impl Future<Output = Outcome> {
     async move {
         // Boxed: what dialling needs is not kept while the connection lives.
         let far = match Box::pin(connect(reserved, &record, &context, &upstream)).await {
@@ -91,7 +91,7 @@ mod tests {
     use crate::{
         net::buffer::{BUFFER_BYTES, Buffer},
         relay::{chunk::Chunk, link::link},
-        runtime::{clock::within, inline},
+        runtime::{clock::within, shard},
         session::{cause::Cause, deadline::Deadlines, target::Target},
     };
     use futures::future::join;
@@ -116,7 +116,7 @@ mod tests {
                 }
             }
         };
-        let ended = inline::run(within(LIMIT, join(actor, upload))).unwrap();
+        let ended = shard::run(within(LIMIT, join(actor, upload))).unwrap();
         let Some((Outcome::UpstreamGone(loss), ())) = ended else { panic!("it did not end so: {ended:?}") };
         assert_eq!(loss.cause(Cause::UpstreamReset), Cause::StallTimeout, "{loss:?}");
     }

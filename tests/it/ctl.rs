@@ -3,5 +3,6 @@
 mod change;
 mod closed;
 mod list;
+mod people;
 mod socket;
 mod tap;

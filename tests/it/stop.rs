@@ -159,8 +159,7 @@ fn a_drain_is_counted_down() {
 #[test]
 fn the_second_signal_says_what_it_cut() {
     let mut server = Server::echo(&["--drain-timeout", "off"]);
-    let mut clients: Vec<TcpStream> = (0..7).map(|_| server.connect()).collect();
-    clients.iter_mut().for_each(|client| exchange(client, b"in"));
+    let mut clients = server.greeted(7);
     server.signal(Signal::INT);
     server.await_warning("draining: 7 sessions, without a limit; again to cut them");
     // What finishes by itself is not cut.

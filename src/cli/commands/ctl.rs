@@ -2,116 +2,191 @@
 
 use crate::{
     cli::{Config, values},
-    control::protocol::{Choice, Named, Request, Setting, Sort, TapChoice},
+    control::{
+        client::ServerChoice,
+        protocol::{Choice, Named, Request, Setting, Sort, TapChoice},
+    },
+    net::network::Network,
     session::health::Health,
-    tools::ctl::settings,
+    text::{plain, takes_colour},
+    tools::ctl::settings::{self, Verb},
 };
 use argh::{ArgsInfo, FromArgs};
-use std::path::PathBuf;
+use std::{mem::take, path::PathBuf};
 use strum::VariantArray;
 
 /// look into a running server of this user, and change it
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "ctl")]
-#[argh(note = "list                    the live sessions")]
-#[argh(note = "show ID                 all about one, with the kernel's view of both connections")]
-#[argh(note = "closed [ID]             the last sessions that ended, and how")]
-#[argh(note = "stats                   totals, by cause")]
-#[argh(note = "tap ID                  the bytes of one as they flow, until it ends or Ctrl-C")]
-#[argh(note = "cut ID… [--fin]         end sessions by RST, or by FIN after what is under way")]
-#[argh(note = "pause, resume           accept no more connections, and go on")]
-#[argh(note = "drain                   stop the server as SIGTERM does")]
-#[argh(note = "set LIMIT VALUE         max-sessions, or a timeout named as the server's, for new sessions")]
+#[argh(note = "servers            the servers of this user")]
+#[argh(note = "list               the live sessions, and how each does")]
+#[argh(note = "show ID            all about one, with the kernel's view of it")]
+#[argh(note = "closed [ID]        the last sessions that ended, and how")]
+#[argh(note = "stats              totals, by cause")]
+#[argh(note = "events --follow    what sessions say, as the log would tell it")]
+#[argh(note = "tap ID…            the bytes of sessions as they flow; --next, --all: to come")]
+#[argh(note = "cut ID… [--fin]    end sessions by RST, or by FIN after what is under way")]
+#[argh(note = "pause, resume      accept no more connections, and go on")]
+#[argh(note = "drain              stop the server as SIGTERM does")]
+#[argh(note = "get [LIMIT]        a limit as it is, or all")]
+#[argh(note = "set LIMIT VALUE    max-sessions, or a timeout as the server's, for new ones")]
 #[argh(note = "Exit: 0 done, 1 not done, 2 usage")]
-#[argh(example = "switchboard ctl list --sort rate --from 10.0.0.0/8")]
-#[argh(example = "switchboard ctl closed -n 20")]
-#[argh(example = "switchboard ctl tap 42 --dump hex --from upstream")]
-#[argh(example = "switchboard ctl cut 42 43 --fin")]
+#[argh(example = "switchboard ctl list --sort problems --from 10.0.0.0/8")]
+#[argh(example = "switchboard ctl -s :8002 closed -n 20")]
+#[argh(example = "switchboard ctl tap --next --from 10.0.0.7 --dump hex")]
 #[argh(example = "switchboard ctl set idle-timeout 10m")]
 pub struct Ctl {
     /// what to do, and the sessions to do it to
     #[argh(positional, arg_name = "COMMAND")]
     words: Vec<String>,
-    /// the server's socket (default: the one server that runs)
+    /// also -s: a name, :PORT, pid or path
+    #[argh(option, short = 's', arg_name = "SERVER")]
+    server: Option<String>,
+    /// by its socket (default: the only server)
     #[argh(option, arg_name = "PATH")]
     control: Option<PathBuf>,
     /// print JSON lines
     #[argh(switch)]
     json: bool,
-    /// list: by age, bytes, rate or idle
+    /// all columns; so without a terminal
+    #[argh(switch)]
+    wide: bool,
+    /// list: by problems, age, bytes, rate, idle, …
     #[argh(option, arg_name = "KEY", from_str_fn(values::sort))]
     sort: Option<Sort>,
-    /// list: only sessions that do so: stalled, half-closed, …
+    /// list: only stalled, half-closed, …
     #[argh(option, arg_name = "HEALTH,…", from_str_fn(values::healths))]
     health: Option<Vec<Named<Health>>>,
-    /// list: clients of this CIDR; tap: client, upstream or both
+    /// list: again every second, until Ctrl-C
+    #[argh(switch)]
+    watch: bool,
+    /// clients of a CIDR; tap: client or upstream
     #[argh(option, arg_name = "CIDR|SIDE")]
-    from: Option<String>,
+    from: Vec<String>,
     /// tap: text, hex or raw
     #[argh(option, arg_name = "FORM", from_str_fn(values::show))]
     dump: Option<settings::Show>,
-    /// cut: by FIN after what is under way; while dialling by RST
+    /// tap: the next session, from byte one
+    #[argh(switch)]
+    next: bool,
+    /// tap: all sessions, and all that come
+    #[argh(switch)]
+    all: bool,
+    /// events: as they come, until Ctrl-C
+    #[argh(switch)]
+    follow: bool,
+    /// cut: by FIN, after what is under way
     #[argh(switch)]
     fin: bool,
-    /// closed: at most N sessions; also -n N
+    /// closed, list: at most N; also -n N
     #[argh(option, short = 'n', arg_name = "N", from_str_fn(values::count))]
     last: Option<usize>,
+}
+
+/// The server that `-s` or `--control` names.
+pub fn server_choice(server: Option<String>, control: Option<PathBuf>) -> ServerChoice {
+    match (server, control) {
+        (_, Some(path)) => ServerChoice::At(path),
+        (Some(text), None) => ServerChoice::of(&text),
+        (None, None) => ServerChoice::Only,
+    }
 }
 
 impl Ctl {
     /// The settings: a command with the operands and options that belong to it, and no others.
     pub fn config(mut self) -> Result<Config, String> {
-        let words = std::mem::take(&mut self.words);
+        let words = take(&mut self.words);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let mut show = settings::Show::default();
-        let request = match words[..] {
+        let verb = self.verb(&words)?;
+        if let Some(option) = self.left_over() {
+            return Err(format!("option '{option}' does not go with '{}'; leave it out", words[0]));
+        }
+        let server = server_choice(self.server, self.control);
+        let (json, wide, colour, plain) = (self.json, self.wide, takes_colour(), plain());
+        Ok(Config::Ctl(Box::new(settings::Ctl { server, verb, json, wide, colour, plain })))
+    }
+
+    /// What the words ask for; the options that belong to it are taken.
+    fn verb(&mut self, words: &[&str]) -> Result<Verb, String> {
+        Ok(Verb::Ask(match *words {
             [] => return Err(format!("what to do is missing; write {COMMANDS}")),
-            ["list"] => Request::List(Choice {
-                sort: self.sort.take().unwrap_or_default(),
-                from: self
-                    .from
-                    .take()
-                    .map(|text| refused("option '--from'", &text, str::parse))
-                    .transpose()?,
-                health: self.health.take().unwrap_or_default(),
-                ..Choice::default()
-            }),
+            ["servers"] => return Ok(Verb::Servers),
+            ["list"] => {
+                let choice = self.choice()?;
+                if take(&mut self.watch) {
+                    return Ok(Verb::Watch(choice));
+                }
+                Request::List(choice)
+            }
             ["show", id] => Request::Show { session: session(id)? },
             ["closed"] => Request::Closed { session: None, last: self.last.take() },
             ["closed", id] => Request::Closed { session: Some(session(id)?), last: self.last.take() },
             ["stats"] => Request::Stats { history: false },
+            // There are none but those that come.
+            ["events"] => {
+                self.follow = false;
+                Request::Events
+            }
             ["cut", ref ids @ ..] if !ids.is_empty() => {
-                let sessions = ids.iter().map(|id| session(id)).collect::<Result<_, _>>()?;
-                Request::Cut { sessions, fin: std::mem::take(&mut self.fin) }
+                Request::Cut { sessions: sessions(ids)?, fin: take(&mut self.fin) }
             }
-            ["tap", id] => {
-                show = self.dump.take().unwrap_or_default();
-                let from = self
-                    .from
-                    .take()
-                    .map_or(Ok(None), |text| refused("option '--from'", &text, values::side))?;
-                Request::Tap(TapChoice { session: Some(session(id)?), from, ..TapChoice::default() })
-            }
+            ["tap", ref ids @ ..] if !ids.is_empty() || self.next || self.all => return self.tap(ids),
             ["pause"] => Request::Pause,
             ["resume"] => Request::Resume,
             ["drain"] => Request::Drain,
-            ["set", name, value] => setting(name, value)?,
+            ["get"] => Request::Get { setting: None },
+            ["get", name] => Request::Get { setting: Some(known_setting(name)?) },
+            ["set", name, value] => return setting(name, value),
             ["set", ..] => return Err(format!("'set' needs a limit and its value; {}", limits())),
-            ["show" | "tap" | "cut"] => {
+            ["tap"] => {
+                return Err(
+                    "'tap' needs the number of a session, --next or --all; 'ctl list' shows them".into()
+                );
+            }
+            ["show" | "cut"] => {
                 return Err(format!("'{}' needs the number of a session; 'ctl list' shows them", words[0]));
             }
-            ["list" | "show" | "tap" | "closed" | "stats" | "pause" | "resume" | "drain", ..] => {
-                return Err(format!("unexpected argument '{}' after '{}'", words[words.len() - 1], words[0]));
+            [first, .., last] if COMMANDS.split([',', ' ']).any(|known| known == first) => {
+                return Err(format!("unexpected argument '{last}' after '{first}'"));
             }
             [other, ..] => return Err(format!("ctl does not know '{other}'; write {COMMANDS}")),
-        };
-        match self.left_over() {
-            Some(option) => Err(format!("option '{option}' does not go with '{}'; leave it out", words[0])),
-            None => {
-                let (control, json) = (self.control, self.json);
-                Ok(Config::Ctl(Box::new(settings::Ctl { control, json, request, show })))
+        }))
+    }
+
+    fn choice(&mut self) -> Result<Choice, String> {
+        let from = take(&mut self.from).pop();
+        Ok(Choice {
+            sort: self.sort.take().unwrap_or_default(),
+            from: from.map(|text| refused("option '--from'", &text, str::parse)).transpose()?,
+            health: self.health.take().unwrap_or_default(),
+            limit: self.last.take(),
+            ..Choice::default()
+        })
+    }
+
+    fn tap(&mut self, ids: &[&str]) -> Result<Verb, String> {
+        let show = self.dump.take().unwrap_or_default();
+        let (next, all) = (take(&mut self.next), take(&mut self.all));
+        let (mut side, mut clients) = (None, None);
+        for text in take(&mut self.from) {
+            match (values::side(&text), text.parse::<Network>()) {
+                (Ok(of), _) => side = of,
+                (Err(_), Ok(network)) => clients = Some(network),
+                (Err(reason), Err(network)) => {
+                    let reason =
+                        if next || all { format!("{reason}, or a network ({network})") } else { reason };
+                    return Err(format!("option '--from' cannot be '{text}': {reason}"));
+                }
             }
         }
+        if clients.is_some() && !(next || all) {
+            return Err("option '--from' with a network goes with --next or --all".into());
+        }
+        let choice = match sessions(ids)?[..] {
+            [session] => TapChoice { session: Some(session), ..TapChoice::default() },
+            ref several => TapChoice { sessions: several.to_vec(), ..TapChoice::default() },
+        };
+        Ok(Verb::Tap { choice: TapChoice { from: side, next, all, clients, marks: true, ..choice }, show })
     }
 
     /// An option that the command did not take.
@@ -119,24 +194,36 @@ impl Ctl {
         let given = [
             ("--sort", self.sort.is_some()),
             ("--health", self.health.is_some()),
-            ("--from", self.from.is_some()),
+            ("--watch", self.watch),
+            ("--from", !self.from.is_empty()),
             ("--last", self.last.is_some()),
             ("--fin", self.fin),
             ("--dump", self.dump.is_some()),
+            ("--next", self.next),
+            ("--all", self.all),
+            ("--follow", self.follow),
         ];
         given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
     }
 }
 
-const COMMANDS: &str = "list, show, closed, stats, tap, cut, pause, resume, drain or set";
+const COMMANDS: &str =
+    "servers, list, show, closed, stats, events, tap, cut, pause, resume, drain, get or set";
 
 fn limits() -> String {
     let names: Vec<_> = Setting::VARIANTS.iter().map(|known| Named::Known(known).to_string()).collect();
     format!("the limits are {}", names.join(", "))
 }
 
+fn known_setting(name: &str) -> Result<Named<Setting>, String> {
+    match Named::of(name) {
+        Named::Other(_) => Err(format!("there is no limit '{name}'; {}", limits())),
+        known => Ok(known),
+    }
+}
+
 /// `set` with its operands: the same values as on a server's command line.
-fn setting(name: &str, value: &str) -> Result<Request, String> {
+fn setting(name: &str, value: &str) -> Result<Verb, String> {
     let setting = Named::of(name);
     let value = match setting {
         Named::Known(Setting::MaxSessions) => Some(refused(name, value, values::count)? as u64),
@@ -144,7 +231,11 @@ fn setting(name: &str, value: &str) -> Result<Request, String> {
             .map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1)),
         Named::Other(_) => return Err(format!("'{name}' cannot be set; {}", limits())),
     };
-    Ok(Request::Set { setting, value })
+    Ok(Verb::Set { setting, value })
+}
+
+fn sessions(ids: &[&str]) -> Result<Vec<u64>, String> {
+    ids.iter().map(|id| session(id)).collect()
 }
 
 fn session(text: &str) -> Result<u64, String> {

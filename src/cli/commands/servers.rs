@@ -19,7 +19,7 @@ use crate::{
     },
 };
 use argh::{ArgsInfo, FromArgs};
-use std::{mem, sync::Arc, time::Duration};
+use std::{mem, num::NonZeroUsize, sync::Arc, time::Duration};
 
 /// Declares a server's command: its own options, then those of all servers.
 macro_rules! server {
@@ -82,7 +82,10 @@ macro_rules! server {
             /// relay bulk data without copying it (default auto)
             #[argh(option, arg_name = "auto|off", default = "true", from_str_fn(values::auto))]
             splice: bool,
-            /// look for events before sleeping (default 50us)
+            /// threads, each with its own sessions (default auto)
+            #[argh(option, arg_name = "N|auto", default = "None", from_str_fn(values::threads_or_auto))]
+            threads: Option<NonZeroUsize>,
+            /// look for events before sleeping (default 200us)
             #[argh(option, arg_name = "TIME", default = "plan::BUSY_POLL", from_str_fn(values::duration))]
             busy_poll: Option<Duration>,
             /// the socket for ctl (default from XDG_RUNTIME_DIR)
@@ -90,7 +93,7 @@ macro_rules! server {
             #[argh(from_str_fn(values::control))]
             control: Control,
             /// a group that may use that socket too, at a --control PATH
-            #[argh(option, arg_name = "NAME")]
+            #[argh(option, arg_name = "NAME", from_str_fn(values::group))]
             group: Option<String>,
             /// ended sessions that 'ctl closed' knows (default 1000)
             #[argh(option, arg_name = "N|off", default = "plan::REMEMBER", from_str_fn(values::remember))]
@@ -123,6 +126,7 @@ macro_rules! server {
                     dump: self.dump,
                     dump_limit: self.dump_limit,
                     splice: self.splice,
+                    threads: self.threads,
                     busy_poll: self.busy_poll,
                     control: self.control,
                     group: self.group,

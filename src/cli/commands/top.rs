@@ -1,7 +1,7 @@
 //! The command that shows a running server on the whole terminal.
 
 use crate::{
-    cli::{Config, values},
+    cli::{Config, commands::ctl::server_choice, values},
     control::protocol::Sort,
     net::network::Network,
     text::takes_colour,
@@ -22,7 +22,10 @@ use std::{path::PathBuf, time::Duration};
 #[argh(example = "switchboard top")]
 #[argh(example = "switchboard top --sort idle --from 10.0.0.0/8 --interval 2s")]
 pub struct Top {
-    /// the server's socket, if several run
+    /// the server, if several run: a listener's name, :PORT, pid or path
+    #[argh(option, short = 's', arg_name = "SERVER")]
+    server: Option<String>,
+    /// the same by its socket
     #[argh(option, arg_name = "PATH")]
     control: Option<PathBuf>,
     /// time between two looks at the server (default 500ms)
@@ -38,7 +41,8 @@ pub struct Top {
 
 impl Top {
     pub fn config(self) -> Config {
-        let Top { control, interval, sort, from } = self;
-        Config::Top(Box::new(settings::Top { control, interval, sort, from, colour: takes_colour() }))
+        let Top { server, control, interval, sort, from } = self;
+        let server = server_choice(server, control);
+        Config::Top(Box::new(settings::Top { server, interval, sort, from, colour: takes_colour() }))
     }
 }

@@ -28,7 +28,7 @@ mod verdict;
 use crate::{
     error::{Error, reason},
     net::{endpoint::Endpoint, limits::raise_descriptor_limit},
-    runtime::{inline, signals::StopSignals},
+    runtime::{shard, signals::StopSignals},
     text::print,
     tools::{
         audit::settings::{Audit, Subject},
@@ -76,7 +76,7 @@ pub fn run(config: &Audit, streams: Streams<'_>) -> Result<bool, Failure> {
     // If the limit cannot be raised, the default of 1024 is enough.
     let _ = raise_descriptor_limit();
     let Streams { out, notes, colour, notes_are_seen } = streams;
-    let audited = inline::run(audit(config, notes_are_seen, notes));
+    let audited = shard::run(audit(config, notes_are_seen, notes));
     let report = audited.map_err(|error| Error::new("cannot start", error))??;
     let text = if config.json { report.json() } else { report.table(colour) };
     print(out, &text).map_err(|error| Failure::output(&error))?;

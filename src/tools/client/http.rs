@@ -8,7 +8,7 @@ use crate::{
         http::response::{Malformed, Progress, Response},
         socket::Socket,
     },
-    runtime::{clock::within, executor::yield_now},
+    runtime::{clock::within, task::yield_now},
     tools::{
         client::output::Output,
         failure::{Failure, Fault, bytes},

@@ -2,7 +2,7 @@
 
 use crate::{
     net::buffer::Buffer,
-    runtime::executor::blocking,
+    runtime::blocking::blocking,
     tools::{client::settings::Input, failure::Failure},
 };
 use std::{

@@ -1,16 +1,39 @@
-//! What `switchboard ctl` is told: which server, and what to ask of it.
+//! What `switchboard ctl` is told: which server, and what to do.
 
-use crate::control::protocol::Request;
-use std::path::PathBuf;
+use crate::control::{
+    client::ServerChoice,
+    protocol::{Choice, Named, Request, Setting, TapChoice},
+};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ctl {
-    /// The server's control socket; `None`: that of the one server that runs.
-    pub control: Option<PathBuf>,
+    pub server: ServerChoice,
+    pub verb: Verb,
     pub json: bool,
-    pub request: Request,
-    /// How a tap shows bytes.
-    pub show: Show,
+    /// Tables are as wide as they are, with moments and not with how long ago they were.
+    pub wide: bool,
+    /// Colours, if a person sees the answer at once.
+    pub colour: bool,
+    /// The terminal shows plain characters only.
+    pub plain: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// One question and its answer.
+    Ask(Request),
+    /// The servers of this user.
+    Servers,
+    /// The sessions again and again.
+    Watch(Choice),
+    Set {
+        setting: Named<Setting>,
+        value: Option<u64>,
+    },
+    Tap {
+        choice: TapChoice,
+        show: Show,
+    },
 }
 
 /// How a tap shows bytes.

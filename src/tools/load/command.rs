@@ -15,8 +15,8 @@ use crate::{
     error::reason,
     net::limits::raise_descriptor_limit,
     runtime::{
-        inline,
         mailbox::{Mailbox, mailbox},
+        shard,
         signals::StopSignals,
     },
     text::print,
@@ -51,7 +51,7 @@ pub fn run(config: &Load, out: &mut dyn Write, notes: &mut dyn Write) -> Result<
     let older = config.compare.as_deref().map(older_run).transpose()?;
     // One nudge that waits is enough: its reader looks at everything.
     let (watcher, nudges) = mailbox(1);
-    let prepared = inline::run(plan::prepare(config, message, descriptors, watcher));
+    let prepared = shard::run(plan::prepare(config, message, descriptors, watcher));
     let prepared = prepared.map_err(|error| internal(&error))??;
     let mut live = Live::new(config, prepared.connections, &mut *notes);
     let (report, interrupted) = play(&prepared, nudges, &mut live)?;
@@ -154,7 +154,7 @@ fn play(prepared: &Prepared, nudges: Mailbox<()>, live: &mut Live<'_>) -> Result
     let Prepared { plans, shared, .. } = prepared;
     thread::scope(|scope| {
         let mut threads = Vec::new();
-        let interrupted = inline::run(async {
+        let interrupted = shard::run(async {
             // A signal that comes before the first connection ends the run too, and not the process.
             let signals = StopSignals::new()?;
             for (number, plan) in plans.iter().enumerate() {
@@ -162,7 +162,7 @@ fn play(prepared: &Prepared, nudges: Mailbox<()>, live: &mut Live<'_>) -> Result
                 let thread = thread::Builder::new().name(format!("load {number}"));
                 threads.push(thread.spawn_scoped(scope, move || {
                     let _ended = ended;
-                    inline::run(drive(plan, shared, seed_of(number), number, |_| ()))
+                    shard::run(drive(plan, shared, seed_of(number), number, |_| ()))
                 })?);
             }
             io::Result::Ok(live.watch(shared, nudges, signals).await)

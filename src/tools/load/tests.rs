@@ -1,7 +1,7 @@
 //! The engine against small servers of threads: what is right passes, and each kind of wrong is found.
 
 use crate::{
-    runtime::{inline, mailbox::mailbox},
+    runtime::{mailbox::mailbox, shard},
     tools::load::{
         failure::Failure,
         report::Report,
@@ -56,7 +56,7 @@ fn play(target: SocketAddr, connections: usize, script: Script, operations: Opti
     // With a number of operations, the window ends with the last one.
     let window = if operations.is_some() { Duration::from_secs(20) } else { MS(300) };
     let plan = Plan { connections, script, window, operations, ..Plan::to(target) };
-    inline::run(run(&plan, 1, |_| ())).unwrap()
+    shard::run(run(&plan, 1, |_| ())).unwrap()
 }
 
 fn kinds(report: &Report) -> Vec<Failure> {
@@ -195,7 +195,7 @@ fn held_connections_last_to_the_end_and_phases_come_in_order() {
     let plan = Plan { connections: 20, script, warm_up: MS(20), window: MS(50), ..Plan::to(target) };
     let mut phases = Vec::new();
     let begin = Instant::now();
-    let report = inline::run(run(&plan, 1, |phase| phases.push(phase))).unwrap();
+    let report = shard::run(run(&plan, 1, |phase| phases.push(phase))).unwrap();
     assert!(begin.elapsed() >= MS(70));
     assert_eq!(phases, [Phase::WarmUp, Phase::Window, Phase::End]);
     assert_eq!((report.errors(), report.operations), (0, 0));
@@ -209,7 +209,7 @@ fn a_thread_begins_when_the_others_can() {
     let (window, script) = (Duration::from_secs(20), pingpong(round_trip()));
     let plan = Plan { script, window, operations: Some(3), ..Plan::to(target) };
     let own = shared.clone();
-    let first = thread::spawn(move || inline::run(drive(&plan, &own, 1, 0, |_| ())).unwrap());
+    let first = thread::spawn(move || shard::run(drive(&plan, &own, 1, 0, |_| ())).unwrap());
     let (mut stream, _) = listener.accept().unwrap();
     stream.set_read_timeout(Some(MS(200))).unwrap();
     let early = stream.read(&mut [0]);
@@ -227,5 +227,5 @@ fn a_thread_that_failed_is_not_waited_for() {
     shared.note_end();
     let (window, script) = (Duration::from_secs(20), pingpong(round_trip()));
     let plan = Plan { connections: 2, script, window, operations: Some(3), ..Plan::to(target) };
-    assert_eq!(inline::run(drive(&plan, &shared, 1, 0, |_| ())).unwrap().operations, 3);
+    assert_eq!(shard::run(drive(&plan, &shared, 1, 0, |_| ())).unwrap().operations, 3);
 }

@@ -13,10 +13,10 @@ use crate::{
         top::{
             keyboard::{self, Key},
             link::{Answer, Link, Question, Tap, Tapped},
+            paint::Paint,
             screen,
             settings::Top,
             state::{Action, State},
-            text::Paint,
             tty::Tty,
             writer::Writer,
         },

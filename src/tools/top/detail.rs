@@ -6,6 +6,7 @@ use crate::{
     net::kernel::TcpInfo,
     session::event::{Mode, Side},
     text::{
+        columns::{width, wrapped},
         escape::Escaped,
         hex::{HexBytes, ROW_BYTES, Row},
         moment::TimeOfDay,
@@ -15,7 +16,7 @@ use crate::{
     },
     tools::top::{
         link::Tapped,
-        text::{Paint, put, width, wrapped},
+        paint::{Paint, put},
     },
 };
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};

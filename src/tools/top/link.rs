@@ -214,7 +214,7 @@ async fn details(client: &mut ControlClient, session: u64) -> Result<Option<Deta
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::inline;
+    use crate::runtime::shard;
     use futures::future::join;
     use std::{
         io::{BufRead, BufReader, Write},
@@ -243,7 +243,7 @@ mod tests {
             serve_one_look(&listener, pid);
         });
         let at = path.clone();
-        let is_answered = inline::run(async move {
+        let is_answered = shard::run(async move {
             let (address, mut events) = mailbox(QUESTIONS);
             let (questions, asked) = mailbox(QUESTIONS);
             let client = ControlClient::connect(&at).await.unwrap();

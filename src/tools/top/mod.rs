@@ -9,11 +9,11 @@ mod detail;
 mod history;
 mod keyboard;
 mod link;
+mod paint;
 mod screen;
 pub mod settings;
 mod state;
 mod table;
-mod text;
 pub mod tty;
 mod writer;
 
@@ -30,7 +30,7 @@ use tty::Tty;
 /// Shows a running server on the terminal of these streams until the user leaves.
 pub async fn run(config: Top, input: File, output: File) -> Result<(), Failure> {
     let tty = Tty::open(input, output)?;
-    let client = ControlClient::find(config.control.as_deref()).await?;
+    let client = ControlClient::find(&config.server).await?;
     // Before the terminal is taken over: no signal may end the program without giving it back.
     let signals = TerminalSignals::new().map_err(|error| Error::new("cannot take signals over", error))?;
     let _taken = tty.clone().take()?;

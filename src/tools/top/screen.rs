@@ -4,12 +4,12 @@
 use crate::{
     control::protocol::Named,
     session::event::Mode,
-    text::{safe::SafeText, table::span, units::rate},
+    text::{columns::fit, safe::SafeText, table::span, units::rate},
     tools::top::{
         detail,
+        paint::{Paint, put},
         state::{Prompt, State},
         table,
-        text::{Paint, fit, put},
     },
 };
 use ratatui::{

@@ -1,7 +1,10 @@
 //! What `switchboard top` is told: which server, how often, and what to show first.
 
-use crate::{control::protocol::Sort, net::network::Network};
-use std::{path::PathBuf, time::Duration};
+use crate::{
+    control::{client::ServerChoice, protocol::Sort},
+    net::network::Network,
+};
+use std::time::Duration;
 
 /// A person can follow two changes a second.
 pub const INTERVAL: Duration = Duration::from_millis(500);
@@ -10,8 +13,7 @@ pub const INTERVAL_MIN: Duration = Duration::from_millis(250);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Top {
-    /// The server's control socket; `None`: that of the one server that runs.
-    pub control: Option<PathBuf>,
+    pub server: ServerChoice,
     pub interval: Duration,
     pub sort: Sort,
     pub from: Option<Network>,

@@ -3,10 +3,10 @@
 use crate::{
     control::protocol::{Choice, ListedSession, Sort},
     net::network::Network,
-    text::{safe::SafeText, table::span, units::bytes},
+    text::{columns::fit, safe::SafeText, table::span, units::bytes},
     tools::top::{
         keyboard::Key,
-        text::{Paint, fit, put},
+        paint::{Paint, put},
     },
 };
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};

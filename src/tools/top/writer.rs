@@ -4,7 +4,7 @@
 use crate::{
     error::Error,
     runtime::mailbox::{Sender, mailbox},
-    tools::top::{actor::Event, screen, state::State, text::Paint, tty::Tty},
+    tools::top::{actor::Event, paint::Paint, screen, state::State, tty::Tty},
 };
 use futures::executor::block_on;
 use ratatui::{Terminal, TerminalOptions, Viewport, backend::CrosstermBackend, layout::Rect};

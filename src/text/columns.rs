@@ -1,51 +1,6 @@
-//! Text on the screen: how it stands out, and how it fits.
+//! How a text fits into columns of a terminal. A Chinese character takes two.
 
-use ratatui::{
-    buffer::Buffer,
-    layout::Rect,
-    style::{Color, Modifier, Style},
-};
 use unicode_width::UnicodeWidthChar;
-
-/// The few ways in which text stands out; without colours (`NO_COLOR`) by weight alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Paint {
-    pub colour: bool,
-}
-
-impl Paint {
-    fn coloured(self, colour: Color) -> Style {
-        if self.colour { Style::new().fg(colour) } else { Style::new() }
-    }
-
-    /// The head of a table, and keys.
-    pub fn head(self) -> Style {
-        self.coloured(Color::Cyan).add_modifier(Modifier::BOLD)
-    }
-
-    pub fn chosen(self) -> Style {
-        Style::new().add_modifier(Modifier::REVERSED)
-    }
-
-    pub fn dim(self) -> Style {
-        Style::new().add_modifier(Modifier::DIM)
-    }
-
-    pub fn busy(self) -> Style {
-        self.coloured(Color::Green)
-    }
-
-    pub fn alert(self) -> Style {
-        self.coloured(Color::Red).add_modifier(Modifier::BOLD)
-    }
-}
-
-/// Writes one line, cut off at the end of the part.
-pub fn put(buffer: &mut Buffer, part: Rect, text: &str, style: Style) {
-    if !part.is_empty() {
-        buffer.set_stringn(part.x, part.y, text, part.width.into(), style);
-    }
-}
 
 /// A text of at most `columns`; a longer one loses its middle, because addresses differ in their begin and in their end.
 pub fn fit(text: &str, columns: usize) -> String {
@@ -69,9 +24,18 @@ fn fitting(chars: impl Iterator<Item = char>, columns: usize) -> impl Iterator<I
     })
 }
 
-/// The columns that a text takes, at most: a Chinese character takes two.
+/// The columns that a text takes, at most.
 pub fn width(text: &str) -> usize {
     text.chars().filter_map(UnicodeWidthChar::width).sum()
+}
+
+/// A text of at most `columns`; a longer one loses its end.
+pub fn cut(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let dots = if columns == 0 { "" } else { "…" };
+    fitting(text.chars(), columns.saturating_sub(1)).chain(dots.chars()).collect()
 }
 
 /// A text in lines of at most `columns`.
@@ -106,6 +70,12 @@ mod tests {
     }
 
     #[test]
+    fn a_sentence_keeps_its_begin() {
+        assert_eq!((cut("all is well", 11), cut("all is well", 6)), ("all is well".into(), "all i…".into()));
+        assert_eq!((cut("世界世界", 4), cut("a", 0)), ("世…".into(), String::new()));
+    }
+
+    #[test]
     fn a_wide_character_takes_two_columns_of_a_line() {
         assert_eq!(wrapped("a世界bc", 4), ["a世", "界bc"]);
         assert_eq!(wrapped("世界", 1), ["世", "界"]);
@@ -116,6 +86,7 @@ mod tests {
         #[test]
         fn a_text_that_was_fitted_fits(text: String, columns in 0_usize..40) {
             prop_assert!(width(&fit(&text, columns)) <= columns);
+            prop_assert!(width(&cut(&text, columns)) <= columns);
         }
 
         #[test]

@@ -1,0 +1,350 @@
+//! One session, and one server, laid out for reading: `ctl` prints these lines, and `top` draws them.
+
+use crate::{
+    control::protocol::{EndedSession, Greeting, ListedSession, Named, ServerStats, SessionDetail},
+    net::kernel::TcpInfo,
+    session::{event::Mode, health::Health},
+    text::{
+        columns::width,
+        safe::SafeText,
+        table::{Colour, span},
+        units::{self, bytes, duration, rate},
+    },
+};
+use std::time::Duration;
+
+/// Where the second column begins.
+const LABEL: usize = 11;
+
+/// A line, and how it stands out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    pub text: String,
+    pub tone: Tone,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tone {
+    #[default]
+    Plain,
+    Head,
+    Dim,
+    /// As a session does.
+    Health(Health),
+    /// It ended in a failure.
+    Failed,
+}
+
+impl From<String> for Line {
+    fn from(text: String) -> Self {
+        Line { text, tone: Tone::Plain }
+    }
+}
+
+/// How a session does, as a sign that is told from the others without colours.
+pub fn sign(health: Health) -> char {
+    match health {
+        Health::Dialling => '◌',
+        Health::Live => '●',
+        Health::Idle => '○',
+        Health::HalfClosed => '◐',
+        Health::Stalled => '✖',
+        Health::Held => '‖',
+    }
+}
+
+pub fn colour(health: Health) -> Colour {
+    match health {
+        Health::Dialling => Colour::Cyan,
+        Health::Live => Colour::Green,
+        Health::Idle => Colour::Dim,
+        Health::HalfClosed => Colour::Yellow,
+        Health::Stalled => Colour::Red,
+        Health::Held => Colour::Magenta,
+    }
+}
+
+/// The sign and the word; the word alone for what only a newer server knows.
+pub fn state(health: &Named<Health>) -> String {
+    match health {
+        Named::Known(known) => format!("{} {known}", sign(*known)),
+        Named::Other(other) => other.to_string(),
+    }
+}
+
+/// All about a live session. In `brief` the kernel's view has three lines.
+pub fn session(facts: &SessionDetail, brief: bool) -> Vec<Line> {
+    let listed = &facts.listed;
+    let mut lines = vec![head(listed)];
+    lines.extend(addresses(facts));
+    let (age, idle) = (span(listed.age_ms), span(listed.idle_ms));
+    let taps = match facts.taps {
+        0 => String::new(),
+        1 => ", 1 tap".to_owned(),
+        taps => format!(", {taps} taps"),
+    };
+    lines.push(labelled("life", format!("{}, age {age}, idle {idle}{taps}", listed.phase)));
+    lines.push(Line::default());
+    lines.extend(moved(listed));
+    let (client, upstream) = (facts.client_tcp.as_ref(), facts.upstream_tcp.as_ref());
+    if client.or(upstream).is_some() {
+        lines.push(Line::default());
+        lines.extend(if brief { kernel_rows(client, upstream) } else { kernel_columns(client, upstream) });
+    }
+    lines.retain(|line| !(brief && line.text.is_empty()));
+    lines
+}
+
+fn head(listed: &ListedSession) -> Line {
+    let text =
+        format!("session {}: {}, {} on {}", listed.session, state(&listed.health), listed.mode, listed.name);
+    let tone = match listed.health {
+        Named::Known(health) => Tone::Health(health),
+        Named::Other(_) => Tone::Head,
+    };
+    Line { text, tone }
+}
+
+fn labelled(label: &str, text: String) -> Line {
+    let space = " ".repeat(LABEL.saturating_sub(width(label)));
+    format!("{label}{space}{text}").into()
+}
+
+fn addresses(facts: &SessionDetail) -> Vec<Line> {
+    let listed = &facts.listed;
+    let mut lines = vec![labelled("client", format!("{} to {}", listed.client, facts.local))];
+    if listed.mode == Named::Known(Mode::Proxy) {
+        let ends = [&facts.upstream_local, &listed.upstream].map(|end| SafeText::or_dash(end.as_ref()));
+        lines.push(labelled("upstream", format!("{} to {}", ends[0], ends[1])));
+        lines.push(labelled("dialled", dialled(facts.resolve_ms, facts.connect_ms, facts.first_byte_ms)));
+    }
+    lines
+}
+
+fn dialled(resolve_ms: Option<f64>, connect_ms: Option<f64>, first_byte_ms: Option<f64>) -> String {
+    let took = |ms: Option<f64>| {
+        ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok()).map_or("-".to_owned(), duration)
+    };
+    format!(
+        "resolved in {}, connected in {}, first byte after {}",
+        took(resolve_ms),
+        took(connect_ms),
+        took(first_byte_ms)
+    )
+}
+
+fn moved(listed: &ListedSession) -> Vec<Line> {
+    let row = |label: &str, [all, rates, here, kernel]: [String; 4]| {
+        labelled(label, format!("{all:>10} {rates:>12} {here:>12} {kernel:>12}"))
+    };
+    let numbers = |label: &str, all, second, here, kernel| {
+        row(label, [bytes(all), rate(second), bytes(here), bytes(kernel)])
+    };
+    let heads = ["MOVED", "A SECOND", "WAITING", "UNSENT"].map(str::to_owned);
+    vec![
+        Line { tone: Tone::Dim, ..row("", heads) },
+        numbers(
+            "↑ client",
+            listed.client_bytes,
+            listed.client_rate,
+            listed.client_waiting,
+            listed.client_queued,
+        ),
+        numbers(
+            "↓ upstream",
+            listed.upstream_bytes,
+            listed.upstream_rate,
+            listed.upstream_waiting,
+            listed.upstream_queued,
+        ),
+    ]
+}
+
+fn round_trip(leg: &TcpInfo) -> String {
+    duration(Duration::from_micros(leg.rtt_us.into()))
+}
+
+/// The kernel's view, a line for each connection: 80 columns.
+fn kernel_rows(client: Option<&TcpInfo>, upstream: Option<&TcpInfo>) -> Vec<Line> {
+    let row = |[side, state, rtt, window, unread, unsent, lost, resent]: [String; 8]| {
+        format!("{side:10} {state:12} {rtt:>9} {window:>7} {unread:>10} {unsent:>10} {lost:>6} {resent:>7}")
+    };
+    let leg = |(side, leg): (&str, &TcpInfo)| {
+        row([
+            side.to_owned(),
+            leg.state.to_string(),
+            round_trip(leg),
+            leg.congestion_window.to_string(),
+            bytes(leg.receive_queue.into()),
+            bytes(leg.send_queue.into()),
+            leg.lost_segments.to_string(),
+            leg.retransmits.to_string(),
+        ])
+        .into()
+    };
+    let heads = ["KERNEL", "STATE", "RTT", "WINDOW", "UNREAD", "UNSENT", "LOST", "RESENT"];
+    let head = Line { text: row(heads.map(str::to_owned)), tone: Tone::Dim };
+    let legs = [("client", client), ("upstream", upstream)];
+    [head].into_iter().chain(legs.into_iter().filter_map(|(side, there)| Some(leg((side, there?))))).collect()
+}
+
+/// A fact that the kernel knows of a connection, in words.
+type Fact = fn(&TcpInfo) -> String;
+
+/// The kernel's view, a line for each fact, a column for each connection.
+fn kernel_columns(client: Option<&TcpInfo>, upstream: Option<&TcpInfo>) -> Vec<Line> {
+    let facts: [(&str, Fact); 11] = [
+        ("state", |leg| leg.state.to_string()),
+        ("round trip", round_trip),
+        ("its variation", |leg| duration(Duration::from_micros(leg.rtt_variation_us.into()))),
+        ("unread here", |leg| bytes(leg.receive_queue.into())),
+        ("unacknowledged", |leg| bytes(leg.send_queue.into())),
+        ("congestion control", |leg| leg.congestion_control.to_string()),
+        ("congestion window", |leg| format!("{} segments", leg.congestion_window)),
+        ("segment", |leg| bytes(leg.segment_bytes.into())),
+        ("segments on the way", |leg| leg.unacknowledged_segments.to_string()),
+        ("segments lost now", |leg| leg.lost_segments.to_string()),
+        ("segments resent", |leg| leg.retransmits.to_string()),
+    ];
+    let legs = [("CLIENT", client), ("UPSTREAM", upstream)];
+    let there = || legs.into_iter().filter_map(|(name, leg)| Some((name, leg?)));
+    let row = |label: &str, cells: Vec<String>| {
+        let cells: String = cells.iter().map(|cell| format!("{cell:>18}")).collect();
+        format!("{label:20}{cells}")
+    };
+    let head = row("KERNEL", there().map(|(name, _)| name.to_owned()).collect());
+    let lines =
+        facts.into_iter().map(|(label, fact)| row(label, there().map(|(_, leg)| fact(leg)).collect()).into());
+    [Line { text: head, tone: Tone::Dim }].into_iter().chain(lines).collect()
+}
+
+/// All about a session that has ended.
+pub fn ended(one: &EndedSession) -> Vec<Line> {
+    let failed = matches!(one.cause, Named::Known(cause) if cause.is_failure());
+    let tone = if failed { Tone::Failed } else { Tone::Head };
+    let mut lines = vec![
+        Line { text: format!("session {} ended: {}", one.session, one.verdict), tone },
+        labelled("cause", one.cause.to_string()),
+        labelled("ended", one.ts.to_string()),
+        labelled("mode", one.mode.to_string()),
+        labelled("client", one.client.to_string()),
+    ];
+    if one.mode == Named::Known(Mode::Proxy) {
+        lines.push(labelled("upstream", SafeText::or_dash(one.upstream.as_ref()).to_owned()));
+        lines.push(labelled("dialled", dialled(one.resolve_ms, one.connect_ms, one.first_byte_ms)));
+    }
+    let life = Duration::try_from_secs_f64(one.duration_ms / 1e3).unwrap_or_default();
+    lines.push(labelled("life", duration(life)));
+    lines.extend(one.error.as_ref().map(|error| labelled("error", error.to_string())));
+    let row = |label: &str, all: String, left: String| labelled(label, format!("{all:>10} {left:>14}"));
+    lines.push(Line::default());
+    lines.push(Line { tone: Tone::Dim, ..row("", "MOVED".to_owned(), "UNDELIVERED".to_owned()) });
+    lines.push(row("↑ client", bytes(one.client_bytes), bytes(one.client_undelivered)));
+    lines.push(row("↓ upstream", bytes(one.upstream_bytes), bytes(one.upstream_undelivered)));
+    lines
+}
+
+/// The line of numbers: what is open, what is not well, what has ended.
+pub fn numbers(stats: &ServerStats) -> String {
+    let mut parts = vec![format!("{} open", stats.live)];
+    for health in [Health::Stalled, Health::Held, Health::HalfClosed, Health::Dialling] {
+        let count = stats.doing(health);
+        if count > 0 {
+            parts.push(format!("{count} {health}"));
+        }
+    }
+    let failed = if stats.failed > 0 { format!(" ({} failed)", stats.failed) } else { String::new() };
+    parts.push(format!("{} ended{failed}", stats.ended));
+    if stats.paused {
+        parts.push("PAUSED".to_owned());
+    }
+    if stats.draining {
+        parts.push("DRAINING".to_owned());
+    }
+    parts.join(" · ")
+}
+
+/// A server and its totals.
+pub fn stats(greeting: &Greeting, stats: &ServerStats) -> Vec<Line> {
+    let about = format!(
+        "switchboard {}, {}, pid {}, up {}",
+        greeting.version,
+        greeting.about(),
+        greeting.pid,
+        span(stats.uptime_ms)
+    );
+    let moved = |label: &str, all: u64, second: u64| {
+        labelled(label, format!("{:>10} {:>12}", bytes(all), rate(second)))
+    };
+    let heads = labelled("", format!("{:>10} {:>12}", "MOVED", "A SECOND"));
+    let mut lines = vec![
+        Line { text: about, tone: Tone::Head },
+        numbers(stats).into(),
+        format!(
+            "{} opened, at most {} at once",
+            units::count(stats.opened),
+            units::count(stats.max_sessions as u64)
+        )
+        .into(),
+        Line::default(),
+        Line { tone: Tone::Dim, ..heads },
+        moved("↑ client", stats.client_bytes, stats.client_rate),
+        moved("↓ upstream", stats.upstream_bytes, stats.upstream_rate),
+    ];
+    let causes = causes(stats);
+    if !causes.is_empty() {
+        lines.push(Line::default());
+        lines.push(Line { text: format!("{:20} {:>8} {:>7}", "CAUSE", "ENDED", "SHARE"), tone: Tone::Dim });
+        let row = |(cause, count, share): (SafeText, u64, f64)| {
+            format!("{:20} {:>8} {:>5.1} %", cause.as_str(), units::count(count), share).into()
+        };
+        lines.extend(causes.into_iter().map(row));
+    }
+    lines
+}
+
+/// The causes of the sessions that ended, the most frequent first, with their share in percent.
+pub fn causes(stats: &ServerStats) -> Vec<(SafeText, u64, f64)> {
+    let all: u64 = stats.causes.values().sum();
+    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+    let share = |count: u64| 100.0 * count as f64 / all.max(1) as f64;
+    let mut causes: Vec<_> =
+        stats.causes.iter().map(|(cause, &count)| (cause.clone(), count, share(count))).collect();
+    causes.sort_by_key(|(_, count, _)| u64::MAX - count);
+    causes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{from_value, json};
+
+    #[test]
+    fn the_line_of_numbers_names_only_what_there_is() {
+        let mut stats = ServerStats { live: 42, ended: 909, failed: 3, ..ServerStats::default() };
+        stats.health = [("stalled".into(), 2), ("half-closed".into(), 1), ("live".into(), 39)].into();
+        assert_eq!(numbers(&stats), "42 open · 2 stalled · 1 half-closed · 909 ended (3 failed)");
+        let stats = ServerStats { paused: true, ..ServerStats::default() };
+        assert_eq!(numbers(&stats), "0 open · 0 ended · PAUSED");
+    }
+
+    #[test]
+    fn a_session_fits_80_columns_in_full_and_in_brief() {
+        let leg = json!({"state": "established", "rtt_us": 999_000, "congestion_window": 99_999,
+            "receive_queue": 1_048_063, "send_queue": 1_048_063, "lost_segments": 99_999, "retransmits": 99_999});
+        let facts = json!({"session": 4_000_000, "mode": "proxy", "name": "web", "health": "half-closed",
+            "client": "[2001:db8:1:2:3:4:5:6]:65535", "local": "[2001:db8::1]:65535",
+            "upstream": "142.250.69.196:80", "upstream_local": "192.168.100.200:65535", "phase": "client-closed",
+            "client_bytes": 1_048_063, "client_rate": 1_048_063, "client_waiting": 1_048_063,
+            "client_queued": 1_048_063, "connect_ms": 11.04, "resolve_ms": 0.5, "first_byte_ms": 999.9,
+            "taps": 2, "client_tcp": leg, "upstream_tcp": leg});
+        let facts: SessionDetail = from_value(facts).unwrap();
+        for brief in [false, true] {
+            let lines = session(&facts, brief);
+            assert_eq!(lines[0].text, "session 4000000: ◐ half-closed, proxy on web");
+            assert!(lines.iter().all(|line| width(&line.text) <= 80), "{lines:#?}");
+            assert_eq!(lines.iter().any(|line| line.text.contains("congestion window")), !brief);
+            assert!(lines.iter().any(|line| line.text.starts_with("↑ client     1023 KiB")), "{lines:#?}");
+        }
+    }
+}
