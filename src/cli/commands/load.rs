@@ -7,7 +7,7 @@ use crate::{
         client::settings::Target,
         findings::Form,
         load::condition::Condition,
-        load::settings::{self, Expect, Message, Mode},
+        load::settings::{self, Body, Expect, Http, Message, Mode},
     },
 };
 use argh::{ArgsInfo, FromArgs};
@@ -48,6 +48,15 @@ pub struct Load {
     /// send this file
     #[argh(option, arg_name = "PATH")]
     file: Option<PathBuf>,
+    /// http: another method than GET
+    #[argh(option, short = 'X', arg_name = "METHOD", from_str_fn(values::method))]
+    method: Option<String>,
+    /// http: a field of the request; may repeat
+    #[argh(option, short = 'H', arg_name = "'NAME: VALUE'", from_str_fn(values::field))]
+    header: Vec<String>,
+    /// http: POST this TEXT, or what @FILE holds
+    #[argh(option, short = 'd', arg_name = "TEXT|@FILE", from_str_fn(values::body))]
+    data: Option<Body>,
     /// what comes back: the same, N bytes, any (default echo)
     #[argh(option, arg_name = "echo|N|until-close", from_str_fn(values::expect))]
     expect: Option<Expect>,
@@ -106,6 +115,11 @@ impl Load {
                 "option '{option}' is for tcp targets, and 'http://{host}{path}' is none; write tcp://host:port"
             ));
         }
+        if let (Target::Tcp(_), Some(option)) = (target, self.for_http()) {
+            return Err(format!(
+                "option '{option}' is for http targets, and '{target}' is none; write http://host/path"
+            ));
+        }
         let expect = self.expect.unwrap_or_default();
         let ends = expect == Expect::UntilClose;
         let mode = self.mode.unwrap_or(if ends { Mode::Churn } else { Mode::Pingpong });
@@ -142,6 +156,7 @@ impl Load {
         Ok(Config::Load(Box::new(settings::Load {
             target: target.clone(),
             mode,
+            http: Http { method: self.method, fields: self.header, body: self.data },
             message,
             expect,
             half_close: self.half_close,
@@ -160,6 +175,16 @@ impl Load {
             compare: self.compare,
             overrides: self.resolve.into(),
         })))
+    }
+
+    /// An option that a tcp target does not use.
+    fn for_http(&self) -> Option<&'static str> {
+        let given = [
+            ("--method", self.method.is_some()),
+            ("--header", !self.header.is_empty()),
+            ("--data", self.data.is_some()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
     }
 
     /// An option that an http target does not use.

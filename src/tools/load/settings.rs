@@ -22,6 +22,8 @@ pub struct Load {
     /// A `tcp://` target may be a UNIX socket.
     pub target: Target,
     pub mode: Mode,
+    /// How an `http://` target is asked.
+    pub http: Http,
     /// What a `tcp://` target is sent.
     pub message: Message,
     pub expect: Expect,
@@ -67,6 +69,28 @@ pub enum Mode {
 impl Mode {
     pub fn name(self) -> &'static str {
         self.into()
+    }
+}
+
+/// A request's parts that a user may choose.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Http {
+    /// None: GET, or POST with a body.
+    pub method: Option<String>,
+    /// `Name: value`, each in place of ours of that name.
+    pub fields: Vec<String>,
+    pub body: Option<Body>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    Text(Vec<u8>),
+    File(PathBuf),
+}
+
+impl Http {
+    pub fn method(&self) -> &str {
+        self.method.as_deref().unwrap_or(if self.body.is_some() { "POST" } else { "GET" })
     }
 }
 

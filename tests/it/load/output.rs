@@ -175,7 +175,7 @@ fn an_older_run_is_compared() {
     let now = run(&[&target, "-n", "50", "--compare", old, "--fail-if", "p50>1000000%"]);
     assert_eq!(now.code, Some(0), "{now:?}");
     assert!(
-        now.out.contains("BEFORE") && now.out.contains("CHANGE") && !now.out.contains("differ"),
+        now.out.contains(" before ") && now.out.contains(" change") && !now.out.contains("differ"),
         "{now:?}"
     );
     let other = run(&[&target, "-n", "50", "--size", "1k", "--compare", old, "--fail-if", "p50>0%"]);
