@@ -19,6 +19,7 @@ mod command;
 mod generators;
 mod idle;
 mod measure;
+mod namespace;
 mod options;
 mod processors;
 mod record;
@@ -36,11 +37,10 @@ use switchboard::net::limits::raise_descriptor_limit;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let descriptors = raise_descriptor_limit();
     let end = if arguments.first().is_some_and(|first| first == upstream::COMMAND) {
         upstream::serve().map_err(Into::into)
     } else {
-        let end = compare(&arguments, descriptors);
+        let end = compare(arguments);
         command::remove_files();
         end
     };
@@ -53,13 +53,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn compare(arguments: &[String], descriptors: usize) -> Result<(), Box<dyn Error>> {
-    let options = Options::parse(arguments)?;
+fn compare(mut arguments: Vec<String>) -> Result<(), Box<dyn Error>> {
+    let network = namespace::enter(&mut arguments)?;
+    let options = Options::parse(&arguments)?;
+    let descriptors = raise_descriptor_limit();
     child::end_all_on_signal()?;
     let servers: Vec<Server> =
         Server::found().into_iter().filter(|server| options.wants_server(server.name())).collect();
     let shared_out = options.pin && processors::share()?;
-    let mut report = record::Report::new(&options, &servers, shared_out);
+    let mut report = record::Report::new(&options, &servers, &network, shared_out);
     let upstream = Upstream::start()?;
     let mut findings = Findings::default();
     for case in case::all().into_iter().filter(|case| options.wants(case.name)) {

@@ -21,13 +21,13 @@ pub struct Report {
 
 impl Report {
     /// Begins with date, commit, machine, command and peers; shows it.
-    pub fn new(options: &Options, servers: &[Server], shared_out: bool) -> Self {
+    pub fn new(options: &Options, servers: &[Server], network: &str, shared_out: bool) -> Self {
         let peers = servers.iter().filter(|server| server.is_peer() && **server != Server::HaproxySplice);
         let peers: Vec<String> =
             peers.map(|peer| format!("{} {}", peer.name(), peer.version().unwrap_or_default())).collect();
         let mut report = Report { text: String::new() };
         report.show(&format!(
-            "## {} · {}\n\n- machine: {}\n- processors: {}\n- command: `{}`\n- rounds: {} of {:?}\n- peers: {}\n",
+            "## {} · {}\n\n- machine: {}\n- network: {network}\n- processors: {}\n- command: `{}`\n- rounds: {} of {:?}\n- peers: {}\n",
             jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC"),
             commit(),
             machine(),
