@@ -5,10 +5,7 @@
 
 use crate::{
     relay::{chunk::Chunk, direction::Direction, leg::Leg},
-    runtime::{
-        mailbox::{MessageQueue, Refused, Sender, queue},
-        waker::WakerCell,
-    },
+    runtime::local::{Between, LocalReceiver, LocalSender, local},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -28,54 +25,36 @@ pub enum Parcel {
     Fin,
 }
 
-pub struct LinkSender {
-    queue: Sender<Parcel>,
-    between: Rc<Between>,
-}
+pub struct LinkSender(LocalSender<Parcel, Offer>);
 
-pub struct LinkReceiver {
-    queue: MessageQueue<Parcel>,
-    between: Rc<Between>,
+pub struct LinkReceiver(LocalReceiver<Parcel, Offer>);
+
+/// Where the receiver writes, and why the sender could not write there.
+#[derive(Default)]
+struct Offer {
+    sink: RefCell<Option<Rc<Leg>>>,
+    fault: Cell<Option<Box<io::Error>>>,
 }
 
 /// Lets the sender's half-loop look at its gate again; it may belong to another actor.
-pub struct Nudge(Rc<Between>);
+pub struct Nudge(Rc<Between<Offer>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiverGone;
 
-/// What each half-loop knows of the other.
-#[derive(Default)]
-struct Between {
-    sender: WakerCell,
-    sender_gone: Cell<bool>,
-    /// The sender waits for room.
-    lacks_room: Cell<bool>,
-    receiver: WakerCell,
-    receiver_gone: Cell<bool>,
-    /// The receiver waits, and all that came before is written.
-    is_idle: Cell<bool>,
-    /// Where the receiver writes.
-    sink: RefCell<Option<Rc<Leg>>>,
-    /// Why the sender could not write there.
-    fault: Cell<Option<Box<io::Error>>>,
-}
-
 pub fn link() -> (LinkSender, LinkReceiver) {
-    let (sender, receiver) = queue(LINK_CHUNKS);
-    let between = Rc::new(Between::default());
-    (LinkSender { queue: sender, between: between.clone() }, LinkReceiver { queue: receiver, between })
+    let (sender, receiver) = local(LINK_CHUNKS);
+    (LinkSender(sender), LinkReceiver(receiver))
 }
 
 impl LinkSender {
     /// Writes what can be written of `chunk` in the receiver's place, if the receiver waits for it and nothing acts on the
     /// stream; says whether that was all. The rest is to be sent.
     pub fn deliver(&self, chunk: &mut Chunk, direction: &Direction) -> bool {
-        let Between { is_idle, sink, fault, receiver, .. } = &*self.between;
-        if !is_idle.get() || !direction.gate.is_open() {
+        if !self.0.is_idle() || !direction.gate.is_open() {
             return false;
         }
-        let Some(sink) = &*sink.borrow() else { return false };
+        let Some(sink) = &*self.0.sink.borrow() else { return false };
         match sink.try_write(chunk) {
             Ok(count) => {
                 direction.add_delivered(count);
@@ -84,9 +63,8 @@ impl LinkSender {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Err(error) => {
                 // The end of the writing is the receiver's, as if it had written itself.
-                is_idle.set(false);
-                fault.set(Some(Box::new(error)));
-                receiver.wake();
+                self.0.fault.set(Some(Box::new(error)));
+                self.0.wake_receiver();
                 true
             }
         }
@@ -95,17 +73,19 @@ impl LinkSender {
     /// Waits for room, then sends a chunk, which is lost if the receiver is gone. Not cancel-safe.
     pub fn send(&self, chunk: Chunk) -> impl Future<Output = Result<(), ReceiverGone>> {
         // Only a chunk that has to wait is held, and in a box: the half-loop would keep its place all the time.
-        let mut waits = self.try_send(Parcel::Data(chunk)).err().map(Box::new);
-        poll_fn(move |context| {
-            let sent = ready!(self.poll_send(&mut waits, context));
-            Poll::Ready(sent.and_then(|()| self.receiver_is_there()))
-        })
+        let mut waits = self.try_send(Parcel::Data(chunk));
+        poll_fn(move |context| self.poll_send(&mut waits, context))
     }
 
     /// Ends the stream after all that was sent.
     pub fn finish(&self) -> impl Future<Output = Result<(), ReceiverGone>> {
-        let mut waits = Some(Box::new(Parcel::Fin));
+        let mut waits = self.try_send(Parcel::Fin);
         poll_fn(move |context| self.poll_send(&mut waits, context))
+    }
+
+    /// Sends without waiting; what has no room comes back.
+    pub fn try_send(&self, parcel: Parcel) -> Option<Box<Parcel>> {
+        self.0.try_send(parcel).err().map(Box::new)
     }
 
     /// Sends what `waits`, if anything does.
@@ -114,96 +94,48 @@ impl LinkSender {
         waits: &mut Option<Box<Parcel>>,
         context: &Context<'_>,
     ) -> Poll<Result<(), ReceiverGone>> {
-        let Some(parcel) = waits.take() else { return Poll::Ready(Ok(())) };
-        let Err(parcel) = self.try_send(*parcel) else { return Poll::Ready(self.receiver_is_there()) };
-        *waits = Some(Box::new(parcel));
-        self.between.lacks_room.set(true);
-        self.between.sender.register(context);
-        Poll::Pending
-    }
-
-    /// Sends without waiting, or drops what has no receiver; what has no room comes back.
-    pub fn try_send(&self, parcel: Parcel) -> Result<(), Parcel> {
-        self.between.is_idle.set(false);
-        match self.queue.try_send(parcel) {
-            Err(Refused::Full(parcel)) => return Err(parcel),
-            Err(Refused::Closed(_)) => {}
-            Ok(()) => self.between.receiver.wake(),
-        }
-        Ok(())
-    }
-
-    fn receiver_is_there(&self) -> Result<(), ReceiverGone> {
-        if self.between.receiver_gone.get() { Err(ReceiverGone) } else { Ok(()) }
+        ready!(self.0.poll_send(waits, context));
+        Poll::Ready(if self.0.is_closed() { Err(ReceiverGone) } else { Ok(()) })
     }
 
     /// Ends when the receiver is gone.
     pub fn closed(&self) -> impl Future<Output = ()> {
-        poll_fn(|context| {
-            self.between.sender.register(context);
-            if self.between.receiver_gone.get() { Poll::Ready(()) } else { Poll::Pending }
-        })
+        poll_fn(|context| self.0.poll_closed(context))
     }
 }
 
 impl LinkReceiver {
     /// Lets the sender write to `sink` while this waits for a parcel.
     pub fn offer(&self, sink: Rc<Leg>) {
-        *self.between.sink.borrow_mut() = Some(sink);
+        *self.0.sink.borrow_mut() = Some(sink);
     }
 
     /// The next parcel; none after an abort, and after `Fin`. Cancel-safe.
     /// Errors: that of a write which the sender did.
     pub async fn next(&mut self) -> io::Result<Option<Parcel>> {
-        poll_fn(|context| {
-            let Between { sender, sender_gone, lacks_room, receiver, is_idle, fault, .. } = &*self.between;
-            if let Some(error) = fault.take() {
-                return Poll::Ready(Err(*error));
-            }
-            let next = self.queue.try_next();
-            is_idle.set(next.is_none());
-            match next {
-                Some(parcel) => {
-                    if lacks_room.replace(false) {
-                        sender.wake();
-                    }
-                    Poll::Ready(Ok(Some(parcel)))
-                }
-                None if sender_gone.get() => Poll::Ready(Ok(None)),
-                None => {
-                    receiver.register(context);
-                    Poll::Pending
-                }
-            }
+        poll_fn(|context| match self.0.fault.take() {
+            Some(error) => Poll::Ready(Err(*error)),
+            None => self.0.poll_next(context).map(Ok),
         })
         .await
     }
 
     /// What wakes the half-loop that sends here.
     pub fn nudge(&self) -> Nudge {
-        Nudge(self.between.clone())
+        Nudge(self.0.between())
     }
 }
 
 impl Nudge {
     pub fn wake(&self) {
-        self.0.sender.wake();
-    }
-}
-
-impl Drop for LinkSender {
-    fn drop(&mut self) {
-        self.between.sender_gone.set(true);
-        self.between.receiver.wake();
+        self.0.wake_sender();
     }
 }
 
 impl Drop for LinkReceiver {
     fn drop(&mut self) {
-        self.between.receiver_gone.set(true);
-        self.between.sink.take();
-        while self.queue.try_next().is_some() {}
-        self.between.sender.wake();
+        // The leg goes with its owner, and not with the sender.
+        self.0.sink.take();
     }
 }
 

@@ -89,7 +89,7 @@ impl AsyncWrite for LinkStream<'_> {
         self.ways.outgoing.receive(bytes);
         let mut chunk = Chunk::Bytes(Buffer::holding(bytes));
         if !self.to_link.deliver(&mut chunk, self.ways.outgoing) {
-            self.unsent = self.to_link.try_send(Parcel::Data(chunk)).err().map(Box::new);
+            self.unsent = self.to_link.try_send(Parcel::Data(chunk));
         }
         Poll::Ready(Ok(bytes.len()))
     }
@@ -103,7 +103,7 @@ impl AsyncWrite for LinkStream<'_> {
         ready!(self.poll_sent(context))?;
         if !self.ways.outgoing.ended() {
             self.ways.outgoing.set_ended();
-            self.unsent = self.to_link.try_send(Parcel::Fin).err().map(Box::new);
+            self.unsent = self.to_link.try_send(Parcel::Fin);
         }
         self.poll_sent(context)
     }

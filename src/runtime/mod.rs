@@ -5,8 +5,8 @@
 
 pub mod blocking;
 pub mod clock;
-pub mod latch;
 pub mod limit;
+pub mod local;
 pub mod lock;
 pub mod mailbox;
 mod pace;
