@@ -5,7 +5,7 @@
 VARIABLES := LISTEN UPSTREAM TARGET VIA
 $(foreach name,$(VARIABLES),$(eval override $(name) := $$(value $(name))))
 export $(VARIABLES)
-export QUICK
+export QUICK KEEP
 
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/switchboard
 # The server replaces the shell, so that signals reach it and its exit code is the one that make reports.
@@ -13,7 +13,11 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/release/switchboard
 RUN := @exec "$(BIN)"
 DUMP = $(if $(filter --dump --dump=%,$(value ARGS)),,--dump text)
 
-.PHONY: help build echo proxy client origin demo test interop bench check audit clean
+.PHONY: help build echo proxy client origin demo install deb static test interop picture bench check audit clean
+
+PREFIX ?= /usr/local
+SHARE = $(DESTDIR)$(PREFIX)/share
+MUSL := $(shell uname -m)-unknown-linux-musl
 
 ## Targets:
 help: ## this list (the default)
@@ -28,12 +32,41 @@ client: build ## asks a server and prints the answer [TARGET VIA]
 	$(RUN) client $${VIA:+--via "$$VIA"} $(value ARGS) $${TARGET:+"$$TARGET"}
 origin: build ## a small HTTP server that stands in for the internet [LISTEN]
 	$(RUN) origin $${LISTEN:+--listen "$$LISTEN"} $(value ARGS)
-demo: build ## the main job, offline: clients through a proxy to an origin; it ends by itself
+demo: build ## the main job, offline: clients through a proxy to an origin; it ends by itself [KEEP=1]
 	@SWITCHBOARD="$(BIN)" tests/demo.sh
+install: ## the binary, manual pages, completions and a unit [PREFIX DESTDIR]
+	@[ -x "$(BIN)" ] || cargo build --release
+	@install -Dm755 "$(BIN)" "$(DESTDIR)$(PREFIX)/bin/switchboard"
+	@install -d "$(SHARE)/man/man1" "$(SHARE)/man/man7" "$(SHARE)/bash-completion/completions" \
+		"$(SHARE)/zsh/site-functions" "$(SHARE)/fish/vendor_completions.d" "$(DESTDIR)$(PREFIX)/lib/systemd/system"
+	@"$(BIN)" print man >"$(SHARE)/man/man1/switchboard.1"
+	@"$(BIN)" help | awk '/^[A-Z]/ { list = /^(Commands|Topics):/ } list && /^  [a-z]/ && $$1 != "help" { print $$1 }' | \
+		sort -u | while read -r name; do \
+			page=$$("$(BIN)" print man "$$name") || exit 1; \
+			section=$$(printf '%s\n' "$$page" | awk 'NR == 1 { print $$3 }'); \
+			printf '%s\n' "$$page" >"$(SHARE)/man/man$$section/switchboard-$$name.$$section" || exit 1; \
+		done
+	@"$(BIN)" print completions bash >"$(SHARE)/bash-completion/completions/switchboard"
+	@"$(BIN)" print completions zsh >"$(SHARE)/zsh/site-functions/_switchboard"
+	@"$(BIN)" print completions fish >"$(SHARE)/fish/vendor_completions.d/switchboard.fish"
+	@"$(BIN)" print systemd | sed 's|/usr/local/bin|$(PREFIX)/bin|' >"$(DESTDIR)$(PREFIX)/lib/systemd/system/switchboard.service"
+	@install -Dm644 -t "$(SHARE)/doc/switchboard" README.md LICENSE-MIT LICENSE-APACHE
+deb: build ## a Debian package in target/debian; needs cargo-deb
+	@cargo deb --version >/dev/null 2>&1 || \
+		{ echo "make deb needs cargo-deb; install it: cargo install --locked cargo-deb" >&2; exit 1; }
+	@rm -rf target/deb && $(MAKE) --no-print-directory install DESTDIR=target/deb PREFIX=/usr
+	@cargo deb --no-build --variant full
+static: ## the binary without shared libraries; needs the musl target
+	@[ -d "$$(rustc --print sysroot)/lib/rustlib/$(MUSL)" ] || \
+		{ echo "make static needs the target $(MUSL); install it: rustup target add $(MUSL)" >&2; exit 1; }
+	@cargo build --release --target $(MUSL)
+	@echo "$${CARGO_TARGET_DIR:-target}/$(MUSL)/release/switchboard"
 test: ## all tests; needs only cargo
 	@cargo test
 interop: build ## real programs through the built binary; skips those that are not installed
 	@SWITCHBOARD="$(BIN)" tests/interop/run.sh $(value ARGS)
+picture: ## draws the picture of top in README again, from the real screen
+	@PICTURE=1 cargo test --test it picture
 bench: ## beside a direct connection and other relays [QUICK=1]
 	@cargo bench --bench compare -- $(value ARGS)
 check: ## format, lints, tests and docs, as CI runs them
@@ -55,3 +88,5 @@ clean: ## removes what was built
 ##   VIA       the proxy to go through   (not set)   as in: make client VIA=127.0.0.1:8002
 ##   ARGS      more arguments, as a shell reads them: make echo ARGS='--dump hex'; for interop: subjects; for bench: cases
 ##   QUICK     1: a short bench          (not set)
+##   KEEP      1: the demo goes on, with top on it
+##   PREFIX    where to install          /usr/local      DESTDIR  the root to install below  (not set)

@@ -9,13 +9,19 @@ use std::{
 };
 use switchboard::{
     cli::{self, Config, Parsed},
-    runtime::executor,
+    runtime::shard,
     server::{server, supervisor::ServerOutcome},
-    text::takes_colour,
+    text::{
+        self,
+        plain::{Plain, plain, takes_unicode},
+        takes_colour,
+    },
     tools::{
         audit,
         client::{self, Output, Streams},
-        ctl, load, top,
+        ctl,
+        failure::Fault,
+        load, top,
     },
 };
 
@@ -29,7 +35,7 @@ const LOAD_ERRORS: u8 = 1;
 const CUT: u8 = 3;
 
 fn main() -> ExitCode {
-    match cli::parse(std::env::args_os().skip(1)) {
+    match cli::parse(std::env::args_os().skip(1), std::env::vars_os()) {
         Ok(Parsed::Run(config)) => run(config),
         Ok(Parsed::Print(text)) => print(&text),
         Err(usage) => {
@@ -42,9 +48,9 @@ fn main() -> ExitCode {
 /// The one place where a configuration becomes a running program, and its outcome an exit code.
 fn run(config: Config) -> ExitCode {
     match config {
-        Config::Server(config) => {
-            let busy_poll = config.busy_poll;
-            match executor::run(busy_poll, server::run(*config)) {
+        Config::Server { plan, notes } => {
+            let busy_poll = plan.busy_poll;
+            match shard::run_looking(busy_poll, server::run(*plan, notes)) {
                 Ok(Ok(ServerOutcome::Drained)) => ExitCode::SUCCESS,
                 Ok(Ok(ServerOutcome::Cut)) => ExitCode::from(CUT),
                 Ok(Err(error)) => fail(&error),
@@ -60,7 +66,7 @@ fn run(config: Config) -> ExitCode {
                 Ok(streams) => streams,
                 Err(error) => return fail(&format_args!("cannot use the standard streams: {error}")),
             };
-            match executor::run(None, client::run(*config, streams)) {
+            match shard::run(client::run(*config, streams)) {
                 Ok(Ok(())) => ExitCode::SUCCESS,
                 Ok(Err(failure)) => {
                     complain(&failure);
@@ -76,8 +82,8 @@ fn run(config: Config) -> ExitCode {
 fn control(config: ctl::settings::Ctl) -> ExitCode {
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let terminal = stdout.is_terminal().then(|| terminal_size(&stdout));
-    let streams = ctl::Streams { out: Box::new(stdout), notes: Box::new(stderr), terminal };
-    match executor::run(None, ctl::run(config, streams)) {
+    let streams = ctl::Streams { out: Box::new(stdout), notes: shown(stderr), terminal };
+    match shard::run(ctl::run(config, streams)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => fail(&failure),
         Err(error) => fail(&error),
@@ -100,7 +106,7 @@ fn watch(config: top::settings::Top) -> ExitCode {
         Ok(streams) => streams,
         Err(error) => return fail(&format_args!("cannot use the standard streams: {error}")),
     };
-    match executor::run(None, top::run(config, input, output)) {
+    match shard::run(top::run(config, input, output)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => fail(&failure),
         Err(error) => fail(&error),
@@ -110,18 +116,15 @@ fn watch(config: top::settings::Top) -> ExitCode {
 /// Audits a proxy on this thread.
 fn audit_proxy(config: &audit::settings::Audit) -> ExitCode {
     let (stdout, stderr) = (io::stdout(), io::stderr());
-    let streams = audit::Streams {
-        colour: stdout.is_terminal() && takes_colour(),
-        notes_are_seen: stderr.is_terminal(),
-        out: &mut stdout.lock(),
-        notes: &mut stderr.lock(),
-    };
+    let (colour, notes_are_seen) = (stdout.is_terminal() && takes_colour(), stderr.is_terminal());
+    let mut out = if config.json { Box::new(stdout) } else { shown(stdout) };
+    let streams = audit::Streams { colour, notes_are_seen, out: &mut out, notes: &mut shown(stderr) };
     match audit::run(config, streams) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
             complain(&failure);
-            ExitCode::from(if matches!(failure, audit::Failure::Unreachable(_)) { UNREACHABLE } else { 1 })
+            ExitCode::from(if failure.fault == Fault::Connect { UNREACHABLE } else { 1 })
         }
     }
 }
@@ -129,7 +132,8 @@ fn audit_proxy(config: &audit::settings::Audit) -> ExitCode {
 /// Loads a server; the engine brings its own threads.
 fn load(config: &load::settings::Load) -> ExitCode {
     // Not locked: a thread of the run may have something to say when it panics.
-    match load::command::run(config, &mut io::stdout(), &mut io::stderr()) {
+    let mut out = if config.json { Box::new(io::stdout()) } else { shown(io::stdout()) };
+    match load::command::run(config, &mut out, &mut shown(io::stderr())) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(LOAD_ERRORS),
         Err(failure) => {
@@ -137,6 +141,11 @@ fn load(config: &load::settings::Load) -> ExitCode {
             ExitCode::from(failure.fault.code())
         }
     }
+}
+
+/// A stream that people read: with plain signs where their terminal shows no others.
+fn shown(stream: impl Write + Send + 'static) -> Box<dyn Write + Send> {
+    if takes_unicode() { Box::new(stream) } else { Box::new(Plain::new(stream)) }
 }
 
 /// The client's streams, past the buffers of the standard library: bytes go out as they come.
@@ -155,20 +164,15 @@ fn fail(problem: &dyn std::fmt::Display) -> ExitCode {
 }
 
 fn print(text: &str) -> ExitCode {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match text::print(&mut shown(io::stdout()), text) {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader has seen enough, as `head` does.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&format_args!("cannot write to standard output: {error}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&format_args!("cannot write to standard output: {error}")),
     }
 }
 
 /// One line on standard error. If that is closed, the line has no reader.
 fn complain(problem: &dyn std::fmt::Display) {
     let line = format!("switchboard: {problem}\n");
+    let line = if takes_unicode() { line } else { plain(&line) };
     let _ = io::stderr().write_all(line.as_bytes());
 }

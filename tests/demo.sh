@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The main job, offline: an origin server, a proxy in front of it, and clients that ask through the proxy: one that
 # prints the page, three programs at once, and one program with eight connections at once. Then the proxy's event lines.
-# Ends by itself, within a minute; exit code 0 where every answer was whole and both servers drained.
+# Ends by itself, within a minute; exit code 0 where every answer was whole and both servers drained. With KEEP=1 it goes
+# on until you leave it, with traffic, and `top` on the proxy.
 set -euo pipefail
 
 SWITCHBOARD=${SWITCHBOARD:-target/release/switchboard}
@@ -40,7 +41,7 @@ client() { timeout --foreground 15 "$SWITCHBOARD" client "http://$ORIGIN/" --via
 say "an origin, and a proxy in front of it"
 serve origin origin
 ORIGIN=$ADDRESS
-serve proxy proxy --upstream "$ORIGIN" --dump text --log text
+serve proxy proxy --upstream "$ORIGIN" --dump text --log text --control "$TMP/proxy.sock"
 PROXY=$ADDRESS
 
 say "a client through the proxy: switchboard client http://$ORIGIN/ --via $PROXY"
@@ -60,6 +61,23 @@ client --parallel 8 >/dev/null
 for pid in "${ASKING[@]}"; do wait "$pid"; done
 for i in 1 2 3; do head -n 1 "$TMP/page$i"; done
 
+if [ -n "${KEEP:-}" ]; then
+    "$SWITCHBOARD" load "http://$PROXY/bytes/20000" -c 8 --rate 40 --duration 1h >/dev/null 2>&1 &
+    PIDS+=($!)
+    say "it goes on: in another terminal, look into it, and change it"
+    echo "$SWITCHBOARD ctl --control $TMP/proxy.sock list"
+    echo "$SWITCHBOARD ctl --control $TMP/proxy.sock stats"
+    echo "$SWITCHBOARD client http://$ORIGIN/ --via $PROXY"
+    if [ -t 0 ] && [ -t 1 ]; then
+        sleep 3
+        "$SWITCHBOARD" top --control "$TMP/proxy.sock"
+    else
+        echo "Ctrl-C ends it"
+        wait "${PIDS[@]}"
+    fi
+    exit 0
+fi
+
 say "both servers stop at SIGTERM, when the last session is done"
 kill -TERM "${PIDS[@]}"
 for ((tries = 0; tries < 400; tries++)); do
@@ -76,3 +94,8 @@ PIDS=()
 say "how each session ended, by the proxy's log"
 grep ' #[0-9]* close ' "$TMP/proxy.out"
 [ "$(grep -c ' #[0-9]* close done' "$TMP/proxy.out")" = 12 ]
+
+say "to try next"
+echo "make demo KEEP=1                            # the same, and top on it"
+echo "$SWITCHBOARD proxy 8080=example.com:80 -v   # forward a port, and see what crosses it"
+echo "$SWITCHBOARD audit --self                   # what a proxy can break, and this one does not"

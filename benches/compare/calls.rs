@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 use switchboard::{
-    runtime::inline,
+    runtime::shard,
     tools::load::{
         report::Report,
         run::{Phase, Plan, run},
@@ -88,7 +88,7 @@ fn count(running: &Running, case: &Case, options: &Options) -> io::Result<Vec<(S
     };
     let mut tracer: io::Result<Option<Child>> = Ok(None);
     let mut text = String::new();
-    let report = inline::run(run(&plan, 0, |phase| match phase {
+    let report = shard::run(run(&plan, 0, |phase| match phase {
         Phase::Ramp | Phase::WarmUp => {}
         Phase::Window => tracer = attach(pid),
         Phase::End => {

@@ -11,7 +11,7 @@ use crate::{
 use std::{io, time::Duration};
 use switchboard::{
     net::limits::share,
-    runtime::inline,
+    runtime::shard,
     tools::load::{
         report::Report,
         run::{Phase, Plan, run},
@@ -99,7 +99,7 @@ fn measure(running: &Running, sessions: usize, options: &Options) -> io::Result<
         private_kib: per_session(full.private_kib, base.private_kib),
         resident_kib: per_session(full.resident_kib, base.resident_kib),
         cpu_us: cpu.as_secs_f64() * 1e6 / report.window.as_secs_f64(),
-        failures: report.failures.total(),
+        failures: report.failures.values().sum(),
     })
 }
 
@@ -113,5 +113,5 @@ fn hold(
 ) -> io::Result<Report> {
     let script = Script { before: greeting(), each: vec![Step::Hold], after: Vec::new() };
     let plan = Plan { connections, script, warm_up, window, ..Plan::to(running.address) };
-    inline::run(run(&plan, 0, at))
+    shard::run(run(&plan, 0, at))
 }

@@ -10,15 +10,17 @@ use crate::{
     usage::processor_time,
 };
 use std::{
+    collections::BTreeMap,
     io,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 use switchboard::{
-    runtime::inline,
+    runtime::shard,
     tools::load::{
-        failure::Failures,
+        failure::Failure,
         report::Report,
+        report::add_counts,
         run::{Phase, Plan, run},
     },
 };
@@ -40,7 +42,7 @@ pub struct Sample {
     pub cpu_us: f64,
     /// The part of one processor that the load took.
     pub load: f64,
-    pub failures: Failures,
+    pub failures: BTreeMap<Failure, u64>,
 }
 
 /// What a case came to.
@@ -65,7 +67,7 @@ pub fn measure(running: &Running, plan: &Plan, unit: Unit) -> io::Result<Sample>
     let own = || processor_time_of_this_process();
     let (mut server, mut load) = (Duration::ZERO, Duration::ZERO);
     let seed = LAST_SEED.fetch_add(1, Relaxed) + 1;
-    let report = inline::run(run(plan, seed, |phase| match phase {
+    let report = shard::run(run(plan, seed, |phase| match phase {
         Phase::Ramp | Phase::WarmUp => {}
         Phase::Window => (server, load) = (used(), own()),
         Phase::End => (server, load) = (used().saturating_sub(server), own().saturating_sub(load)),
@@ -75,7 +77,7 @@ pub fn measure(running: &Running, plan: &Plan, unit: Unit) -> io::Result<Sample>
     let units = units(&report, unit);
     Ok(Sample {
         rate: units / seconds,
-        latency_us: [0.5, 0.99, 0.999].map(|part| report.latency(part).as_secs_f64() * 1e6),
+        latency_us: [0.5, 0.99, 0.999].map(|part| report.service.part(part).as_secs_f64() * 1e6),
         cpu_us: if running.pid().is_some() { server.as_secs_f64() * 1e6 / units } else { f64::NAN },
         load: load.as_secs_f64() / seconds,
         failures: report.failures,
@@ -156,8 +158,8 @@ impl Sample {
     /// The medians of several.
     pub fn median(samples: &[Sample]) -> Sample {
         let middle = |value: &dyn Fn(&Sample) -> f64| median(samples.iter().map(value).collect());
-        let mut failures = Failures::default();
-        samples.iter().for_each(|sample| failures.merge(&sample.failures));
+        let mut failures = BTreeMap::new();
+        samples.iter().for_each(|sample| add_counts(&mut failures, &sample.failures));
         Sample {
             rate: middle(&|sample| sample.rate),
             latency_us: std::array::from_fn(|part| middle(&|sample| sample.latency_us[part])),
@@ -192,7 +194,7 @@ impl Outcome {
     /// How many connections of Switchboard's failed.
     pub fn failures(&self) -> u64 {
         let own = self.rows.iter().filter(|row| row.server == Server::Switchboard);
-        own.map(|row| row.sample.failures.total()).sum()
+        own.flat_map(|row| row.sample.failures.values()).sum()
     }
 
     /// A row for each server; ratios are to the best peer's.
@@ -224,7 +226,7 @@ impl Outcome {
     }
 }
 
-fn failed(failures: &Failures) -> String {
+fn failed(failures: &BTreeMap<Failure, u64>) -> String {
     let kinds: Vec<String> =
         failures.iter().map(|(kind, count)| format!("{count} {}", kind.name())).collect();
     if kinds.is_empty() { "0".to_owned() } else { kinds.join(", ") }

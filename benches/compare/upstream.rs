@@ -19,7 +19,7 @@ use switchboard::{
         options::Options,
         socket::Socket,
     },
-    runtime::inline,
+    runtime::shard,
     server::plan::BACKLOG,
     tools::load::{connection::Connection, failure::Failure, room::Room},
 };
@@ -72,7 +72,7 @@ pub fn serve() -> io::Result<()> {
         let _ = io::stdin().read(&mut [0]);
         std::process::exit(0);
     });
-    inline::run(async {
+    shard::run(async {
         let room = Room::default();
         let mut addresses = Vec::new();
         let mut running: FuturesUnordered<LocalBoxFuture<'_, ()>> = FuturesUnordered::new();

@@ -1,19 +1,21 @@
 //! The commands and their options, declared for argh, and the settings that they mean. A new command is one more struct, one
-//! more variant of [`Command`], and one more arm of [`config`].
+//! more variant of [`Command`], and one more arm of [`parse`].
 
 mod audit;
 mod client;
 mod ctl;
 mod load;
+mod print;
 mod servers;
 mod top;
 
-use crate::{cli::Config, server::plan, session::target::Target};
+use crate::cli::Parsed;
 use argh::{ArgsInfo, FromArgs};
 use audit::Audit;
 use client::Client;
 use ctl::Ctl;
 use load::Load;
+use print::Print;
 use servers::{Echo, Origin, Proxy};
 use top::Top;
 
@@ -38,11 +40,26 @@ enum Command {
     Top(Top),
     Audit(Audit),
     Load(Load),
+    Print(Print),
 }
 
 /// In the order of the help.
 pub fn commands() -> Vec<CommandInfo> {
     Typed::get_args_info().commands.into_iter().map(|command| command.command).collect()
+}
+
+/// The commands that serve.
+const SERVERS: [&str; 3] = ["echo", "proxy", "origin"];
+
+/// Whether a command is a server: its options may come from the environment.
+pub fn serves(command: &str) -> bool {
+    SERVERS.contains(&command)
+}
+
+/// The options of all servers.
+pub fn options_of_servers() -> Vec<&'static str> {
+    let servers = commands().into_iter().filter(|command| serves(command.name));
+    servers.flat_map(|command| command.flags.iter().map(|flag| flag.long)).collect()
 }
 
 /// The names of all commands, for a sentence.
@@ -51,18 +68,21 @@ pub fn names() -> String {
 }
 
 /// What the words of a command mean. [`crate::cli::words`] gives them their form.
-pub fn config(command: &str, words: &[&str]) -> Result<Config, String> {
+pub fn parse(command: &str, words: &[&str]) -> Result<Parsed, String> {
     let words = [&[command], words].concat();
-    match Typed::from_args(&["switchboard"], &words).map_err(|exit| reason(&exit.output))?.command {
-        Command::Echo(echo) => Ok(echo.server(Target::Echo, plan::ECHO_PORT)),
-        Command::Proxy(proxy) => proxy.config(),
-        Command::Origin(origin) => Ok(origin.server(Target::Origin, plan::ORIGIN_PORT)),
-        Command::Client(client) => client.config(),
-        Command::Ctl(ctl) => ctl.config(),
-        Command::Top(top) => Ok(top.config()),
-        Command::Audit(audit) => audit.config(),
-        Command::Load(load) => load.config(),
-    }
+    let config =
+        match Typed::from_args(&["switchboard"], &words).map_err(|exit| reason(&exit.output))?.command {
+            Command::Echo(echo) => Ok(echo.config()),
+            Command::Proxy(proxy) => proxy.config(),
+            Command::Origin(origin) => Ok(origin.config()),
+            Command::Client(client) => client.config(),
+            Command::Ctl(ctl) => ctl.config(),
+            Command::Top(top) => Ok(top.config()),
+            Command::Audit(audit) => audit.config(),
+            Command::Load(load) => load.config(),
+            Command::Print(print) => return print.text().map(Parsed::Print),
+        };
+    config.map(Parsed::Run)
 }
 
 /// argh's text in our words. The user's text comes last or after the option's name, so that it cannot mislead.

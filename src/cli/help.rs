@@ -1,12 +1,83 @@
 //! The help, made from the parser's declarations.
 
 use super::commands::CommandInfo;
+use crate::text::{
+    markdown,
+    topics::{TOPICS, Topic},
+    wrap::{WIDTH, wrap, wrap_row},
+};
+use argh::{FlagInfo, FlagInfoKind};
 
-/// Descriptions begin here; the longest name with its value ends before.
-const COLUMN: usize = 30;
+/// Descriptions of options begin here; a longer name has a line to itself.
+const COLUMN: usize = 33;
+/// The same of commands and topics.
+const NAME_COLUMN: usize = 14;
 
+/// The options of a help in groups: title, and names. What is in none of them stands first.
+const GROUPS: [(&str, &[&str]); 6] = [
+    ("Listening", &["--listen", "--max-sessions", "--max-per-source", "--source-prefix", "--backlog"]),
+    ("Upstream", &["--upstream", "--via", "--origin", "--self", "--resolve", "--connect-timeout"]),
+    (
+        "Request",
+        &[
+            "--connections",
+            "--parallel",
+            "--repeat",
+            "--requests",
+            "--duration",
+            "--mode",
+            "--size",
+            "--send",
+            "--file",
+            "--expect",
+            "--half-close",
+            "--rate",
+        ],
+    ),
+    (
+        "Limits",
+        &[
+            "--idle-timeout",
+            "--half-close-timeout",
+            "--stall-timeout",
+            "--max-lifetime",
+            "--drain-timeout",
+            "--timeout",
+            "--idle",
+        ],
+    ),
+    (
+        "Output",
+        &[
+            "--log",
+            "--dump",
+            "--dump-limit",
+            "--metrics",
+            "--control",
+            "--group",
+            "--remember",
+            "--body",
+            "--json",
+            "--html",
+        ],
+    ),
+    (
+        "Advanced",
+        &[
+            "--keepalive",
+            "--congestion",
+            "--splice",
+            "--busy-poll",
+            "--warmup",
+            "--connect-rate",
+            "--threads",
+        ],
+    ),
+];
+
+/// With the commit that was built, and its date.
 pub fn version() -> String {
-    format!("switchboard {}\n", env!("CARGO_PKG_VERSION"))
+    format!("switchboard {}\n", env!("SWITCHBOARD_VERSION"))
 }
 
 /// The program's help.
@@ -14,47 +85,116 @@ pub fn overview(commands: &[CommandInfo]) -> String {
     let mut text = version() + "A TCP multiplexer that ends connections exactly as a direct one would.\n";
     text += "\nUsage: switchboard COMMAND [OPTIONS]\n\nCommands:\n";
     for command in commands {
-        text += &row(command.name, command.description);
+        text += &row(&format!("  {}", command.name), NAME_COLUMN, command.description);
+    }
+    text += &row(
+        "  help",
+        NAME_COLUMN,
+        "this text; help COMMAND: its options; help TOPIC: one of these in depth",
+    );
+    text += "\nTopics:\n";
+    for topic in TOPICS {
+        text += &row(&format!("  {}", topic.name), NAME_COLUMN, topic.title());
     }
     text += "\nOptions:\n";
-    text += &row("--help", "show this text; after a command, that command's options");
-    text += &row("--version", "show the version");
+    text += &row("  -h, --help", COLUMN, "show this text; after a command, its options");
+    text += &row("  -V, --version", COLUMN, "show the version");
     let examples = commands.iter().filter_map(|command| command.examples.first());
     text + "\nExamples:\n" + &examples.map(|example| format!("  {example}\n")).collect::<String>()
+}
+
+/// A topic in depth.
+pub fn topic(topic: Topic) -> String {
+    markdown::terminal(topic.text)
 }
 
 /// The help of one command.
 pub fn command(command: &CommandInfo) -> String {
     let operands: String = command.positionals.iter().map(|operand| format!(" {}", usage(operand))).collect();
-    let mut text = format!("switchboard {}: {}\n\n", command.name, command.description);
-    text += &format!("Usage: switchboard {} [OPTIONS]{operands}\n\n", command.name);
+    let title = format!("switchboard {}: {}", command.name, command.description);
+    let mut text = wrap(&title, WIDTH, 2).join("\n") + "\n\n";
+    text += &format!("Usage: switchboard {} [OPTIONS]{operands}\n", command.name);
+    if !command.positionals.is_empty() {
+        text.push('\n');
+    }
     for operand in command.positionals {
-        text += &row(operand.name, operand.description);
+        text += &row(&format!("  {}", operand.name), COLUMN, &short(operand.description));
     }
-    let (help, options) =
-        command.flags.split_first().expect("argh puts --help before a command's own options");
-    for option in options {
-        let value = match option.kind {
-            argh::FlagInfoKind::Switch => String::new(),
-            argh::FlagInfoKind::Option { arg_name } => format!(" {arg_name}"),
-        };
-        text += &row(&format!("{}{value}", option.long), option.description);
+    for (title, options) in groups(command) {
+        text += &format!("\n{title}:\n");
+        for option in options {
+            text += &row(&name(option), COLUMN, &short(option.description));
+        }
     }
-    text += &row(help.long, "show this text");
     text.push('\n');
-    text.extend(command.notes.iter().map(|note| format!("{note}\n")));
+    for note in command.notes {
+        text.extend(wrap_row(note, WIDTH).into_iter().map(|line| line + "\n"));
+    }
     text += "\nExamples:\n";
     text.extend(command.examples.iter().map(|example| format!("  {example}\n")));
     text
 }
 
-/// An operand: in brackets if there is a default, with dots if it may repeat.
-fn usage(operand: &argh::PositionalInfo<'_>) -> String {
-    let dots = if operand.optionality == argh::Optionality::Repeating { "…" } else { "" };
-    let name = format!("{}{dots}", operand.name);
-    if operand.description.contains("(default ") { format!("[{name}]") } else { name }
+/// The options of a command in their groups, in the order of their declaration. `--help` comes last.
+pub fn groups(command: &CommandInfo) -> Vec<(&'static str, Vec<&'static FlagInfo<'static>>)> {
+    let (help, options) =
+        command.flags.split_first().expect("argh puts --help before a command's own options");
+    let title = |option: &FlagInfo<'_>| {
+        GROUPS.iter().find(|(_, names)| names.contains(&option.long)).map_or("Options", |(title, _)| title)
+    };
+    let titles = ["Options"].into_iter().chain(GROUPS.map(|(title, _)| title));
+    let of_title =
+        |wanted| (wanted, options.iter().filter(|option| title(option) == wanted).collect::<Vec<_>>());
+    let mut groups: Vec<_> = titles.map(of_title).filter(|(_, options)| !options.is_empty()).collect();
+    match groups.last_mut() {
+        Some((_, options)) => options.push(help),
+        None => groups.push(("Options", vec![help])),
+    }
+    groups
 }
 
-fn row(name: &str, description: &str) -> String {
-    format!("  {name:width$}{description}\n", width = COLUMN - 2)
+/// `-l, --listen ADDR`.
+pub fn name(option: &FlagInfo<'_>) -> String {
+    let short = match option.short {
+        Some(letter) => format!("-{letter}, "),
+        None if option.long == "--help" => "-h, ".to_owned(),
+        None => "    ".to_owned(),
+    };
+    let value = match option.kind {
+        FlagInfoKind::Switch => String::new(),
+        FlagInfoKind::Option { arg_name } => format!(" {arg_name}"),
+    };
+    format!("  {short}{}{value}", option.long)
+}
+
+/// A description with its default in brackets.
+pub fn short(description: &str) -> String {
+    let parts = description.split_once(" (default ").map(|(text, rest)| (text, rest.strip_suffix(')')));
+    match parts {
+        Some((text, Some(default))) => format!("{text} [{default}]"),
+        // argh's own.
+        _ if description == "display usage information" => "show this text".to_owned(),
+        _ => description.to_owned(),
+    }
+}
+
+/// An operand: in brackets if there is a default, with dots if it may repeat.
+pub fn usage(operand: &argh::PositionalInfo<'_>) -> String {
+    let is_optional = operand.description.contains("(default ") || operand.name == "LISTEN=UPSTREAM";
+    let dots = if operand.optionality == argh::Optionality::Repeating { "..." } else { "" };
+    let name = format!("{}{dots}", operand.name);
+    if is_optional { format!("[{name}]") } else { name }
+}
+
+/// A name, and its description beside it in lines that fit.
+fn row(name: &str, column: usize, description: &str) -> String {
+    let mut text = String::new();
+    let mut lines = wrap(description, WIDTH - column, 0).into_iter();
+    if name.chars().count() + 2 > column {
+        text += &format!("{name}\n");
+    } else {
+        text += &format!("{name:column$}{}\n", lines.next().unwrap_or_default());
+    }
+    text.extend(lines.map(|line| format!("{:column$}{line}\n", "")));
+    text
 }

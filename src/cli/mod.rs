@@ -1,24 +1,36 @@
 //! The command line: from the words that a user typed to a [`Config`], the parsed run, or to one line that says what is wrong.
 //!
-//! `words` reads the words, `commands` declares the options, `values` judges their values, `help` describes them.
+//! `words` reads the words, `environment` the variables, `commands` declares the options, `values` judges their values,
+//! `help`, `manual` and `completions` describe them.
 //! Only this folder names the argument parser.
 
 mod commands;
+mod completions;
+mod environment;
 mod help;
+mod manual;
 #[cfg(test)]
 mod tests;
 mod values;
 mod words;
 
-use crate::{server::plan::Plan, text::escape::Terminal, tools};
+use crate::{
+    server::plan::Plan,
+    text::{escape::Terminal, topics},
+    tools,
+};
+use environment::Environment;
 use std::ffi::OsString;
 use words::Asked;
 
 /// The parsed run: a command with its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Config {
-    /// `echo`, `proxy` or `origin`.
-    Server(Box<Plan>),
+    /// `echo`, `proxy` or `origin`; and what the start says of how its plan came about.
+    Server {
+        plan: Box<Plan>,
+        notes: Vec<String>,
+    },
     Client(Box<tools::client::settings::Client>),
     Ctl(Box<tools::ctl::settings::Ctl>),
     Top(Box<tools::top::settings::Top>),
@@ -31,7 +43,7 @@ pub enum Config {
 pub enum Parsed {
     /// Run the program.
     Run(Config),
-    /// Write this text, which ends in a line feed, to standard output: the help or the version.
+    /// Write this text, which ends in a line feed, to standard output: help, the version, or a file for the system.
     Print(String),
 }
 
@@ -48,32 +60,72 @@ impl Usage {
     }
 }
 
-/// Reads a command line, without the program's name. The error is the first thing in it that cannot be understood, with its
-/// value and what to write instead.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Parsed, Usage> {
+/// Reads a command line, without the program's name, and the variables of its environment. The error is the first thing in
+/// it that cannot be understood, with its value and what to write instead.
+pub fn parse(
+    args: impl IntoIterator<Item = OsString>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Parsed, Usage> {
     let words = args.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
     let Some((first, rest)) = words.split_first() else {
         return Err(Usage::new("", &format!("a command is missing; the commands are {}", commands::names())));
     };
     match (first.as_str(), rest.first()) {
         ("-h" | "--help" | "help", None) => return Ok(Parsed::Print(help::overview(&commands::commands()))),
-        ("-h" | "--help" | "help", Some(name)) => return Ok(Parsed::Print(help::command(&find(name)?))),
-        ("-V" | "--version", _) => return Ok(Parsed::Print(help::version())),
+        ("-h" | "--help" | "help", Some(name)) => return in_depth(name).map(Parsed::Print),
+        ("-V" | "-v" | "--version", _) => return Ok(Parsed::Print(help::version())),
         _ => {}
     }
     let command = find(first)?;
     let usage = |reason: String| Usage::new(command.name, &reason);
-    match words::read(rest, command.flags).map_err(usage)? {
+    let verbose = commands::serves(command.name).then_some(VERBOSE);
+    match words::read(rest, command.flags, verbose).map_err(usage)? {
         Asked::Help => Ok(Parsed::Print(help::command(&command))),
         Asked::Version => Ok(Parsed::Print(help::version())),
-        Asked::Run(words) => commands::config(command.name, &words).map(Parsed::Run).map_err(usage),
+        Asked::Run(typed) => {
+            let environment = match commands::serves(command.name) {
+                true => Environment::read(variables, &typed, command.flags, &commands::options_of_servers()),
+                false => Ok(Environment::default()),
+            };
+            let environment = environment.map_err(usage)?;
+            let words = [environment.words(), typed.words()].concat();
+            let mut parsed =
+                commands::parse(command.name, &words).map_err(|reason| usage(environment.blame(reason)))?;
+            if let Parsed::Run(Config::Server { notes, .. }) = &mut parsed {
+                notes.splice(..0, environment.notes());
+            }
+            Ok(parsed)
+        }
     }
 }
+
+/// What `-v` means for a server, as in socat: to see what is sent.
+const VERBOSE: (&str, &str) = ("--dump", "text");
 
 fn text(word: OsString) -> Result<String, Usage> {
     word.into_string().map_err(|word| {
         Usage::new("", &format!("argument '{}' is not UTF-8; write it in UTF-8", word.to_string_lossy()))
     })
+}
+
+/// A topic, or else the options of a command.
+fn in_depth(name: &str) -> Result<String, Usage> {
+    match topics::find(name) {
+        Some(topic) => Ok(help::topic(topic)),
+        None => find(name).map(|command| help::command(&command)).map_err(|usage| {
+            let names: Vec<&str> = topics::TOPICS.iter().map(|topic| topic.name).collect();
+            match words::nearest(name, names.iter().copied()) {
+                Some(nearest) => {
+                    Usage::new("", &format!("there is no topic '{name}'; did you mean '{nearest}'?"))
+                }
+                None if usage.0.contains("did you mean") => usage,
+                None => Usage::new(
+                    "",
+                    &format!("there is no topic '{name}'; the topics are {}", names.join(", ")),
+                ),
+            }
+        }),
+    }
 }
 
 fn find(name: &str) -> Result<commands::CommandInfo, Usage> {

@@ -1,5 +1,7 @@
 //! What a command line means, from its words to the settings.
 
+mod documentation;
+
 use super::*;
 use crate::{
     control::place::Control,
@@ -23,12 +25,12 @@ use crate::{
     },
 };
 use proptest::prelude::*;
-use std::{os::unix::ffi::OsStringExt, time::Duration};
+use std::{num::NonZeroUsize, os::unix::ffi::OsStringExt, time::Duration};
 
 const COMMANDS: [&str; 5] = ["echo", "proxy", "client", "origin", "top"];
 
 fn parse_words(words: &[&str]) -> Result<Parsed, Usage> {
-    parse(words.iter().map(OsString::from))
+    parse(words.iter().map(OsString::from), [])
 }
 
 /// Splits at spaces; a test with a space inside a value calls [`parse_words`].
@@ -39,7 +41,7 @@ fn parse_line(line: &str) -> Result<Parsed, Usage> {
 #[track_caller]
 fn server(line: &str) -> Plan {
     match parse_line(line) {
-        Ok(Parsed::Run(Config::Server(server))) => *server,
+        Ok(Parsed::Run(Config::Server { plan, .. })) => *plan,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -60,6 +62,20 @@ fn client(words: &[&str]) -> Client {
 fn printed(line: &str) -> String {
     match parse_line(line) {
         Ok(Parsed::Print(text)) => text,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+/// What a command line means where the environment has these variables.
+fn parse_where(variables: &[(&str, &str)], line: &str) -> Result<Parsed, Usage> {
+    let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+    parse(line.split_whitespace().map(OsString::from), variables)
+}
+
+#[track_caller]
+fn notes(variables: &[(&str, &str)], line: &str) -> Vec<String> {
+    match parse_where(variables, line) {
+        Ok(Parsed::Run(Config::Server { notes, .. })) => notes,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -90,6 +106,7 @@ fn a_bare_command_means_the_defaults() {
         dump: Dump::Off,
         dump_limit: DUMP_LIMIT_BYTES,
         splice: true,
+        threads: None,
         busy_poll: plan::BUSY_POLL,
         control: Control::Default,
         group: None,
@@ -127,7 +144,7 @@ fn every_option_of_a_server_reaches_its_setting() {
         "proxy --listen :1 --listen unix:/a --upstream b --resolve b:80:::1,[::2],1.2.3.4 --max-sessions 2 \
          --max-per-source 3 --source-prefix 48 --backlog 4 --connect-timeout 5ms --idle-timeout off --half-close-timeout 1m30s \
          --stall-timeout 7s --max-lifetime 8h --drain-timeout off --keepalive 9s/10s/11 --log json --dump hex \
-         --dump-limit 12 --splice off --busy-poll off --metrics 13 \
+         --dump-limit 12 --splice off --threads 3 --busy-poll off --metrics 13 \
          --control /run/a.sock --group ops --remember 13 --congestion cubic",
     );
     let addresses = ["::1", "::2", "1.2.3.4"].map(|address| address.parse().unwrap()).to_vec();
@@ -161,6 +178,7 @@ fn every_option_of_a_server_reaches_its_setting() {
         dump: Dump::Hex,
         dump_limit: 12,
         splice: false,
+        threads: NonZeroUsize::new(3),
         busy_poll: None,
         control: Control::At("/run/a.sock".into()),
         group: Some("ops".to_owned()),
@@ -168,6 +186,122 @@ fn every_option_of_a_server_reaches_its_setting() {
         metrics: Some(Endpoint::loopback(13)),
     };
     assert_eq!(proxy, expected);
+}
+
+#[test]
+fn several_ports_come_from_one_command() {
+    let target = |address: &str| {
+        let endpoint = address.parse().unwrap();
+        Joined::Upstream(Destination { endpoint, overrides: [].into() }.into())
+    };
+    let pair = |listen: &str, to: &str| PlannedListener {
+        name: None,
+        endpoint: listen.parse().unwrap(),
+        target: target(to),
+    };
+    let plan =
+        server("proxy 5432=db:5432 :6379=redis unix:/a=b=tcp://host:1 --idle-timeout 5s [::1]:7=unix:/c");
+    let expected = [
+        pair("5432", "db:5432"),
+        pair(":6379", "redis:80"),
+        pair("unix:/a=b", "host:1"),
+        pair("[::1]:7", "unix:/c"),
+    ];
+    assert_eq!(plan.listeners, expected);
+    assert_eq!(plan.deadlines.idle, Some(Duration::from_secs(5)));
+    assert_eq!(server("proxy --listen 1 -l 2 -u a:3").listeners, [pair("1", "a:3"), pair("2", "a:3")]);
+}
+
+#[test]
+fn an_upstream_that_is_chosen_for_the_user_is_told() {
+    let told = notes(&[], "proxy");
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].contains("www.google.com:80 is the default") && told[0].contains("--upstream ADDR"),
+        "{told:?}"
+    );
+    assert_eq!(notes(&[], "proxy --upstream a"), [""; 0]);
+    assert_eq!(notes(&[], "echo"), [""; 0]);
+}
+
+#[test]
+fn the_environment_gives_options_to_servers_and_the_start_says_which() {
+    let variables = [
+        ("SWITCHBOARD_MAX_SESSIONS", "10"),
+        ("SWITCHBOARD_LISTEN", "1 :2"),
+        ("SWITCHBOARD_LOG", "json"),
+        ("SWITCHBOARD_SPLICE", ""),
+        ("SWITCHBOARD_UPSTREAM", "a:1"),
+        ("HOME", "/"),
+    ];
+    let from = |line| match parse_where(&variables, line) {
+        Ok(Parsed::Run(Config::Server { plan, .. })) => *plan,
+        other => panic!("{line}: {other:?}"),
+    };
+    assert_eq!(from("echo"), server("echo --max-sessions 10 --listen 1 --listen :2 --log json"));
+    // What is typed counts more, and pairs give both of their sides.
+    assert_eq!(from("echo --listen 3 -c 4").max_sessions, Some(4));
+    assert_eq!(from("proxy 8=b:9"), server("proxy 8=b:9 --max-sessions 10 --log json"));
+    let told =
+        "from the environment: SWITCHBOARD_LISTEN=1 :2 SWITCHBOARD_LOG=json SWITCHBOARD_MAX_SESSIONS=10";
+    // Echo has no upstream, and another server may have set it.
+    assert_eq!(notes(&variables, "echo"), [told]);
+    assert_eq!(
+        notes(&[("SWITCHBOARD_MAX_SESSION", "1")], "echo"),
+        ["SWITCHBOARD_MAX_SESSION names no option; did you mean SWITCHBOARD_MAX_SESSIONS?"]
+    );
+    // Tools take none.
+    assert_eq!(
+        parse_where(&[("SWITCHBOARD_IDLE_TIMEOUT", "x")], "client").unwrap(),
+        parse_line("client").unwrap()
+    );
+}
+
+#[test]
+fn a_bad_value_in_the_environment_is_a_usage_error_that_names_the_variable() {
+    let refused = parse_where(&[("SWITCHBOARD_IDLE_TIMEOUT", "5")], "echo").unwrap_err().to_string();
+    assert!(
+        refused.starts_with("SWITCHBOARD_IDLE_TIMEOUT cannot be '5': it needs a unit; write 5s"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn every_long_option_of_a_server_has_a_variable() {
+    for command in ["echo", "proxy", "origin"].map(|name| find(name).unwrap()) {
+        for flag in &command.flags[1..] {
+            let name = environment::variable(flag.long);
+            // It is refused by its name, or taken, and told at the start.
+            match parse_where(&[(&name, &"/".repeat(200))], command.name) {
+                Err(usage) => assert!(usage.to_string().starts_with(&name), "{name}: {usage}"),
+                Ok(Parsed::Run(Config::Server { notes, .. })) => assert!(notes[0].contains(&name), "{name}"),
+                Ok(other) => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_short_option_takes_its_number_at_once() {
+    assert_eq!(load("tcp://a:1 -c50 -n100 -z5s -q7"), load("tcp://a:1 -c 50 -n 100 -z 5s -q 7"));
+    assert_eq!(server("echo -l:8 -v"), server("echo --listen :8 --dump text"));
+    assert_eq!(server("echo -v --dump hex").dump, Dump::Hex);
+    assert_eq!(server("echo --dump hex -v").dump, Dump::Text);
+    assert_refused(&["echo", "-listen", "8"], &["unrecognized option '-listen'; did you mean '--listen'?"]);
+}
+
+#[test]
+fn every_option_of_a_server_stands_in_a_group_of_the_help() {
+    for command in ["echo", "proxy", "origin", "client", "load", "audit"].map(|name| find(name).unwrap()) {
+        let titles: Vec<&str> = help::groups(&command).into_iter().map(|(title, _)| title).collect();
+        assert!(!titles.contains(&"Options"), "{}: {titles:?}", command.name);
+    }
+    let names = |command: &str| {
+        let command = find(command).unwrap();
+        command.flags.iter().map(|flag| flag.long).collect::<Vec<_>>()
+    };
+    // Only what the mode uses.
+    assert!(names("proxy").contains(&"--connect-timeout") && !names("echo").contains(&"--connect-timeout"));
 }
 
 #[test]
@@ -341,7 +475,9 @@ fn help_and_version_are_printed_wherever_they_are_asked_for() {
         for line in
             ["help CMD", "--help CMD", "CMD -h", "CMD --log off --help --no-such", "CMD --help --listen"]
         {
-            if !["client", "top"].contains(&command) || !line.contains("--log") {
+            // A topic comes before a command of its name.
+            let is_topic = topics::find(command).is_some() && line.starts_with(['h', '-']);
+            if !is_topic && (!["client", "top"].contains(&command) || !line.contains("--log")) {
                 assert_eq!(printed(&line.replace("CMD", command)), help, "{line}");
             }
         }
@@ -351,15 +487,17 @@ fn help_and_version_are_printed_wherever_they_are_asked_for() {
 #[test]
 fn a_help_fits_a_screen_and_ends_in_examples_that_work() {
     let help = |command: &str| format!("{command} --help");
-    for line in ["", "echo", "proxy", "client", "origin", "ctl", "top", "audit", "load"].map(help) {
+    for line in ["", "echo", "proxy", "client", "origin", "ctl", "top", "audit", "load", "print"].map(help) {
         let help = printed(line.trim());
-        assert!(help.lines().count() <= 40, "{line}: {} lines", help.lines().count());
+        assert!(help.lines().count() <= 60, "{line}: {} lines", help.lines().count());
         let widest = help.lines().map(|line| line.chars().count()).max().unwrap();
-        assert!(widest <= 100, "{line}: {widest} columns");
+        assert!(widest <= 80, "{line}: {widest} columns");
         let examples = help.split("Examples:\n").nth(1).expect("a help has examples");
         let mut ours =
             examples.lines().filter_map(|line| line.trim().strip_prefix("switchboard ")).peekable();
         assert!(ours.peek().is_some(), "{line}");
+        // What the shell does with it is not ours.
+        let ours = ours.map(|example| example.split(['|', '>']).next().unwrap());
         ours.for_each(|example| assert!(parse_line(example).is_ok(), "{example}"));
     }
 }
@@ -368,9 +506,10 @@ fn a_help_fits_a_screen_and_ends_in_examples_that_work() {
 fn an_operand_is_in_brackets_where_it_may_be_left_out() {
     for (command, usage, is_needed) in [
         ("client", "[TARGET]", false),
+        ("proxy", "[LISTEN=UPSTREAM...]", false),
         ("load", "TARGET", true),
-        ("ctl", "COMMAND…", true),
-        ("audit", "[CHECK…]", false),
+        ("ctl", "COMMAND...", true),
+        ("audit", "[CHECK...]", false),
     ] {
         let help = printed(&format!("{command} --help"));
         let line = format!("Usage: switchboard {command} [OPTIONS] {usage}\n");
@@ -381,20 +520,32 @@ fn an_operand_is_in_brackets_where_it_may_be_left_out() {
     }
 }
 
+/// What is run, without what is said about it.
+fn silent(parsed: Result<Parsed, Usage>) -> Parsed {
+    let mut parsed = parsed.unwrap();
+    if let Parsed::Run(Config::Server { notes, .. }) = &mut parsed {
+        notes.clear();
+    }
+    parsed
+}
+
 #[test]
 fn the_defaults_that_a_help_states_are_the_defaults() {
     let mut stated = 0;
     for command in COMMANDS {
-        for line in printed(&format!("{command} --help")).lines() {
-            let Some((_, default)) = line.trim().rsplit_once("(default ") else { continue };
+        let info = find(command).unwrap();
+        let flags = info.flags.iter().map(|flag| (flag.long, flag.description));
+        for (name, description) in
+            flags.chain(info.positionals.iter().map(|operand| (operand.name, operand.description)))
+        {
+            let Some((_, default)) = description.rsplit_once("(default ") else { continue };
             let Some(default) = default.strip_suffix(')').filter(|default| !default.starts_with("from "))
             else {
                 continue;
             };
-            let name = line.split_whitespace().next().unwrap();
             let option = if name == "TARGET" { default.into() } else { format!("{name}={default}") };
             let with_default = parse_line(&format!("{command} {option}"));
-            assert_eq!(with_default.unwrap(), parse_line(command).unwrap(), "{command} {option}");
+            assert_eq!(silent(with_default), silent(parse_line(command)), "{command} {option}");
             stated += 1;
         }
     }
@@ -407,18 +558,40 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         (
             "",
             &[
-                "a command is missing; the commands are echo, proxy, client, origin, ctl, top, audit, load; try 'switchboard --help'",
+                "a command is missing; the commands are echo, proxy, client, origin, ctl, top, audit, load, print; try 'switchboard --help'",
             ][..],
         ),
         ("prox", &["unrecognized command 'prox'; did you mean 'proxy'?; try 'switchboard --help'"]),
         ("serve", &["unrecognized command 'serve'; the commands are echo,"]),
-        ("help serve", &["unrecognized command 'serve'"]),
+        ("help serve", &["there is no topic 'serve'; the topics are modes"]),
         ("--listen 1 echo", &["option '--listen' comes before a command"]),
         ("proxy --frobnicate", &["unrecognized option '--frobnicate'; try 'switchboard proxy --help'"]),
         ("proxy --upstrem a", &["unrecognized option '--upstrem'; did you mean '--upstream'?"]),
         ("echo --upstream a", &["unrecognized option '--upstream'; try 'switchboard echo --help'"]),
-        ("echo -l", &["unrecognized option '-l'"]),
+        ("echo -l", &["option '-l' needs a value; write -l VALUE"]),
+        ("echo -u a", &["unrecognized option '-u'"]),
         ("echo 8001", &["unexpected argument '8001'"]),
+        ("proxy 8080 9090", &["did you mean 8080=9090?"]),
+        ("proxy 8080", &["'8080' does not say where it leads to; write 8080=UPSTREAM, as in 8080=db:5432"]),
+        ("proxy db:5432", &["'db:5432' is one address; did you mean 5432=db:5432?"]),
+        ("proxy nonsense", &["'nonsense' is no LISTEN=UPSTREAM"]),
+        ("proxy x=db:1", &["'x' in 'x=db:1' is no address to listen on: it names no port"]),
+        ("proxy 1=db:x", &["'db:x' in '1=db:x' is no upstream: \"x\" is not a port"]),
+        ("proxy 1=udp:a:1", &["UDP is out of scope"]),
+        ("proxy --upstream udp:a:1", &["'--upstream' cannot be 'udp:a:1': UDP is out of scope"]),
+        ("echo --listen udp://:53", &["UDP is out of scope"]),
+        ("proxy --upstream tls://a:1", &["tls:// comes with TLS"]),
+        (
+            "proxy --upstream a --upstream b",
+            &["option '--upstream' is given 2 times", "write proxy LISTEN=UPSTREAM"],
+        ),
+        (
+            "proxy --listen 1 --listen :2 --upstream a:3 --upstream b:4",
+            &["write proxy 127.0.0.1:1=a:3 :2=b:4"],
+        ),
+        ("proxy --upstream a 1=b", &["'--upstream' does not go with '1=b'", "LISTEN=UPSTREAM"]),
+        ("proxy -l 1 -l 2 3=b", &["'--listen' does not go with '3=b'", "LISTEN=UPSTREAM"]),
+        ("load udp:a:1", &["target cannot be 'udp:a:1': UDP is out of scope"]),
         ("client a b", &["unexpected argument 'b'"]),
         ("echo --listen", &["option '--listen' needs a value; write --listen VALUE"]),
         ("proxy --listen --upstream a", &["option '--listen' needs a value", "write --listen=--upstream"]),
@@ -450,8 +623,8 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ("load http://a/ --size 5", &["option '--size' is for tcp targets, and 'http://a/' is none"]),
         ("load http://a/ --mode bulk", &["option '--mode=bulk' is for tcp targets"]),
         ("load http://a/ --half-close", &["option '--half-close' is for tcp targets"]),
-        ("load https://a/", &["TLS is not spoken here"]),
-        ("client https://a/", &["target cannot be 'https://a/': TLS is not spoken here"]),
+        ("load https://a/", &["https:// comes with TLS"]),
+        ("client https://a/", &["target cannot be 'https://a/': https:// comes with TLS"]),
     ] {
         assert_refused(&line.split_whitespace().collect::<Vec<_>>(), parts);
     }
@@ -528,7 +701,7 @@ fn an_echoed_value_cannot_control_a_terminal_or_flood_it() {
 #[test]
 fn an_argument_that_is_not_utf_8_is_refused() {
     let words = ["client".into(), "--file".into(), OsString::from_vec(b"a\xff\n".to_vec())];
-    let Usage(line) = parse(words).unwrap_err();
+    let Usage(line) = parse(words, []).unwrap_err();
     assert!(line.contains("argument 'a\u{fffd}\\n' is not UTF-8"), "{line}");
 }
 
@@ -566,7 +739,7 @@ proptest! {
         if named {
             words.insert(0, command.into());
         }
-        match parse(words) {
+        match parse(words, []) {
             Err(Usage(line)) => {
                 prop_assert!(!line.contains(char::is_control) && safe(&line) == line, "{line:?}");
                 prop_assert!(line.contains("; try 'switchboard"), "{line:?}");
@@ -583,8 +756,8 @@ proptest! {
 
     #[test]
     fn every_way_to_write_an_option_means_the_same(value in "[ -~]{0,20}") {
-        let joined = parse_words(&["client", "tcp://a:1", &format!("--send={value}")]);
-        let expected = Input::Text(value);
+        let joined = parse_words(&["client", "tcp://a:1", &format!("--send={}", value.replace('\\', r"\\"))]);
+        let expected = Input::Text(value.into());
         prop_assert!(matches!(joined, Ok(Parsed::Run(Config::Client(client))) if client.input == expected));
     }
 }

@@ -21,7 +21,7 @@ use crate::{
         top::settings::INTERVAL_MIN,
     },
 };
-use std::{fmt::Write, net::IpAddr, time::Duration};
+use std::{fmt::Write, net::IpAddr, num::NonZeroUsize, time::Duration};
 use strum::VariantArray;
 
 /// A hundred years of 365.25 days: beyond any use, and far below what a clock, a timer or 64 bits of milliseconds hold.
@@ -148,13 +148,65 @@ pub fn upstream(text: &str) -> Result<Endpoint, String> {
     connectable(endpoint_or(Some(80), text)?)
 }
 
+/// One rule for every command: an address alone, or after `tcp://`.
 fn endpoint_or(port: Option<u16>, text: &str) -> Result<Endpoint, String> {
-    match text.split_once("://") {
+    refuse_other_transports(text)?;
+    match split_scheme(text) {
         _ if text.is_empty() => Err("it is empty; write host:port".into()),
-        Some((scheme, _)) if !scheme.starts_with("unix:") => {
-            Err("it is a URL; write the address alone, as in host:port".into())
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("tcp") => Endpoint::parse(rest, port),
+        Some(_) => Err("it is a URL; write the address alone, as in host:port".into()),
+        None => Endpoint::parse(text, port),
+    }
+}
+
+/// What looks like an address here, of something that is not TCP.
+fn refuse_other_transports(text: &str) -> Result<(), String> {
+    let lower = text.to_ascii_lowercase();
+    if lower.starts_with("udp:") {
+        return Err("UDP is out of scope; write a TCP address, as in host:port".into());
+    }
+    if lower.starts_with("tls:") {
+        return Err("tls:// comes with TLS, which is not built yet; write host:port for plain TCP".into());
+    }
+    Ok(())
+}
+
+/// Listeners, and where each leads to: `5432=db:5432`.
+pub fn pairs(words: &[String]) -> Result<Vec<(Endpoint, Endpoint)>, String> {
+    if let [listen, upstream] = words
+        && !listen.contains('=')
+        && endpoint(listen).is_ok()
+        && self::upstream(upstream).is_ok()
+    {
+        return Err(format!("'{listen}' and '{upstream}' are two words; did you mean {listen}={upstream}?"));
+    }
+    words.iter().map(|word| pair(word)).collect()
+}
+
+fn pair(word: &str) -> Result<(Endpoint, Endpoint), String> {
+    let sides = || word.match_indices('=').map(|(at, _)| (&word[..at], &word[at + 1..]));
+    let read = |(listen, to)| Ok::<_, String>((endpoint(listen)?, upstream(to)?));
+    // A path may hold an equals sign: it is the one that leaves two addresses.
+    if let Some(pair) = sides().find_map(|sides| read(sides).ok()) {
+        return Ok(pair);
+    }
+    let Some((listen, to)) = sides().next() else { return Err(no_pair(word)) };
+    if let Err(reason) = endpoint(listen) {
+        return Err(format!("'{listen}' in '{word}' is no address to listen on: {reason}"));
+    }
+    let reason = upstream(to).err().unwrap_or_default();
+    Err(format!("'{to}' in '{word}' is no upstream: {reason}"))
+}
+
+fn no_pair(word: &str) -> String {
+    match endpoint(word) {
+        Ok(Endpoint::Tcp { host: Host::Name(_), port }) => {
+            format!("'{word}' is one address; did you mean {port}={word}?")
         }
-        _ => Endpoint::parse(text, port),
+        Ok(_) => {
+            format!("'{word}' does not say where it leads to; write {word}=UPSTREAM, as in {word}=db:5432")
+        }
+        Err(_) => format!("'{word}' is no LISTEN=UPSTREAM; write 5432=db:5432"),
     }
 }
 
@@ -271,6 +323,17 @@ pub fn threads(text: &str) -> Result<usize, String> {
     up_to(THREADS_MAX, text)
 }
 
+/// The name of a group (useradd(8) takes at most 32 characters), or its number.
+pub fn group(text: &str) -> Result<String, String> {
+    let is_name = (1..=32).contains(&text.len()) && !text.contains([':', '/', ',', ' ']);
+    if is_name { Ok(text.to_owned()) } else { Err("it is not the name of a group".into()) }
+}
+
+/// A number of threads; none is `auto`.
+pub fn threads_or_auto(text: &str) -> Result<Option<NonZeroUsize>, String> {
+    if text == "auto" { Ok(None) } else { threads(text).map(NonZeroUsize::new) }
+}
+
 /// `64`, `16k`, `1m`, `1g`: in steps of 1024.
 pub fn size(text: &str) -> Result<u64, String> {
     amount(text, SIZE_MAX)
@@ -328,31 +391,25 @@ pub fn escaped(text: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// A client's target: `http://host[:port]/path`, `tcp://host:port`; a host with nothing before it means http.
+/// What a client or a load asks: `http://host[:port]/path`, `tcp://host:port`, `unix:/path`; a host with nothing before it
+/// means http.
 pub fn target(text: &str) -> Result<Target, String> {
     if text.chars().any(char::is_control) {
         return Err("it holds a control character; leave it out".into());
     }
+    refuse_other_transports(text)?;
     match split_scheme(text) {
-        None if text.starts_with("unix:") => {
-            Err("a UNIX socket is no target; connect to it with --via, as in --via unix:/path".into())
-        }
+        None if text.starts_with("unix:") => peer(text).map(Target::Tcp),
         None => http(text),
         Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
             "http" => http(rest),
             "tcp" => tcp(rest),
-            "https" => Err("TLS is not spoken here; write http:// for plain HTTP".into()),
+            "https" => {
+                Err("https:// comes with TLS, which is not built yet; write http:// for plain HTTP".into())
+            }
             _ => Err(format!("{scheme:?} is not spoken here; write http://host/path or tcp://host:port")),
         },
     }
-}
-
-/// A load's target: a client's, or a UNIX socket.
-pub fn load_target(text: &str) -> Result<Target, String> {
-    if text.starts_with("unix:") && !text.chars().any(char::is_control) {
-        return peer(text).map(Target::Tcp);
-    }
-    target(text)
 }
 
 /// Splits `scheme://rest` (RFC 3986 §3.1); a `://` further on belongs to a path or a query.
@@ -488,6 +545,8 @@ mod tests {
         for text in ["tcp://127.0.0.1:8001", "tcp://127.0.0.1:8001/", "tcp://8001"] {
             assert_eq!(target(text).unwrap(), Target::Tcp(Endpoint::loopback(8001)), "{text}");
         }
+        assert_eq!(target("unix:/tmp/a").unwrap(), Target::Tcp("unix:/tmp/a".parse().unwrap()));
+        assert_eq!(upstream("tcp://127.0.0.1:8001"), Ok(Endpoint::loopback(8001)));
     }
 
     #[test]
@@ -497,8 +556,11 @@ mod tests {
             ("http://", "names no host"),
             ("http:///path", "names no host"),
             ("http://:80/", "names no host"),
-            ("https://a/", "TLS is not spoken"),
-            ("HTTPS://a/", "TLS is not spoken"),
+            ("https://a/", "comes with TLS"),
+            ("HTTPS://a/", "comes with TLS"),
+            ("tls://a:1", "comes with TLS"),
+            ("udp:a:1", "UDP is out of scope"),
+            ("UDP://a:1", "UDP is out of scope"),
             ("ftp://a/", "\"ftp\" is not spoken"),
             ("://a", "\"\" is not spoken"),
             ("http://me@a/", "user name"),
@@ -506,7 +568,7 @@ mod tests {
             ("http://a:x/", "not a port"),
             ("http://a\r\nX: y/", "control character"),
             ("http://unix:a/", "--via"),
-            ("unix:/tmp/a", "--via"),
+            ("unix:", "the path after unix: is empty"),
             ("tcp://", "names no host"),
             ("tcp://a", "names no port"),
             ("tcp://a:1/b", "no path"),

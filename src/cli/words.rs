@@ -10,13 +10,31 @@ use argh::{FlagInfo, FlagInfoKind, Optionality};
 pub enum Asked<'a> {
     Help,
     Version,
-    /// The command with these words: options, each before its value, then `--`, then the rest.
-    Run(Vec<&'a str>),
+    Run(Typed<'a>),
+}
+
+/// What was typed: options with their values, and words that are none.
+pub struct Typed<'a> {
+    pub options: Vec<(&'a str, Option<&'a str>)>,
+    pub operands: Vec<&'a str>,
+}
+
+impl<'a> Typed<'a> {
+    /// In the form of argh: options, each before its value, then `--`, then the rest.
+    pub fn words(&self) -> Vec<&'a str> {
+        let options = self.options.iter().flat_map(|&(name, value)| [Some(name), value]).flatten();
+        options.chain(["--"]).chain(self.operands.iter().copied()).collect()
+    }
 }
 
 /// Reads the words that follow a command's name. An unknown option, or a value that is missing or out of place, is an error.
-pub fn read<'a>(words: &'a [String], known: &[FlagInfo<'a>]) -> Result<Asked<'a>, String> {
-    let mut options: Vec<(&str, Option<&str>)> = Vec::new();
+/// `verbose` is what `-v` stands for; if nothing, it asks for the version.
+pub fn read<'a>(
+    words: &'a [String],
+    known: &[FlagInfo<'a>],
+    verbose: Option<(&'a str, &'a str)>,
+) -> Result<Asked<'a>, String> {
+    let mut options: Vec<(&'a str, Option<&'a str>)> = Vec::new();
     let mut operands = Vec::new();
     let mut words = words.iter().map(String::as_str);
     while let Some(word) = words.next() {
@@ -24,6 +42,13 @@ pub fn read<'a>(words: &'a [String], known: &[FlagInfo<'a>]) -> Result<Asked<'a>
             "--" => operands.extend(words.by_ref()),
             "-h" | "--help" => return Ok(Asked::Help),
             "-V" | "--version" => return Ok(Asked::Version),
+            "-v" => match verbose {
+                Some((name, value)) => {
+                    options.retain(|&(other, _)| other != name);
+                    options.push((name, Some(value)));
+                }
+                None => return Ok(Asked::Version),
+            },
             _ if !word.starts_with('-') => operands.push(word),
             _ => {
                 let (option, value) = option(word, &mut words, known)?;
@@ -34,14 +59,7 @@ pub fn read<'a>(words: &'a [String], known: &[FlagInfo<'a>]) -> Result<Asked<'a>
             }
         }
     }
-    let mut ordered = Vec::new();
-    for (name, value) in options {
-        ordered.push(name);
-        ordered.extend(value);
-    }
-    ordered.push("--");
-    ordered.extend(operands);
-    Ok(Asked::Run(ordered))
+    Ok(Asked::Run(Typed { options, operands }))
 }
 
 fn option<'a, 'k>(
@@ -51,7 +69,10 @@ fn option<'a, 'k>(
 ) -> Result<(&'k FlagInfo<'a>, Option<&'a str>), String> {
     let (name, inline) = match word.split_once('=') {
         Some((name, value)) => (name, Some(value)),
-        None => (word, None),
+        None => match joined(word, known) {
+            Some((name, value)) => (name, Some(value)),
+            None => (word, None),
+        },
     };
     let Some(option) = find(name, known) else {
         return Err(match nearest(name, known.iter().map(|option| option.long)) {
@@ -67,6 +88,13 @@ fn option<'a, 'k>(
             Err(format!("option '{name}' takes no value, and '{value}' is one; leave it out"))
         }
     }
+}
+
+/// `-c50`: a short option with a number or a port right after it. Other words are more likely a long option with one dash.
+fn joined<'a>(word: &'a str, known: &[FlagInfo<'_>]) -> Option<(&'a str, &'a str)> {
+    let (name, value) = word.split_at_checked(2)?;
+    let is_number = value.starts_with(|first: char| first.is_ascii_digit() || first == ':');
+    (is_number && find(name, known).is_some()).then_some((name, value))
 }
 
 /// The word after an option. The name of an option was hardly meant as a value.

@@ -242,7 +242,7 @@ fn reason(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{control::protocol::ServerStats, runtime::inline};
+    use crate::{control::protocol::ServerStats, runtime::shard};
     use std::{io::Write, os::unix::net::UnixListener, thread};
 
     /// Connects to a server that sends `lines` without end; gives how it was refused, and how many bytes it had sent by then.
@@ -259,7 +259,7 @@ mod tests {
             }
             written
         });
-        let asked = inline::run(async move {
+        let asked = shard::run(async move {
             let mut client = ControlClient::connect(&path).await.unwrap();
             client.collect::<ServerStats>(&Request::Stats { history: false }, bytes_max).await.unwrap_err()
         });

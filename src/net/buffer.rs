@@ -1,13 +1,31 @@
 //! Recycled buffers for small pieces: taken when a socket is readable, given back when the bytes are written.
 
-use std::sync::{Mutex, PoisonError};
+use crate::runtime::{
+    lock::Lock,
+    shard::{own, shared},
+};
+use std::{
+    cell::RefCell,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 /// One buffer's size: a page-multiple that holds most requests and replies whole. A read that fills it is bulk.
 pub const BUFFER_BYTES: usize = 16 * 1024;
-/// Free buffers kept for reuse: 4 MiB in all. More are freed at once.
+/// Free buffers that a shard keeps for reuse: 4 MiB. More are freed at once.
 const SPARE_BUFFERS: usize = 256;
 
-static SPARE: Mutex<Vec<Box<Room>>> = Mutex::new(Vec::new());
+/// The free buffers of a shard, and their number, for others to see.
+struct SpareBuffers {
+    rooms: RefCell<Vec<Box<Room>>>,
+    count: Arc<AtomicUsize>,
+}
+
+/// The numbers of free buffers of all shards.
+#[derive(Default)]
+struct SpareCounts(Lock<Vec<Arc<AtomicUsize>>>);
 
 /// A buffer and the part of it that is still to be written. One pointer wide: links move it.
 pub struct Buffer {
@@ -21,13 +39,41 @@ struct Room {
     bytes: [u8; BUFFER_BYTES],
 }
 
+/// Free buffers of the program.
 pub fn spare() -> usize {
-    SPARE.lock().unwrap_or_else(PoisonError::into_inner).len()
+    let counts = shared::<SpareCounts>();
+    let counts = counts.0.lock();
+    counts.iter().map(|count| count.load(Relaxed)).sum()
+}
+
+impl Default for SpareBuffers {
+    fn default() -> Self {
+        let spare = SpareBuffers { rooms: RefCell::default(), count: Arc::default() };
+        shared::<SpareCounts>().0.lock().push(spare.count.clone());
+        spare
+    }
+}
+
+impl SpareBuffers {
+    fn take(&self) -> Option<Box<Room>> {
+        let mut rooms = self.rooms.borrow_mut();
+        let room = rooms.pop();
+        self.count.store(rooms.len(), Relaxed);
+        room
+    }
+
+    fn give(&self, room: Option<Box<Room>>) {
+        let mut rooms = self.rooms.borrow_mut();
+        if rooms.len() < SPARE_BUFFERS {
+            rooms.extend(room);
+        }
+        self.count.store(rooms.len(), Relaxed);
+    }
 }
 
 impl Buffer {
     pub fn take() -> Self {
-        let spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let spare = own::<SpareBuffers>().take();
         let mut room = spare.unwrap_or_else(|| Box::new(Room { start: 0, end: 0, bytes: [0; BUFFER_BYTES] }));
         (room.start, room.end) = (0, 0);
         Buffer { room: Some(room) }
@@ -73,10 +119,7 @@ const TAKEN_BY_DROP: &str = "the room is taken only by drop";
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARE_BUFFERS {
-            spare.extend(self.room.take());
-        }
+        own::<SpareBuffers>().give(self.room.take());
     }
 }
 

@@ -13,7 +13,8 @@ use crate::{
     },
     runtime::{
         clock::{Sleep, sleep, within},
-        limit::{DESCRIPTORS, Rank},
+        limit::{Rank, descriptors},
+        shard::own,
     },
 };
 use futures::FutureExt;
@@ -22,6 +23,7 @@ use rustix::{
     net::{AddressFamily, SocketAddrUnix, connect, sockopt},
 };
 use std::{
+    cell::Cell,
     collections::VecDeque,
     fs,
     future::poll_fn,
@@ -30,10 +32,7 @@ use std::{
     os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::Path,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -99,8 +98,9 @@ pub enum DialFailureKind {
 /// A socket for a dial that is to come. A session whose far leg has one needs no other descriptor.
 pub struct Reserved(OwnedFd);
 
-/// Whether the last name led to an IPv6 address: the next one probably does too.
-static NAMES_ARE_V6: AtomicBool = AtomicBool::new(false);
+/// Whether the last name that this shard looked up led to an IPv6 address: the next one probably does too.
+#[derive(Default)]
+struct NamesAreV6(Cell<bool>);
 
 #[derive(Default)]
 struct Progress {
@@ -158,14 +158,14 @@ impl Destination {
     pub fn reserve(&self) -> io::Result<Reserved> {
         let family = match self.target() {
             Ok(address) => address.family(),
-            Err(_) if NAMES_ARE_V6.load(Ordering::Relaxed) => AddressFamily::INET6,
+            Err(_) if own::<NamesAreV6>().0.get() => AddressFamily::INET6,
             Err(_) => AddressFamily::INET,
         };
         stream_socket(family).map(Reserved)
     }
 
     /// The address to connect to; an error if that is a name, with its port.
-    fn target(&self) -> Result<Address, (&str, u16)> {
+    pub fn target(&self) -> Result<Address, (&str, u16)> {
         match &self.endpoint {
             Endpoint::Unix(path) => Ok(Address::Unix(path.as_path().into())),
             Endpoint::Tcp { host: Host::Any, port } => Ok(Address::Tcp((Ipv4Addr::LOCALHOST, *port).into())),
@@ -223,7 +223,7 @@ impl Destination {
         progress.resolve = Some(begin.elapsed());
         let failed = |error| (DialFailureKind::NoAddress, format!("cannot resolve {name}: {error}"));
         let found = found.map_err(failed)?;
-        NAMES_ARE_V6.store(found.first().is_some_and(SocketAddr::is_ipv6), Ordering::Relaxed);
+        own::<NamesAreV6>().0.set(found.first().is_some_and(SocketAddr::is_ipv6));
         Ok(found.into_iter().map(Address::Tcp).collect())
     }
 
@@ -249,7 +249,7 @@ impl Destination {
             if place.is_some() {
                 sleep(LOOKUP_PAUSE).await;
             }
-            place.get_or_insert_with(|| DESCRIPTORS.join(Rank::Dial));
+            place.get_or_insert_with(|| descriptors().join(Rank::Dial));
             *reserved = None;
         }
     }
@@ -285,7 +285,7 @@ struct Race<'a> {
     made: usize,
 }
 
-type Pending<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
+type Pending<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + 'a>>;
 
 enum Event {
     Claimed(io::Result<OwnedFd>),
@@ -393,7 +393,7 @@ impl Race<'_> {
 
 /// A socket, once there are a descriptor and memory for it.
 async fn claim(family: AddressFamily) -> io::Result<OwnedFd> {
-    let mut place = DESCRIPTORS.join(Rank::Dial);
+    let mut place = descriptors().join(Rank::Dial);
     loop {
         place.turn().await;
         match stream_socket(family) {
@@ -409,7 +409,7 @@ async fn claim(family: AddressFamily) -> io::Result<OwnedFd> {
 /// Whether the process, or the system, has no descriptor to give, or had none a moment ago.
 fn out_of_descriptors() -> bool {
     let probe = stream_socket(AddressFamily::UNIX);
-    DESCRIPTORS.waiting() > 0 || probe.is_err_and(|error| classify(&error) == AcceptError::Resources)
+    descriptors().waiting() > 0 || probe.is_err_and(|error| classify(&error) == AcceptError::Resources)
 }
 
 /// Connects to one address; waits while there is no descriptor. Dropping the future ends the attempt.
@@ -490,7 +490,7 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::inline;
+    use crate::runtime::shard;
     use socket2::SockRef;
     use std::net::{TcpListener, TcpStream};
 
@@ -511,7 +511,7 @@ mod tests {
         });
         drop(meets_itself.expect("a connection meets itself"));
         let destination = Destination { endpoint: target.to_string().parse().unwrap(), overrides: [].into() };
-        let dials = inline::run(async {
+        let dials = shard::run(async {
             for _ in 0..2 * round {
                 match dial(&destination, &Options::default(), None, &[]).await {
                     Ok(dialled) => assert_ne!(dialled.local, Some(Address::Tcp(target))),

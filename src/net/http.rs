@@ -32,29 +32,9 @@ pub struct Limits {
 
 pub type Page = Response<Full<Bytes>>;
 
-/// Serves one connection until the client has ended it, or gets no more answers. A client that ends its stream after a
-/// request still gets the whole answer. `stream` stays open to the caller; it is closed here, which may happen twice.
-///
-/// It is true if the client ended its stream, and false if it had not by the limits.
+/// Answers one connection until the client gets no more answers. A client that ends its stream after a request still gets
+/// the whole answer. `stream` stays open to the caller; it is closed here, which may happen twice.
 /// Errors: why the connection was lost. A request that is cut short or cannot be read is none.
-pub async fn serve<F, B>(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    limits: &Limits,
-    answer: impl Fn(Request<Incoming>) -> F,
-) -> io::Result<bool>
-where
-    F: Future<Output = Response<B>>,
-    B: Body + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
-    answer_all(&mut stream, limits, answer).await?;
-    linger(stream, limits).await
-}
-
-/// The first part of [`serve`]: until the client gets no more answers.
-///
-/// # Errors
-/// As [`serve`].
 pub async fn answer_all<F, B>(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     limits: &Limits,
@@ -80,10 +60,8 @@ where
     stream.close().await
 }
 
-/// The second part of [`serve`]: until the client has ended its stream, or `limits` are over.
-///
-/// # Errors
-/// As [`serve`].
+/// Comes after [`answer_all`]: true if the client ended its stream, and false if it had not by the limits.
+/// Errors: why the connection was lost.
 pub async fn linger(stream: impl AsyncRead + Unpin, limits: &Limits) -> io::Result<bool> {
     within(Some(limits.linger), discard(stream, limits.linger_silence)).await.unwrap_or(Ok(false))
 }

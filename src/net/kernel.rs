@@ -1,8 +1,8 @@
 //! The kernel's own view of a TCP socket, asked over netlink (sock_diag(7)).
 //!
-//! Each thread keeps one netlink socket: the questions are asked exactly when descriptors may have run out.
+//! Each shard keeps one netlink socket: the questions are asked exactly when descriptors may have run out.
 
-use crate::{net::address::Address, text::safe::SafeText};
+use crate::{net::address::Address, runtime::shard::own, text::safe::SafeText};
 use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_sock_diag::{
     SockDiagMessage,
@@ -24,9 +24,9 @@ const ANSWER_BYTES: usize = 8 * 1024;
 /// Any socket with these addresses (`INET_DIAG_NOCOOKIE`).
 const ANY_COOKIE: [u8; 8] = [0xff; 8];
 
-thread_local! {
-    static NETLINK: RefCell<Option<Netlink>> = const { RefCell::new(None) };
-}
+/// A shard's way to the kernel, once it is open.
+#[derive(Default)]
+struct OwnNetlink(RefCell<Option<Netlink>>);
 
 struct Netlink {
     socket: OwnedFd,
@@ -45,7 +45,7 @@ pub enum SendQueue {
     Unknown,
 }
 
-/// Opens the calling thread's way to the kernel, so that it is there when descriptors run out. If that fails, the next
+/// Opens the calling shard's way to the kernel, so that it is there when descriptors run out. If that fails, the next
 /// question tries again.
 pub fn open() {
     let _ = with_netlink(|_| Ok(()));
@@ -64,10 +64,10 @@ pub fn unacknowledged(local: &Address, peer: &Address) -> SendQueue {
 }
 
 fn with_netlink<T>(ask: impl FnOnce(&mut Netlink) -> io::Result<T>) -> io::Result<T> {
-    NETLINK.with_borrow_mut(|netlink| match netlink {
+    match &mut *own::<OwnNetlink>().0.borrow_mut() {
         Some(netlink) => ask(netlink),
-        None => ask(netlink.insert(Netlink::open()?)),
-    })
+        netlink => ask(netlink.insert(Netlink::open()?)),
+    }
 }
 
 impl Netlink {

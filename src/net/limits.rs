@@ -1,17 +1,39 @@
 //! The descriptor limit: raised to what the system allows, and shared out among sessions and pipes.
 
-use crate::net::pipe::{self, PIPE_DESCRIPTORS, PIPES_MAX};
+use crate::{
+    net::pipe::{self, PIPE_DESCRIPTORS, PIPES_MAX},
+    runtime::shard::shared,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Standard streams, epolls, signals and listeners (about 20), lookups under way (32), connections to the admin server (16)
 /// and for control.
 const RESERVED_DESCRIPTORS: usize = 96;
+/// A shard's epoll, its eventfd, and its way to ask the kernel.
+const DESCRIPTORS_A_SHARD: usize = 3;
+/// A shard's socket, and the one that it has made for the far leg of the next session.
+const DESCRIPTORS_A_LISTENER: usize = 2;
 /// The client's socket and the upstream's.
 const DESCRIPTORS_A_SESSION: usize = 2;
 /// Pipes get at most this part of the descriptors; bulk transfers run on few sessions at a time.
 const PIPES_SHARE: usize = 16;
 /// The limit if the system sets none; epoll and ports end long before.
 const UNLIMITED: u64 = 1 << 20;
+
+/// Descriptors of the shards beyond the first.
+#[derive(Default)]
+struct OfShards(AtomicUsize);
+
+/// Reserves what `shards` hold, each with as many `listeners`.
+pub fn reserve(shards: usize, listeners: usize) {
+    let each = DESCRIPTORS_A_SHARD + DESCRIPTORS_A_LISTENER * listeners;
+    shared::<OfShards>().0.store(shards.saturating_sub(1) * each, Relaxed);
+}
+
+fn reserved() -> usize {
+    RESERVED_DESCRIPTORS + shared::<OfShards>().0.load(Relaxed)
+}
 
 /// How many sessions and pipes the descriptors of the process allow at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +69,7 @@ impl TooManySessions {
     /// Fails if `sessions` at once, of which some `dial`, may run out of descriptors.
     pub fn check(sessions: usize, dial: bool) -> Result<(), Self> {
         let each = if dial { DESCRIPTORS_A_SESSION } else { 1 };
-        let needed = sessions.saturating_mul(each).saturating_add(RESERVED_DESCRIPTORS);
+        let needed = sessions.saturating_mul(each).saturating_add(reserved());
         let limit = descriptor_limit();
         if needed > limit { Err(TooManySessions { sessions, needed, limit }) } else { Ok(()) }
     }
@@ -60,7 +82,7 @@ fn descriptor_limit() -> usize {
 
 /// Shares `descriptors` out among sessions and pipes; at least one session.
 pub fn share(descriptors: usize) -> Share {
-    let usable = descriptors.saturating_sub(RESERVED_DESCRIPTORS);
+    let usable = descriptors.saturating_sub(reserved());
     let pipes = (usable / PIPES_SHARE / PIPE_DESCRIPTORS).min(PIPES_MAX);
     let sessions = (usable - pipes * PIPE_DESCRIPTORS) / DESCRIPTORS_A_SESSION;
     Share { sessions: sessions.max(1), pipes }

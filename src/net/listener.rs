@@ -37,14 +37,26 @@ use std::{
     },
 };
 
-/// Dropping it refuses new connections and resets those not yet accepted.
-pub struct Listener {
-    // Dropped before the descriptor: while that is open, no other file gets the number of this one.
-    _file: Option<SocketFile>,
-    registration: Registration,
-    descriptor: OwnedFd,
+/// A socket that listens, and that no shard waits for yet.
+pub struct ListenSocket {
+    opened: Arc<Opened>,
     address: Address,
     errors: Arc<AcceptErrors>,
+    /// Other shards wait for the same socket.
+    is_shared: bool,
+}
+
+/// A socket that listens, on the shard that waits for it. Dropping it refuses new connections and resets those not yet
+/// accepted, unless other shards wait for it too.
+pub struct Listener {
+    registration: Registration,
+    socket: ListenSocket,
+}
+
+struct Opened {
+    // Dropped before the descriptor: while that is open, no other file gets the number of this one.
+    _file: Option<SocketFile>,
+    descriptor: OwnedFd,
 }
 
 /// What an error of accept(2) means for the listener.
@@ -87,19 +99,19 @@ impl AcceptErrors {
     }
 }
 
-impl Listener {
+impl ListenSocket {
     /// Binds `endpoint` and listens. A name is resolved here; the first of its addresses that can be bound counts.
     pub fn bind(endpoint: &Endpoint, backlog: i32, options: &Options) -> io::Result<Self> {
         match endpoint {
             Endpoint::Unix(path) => Self::bind_unix(path, backlog, None),
             Endpoint::Tcp { host: Host::Any, port } => Self::bind_any(*port, backlog, options),
             Endpoint::Tcp { host: Host::Ip(ip), port } => {
-                Self::bind_tcp((*ip, *port).into(), backlog, options)
+                Self::bind_tcp((*ip, *port).into(), backlog, options, false)
             }
             Endpoint::Tcp { host: Host::Name(name), port } => {
                 let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
                 for address in (name.as_str(), *port).to_socket_addrs()? {
-                    match Self::bind_tcp(address, backlog, options) {
+                    match Self::bind_tcp(address, backlog, options, false) {
                         Ok(listener) => return Ok(listener),
                         Err(error) => last = error,
                     }
@@ -120,19 +132,20 @@ impl Listener {
 
     /// Both families through one IPv6 socket (RFC 3493 §5.3); IPv4 alone if the machine has no IPv6.
     fn bind_any(port: u16, backlog: i32, options: &Options) -> io::Result<Self> {
-        let both = Self::bind_tcp((Ipv6Addr::UNSPECIFIED, port).into(), backlog, options);
+        let both = Self::bind_tcp((Ipv6Addr::UNSPECIFIED, port).into(), backlog, options, false);
         match both.as_ref().err().and_then(Errno::from_io_error) {
             Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
-                Self::bind_tcp((Ipv4Addr::UNSPECIFIED, port).into(), backlog, options)
+                Self::bind_tcp((Ipv4Addr::UNSPECIFIED, port).into(), backlog, options, false)
             }
             _ => both,
         }
     }
 
-    fn bind_tcp(at: SocketAddr, backlog: i32, options: &Options) -> io::Result<Self> {
+    fn bind_tcp(at: SocketAddr, backlog: i32, options: &Options, is_another: bool) -> io::Result<Self> {
         let descriptor = stream_socket(Address::Tcp(at).family())?;
         // A restart binds at once although old connections are in TIME-WAIT (RFC 9293 §3.6.1).
         sockopt::set_socket_reuseaddr(&descriptor, true)?;
+        sockopt::set_socket_reuseport(&descriptor, is_another)?;
         if at.is_ipv6() {
             sockopt::set_ipv6_v6only(&descriptor, !at.ip().is_unspecified())?;
         }
@@ -161,8 +174,25 @@ impl Listener {
     fn listen(descriptor: OwnedFd, backlog: i32, file: Option<SocketFile>) -> io::Result<Self> {
         listen(&descriptor, backlog)?;
         let address = Address::from_kernel(&getsockname(&descriptor)?);
-        let (registration, errors) = (Registration::new(&descriptor, false)?, Arc::default());
-        Ok(Listener { _file: file, registration, descriptor, address, errors })
+        let opened = Arc::new(Opened { _file: file, descriptor });
+        Ok(ListenSocket { opened, address, errors: Arc::default(), is_shared: false })
+    }
+
+    /// A socket for another shard to accept connections to the same address: the kernel gives each connection to one of the
+    /// sockets (`SO_REUSEPORT`, socket(7)), or, of a UNIX socket, to one of those that wait for it.
+    ///
+    /// The first was bound without that option, so a port that another program has taken was an error.
+    pub fn another(&mut self, backlog: i32, options: &Options) -> io::Result<Self> {
+        let opened = match &self.address {
+            Address::Unix(_) => self.opened.clone(),
+            Address::Tcp(at) => {
+                sockopt::set_socket_reuseport(&self.opened.descriptor, true)?;
+                Self::bind_tcp(*at, backlog, options, true)?.opened
+            }
+        };
+        self.is_shared = Arc::ptr_eq(&opened, &self.opened);
+        let (address, errors) = (self.address.clone(), self.errors.clone());
+        Ok(ListenSocket { opened, address, errors, is_shared: self.is_shared })
     }
 
     pub fn address(&self) -> &Address {
@@ -172,12 +202,39 @@ impl Listener {
     pub fn errors(&self) -> Arc<AcceptErrors> {
         self.errors.clone()
     }
+}
+
+impl Listener {
+    /// Has this thread's shard wait for `socket`.
+    pub fn open(socket: ListenSocket) -> io::Result<Self> {
+        let descriptor = &socket.opened.descriptor;
+        let registration = if socket.is_shared {
+            Registration::shared(descriptor)
+        } else {
+            Registration::new(descriptor, false)
+        };
+        Ok(Listener { registration: registration?, socket })
+    }
+
+    /// As [`ListenSocket::bind`], for this thread's shard.
+    pub fn bind(endpoint: &Endpoint, backlog: i32, options: &Options) -> io::Result<Self> {
+        Self::open(ListenSocket::bind(endpoint, backlog, options)?)
+    }
+
+    /// As [`ListenSocket::bind_private`], for this thread's shard.
+    pub fn bind_private(path: &Path, backlog: i32) -> io::Result<Self> {
+        Self::open(ListenSocket::bind_private(path, backlog)?)
+    }
+
+    pub fn address(&self) -> &Address {
+        &self.socket.address
+    }
 
     /// Our address in a connection that was accepted here.
-    pub fn local_address_of(&self, socket: &Socket) -> Address {
-        let is_any = self.address.ip().is_some_and(|ip| ip.is_unspecified());
-        let local = is_any.then(|| socket.local_address().ok()).flatten();
-        local.unwrap_or_else(|| self.address.clone())
+    pub fn local_address_of(&self, accepted: &OwnedFd) -> Address {
+        let is_any = self.address().ip().is_some_and(|ip| ip.is_unspecified());
+        let local = is_any.then(|| getsockname(accepted).ok()).flatten();
+        local.map_or_else(|| self.address().clone(), |local| Address::from_kernel(&local))
     }
 
     pub async fn readable(&self) {
@@ -187,22 +244,28 @@ impl Listener {
     /// Takes one connection.
     /// Errors: `WouldBlock` if none is there; otherwise see [`classify`].
     pub fn try_accept(&self) -> io::Result<(Socket, Address)> {
-        self.try_accept_if(|| Ok(()))
+        let (descriptor, peer) = self.try_accept_if(|| Ok(()))?;
+        Ok((Socket::new(descriptor, true)?, peer))
     }
 
-    /// As [`Listener::try_accept`], once `prepare` has made what a connection needs besides, or its error.
-    pub fn try_accept_if(&self, prepare: impl FnOnce() -> io::Result<()>) -> io::Result<(Socket, Address)> {
+    /// As [`Listener::try_accept`], once `prepare` has made what a connection needs besides, or its error. The socket may be
+    /// taken to another shard.
+    pub fn try_accept_if(&self, prepare: impl FnOnce() -> io::Result<()>) -> io::Result<(OwnedFd, Address)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let accept = || Ok((acceptfrom_with(&self.descriptor, flags)?, false));
+        let accept = || Ok((acceptfrom_with(self.descriptor(), flags)?, false));
         let accepted = self.registration.read(|| prepare().and_then(|()| accept()).map_err(|e| self.lack(e)));
-        let (descriptor, peer) = accepted.inspect_err(|error| self.errors.note(error))?;
+        let (descriptor, peer) = accepted.inspect_err(|error| self.socket.errors.note(error))?;
         let peer = peer.as_ref().map_or_else(Address::unnamed, Address::from_kernel);
-        Ok((Socket::new(descriptor, true)?, peer))
+        Ok((descriptor, peer))
+    }
+
+    fn descriptor(&self) -> &OwnedFd {
+        &self.socket.opened.descriptor
     }
 
     /// `error`; but `WouldBlock` if no connection is there, for accept(2) looks for a descriptor first.
     fn lack(&self, error: io::Error) -> io::Error {
-        let mut events = [PollFd::new(&self.descriptor, PollFlags::IN)];
+        let mut events = [PollFd::new(self.descriptor(), PollFlags::IN)];
         if classify(&error) == AcceptError::Resources
             && poll(&mut events, Some(&Timespec::default())) == Ok(0)
         {
@@ -214,14 +277,14 @@ impl Listener {
     /// Refuses connections from now on, and resets those not yet accepted. The address stays bound. For the audit.
     /// Linux takes a listening socket that is shut down for reading back to the state before listen(2).
     pub fn refuse(&self) -> io::Result<()> {
-        Ok(shutdown(&self.descriptor, Shutdown::Read)?)
+        Ok(shutdown(self.descriptor(), Shutdown::Read)?)
     }
 
     /// Listens with a queue of another length; after [`Listener::refuse`] as well.
     /// The queue takes one connection more than `backlog`. The kernel does not answer further requests, which come again
     /// after a second (RFC 6298 §2). For the audit.
     pub fn listen_again(&self, backlog: i32) -> io::Result<()> {
-        Ok(listen(&self.descriptor, backlog)?)
+        Ok(listen(self.descriptor(), backlog)?)
     }
 }
 

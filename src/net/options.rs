@@ -196,7 +196,7 @@ mod tests {
     use super::*;
     use crate::{
         net::{dial::open_at_once, endpoint::Endpoint, listener::Listener},
-        runtime::inline,
+        runtime::shard,
     };
 
     #[test]
@@ -217,7 +217,7 @@ mod tests {
             user_timeout: Some(forever),
             congestion: "nosuch".parse().unwrap(),
         };
-        let connected = inline::run(async {
+        let connected = shard::run(async {
             let listener = Listener::bind(&Endpoint::loopback(0), 1, &options).unwrap();
             open_at_once(listener.address(), &options).await.map(drop)
         });

@@ -1,11 +1,11 @@
 //! Kernel pipes as owned pieces of a stream (splice(2)), from a bounded pool. Without a pipe, the relay copies.
 
-use crate::runtime::clock::coarse_ms;
+use crate::runtime::{clock::coarse_ms, lock::Lock, shard::shared};
 use rustix::pipe::{PipeFlags, fcntl_getpipe_size, pipe_with};
 use std::{
     os::fd::OwnedFd,
     sync::{
-        Mutex, PoisonError,
+        Arc, MutexGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -24,22 +24,27 @@ const SCARCE: (usize, usize) = (3, 4);
 /// After there was no pipe, how long to copy before asking for one again.
 const SHORTAGE_MS: u64 = 500;
 
-#[expect(
-    clippy::vec_box,
-    reason = "a pipe moves through links as its one pointer, which the pool takes and gives"
-)]
-static SPARE: Mutex<Vec<Box<Ends>>> = Mutex::new(Vec::new());
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static LIMIT: AtomicUsize = AtomicUsize::new(PIPES_MAX);
-static SHORT_UNTIL: AtomicU64 = AtomicU64::new(0);
-/// Bytes that ever went into a pipe.
-static SPLICED: AtomicU64 = AtomicU64::new(0);
+/// The pipes of the program. One pool for all shards: the limit is the user's, and in a shortage all that are spare are given
+/// back at once.
+struct Pipes {
+    #[expect(
+        clippy::vec_box,
+        reason = "a pipe moves through links as its one pointer, which the pool takes and gives"
+    )]
+    spare: Lock<Vec<Box<Ends>>>,
+    live: Arc<AtomicUsize>,
+    limit: AtomicUsize,
+    short_until: AtomicU64,
+    /// Bytes that ever went into a pipe.
+    spliced: AtomicU64,
+}
 
 /// Both ends of a kernel pipe and how many bytes are between them; counted while they are open.
 struct Ends {
     read: OwnedFd,
     write: OwnedFd,
     held: usize,
+    live: Arc<AtomicUsize>,
 }
 
 /// A pipe and how many bytes it holds. One pointer wide: links move it.
@@ -48,29 +53,73 @@ pub struct Pipe {
     ends: Option<Box<Ends>>,
 }
 
-/// Bounds the pipes of the process to `limit`; see [`crate::net::limits`].
+/// Bounds the pipes of the program to `limit`; see [`crate::net::limits`].
 pub fn set_limit(limit: usize) {
-    LIMIT.store(limit.min(PIPES_MAX), Ordering::Relaxed);
+    pipes().limit.store(limit.min(PIPES_MAX), Ordering::Relaxed);
 }
 
 /// How many pipes are open, and the limit.
 pub fn count() -> (usize, usize) {
-    (LIVE.load(Ordering::Relaxed), LIMIT.load(Ordering::Relaxed))
+    pipes().count()
 }
 
 pub fn spliced() -> u64 {
-    SPLICED.load(Ordering::Relaxed)
+    pipes().spliced.load(Ordering::Relaxed)
 }
 
 pub fn spare() -> usize {
-    SPARE.lock().unwrap_or_else(PoisonError::into_inner).len()
+    pipes().spare().len()
 }
 
 /// Closes the spare pipes, and opens none for half a second: a connection that is waited for needs the descriptors more.
 pub fn give_back() {
-    SHORT_UNTIL.store(coarse_ms() + SHORTAGE_MS, Ordering::Relaxed);
-    let spare = std::mem::take(&mut *SPARE.lock().unwrap_or_else(PoisonError::into_inner));
+    let pipes = pipes();
+    pipes.note_shortage();
+    let spare = std::mem::take(&mut *pipes.spare());
     drop(spare);
+}
+
+fn pipes() -> Arc<Pipes> {
+    shared()
+}
+
+impl Default for Pipes {
+    fn default() -> Self {
+        Pipes {
+            spare: Lock::default(),
+            live: Arc::default(),
+            limit: AtomicUsize::new(PIPES_MAX),
+            short_until: AtomicU64::new(0),
+            spliced: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Pipes {
+    #[expect(clippy::vec_box, reason = "as above")]
+    fn spare(&self) -> MutexGuard<'_, Vec<Box<Ends>>> {
+        self.spare.lock()
+    }
+
+    fn count(&self) -> (usize, usize) {
+        (self.live.load(Ordering::Relaxed), self.limit.load(Ordering::Relaxed))
+    }
+
+    fn note_shortage(&self) {
+        self.short_until.store(coarse_ms() + SHORTAGE_MS, Ordering::Relaxed);
+    }
+
+    fn is_short(&self) -> bool {
+        coarse_ms() < self.short_until.load(Ordering::Relaxed)
+    }
+
+    fn open(&self) -> Option<Pipe> {
+        let ends = Ends::open(&self.live);
+        if ends.is_none() {
+            self.note_shortage();
+        }
+        ends.map(|ends| Pipe { ends: Some(Box::new(ends)) })
+    }
 }
 
 impl Pipe {
@@ -81,8 +130,9 @@ impl Pipe {
     /// it gets no second one, and copies: else peers that take nothing would hold three each, until there is none left
     /// for those that do.
     pub fn take(another: bool) -> Option<Self> {
-        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-        let (live, limit) = count();
+        let pipes = pipes();
+        let mut spare = pipes.spare();
+        let (live, limit) = pipes.count();
         if another && live.saturating_sub(spare.len()) >= limit * SCARCE.0 / SCARCE.1 {
             return None;
         }
@@ -90,14 +140,7 @@ impl Pipe {
             return Some(Pipe { ends: Some(ends) });
         }
         drop(spare);
-        if live >= limit || coarse_ms() < SHORT_UNTIL.load(Ordering::Relaxed) {
-            return None;
-        }
-        let ends = Ends::open();
-        if ends.is_none() {
-            SHORT_UNTIL.store(coarse_ms() + SHORTAGE_MS, Ordering::Relaxed);
-        }
-        ends.map(|ends| Pipe { ends: Some(Box::new(ends)) })
+        if live >= limit || pipes.is_short() { None } else { pipes.open() }
     }
 
     pub fn held(&self) -> usize {
@@ -114,7 +157,7 @@ impl Pipe {
 
     pub fn filled(&mut self, count: usize) {
         self.ends_mut().held += count;
-        SPLICED.fetch_add(count as u64, Ordering::Relaxed);
+        pipes().spliced.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     pub fn written(&mut self, count: usize) {
@@ -139,7 +182,8 @@ impl Drop for Pipe {
         if self.held() > 0 {
             return;
         }
-        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        let pipes = pipes();
+        let mut spare = pipes.spare();
         if spare.len() < SPARE_PIPES {
             spare.extend(self.ends.take());
         }
@@ -147,10 +191,10 @@ impl Drop for Pipe {
 }
 
 impl Ends {
-    fn open() -> Option<Self> {
+    fn open(live: &Arc<AtomicUsize>) -> Option<Self> {
         let (read, write) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).ok()?;
-        LIVE.fetch_add(1, Ordering::Relaxed);
-        let ends = Ends { read, write, held: 0 };
+        live.fetch_add(1, Ordering::Relaxed);
+        let ends = Ends { read, write, held: 0, live: live.clone() };
         // Over the soft limit on pages the kernel gives pipes of two pages (pipe(7)); copying is cheaper than those.
         fcntl_getpipe_size(&ends.write).is_ok_and(|size| size >= PIPE_BYTES).then_some(ends)
     }
@@ -158,27 +202,30 @@ impl Ends {
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        LIVE.fetch_sub(1, Ordering::Relaxed);
+        self.live.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::shard::run;
 
     #[test]
     fn once_pipes_are_scarce_a_direction_has_one_at_a_time() {
-        set_limit(8);
-        let mut held: Vec<Pipe> = (0..6).map_while(|_| Pipe::take(true)).collect();
-        assert_eq!(held.len(), 6);
-        assert!(Pipe::take(true).is_none());
-        held.extend((0..2).map_while(|_| Pipe::take(false)));
-        assert_eq!(held.len(), 8);
-        assert!(Pipe::take(false).is_none());
-        held.truncate(5);
-        // A free pipe counts as free, though it is open.
-        assert_eq!(spare(), 3);
-        assert!(Pipe::take(true).is_some());
-        set_limit(PIPES_MAX);
+        run(async {
+            set_limit(8);
+            let mut held: Vec<Pipe> = (0..6).map_while(|_| Pipe::take(true)).collect();
+            assert_eq!(held.len(), 6);
+            assert!(Pipe::take(true).is_none());
+            held.extend((0..2).map_while(|_| Pipe::take(false)));
+            assert_eq!(held.len(), 8);
+            assert!(Pipe::take(false).is_none());
+            held.truncate(5);
+            // A free pipe counts as free, though it is open.
+            assert_eq!(spare(), 3);
+            assert!(Pipe::take(true).is_some());
+        })
+        .unwrap();
     }
 }

@@ -6,7 +6,7 @@
 use crate::{
     error::reason,
     net::dial::Override,
-    runtime::{clock::coarse_ms, executor::blocking, limit::Slots, task},
+    runtime::{blocking::blocking, clock::coarse_ms, limit::Slots, lock::Lock, shard::shared, task::contain},
 };
 use futures::{
     FutureExt,
@@ -16,7 +16,7 @@ use std::{
     collections::{HashSet, VecDeque},
     io,
     net::{IpAddr, SocketAddr, ToSocketAddrs},
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::Arc,
 };
 
 /// Lookups at once; each holds a thread while it lasts.
@@ -24,8 +24,11 @@ const LOOKUPS_MAX: usize = 32;
 /// A lookup that began this long ago is not joined: the answer may be stale, or the question lost.
 const JOIN_MS: u64 = 1000;
 
-static LOOKUPS: LazyLock<Slots> = LazyLock::new(|| Slots::new(LOOKUPS_MAX));
-static UNDER_WAY: Mutex<Vec<Lookup>> = Mutex::new(Vec::new());
+/// The program's lookups.
+struct Lookups {
+    slots: Slots,
+    under_way: Lock<Vec<Lookup>>,
+}
 
 type Answer = Result<Arc<[IpAddr]>, Arc<io::Error>>;
 
@@ -48,16 +51,23 @@ pub async fn resolve(host: &str, port: u16, overrides: &[Override]) -> io::Resul
     }
 }
 
+impl Default for Lookups {
+    fn default() -> Self {
+        Lookups { slots: Slots::new(LOOKUPS_MAX), under_way: Lock::default() }
+    }
+}
+
 fn shared_lookup(host: &str) -> Shared<BoxFuture<'static, Answer>> {
-    let mut under_way = UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
-    // Read under the lock: a time from before it may lie before the begin of a lookup that another thread has just added.
+    let lookups = shared::<Lookups>();
+    let mut under_way = lookups.under_way.lock();
+    // Read under the lock: a time from before it may lie before the begin of a lookup that another shard has just added.
     let now = coarse_ms();
     let is_young = |lookup: &Lookup| now.saturating_sub(lookup.began_ms) < JOIN_MS;
     under_way.retain(|lookup| lookup.answer.peek().is_none() && is_young(lookup));
     if let Some(lookup) = under_way.iter().find(|lookup| lookup.name == host) {
         return lookup.answer.clone();
     }
-    let answer = lookup(host.to_owned(), ask).boxed().shared();
+    let answer = lookup(lookups.slots.clone(), host.to_owned(), ask).boxed().shared();
     under_way.push(Lookup { name: host.to_owned(), began_ms: now, answer: answer.clone() });
     answer
 }
@@ -67,14 +77,14 @@ fn ask(host: &str) -> io::Result<Vec<IpAddr>> {
     Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
 
-async fn lookup(host: String, ask: fn(&str) -> io::Result<Vec<IpAddr>>) -> Answer {
+async fn lookup(slots: Slots, host: String, ask: fn(&str) -> io::Result<Vec<IpAddr>>) -> Answer {
     // The slot goes with the thread: a lookup that no session awaits any more still holds its thread.
-    let slot = LOOKUPS.take().await;
+    let slot = slots.take().await;
     let work = move || {
         let _slot = slot;
         ask(&host)
     };
-    let found = task::spawn(blocking(work)).await;
+    let found = contain(blocking(work)).await;
     let found = found.map_err(|panicked| io::Error::other(panicked.to_string())).flatten()?;
     if found.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address").into());
@@ -98,7 +108,7 @@ fn interleave(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::{clock::within, inline};
+    use crate::runtime::{clock::within, shard::run};
     use std::{
         sync::{
             RwLock,
@@ -121,8 +131,9 @@ mod tests {
             Ok(Vec::new())
         };
         let silent = NAME_SERVER.write().unwrap();
+        let slots = Slots::new(LOOKUPS_MAX);
         let mut lookups: Vec<_> =
-            (0..LOOKUPS_MAX).map(|_| Box::pin(lookup("silent.test".into(), ask))).collect();
+            (0..LOOKUPS_MAX).map(|_| Box::pin(lookup(slots.clone(), "silent.test".into(), ask))).collect();
         let begin = Instant::now();
         while ASKED.load(SeqCst) < LOOKUPS_MAX {
             assert!(lookups.iter_mut().all(|lookup| lookup.now_or_never().is_none()));
@@ -130,21 +141,25 @@ mod tests {
             thread::sleep(Duration::from_millis(1));
         }
         drop(lookups);
-        let mut next = Box::pin(lookup("next.test".into(), ask));
+        let mut next = Box::pin(lookup(slots.clone(), "next.test".into(), ask));
         assert!((&mut next).now_or_never().is_none());
-        assert_eq!((LOOKUPS.count().0, ASKED.load(SeqCst)), (LOOKUPS_MAX, LOOKUPS_MAX));
+        assert_eq!((slots.count().0, ASKED.load(SeqCst)), (LOOKUPS_MAX, LOOKUPS_MAX));
         drop(silent);
-        let answer = inline::run(within(Some(LIMIT), next)).unwrap().expect("the next one has its turn");
+        let answer = run(within(Some(LIMIT), next)).unwrap().expect("the next one has its turn");
         assert_eq!(answer.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
     fn a_lookup_that_another_thread_began_a_moment_later_is_joined() {
         const NAME: &str = "later.test";
-        let answer = futures::future::pending().boxed().shared();
-        UNDER_WAY.lock().unwrap().push(Lookup { name: NAME.into(), began_ms: coarse_ms() + 1000, answer });
-        drop(shared_lookup(NAME));
-        assert_eq!(UNDER_WAY.lock().unwrap().iter().filter(|lookup| lookup.name == NAME).count(), 1);
+        run(async {
+            let (answer, lookups) = (futures::future::pending().boxed().shared(), shared::<Lookups>());
+            let under_way = || lookups.under_way.lock();
+            under_way().push(Lookup { name: NAME.into(), began_ms: coarse_ms() + 1000, answer });
+            drop(shared_lookup(NAME));
+            assert_eq!(under_way().len(), 1);
+        })
+        .unwrap();
     }
 
     #[test]
@@ -152,12 +167,16 @@ mod tests {
         let silent = futures::future::pending().boxed().shared();
         let answered = futures::future::ready(Ok([].into())).boxed().shared();
         assert!(answered.clone().now_or_never().is_some());
-        for (name, began_ms, answer) in
-            [("old.test", coarse_ms() - JOIN_MS, silent), ("answered.test", coarse_ms(), answered)]
-        {
-            UNDER_WAY.lock().unwrap().push(Lookup { name: name.into(), began_ms, answer: answer.clone() });
-            assert!(!shared_lookup(name).ptr_eq(&answer), "{name}");
-        }
+        run(async {
+            for (name, began_ms, answer) in
+                [("old.test", coarse_ms() - JOIN_MS, silent), ("answered.test", coarse_ms(), answered)]
+            {
+                let lookup = Lookup { name: name.into(), began_ms, answer: answer.clone() };
+                shared::<Lookups>().under_way.lock().push(lookup);
+                assert!(!shared_lookup(name).ptr_eq(&answer), "{name}");
+            }
+        })
+        .unwrap();
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{
         options::{Options, set_reset_at_close},
         pipe::{PIPE_BYTES, Pipe},
     },
-    runtime::{clock::within, pace::note_bulk, readiness::Registration},
+    runtime::{clock::within, readiness::Registration, shard::note_bulk},
 };
 use rustix::{
     io::Errno,

@@ -35,15 +35,15 @@ impl Chunk {
     }
 }
 
-pub trait ChunkSource: Send {
+pub trait ChunkSource {
     /// The next chunk; none at the end of the stream. If the gate of `direction` is not open, the chunk is in memory.
     /// Cancel-safe.
-    fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> + Send;
+    fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>>;
 }
 
-pub trait ChunkSink: Send {
+pub trait ChunkSink {
     /// Writes the first bytes of `chunk`, takes them out of it, and says how many they were.
-    fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> + Send;
+    fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>>;
 
     /// Ends the stream after all that was written.
     fn finish(&mut self) -> io::Result<()>;

@@ -2,10 +2,13 @@
 
 use crate::{
     relay::gate::Gate,
-    runtime::clock::{coarse_ms, now_ns},
+    runtime::{
+        clock::{coarse_ms, now_ns},
+        lock::Lock,
+    },
 };
 use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+    Arc, OnceLock, Weak,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
@@ -37,7 +40,7 @@ pub struct Ways<'a> {
 
 #[derive(Default)]
 struct Rare {
-    watchers: Mutex<Vec<Arc<dyn ChunkWatcher>>>,
+    watchers: Lock<Vec<Arc<dyn ChunkWatcher>>>,
     /// Bytes that the receiver's queue in our kernel held when it was reset.
     lost: AtomicU64,
 }
@@ -71,7 +74,7 @@ impl Direction {
         if !self.gate.is_open()
             && let Some(rare) = self.rare.get()
         {
-            for watcher in &*rare.watchers() {
+            for watcher in &*rare.watchers.lock() {
                 watcher.show(self.received(), bytes);
             }
         }
@@ -105,7 +108,7 @@ impl Direction {
         if !self.gate.is_open()
             && let Some(rare) = self.rare.get()
         {
-            rare.watchers().iter().for_each(|watcher| watcher.ended());
+            rare.watchers.lock().iter().for_each(|watcher| watcher.ended());
         }
     }
 
@@ -119,7 +122,7 @@ impl Direction {
     /// From now on `watcher` is shown every chunk, until [`Direction::unwatch`].
     pub fn watch(&self, watcher: Arc<dyn ChunkWatcher>) -> Weak<dyn ChunkWatcher> {
         let weak = Arc::downgrade(&watcher);
-        self.rare.get_or_init(Box::default).watchers().push(watcher);
+        self.rare.get_or_init(Box::default).watchers.lock().push(watcher);
         self.gate.add_watcher();
         weak
     }
@@ -127,7 +130,7 @@ impl Direction {
     /// Takes a watcher off, if it is there.
     pub fn unwatch(&self, watcher: &Weak<dyn ChunkWatcher>) {
         let Some(rare) = self.rare.get() else { return };
-        let mut watchers = rare.watchers();
+        let mut watchers = rare.watchers.lock();
         if let Some(at) = watchers.iter().position(|there| Weak::ptr_eq(&Arc::downgrade(there), watcher)) {
             watchers.swap_remove(at);
             self.gate.remove_watcher();
@@ -184,17 +187,10 @@ impl Default for Direction {
     }
 }
 
-impl Rare {
-    fn watchers(&self) -> MutexGuard<'_, Vec<Arc<dyn ChunkWatcher>>> {
-        // Every change under the lock is one call.
-        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{thread::sleep, time::Duration};
+    use std::{sync::Mutex, thread::sleep, time::Duration};
 
     /// What was shown; an end is shown as no bytes.
     #[derive(Default)]

@@ -135,7 +135,7 @@ impl<'a> LegReader<'a> {
 // Both wait by hand: as async functions they would hold the state of every call they make, for as long as they wait.
 
 impl ChunkSource for LegReader<'_> {
-    fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> + Send {
+    fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> {
         poll_fn(move |context| {
             let Leg::Plain(socket) = self.leg;
             loop {
@@ -159,7 +159,7 @@ impl<'a> LegWriter<'a> {
 }
 
 impl ChunkSink for LegWriter<'_> {
-    fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> + Send {
+    fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> {
         let Leg::Plain(socket) = self.leg;
         poll_fn(move |context| match chunk {
             Chunk::Bytes(buffer) => {

@@ -12,7 +12,7 @@ use crate::{
 use futures::{FutureExt, future::Either};
 use std::{
     future::{poll_fn, ready},
-    sync::Arc,
+    rc::Rc,
 };
 
 /// Chunks that may wait in a link. With the one being read and the one being written that is three chunks a direction:
@@ -27,29 +27,29 @@ pub enum Parcel {
 
 pub struct LinkSender {
     address: Sender<Parcel>,
-    gone: Arc<Latch>,
+    gone: Rc<Latch>,
 }
 
 pub struct LinkReceiver {
     mailbox: Mailbox<Parcel>,
-    gone: Arc<Latch>,
+    gone: Rc<Latch>,
 }
 
 /// Lets the sender's half-loop look at its gate again; it may belong to another actor.
-pub struct Nudge(Arc<Latch>);
+pub struct Nudge(Rc<Latch>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiverGone;
 
 pub fn link() -> (LinkSender, LinkReceiver) {
     let (address, mailbox) = mailbox(LINK_CHUNKS);
-    let gone = Arc::new(Latch::default());
+    let gone = Rc::new(Latch::default());
     (LinkSender { address, gone: gone.clone() }, LinkReceiver { mailbox, gone })
 }
 
 impl LinkSender {
     /// Waits for room, then sends a chunk, which is lost if the receiver is gone. Not cancel-safe.
-    pub fn send(&self, chunk: Chunk) -> impl Future<Output = Result<(), ReceiverGone>> + Send {
+    pub fn send(&self, chunk: Chunk) -> impl Future<Output = Result<(), ReceiverGone>> {
         // Only a chunk that has to wait is held, and in a box: the half-loop would keep its place all the time.
         match self.address.try_send(Parcel::Data(chunk)) {
             Ok(()) => Either::Left(ready(Ok(()))),
@@ -66,7 +66,7 @@ impl LinkSender {
     }
 
     /// Ends when the receiver is gone.
-    pub fn closed(&self) -> impl Future<Output = ()> + Send {
+    pub fn closed(&self) -> impl Future<Output = ()> {
         poll_fn(|context| self.gone.poll_raised(context))
     }
 }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
     use crate::{
         net::buffer::Buffer,
-        runtime::{clock::within, inline},
+        runtime::{clock::within, shard},
     };
     use futures::executor::block_on;
     use std::{pin::pin, task::Poll, time::Duration};
@@ -126,7 +126,7 @@ mod tests {
             nudge.wake();
             if polls == 2 { Poll::Ready(()) } else { Poll::Pending }
         });
-        assert!(inline::run(within(Some(Duration::from_secs(20)), polled_again)).unwrap().is_some());
+        assert!(shard::run(within(Some(Duration::from_secs(20)), polled_again)).unwrap().is_some());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::{
     },
     runtime::clock::sleep,
 };
-use futures::future::{BoxFuture, Either, select};
+use futures::future::{Either, LocalBoxFuture, select};
 use pin_project_lite::pin_project;
 use std::{
     io,
@@ -59,32 +59,32 @@ pub enum WriteEnd {
     Failed(io::Error),
 }
 
-/// Relays `leg` into `out` and `inbound` into `leg`, until the leg's end is known.
+/// Relays `leg` into `to_link` and `from_link` into `leg`, until the leg's end is known.
 ///
 /// The links are gone when it ends. The leg is still open: the owner closes it, or resets it by dropping it.
 pub fn pump<'a>(
     leg: &'a Leg,
     splice: bool,
-    out: LinkSender,
-    inbound: LinkReceiver,
+    to_link: LinkSender,
+    from_link: LinkReceiver,
     ways: Ways<'a>,
-) -> impl Future<Output = LegEnd> + Send {
+) -> impl Future<Output = LegEnd> {
     let lost = |context: &Context<'_>| leg.poll_lost(context);
-    duplex(LegReader::new(leg, splice), LegWriter::new(leg), lost, out, inbound, ways)
+    duplex(LegReader::new(leg, splice), LegWriter::new(leg), lost, to_link, from_link, ways)
 }
 
 /// As [`pump`], over any source and sink; `lost` is ready when the connection is known to be lost.
 pub fn duplex<'a>(
     source: impl ChunkSource + 'a,
     sink: impl ChunkSink + 'a,
-    lost: impl Fn(&Context<'_>) -> Poll<()> + Send,
-    out: LinkSender,
-    inbound: LinkReceiver,
+    lost: impl Fn(&Context<'_>) -> Poll<()>,
+    to_link: LinkSender,
+    from_link: LinkReceiver,
     ways: Ways<'a>,
-) -> impl Future<Output = LegEnd> + Send {
+) -> impl Future<Output = LegEnd> {
     Duplex {
-        read: read_into(source, out, ways.incoming),
-        write: write_from(inbound, sink, ways.outgoing),
+        read: read_into(source, to_link, ways.incoming),
+        write: write_from(from_link, sink, ways.outgoing),
         lost,
         incoming: ways.incoming,
         read_end: None,
@@ -93,15 +93,14 @@ pub fn duplex<'a>(
     }
 }
 
-// Both loops are async blocks that use what they were given in place: an async function would keep it twice, as passed
-// and as used, for as long as the session lives.
+// Plain functions that return an async block: an async function stores each argument twice, as passed and as used.
 
 /// Moves `source` into `link` until one of them ends. A failed source drops the link, which aborts it.
 pub fn read_into<'a>(
     mut source: impl ChunkSource + 'a,
     link: LinkSender,
     direction: &'a Direction,
-) -> impl Future<Output = ReadEnd> + Send + 'a {
+) -> impl Future<Output = ReadEnd> + 'a {
     async move {
         loop {
             let read = match select(pin!(source.read(direction)), pin!(link.closed())).await {
@@ -132,7 +131,7 @@ pub fn write_from<'a>(
     mut link: LinkReceiver,
     mut sink: impl ChunkSink + 'a,
     direction: &'a Direction,
-) -> impl Future<Output = WriteEnd> + Send + 'a {
+) -> impl Future<Output = WriteEnd> + 'a {
     async move {
         loop {
             match link.next().await {
@@ -165,7 +164,7 @@ pin_project! {
         incoming: &'a Direction,
         read_end: Option<ReadEnd>,
         write_end: Option<WriteEnd>,
-        standstill: Option<BoxFuture<'a, ()>>,
+        standstill: Option<LocalBoxFuture<'a, ()>>,
     }
 }
 

@@ -10,35 +10,42 @@ use crate::{
 };
 use futures::{
     FutureExt,
-    future::BoxFuture,
+    future::LocalBoxFuture,
     io::{AsyncRead, AsyncWrite},
 };
 use std::{
     io,
     pin::{Pin, pin},
-    sync::Arc,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
 /// The far end of a session that this program plays itself. What it reads must be in memory: the gate of the incoming
 /// direction is to copy.
 pub struct LinkStream<'a> {
-    inbound: LinkReceiver,
-    out: Arc<LinkSender>,
+    from_link: LinkReceiver,
+    to_link: Rc<LinkSender>,
     ways: Ways<'a>,
     /// What was taken from the link and is not read yet.
     unread: Option<Buffer>,
     /// The peer ended its stream.
     finished: bool,
     /// A parcel that waits for room in the link.
-    sending: Option<BoxFuture<'static, Result<(), ReceiverGone>>>,
+    sending: Option<LocalBoxFuture<'static, Result<(), ReceiverGone>>>,
 }
 
 impl<'a> LinkStream<'a> {
-    /// Reads `inbound`, whose direction is the incoming one of `ways`, and writes `out`.
-    pub fn new(inbound: LinkReceiver, out: LinkSender, ways: Ways<'a>) -> Self {
+    /// Reads `from_link`, whose direction is the incoming one of `ways`, and writes `to_link`.
+    pub fn new(from_link: LinkReceiver, to_link: LinkSender, ways: Ways<'a>) -> Self {
         ways.incoming.gate.copy();
-        LinkStream { inbound, out: Arc::new(out), ways, unread: None, finished: false, sending: None }
+        LinkStream {
+            from_link,
+            to_link: Rc::new(to_link),
+            ways,
+            unread: None,
+            finished: false,
+            sending: None,
+        }
     }
 
     fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -75,7 +82,7 @@ impl AsyncRead for LinkStream<'_> {
             if self.finished {
                 return Poll::Ready(Ok(0));
             }
-            let next = pin!(self.inbound.next()).poll(context);
+            let next = pin!(self.from_link.next()).poll(context);
             match ready!(next) {
                 Some(Parcel::Data(Chunk::Bytes(buffer))) => self.unread = Some(buffer),
                 Some(Parcel::Data(Chunk::Piped(_))) | None => return Poll::Ready(Err(gone())),
@@ -97,8 +104,8 @@ impl AsyncWrite for LinkStream<'_> {
             return Poll::Ready(Ok(0));
         }
         self.ways.outgoing.receive(bytes);
-        let (out, chunk) = (self.out.clone(), Chunk::Bytes(Buffer::holding(bytes)));
-        let mut sending = async move { out.send(chunk).await }.boxed();
+        let (to_link, chunk) = (self.to_link.clone(), Chunk::Bytes(Buffer::holding(bytes)));
+        let mut sending = async move { to_link.send(chunk).await }.boxed_local();
         match sending.poll_unpin(context) {
             Poll::Ready(sent) => sent.map_err(|_| gone())?,
             Poll::Pending => self.sending = Some(sending),
@@ -115,8 +122,8 @@ impl AsyncWrite for LinkStream<'_> {
         ready!(self.poll_sent(context))?;
         if !self.ways.outgoing.ended() {
             self.ways.outgoing.set_ended();
-            let out = self.out.clone();
-            self.sending = Some(async move { out.finish().await }.boxed());
+            let to_link = self.to_link.clone();
+            self.sending = Some(async move { to_link.finish().await }.boxed_local());
         }
         self.poll_sent(context)
     }

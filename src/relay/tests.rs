@@ -11,8 +11,9 @@ use crate::{
         link::link,
         pump::{LegEnd, ReadEnd, WriteEnd, duplex, read_into, write_from},
     },
+    runtime::shard::run,
 };
-use futures::{FutureExt, executor::block_on, future::join};
+use futures::{FutureExt, future::join};
 use proptest::prelude::*;
 use std::{
     collections::VecDeque,
@@ -116,10 +117,10 @@ proptest! {
         let source = Scripted { bytes: bytes.clone().into(), steps: reads, fails: source_fails };
         let sink = Choosy { steps: writes, room, written: written.clone() };
         let (direction, (sender, receiver)) = (Direction::new(), link());
-        let (read, write) = block_on(join(
+        let (read, write) = run(join(
             read_into(source, sender, &direction),
             write_from(receiver, sink, &direction),
-        ));
+        )).unwrap();
         let written = written.lock().unwrap();
         prop_assert!(bytes.starts_with(&written.bytes));
         prop_assert_eq!(direction.delivered(), written.bytes.len() as u64);
@@ -159,7 +160,7 @@ proptest! {
         let direction = Direction::new();
         let (sender, receiver) = link();
         let ways = Ways { incoming: &direction, outgoing: &direction };
-        let end = block_on(duplex(source, sink, |_| Poll::Pending, sender, receiver, ways));
+        let end = run(duplex(source, sink, |_| Poll::Pending, sender, receiver, ways)).unwrap();
         let written = written.lock().unwrap();
         let whole = written.bytes == bytes && written.finished;
         prop_assert_eq!(matches!(end, LegEnd::Clean), whole);
@@ -207,20 +208,21 @@ fn a_reader_of_a_silent_source_ends_when_its_receiver_goes() {
 
 /// What both together mean; none if the leg goes on.
 fn end_of(reading: Reading, writing: Writing, lost: bool) -> Option<LegEnd> {
-    let (direction, (out, receiver), (sender, inbound)) = (Direction::new(), link(), link());
+    let (direction, (to_link, receiver), (sender, from_link)) = (Direction::new(), link(), link());
     let room = (writing == Writing::Failed).then_some(0);
     let sink = Choosy { steps: VecDeque::new(), room, written: Arc::default() };
     let lost = move |_: &Context<'_>| if lost { Poll::Ready(()) } else { Poll::Pending };
     let ways = Ways { incoming: &direction, outgoing: &direction };
-    let leg = pin!(duplex(reading, sink, lost, out, inbound, ways));
+    let leg = pin!(duplex(reading, sink, lost, to_link, from_link, ways));
     let _receiver = (reading != Reading::Refused).then_some(receiver);
     match writing {
         Writing::GoesOn | Writing::Aborted => {}
-        Writing::Ended => block_on(sender.finish()).unwrap(),
-        Writing::Failed => block_on(sender.send(Chunk::Bytes(Buffer::holding(b"x")))).unwrap(),
+        Writing::Ended => run(sender.finish()).unwrap().unwrap(),
+        Writing::Failed => run(sender.send(Chunk::Bytes(Buffer::holding(b"x")))).unwrap().unwrap(),
     }
     let _sender = (writing != Writing::Aborted).then_some(sender);
-    leg.now_or_never()
+    // A shard, for the clock.
+    run(async { leg.now_or_never() }).unwrap()
 }
 
 #[test]
@@ -257,7 +259,7 @@ fn an_abort_of_the_other_side_comes_after_what_it_sent() {
         sender.send(Chunk::Bytes(Buffer::holding(b"tail"))).await.unwrap();
         drop(sender);
     };
-    let (end, ()) = block_on(join(write_from(receiver, sink, &direction), send));
+    let (end, ()) = run(join(write_from(receiver, sink, &direction), send)).unwrap();
     assert!(matches!(end, WriteEnd::Aborted));
     assert_eq!(written.lock().unwrap().bytes, b"tail");
 }

@@ -2,11 +2,11 @@
 
 use crate::{
     report::{json, text},
-    session::event::Event,
+    session::event::{Event, What},
+    text::plain::plain,
 };
-use std::time::SystemTime;
 
-/// How events are shown. Warnings are not: they go to stderr.
+/// How events are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Format {
     pub log: Log,
@@ -14,23 +14,22 @@ pub struct Format {
     pub dump: Dump,
     /// JSON is never coloured.
     pub colour: bool,
+    /// Only ASCII in the words of text lines; what peers sent stays.
+    pub ascii: bool,
 }
 
 impl Format {
     /// Appends complete lines to `out`, or nothing.
     pub fn line(&self, event: &Event, out: &mut String) {
         match self.log {
+            Log::Text if self.ascii && !matches!(event.what, What::Data { .. }) => {
+                let begin = out.len();
+                text::text(event, self.dump, self.colour, out);
+                let line = plain(&out.split_off(begin));
+                out.push_str(&line);
+            }
             Log::Text => text::text(event, self.dump, self.colour, out),
             Log::Json => json::json(event, self.dump, out),
-            Log::Off => {}
-        }
-    }
-
-    /// Appends the line that says how many lines were dropped.
-    pub fn dropped(&self, at: SystemTime, lines: u64, out: &mut String) {
-        match self.log {
-            Log::Text => text::dropped(at, lines, self.colour, out),
-            Log::Json => json::dropped(at, lines, out),
             Log::Off => {}
         }
     }
@@ -68,14 +67,19 @@ mod tests {
         net::address::Address,
         session::{
             cause::Cause,
-            event::{Close, Mode, Side, What},
+            event::{Close, Mode, Side},
         },
         text::escape::Escaped,
     };
     use proptest::prelude::*;
-    use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, time::Duration};
+    use std::{
+        ffi::OsStr,
+        os::unix::ffi::OsStrExt,
+        path::Path,
+        time::{Duration, SystemTime},
+    };
 
-    const TEXT: Format = Format { log: Log::Text, dump: Dump::Text, colour: false };
+    const TEXT: Format = Format { log: Log::Text, dump: Dump::Text, colour: false, ascii: false };
     const OFF: Format = Format { log: Log::Off, ..TEXT };
     const HEX: Format = Format { dump: Dump::Hex, ..TEXT };
     const JSON: Format = Format { log: Log::Json, ..TEXT };
@@ -202,7 +206,7 @@ mod tests {
         let reply = |format| show(format, data(Side::Upstream, 4096, b"\x1b[2J\"\xff", 5));
         let line = "20:26:21.123 #42 client > offset 0, 18 B: GET / HTTP/1.1\\r\\n\\r\\n\n";
         assert_eq!(request(TEXT), line);
-        let line = "20:26:21.123 #42 upstream < offset 4096, 11 B: \\x1b[2J\"\\xff… (5 more bytes)\n";
+        let line = "20:26:21.123 #42 upstream < offset 4096, 11 B: \\x1b[2J\"\\xff... (5 more bytes)\n";
         assert_eq!(reply(TEXT), line);
         let lines = "20:26:21.123 #42 client > offset 0, 18 B\n\
              #42 client > 00000000: 4745 5420 2f20 4854 5450 2f31 2e31 0d0a  GET / HTTP/1.1..\n\
@@ -210,7 +214,7 @@ mod tests {
         assert_eq!(request(HEX), lines);
         let lines = "20:26:21.123 #42 upstream < offset 4096, 11 B\n\
              #42 upstream < 00001000: 1b5b 324a 22ff                           .[2J\".\n\
-             #42 upstream < … (5 more bytes)\n";
+             #42 upstream < ... (5 more bytes)\n";
         assert_eq!(reply(HEX), lines);
         let head = r#"{"ts":"2026-11-21T20:26:21.123456Z","event":"data","session":42,"from":"#;
         let rest = r#""client","offset":0,"bytes":18,"text":"GET / HTTP/1.1\\r\\n\\r\\n"}"#;
@@ -221,11 +225,7 @@ mod tests {
 
     #[test]
     fn dropped_lines_are_counted() {
-        let shown = |format: Format, lines| {
-            let mut out = String::new();
-            format.dropped(at(), lines, &mut out);
-            out
-        };
+        let shown = |format, lines| show(format, What::Dropped { lines });
         assert_eq!(shown(TEXT, 1), "20:26:21.123 dropped 1 line\n");
         assert_eq!(shown(TEXT, 17), "20:26:21.123 dropped 17 lines\n");
         let line = r#"{"ts":"2026-11-21T20:26:21.123456Z","event":"dropped","lines":17}"#;
@@ -237,7 +237,6 @@ mod tests {
     fn what_was_not_asked_for_is_not_shown() {
         assert_eq!(show(OFF, What::Close(done().into())), "");
         for format in [TEXT, JSON] {
-            assert_eq!(show(format, What::Warning("out of descriptors".into())), "");
             assert_eq!(show(Format { dump: Dump::Off, ..format }, data(Side::Client, 0, b"secret", 0)), "");
         }
     }

@@ -30,6 +30,12 @@ impl Histogram {
         self.sum += duration;
     }
 
+    /// Adds what another with the same bounds has observed.
+    pub fn add(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
+        self.sum += other.sum;
+    }
+
     /// In seconds.
     pub fn sum(&self) -> f64 {
         self.sum.as_secs_f64()

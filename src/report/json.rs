@@ -13,13 +13,12 @@ use crate::{
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use std::{
     fmt::{self, Write},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-/// Appends an event as one line to `out`; a warning adds nothing, nor does payload without a dump.
+/// Appends an event as one line to `out`; payload without a dump adds nothing.
 pub fn json(event: &Event, dump: Dump, out: &mut String) {
-    let is_data = matches!(event.what, What::Data { .. });
-    if matches!(event.what, What::Warning(_)) || (is_data && dump == Dump::Off) {
+    if dump == Dump::Off && matches!(event.what, What::Data { .. }) {
         return;
     }
     out.push_str(&serde_json::to_string(&EventLine(event)).expect("the keys of a line are strings"));
@@ -40,12 +39,6 @@ fn payload(dump: Dump, shown: &[u8], cut: usize, out: &mut String) -> fmt::Resul
         write!(out, ",\"cut\":{cut}")?;
     }
     out.write_char('}')
-}
-
-/// Appends the line that says how many lines were dropped.
-pub fn dropped(at: SystemTime, lines: u64, out: &mut String) {
-    let at = Moment(at);
-    out.push_str(&format!("{{\"ts\":\"{at}\",\"event\":\"dropped\",\"lines\":{lines}}}\n"));
 }
 
 /// Adds keys with their values to a JSON object.
@@ -87,7 +80,7 @@ impl Serialize for EventLine<'_> {
                 "bytes": bytes,
             },
             What::Close(close) => closed(&mut line, close)?,
-            What::Warning(_) => {}
+            What::Dropped { lines } => keys!(line, "event": "dropped", "lines": lines),
         }
         line.end()
     }

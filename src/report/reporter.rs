@@ -10,7 +10,7 @@ use crate::{
         clock::within,
         mailbox::{Mailbox, Sender, mailbox},
     },
-    session::event::{Event, Events},
+    session::event::{Event, Events, What},
     text::escape::Escaped,
 };
 use rustix::{
@@ -144,7 +144,8 @@ impl Lines {
     fn write(&mut self) {
         let (lines, dropped) = (self.ends.len() - 1, self.dropped.load(Ordering::Relaxed));
         if dropped > self.told {
-            self.format.dropped(SystemTime::now(), dropped - self.told, &mut self.text);
+            let what = What::Dropped { lines: dropped - self.told };
+            self.format.line(&Event { at: SystemTime::now(), what }, &mut self.text);
             self.ends.push(self.text.len());
         }
         let bytes = self.text.as_bytes();

@@ -36,6 +36,16 @@ pub struct ListenerTally {
 }
 
 impl Tally {
+    /// Adds the sums of other sessions of the same listeners.
+    pub fn add(&mut self, other: &Self) {
+        let Tally { listeners, client_bytes, upstream_bytes, dials, lives } = other;
+        self.listeners.iter_mut().zip(listeners).for_each(|(listener, more)| listener.add(more));
+        self.client_bytes += client_bytes;
+        self.upstream_bytes += upstream_bytes;
+        self.dials.add(dials);
+        self.lives.add(lives);
+    }
+
     pub fn active(&self) -> u64 {
         self.listeners.iter().map(|listener| listener.active).sum()
     }
@@ -58,6 +68,14 @@ impl Tally {
 }
 
 impl ListenerTally {
+    fn add(&mut self, other: &Self) {
+        let ListenerTally { name: _, mode: _, active, health, opened, closed } = other;
+        self.active += active;
+        self.opened += opened;
+        self.health.iter_mut().zip(health).for_each(|(count, more)| *count += more);
+        self.closed.iter_mut().zip(closed).for_each(|(count, more)| *count += more);
+    }
+
     /// How many live sessions do well, and how the others do.
     pub fn health(&self) -> impl Iterator<Item = (Health, u64)> {
         Health::VARIANTS.iter().copied().zip(self.health)

@@ -16,26 +16,13 @@ use crate::{
         units::duration,
     },
 };
-use std::{
-    fmt::{self, Write},
-    time::SystemTime,
-};
+use std::fmt::{self, Write};
 
-/// Appends an event to `out`; a warning adds nothing, nor does payload without a dump.
+/// Appends an event to `out`; payload without a dump adds nothing.
 pub fn text(event: &Event, dump: Dump, colour: bool, out: &mut String) {
-    page(event.at, colour).event(&event.what, dump, out).expect(TAKES_EVERY_WRITE);
+    let page = Page { time: TimeOfDay(event.at), paint: if colour { COLOUR } else { PLAIN } };
+    page.event(&event.what, dump, out).expect("a string takes every write");
 }
-
-/// Appends the line that says how many lines were dropped.
-pub fn dropped(at: SystemTime, lines: u64, colour: bool, out: &mut String) {
-    page(at, colour).dropped(lines, out).expect(TAKES_EVERY_WRITE);
-}
-
-fn page(at: SystemTime, colour: bool) -> Page {
-    Page { time: TimeOfDay(at), paint: if colour { COLOUR } else { PLAIN } }
-}
-
-const TAKES_EVERY_WRITE: &str = "a string takes every write";
 
 /// What begins and ends a colour (ECMA-48 §8.3.117).
 struct Paint {
@@ -75,7 +62,7 @@ impl Page {
                 let direction = if *from == Side::Client { "client >" } else { "upstream <" };
                 let cut = match bytes.saturating_sub(shown.len()) {
                     0 => String::new(),
-                    cut => format!("{dim}… ({cut} more bytes){end}"),
+                    cut => format!("{dim}... ({cut} more bytes){end}"),
                 };
                 self.begin(*session, out)?;
                 write!(out, "{direction} offset {offset}, {bytes} B")?;
@@ -90,7 +77,11 @@ impl Page {
                 if cut.is_empty() { Ok(()) } else { writeln!(out, "#{session} {direction} {cut}") }
             }
             What::Close(close) => self.close(close, out),
-            What::Warning(_) => Ok(()),
+            What::Dropped { lines } => {
+                let Paint { dim, bad, end, .. } = self.paint;
+                let unit = if *lines == 1 { "line" } else { "lines" };
+                writeln!(out, "{dim}{}{end} {bad}dropped{end} {lines} {unit}", self.time)
+            }
         }
     }
 
@@ -116,12 +107,6 @@ impl Page {
             write!(out, ": {}", Escaped(error.as_bytes()))?;
         }
         out.write_char('\n')
-    }
-
-    fn dropped(&self, lines: u64, out: &mut String) -> fmt::Result {
-        let Paint { dim, bad, end, .. } = self.paint;
-        let unit = if lines == 1 { "line" } else { "lines" };
-        writeln!(out, "{dim}{}{end} {bad}dropped{end} {lines} {unit}", self.time)
     }
 
     /// How every event of a session begins.

@@ -1,82 +1,50 @@
-//! One clock for every deadline of the process: an ordered list of sleepers and one timer of the runtime. A thread that
-//! waits for its events itself ([`super::inline`]) has one of its own.
-//!
-//! Every arming of a timer of async-io wakes its reactor, which costs a system call and often a change of threads. Here a
-//! sleeper costs a list entry; the runtime's timer moves only when a sleeper comes that is due before all others.
+//! The clock of a shard: an ordered list of sleepers. A sleeper costs a list entry and no system call: the shard wakes those
+//! that are due, and sleeps itself until the next is.
 
-use crate::runtime::task::{self, Task};
-use futures::{
-    future::{Either, select},
-    task::AtomicWaker,
-};
+use crate::runtime::{shard::Shard, waker::WakerCell};
+use futures::future::{Either, select};
 use rustix::time::{ClockId, clock_gettime};
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::BTreeMap,
     pin::Pin,
-    sync::{
-        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    rc::Rc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-static CLOCK: LazyLock<Arc<Clock>> = LazyLock::new(Arc::default);
-
-thread_local! {
-    /// The clock of a thread that wakes only its own sleepers.
-    static OWN: RefCell<Option<Arc<Clock>>> = const { RefCell::new(None) };
-}
-
+/// The sleepers of a shard, by when they are due.
 #[derive(Default)]
-struct Clock {
-    sleepers: Mutex<Sleepers>,
-    /// Wakes the clock's task when a sleeper comes that is due before `armed`.
-    earlier: AtomicWaker,
+pub(super) struct Clock {
+    sleepers: RefCell<BTreeMap<Key, Rc<Sleeper>>>,
+    last_number: Cell<u64>,
 }
 
-#[derive(Default)]
-struct Sleepers {
-    due: BTreeMap<(Instant, u64), Arc<Sleeper>>,
-    /// When the runtime's timer will fire.
-    armed: Option<Instant>,
-    last_number: u64,
-}
+/// When a sleeper is due, and its number.
+type Key = (Instant, u64);
 
 #[derive(Default)]
 struct Sleeper {
-    fired: AtomicBool,
-    waker: AtomicWaker,
+    fired: Cell<bool>,
+    waker: WakerCell,
 }
 
 /// A future that ends at an instant. Dropping it takes it off the clock.
 #[must_use = "it sleeps only while it is awaited"]
 pub struct Sleep {
-    key: (Instant, u64),
-    sleeper: Arc<Sleeper>,
-    clock: Arc<Clock>,
-}
-
-/// The clock stops when the task is dropped.
-pub fn start() -> Task<()> {
-    task::spawn(run())
+    key: Key,
+    sleeper: Rc<Sleeper>,
 }
 
 /// Ends at `when`, never before.
 pub fn sleep_until(when: Instant) -> Sleep {
-    let sleeper = Arc::new(Sleeper::default());
-    let clock = Clock::here();
-    let mut sleepers = clock.lock();
-    sleepers.last_number += 1;
-    let key = (when, sleepers.last_number);
-    sleepers.due.insert(key, sleeper.clone());
-    let earlier = sleepers.armed.is_none_or(|armed| when < armed);
-    drop(sleepers);
-    if earlier {
-        clock.earlier.wake();
-    }
-    Sleep { key, sleeper, clock }
+    let shard = Shard::here().expect("a task sleeps on a shard");
+    let sleeper = Rc::new(Sleeper::default());
+    let clock = &shard.clock;
+    clock.last_number.set(clock.last_number.get() + 1);
+    let key = (when, clock.last_number.get());
+    clock.sleepers.borrow_mut().insert(key, sleeper.clone());
+    Sleep { key, sleeper }
 }
 
 /// No sleep is longer: a thousand years, which every clock and timer of the kernel can add.
@@ -111,56 +79,22 @@ pub fn now_ns() -> u64 {
 /// The longest tick of a Linux kernel (`CONFIG_HZ=100`), by which [`coarse_ms`] may lag.
 pub const TICK: Duration = Duration::from_millis(10);
 
-/// The calling thread's own clock, in place of the process's. It ends when this and its sleepers are dropped.
-pub(super) struct Own(Arc<Clock>);
-
-impl Own {
-    pub(super) fn open() -> Self {
-        let clock = Arc::<Clock>::default();
-        OWN.set(Some(clock.clone()));
-        Own(clock)
-    }
-
-    pub(super) fn wake_due(&self) -> Option<Instant> {
-        self.0.wake_due()
-    }
-}
-
-impl Drop for Own {
-    fn drop(&mut self) {
-        OWN.set(None);
-    }
-}
-
 impl Clock {
-    /// That of the thread, or else that of the process.
-    fn here() -> Arc<Self> {
-        OWN.with_borrow(Clone::clone).unwrap_or_else(|| CLOCK.clone())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Sleepers> {
-        // A panic while the list is held leaves it usable: every change of it is one call.
-        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Wakes the sleepers that are due, and says when the next will be.
-    fn wake_due(&self) -> Option<Instant> {
-        let mut sleepers = self.lock();
-        let mut due = Vec::new();
-        if !sleepers.due.is_empty() {
-            let now = Instant::now();
-            while let Some(entry) = sleepers.due.first_entry().filter(|entry| entry.key().0 <= now) {
-                due.push(entry.remove());
+    pub(super) fn wake_due(&self) -> Option<Instant> {
+        let mut now = None;
+        loop {
+            let mut sleepers = self.sleepers.borrow_mut();
+            let next = sleepers.first_entry()?;
+            let when = next.key().0;
+            if when > *now.get_or_insert_with(Instant::now) {
+                return Some(when);
             }
-        }
-        let next = sleepers.due.first_key_value().map(|((when, _), _)| *when);
-        sleepers.armed = next;
-        drop(sleepers);
-        for sleeper in due {
-            sleeper.fired.store(true, Ordering::Release);
+            let sleeper = next.remove();
+            drop(sleepers);
+            sleeper.fired.set(true);
             sleeper.waker.wake();
         }
-        next
     }
 }
 
@@ -168,81 +102,73 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.sleeper.waker.register(context.waker());
-        if self.sleeper.fired.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        if self.sleeper.fired.get() {
+            return Poll::Ready(());
+        }
+        self.sleeper.waker.register(context);
+        Poll::Pending
     }
 }
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        self.clock.lock().due.remove(&self.key);
-    }
-}
-
-async fn run() {
-    let mut timer: Option<(Instant, async_io::Timer)> = None;
-    std::future::poll_fn(|context| {
-        CLOCK.earlier.register(context.waker());
-        loop {
-            let Some(next) = CLOCK.wake_due() else {
-                timer = None;
-                return Poll::Pending;
-            };
-            if timer.as_ref().is_none_or(|(when, _)| *when != next) {
-                timer = Some((next, async_io::Timer::at(next)));
-            }
-            let Some((_, armed)) = &mut timer else { return Poll::Pending };
-            if Pin::new(armed).poll(context).is_pending() {
-                return Poll::Pending;
-            }
-            timer = None;
+        if let Some(shard) = Shard::here() {
+            shard.clock.sleepers.borrow_mut().remove(&self.key);
         }
-    })
-    .await
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::executor::block_on;
+    use crate::runtime::shard::run;
 
     #[test]
     fn sleepers_wake_in_order_and_never_early() {
-        let _clock = start();
-        let begin = Instant::now();
-        let later = sleep(Duration::from_millis(60));
-        let sooner = sleep(Duration::from_millis(20));
-        block_on(sooner);
-        assert!(begin.elapsed() >= Duration::from_millis(20));
-        block_on(later);
-        assert!(begin.elapsed() >= Duration::from_millis(60));
+        run(async {
+            let begin = Instant::now();
+            let later = sleep(Duration::from_millis(60));
+            let sooner = sleep(Duration::from_millis(20));
+            sooner.await;
+            assert!(begin.elapsed() >= Duration::from_millis(20));
+            later.await;
+            assert!(begin.elapsed() >= Duration::from_millis(60));
+        })
+        .unwrap();
     }
 
     #[test]
     fn a_limit_ends_what_takes_longer() {
-        let _clock = start();
-        let limit = Some(Duration::from_millis(5));
-        assert_eq!(block_on(within(limit, std::future::pending::<()>())), None);
-        assert_eq!(block_on(within(limit, std::future::ready(1))), Some(1));
-        assert_eq!(block_on(within(None, std::future::ready(1))), Some(1));
+        run(async {
+            let limit = Some(Duration::from_millis(5));
+            assert_eq!(within(limit, std::future::pending::<()>()).await, None);
+            assert_eq!(within(limit, std::future::ready(1)).await, Some(1));
+            assert_eq!(within(None, std::future::ready(1)).await, Some(1));
+        })
+        .unwrap();
     }
 
     #[test]
     fn a_sleeper_that_goes_leaves_nothing_on_the_clock() {
-        let clock = Own::open();
-        let gone = sleep(Duration::from_secs(1));
-        let stays = sleep(Duration::from_secs(2));
-        let due = stays.key.0;
-        drop(gone);
-        assert_eq!(clock.wake_due(), Some(due));
-        drop(stays);
-        assert_eq!(clock.wake_due(), None);
+        run(async {
+            let gone = sleep(Duration::from_secs(1));
+            let stays = sleep(Duration::from_secs(2));
+            let due = || Shard::here().unwrap().clock.wake_due();
+            assert_eq!(due(), Some(gone.key.0));
+            drop(gone);
+            assert_eq!(due(), Some(stays.key.0));
+            drop(stays);
+            assert_eq!(due(), None);
+        })
+        .unwrap();
     }
 
     #[test]
     fn the_longest_sleep_is_no_panic_and_holds_up_no_other() {
-        let _clock = start();
-        let _longest = sleep(Duration::MAX);
-        block_on(sleep(Duration::from_millis(5)));
+        run(async {
+            let _longest = sleep(Duration::MAX);
+            sleep(Duration::from_millis(5)).await;
+        })
+        .unwrap();
     }
 }

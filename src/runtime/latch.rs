@@ -1,21 +1,21 @@
-//! A latch: raised once, from anywhere; one task awaits it.
+//! A latch: raised once; one task of the same shard awaits it.
 
-use futures::task::AtomicWaker;
+use crate::runtime::waker::WakerCell;
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    cell::Cell,
     task::{Context, Poll},
 };
 
 /// A flag that stays up once it is raised, and the one task that waits for it.
 #[derive(Default)]
 pub struct Latch {
-    raised: AtomicBool,
-    waker: AtomicWaker,
+    raised: Cell<bool>,
+    waker: WakerCell,
 }
 
 impl Latch {
     pub fn raise(&self) {
-        self.raised.store(true, Ordering::Release);
+        self.raised.set(true);
         self.waker.wake();
     }
 
@@ -25,7 +25,10 @@ impl Latch {
     }
 
     pub fn poll_raised(&self, context: &Context<'_>) -> Poll<()> {
-        self.waker.register(context.waker());
-        if self.raised.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        if self.raised.get() {
+            return Poll::Ready(());
+        }
+        self.waker.register(context);
+        Poll::Pending
     }
 }

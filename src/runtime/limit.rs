@@ -1,21 +1,22 @@
 //! Two limits: a counted one, of which a task takes a slot that it gives back by dropping it; and the descriptors of the
 //! process, which only the kernel can count, and for which actors queue.
 
-use crate::runtime::clock::{Sleep, sleep};
+use crate::runtime::{
+    clock::{Sleep, sleep},
+    lock::Lock,
+    shard::shared,
+};
 use futures::FutureExt;
 use std::{
     collections::{BTreeMap, VecDeque},
     future::poll_fn,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Poll, Waker},
     time::Duration,
 };
-
-/// The queue for descriptors. The limit on them is the process's, and so is this.
-pub static DESCRIPTORS: WaitQueue = WaitQueue::new();
 
 /// If no actor says that something is free again, the first in a queue tries again after this time: short enough to serve
 /// within a second of relief, long enough to cost nothing.
@@ -23,7 +24,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Clone)]
 pub struct Slots {
-    state: Arc<Mutex<State>>,
+    state: Arc<Lock<State>>,
+    /// What held a slot has closed its descriptors when it gives it back.
+    descriptors: Arc<WaitQueue>,
 }
 
 struct State {
@@ -40,13 +43,13 @@ pub struct Slot {
 impl Slots {
     pub fn new(limit: usize) -> Self {
         let state = State { taken: 0, limit, paused: false, waiting: VecDeque::new() };
-        Slots { state: Arc::new(Mutex::new(state)) }
+        Slots { state: Arc::new(Lock::new(state)), descriptors: descriptors() }
     }
 
     /// Waits for a free slot. Cancel-safe.
     pub async fn take(&self) -> Slot {
         poll_fn(|context| {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             if state.taken < state.limit && !state.paused {
                 state.taken += 1;
                 return Poll::Ready(Slot { slots: self.clone() });
@@ -70,18 +73,18 @@ impl Slots {
     }
 
     pub fn paused(&self) -> bool {
-        self.lock().paused
+        self.state.lock().paused
     }
 
     /// Whether all are taken while a waiter wants one.
     pub fn wanted(&self) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         !state.paused && state.taken >= state.limit && !state.waiting.is_empty()
     }
 
     /// Makes a change that a waiter may have waited for.
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         change(&mut state);
         let woken = std::mem::take(&mut state.waiting);
         drop(state);
@@ -90,13 +93,8 @@ impl Slots {
 
     /// How many are taken, and the limit.
     pub fn count(&self) -> (usize, usize) {
-        let state = self.lock();
+        let state = self.state.lock();
         (state.taken, state.limit)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Every change under the lock is complete at each point that could panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,18 +103,24 @@ impl Drop for Slot {
         // Every waiter looks again: waiters are few (one a listener, one a lookup), and a waiter that has been dropped
         // must not swallow the only wake-up.
         self.slots.change(|state| state.taken -= 1);
-        // What held the slot has closed its descriptors.
-        DESCRIPTORS.freed();
+        self.slots.descriptors.freed();
     }
 }
 
+/// The program's queue for descriptors.
+pub fn descriptors() -> Arc<WaitQueue> {
+    shared()
+}
+
 /// A queue of actors that wait for something of which only the kernel knows whether it is there. The first tries.
+#[derive(Default)]
 pub struct WaitQueue {
-    state: Mutex<WaitState>,
+    state: Lock<WaitState>,
     /// The length, for a look without the lock.
     waiting: AtomicUsize,
 }
 
+#[derive(Default)]
 struct WaitState {
     waiting: BTreeMap<Key, Option<Waker>>,
     last_number: u64,
@@ -140,31 +144,26 @@ pub enum Rank {
 
 /// A place in a queue, until it is dropped.
 pub struct WaitPlace {
-    queue: &'static WaitQueue,
+    queue: Arc<WaitQueue>,
     key: Key,
     /// After it failed: the count of [`WaitState::freed`] then, and the pause.
     failed: Option<(u64, Sleep)>,
 }
 
 impl WaitQueue {
-    pub(crate) const fn new() -> Self {
-        let state = WaitState { waiting: BTreeMap::new(), last_number: 0, freed: 0 };
-        WaitQueue { state: Mutex::new(state), waiting: AtomicUsize::new(0) }
-    }
-
     /// How many wait: more than none means that every descriptor is in use while a connection could be accepted or dialled.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
     /// Takes the last place of a rank.
-    pub fn join(&'static self, rank: Rank) -> WaitPlace {
-        let mut state = self.lock();
+    pub fn join(self: &Arc<Self>, rank: Rank) -> WaitPlace {
+        let mut state = self.state.lock();
         state.last_number += 1;
         let key = (rank, state.last_number);
         state.waiting.insert(key, None);
         self.waiting.store(state.waiting.len(), Ordering::Relaxed);
-        WaitPlace { queue: self, key, failed: None }
+        WaitPlace { queue: self.clone(), key, failed: None }
     }
 
     /// Says that something is free again.
@@ -176,16 +175,12 @@ impl WaitQueue {
 
     /// Makes a change after which the first may have its turn.
     fn change(&self, change: impl FnOnce(&mut WaitState)) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         change(&mut state);
         self.waiting.store(state.waiting.len(), Ordering::Relaxed);
         let first = state.waiting.first_entry().and_then(|mut first| first.get_mut().take());
         drop(state);
         first.into_iter().for_each(Waker::wake);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, WaitState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -193,7 +188,7 @@ impl WaitPlace {
     /// Waits until it is first; once it has failed, also until something may be free again. Cancel-safe.
     pub async fn turn(&mut self) {
         poll_fn(|context| {
-            let mut state = self.queue.lock();
+            let mut state = self.queue.state.lock();
             let is_first = state.waiting.first_key_value().is_some_and(|(key, _)| *key == self.key);
             let is_due = self
                 .failed
@@ -209,7 +204,7 @@ impl WaitPlace {
     }
 
     pub fn failed(&mut self) {
-        let freed = self.queue.lock().freed;
+        let freed = self.queue.state.lock().freed;
         self.failed = Some((freed, sleep(LOOK_EVERY)));
     }
 }
@@ -223,6 +218,7 @@ impl Drop for WaitPlace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::shard::run;
     use futures::{FutureExt, executor::block_on};
     use std::{
         sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -284,13 +280,9 @@ mod tests {
         assert!(waiter.now_or_never().is_some());
     }
 
-    fn queue() -> &'static WaitQueue {
-        Box::leak(Box::new(WaitQueue::new()))
-    }
-
     #[test]
     fn an_operator_comes_before_a_dial_and_a_dial_before_a_new_session() {
-        let queue = queue();
+        let queue = Arc::<WaitQueue>::default();
         let mut places = [Rank::Accept, Rank::Dial, Rank::Accept, Rank::Operator, Rank::Dial]
             .map(|rank| Some(queue.join(rank)));
         for next in [3, 1, 4, 0, 2] {
@@ -306,22 +298,24 @@ mod tests {
 
     #[test]
     fn the_first_that_failed_tries_again_when_something_is_free_and_after_a_while_in_any_case() {
-        let _clock = crate::runtime::clock::start();
-        let queue = queue();
-        let mut place = queue.join(Rank::Dial);
-        place.failed();
-        assert!(place.turn().now_or_never().is_none());
-        queue.freed();
-        assert!(place.turn().now_or_never().is_some());
-        place.failed();
-        block_on(place.turn());
+        run(async {
+            let queue = Arc::<WaitQueue>::default();
+            let mut place = queue.join(Rank::Dial);
+            place.failed();
+            assert!(place.turn().now_or_never().is_none());
+            queue.freed();
+            assert!(place.turn().now_or_never().is_some());
+            place.failed();
+            place.turn().await;
+        })
+        .unwrap();
     }
 
     #[test]
     fn one_that_leaves_wakes_the_next() {
-        let queue = queue();
-        let (first, mut second) = (queue.join(Rank::Dial), queue.join(Rank::Dial));
-        let waits = std::thread::spawn(move || block_on(second.turn()));
+        let queue = Arc::<WaitQueue>::default();
+        let first = queue.join(Rank::Dial);
+        let waits = std::thread::spawn(move || block_on(queue.join(Rank::Dial).turn()));
         drop(first);
         waits.join().unwrap();
     }

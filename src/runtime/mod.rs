@@ -1,16 +1,18 @@
-//! The only folder that names the async runtime: executor, tasks, time, signals, readiness.
+//! The only room that names the async runtime: shards, tasks, time, signals, readiness, mailboxes.
 //!
-//! async-std is the owner's choice and is discontinued (RUSTSEC-2025-0052); its parts (async-io, async-executor,
-//! blocking) are maintained. Everything else is written against this folder, which is the whole cost of leaving.
+//! async-std is the owner's choice and is discontinued (RUSTSEC-2025-0052); its parts (async-task, async-signal, blocking)
+//! are maintained. Everything else is written against this room, which is the whole cost of leaving.
 
+pub mod blocking;
 pub mod clock;
-pub mod executor;
-pub mod inline;
 pub mod latch;
 pub mod limit;
+pub mod lock;
 pub mod mailbox;
-pub mod pace;
+mod pace;
 pub mod readiness;
+pub mod shard;
 pub mod signals;
 pub mod source;
 pub mod task;
+pub mod waker;

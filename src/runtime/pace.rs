@@ -1,107 +1,89 @@
-//! The readiness actor's loop: how it looks for events, and how it waits if there are none.
+//! How a shard waits if it has nothing to do: it sleeps until events come; where they come close together, it first looks for
+//! the next one, which then finds the thread awake.
 //!
-//! While any task has something to do, it only looks, between their turns. Once no task has, there are three ways to wait,
-//! each far cheaper than the next if an event comes soon, and dearer if none does:
-//! 1. look again and again (`--busy-poll`): no sleep at all, but the processor is taken;
-//! 2. nap: sleep in the epoll itself, for `NAP` at most, because no other thread can wake this one meanwhile;
-//! 3. sleep in the runtime's reactor, for which two threads change places.
-//!
-//! The last gaps say which: an event is expected to come as soon as the last ones did.
+//! Looking costs the processor and wins what falling asleep and waking cost. It pays only if the next event is nearly there:
+//! after short gaps in a row, with one or two events each (the two legs of a session that answers), and never in bulk, where
+//! buffers are deep.
 
-use crate::runtime::{
-    executor::yield_now,
-    readiness::{Registry, take_events},
-    task::polls,
-};
-use async_io::Async;
-use rustix::event::Timespec;
+use crate::runtime::shard::Shard;
 use std::{
-    os::fd::OwnedFd,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    thread,
     time::{Duration, Instant},
 };
 
-/// How long a nap may be. What another thread wakes (a resolved name, a timer, a signal) may be late by as much.
-const NAP: Duration = Duration::from_millis(1);
-const NAP_LIMIT: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-/// Turns that all tasks get between two looks: the woken run, then those that they woke, then it shows that none is left.
-const TURNS: usize = 3;
-/// Short gaps in a row that make another likely. One says nothing: an upstream's answer comes soon after every request, and
-/// then nothing does.
-const GAPS_BEFORE_LOOKING: u32 = 4;
-const GAPS_BEFORE_NAPPING: u32 = 2;
+/// Gaps that show whether another short one is likely. One says nothing: an upstream's answer comes soon after every
+/// request, and then nothing does.
+const GAPS: usize = 4;
+/// More events at a time keep the thread busy without looking.
+const EVENTS_MAX: usize = 2;
+/// An event is looked for as long as this many times the longest of the last gaps.
+const GAPS_TO_LOOK: u32 = 2;
 
-/// Bulk was moved since the last wait. Buffers are deep there, and a sleep delays no peer.
-static BULK: AtomicBool = AtomicBool::new(false);
-
-/// Says that bulk is moved: looking again and again is not worth it.
-pub fn note_bulk() {
-    BULK.store(true, Ordering::Relaxed);
+/// The last gaps between events, and the longest time to look.
+pub(super) struct Pace {
+    look_for: Option<Duration>,
+    /// None is a gap after which looking is not worth it.
+    gaps: [Option<Duration>; GAPS],
+    next: usize,
 }
 
-/// `busy_poll` is how long to look.
-pub(super) async fn run(registry: Arc<Registry>, outer: Async<Arc<OwnedFd>>, busy_poll: Option<Duration>) {
-    let look = |limit: &Timespec| take_events(&registry, Some(limit), || ()) > 0;
-    let mut gaps = Gaps { look_limit: busy_poll.unwrap_or(Duration::ZERO), ..Gaps::default() };
-    loop {
-        if !all_wait().await {
-            look(&AT_ONCE);
-            continue;
-        }
+impl Pace {
+    /// Looks for an event for at most `look_for` before it sleeps.
+    pub(super) fn new(look_for: Option<Duration>) -> Self {
+        Pace { look_for, gaps: [None; GAPS], next: 0 }
+    }
+
+    /// Waits until there are events, which it takes, or until there is something else to do, or `due`.
+    pub(super) fn wait(&mut self, shard: &Shard, due: Option<Instant>) {
+        let Some(most) = self.look_for else {
+            shard.sleep(due);
+            return;
+        };
         let begin = Instant::now();
-        loop {
-            if gaps.below_look >= GAPS_BEFORE_LOOKING && begin.elapsed() < gaps.look_limit {
-                if look(&AT_ONCE) {
-                    break;
-                }
-                // Another program that wants this core gets it: it may be the peer that we look for.
-                std::thread::yield_now();
-                if all_wait().await {
-                    continue;
-                }
-            } else if !look(if gaps.below_nap >= GAPS_BEFORE_NAPPING { &NAP_LIMIT } else { &AT_ONCE }) {
-                // An error here would be the runtime's own; looking again is all that can be done.
-                let _ = outer.readable().await;
-                look(&AT_ONCE);
-            }
-            break;
-        }
-        gaps.note(begin.elapsed());
+        let events = match self.look_limit(most) {
+            Some(limit) => look(shard, due, begin, limit),
+            None => shard.sleep(due),
+        };
+        let gap = begin.elapsed();
+        let is_short = gap < most && events <= EVENTS_MAX && !shard.bulk.take();
+        self.gaps[self.next] = is_short.then_some(gap);
+        self.next = (self.next + 1) % GAPS;
+    }
+
+    /// How long to look; none if it is not worth it.
+    fn look_limit(&self, most: Duration) -> Option<Duration> {
+        let longest = self.gaps.iter().try_fold(Duration::ZERO, |longest, gap| Some(longest.max((*gap)?)))?;
+        Some((longest * GAPS_TO_LOOK).min(most))
     }
 }
 
-/// Gives every other task its turns; says whether they have nothing to do.
-async fn all_wait() -> bool {
-    for _ in 0..TURNS {
-        let before = polls();
-        yield_now().await;
-        // Our own poll is one.
-        if polls() - before <= 1 {
-            return true;
+/// Looks for events until `limit` after `begin`, then sleeps; says how many there were.
+fn look(shard: &Shard, due: Option<Instant>, begin: Instant, limit: Duration) -> usize {
+    loop {
+        let events = shard.look();
+        if events > 0 || shard.is_called(due) {
+            return events;
         }
+        if begin.elapsed() >= limit {
+            return shard.sleep(due);
+        }
+        // Another program that wants this core gets it: it may be the peer that we look for.
+        thread::yield_now();
     }
-    false
 }
 
-/// How many of the last waits in a row were short.
-#[derive(Default)]
-struct Gaps {
-    look_limit: Duration,
-    below_look: u32,
-    below_nap: u32,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Gaps {
-    fn note(&mut self, gap: Duration) {
-        let count = |limit: Duration, count: u32| if gap < limit { count.saturating_add(1) } else { 0 };
-        self.below_look = count(self.look_limit, self.below_look);
-        self.below_nap = count(NAP, self.below_nap);
-        if BULK.swap(false, Ordering::Relaxed) {
-            self.below_look = 0;
-        }
+    #[test]
+    fn it_looks_twice_as_long_as_the_last_gaps_and_only_after_short_ones() {
+        const MOST: Duration = Duration::from_micros(200);
+        let us = |us| Some(Duration::from_micros(us));
+        let limit = |gaps| Pace { look_for: Some(MOST), gaps, next: 0 }.look_limit(MOST);
+        assert_eq!(limit([us(10), us(30), us(20), us(10)]), us(60));
+        assert_eq!(limit([us(10), us(150), us(20), us(10)]), Some(MOST));
+        assert_eq!(limit([us(10), us(30), None, us(10)]), None);
+        assert_eq!(Pace::new(Some(MOST)).look_limit(MOST), None);
     }
 }

@@ -1,18 +1,14 @@
-//! The readiness actor: one edge-triggered epoll for every socket, awaited by one task. It ends with the process.
+//! Readiness: one edge-triggered epoll (epoll(7)) for every socket of a shard. A socket is registered once; an event sets its
+//! flags and wakes the tasks that wait.
 //!
-//! async-io re-arms a one-shot registration for every wait. Here a socket is registered once; the actor sets its flags and
-//! wakes its waiters. A registration ends with its socket: the kernel drops it when the descriptor closes, and a
-//! generation in each event's token keeps late events of a closed socket from a new one in the same slot.
+//! A registration ends with its socket: the kernel drops it when the descriptor closes, and a generation in each event's token
+//! keeps late events of a closed socket from a new one in the same slot.
 
-use crate::runtime::{
-    pace,
-    source::Source,
-    task::{self, Task},
-};
-use async_io::Async;
+use crate::runtime::{shard::Shard, source::Source};
 use rustix::event::{
-    Timespec,
+    PollFd, PollFlags, Timespec,
     epoll::{self, CreateFlags, EventData, EventFlags},
+    poll,
 };
 use std::{
     cell::RefCell,
@@ -20,92 +16,83 @@ use std::{
     mem::MaybeUninit,
     ops::Deref,
     os::fd::{AsFd, OwnedFd},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    rc::Rc,
     time::Duration,
 };
 
 /// Events taken from the kernel at a time: 12 bytes each, and enough for 64 busy sessions' both sockets.
 const EVENTS_AT_ONCE: usize = 128;
-
 /// A token that no slot has.
-pub(super) const NO_SOCKET: u64 = u64::MAX;
+const NO_SOCKET: u64 = u64::MAX;
 
-/// The sockets whose events the actor takes.
-static REGISTRY: OnceLock<Arc<Registry>> = OnceLock::new();
+/// What epoll_wait(2) counts in, upwards: so much earlier a wait has to end.
+const COARSE_STEP: Duration = Duration::from_millis(1);
+/// A wait shorter than this is left to ppoll(2), which counts in nanoseconds.
+const FINE: Duration = Duration::from_millis(2);
 
-thread_local! {
-    /// The sockets of a thread that takes their events itself.
-    pub(super) static OWN: RefCell<Option<Arc<Registry>>> = const { RefCell::new(None) };
-}
-
-pub(super) struct Registry {
-    pub(super) epoll: Arc<OwnedFd>,
-    slots: Mutex<Sources>,
+/// The sockets of a shard.
+pub(super) struct Poller {
+    epoll: OwnedFd,
+    sources: RefCell<Sources>,
 }
 
 #[derive(Default)]
-pub(super) struct Sources {
+struct Sources {
     slots: Vec<Slot>,
     free: Vec<u32>,
 }
 
 struct Slot {
     generation: u32,
-    source: Option<Arc<Source>>,
+    source: Option<Rc<Source>>,
 }
 
-/// A socket's place in its registry. It ends when this is dropped.
+/// A socket's place among those of its shard. It ends when this is dropped.
 pub struct Registration {
-    registry: Arc<Registry>,
-    source: Arc<Source>,
+    source: Rc<Source>,
     token: u64,
 }
 
-/// Starts the actor. The first call counts; later ones (tests) find it running.
-pub fn start(busy_poll: Option<Duration>) -> io::Result<Option<Task<()>>> {
-    if REGISTRY.get().is_some() {
-        return Ok(None);
+impl Poller {
+    /// No sockets yet. A write to `interruption` (eventfd(2)) ends a wait.
+    pub(super) fn open(interruption: &OwnedFd) -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, interruption, EventData::new_u64(NO_SOCKET), EventFlags::IN | EventFlags::ET)?;
+        Ok(Poller { epoll, sources: RefCell::default() })
     }
-    let registry = Arc::new(Registry::open()?);
-    let outer = Async::new_nonblocking(registry.epoll.clone())?;
-    let is_first = REGISTRY.set(registry.clone()).is_ok();
-    Ok(is_first.then(|| task::spawn(pace::run(registry, outer, busy_poll))))
-}
 
-/// Notes the events that come within `limit` with their sources; says how many there were.
-pub(super) fn take_events(registry: &Registry, limit: Option<&Timespec>, awake: impl FnOnce()) -> usize {
-    let mut room = [const { MaybeUninit::<epoll::Event>::uninit() }; EVENTS_AT_ONCE];
-    let events = epoll::wait(&registry.epoll, &mut room, limit);
-    awake();
-    let Ok((events, _)) = events else { return 0 };
-    let slots = registry.lock();
-    for event in &*events {
-        if let Some(source) = slots.find(event.data.u64()) {
-            source.notify(event.flags);
+    /// Waits until there are events, at most for `limit`; calls `awake`; then notes the events with their sources. Says how
+    /// many there were.
+    pub(super) fn take_events(&self, limit: Option<Duration>, awake: impl FnOnce()) -> usize {
+        let limit = match limit {
+            Some(limit) if limit.is_zero() => Some(Timespec::default()),
+            Some(limit) if limit < FINE => {
+                let mut epoll = [PollFd::new(&self.epoll, PollFlags::IN)];
+                // An error here is a signal, and then the wait has ended as well.
+                let _ = poll(&mut epoll, Timespec::try_from(limit).ok().as_ref());
+                Some(Timespec::default())
+            }
+            // A limit beyond what the kernel's type holds is none.
+            limit => limit.and_then(|limit| Timespec::try_from(limit.saturating_sub(COARSE_STEP)).ok()),
+        };
+        let mut room = [const { MaybeUninit::<epoll::Event>::uninit() }; EVENTS_AT_ONCE];
+        let events = epoll::wait(&self.epoll, &mut room, limit.as_ref());
+        awake();
+        // An error is a signal: no other can come of this epoll.
+        let Ok((events, _)) = events else { return 0 };
+        for event in &*events {
+            let source = self.sources.borrow().find(event.data.u64());
+            if let Some(source) = source {
+                source.notify(event.flags);
+            }
         }
-    }
-    events.len()
-}
-
-impl Registry {
-    pub(super) fn open() -> io::Result<Self> {
-        Ok(Registry { epoll: Arc::new(epoll::create(CreateFlags::CLOEXEC)?), slots: Mutex::default() })
-    }
-
-    /// That of the thread, or else that of the process.
-    pub(super) fn here() -> Arc<Self> {
-        let own = OWN.with_borrow(Clone::clone);
-        own.unwrap_or_else(|| REGISTRY.get().expect("the runtime is started before the first socket").clone())
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, Sources> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        events.len()
     }
 }
 
 impl Sources {
     /// The slot's number in the low half, its generation in the high half.
-    fn insert(&mut self, source: Arc<Source>) -> u64 {
+    fn insert(&mut self, source: Rc<Source>) -> u64 {
         let number = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, source: None });
             u32::try_from(self.slots.len() - 1).expect("descriptors are numbered by i32")
@@ -123,23 +110,33 @@ impl Sources {
         self.free.push(number);
     }
 
-    fn find(&self, token: u64) -> Option<&Source> {
+    fn find(&self, token: u64) -> Option<Rc<Source>> {
         let slot = self.slots.get(token as u32 as usize)?;
-        slot.source.as_deref().filter(|_| u64::from(slot.generation) == token >> 32)
+        slot.source.clone().filter(|_| u64::from(slot.generation) == token >> 32)
     }
 }
 
 impl Registration {
-    /// Registers `socket`. `writable` says that it can be written to already, as an accepted socket can.
+    /// Registers `socket` with this thread's shard. `writable` says that it can be written to already, as an accepted socket
+    /// can.
     /// It fails if the kernel's limit on watches is reached (`ENOSPC`, epoll(7)) or it is out of memory.
     pub fn new(socket: impl AsFd, writable: bool) -> io::Result<Self> {
-        let registry = Registry::here();
-        let source = Arc::new(Source::new(writable));
-        let token = registry.lock().insert(source.clone());
-        let registration = Registration { registry, source, token };
         let interest =
             EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::PRI | EventFlags::ET;
-        epoll::add(&registration.registry.epoll, socket, EventData::new_u64(token), interest)?;
+        Self::with(socket, writable, interest)
+    }
+
+    /// Registers a socket that several shards wait for: one of them is woken (`EPOLLEXCLUSIVE`).
+    pub fn shared(socket: impl AsFd) -> io::Result<Self> {
+        Self::with(socket, false, EventFlags::IN | EventFlags::ET | EventFlags::EXCLUSIVE)
+    }
+
+    fn with(socket: impl AsFd, writable: bool, interest: EventFlags) -> io::Result<Self> {
+        let readiness = &Shard::here().expect("a socket is registered with a shard").readiness;
+        let source = Rc::new(Source::new(writable));
+        let token = readiness.sources.borrow_mut().insert(source.clone());
+        let registration = Registration { source, token };
+        epoll::add(&readiness.epoll, socket, EventData::new_u64(token), interest)?;
         Ok(registration)
     }
 }
@@ -154,6 +151,12 @@ impl Deref for Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.registry.lock().remove(self.token);
+        // A shard that has ended has no slots to give back, and another on the same thread has none of this one's.
+        if let Some(shard) = Shard::here() {
+            let mut sources = shard.readiness.sources.borrow_mut();
+            if sources.find(self.token).is_some_and(|source| Rc::ptr_eq(&source, &self.source)) {
+                sources.remove(self.token);
+            }
+        }
     }
 }

@@ -1,20 +1,20 @@
 //! What is known of one socket's readiness, and the tasks that wait for it. Lives as long as the socket is registered.
 
-use futures::task::AtomicWaker;
+use crate::runtime::waker::WakerCell;
 use rustix::event::epoll::EventFlags;
 use std::{
+    cell::Cell,
     io,
-    sync::atomic::{AtomicU8, Ordering},
     task::{Context, Poll},
 };
 
 /// At most three tasks wait for a socket: one each way, and one for an abort.
 #[derive(Default)]
 pub struct Source {
-    flags: AtomicU8,
-    read: AtomicWaker,
-    write: AtomicWaker,
-    abort: AtomicWaker,
+    flags: Cell<u8>,
+    read: WakerCell,
+    write: WakerCell,
+    abort: WakerCell,
 }
 
 const READABLE: u8 = 1;
@@ -29,7 +29,7 @@ const URGENT: u8 = 1 << 4;
 impl Source {
     /// A socket of which at most is known that it can be written to.
     pub(super) fn new(writable: bool) -> Self {
-        let flags = AtomicU8::new(if writable { WRITABLE } else { 0 });
+        let flags = Cell::new(if writable { WRITABLE } else { 0 });
         Source { flags, ..Source::default() }
     }
 
@@ -45,7 +45,7 @@ impl Source {
         ]
         .into_iter()
         .fold(0, |flags, (means, flag)| if events.intersects(means) { flags | flag } else { flags });
-        self.flags.fetch_or(flags, Ordering::AcqRel);
+        self.flags.set(self.flags.get() | flags);
         for (flag, waker) in [(READABLE, &self.read), (WRITABLE, &self.write), (ABORTED, &self.abort)] {
             if flags & flag != 0 {
                 waker.wake();
@@ -53,13 +53,19 @@ impl Source {
         }
     }
 
-    fn poll(&self, flag: u8, waker: &AtomicWaker, context: &Context<'_>) -> Poll<()> {
-        if self.flags.load(Ordering::Acquire) & flag != 0 {
+    fn poll(&self, flag: u8, waker: &WakerCell, context: &Context<'_>) -> Poll<()> {
+        if self.flags.get() & flag != 0 {
             return Poll::Ready(());
         }
-        waker.register(context.waker());
-        // An event may have come between the look and the registration.
-        if self.flags.load(Ordering::Acquire) & flag != 0 { Poll::Ready(()) } else { Poll::Pending }
+        waker.register(context);
+        Poll::Pending
+    }
+
+    /// Takes a flag down, and says which were up.
+    fn take(&self, flag: u8) -> u8 {
+        let flags = self.flags.get();
+        self.flags.set(flags & !flag);
+        flags
     }
 
     pub fn poll_readable(&self, context: &Context<'_>) -> Poll<()> {
@@ -79,15 +85,15 @@ impl Source {
     /// The flag is cleared before the read, so that an event during it is not lost.
     /// After `WouldBlock`, wait with [`Source::poll_readable`].
     pub fn read<T>(&self, read: impl FnOnce() -> io::Result<(T, bool)>) -> io::Result<T> {
-        let flags = self.flags.fetch_and(!READABLE, Ordering::AcqRel);
+        let flags = self.take(READABLE);
         let result = read();
         match &result {
             Ok((_, drained)) if *drained && flags & (HANGUP | URGENT) == 0 => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.flags.fetch_and(!URGENT, Ordering::AcqRel);
+                self.take(URGENT);
             }
             _ => {
-                self.flags.fetch_or(READABLE, Ordering::AcqRel);
+                self.flags.set(self.flags.get() | READABLE);
             }
         }
         result.map(|(value, _)| value)
@@ -96,21 +102,21 @@ impl Source {
     /// Does a write whose result says whether it `filled` the socket: put in less than it had.
     /// After `WouldBlock`, wait with [`Source::poll_writable`].
     pub fn write<T>(&self, write: impl FnOnce() -> io::Result<(T, bool)>) -> io::Result<T> {
-        let flags = self.flags.fetch_and(!WRITABLE, Ordering::AcqRel);
+        let flags = self.take(WRITABLE);
         let result = write();
         let blocked = match &result {
             Ok((_, filled)) => *filled && flags & HANGUP == 0,
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         };
         if !blocked {
-            self.flags.fetch_or(WRITABLE, Ordering::AcqRel);
+            self.flags.set(self.flags.get() | WRITABLE);
         }
         result.map(|(value, _)| value)
     }
 
     /// Whether an urgent byte was announced since the socket was last found empty.
     pub fn urgent(&self) -> bool {
-        self.flags.load(Ordering::Acquire) & URGENT != 0
+        self.flags.get() & URGENT != 0
     }
 }
 

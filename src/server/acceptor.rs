@@ -1,5 +1,5 @@
-//! The acceptor actor: owns one listening socket and only accepts. Every listener of a server has one: those of sessions,
-//! and those of operators and scrapers ([`crate::server::side_door`]).
+//! The acceptor actor: owns one listening socket and only accepts. Every listener of a server has one on each shard: those of
+//! sessions. Those of operators and scrapers ([`crate::server::side_door`]) have one.
 //!
 //! It ends when it is stopped, after taking what the kernel has accepted for it, if slots and descriptors allow. It also
 //! ends if its listener fails: a line says so, and nothing but this listener ends.
@@ -10,17 +10,16 @@ use crate::{
         address::Address,
         dial::Reserved,
         limits,
-        listener::{AcceptError, Listener, classify},
+        listener::{AcceptError, ListenSocket, Listener, classify},
         pipe,
-        socket::Socket,
     },
     report::reporter::Reporter,
     runtime::{
-        limit::{DESCRIPTORS, Rank, Slot, Slots, WaitPlace, WaitQueue},
+        limit::{Rank, Slot, Slots, WaitPlace, WaitQueue, descriptors},
         mailbox::{self, Mailbox, mailbox},
         task::{Task, contain, spawn},
     },
-    server::supervisor::Supervisor,
+    server::supervisors::Admission,
     session::target::Listening,
 };
 use futures::{
@@ -30,6 +29,7 @@ use futures::{
 };
 use std::{
     io,
+    os::fd::OwnedFd,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -37,8 +37,9 @@ use std::{
 /// A shortage that comes and goes is reported at most this often.
 const SHORTAGE_REPORTED_EVERY: Duration = Duration::from_secs(30);
 
+/// A connection that was accepted, before a shard waits for its socket.
 pub struct Connection {
-    pub socket: Socket,
+    pub accepted: OwnedFd,
     /// For the far leg; none if there is none to dial.
     pub reserved: Option<Reserved>,
     pub client: Address,
@@ -55,13 +56,13 @@ pub struct Acceptor {
 }
 
 /// Where connections come from: a listener, or a fake of one.
-pub(super) trait Accepts: Send + Sync + 'static {
-    type Accepted: Send;
+pub(super) trait Accepts: 'static {
+    type Accepted;
 
     /// What its next connection waits for if there is no descriptor.
     const RANK: Rank;
 
-    fn readable(&self) -> impl Future<Output = ()> + Send;
+    fn readable(&self) -> impl Future<Output = ()>;
 
     /// Takes one connection, with all the descriptors that it needs.
     fn try_accept(&mut self) -> io::Result<Self::Accepted>;
@@ -77,10 +78,10 @@ struct SessionListener {
 }
 
 impl Accepts for SessionListener {
-    type Accepted = (Socket, Address, Option<Reserved>);
+    type Accepted = (OwnedFd, Address, Option<Reserved>);
     const RANK: Rank = Rank::Accept;
 
-    fn readable(&self) -> impl Future<Output = ()> + Send {
+    fn readable(&self) -> impl Future<Output = ()> {
         self.listener.readable()
     }
 
@@ -96,7 +97,7 @@ impl Accepts for SessionListener {
             // Without a descriptor for the near leg, another actor needs this one more.
             *reserved = None;
         }
-        accepted.map(|(socket, client)| (socket, client, reserved.take()))
+        accepted.map(|(accepted, client)| (accepted, client, reserved.take()))
     }
 }
 
@@ -110,43 +111,41 @@ struct Actor<L, H, W> {
     warn: W,
     shortage_told: Option<Instant>,
     /// Where it waits for descriptors, and its place there while it does.
-    queue: &'static WaitQueue,
+    queue: Arc<WaitQueue>,
     place: Option<WaitPlace>,
     stop: Mailbox<()>,
 }
 
 impl Acceptor {
-    /// Accepts on `listener`; each connection takes a place of `slots` and goes to the supervisor.
+    /// Accepts on `socket`; each connection takes one of the `slots` and goes to a supervisor.
+    /// Fails if this thread's shard cannot wait for the socket.
     pub fn start(
-        listener: Listener,
+        socket: ListenSocket,
         listening: Arc<Listening>,
         slots: Slots,
-        supervisor: Supervisor,
+        mut admission: Admission,
         reporter: Reporter,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let reserved = listening.target.reserve().ok().flatten();
-        let hand_on = move |from: &SessionListener, (socket, client, reserved), slot| {
-            let (listening, local) = (from.listening.clone(), from.listener.local_address_of(&socket));
-            let supervisor = supervisor.clone();
-            async move {
-                supervisor.admit(Connection { socket, reserved, client, listening, local, slot }).await;
-            }
+        let hand_on = move |from: &SessionListener, (accepted, client, reserved), slot| {
+            let (listening, local) = (from.listening.clone(), from.listener.local_address_of(&accepted));
+            admission.admit(Connection { accepted, reserved, client, listening, local, slot })
         };
-        let name = listener.address().to_string();
-        let listener = SessionListener { listener, listening, reserved };
-        Self::over(name, listener, slots, hand_on, move |text| reporter.warn(text))
+        let name = socket.address().to_string();
+        let listener = SessionListener { listener: Listener::open(socket)?, listening, reserved };
+        Ok(Self::over(name, listener, slots, hand_on, move |text| reporter.warn(text)))
     }
 
     /// As [`Acceptor::start`], for any connections.
-    pub(super) fn over<L: Accepts, F: Future<Output = ()> + Send + 'static>(
+    pub(super) fn over<L: Accepts, F: Future<Output = ()> + 'static>(
         name: String,
         listener: L,
         slots: Slots,
-        hand_on: impl FnMut(&L, L::Accepted, Slot) -> F + Send + 'static,
-        warn: impl Fn(String) + Clone + Send + 'static,
+        hand_on: impl FnMut(&L, L::Accepted, Slot) -> F + 'static,
+        warn: impl Fn(String) + Clone + 'static,
     ) -> Self {
         let (address, stop) = mailbox(1);
-        let (queue, place) = (&DESCRIPTORS, None);
+        let (queue, place) = (descriptors(), None);
         let actor = Actor { name, listener, slots, hand_on, warn, shortage_told: None, queue, place, stop };
         Acceptor { task: spawn(actor.run()).fuse(), stop: Some(address) }
     }
@@ -240,7 +239,7 @@ where
     fn note_shortage(&mut self, error: &io::Error) {
         pipe::give_back();
         limits::read_again();
-        let queue = self.queue;
+        let queue = &self.queue;
         self.place.get_or_insert_with(|| queue.join(L::RANK)).failed();
         if self.shortage_told.is_none_or(|last| last.elapsed() >= SHORTAGE_REPORTED_EVERY) {
             self.shortage_told = Some(Instant::now());
@@ -253,7 +252,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::{clock::within, inline};
+    use crate::runtime::{clock::within, shard};
     use rustix::io::Errno;
     use std::{cell::RefCell, collections::VecDeque, future::pending};
 
@@ -290,10 +289,10 @@ mod tests {
 
     /// Accepts all of the script; returns what was handed on, what was told, and whether the acceptor ended by itself.
     fn run(script: &[Attempt], slots: usize) -> (Vec<u8>, Vec<String>, bool) {
-        run_in(Box::leak(Box::new(WaitQueue::new())), script, slots)
+        run_in(&Arc::default(), script, slots)
     }
 
-    fn run_in(queue: &'static WaitQueue, script: &[Attempt], slots: usize) -> (Vec<u8>, Vec<String>, bool) {
+    fn run_in(queue: &Arc<WaitQueue>, script: &[Attempt], slots: usize) -> (Vec<u8>, Vec<String>, bool) {
         let (taken, told) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
         let (_address, stop) = mailbox(1);
         let actor = Actor {
@@ -306,11 +305,11 @@ mod tests {
             },
             warn: |text| told.borrow_mut().push(text),
             shortage_told: None,
-            queue,
+            queue: queue.clone(),
             place: None,
             stop,
         };
-        let end = inline::run(within(Some(Duration::from_secs(1)), actor.run())).unwrap();
+        let end = shard::run(within(Some(Duration::from_secs(1)), actor.run())).unwrap();
         let taken = taken.into_inner().into_iter().map(|(number, _)| number).collect();
         (taken, told.into_inner(), end.is_some())
     }
@@ -342,11 +341,11 @@ mod tests {
 
     #[test]
     fn while_a_dial_waits_for_a_descriptor_nothing_is_accepted() {
-        let queue: &WaitQueue = Box::leak(Box::new(WaitQueue::new()));
+        let queue = Arc::<WaitQueue>::default();
         let dial = queue.join(Rank::Dial);
-        assert_eq!(run_in(queue, &[Connects(1)], 9), (vec![], vec![], false));
+        assert_eq!(run_in(&queue, &[Connects(1)], 9), (vec![], vec![], false));
         drop(dial);
-        assert_eq!(run_in(queue, &[Connects(1)], 9), (vec![1], vec![], false));
+        assert_eq!(run_in(&queue, &[Connects(1)], 9), (vec![1], vec![], false));
         assert_eq!(queue.waiting(), 0);
     }
 

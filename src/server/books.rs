@@ -1,4 +1,4 @@
-//! What a server knows of all its sessions: their sums, and the last ones that ended. The supervisor keeps them.
+//! What a server knows of all its sessions: their sums, which each shard's supervisor keeps, and the last ones that ended.
 //!
 //! What is counted of a session moves from its record into the books in the step that takes it off the set of live
 //! sessions, so that it is never missed and never counted twice.
@@ -9,23 +9,34 @@ use crate::{
         tally::{ListenerTally, Tally},
         verdict::Ended,
     },
+    runtime::lock::Lock,
     session::{cause::Cause, health::Health, record::Record, target::Listening},
 };
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, MutexGuard},
+    time::Duration,
+};
 use strum::VariantArray;
 
-/// The sums of the sessions that ended, and the last of them.
+/// The sums of the sessions of a shard that ended.
+#[derive(Clone)]
 pub struct Books {
     sums: Tally,
-    /// How many ended sessions are remembered, some 400 bytes each.
+    remembered: Arc<Remembered>,
+}
+
+/// The last sessions that ended, on any shard.
+pub struct Remembered {
+    /// How many, some 400 bytes each.
     keep: usize,
     /// The newest last.
-    last: VecDeque<Arc<Ended>>,
+    last: Lock<VecDeque<Arc<Ended>>>,
 }
 
 impl Books {
-    /// Empty books for the sessions of `listenings`, that remember the last `keep`.
-    pub fn new(listenings: &[Arc<Listening>], keep: usize) -> Self {
+    /// Empty books for the sessions of `listenings`; a clone shares what is remembered.
+    pub fn new(listenings: &[Arc<Listening>], remembered: Arc<Remembered>) -> Self {
         let listeners = listenings.iter().map(|listening| ListenerTally {
             name: listening.name.clone(),
             mode: listening.target.mode(),
@@ -41,7 +52,7 @@ impl Books {
             dials: Histogram::new(NETWORK),
             lives: Histogram::new(LIFE),
         };
-        Books { sums, keep, last: VecDeque::new() }
+        Books { sums, remembered }
     }
 
     pub fn open(&mut self, record: &Record) {
@@ -57,10 +68,7 @@ impl Books {
         }
         add_moved(&mut self.sums, record);
         self.sums.lives.observe(record.age());
-        self.last.push_back(Arc::new(ended));
-        if self.last.len() > self.keep {
-            self.last.pop_front();
-        }
+        self.remembered.add(ended);
     }
 
     /// The sums with these sessions, which live.
@@ -75,15 +83,35 @@ impl Books {
         }
         sums
     }
+}
+
+impl Remembered {
+    /// Remembers the last `keep`.
+    pub fn new(keep: usize) -> Self {
+        Remembered { keep, last: Lock::default() }
+    }
+
+    fn add(&self, ended: Ended) {
+        let mut last = self.last();
+        last.push_back(Arc::new(ended));
+        if last.len() > self.keep {
+            last.pop_front();
+        }
+    }
 
     /// The newest `count` of the sessions that ended, the newest last.
     pub fn newest(&self, count: usize) -> Vec<Arc<Ended>> {
-        self.last.iter().skip(self.last.len().saturating_sub(count)).cloned().collect()
+        let last = self.last();
+        last.iter().skip(last.len().saturating_sub(count)).cloned().collect()
     }
 
     /// The session with this number, if it has ended and is remembered.
     pub fn find(&self, id: u64) -> Option<Arc<Ended>> {
-        self.last.iter().rev().find(|ended| ended.close.session == id).cloned()
+        self.last().iter().rev().find(|ended| ended.close.session == id).cloned()
+    }
+
+    fn last(&self) -> MutexGuard<'_, VecDeque<Arc<Ended>>> {
+        self.last.lock()
     }
 }
 
@@ -112,7 +140,7 @@ mod tests {
     }
 
     fn books(keep: usize) -> Books {
-        Books::new(&[record().listening.clone()], keep)
+        Books::new(&[record().listening.clone()], Arc::new(Remembered::new(keep)))
     }
 
     #[test]
@@ -165,8 +193,8 @@ mod tests {
             books.close(&record, Ended::now(&record));
         }
         let ids = |ended: Vec<Arc<Ended>>| ended.iter().map(|one| one.close.session).collect::<Vec<_>>();
-        assert_eq!(ids(books.newest(9)), [2, 3]);
-        assert_eq!(ids(books.newest(1)), [3]);
-        assert!(books.find(1).is_none() && books.find(2).is_some());
+        assert_eq!(ids(books.remembered.newest(9)), [2, 3]);
+        assert_eq!(ids(books.remembered.newest(1)), [3]);
+        assert!(books.remembered.find(1).is_none() && books.remembered.find(2).is_some());
     }
 }

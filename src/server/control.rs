@@ -9,7 +9,7 @@ use crate::{
     error::{Error, reason},
     net::{listener::Listener, socket::Socket},
     report::{format::Format, json::EventLine, reporter::Reporter},
-    runtime::{clock::within, executor::yield_now},
+    runtime::{clock::within, task::yield_now},
     server::{
         operator::{Operator, Refusal},
         side_door::{SideDoor, Silence},
@@ -20,7 +20,7 @@ use crate::{
 };
 use futures::{FutureExt, select_biased};
 use serde::Serialize;
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{io, pin::pin, rc::Rc, time::Duration};
 
 /// Operators at once, and one that waits until another gives way. Each has a descriptor of the reserve.
 const CONNECTIONS_MAX: usize = 16;
@@ -87,7 +87,7 @@ pub fn start(listener: Listener, operator: Operator, reporter: Reporter) -> Side
 /// A control connection. It ends when its client does, or is too slow.
 struct Conversation {
     lines: LineSocket,
-    silence: Arc<Silence>,
+    silence: Rc<Silence>,
     operator: Operator,
     /// Lines on their way out.
     unwritten: String,
@@ -123,7 +123,7 @@ fn ended_by_client(more: io::Result<bool>) -> io::Result<()> {
 }
 
 impl Conversation {
-    fn new(socket: Socket, silence: Arc<Silence>, operator: Operator) -> Self {
+    fn new(socket: Socket, silence: Rc<Silence>, operator: Operator) -> Self {
         Conversation { lines: LineSocket::new(socket), silence, operator, unwritten: String::new() }
     }
 

@@ -24,7 +24,7 @@ use futures::lock::Mutex;
 use hyper::{HeaderMap, Request, StatusCode, header::ACCEPT};
 use std::{
     io,
-    sync::Arc,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -44,7 +44,7 @@ const CONNECTION_MAX: Duration = Duration::from_secs(5);
 const LIMITS: http::Limits = http::Limits {
     // More than any scraper's head.
     buffer_bytes: 16 * 1024,
-    // An idle connection would hold one of few places.
+    // An idle connection would hold one of few slots.
     keep_alive: false,
     linger: CONNECTION_MAX,
     linger_silence: CONNECTION_MAX,
@@ -52,7 +52,7 @@ const LIMITS: http::Limits = http::Limits {
 
 /// Starts answering on `listener`. Besides IP addresses and `localhost`, `host` is what a request may be for.
 pub fn start(listener: Listener, host: Option<String>, operator: Operator, reporter: Reporter) -> SideDoor {
-    let pages = Arc::new(Pages { host, operator, rest_until: Mutex::new(Instant::now()) });
+    let pages = Rc::new(Pages { host, operator, rest_until: Mutex::new(Instant::now()) });
     let serve = move |socket, silence| pages.clone().serve(socket, silence);
     SideDoor::start(listener, CONNECTIONS_MAX, "metrics", reporter, serve)
 }
@@ -66,7 +66,7 @@ struct Pages {
 
 impl Pages {
     /// Serves a connection; resets it if it takes too long.
-    async fn serve(self: Arc<Self>, socket: Socket, silence: Arc<Silence>) {
+    async fn serve(self: Rc<Self>, socket: Socket, silence: Rc<Silence>) {
         if let Some(Ok(())) = within(Some(CONNECTION_MAX), self.converse(&socket, &silence)).await {
             socket.close();
         }

@@ -3,13 +3,16 @@
 pub mod acceptor;
 pub mod books;
 pub mod control;
+mod drain;
 pub mod http;
 pub mod operator;
 pub mod plan;
 pub mod rates;
 #[expect(clippy::module_inception, reason = "the room is named after its main item")]
 pub mod server;
+pub mod shards;
 pub mod side_door;
 pub mod sources;
 pub mod supervisor;
+pub mod supervisors;
 pub mod taps;

@@ -19,7 +19,7 @@ use crate::{
     runtime::{clock::coarse_ms, limit::Slots, mailbox},
     server::{
         rates::{Look, Rates},
-        supervisor::Supervisor,
+        supervisors::Supervisors,
         taps::{Form, OperatorTaps},
     },
     session::{
@@ -59,7 +59,7 @@ pub struct OperatedServer {
     pub slots: Slots,
     /// The deadlines of sessions to come.
     pub deadlines: Arc<CurrentDeadlines>,
-    pub supervisor: Supervisor,
+    pub supervisor: Supervisors,
     /// Knows the lines that were dropped.
     pub events: Events,
     /// Asks for a drain.
@@ -166,12 +166,12 @@ impl Operator {
 
     /// The newest sessions that ended, at most `last`; the newest comes last.
     pub async fn closed(&self, last: Option<usize>) -> impl Iterator<Item = EndedSession> + use<> {
-        let ended = self.server.supervisor.closed(last.unwrap_or(usize::MAX)).await;
+        let ended = self.server.supervisor.closed(last.unwrap_or(usize::MAX));
         ended.into_iter().map(|ended| (&*ended).into())
     }
 
     pub async fn ended(&self, session: u64) -> Result<EndedSession, Refusal> {
-        match self.server.supervisor.ended(session).await {
+        match self.server.supervisor.ended(session) {
             Some(ended) => Ok((&*ended).into()),
             None => Err(self.wrong(&[session]).await),
         }
@@ -379,7 +379,7 @@ impl Operator {
         for &session in sessions {
             wrong.push(if supervisor.find(session).await.is_some() {
                 WrongSession::Alive(session)
-            } else if supervisor.ended(session).await.is_some() {
+            } else if supervisor.ended(session).is_some() {
                 WrongSession::Ended(session)
             } else if (1..=opened).contains(&session) {
                 WrongSession::Forgotten(session)

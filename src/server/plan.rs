@@ -11,7 +11,7 @@ use crate::{
     server::sources::SourceLimit,
     session::{deadline::Deadlines, target::Target},
 };
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 /// RFC 862's port is 7, which needs privileges; the lab that this program grew from used 8001 and up.
 pub const ECHO_PORT: u16 = 8001;
@@ -28,7 +28,7 @@ pub const BACKLOG: i32 = 4096;
 pub const REMEMBER: usize = 1000;
 
 /// Spans the gap between two messages of a busy peer; longer only burns a core that others could use.
-pub const BUSY_POLL: Option<Duration> = Some(Duration::from_micros(50));
+pub const BUSY_POLL: Option<Duration> = Some(Duration::from_micros(200));
 
 /// One listener of a plan, and what it leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct Plan {
     pub dump_limit: usize,
     /// Whether bulk data may cross as pipes.
     pub splice: bool,
+    /// Threads that run sessions, each with its own part of them; `None`: one for each processor that the process may use.
+    pub threads: Option<NonZeroUsize>,
     /// How long to look for the next event before sleeping; `None`: not at all.
     pub busy_poll: Option<Duration>,
     pub control: Control,

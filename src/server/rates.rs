@@ -7,7 +7,7 @@ use crate::{
         clock::{coarse_ms, sleep_until},
         task::{Task, spawn},
     },
-    server::supervisor::Supervisor,
+    server::supervisors::Supervisors,
     session::record::Record,
     text::units::per_second,
 };
@@ -57,7 +57,7 @@ struct Seen {
 }
 
 impl Rates {
-    pub fn start(supervisor: Supervisor) -> Self {
+    pub fn start(supervisor: Supervisors) -> Self {
         let last = Arc::new(Mutex::new(Arc::new(Look::default())));
         Rates { last: last.clone(), _task: spawn(run(supervisor, last)) }
     }
@@ -69,7 +69,7 @@ impl Rates {
 }
 
 /// Looks until the supervisor has ended.
-async fn run(supervisor: Supervisor, last: Arc<Mutex<Arc<Look>>>) {
+async fn run(supervisor: Supervisors, last: Arc<Mutex<Arc<Look>>>) {
     let mut look = Arc::new(Look::default());
     loop {
         let begin = Instant::now();

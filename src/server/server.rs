@@ -6,9 +6,8 @@ use crate::{
         address::{Address, EscapedAddress},
         dial::is_loop,
         endpoint::Endpoint,
-        kernel,
-        limits::{TooManySessions, raise_descriptor_limit, share},
-        listener::Listener,
+        limits::{self, TooManySessions},
+        listener::{ListenSocket, Listener},
         options::Options,
         pipe,
     },
@@ -21,30 +20,35 @@ use crate::{
         limit::Slots,
         mailbox::{Mailbox, mailbox},
         signals::StopSignals,
-        task::{Panicked, Task},
     },
     server::{
-        acceptor::Acceptor,
-        books::Books,
-        control, http,
+        books::{Books, Remembered},
+        control,
+        drain::Drain,
+        http,
         operator::{OperatedServer, Operator},
         plan::Plan,
+        shards::{Listeners, Shards},
         side_door::SideDoor,
-        supervisor::{ServerOutcome, Supervisor},
+        sources::SourceCounts,
+        supervisor::{Common, ServerOutcome},
+        supervisors::Supervisors,
     },
     session::{
         context::{Context, CurrentDeadlines},
         onlookers::Onlookers,
         target::{Listening, Target},
     },
-    text::takes_colour,
+    text::{plain::takes_unicode, takes_colour},
 };
-use futures::{FutureExt, future::join_all, select_biased};
+use futures::{FutureExt, select_biased};
 use std::{
     future::pending,
     io::{self, IsTerminal},
+    num::NonZeroUsize,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -55,15 +59,16 @@ const LAST_SOCKETS: Duration = Duration::from_secs(2);
 /// After a cut, the operator wants the end at once.
 const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
 
-/// Runs a server until it is stopped.
+/// Runs a server until it is stopped. It says `notes` once it listens.
 /// Fails if it cannot listen, or if every listener has failed.
-pub async fn run(plan: Plan) -> Result<ServerOutcome, Error> {
-    let share = share(raise_descriptor_limit());
-    kernel::open();
+pub async fn run(plan: Plan, notes: Vec<String>) -> Result<ServerOutcome, Error> {
+    let threads = plan.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    limits::reserve(threads, plan.listeners.len());
+    let share = limits::share(limits::raise_descriptor_limit());
     pipe::set_limit(if plan.splice { share.pipes } else { 0 });
     let signals =
         StopSignals::with_hangup().map_err(|error| Error::new("cannot take signals over", error))?;
-    let bound = Bound::new(&plan)?;
+    let bound = Bound::new(&plan, threads)?;
     let (reporter, finish) =
         Reporter::start(format(&plan)).map_err(|error| Error::new("cannot start the reporter", error))?;
     if let Some(Err(shortage)) = plan.max_sessions.map(|sessions| bound.check(sessions)) {
@@ -82,10 +87,10 @@ pub async fn run(plan: Plan) -> Result<ServerOutcome, Error> {
         alive,
     };
     let exposed = bound.exposed();
-    let running = Running::start(&plan, bound, context, control, &reporter);
+    notes.iter().for_each(|note| reporter.warn(note));
+    let running = Running::start(&plan, bound, context, control, &reporter).await?;
     exposed.iter().for_each(|line| reporter.warn(line));
-    let outcome = running.until_stopped(signals).await;
-    drop(reporter);
+    let outcome = running.until_stopped(signals, reporter).await;
     wind_up(gone, finish, outcome.as_ref().ok()).await;
     outcome
 }
@@ -93,12 +98,13 @@ pub async fn run(plan: Plan) -> Result<ServerOutcome, Error> {
 /// The sockets of a server that listens, before it accepts.
 struct Bound {
     options: Options,
-    listeners: Vec<(Listener, Arc<Listening>)>,
+    listeners: Listeners,
     metrics: Option<Listener>,
 }
 
 impl Bound {
-    fn new(plan: &Plan) -> Result<Self, Error> {
+    /// Each listener gets a socket for each of the `threads`, before any accepts.
+    fn new(plan: &Plan, threads: usize) -> Result<Self, Error> {
         let congestion = plan.congestion.clone();
         congestion
             .check()
@@ -106,15 +112,21 @@ impl Bound {
         let options = Options { keepalive: plan.keepalive, user_timeout: plan.deadlines.stall, congestion };
         let mut listeners = Vec::new();
         for planned in &plan.listeners {
-            let listener = listen(&planned.endpoint, "--listen", plan.backlog, &options)?;
-            let address = listener.address().clone();
+            let mut sockets = vec![listen(&planned.endpoint, "--listen", plan.backlog, &options)?];
+            for _ in 1..threads {
+                let another = sockets[0].another(plan.backlog, &options);
+                sockets.push(another.map_err(|error| cannot_listen(&planned.endpoint, "--listen", &error))?);
+            }
+            let address = sockets[0].address().clone();
             let name = planned.name.clone().unwrap_or_else(|| EscapedAddress(&address).to_string());
             let listening = Listening { name, address, target: planned.target.clone() };
-            listeners.push((listener, Arc::new(listening)));
+            listeners.push((Arc::new(listening), sockets));
         }
         let metrics = plan.metrics.as_ref();
         let metrics =
             metrics.map(|endpoint| listen(endpoint, "--metrics", http::BACKLOG, &options)).transpose()?;
+        let metrics = metrics.map(Listener::open).transpose();
+        let metrics = metrics.map_err(|error| Error::new("cannot serve metrics", error))?;
         let bound = Bound { options, listeners, metrics };
         let own = bound.addresses();
         plan.listeners.iter().try_for_each(|planned| refuse_loop(&planned.target, &own))?;
@@ -122,20 +134,21 @@ impl Bound {
     }
 
     fn check(&self, sessions: usize) -> Result<(), TooManySessions> {
-        let dial = self.listeners.iter().any(|(_, listening)| listening.target.dials());
+        let dial = self.listeners.iter().any(|(listening, _)| listening.target.dials());
         TooManySessions::check(sessions, dial)
     }
 
     fn addresses(&self) -> Vec<Address> {
-        self.listeners.iter().map(|(_, listening)| listening.address.clone()).collect()
+        self.listeners.iter().map(|(listening, _)| listening.address.clone()).collect()
     }
 
     /// The line that says which listeners other machines reach; none if they reach none.
     fn exposed(&self) -> Option<String> {
-        let listeners = self.listeners.iter().map(|(listener, _)| listener).chain(&self.metrics);
+        let listeners = self.listeners.iter().map(|(listening, _)| &listening.address);
         let beyond_loopback = |address: &&Address| address.ip().is_some_and(|ip| !ip.is_loopback());
+        let metrics = self.metrics.as_ref().map(Listener::address);
         let found: Vec<String> =
-            listeners.map(Listener::address).filter(beyond_loopback).map(ToString::to_string).collect();
+            listeners.chain(metrics).filter(beyond_loopback).map(ToString::to_string).collect();
         let verb = if found.len() == 1 { "is" } else { "are" };
         (!found.is_empty()).then(|| format!("{} {verb} reachable from other machines", found.join(" and ")))
     }
@@ -144,56 +157,67 @@ impl Bound {
 /// The actors of a server that accepts.
 struct Running {
     deadlines: Arc<CurrentDeadlines>,
-    acceptors: Vec<Acceptor>,
     /// Where an operator asks for a drain.
     drain: Mailbox<()>,
     control: Option<SideDoor>,
     _metrics: Option<SideDoor>,
-    supervisor: Supervisor,
-    sessions: Task<ServerOutcome>,
+    supervisors: Supervisors,
+    shards: Shards,
     onlookers: Arc<Onlookers>,
 }
 
 impl Running {
-    fn start(
+    async fn start(
         plan: &Plan,
         bound: Bound,
         context: Context,
         control: Option<Listener>,
         reporter: &Reporter,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let (slots, deadlines) = (context.slots.clone(), context.deadlines.clone());
-        let listenings: Vec<_> = bound.listeners.iter().map(|(_, listening)| listening.clone()).collect();
-        let books = Books::new(&listenings, plan.remember);
-        let (supervisor, sessions) = Supervisor::start(context, plan.max_per_source, books);
+        let Bound { listeners, metrics, .. } = bound;
+        let threads = listeners.iter().map(|(_, sockets)| sockets.len()).max().unwrap_or(1);
+        let errors = listeners.iter().filter_map(|(_, sockets)| sockets.first()).map(ListenSocket::errors);
+        let accept_errors = errors.collect();
+        let listenings: Vec<_> = listeners.iter().map(|(listening, _)| listening.clone()).collect();
+        let remembered = Arc::new(Remembered::new(plan.remember));
+        let books = Books::new(&listenings, remembered.clone());
+        let per_source = SourceCounts::new(plan.max_per_source);
+        let common = Common { context: context.into(), per_source, last_id: AtomicU64::new(0) };
+        let (supervisors, idle) = Supervisors::new(common, books, remembered, threads);
         let (ask_drain, drain) = mailbox(1);
         let onlookers = reporter.events().onlookers().clone();
         let operator = Operator::new(OperatedServer {
             listeners: listenings,
-            accept_errors: bound.listeners.iter().map(|(listener, _)| listener.errors()).collect(),
+            accept_errors,
             began: Instant::now(),
             started: SystemTime::now(),
             slots: slots.clone(),
             deadlines: deadlines.clone(),
-            supervisor: supervisor.clone(),
+            supervisor: supervisors.clone(),
             events: reporter.events().clone(),
             drain: ask_drain,
         });
         let control = control.map(|listener| control::start(listener, operator.clone(), reporter.clone()));
-        let metrics = bound.metrics.map(|listener| {
+        let metrics = metrics.map(|listener| {
             reporter.warn(format!("metrics on {}", listener.address()));
             let host = plan.metrics.as_ref().and_then(Endpoint::name);
             http::start(listener, host, operator, reporter.clone())
         });
-        let accept = |(listener, listening): (Listener, Arc<Listening>)| {
-            reporter.warn(format!("listening on {}, {}", listener.address(), listening.target));
-            Acceptor::start(listener, listening, slots.clone(), supervisor.clone(), reporter.clone())
-        };
-        let acceptors = bound.listeners.into_iter().map(accept).collect();
-        Running { deadlines, acceptors, drain, control, _metrics: metrics, supervisor, sessions, onlookers }
+        let lines = listeners
+            .iter()
+            .map(|(listening, _)| format!("listening on {}, {}", listening.address, listening.target));
+        let lines: Vec<_> = lines.collect();
+        let shards = Shards::start(listeners, &supervisors, idle, &slots, reporter, plan.busy_poll).await?;
+        lines.iter().for_each(|line| reporter.warn(line));
+        Ok(Running { deadlines, drain, control, _metrics: metrics, supervisors, shards, onlookers })
     }
 
-    async fn until_stopped(mut self, mut signals: StopSignals) -> Result<ServerOutcome, Error> {
+    async fn until_stopped(
+        mut self,
+        mut signals: StopSignals,
+        reporter: Reporter,
+    ) -> Result<ServerOutcome, Error> {
         let failure = {
             let drain = async {
                 // Without a control socket and metrics no operator is left, and the mailbox has ended.
@@ -201,34 +225,31 @@ impl Running {
                     pending::<()>().await;
                 }
             };
-            // While one listener lives the server goes on.
-            let failed = join_all(self.acceptors.iter_mut().map(Acceptor::ended));
             select_biased! {
                 () = signals.next().fuse() => None,
                 () = pin!(drain.fuse()) => None,
-                _ = failed.fuse() => Some(io::Error::other("every listener failed")),
+                failure = pin!(self.shards.failed().fuse()) => Some(failure),
             }
         };
-        for acceptor in self.acceptors {
-            acceptor.stop().await;
-        }
-        self.supervisor.drain(self.deadlines.get().drain).await;
+        self.shards.stop_accepting().await;
+        let mut drain = Drain::begin(self.supervisors, self.deadlines.get().drain, reporter).await;
         let end = loop {
-            select_biased! {
-                end = (&mut self.sessions).fuse() => break end.map_err(fault),
-                () = signals.next_but_hangup().fuse() => self.supervisor.cut().await,
+            let again = select_biased! {
+                end = pin!(self.shards.ended().fuse()) => break end,
+                () = signals.next_but_hangup().fuse() => true,
+                () = pin!(drain.count_down().fuse()) => false,
+            };
+            if again {
+                drain.cut().await;
             }
         };
+        drain.end(end.as_ref());
         self.onlookers.end();
         if let Some(control) = self.control {
             control.stop(control::LAST_WORDS).await;
         }
         failure.map_or(end, |failure| Err(Error::new("cannot go on accepting", failure)))
     }
-}
-
-fn fault(panicked: Panicked) -> Error {
-    Error::new("the supervisor ended", io::Error::other(panicked.to_string()))
 }
 
 /// Waits until every socket is closed, because the end of the process resets no connection whose stream to the peer has
@@ -240,21 +261,23 @@ async fn wind_up(mut gone: Mailbox<()>, finish: Finish, outcome: Option<&ServerO
 }
 
 /// Listens; `flag` is the option that names the address.
-fn listen(endpoint: &Endpoint, flag: &str, backlog: i32, options: &Options) -> Result<Listener, Error> {
-    Listener::bind(endpoint, backlog, options).map_err(|error| {
-        let advice = match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                format!("; stop the program that uses it or choose another {flag} address")
-            }
-            io::ErrorKind::PermissionDenied => {
-                format!("; choose a {flag} port from 1024 up, or run with the right to bind it")
-            }
-            io::ErrorKind::AddrNotAvailable => format!("; choose a {flag} address of this machine"),
-            _ => String::new(),
-        };
-        let why = io::Error::new(error.kind(), format!("{}{advice}", reason(&error)));
-        Error::new(format!("cannot listen on {endpoint}"), why)
-    })
+fn listen(endpoint: &Endpoint, flag: &str, backlog: i32, options: &Options) -> Result<ListenSocket, Error> {
+    ListenSocket::bind(endpoint, backlog, options).map_err(|error| cannot_listen(endpoint, flag, &error))
+}
+
+fn cannot_listen(endpoint: &Endpoint, flag: &str, error: &io::Error) -> Error {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("; stop the program that uses it or choose another {flag} address")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("; choose a {flag} port from 1024 up, or run with the right to bind it")
+        }
+        io::ErrorKind::AddrNotAvailable => format!("; choose a {flag} address of this machine"),
+        _ => String::new(),
+    };
+    let why = io::Error::new(error.kind(), format!("{}{advice}", reason(error)));
+    Error::new(format!("cannot listen on {endpoint}"), why)
 }
 
 /// An upstream that is one of our own listeners would connect to itself for ever.
@@ -271,5 +294,10 @@ fn refuse_loop(target: &Target, own: &[Address]) -> Result<(), Error> {
 
 fn format(plan: &Plan) -> Option<Format> {
     let colour = io::stdout().is_terminal() && takes_colour();
-    (plan.log != Log::Off).then_some(Format { log: plan.log, dump: plan.dump, colour })
+    (plan.log != Log::Off).then_some(Format {
+        log: plan.log,
+        dump: plan.dump,
+        colour,
+        ascii: !takes_unicode(),
+    })
 }

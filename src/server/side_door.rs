@@ -9,22 +9,20 @@ use crate::{
         limit::{Rank, Slot, Slots},
         mailbox::{Mailbox, mailbox},
         task::{Panicked, Task, spawn},
+        waker::WakerCell,
     },
     server::acceptor::{Acceptor, Accepts},
 };
 use futures::{
     FutureExt, StreamExt,
-    future::{AbortHandle, BoxFuture, abortable},
+    future::{AbortHandle, LocalBoxFuture, abortable},
     stream::FuturesUnordered,
-    task::AtomicWaker,
 };
 use std::{
+    cell::Cell,
     future::poll_fn,
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -33,7 +31,7 @@ impl Accepts for Listener {
     type Accepted = (Socket, Address);
     const RANK: Rank = Rank::Operator;
 
-    fn readable(&self) -> impl Future<Output = ()> + Send {
+    fn readable(&self) -> impl Future<Output = ()> {
         self.readable()
     }
 
@@ -57,19 +55,19 @@ const SILENT_AFTER: Duration = Duration::from_millis(50);
 /// Since when a connection has been silent, that is, between two requests. Only then it may have to give way.
 pub struct Silence {
     /// By [`now_ns`]; 0 while a request is under way.
-    since_ns: AtomicU64,
+    since_ns: Cell<u64>,
     /// The actor, if a connection waits for room.
-    door: Arc<AtomicWaker>,
+    door: Rc<WakerCell>,
 }
 
 impl Silence {
     pub fn begin(&self) {
-        self.since_ns.store(now_ns(), Ordering::Release);
+        self.since_ns.set(now_ns());
         self.door.wake();
     }
 
     pub fn end(&self) {
-        self.since_ns.store(0, Ordering::Release);
+        self.since_ns.set(0);
     }
 
     /// The connection is silent until `wait` ends.
@@ -83,12 +81,12 @@ impl Silence {
 
 impl SideDoor {
     /// Serves at most `at_once` connections of `listener`; `name` is what one is called in a line.
-    pub fn start<F: Future<Output = ()> + Send + 'static>(
+    pub fn start<F: Future<Output = ()> + 'static>(
         listener: Listener,
         at_once: usize,
         name: &'static str,
         reporter: Reporter,
-        serve: impl Fn(Socket, Arc<Silence>) -> F + Send + 'static,
+        serve: impl Fn(Socket, Rc<Silence>) -> F + 'static,
     ) -> Self {
         let (address, arrivals) = mailbox(1);
         let hand_on = move |_: &Listener, (socket, _), slot| {
@@ -133,9 +131,9 @@ struct Actor<T: 'static, S, W> {
     waiting: Option<(T, Slot)>,
     served: Vec<Served>,
     last_number: u64,
-    ends: FuturesUnordered<BoxFuture<'static, (u64, Result<(), Panicked>)>>,
+    ends: FuturesUnordered<LocalBoxFuture<'static, (u64, Result<(), Panicked>)>>,
     /// Woken when a silence begins.
-    begun: Arc<AtomicWaker>,
+    begun: Rc<WakerCell>,
     /// Until the silence that is longest is long enough; set while a connection waits for room.
     long_enough: Option<Sleep>,
 }
@@ -143,16 +141,16 @@ struct Actor<T: 'static, S, W> {
 /// A connection that is served.
 struct Served {
     number: u64,
-    silence: Arc<Silence>,
+    silence: Rc<Silence>,
     abort: AbortHandle,
 }
 
-impl<T: 'static, S, W: Fn(Panicked), F: Future<Output = ()> + Send + 'static> Actor<T, S, W>
+impl<T: 'static, S, W: Fn(Panicked), F: Future<Output = ()> + 'static> Actor<T, S, W>
 where
-    S: Fn(T, Arc<Silence>) -> F,
+    S: Fn(T, Rc<Silence>) -> F,
 {
     fn new(at_once: usize, arrivals: Mailbox<(T, Slot)>, serve: S, warn: W) -> Self {
-        let (served, ends, begun) = (Vec::new(), FuturesUnordered::new(), Arc::default());
+        let (served, ends, begun) = (Vec::new(), FuturesUnordered::new(), Rc::default());
         let (waiting, long_enough) = (None, None);
         Actor { at_once, arrivals, serve, warn, waiting, served, last_number: 0, ends, begun, long_enough }
     }
@@ -188,8 +186,8 @@ where
                 None => Event::NoMore,
             });
         }
-        self.begun.register(context.waker());
-        let since = |served: &Served| served.silence.since_ns.load(Ordering::Acquire);
+        self.begun.register(context);
+        let since = |served: &Served| served.silence.since_ns.get();
         let silent = self.served.iter().enumerate().map(|(index, served)| (since(served), index));
         let Some((since, index)) = silent.filter(|(since, _)| *since > 0).min() else { return Poll::Pending };
         let left = SILENT_AFTER.saturating_sub(Duration::from_nanos(now_ns().saturating_sub(since)));
@@ -202,13 +200,13 @@ where
     fn begin(&mut self, connection: T, slot: Slot) {
         self.last_number += 1;
         let number = self.last_number;
-        let silence = Arc::new(Silence { since_ns: AtomicU64::new(0), door: self.begun.clone() });
+        let silence = Rc::new(Silence { since_ns: Cell::new(0), door: self.begun.clone() });
         let (conversation, abort) = abortable((self.serve)(connection, silence.clone()));
         let task = spawn(async move {
             let _ = conversation.await;
             drop(slot);
         });
-        self.ends.push(task.map(move |end| (number, end)).boxed());
+        self.ends.push(task.map(move |end| (number, end)).boxed_local());
         self.served.push(Served { number, silence, abort });
     }
 
@@ -221,8 +219,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::{clock, mailbox::Sender};
-    use futures::executor::block_on;
+    use crate::runtime::{mailbox::Sender, shard::run};
     use std::future::pending;
 
     /// What connections of this name do; each tells its name when it begins, and again when it ends.
@@ -245,7 +242,7 @@ mod tests {
         const AT_ONCE: usize = 3;
         let (tell, mut told) = mailbox(16);
         let (arrive, arrivals) = mailbox(16);
-        let serve = move |visit: Visit, silence: Arc<Silence>| {
+        let serve = move |visit: Visit, silence: Rc<Silence>| {
             let told = Told(visit, tell.clone());
             async move {
                 let _ = told.1.try_send(visit);
@@ -255,23 +252,27 @@ mod tests {
                 }
             }
         };
-        let _clock = clock::start();
-        let _door = spawn(Actor::new(AT_ONCE, arrivals, serve, |_| {}).run());
-        let slots = Slots::new(16);
-        use Visit::{Asks, Silent};
-        let arrives = |visit| assert!(arrive.try_send((visit, block_on(slots.take()))).is_ok());
-        let mut next = || block_on(within(Some(Duration::from_secs(10)), told.next())).flatten();
-        for visit in [Silent(1), Asks(2), Silent(3)] {
-            arrives(visit);
-            assert_eq!(next(), Some(visit));
-        }
-        for (visit, gives_way) in [(Silent(4), Silent(1)), (Asks(5), Silent(3)), (Asks(6), Silent(4))] {
-            arrives(visit);
-            let mut two = [next(), next()];
-            two.sort_by_key(|one| *one == Some(visit));
-            assert_eq!(two, [Some(gives_way), Some(visit)]);
-        }
-        arrives(Silent(7));
-        assert_eq!(block_on(within(Some(Duration::from_millis(100)), told.next())), None);
+        run(async {
+            let _door = spawn(Actor::new(AT_ONCE, arrivals, serve, |_| {}).run());
+            let slots = Slots::new(16);
+            use Visit::{Asks, Silent};
+            let arrives = async |visit| assert!(arrive.try_send((visit, slots.take().await)).is_ok());
+            let next = async |told: &mut Mailbox<Visit>| {
+                within(Some(Duration::from_secs(10)), told.next()).await.flatten()
+            };
+            for visit in [Silent(1), Asks(2), Silent(3)] {
+                arrives(visit).await;
+                assert_eq!(next(&mut told).await, Some(visit));
+            }
+            for (visit, gives_way) in [(Silent(4), Silent(1)), (Asks(5), Silent(3)), (Asks(6), Silent(4))] {
+                arrives(visit).await;
+                let mut two = [next(&mut told).await, next(&mut told).await];
+                two.sort_by_key(|one| *one == Some(visit));
+                assert_eq!(two, [Some(gives_way), Some(visit)]);
+            }
+            arrives(Silent(7)).await;
+            assert_eq!(within(Some(Duration::from_millis(100)), told.next()).await, None);
+        })
+        .unwrap();
     }
 }

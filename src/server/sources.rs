@@ -1,7 +1,14 @@
 //! How many sessions each source has at once, and the limit (`--max-per-source`, `--source-prefix`).
 
-use crate::net::{address::Address, network::Network};
-use std::collections::{HashMap, hash_map::Entry};
+use crate::{
+    net::{address::Address, network::Network},
+    runtime::lock::Lock,
+};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::{BuildHasher, RandomState},
+    sync::MutexGuard,
+};
 
 /// The network that one customer gets (RFC 6177): of the addresses in it, that customer's machines take what they like.
 pub const SOURCE_PREFIX: u8 = 64;
@@ -14,40 +21,52 @@ pub struct SourceLimit {
     pub prefix: u8,
 }
 
-/// The sessions of each source. Clients of a UNIX socket have no source.
+/// The sources of a server are spread over as many maps, so that shards seldom wait for each other.
+const STRIPES: usize = 16;
+
+/// The sessions of each source, on all shards. Clients of a UNIX socket have no source.
 pub struct SourceCounts {
     limit: Option<SourceLimit>,
-    counts: HashMap<Network, usize>,
+    stripes: [Lock<HashMap<Network, usize>>; STRIPES],
+    hasher: RandomState,
 }
 
 impl SourceCounts {
     /// No sessions yet; without a limit, none are counted.
     pub fn new(limit: Option<SourceLimit>) -> Self {
-        SourceCounts { limit, counts: HashMap::new() }
+        SourceCounts { limit, stripes: Default::default(), hasher: RandomState::new() }
     }
 
     /// Counts a session of `client`.
     /// Errors: why its source may have no more, in words.
-    pub fn enter(&mut self, client: &Address) -> Result<(), String> {
+    pub fn enter(&self, client: &Address) -> Result<(), Box<str>> {
         let Some((limit, source)) = self.source(client) else { return Ok(()) };
-        let count = self.counts.entry(source).or_default();
+        let mut counts = self.counts(&source);
+        let count = counts.entry(source).or_default();
         if *count >= limit.sessions {
             let sessions = if limit.sessions == 1 { "session" } else { "sessions" };
-            return Err(format!("{source} has {} {sessions} already", limit.sessions));
+            return Err(format!("{source} has {} {sessions} already", limit.sessions).into());
         }
         *count += 1;
         Ok(())
     }
 
     /// A session of `client` that was counted has ended.
-    pub fn leave(&mut self, client: &Address) {
+    pub fn leave(&self, client: &Address) {
         let Some((_, source)) = self.source(client) else { return };
-        if let Entry::Occupied(mut count) = self.counts.entry(source) {
+        if let Entry::Occupied(mut count) = self.counts(&source).entry(source) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
             }
         }
+    }
+
+    /// The map of a source.
+    fn counts(&self, source: &Network) -> MutexGuard<'_, HashMap<Network, usize>> {
+        let stripe = self.hasher.hash_one(source) as usize % STRIPES;
+        // Every change under the lock is one step.
+        self.stripes[stripe].lock()
     }
 
     fn source(&self, client: &Address) -> Option<(SourceLimit, Network)> {
@@ -67,12 +86,12 @@ mod tests {
 
     #[test]
     fn the_addresses_of_one_prefix_count_together() {
-        let mut counts = SourceCounts::new(Some(SourceLimit { sessions: 3, prefix: SOURCE_PREFIX }));
+        let counts = SourceCounts::new(Some(SourceLimit { sessions: 3, prefix: SOURCE_PREFIX }));
         for host in 1..=3 {
             counts.enter(&client(&format!("[2001:db8::{host}]:1"))).unwrap();
         }
         let refusal = counts.enter(&client("[2001:db8::ffff:4]:1")).unwrap_err();
-        assert_eq!(refusal, "2001:db8::/64 has 3 sessions already");
+        assert_eq!(&*refusal, "2001:db8::/64 has 3 sessions already");
         counts.enter(&client("[2001:db8:0:1::4]:1")).unwrap();
         counts.leave(&client("[2001:db8::2]:1"));
         counts.enter(&client("[2001:db8::4]:1")).unwrap();
@@ -80,21 +99,21 @@ mod tests {
 
     #[test]
     fn an_ipv4_address_is_a_source_also_if_it_is_mapped() {
-        let mut counts = SourceCounts::new(Some(SourceLimit { sessions: 1, prefix: 1 }));
+        let counts = SourceCounts::new(Some(SourceLimit { sessions: 1, prefix: 1 }));
         counts.enter(&client("[::ffff:10.0.0.1]:1")).unwrap();
         counts.enter(&client("10.0.0.2:1")).unwrap();
         let refusal = counts.enter(&client("10.0.0.1:2")).unwrap_err();
-        assert_eq!(refusal, "10.0.0.1 has 1 session already");
+        assert_eq!(&*refusal, "10.0.0.1 has 1 session already");
         counts.leave(&client("10.0.0.1:1"));
         counts.enter(&client("[::ffff:10.0.0.1]:2")).unwrap();
     }
 
     #[test]
     fn what_has_no_source_or_no_limit_is_not_counted() {
-        let mut counts = SourceCounts::new(Some(SourceLimit { sessions: 1, prefix: 64 }));
+        let counts = SourceCounts::new(Some(SourceLimit { sessions: 1, prefix: 64 }));
         (0..2).for_each(|_| counts.enter(&Address::unnamed()).unwrap());
-        let mut counts = SourceCounts::new(None);
+        let counts = SourceCounts::new(None);
         (0..2).for_each(|_| counts.enter(&client("10.0.0.1:1")).unwrap());
-        assert!(counts.counts.is_empty());
+        assert!(counts.stripes.iter().all(|stripe| stripe.lock().is_empty()));
     }
 }

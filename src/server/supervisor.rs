@@ -1,6 +1,7 @@
-//! The supervisor actor: starts sessions, holds the set of live ones and the limit per source.
+//! The supervisor actor: starts the sessions of a shard, and holds the set of live ones. Each shard has one; together they are
+//! [`crate::server::supervisors`].
 //!
-//! It knows nothing of sockets. It ends once a drain was asked for and the set is empty.
+//! It ends once a drain was asked for and the set is empty.
 
 use crate::{
     report::{tally::Tally, verdict::Ended},
@@ -8,19 +9,22 @@ use crate::{
         clock::{Sleep, sleep},
         limit::Slot,
         mailbox::{Mailbox, Sender, mailbox},
-        task::{Task, spawn},
+        task::Task,
     },
-    server::{
-        acceptor::Connection,
-        books::Books,
-        sources::{SourceCounts, SourceLimit},
-    },
+    server::{acceptor::Connection, books::Books, sources::SourceCounts},
     session::{
         context::Context, delivery, event::What, order::Order, outcome::Outcome, record::Record, session,
     },
 };
 use futures::{FutureExt, future::Fuse, select_biased};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 /// Connections that may wait to become sessions: an acceptor that is ahead waits, and the kernel's backlog holds the rest.
 const CONNECTIONS: usize = 64;
@@ -28,6 +32,7 @@ const CONNECTIONS: usize = 64;
 #[derive(Clone)]
 pub struct Supervisor {
     address: Sender<Message>,
+    live: Arc<AtomicUsize>,
 }
 
 enum Message {
@@ -39,17 +44,26 @@ enum Message {
     Ask(Box<dyn FnOnce(&mut Actor) + Send>),
 }
 
+/// What the supervisors of a server share.
+pub struct Common {
+    pub context: Arc<Context>,
+    pub per_source: SourceCounts,
+    /// The number of the session that began last.
+    pub last_id: AtomicU64,
+}
+
+/// A supervisor that has not begun: it may go to the thread of its shard.
+pub struct IdleSupervisor {
+    mailbox: Mailbox<Message>,
+    handle: Supervisor,
+    common: Arc<Common>,
+    books: Books,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerOutcome {
     Drained,
     Cut,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct SupervisorState {
-    /// Sessions that ever began; they are numbered from 1.
-    pub opened: u64,
-    pub draining: bool,
 }
 
 enum Event {
@@ -58,20 +72,18 @@ enum Event {
 }
 
 struct Actor {
-    context: Arc<Context>,
+    common: Arc<Common>,
     mailbox: Mailbox<Message>,
     /// Where sessions say that they have finished.
-    address: Sender<Message>,
+    handle: Supervisor,
     live: HashMap<u64, Entry>,
-    per_source: SourceCounts,
-    last_id: u64,
     books: Books,
     drain: Fuse<Sleep>,
     draining: bool,
     outcome: ServerOutcome,
 }
 
-/// A live session. Dropping it resets its peers and gives its place back.
+/// A live session. Dropping it resets its peers and gives its slot back.
 struct Entry {
     record: Arc<Record>,
     _task: Task<()>,
@@ -79,31 +91,22 @@ struct Entry {
 }
 
 impl Supervisor {
-    /// Starts a supervisor whose sessions share `context`.
-    pub fn start(
-        context: Context,
-        max_per_source: Option<SourceLimit>,
-        books: Books,
-    ) -> (Self, Task<ServerOutcome>) {
+    /// A supervisor for one shard.
+    pub fn new(common: Arc<Common>, books: Books) -> (Self, IdleSupervisor) {
         let (address, mailbox) = mailbox(CONNECTIONS);
-        let actor = Actor {
-            context: Arc::new(context),
-            mailbox,
-            address: address.clone(),
-            live: HashMap::new(),
-            per_source: SourceCounts::new(max_per_source),
-            last_id: 0,
-            books,
-            drain: Fuse::terminated(),
-            draining: false,
-            outcome: ServerOutcome::Drained,
-        };
-        (Supervisor { address }, spawn(actor.run()))
+        let handle = Supervisor { address, live: Arc::default() };
+        (handle.clone(), IdleSupervisor { mailbox, handle, common, books })
     }
 
     /// Makes a session of the connection. Waits while the supervisor is behind; resets the client if the supervisor is gone.
     pub async fn admit(&self, connection: Connection) {
+        self.live.fetch_add(1, Relaxed);
         let _ = self.address.send(Message::Admit(Box::new(connection))).await;
+    }
+
+    /// How many sessions live, or are about to.
+    pub fn live(&self) -> usize {
+        self.live.load(Relaxed)
     }
 
     /// Lets live sessions finish for at most `limit`, then cuts the rest; the supervisor ends with the last.
@@ -115,29 +118,18 @@ impl Supervisor {
         let _ = self.address.send(Message::Cut).await;
     }
 
-    /// The records of all live sessions, in the order of their numbers; none if the supervisor has ended.
-    pub async fn list(&self) -> Vec<Arc<Record>> {
-        let live = |actor: &mut Actor| actor.live.values().map(|entry| entry.record.clone()).collect();
-        let mut records: Vec<_> = self.ask(live).await.unwrap_or_default();
-        records.sort_unstable_by_key(|record| record.id);
-        records
+    /// The records of all live sessions; none if the supervisor has ended.
+    pub async fn list(&self) -> Option<Vec<Arc<Record>>> {
+        self.ask(|actor| actor.live.values().map(|entry| entry.record.clone()).collect()).await
     }
 
     pub async fn find(&self, id: u64) -> Option<Arc<Record>> {
         self.ask(move |actor| actor.live.get(&id).map(|entry| entry.record.clone())).await.flatten()
     }
 
-    pub async fn closed(&self, count: usize) -> Vec<Arc<Ended>> {
-        self.ask(move |actor| actor.books.newest(count)).await.unwrap_or_default()
-    }
-
-    pub async fn ended(&self, id: u64) -> Option<Arc<Ended>> {
-        self.ask(move |actor| actor.books.find(id)).await.flatten()
-    }
-
-    /// How far it is, without a look at the sessions, of which there may be many; none if it has ended.
-    pub async fn state(&self) -> Option<SupervisorState> {
-        self.ask(|actor| SupervisorState { opened: actor.last_id, draining: actor.draining }).await
+    /// Whether it drains; none if it has ended.
+    pub async fn draining(&self) -> Option<bool> {
+        self.ask(|actor| actor.draining).await
     }
 
     /// The sums of all sessions, live ones included; none if the supervisor has ended.
@@ -145,11 +137,8 @@ impl Supervisor {
         self.ask(|actor| actor.books.tally(actor.live.values().map(|entry| &*entry.record))).await
     }
 
-    /// Ends sessions by RST, or by `fin` after what is under way; says which of them are not there.
-    pub async fn cut_some(&self, mut ids: Vec<u64>, fin: bool) -> Vec<u64> {
-        // One that is named twice is there the first time only.
-        ids.sort_unstable();
-        ids.dedup();
+    /// Ends those of the sessions that are here, by RST or by `fin` after what is under way; says which are not.
+    pub async fn cut_some(&self, ids: Vec<u64>, fin: bool) -> Vec<u64> {
         let all = ids.clone();
         let cut = move |actor: &mut Actor| ids.into_iter().filter(|id| !actor.cut_one(*id, fin)).collect();
         self.ask(cut).await.unwrap_or(all)
@@ -167,6 +156,15 @@ impl Supervisor {
         };
         self.address.send(Message::Ask(Box::new(ask))).await.ok()?;
         answer.next().await
+    }
+}
+
+impl IdleSupervisor {
+    /// Begins, on this thread's shard; ends with its last session, after a drain.
+    pub fn run(self) -> impl Future<Output = ServerOutcome> {
+        let IdleSupervisor { mailbox, handle, common, books } = self;
+        let (live, drain, outcome) = (HashMap::new(), Fuse::terminated(), ServerOutcome::Drained);
+        Actor { common, mailbox, handle, live, books, drain, draining: false, outcome }.run()
     }
 }
 
@@ -198,22 +196,21 @@ impl Actor {
     }
 
     fn admit(&mut self, connection: Connection) {
-        let Connection { socket, reserved, client, listening, local, slot } = connection;
-        self.last_id += 1;
-        let id = self.last_id;
+        let Connection { accepted, reserved, client, listening, local, slot } = connection;
+        let id = self.common.last_id.fetch_add(1, Relaxed) + 1;
         let record = Arc::new(Record::new(id, listening, local, client));
         self.books.open(&record);
-        if let Err(refusal) = self.per_source.enter(&record.client) {
+        if let Err(refusal) = self.common.per_source.enter(&record.client) {
             record.conclude(Outcome::Refused(refusal));
-            self.close(&record);
-            // Dropping the socket resets the client.
-            return;
+            // Dropping what was accepted resets the client.
+            return self.close(&record);
         }
-        let address = self.address.clone();
+        let address = self.handle.address.clone();
         let finished = move || async move {
             let _ = address.send(Message::Finished(id)).await;
         };
-        let task = session::start((socket, reserved), record.clone(), self.context.clone(), finished);
+        let task =
+            session::start((accepted, reserved), record.clone(), self.common.context.clone(), finished);
         self.live.insert(id, Entry { record, _task: task, _slot: slot });
     }
 
@@ -221,7 +218,6 @@ impl Actor {
     fn cut_one(&mut self, id: u64, fin: bool) -> bool {
         let Some(entry) = self.live.get(&id) else { return false };
         if !(fin && entry.record.orders.give(Order::Finish)) {
-            // What its peers have not got by now is lost.
             entry.record.conclude(Outcome::Cut);
             delivery::note_lost(&entry.record);
             self.finished(id);
@@ -232,8 +228,8 @@ impl Actor {
     fn finished(&mut self, id: u64) {
         // A session that finished while it was being cut is not in the set any more.
         let Some(entry) = self.live.remove(&id) else { return };
+        self.common.per_source.leave(&entry.record.client);
         self.close(&entry.record);
-        self.per_source.leave(&entry.record.client);
     }
 
     fn cut(&mut self) {
@@ -241,17 +237,30 @@ impl Actor {
         if !self.live.is_empty() {
             self.outcome = ServerOutcome::Cut;
         }
-        for entry in std::mem::take(&mut self.live).into_values() {
-            entry.record.conclude(Outcome::Drained);
-            self.close(&entry.record);
-        }
+        self.end_all(|| Outcome::Drained);
     }
 
     /// Books the end of a session that is not in the set any more, tells it, and remembers it.
     fn close(&mut self, record: &Record) {
+        self.handle.live.fetch_sub(1, Relaxed);
         let ended = Ended::now(record);
         record.taps.end(|| ended.verdict());
-        self.context.events.tell_with(|| What::Close(Box::new(ended.close.clone())));
+        self.common.context.events.tell_with(|| What::Close(Box::new(ended.close.clone())));
         self.books.close(record, ended);
+    }
+
+    fn end_all(&mut self, outcome: impl Fn() -> Outcome) {
+        for entry in std::mem::take(&mut self.live).into_values() {
+            entry.record.conclude(outcome());
+            delivery::note_lost(&entry.record);
+            self.close(&entry.record);
+        }
+    }
+}
+
+/// If the supervisor is dropped before its sessions, by a fault of its shard, each still gets its close line.
+impl Drop for Actor {
+    fn drop(&mut self) {
+        self.end_all(|| Outcome::Aborted);
     }
 }

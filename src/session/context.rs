@@ -4,7 +4,8 @@ use crate::{
     net::{address::Address, options::Options},
     relay::direction::ChunkWatcher,
     runtime::{
-        limit::{DESCRIPTORS, Slots},
+        limit::{Slots, descriptors},
+        lock::Lock,
         mailbox,
     },
     session::{
@@ -13,7 +14,7 @@ use crate::{
         record::Record,
     },
 };
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 /// Nothing in it changes but the deadlines and how many slots are taken.
 pub struct Context {
@@ -26,7 +27,7 @@ pub struct Context {
     /// Of the far leg; the near leg has those of its listener.
     pub options: Options,
     pub own: Vec<Address>,
-    /// The places of sessions.
+    /// Of sessions.
     pub slots: Slots,
     pub events: Events,
     /// Never sent to: its mailbox ends when the last actor that holds this context is gone, and its socket with it.
@@ -34,7 +35,7 @@ pub struct Context {
 }
 
 /// The deadlines of sessions to come: read once by each, changed by an operator.
-pub struct CurrentDeadlines(RwLock<Arc<Deadlines>>);
+pub struct CurrentDeadlines(Lock<Arc<Deadlines>>);
 
 /// Shows the reporter what one side of a session sends.
 struct Dump {
@@ -46,22 +47,22 @@ struct Dump {
 
 impl CurrentDeadlines {
     pub fn new(deadlines: Deadlines) -> Self {
-        CurrentDeadlines(RwLock::new(Arc::new(deadlines)))
+        CurrentDeadlines(Lock::new(Arc::new(deadlines)))
     }
 
     pub fn get(&self) -> Arc<Deadlines> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 
     pub fn change(&self, change: impl FnOnce(&mut Deadlines)) {
-        change(Arc::make_mut(&mut self.0.write().unwrap_or_else(PoisonError::into_inner)));
+        change(Arc::make_mut(&mut self.0.lock()));
     }
 }
 
 impl Context {
-    /// Whether another session waits for something that a dial holds: its place among the sessions, or a descriptor.
+    /// Whether another session waits for something that a dial holds: its slot, or a descriptor.
     pub fn has_shortage(&self) -> bool {
-        self.slots.wanted() || DESCRIPTORS.waiting() > 0
+        self.slots.wanted() || descriptors().waiting() > 0
     }
 
     /// With `--dump`, has both directions of a session watched.
@@ -79,22 +80,5 @@ impl ChunkWatcher for Dump {
         let shown = bytes[..bytes.len().min(self.limit)].into();
         let (session, from) = (self.session, self.from);
         self.events.tell(What::Data { session, from, offset, bytes: bytes.len(), shown });
-    }
-}
-
-/// A context for tests, whose events are not told.
-#[cfg(test)]
-impl Context {
-    pub fn sample(deadlines: Deadlines) -> Arc<Self> {
-        Arc::new(Context {
-            deadlines: Arc::new(CurrentDeadlines::new(deadlines)),
-            splice: true,
-            dump_limit: None,
-            options: Options::default(),
-            own: Vec::new(),
-            slots: Slots::new(1),
-            events: Events::new(None, Arc::default()),
-            alive: mailbox::mailbox(1).0,
-        })
     }
 }

@@ -124,8 +124,8 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// From now on what is under way has `FIN_GRACE` to be delivered. A second call gives it no more.
-    pub fn limit_last_delivery(&mut self) {
+    /// From now on the finish that an operator ordered may take `FIN_GRACE`. A second call gives it no more.
+    pub fn limit_finish(&mut self) {
         self.cut_ms.get_or_insert_with(coarse_ms);
     }
 
@@ -232,6 +232,7 @@ fn due(since_ms: Option<u64>, limit: Option<Duration>, what: Due) -> Option<(u64
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::shard::run;
     use crate::{
         net::{
             address::Address,
@@ -242,7 +243,8 @@ mod tests {
             target::{Listening, Target},
         },
     };
-    use futures::{FutureExt, executor::block_on, task::noop_waker_ref};
+    use futures::{FutureExt, executor::block_on};
+    use std::future::poll_fn;
     use std::{
         io::{ErrorKind, Read, Write},
         net::{TcpListener, TcpStream},
@@ -425,8 +427,8 @@ mod tests {
             let limit = Some(limit);
             let context = Context::sample(Deadlines { idle: limit, stall: limit, lifetime: limit, ..OFF });
             let mut watch = Watch::new(&record, context.deadlines.get(), &context);
-            let mut waker = task::Context::from_waker(noop_waker_ref());
-            assert!(watch.poll_expired(&mut waker).is_pending());
+            let polled = run(poll_fn(|context| Poll::Ready(watch.poll_expired(context).is_pending())));
+            assert!(polled.unwrap());
         }
     }
 }

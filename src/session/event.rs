@@ -122,8 +122,8 @@ pub enum What {
     },
     /// A session ended.
     Close(Box<Close>),
-    /// Something is wrong that concerns no single session; goes to stderr.
-    Warning(String),
+    /// Lines could not be written.
+    Dropped { lines: u64 },
 }
 
 #[derive(Clone, Debug)]

@@ -16,4 +16,6 @@ pub mod record;
 pub mod session;
 pub mod tap;
 pub mod target;
+#[cfg(test)]
+mod tests;
 pub mod upstream;

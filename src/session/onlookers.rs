@@ -83,7 +83,7 @@ impl Onlookers {
 
     /// Shows an event to those who follow. Payload is for taps.
     pub fn tell(&self, event: &Event) {
-        if !self.follow() || matches!(event.what, What::Data { .. } | What::Warning(_)) {
+        if !self.follow() || matches!(event.what, What::Data { .. } | What::Dropped { .. }) {
             return;
         }
         for follower in &self.lock().followers {
@@ -195,7 +195,7 @@ mod tests {
     use crate::session::{event::Events, target::Target};
 
     fn warn_and_open(events: &Events) {
-        events.tell(What::Warning("no event of a session".into()));
+        events.tell(What::Dropped { lines: 1 });
         let record = Record::sample(1, Target::Echo);
         events.tell_with(|| What::Open {
             session: 1,

@@ -1,10 +1,13 @@
 //! Orders: what an operator tells a live session to do. The mailbox is made on first use, so that an idle session does not
 //! pay for it.
 
-use crate::runtime::mailbox::{Mailbox, Sender, mailbox};
+use crate::runtime::{
+    lock::Lock,
+    mailbox::{Mailbox, Sender, mailbox},
+};
 use futures::task::AtomicWaker;
 use std::{
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::OnceLock,
     task::{Context, Poll},
 };
 
@@ -30,7 +33,7 @@ pub struct Orders {
 struct Opened {
     address: Sender<Order>,
     /// The session takes it at the first order.
-    mailbox: Mutex<Option<Inbox>>,
+    mailbox: Lock<Option<Inbox>>,
 }
 
 impl Orders {
@@ -38,7 +41,7 @@ impl Orders {
     pub fn give(&self, order: Order) -> bool {
         let opened = self.opened.get_or_init(|| {
             let (address, mailbox) = mailbox(ORDERS);
-            Box::new(Opened { address, mailbox: Mutex::new(Some(Box::new(mailbox))) })
+            Box::new(Opened { address, mailbox: Lock::new(Some(Box::new(mailbox))) })
         });
         let given = opened.address.try_send(order).is_ok();
         self.session.wake();
@@ -49,19 +52,13 @@ impl Orders {
     pub fn poll_next(&self, mailbox: &mut Option<Inbox>, context: &mut Context<'_>) -> Poll<Order> {
         if mailbox.is_none() {
             self.session.register(context.waker());
-            *mailbox = self.opened.get().and_then(|opened| opened.mailbox().take());
+            *mailbox = self.opened.get().and_then(|opened| opened.mailbox.lock().take());
         }
         match mailbox.as_mut().map(|mailbox| mailbox.poll_next(context)) {
             Some(Poll::Ready(Some(order))) => Poll::Ready(order),
             // The address stands beside the mailbox: its end is never seen.
             Some(Poll::Ready(None) | Poll::Pending) | None => Poll::Pending,
         }
-    }
-}
-
-impl Opened {
-    fn mailbox(&self) -> MutexGuard<'_, Option<Inbox>> {
-        self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -19,8 +19,8 @@ use crate::{
         stream::LinkStream,
     },
     runtime::task::{Task, spawn},
-    session::{cause::Cause, outcome::FarEnd, record::Record},
-    text::escape::Escaped,
+    session::{cause::Cause, outcome::Outcome, record::Record},
+    text::escape::{Escaped, markup},
 };
 use http_body_util::{Either, Full};
 use hyper::{Request, Response, StatusCode, body::Bytes};
@@ -39,16 +39,21 @@ const BYTES_MAX: u64 = 1 << 40;
 /// A text, or bytes made as they are sent.
 type Answer = Response<Either<Full<Bytes>, Pattern>>;
 
-/// Starts answering the client of `record`, which sends `inbound` and is sent `out`, until it has ended its stream or gets
+/// Starts answering the client of `record`, from `up_receiver` into `down_sender`, until it has ended its stream or gets
 /// no more answers. Deadlines are the session's.
-pub fn start(record: Arc<Record>, inbound: LinkReceiver, out: LinkSender) -> Task<FarEnd> {
+pub fn start(record: &Arc<Record>, up_receiver: LinkReceiver, down_sender: LinkSender) -> Task<Outcome> {
+    let record = record.clone();
     spawn(async move {
         let ways = Ways { incoming: &record.from_client, outgoing: &record.from_upstream };
-        let stream = LinkStream::new(inbound, out, ways);
-        match http::serve(stream, &LIMITS, |request| ready(answer(&request, &record.client))).await {
-            Ok(true) => FarEnd::Clean,
-            Ok(false) => FarEnd::Due(Cause::HalfCloseTimeout),
-            Err(_) => FarEnd::Aborted,
+        let mut stream = LinkStream::new(up_receiver, down_sender, ways);
+        let served = async {
+            http::answer_all(&mut stream, &LIMITS, |request| ready(answer(&request, &record.client))).await?;
+            http::linger(stream, &LIMITS).await
+        };
+        match served.await {
+            Ok(true) => Outcome::Clean,
+            Ok(false) => Outcome::Due(Cause::HalfCloseTimeout),
+            Err(_) => Outcome::Aborted,
         }
     })
 }
@@ -103,8 +108,8 @@ fn page<B>(request: &Request<B>, client: &Address) -> String {
          </pre>\n\
          </body>\n\
          </html>\n",
-        client = html(&client_name(client)),
-        sent = html(&sent),
+        client = markup(&client_name(client)),
+        sent = markup(&sent),
     )
 }
 
@@ -114,22 +119,6 @@ fn client_name(client: &Address) -> String {
         Address::Unix(path) if path.as_os_str().is_empty() => "on this machine's UNIX socket".to_owned(),
         client => EscapedAddress(client).to_string(),
     }
-}
-
-/// Text as it reads in HTML (HTML Living Standard §13.3, "escaping a string").
-fn html(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            character => escaped.push(character),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

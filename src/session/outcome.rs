@@ -1,6 +1,8 @@
-//! Every way a session can end.
+//! Every way a session, or its far side, can end.
 
-use crate::{net::dial::DialError, runtime::task::Panicked, session::cause::Cause};
+use crate::{
+    net::dial::DialError, relay::direction::Direction, runtime::task::Panicked, session::cause::Cause,
+};
 use std::io;
 
 /// How a session ended. [`crate::session::record::Record::conclude`] judges it.
@@ -22,11 +24,13 @@ pub enum Outcome {
     /// The drain was over.
     Drained,
     /// The session was not admitted; the reason in words.
-    Refused(String),
+    Refused(Box<str>),
+    /// The kernel could not wait for the client's socket.
+    NoResources(io::Error),
     /// A fault in one of the session's actors.
     Panicked(Panicked),
-    /// A peer was cut off, and no actor says why.
-    Unexplained,
+    /// The other side of the session was cut off first, and the leg was reset for it. That side says why.
+    Aborted,
 }
 
 /// How a connection was lost.
@@ -37,37 +41,16 @@ pub struct Loss {
     pub waiting: bool,
 }
 
-/// How the far side of a session ended.
-#[derive(Debug)]
-pub enum FarEnd {
-    Clean,
-    /// The upstream reset the connection, or vanished.
-    Gone(Loss),
-    NotReached(Box<DialError>),
-    /// A wait of the far side itself was over.
-    Due(Cause),
-    /// The client's side was cut off first, and the far leg was reset for it.
-    Aborted,
-}
-
 impl Loss {
+    /// The peer that `towards` leads to was lost with `error`.
+    pub fn new(error: io::Error, towards: &Direction) -> Self {
+        Loss { error, waiting: towards.waiting() > 0 }
+    }
+
     /// The cause: the kernel's user timeout ends a connection whose peer took nothing (RFC 5482); else the peer `reset` it.
     pub fn cause(&self, reset: Cause) -> Cause {
         let stalled = self.error.kind() == io::ErrorKind::TimedOut && self.waiting;
         if stalled { Cause::StallTimeout } else { reset }
-    }
-}
-
-impl From<Result<FarEnd, Panicked>> for Outcome {
-    fn from(end: Result<FarEnd, Panicked>) -> Self {
-        match end {
-            Ok(FarEnd::Clean) => Outcome::Clean,
-            Ok(FarEnd::Gone(loss)) => Outcome::UpstreamGone(loss),
-            Ok(FarEnd::NotReached(error)) => Outcome::NotReached(error),
-            Ok(FarEnd::Due(cause)) => Outcome::Due(cause),
-            Ok(FarEnd::Aborted) => Outcome::Unexplained,
-            Err(panicked) => Outcome::Panicked(panicked),
-        }
     }
 }
 

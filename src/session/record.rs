@@ -175,14 +175,15 @@ impl Record {
         };
         let (cause, error) = match outcome {
             // The ends of both streams say it; a session that merely stopped is a fault.
-            Outcome::Clean | Outcome::Unexplained => return,
+            Outcome::Clean | Outcome::Aborted => return,
             Outcome::ClientGone(loss) => lost("client", loss, Cause::ClientReset),
             Outcome::UpstreamGone(loss) => lost("upstream", loss, Cause::UpstreamReset),
             Outcome::NotReached(error) => (error.kind.into(), Some(error.text)),
             Outcome::Due(cause) => (cause, None),
             Outcome::Cut | Outcome::CutByFin => (Cause::Cut, None),
             Outcome::Drained => (Cause::Drain, None),
-            Outcome::Refused(reason) => (Cause::RefusedLimit, Some(reason)),
+            Outcome::Refused(reason) => (Cause::RefusedLimit, Some(reason.into())),
+            Outcome::NoResources(error) => (Cause::Resources, Some(crate::error::reason(&error).to_string())),
             Outcome::Panicked(panicked) => (Cause::Internal, Some(panicked.to_string())),
         };
         let _ = self.ending.set(Box::new(Ending { cause, first_closer: self.first_to_end(), error }));
@@ -244,20 +245,6 @@ impl Record {
             first_byte: self.first_byte(),
             error: self.ending.get().and_then(|ending| ending.error.clone()),
         }
-    }
-}
-
-/// Sessions for tests.
-#[cfg(test)]
-impl Record {
-    pub fn sample(id: u64, target: crate::session::target::Target) -> Arc<Self> {
-        Self::sample_from(id, target, "127.0.0.1:1")
-    }
-
-    pub fn sample_from(id: u64, target: crate::session::target::Target, client: &str) -> Arc<Self> {
-        let [address, client] = ["127.0.0.1:8002", client].map(|text| Address::Tcp(text.parse().unwrap()));
-        let listening = Listening { name: address.to_string(), address: address.clone(), target };
-        Arc::new(Record::new(id, Arc::new(listening), address, client))
     }
 }
 

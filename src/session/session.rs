@@ -19,7 +19,7 @@ use crate::{
         delivery,
         event::{Side, What},
         order::Order,
-        outcome::{FarEnd, Loss, Outcome},
+        outcome::{Loss, Outcome},
         record::Record,
         target::Joined,
     },
@@ -30,6 +30,7 @@ use futures::{
 };
 use std::{
     future::poll_fn,
+    os::fd::OwnedFd,
     pin::{Pin, pin},
     sync::{Arc, OnceLock},
     task::{self, Poll},
@@ -47,14 +48,14 @@ enum Event {
 
 /// Starts the session of `record` on the client's socket, with what is `reserved` for the far leg. `ended` runs when the
 /// session is over, unless its task was dropped; the record then holds the outcome.
-pub fn start<E: Future<Output = ()> + Send + 'static>(
-    (socket, reserved): (Socket, Option<Reserved>),
+pub fn start<E: Future<Output = ()> + 'static>(
+    (accepted, reserved): (OwnedFd, Option<Reserved>),
     record: Arc<Record>,
     context: Arc<Context>,
-    ended: impl FnOnce() -> E + Send + 'static,
+    ended: impl FnOnce() -> E + 'static,
 ) -> Task<()> {
     // Its own task in all but name: a panic in it is a fault of this session, and its end is still told.
-    spawn(contain(run(socket, reserved, record.clone(), context)).then(move |end| {
+    spawn(contain(run(accepted, reserved, record.clone(), context)).then(move |end| {
         if let Err(panicked) = end {
             record.conclude(Outcome::Panicked(panicked));
         }
@@ -62,15 +63,19 @@ pub fn start<E: Future<Output = ()> + Send + 'static>(
     }))
 }
 
-// What follows are functions that give an async block, and combinators: an async function keeps its arguments twice.
+// Plain functions that return an async block: an async function stores each argument twice, as passed and as used.
 
 fn run(
-    socket: Socket,
+    accepted: OwnedFd,
     reserved: Option<Reserved>,
     record: Arc<Record>,
     context: Arc<Context>,
-) -> impl Future<Output = ()> + Send {
+) -> impl Future<Output = ()> {
     async move {
+        let socket = match Socket::new(accepted, true) {
+            Ok(socket) => socket,
+            Err(error) => return record.conclude(Outcome::NoResources(error)),
+        };
         let mut watch = begin(&socket, &record, &context);
         let (mut orders, far_reader) = (None, OnceLock::new());
         let mut life = pin!(live(Leg::Plain(socket), reserved, &record, &context, &far_reader));
@@ -97,7 +102,7 @@ fn run(
                     // The end is judged now: what follows from it is not another.
                     record.conclude(Outcome::CutByFin);
                     record.finish();
-                    watch.limit_last_delivery();
+                    watch.limit_finish();
                     // This loop polls the near reader again; the far one belongs to another task.
                     if let Some(reader) = far_reader.get() {
                         reader.wake();
@@ -135,27 +140,31 @@ fn live<'a>(
     record: &'a Arc<Record>,
     context: &'a Arc<Context>,
     far_reader: &'a OnceLock<Nudge>,
-) -> impl Future<Output = Outcome> + Send + 'a {
+) -> impl Future<Output = Outcome> + 'a {
     async move {
-        let (up, up_end) = link();
-        let Joined { inbound, mut far, nudge } =
-            record.listening.target.join(reserved, record, context, up_end);
+        let (up_sender, up_receiver) = link();
+        let Joined { down_receiver, mut far, nudge } =
+            record.listening.target.join(reserved, record, context, up_receiver);
         let _ = far_reader.set(nudge);
         let (near_end, far_outcome) = {
             let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
-            let mut pump = pin!(pump(&near, context.splice, up, inbound, ways));
+            let mut pump = pin!(pump(&near, context.splice, up_sender, down_receiver, ways));
             // The far end first: what has happened there is older than what this poll finds here. Clean also stands for a
             // far side that goes on, or that there is none.
-            match select(OptionFuture::from(far.as_mut()), pump.as_mut()).await {
-                Either::Left((None, _)) => (Some(pump.await), Outcome::Clean),
-                Either::Right((end, _)) => (Some(end), Outcome::Clean),
-                Either::Left((Some(end), _)) => {
+            let first = match select(OptionFuture::from(far.as_mut()), pump.as_mut()).await {
+                Either::Left((far_end, _)) => Err(far_end.map(|end| end.unwrap_or_else(Outcome::Panicked))),
+                Either::Right((near_end, _)) => Ok(near_end),
+            };
+            match first {
+                Err(None) => (Some(pump.await), Outcome::Clean),
+                Ok(near_end) => (Some(near_end), Outcome::Clean),
+                Err(Some(far_outcome)) => {
                     far = None;
-                    Box::pin(outlive(pump, end.into(), record.to_client())).await
+                    Box::pin(outlive(pump, far_outcome, record.to_client())).await
                 }
             }
         };
-        Box::pin(conclude(near, near_end, far, far_outcome, record)).await
+        Box::pin(end_legs(near, near_end, far, far_outcome, record)).await
     }
 }
 
@@ -172,10 +181,10 @@ async fn outlive(
 }
 
 /// Ends the near leg as its pump ended, and waits for the far side if it goes on; else `far_outcome` is how it ended.
-async fn conclude(
+async fn end_legs(
     near: Leg,
     near_end: Option<LegEnd>,
-    far: Option<Task<FarEnd>>,
+    far: Option<Task<Outcome>>,
     far_outcome: Outcome,
     record: &Record,
 ) -> Outcome {
@@ -188,20 +197,20 @@ async fn conclude(
         }
         Some(LegEnd::PeerGone(error)) => {
             record.note_gone(Side::Client, &error);
-            client_gone = Some(Loss { error, waiting: record.to_client().waiting() > 0 });
+            client_gone = Some(Loss::new(error, record.to_client()));
         }
         // The upstream is gone and the client takes nothing more.
         None => {}
     }
     match (far_outcome, client_gone, far) {
-        (Outcome::Clean | Outcome::Unexplained, Some(loss), far) => {
+        (Outcome::Clean | Outcome::Aborted, Some(loss), far) => {
             // What the client sent may still be on its way; a dial serves no client any more.
             if let Some(far) = far.filter(|_| record.connected()) {
                 last_delivery(far, &record.from_client).await;
             }
             Outcome::ClientGone(loss)
         }
-        (_, _, Some(far)) => far.await.into(),
+        (_, _, Some(far)) => far.await.unwrap_or_else(Outcome::Panicked),
         (far_outcome, _, None) => far_outcome,
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     },
     relay::link::{LinkReceiver, LinkSender, Nudge, link},
     runtime::task::{Task, spawn},
-    session::{context::Context, event::Mode, origin, outcome::FarEnd, record::Record, upstream},
+    session::{context::Context, event::Mode, origin, outcome::Outcome, record::Record, upstream},
 };
 use std::{fmt, io, sync::Arc};
 
@@ -32,9 +32,9 @@ pub struct Listening {
 /// The other end of a session, once it is joined.
 pub struct Joined {
     /// What the client is sent.
-    pub inbound: LinkReceiver,
+    pub down_receiver: LinkReceiver,
     /// The actor at the far end; none if the session is joined to itself.
-    pub far: Option<Task<FarEnd>>,
+    pub far: Option<Task<Outcome>>,
     /// Wakes the half-loop that reads for the client.
     pub nudge: Nudge,
 }
@@ -66,28 +66,29 @@ impl Target {
         }
     }
 
-    /// Opens the far end of the session of `record`, with the socket that is reserved for it; `up` is what the client sends.
+    /// Opens the far end of the session of `record`, with the socket that is reserved for it.
     pub fn join(
         &self,
         reserved: Option<Reserved>,
         record: &Arc<Record>,
         context: &Arc<Context>,
-        up: LinkReceiver,
+        up_receiver: LinkReceiver,
     ) -> Joined {
         match self {
-            Target::Echo => Joined { nudge: up.nudge(), inbound: up, far: None },
-            Target::Origin => Joined::to(|down| origin::start(record.clone(), up, down)),
-            Target::Upstream(upstream) => Joined::to(|down| {
-                spawn(upstream::run(reserved, record.clone(), context.clone(), upstream.clone(), up, down))
+            Target::Echo => Joined { nudge: up_receiver.nudge(), down_receiver: up_receiver, far: None },
+            Target::Origin => Joined::to(|down_sender| origin::start(record, up_receiver, down_sender)),
+            Target::Upstream(upstream) => Joined::to(|down_sender| {
+                let (record, context, upstream) = (record.clone(), context.clone(), upstream.clone());
+                spawn(upstream::run(reserved, record, context, upstream, up_receiver, down_sender))
             }),
         }
     }
 }
 
 impl Joined {
-    fn to(start: impl FnOnce(LinkSender) -> Task<FarEnd>) -> Self {
-        let (down, inbound) = link();
-        Joined { nudge: inbound.nudge(), inbound, far: Some(start(down)) }
+    fn to(start: impl FnOnce(LinkSender) -> Task<Outcome>) -> Self {
+        let (down_sender, down_receiver) = link();
+        Joined { nudge: down_receiver.nudge(), down_receiver, far: Some(start(down_sender)) }
     }
 }
 
@@ -99,13 +100,5 @@ impl fmt::Display for Target {
             Target::Origin => f.write_str("serving HTTP"),
             Target::Upstream(upstream) => write!(f, "proxying to {}", upstream.endpoint),
         }
-    }
-}
-
-/// Targets for tests.
-#[cfg(test)]
-impl Target {
-    pub fn upstream(endpoint: &str) -> Self {
-        Target::Upstream(Arc::new(Destination { endpoint: endpoint.parse().unwrap(), overrides: [].into() }))
     }
 }

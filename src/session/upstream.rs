@@ -17,42 +17,42 @@ use crate::{
         context::Context,
         delivery,
         event::{Side, What},
-        outcome::{FarEnd, Loss},
+        outcome::{Loss, Outcome},
         record::{Dial, Record},
     },
 };
 use std::sync::Arc;
 
-/// The actor: dials `upstream`, with the socket that is `reserved`, for the session of `record`. `inbound` is what the client
-/// sends, `out` what it is sent.
+/// The actor: dials `upstream`, with the socket that is `reserved`, for the session of `record`. What the client sends
+/// comes from `up_receiver`, and what it is sent goes to `down_sender`.
 pub(super) fn run(
     reserved: Option<Reserved>,
     record: Arc<Record>,
     context: Arc<Context>,
     upstream: Arc<Destination>,
-    inbound: LinkReceiver,
-    out: LinkSender,
-) -> impl Future<Output = FarEnd> + Send {
+    up_receiver: LinkReceiver,
+    down_sender: LinkSender,
+) -> impl Future<Output = Outcome> {
     async move {
         // Boxed: what dialling needs is not kept while the connection lives.
         let far = match Box::pin(connect(reserved, &record, &context, &upstream)).await {
             Ok(far) => far,
-            Err(error) => return FarEnd::NotReached(Box::new(error)),
+            Err(error) => return Outcome::NotReached(Box::new(error)),
         };
         let ways = Ways { incoming: &record.from_upstream, outgoing: &record.from_client };
-        match pump(&far, context.splice, out, inbound, ways).await {
+        match pump(&far, context.splice, down_sender, up_receiver, ways).await {
             LegEnd::Clean => {
                 far.close();
-                FarEnd::Clean
+                Outcome::Clean
             }
             LegEnd::PeerGone(error) => {
                 record.note_gone(Side::Upstream, &error);
-                FarEnd::Gone(Loss { error, waiting: record.from_client.waiting() > 0 })
+                Outcome::UpstreamGone(Loss::new(error, &record.from_client))
             }
             LegEnd::OtherGone => {
                 Box::pin(far.settle()).await;
                 delivery::note_lost_towards(&record, Side::Upstream);
-                FarEnd::Aborted
+                Outcome::Aborted
             }
         }
     }
@@ -91,7 +91,7 @@ mod tests {
     use crate::{
         net::buffer::{BUFFER_BYTES, Buffer},
         relay::{chunk::Chunk, link::link},
-        runtime::{clock::within, inline},
+        runtime::{clock::within, shard},
         session::{cause::Cause, deadline::Deadlines, target::Target},
     };
     use futures::future::join;
@@ -106,18 +106,18 @@ mod tests {
         let record = Record::sample(1, target);
         // Nothing here watches our own deadline: the kernel's is the one that ends the connection.
         let deadlines = Deadlines { stall: Some(Duration::ZERO), ..Deadlines::default() };
-        let ((sender, inbound), (out, _replies)) = (link(), link());
-        let actor = run(None, record.clone(), Context::sample(deadlines), upstream, inbound, out);
+        let ((up_sender, up_receiver), (down_sender, _down_receiver)) = (link(), link());
+        let actor = run(None, record.clone(), Context::sample(deadlines), upstream, up_receiver, down_sender);
         let upload = async {
             loop {
                 record.from_client.add_received(BUFFER_BYTES);
-                if sender.send(Chunk::Bytes(Buffer::holding(&[0; BUFFER_BYTES]))).await.is_err() {
+                if up_sender.send(Chunk::Bytes(Buffer::holding(&[0; BUFFER_BYTES]))).await.is_err() {
                     break;
                 }
             }
         };
-        let ended = inline::run(within(LIMIT, join(actor, upload))).unwrap();
-        let Some((FarEnd::Gone(loss), ())) = ended else { panic!("it did not end so: {ended:?}") };
+        let ended = shard::run(within(LIMIT, join(actor, upload))).unwrap();
+        let Some((Outcome::UpstreamGone(loss), ())) = ended else { panic!("it did not end so: {ended:?}") };
         assert_eq!(loss.cause(Cause::UpstreamReset), Cause::StallTimeout, "{loss:?}");
     }
 }

@@ -58,6 +58,22 @@ impl Terminal {
     }
 }
 
+/// Text as it reads in an element or an attribute of HTML and XML (HTML Living Standard §13.3, "escaping a string").
+pub fn markup(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            character => escaped.push(character),
+        }
+    }
+    escaped
+}
+
 fn append(bytes: &[u8], out: &mut String) {
     write_escaped(bytes, Place::Terminal, out).expect("a string takes every write");
 }

@@ -3,23 +3,33 @@
 pub mod columns;
 pub mod escape;
 pub mod hex;
+pub mod markdown;
 pub mod moment;
+pub mod plain;
 pub mod safe;
 pub mod table;
+pub mod topics;
 pub mod units;
+pub mod wrap;
 
-/// Whether the user's environment lets programs write in colour: `NO_COLOR` is not set, or empty (no-color.org).
-pub fn takes_colour() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+use std::io::{self, Write};
+
+/// Writes `text` whole. A reader that has seen enough, as `head` does, is no error.
+pub fn print(out: &mut dyn Write, text: &str) -> io::Result<()> {
+    let end = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    end.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
 }
 
-/// Whether the user's terminal shows plain characters and 8 colours only: its locale is not UTF-8 (`LC_ALL=C`), or it is
-/// one of the old ones (`TERM=vt100`). Where no locale is set, as in a container, the terminal outside speaks UTF-8.
+/// Whether the user's environment lets programs write in colour: `NO_COLOR` is not set, or empty (no-color.org), and the
+/// terminal is not `dumb`.
+pub fn takes_colour() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    !is_dumb && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Whether the user's terminal shows plain characters and 8 colours only.
 pub fn plain() -> bool {
-    let value = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
-    // In the order in which they count (POSIX, XBD 8.2).
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(value);
-    locale.is_some_and(|locale| !is_utf8(&locale)) || value("TERM").is_some_and(|name| is_old(&name))
+    !plain::takes_unicode()
 }
 
 /// What a plain terminal shows for a character that this program writes, in one column as well; for one that it cannot
@@ -50,35 +60,5 @@ pub fn plain_char(c: char) -> char {
         '▇' => '*',
         '█' => '#',
         _ => '?',
-    }
-}
-
-/// Whether a locale's characters are UTF-8; one that names no characters is taken to be, unless it is POSIX's own.
-fn is_utf8(locale: &str) -> bool {
-    let named = locale.split('@').next().and_then(|locale| locale.split_once('.'));
-    match named {
-        Some((_, characters)) => ["utf-8", "utf8"].iter().any(|utf8| characters.eq_ignore_ascii_case(utf8)),
-        None => !matches!(locale, "C" | "POSIX"),
-    }
-}
-
-/// Whether a terminal of this name was made before UTF-8.
-fn is_old(terminal: &str) -> bool {
-    terminal.starts_with("vt") || matches!(terminal, "ansi" | "dumb")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{is_old, is_utf8};
-
-    #[test]
-    fn a_locale_and_a_terminal_say_what_characters_they_show() {
-        for locale in ["C.UTF-8", "en_GB.utf8", "de_DE.UTF-8@euro", "en_US"] {
-            assert!(is_utf8(locale), "{locale}");
-        }
-        for locale in ["C", "POSIX", "de_DE.ISO-8859-1", "de_DE.ISO-8859-15@euro"] {
-            assert!(!is_utf8(locale), "{locale}");
-        }
-        assert!(is_old("vt100") && is_old("vt220") && !is_old("xterm-256color") && !is_old("linux"));
     }
 }

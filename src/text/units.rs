@@ -5,6 +5,12 @@
 
 use std::time::Duration;
 
+/// A number for machines, with as many decimals as were measured: three of milliseconds, six of seconds.
+pub fn rounded(number: f64, decimals: i32) -> f64 {
+    let step = 10_f64.powi(decimals);
+    (number * step).round() / step
+}
+
 /// Bytes in binary units: `812 B`, `1.5 KiB`, `3 GiB`.
 pub fn bytes(amount: u64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -85,6 +91,13 @@ fn digits(number: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_for_machines_has_the_decimals_that_were_measured() {
+        assert_eq!(rounded(0.180_652_48, 3).to_string(), "0.181");
+        assert_eq!(rounded(10_078.324_708, 3).to_string(), "10078.325");
+        assert_eq!(rounded(2.0, 6).to_string(), "2");
+    }
 
     #[test]
     fn bytes_are_in_the_largest_unit_that_leaves_a_digit_before_the_point() {

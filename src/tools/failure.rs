@@ -1,7 +1,7 @@
 //! Why a command that asks a server did not come to its end, and the exit code that says so.
 
 use crate::{
-    error::reason,
+    error::{Error, reason},
     net::dial::{DialError, DialFailureKind},
     text::units,
 };
@@ -91,6 +91,12 @@ impl Failure {
         let (limit, received) = (units::duration(limit), bytes(received));
         let text = format!("{peer} neither sent nor took a byte for {limit}, after {received}");
         Failure::new(Fault::Timeout, text + "; --idle-timeout sets the limit")
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::new(Fault::Internal, error.to_string())
     }
 }
 

@@ -4,5 +4,6 @@ pub mod audit;
 pub mod client;
 pub mod ctl;
 pub mod failure;
+pub mod latencies;
 pub mod load;
 pub mod top;

@@ -43,4 +43,23 @@ check "make echo shows what is sent; Ctrl-C ends it without an error" ctrl_c
 check "make origin, proxy and client together; a target with \$, & and ' in it" through
 check "an address that is none: exit code 2" fails 2 echo LISTEN="nowhere; echo injected"
 check "no listener: the client's exit code 7" fails 7 client TARGET="http://127.0.0.1:$(free_port)/"
+# What is installed is whole: the manual pages are read by man without a warning, bash completes, systemd takes the unit.
+installs() {
+    within 60 make --no-print-directory install DESTDIR="$TMP/root" PREFIX=/usr
+    local usr=$TMP/root/usr page
+    [ "$("$usr/bin/switchboard" --version)" = "$("$SWITCHBOARD" --version)" ]
+    for page in switchboard.1 switchboard-proxy.1 switchboard-flags.7; do
+        [ -s "$usr/share/man/man${page##*.}/$page" ]
+    done
+    if command -v groff >/dev/null; then
+        ! groff -man -Tutf8 -wall -z "$usr"/share/man/man?/* 2>&1 | grep .
+    fi
+    [ "$(bash -c '. "$1"; COMP_WORDS=(switchboard proxy --log ""); COMP_CWORD=3; _switchboard; echo "${COMPREPLY[@]}"' \
+        - "$usr/share/bash-completion/completions/switchboard")" = "text json off" ]
+    if command -v zsh >/dev/null; then zsh -n "$usr/share/zsh/site-functions/_switchboard"; fi
+    if command -v fish >/dev/null; then fish -n "$usr/share/fish/vendor_completions.d/switchboard.fish"; fi
+    grep -q '^ExecStart=/usr/bin/switchboard proxy' "$usr/lib/systemd/system/switchboard.service"
+}
+
+check "make install puts the binary, manual pages, completions and a unit below DESTDIR" installs
 check "make demo ends by itself" within 60 make demo

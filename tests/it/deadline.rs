@@ -178,7 +178,8 @@ fn every_deadline_can_be_off() {
         "--drain-timeout=off",
         "--busy-poll=off",
     ];
-    let mut server = Server::echo(&flags);
+    let upstream = peer::echoes();
+    let mut server = Server::proxy(upstream.address, &flags);
     let mut client = server.connect();
     assert!(is_silent(&mut client, DEADLINE));
     exchange(&mut client, b"served");

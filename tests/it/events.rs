@@ -169,9 +169,11 @@ fn the_reporter_gives_way_to_traffic() {
     /// There is no more (setpriority(2)); a thread that begins with it stays there.
     const NICEST: i32 = 19;
     let own = getpriority_process(None).unwrap();
-    let server = Server::echo(&["--dump", "text"]);
+    let server = Server::echo(&["--dump", "text", "--threads", "2"]);
     let niceness = |thread| within(LIMIT, thread, || server.process().niceness(thread));
-    assert_eq!(niceness("executor"), own, "traffic is as nice as the process that started the server");
+    for thread in ["switchboard", "shard 1"] {
+        assert_eq!(niceness(thread), own, "traffic is as nice as the process that started the server");
+    }
     within(LIMIT, "the reporter is nicer", || {
         let reporter = niceness("reporter");
         (reporter > own || (reporter, own) == (NICEST, NICEST)).then_some(())

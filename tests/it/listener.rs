@@ -14,17 +14,18 @@ use std::{
     os::fd::OwnedFd,
 };
 
-/// Shuts a listening socket of the server down under it: its next accept(2) fails with EINVAL.
+/// Shuts the listening sockets of an address down under the server: their next accept(2) fails with EINVAL.
 fn break_listener(server: &Server, address: SocketAddr) {
     let pid = i32::try_from(server.process().0).ok().and_then(Pid::from_raw).unwrap();
     let process = pidfd_open(pid, PidfdFlags::empty()).unwrap();
     let folder = std::fs::read_dir(format!("/proc/{}/fd", server.process().0)).unwrap();
     let numbers = folder.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap());
     let copies = numbers.filter_map(|number| pidfd_getfd(&process, number, PidfdGetfdFlags::empty()).ok());
-    let mut listeners = copies.filter(|copy| socket_acceptconn(copy) == Ok(true));
+    let listeners = copies.filter(|copy| socket_acceptconn(copy) == Ok(true));
     let is_meant = |copy: &OwnedFd| getsockname(copy).unwrap().try_into() == Ok(address);
-    let listener = listeners.find(is_meant).expect("the kernel gives us our child's descriptors");
-    shutdown(&listener, Shutdown::Read).unwrap();
+    let meant: Vec<OwnedFd> = listeners.filter(is_meant).collect();
+    assert!(!meant.is_empty(), "the kernel gives us our child's descriptors");
+    meant.iter().for_each(|listener| shutdown(listener, Shutdown::Read).unwrap());
 }
 
 #[test]

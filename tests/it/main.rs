@@ -24,6 +24,8 @@ mod listener;
 mod load;
 mod metrics;
 mod origin;
+mod picture;
+mod readme;
 mod relay;
 mod sleepers;
 mod slow_peers;

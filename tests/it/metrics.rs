@@ -14,6 +14,7 @@ use crate::support::{
 };
 use rustix::process::Signal;
 use std::{
+    collections::BTreeSet,
     io::Write,
     net::{SocketAddr, TcpListener, TcpStream},
     time::{Duration, Instant},
@@ -113,6 +114,21 @@ fn it_is_ready_until_the_drain_and_alive_through_it() {
     assert_eq!(scrape(admin).value("switchboard_sessions_active", &[("mode", "echo")]), 1.0);
     drop(client);
     assert_eq!(server.await_exit(), 0);
+}
+
+#[test]
+fn every_metric_is_documented_and_no_other() {
+    let server = Server::echo(&["--metrics", "0"]);
+    let admin = address(&server);
+    // The older format names what it counts as a query does.
+    let page = ask(admin, "GET /metrics HTTP/1.1", &format!("Host: {admin}\r\n")).body;
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let served: BTreeSet<&str> = types.collect();
+    let topic = include_str!("../../src/text/topics/metrics.md");
+    let cells = topic.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+    let names = cells.flat_map(|cell| cell.split('`')).filter(|name| name.starts_with("switchboard_"));
+    let documented: BTreeSet<&str> = names.filter_map(|name| name.split('{').next()).collect();
+    assert_eq!(documented, served);
 }
 
 #[test]

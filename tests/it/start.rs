@@ -2,13 +2,15 @@
 
 use crate::support::{
     fake::peer,
-    program::{self, binary},
+    lines::Lines,
+    program::{self, Program, binary},
     server::Server,
-    stream::{End, exchange, read_to_end},
+    stream::{End, connect, exchange, read_exactly, read_to_end},
     wait::{LIMIT, within},
 };
 use std::{
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -87,7 +89,6 @@ fn what_is_not_an_address_is_a_usage_error() {
 fn what_is_not_a_value_is_a_usage_error() {
     for (flag, value) in [
         ("--idle-timeout", "10 parsecs"),
-        ("--connect-timeout", "-1s"),
         ("--drain-timeout", "soon"),
         ("--busy-poll", "maybe"),
         ("--max-sessions", "many"),
@@ -99,6 +100,7 @@ fn what_is_not_a_value_is_a_usage_error() {
     ] {
         assert_usage(&["echo", flag, value], value);
     }
+    assert_usage(&["proxy", "--connect-timeout", "-1s"], "-1s");
     for resolve in ["x", "x:80", "x:80:", "x:eighty:127.0.0.1", "x:80:127.0.0.256"] {
         assert_usage(&["proxy", "--listen", "127.0.0.1:0", "--resolve", resolve], resolve);
     }
@@ -128,7 +130,7 @@ fn help_goes_to_standard_output_and_ends_in_examples() {
         assert_eq!(run.code, Some(0), "{arguments:?}: {}", run.stderr);
         assert!(run.stdout.to_lowercase().contains("example"), "{arguments:?}: {}", run.stdout);
         assert!(run.stdout.lines().count() <= 60, "{arguments:?} does not fit a screen");
-        assert!(run.stdout.lines().all(|line| line.chars().count() <= 132), "{arguments:?}: {}", run.stdout);
+        assert!(run.stdout.lines().all(|line| line.chars().count() <= 80), "{arguments:?}: {}", run.stdout);
     }
 }
 
@@ -151,6 +153,82 @@ fn the_start_line_names_the_real_address_and_what_is_done_there() {
     let server = Server::proxy(upstream.address, &[]);
     let wanted = format!("listening on {}, proxying to {}", server.address(), upstream.address);
     assert_eq!(server.errors.all(), [wanted]);
+}
+
+#[test]
+fn several_ports_come_from_one_command() {
+    let (first, second) = (peer::echoes(), peer::speaks_and_closes(b"bye".to_vec()));
+    let pairs = [&first, &second].map(|upstream| format!("127.0.0.1:0={}", upstream.address));
+    let mut command = binary();
+    command.arg("proxy").args(&pairs).args(["--control", "off"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut program = Program::start(&mut command);
+    let errors = Lines::of(program.stderr.take().unwrap());
+    let lines = within(LIMIT, "both start lines", || Some(errors.all()).filter(|lines| lines.len() == 2));
+    let address = |line: &str, upstream: SocketAddr| -> SocketAddr {
+        let (address, to) = line.strip_prefix("listening on ").unwrap().split_once(", ").unwrap();
+        assert_eq!(to, format!("proxying to {upstream}"));
+        address.parse().unwrap()
+    };
+    exchange(&mut connect(address(&lines[0], first.address)), b"to the first");
+    assert_eq!(read_exactly(&mut connect(address(&lines[1], second.address)), 3), b"bye");
+}
+
+#[test]
+fn the_start_says_what_was_chosen_for_the_user_and_what_came_from_the_environment() {
+    let mut command = binary();
+    command.args(["proxy", "--listen", "127.0.0.1:0", "--control", "off"]).env("SWITCHBOARD_LOG", "off");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut program = Program::start(&mut command);
+    let errors = Lines::of(program.stderr.take().unwrap());
+    let lines = within(LIMIT, "the start lines", || Some(errors.all()).filter(|lines| lines.len() == 3));
+    assert_eq!(lines[0], "from the environment: SWITCHBOARD_LOG=off");
+    assert!(lines[1].contains("www.google.com:80 is the default"), "{lines:?}");
+    assert!(lines[2].ends_with("proxying to www.google.com:80"), "{lines:?}");
+}
+
+#[test]
+fn a_bad_value_in_the_environment_is_a_usage_error() {
+    let mut command = binary();
+    command.args(["echo"]).env("SWITCHBOARD_MAX_SESSIONS", "many");
+    let output = program::run(command, b"");
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with("switchboard: SWITCHBOARD_MAX_SESSIONS cannot be 'many'"), "{stderr}");
+}
+
+#[test]
+fn the_version_names_the_commit_or_nothing() {
+    let stdout = run(&["--version"]).stdout;
+    let version = env!("CARGO_PKG_VERSION");
+    let rest = stdout.trim_end().strip_prefix(&format!("switchboard {version}")).unwrap();
+    // Outside a checkout there is none.
+    if let Some(commit) = rest.strip_prefix(" (") {
+        let commit = commit.strip_suffix(')').unwrap().trim_end_matches(", changed");
+        let (hash, date) = commit.split_once(' ').unwrap();
+        assert!(hash.len() >= 10 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{stdout}");
+        assert!(date.len() == 10 && date.starts_with("20"), "{stdout}");
+    } else {
+        assert_eq!(rest, "");
+    }
+}
+
+#[test]
+fn a_terminal_that_shows_only_ascii_gets_only_ascii() {
+    let server = Server::echo(&[]);
+    let target = format!("tcp://{}", server.address());
+    for variables in [[("LC_ALL", "C"), ("TERM", "xterm")], [("LC_ALL", "C.UTF-8"), ("TERM", "vt100")]] {
+        let mut command = binary();
+        command.args(["load", &target, "--requests", "50"]).envs(variables);
+        let output = program::run(command, b"");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.is_ascii() && text.contains(" us") && text.contains('#'), "{text}");
+        assert!(output.stderr.is_ascii());
+    }
+    let mut command = binary();
+    command.args(["load", &target, "--requests", "50"]).envs([("LC_ALL", "C.UTF-8"), ("TERM", "xterm")]);
+    let text = String::from_utf8(program::run(command, b"").stdout).unwrap();
+    assert!(text.contains("µs") && text.contains('█'), "{text}");
 }
 
 #[test]

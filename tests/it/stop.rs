@@ -120,6 +120,58 @@ fn a_second_signal_cuts_at_once() {
 }
 
 #[test]
+fn a_drain_is_told_also_where_no_session_is_left() {
+    let mut server = Server::echo(&[]);
+    assert_eq!(server.stop(), 0);
+    server.await_warning("drained");
+    assert!(
+        !server.errors.all().iter().any(|line| line.starts_with("draining")),
+        "{:?}",
+        server.errors.all()
+    );
+}
+
+#[test]
+fn a_drain_says_how_many_it_waits_for_and_how_long() {
+    let mut server = Server::echo(&["--drain-timeout", "60s"]);
+    let mut clients = [server.connect(), server.connect()];
+    clients.iter_mut().for_each(|client| exchange(client, b"in"));
+    server.signal(Signal::TERM);
+    server.await_warning("draining: 2 sessions, up to 1m00s; again to cut them");
+    drop(clients);
+    assert_eq!(server.await_exit(), 0);
+    server.await_warning("drained");
+}
+
+#[test]
+fn a_drain_is_counted_down() {
+    let mut server = Server::echo(&["--drain-timeout", "6s"]);
+    let mut client = server.connect();
+    exchange(&mut client, b"in");
+    server.signal(Signal::TERM);
+    server.await_warning("draining: 1 session, up to 6 s; again to cut them");
+    server.await_warning("draining: 1 session, 1 s left; again to cut them");
+    assert_eq!(server.await_exit(), 3);
+    let client = client.local_addr().unwrap();
+    server.await_warning(&format!("cut 1 session at the drain deadline: #1 of {client}"));
+}
+
+#[test]
+fn the_second_signal_says_what_it_cut() {
+    let mut server = Server::echo(&["--drain-timeout", "off"]);
+    let mut clients = server.greeted(7);
+    server.signal(Signal::INT);
+    server.await_warning("draining: 7 sessions, without a limit; again to cut them");
+    // What finishes by itself is not cut.
+    drop(clients.remove(0));
+    server.await_closes(1);
+    server.signal(Signal::INT);
+    assert_eq!(server.await_exit(), 3);
+    let line = server.await_warning("cut 6 sessions by the second signal: #2 of 127.0.0.1:");
+    assert!(line.ends_with(", and 1 more"), "{line}");
+}
+
+#[test]
 fn a_dial_that_gets_no_answer_does_not_outlive_the_drain() {
     let upstream = unreachable::never_accepts();
     let flags = ["--drain-timeout", "300ms", "--connect-timeout", "60s"];

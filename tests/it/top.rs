@@ -7,10 +7,8 @@ use crate::support::{
     operator::{Operated, run},
     program::{binary, binary_in_shell},
     screen::Screen,
-    stream::exchange,
     wait::{LIMIT, within},
 };
-use futures::executor::block_on;
 use rustix::{
     process::Signal,
     stdio::{stdin, stdout},
@@ -22,7 +20,10 @@ use std::{
     thread,
     time::Duration,
 };
-use switchboard::{runtime::task, tools::top::tty::Tty};
+use switchboard::{
+    runtime::{shard, task},
+    tools::top::tty::Tty,
+};
 
 /// Where the cursor keys are.
 const DOWN: &str = "\x1b[B";
@@ -37,9 +38,7 @@ fn name(client: &TcpStream) -> String {
 
 /// `count` clients, each of which has said hello.
 fn clients(operated: &Operated, count: usize) -> Vec<TcpStream> {
-    let mut clients: Vec<_> = (0..count).map(|_| operated.server.connect()).collect();
-    clients.iter_mut().for_each(|client| exchange(client, b"hello"));
-    clients
+    operated.server.greeted(count)
 }
 
 /// The lines of the table.
@@ -88,7 +87,8 @@ fn a_panic_gives_the_terminal_back_before_its_message() {
             [stdin(), stdout()].map(|stream| File::from(stream.try_clone_to_owned().unwrap()));
         let _taken = Tty::open(input, output).unwrap().take().unwrap();
         // As in the program, where it is contained in a task.
-        let end: Result<(), _> = block_on(task::spawn(async { panic!("on purpose") }));
+        let end: Result<(), _> =
+            shard::run(async { task::spawn(async { panic!("on purpose") }).await }).unwrap();
         exit(if end.is_err() { 70 } else { 0 });
     }
     let mut command = Command::new(std::env::current_exe().unwrap());

@@ -12,12 +12,13 @@ use std::{path::PathBuf, time::Duration};
 /// ask a server, and print what it answers
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "client")]
-#[argh(note = "TARGET: http://host[:port]/path, host[:port][/path] for http, tcp://host:port")]
-#[argh(note = "ADDR: 8002 (loopback), host:8002, [::1]:8002, unix:/path.  TIME: 250ms, 10s, 1m30s, 1h, off")]
+#[argh(note = "TARGET: http://host[:port]/path, host[:port][/path] (http), tcp://host:port,")]
+#[argh(note = "        unix:/path")]
+#[argh(note = "ADDR: 8002 (loopback), host:8002, [::1]:8002, unix:/path.  TIME: 250ms, 10s, off")]
+#[argh(note = r"TEXT: \r \n \t \0 \xNN and a doubled backslash stand for one byte each.")]
 #[argh(note = "Of many runs a summary is written to standard error, and no answer is printed.")]
-#[argh(note = "Exit: 0 complete, 2 usage, 6 cannot resolve, 7 cannot connect, 8 not HTTP, 18 truncated,")]
 #[argh(
-    note = "      23 cannot write the answer, 28 timed out, 56 connection reset; of many, the most frequent"
+    note = "Exit: 0 complete, 2 usage, 6 cannot resolve, 7 cannot connect, 8 not HTTP, 18 truncated, 23 cannot write the answer, 28 timed out, 56 connection reset; of many, the most frequent"
 )]
 #[argh(example = "switchboard client --via 127.0.0.1:8002")]
 #[argh(example = "switchboard client http://127.0.0.1:8003/ --body --parallel 10 --repeat 100")]
@@ -26,25 +27,25 @@ pub struct Client {
     /// the server to ask (default http://www.google.com/)
     #[argh(positional, arg_name = "TARGET", from_str_fn(values::target))]
     target: Option<Target>,
-    /// connect here, and still ask for the target's host
+    /// connect here; ask for the target's host
     #[argh(option, arg_name = "ADDR", from_str_fn(values::peer))]
     via: Option<Endpoint>,
     /// http: print only the body
     #[argh(switch)]
     body: bool,
-    /// tcp: send this text (default: standard input)
-    #[argh(option, arg_name = "TEXT")]
-    send: Option<String>,
+    /// tcp: send this TEXT (default: standard input)
+    #[argh(option, arg_name = "TEXT", from_str_fn(values::escaped))]
+    send: Option<Vec<u8>>,
     /// tcp: send this file
     #[argh(option, arg_name = "PATH")]
     file: Option<PathBuf>,
     /// clients at once (default 1)
-    #[argh(option, arg_name = "N", default = "1", from_str_fn(values::parallel))]
+    #[argh(option, short = 'c', arg_name = "N", default = "1", from_str_fn(values::parallel))]
     parallel: usize,
     /// times that each client asks (default 1)
-    #[argh(option, arg_name = "M", default = "1", from_str_fn(values::count))]
+    #[argh(option, short = 'n', arg_name = "M", default = "1", from_str_fn(values::count))]
     repeat: usize,
-    /// longest time to resolve and connect to any address (default 10s)
+    /// to resolve and connect, all addresses (default 10s)
     #[argh(option, arg_name = "TIME", default = "Some(deadline::CONNECT_TIMEOUT)")]
     #[argh(from_str_fn(values::duration))]
     connect_timeout: Option<Duration>,
@@ -52,7 +53,7 @@ pub struct Client {
     #[argh(option, arg_name = "TIME", default = "Some(settings::IDLE_TIMEOUT)")]
     #[argh(from_str_fn(values::duration))]
     idle_timeout: Option<Duration>,
-    /// addresses to use for a name, separated by commas; may repeat
+    /// addresses of a name, by commas; may repeat
     #[argh(option, arg_name = "HOST:PORT:ADDR", from_str_fn(values::resolve))]
     resolve: Vec<Override>,
 }
@@ -73,9 +74,9 @@ impl Client {
             (None, None) => Input::Stdin,
         };
         match (&target, &input) {
-            (Target::Tcp(endpoint), _) if self.body => {
+            (target @ Target::Tcp(_), _) if self.body => {
                 return Err(format!(
-                    "option '--body' is for http targets, and 'tcp://{endpoint}' is none; leave it out"
+                    "option '--body' is for http targets, and '{target}' is none; leave it out"
                 ));
             }
             (Target::Http { host, path, .. }, Input::Text(_) | Input::File(_)) => {

@@ -14,58 +14,57 @@ use std::{path::PathBuf, time::Duration};
 /// load a server with requests, verify its answers, and measure it
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "load")]
-#[argh(note = "TARGET: tcp://host:port, unix:/path, http://host[:port]/path (GET).  SIZE: 64, 16k, 1m")]
+#[argh(note = "TARGET: tcp://host:port, unix:/path, http://host[:port]/path.  SIZE: 64, 16k, 1m")]
+#[argh(note = r"TEXT: \r \n \t \0 \xNN and a doubled backslash stand for one byte each.")]
 #[argh(
-    note = "Echoed bytes are verified: each is of one connection and one place in it. With --rate, requests"
+    note = "Echoed bytes are verified: each is of one connection and one place in it. With --rate, requests are due by a schedule, and latency counts from then: a stall of the server shows. Ctrl-C ends the run early, with its report."
 )]
 #[argh(
-    note = "are due by a schedule, and latency counts from then: a stall of the server shows. Ctrl-C ends the"
+    note = "Exit: 0 no errors, 1 errors, 2 usage, 6 cannot resolve, 7 cannot connect at all, 23 cannot write the report"
 )]
-#[argh(note = "run early, with its report. Exit: 0 no errors, 1 errors, 2 usage, 6 cannot resolve,")]
-#[argh(note = "7 cannot connect at all, 23 cannot write the report")]
 #[argh(example = "switchboard load tcp://127.0.0.1:8001 -c 50 --rate 10000 --html report.html")]
 #[argh(example = "switchboard load http://127.0.0.1:8003/ -c 100 --duration 30s --warmup 2s")]
 #[argh(example = r"switchboard load tcp://127.0.0.1:6379 --send 'PING\r\n' --expect 7")]
 #[argh(example = "switchboard load tcp://127.0.0.1:8002 --mode churn --requests 10000 --json")]
 pub struct Load {
     /// the server to load
-    #[argh(positional, arg_name = "TARGET", from_str_fn(values::load_target))]
+    #[argh(positional, arg_name = "TARGET", from_str_fn(values::target))]
     target: Option<Target>,
-    /// connections at once; max: as ulimit -n allows; also -c (default 10)
+    /// at once; max: as ulimit -n allows (default 10)
     #[argh(option, short = 'c', arg_name = "N|max", default = "Some(settings::CONNECTIONS)")]
     #[argh(from_str_fn(values::connections))]
     connections: Option<usize>,
-    /// answers awaited, a stream, or a connection a request
+    /// answers one by one, a stream, or one each
     #[argh(option, arg_name = "pingpong|bulk|churn", default = "None", from_str_fn(values::mode))]
     mode: Option<Mode>,
-    /// bytes of a request (default 64; bulk: pieces of 1m)
+    /// bytes of a request (default 64, bulk 1m)
     #[argh(option, arg_name = "SIZE", from_str_fn(values::size))]
     size: Option<u64>,
-    /// send this text; \r \n \t \0 \xNN and a doubled backslash are a byte
+    /// send this TEXT
     #[argh(option, arg_name = "TEXT", from_str_fn(values::escaped))]
     send: Option<Vec<u8>>,
-    /// send the content of this file
+    /// send this file
     #[argh(option, arg_name = "PATH")]
     file: Option<PathBuf>,
     /// what comes back: the same, N bytes, any (default echo)
     #[argh(option, arg_name = "echo|N|until-close", from_str_fn(values::expect))]
     expect: Option<Expect>,
-    /// end our stream after the last request, and await the peer's end
+    /// end the stream after the last request
     #[argh(switch)]
     half_close: bool,
-    /// how long requests count (default 10s; with --requests off)
-    #[argh(option, arg_name = "TIME", from_str_fn(values::duration))]
+    /// how long requests count (default 10s; -n: off)
+    #[argh(option, short = 'z', arg_name = "TIME", from_str_fn(values::duration))]
     duration: Option<Option<Duration>>,
     /// how many requests count
-    #[argh(option, arg_name = "N", from_str_fn(values::count))]
+    #[argh(option, short = 'n', arg_name = "N", from_str_fn(values::count))]
     requests: Option<usize>,
     /// requests a second, by a schedule (open loop)
-    #[argh(option, arg_name = "R", from_str_fn(values::count))]
+    #[argh(option, short = 'q', arg_name = "R", from_str_fn(values::count))]
     rate: Option<usize>,
     /// new connections a second, at most
     #[argh(option, arg_name = "R", from_str_fn(values::count))]
     connect_rate: Option<usize>,
-    /// how long to run before requests count (default off)
+    /// run before requests count (default off)
     #[argh(option, arg_name = "TIME", default = "None", from_str_fn(values::duration))]
     warmup: Option<Duration>,
     /// longest time that a request may take (default 10s)
@@ -80,7 +79,7 @@ pub struct Load {
     /// write a page with charts here
     #[argh(option, arg_name = "PATH")]
     html: Option<PathBuf>,
-    /// addresses to use for a name, separated by commas; may repeat
+    /// addresses of a name, by commas; may repeat
     #[argh(option, arg_name = "HOST:PORT:ADDR", from_str_fn(values::resolve))]
     resolve: Vec<Override>,
 }

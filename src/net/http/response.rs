@@ -44,8 +44,9 @@ pub enum Progress {
 }
 
 /// What is read next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
+    #[default]
     Head,
     /// The number of bytes that are missing of the body.
     Body(u64),
@@ -60,7 +61,7 @@ enum State {
 }
 
 /// A response on its way.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Response {
     state: State,
     /// The part that came of what is read as a whole: a head, a chunk's line, trailers.
@@ -74,10 +75,6 @@ pub struct Response {
 }
 
 impl Response {
-    pub fn new() -> Self {
-        Response { state: State::Head, held: Vec::new(), head_bytes: 0, status: 0, closes: false }
-    }
-
     /// Goes on to the next response of the connection; keeps its memory.
     pub fn begin(&mut self) {
         self.held.clear();
@@ -189,12 +186,6 @@ impl Response {
         }
         self.state = head.next;
         self.state == State::Body(0)
-    }
-}
-
-impl Default for Response {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -313,7 +304,7 @@ mod tests {
     type Outcome = (Result<Option<(u16, bool, usize)>, Malformed>, Vec<u8>);
 
     fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
-        let (mut response, mut body) = (Response::new(), Vec::new());
+        let (mut response, mut body) = (Response::default(), Vec::new());
         let mut surplus = None;
         for piece in pieces {
             match (surplus.as_mut(), response.push(piece, |bytes| body.extend_from_slice(bytes))) {
@@ -430,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_response_is_interim_until_its_status_shows() {
-        let mut response = Response::new();
+        let mut response = Response::default();
         for (piece, is_interim) in [
             ("HTTP/1.1 ", true),
             ("103 Early Hints\r\nLink: ", true),
@@ -446,7 +437,7 @@ mod tests {
 
     #[test]
     fn the_next_response_begins_anew() {
-        let mut response = Response::new();
+        let mut response = Response::default();
         for _ in 0..2 {
             response.begin();
             response.push(b"HTTP/1.0 20", |_| ()).unwrap();

@@ -12,7 +12,7 @@ use crate::{
     },
     runtime::{
         clock::{sleep, within},
-        inline,
+        shard,
     },
 };
 use futures::FutureExt;
@@ -44,7 +44,7 @@ fn on_leg(test: impl AsyncFnOnce(Leg, TcpStream)) {
         let leg = Leg::Plain(Socket::new(OwnedFd::from(accepted), true).unwrap());
         within(Some(LIMIT), test(leg, peer)).await.expect("the test ends");
     };
-    inline::run(run).unwrap();
+    shard::run(run).unwrap();
 }
 
 /// Has the peer send `bytes`, and waits until the leg could read `unread` in all.

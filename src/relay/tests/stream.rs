@@ -22,9 +22,9 @@ struct Two {
 impl Two {
     /// The stream, and the far ends of both links.
     fn stream(&self) -> (LinkStream<'_>, LinkSender, LinkReceiver) {
-        let ((sender, inbound), (out, receiver)) = (link(), link());
+        let ((sender, from_link), (to_link, receiver)) = (link(), link());
         let ways = Ways { incoming: &self.incoming, outgoing: &self.outgoing };
-        (LinkStream::new(inbound, out, ways), sender, receiver)
+        (LinkStream::new(from_link, to_link, ways), sender, receiver)
     }
 
     fn bring(&self, sender: &LinkSender, bytes: &[u8]) {

@@ -3,8 +3,13 @@
 //! A client's first sixteen bytes are a label. A PROXY protocol header (version 1 or 2, haproxy.org's
 //! `proxy-protocol.txt`) before it is taken off and remembered.
 
-use crate::{net::socket::Socket, text::escape::Escaped, tools::audit::observation::End};
-use std::{future::poll_fn, net::IpAddr};
+use crate::{
+    net::{socket::Socket, stream::Stream},
+    text::escape::Escaped,
+    tools::audit::observation::End,
+};
+use futures::AsyncReadExt;
+use std::net::IpAddr;
 
 pub const LABEL_BYTES: usize = 16;
 /// No health check begins like this.
@@ -89,7 +94,11 @@ fn version_2(command: u8, family: u8, rest: &[u8]) -> String {
         2 => ends::<16>(rest),
         _ => None,
     };
-    let command = command_name(command);
+    let command = match command & 0xf {
+        0 => "LOCAL",
+        1 => "PROXY",
+        _ => "an unknown command",
+    };
     let Some((from, to, more)) = ends else { return format!("version 2: {command}, {} B", rest.len()) };
     let more = if more == 0 { String::new() } else { format!(", {more} B more") };
     format!("version 2: {command} from {from} to {to}{more}")
@@ -107,14 +116,6 @@ where
     Some((end(from, [ports[0], ports[1]]), end(to, [ports[2], ports[3]]), rest.len()))
 }
 
-fn command_name(command: u8) -> &'static str {
-    match command & 0xf {
-        0 => "LOCAL",
-        1 => "PROXY",
-        _ => "an unknown command",
-    }
-}
-
 async fn read<const N: usize>(socket: &Socket) -> Result<[u8; N], End> {
     let mut bytes = [0; N];
     read_into(socket, &mut bytes).await?;
@@ -122,15 +123,7 @@ async fn read<const N: usize>(socket: &Socket) -> Result<[u8; N], End> {
 }
 
 async fn read_into(socket: &Socket, room: &mut [u8]) -> Result<(), End> {
-    let mut done = 0;
-    while done < room.len() {
-        match poll_fn(|context| socket.poll_read(context, &mut room[done..])).await {
-            Ok(0) => return Err(End::Fin),
-            Ok(count) => done += count,
-            Err(error) => return Err(End::of(&error)),
-        }
-    }
-    Ok(())
+    Stream(socket).read_exact(room).await.map_err(|error| End::of(&error))
 }
 
 #[cfg(test)]

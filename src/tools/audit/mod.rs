@@ -25,10 +25,14 @@ mod side;
 mod verdict;
 
 use crate::{
-    error::{self, Error},
+    error::{Error, reason},
     net::{endpoint::Endpoint, limits::raise_descriptor_limit},
-    runtime::{inline, signals::StopSignals},
-    tools::audit::settings::{Audit, Subject},
+    runtime::{shard, signals::StopSignals},
+    text::print,
+    tools::{
+        audit::settings::{Audit, Subject},
+        failure::{Failure, Fault},
+    },
 };
 use checks::Check;
 use futures::{
@@ -39,22 +43,7 @@ use ground::Ground;
 use origin::Origin;
 use own::OwnProxy;
 use report::Report;
-use std::io::{self, Write};
-
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The proxy cannot be reached, or does not reach the origin.
-    #[error("{0}")]
-    Unreachable(String),
-    #[error("{0}")]
-    Fault(String),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure::Fault(error.to_string())
-    }
-}
+use std::io::Write;
 
 /// The audit's output.
 pub struct Streams<'a> {
@@ -81,20 +70,16 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// were made.
 pub fn run(config: &Audit, streams: Streams<'_>) -> Result<bool, Failure> {
     if let Some(error) = own::become_proxy() {
-        return Err(Failure::Fault(error::reason(&error)));
+        return Err(Failure::new(Fault::Internal, reason(&error)));
     }
     // If the limit cannot be raised, the default of 1024 is enough.
     let _ = raise_descriptor_limit();
     let Streams { out, notes, colour, notes_are_seen } = streams;
-    let audited = inline::run(audit(config, notes_are_seen, notes));
+    let audited = shard::run(audit(config, notes_are_seen, notes));
     let report = audited.map_err(|error| Error::new("cannot start", error))??;
     let text = if config.json { report.json() } else { report.table(colour) };
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::new("cannot write to standard output", error).into())
-        }
-        _ => Ok(report.is_good()),
-    }
+    print(out, &text).map_err(|error| Failure::output(&error))?;
+    Ok(report.is_good())
 }
 
 async fn audit(config: &Audit, notes_are_seen: bool, notes: &mut dyn Write) -> Result<Report, Failure> {
@@ -114,7 +99,8 @@ async fn audit(config: &Audit, notes_are_seen: bool, notes: &mut dyn Write) -> R
         Subject::Own => {
             // From here on the end of this program is also that of its proxy.
             let signals = signals()?;
-            let failed = |error| Failure::Fault(format!("cannot start a proxy of our own: {error}"));
+            let failed =
+                |error| Failure::new(Fault::Internal, format!("cannot start a proxy of our own: {error}"));
             let own = OwnProxy::start(direct).await.map_err(failed)?;
             let via = Endpoint::loopback(own.address.port());
             (probe::connect(&via, origin.address()).await?, signals, Some(own))

@@ -9,19 +9,24 @@ use std::{
 };
 
 /// How an end's connection came to its end, in the order of a crowd's worst.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "lowercase")]
 pub enum End {
     /// The check does not look, or did not come to it.
     #[default]
+    #[strum(serialize = "")]
     Unwatched,
     /// FIN: the sender says that this was all.
+    #[strum(serialize = "FIN")]
     Fin,
     /// RST: it was cut off.
+    #[strum(serialize = "RST")]
     Reset,
     Refused,
     /// Nothing more came within the check's patience.
     Stuck,
+    #[strum(serialize = "never reached")]
     NeverReached,
 }
 
@@ -32,6 +37,7 @@ impl End {
                 End::Reset
             }
             io::ErrorKind::ConnectionRefused => End::Refused,
+            io::ErrorKind::UnexpectedEof => End::Fin,
             _ => End::Stuck,
         }
     }
@@ -39,17 +45,6 @@ impl End {
     /// Whether it tells the reader that something failed.
     pub fn is_abort(self) -> bool {
         matches!(self, End::Reset | End::Refused)
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            End::Unwatched => "",
-            End::Fin => "FIN",
-            End::Reset => "RST",
-            End::Refused => "refused",
-            End::Stuck => "stuck",
-            End::NeverReached => "never reached",
-        }
     }
 }
 
@@ -172,7 +167,7 @@ impl fmt::Display for Observation {
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if matches!(self.end, End::Refused | End::NeverReached) && self.received == 0 {
-            return f.write_str(self.end.words());
+            return f.write_str(self.end.into());
         }
         if self.missing() > 0 {
             write!(f, "{} of {}", bytes(self.received), bytes(self.sent))?;
@@ -184,7 +179,7 @@ impl fmt::Display for Seen {
         if let Some(at) = self.wrong_at {
             write!(f, " wrong from {at}")?;
         }
-        let end = self.end.words();
+        let end: &str = self.end.into();
         if end.is_empty() { Ok(()) } else { write!(f, ", {end}") }
     }
 }

@@ -104,7 +104,6 @@ impl Origin {
         }
     }
 
-    /// Connections that no client of ours caused.
     pub fn strangers(&self) -> u64 {
         self.strangers.get()
     }
@@ -122,17 +121,15 @@ impl Origin {
                 readable.poll(context).map(|()| self.listener.try_accept())
             });
             match accepted.await {
-                Ok((socket, peer)) => welcomes.push(self.welcome(socket, peer)),
+                Ok((socket, peer)) => welcomes.push(async {
+                    let taken = within(Some(STRANGER_LIMIT), self.introduce(socket, peer)).await;
+                    if taken != Some(true) {
+                        self.strangers.update(|count| count + 1);
+                    }
+                }),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             }
-        }
-    }
-
-    async fn welcome(&self, socket: Socket, peer: Address) {
-        let taken = within(Some(STRANGER_LIMIT), self.introduce(socket, peer)).await;
-        if taken != Some(true) {
-            self.strangers.update(|count| count + 1);
         }
     }
 
@@ -179,7 +176,6 @@ impl Origin {
         Ok(Absence { origin: self })
     }
 
-    /// Refuses connections until the guard is dropped.
     pub fn refuse(&self) -> io::Result<Absence<'_>> {
         self.listener.refuse()?;
         self.paused.set(true);

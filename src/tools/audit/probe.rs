@@ -9,11 +9,13 @@ use crate::{
         socket::Socket,
     },
     runtime::clock::{sleep, within},
-    tools::audit::{
-        Failure,
-        ground::{ARRIVAL_LIMIT, Ground, Trial, Way},
-        observation::{End, Record},
-        side::PATIENCE,
+    tools::{
+        audit::{
+            ground::{ARRIVAL_LIMIT, Ground, Trial, Way},
+            observation::{End, Record},
+            side::PATIENCE,
+        },
+        failure::{Failure, Fault},
     },
 };
 use std::{
@@ -29,12 +31,13 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Connects to the proxy. Returns the address that answered, too.
 pub async fn connect(via: &Endpoint, origin: &Address) -> Result<(Socket, SocketAddr), Failure> {
     let destination = Destination { endpoint: via.clone(), overrides: [].into() };
-    let unreachable = |text: String| Failure::Unreachable(format!("the proxy cannot be reached: {text}"));
+    let unreachable =
+        |text: String| Failure::new(Fault::Connect, format!("the proxy cannot be reached: {text}"));
     let dialled = dial(&destination, &Options::default(), Some(PATIENCE), &[]).await;
     let dialled = dialled.map_err(|error| unreachable(error.text))?;
     if is_own(&dialled.address, std::slice::from_ref(origin)) {
         let text = format!("{via} is the audit's own origin; give the proxy's address as --via");
-        return Err(Failure::Fault(text));
+        return Err(Failure::new(Fault::Internal, text));
     }
     match dialled.address {
         Address::Tcp(address) => Ok((dialled.socket, address)),
@@ -54,7 +57,7 @@ pub async fn forwards(ground: &Ground, first: Socket) -> Result<(), Failure> {
             return Ok(());
         }
         if begin.elapsed() >= FORWARD_LIMIT {
-            return Err(Failure::Unreachable(never_came(ground, &record)));
+            return Err(Failure::new(Fault::Connect, never_came(ground, &record)));
         }
         sleep(PAUSE).await;
     }

@@ -3,13 +3,17 @@
 //! Every wait has a limit; what does not come within it is [`End::Stuck`]. Dropping a side resets its connection.
 
 use crate::{
-    net::socket::{Socket, settle},
+    net::{
+        socket::{Socket, settle},
+        stream::Stream,
+    },
     runtime::clock::within,
     tools::{
         audit::observation::{End, Seen},
         load::{content::Content, room::Room},
     },
 };
+use futures::{AsyncReadExt, AsyncWriteExt};
 use std::{cell::Cell, future::poll_fn, io, task::Poll, time::Duration};
 
 /// A connection that stands still longer is stuck, on a busy machine too.
@@ -60,12 +64,7 @@ impl<'a> Side<'a> {
 
     /// Sends something that is no part of the account; whether it could.
     pub async fn say(&self, bytes: &[u8]) -> bool {
-        let mut left = bytes;
-        while !left.is_empty() {
-            let Some(count) = self.wait(self.socket.write(left)).await else { return false };
-            left = &left[count..];
-        }
-        true
+        self.wait(Stream(&self.socket).write_all(bytes)).await.is_some()
     }
 
     /// Sends the next `count` bytes; whether all were taken.
@@ -156,15 +155,8 @@ impl<'a> Side<'a> {
     /// Reads something that is no part of the account; whether it was `expected`.
     pub async fn hear(&self, expected: &[u8]) -> bool {
         let mut heard = vec![0; expected.len()];
-        let mut done = 0;
-        while done < heard.len() {
-            let read = poll_fn(|context| self.socket.poll_read(context, &mut heard[done..]));
-            match within(Some(self.patience.get()), read).await {
-                Some(Ok(count)) if count > 0 => done += count,
-                _ => return false,
-            }
-        }
-        heard == expected
+        let read = within(Some(self.patience.get()), Stream(&self.socket).read_exact(&mut heard)).await;
+        matches!(read, Some(Ok(()))) && heard == expected
     }
 
     pub fn sent(&self) -> u64 {

@@ -2,6 +2,7 @@
 
 use crate::tools::audit::observation::{Beside, End, Observation, Seen};
 use std::time::Duration;
+use strum::{IntoStaticStr, VariantArray};
 
 /// Less than Linux's shortest delay of an acknowledgement (`TCP_DELACK_MIN`, 40 ms), for which Nagle's algorithm waits, and
 /// far more than a proxy takes.
@@ -9,7 +10,9 @@ const LATE: Duration = Duration::from_millis(20);
 /// A busy machine slows the direct connection too.
 const LATE_TIMES: u32 = 4;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// The best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum Verdict {
     /// Neither end can tell the proxy from a direct connection.
     Same,
@@ -20,25 +23,15 @@ pub enum Verdict {
     /// An end can tell.
     Differs,
     /// Bytes that arrive directly did not arrive, or arrived as others.
+    #[strum(serialize = "lost data")]
     LostData,
     /// What was cut off looks complete.
     Lies,
 }
 
 impl Verdict {
-    /// All, the best first.
-    pub const ALL: [Verdict; 6] =
-        [Verdict::Same, Verdict::Noted, Verdict::Unknown, Verdict::Differs, Verdict::LostData, Verdict::Lies];
-
     pub fn name(self) -> &'static str {
-        match self {
-            Verdict::Same => "same",
-            Verdict::Noted => "noted",
-            Verdict::Unknown => "unknown",
-            Verdict::Differs => "differs",
-            Verdict::LostData => "lost data",
-            Verdict::Lies => "lies",
-        }
+        self.into()
     }
 
     /// Whether nothing speaks against the proxy.
@@ -184,7 +177,7 @@ mod tests {
 
     #[test]
     fn the_order_of_verdicts_is_that_of_their_weight() {
-        assert!(Verdict::ALL.is_sorted());
+        assert!(Verdict::VARIANTS.is_sorted());
         assert!(Verdict::Same.is_good() && Verdict::Noted.is_good() && !Verdict::Unknown.is_good());
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     net::limits::raise_descriptor_limit,
     runtime::{
         clock::sleep,
+        lock::Lock,
         task::{self, Task},
     },
     tools::{
@@ -14,7 +15,7 @@ use crate::{
 use futures::future::{Either, join_all, pending, select};
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -32,7 +33,7 @@ struct Fleet {
     kept: Kept,
     total: u64,
     next: AtomicU64,
-    tally: Mutex<Tally>,
+    tally: Lock<Tally>,
 }
 
 /// Runs the plan as often as it says. The error is the most frequent failure.
@@ -47,14 +48,14 @@ pub async fn run(plan: Plan, kept: Kept, mut notes: Output) -> Result<(), Failur
         notes.note(text).await;
     }
     let total = (parallel as u64).saturating_mul(repeat as u64);
-    let (next, tally) = (AtomicU64::new(0), Mutex::new(Tally::new()));
+    let (next, tally) = (AtomicU64::new(0), Lock::default());
     let fleet = Arc::new(Fleet { plan, kept, total, next, tally });
     let begin = Instant::now();
     let workers: Vec<Task<()>> = (0..clients).map(|_| task::spawn(fleet.clone().work())).collect();
     watch(workers, &fleet, &mut notes).await;
     let took = begin.elapsed();
     let (summary, worst) = {
-        let tally = fleet.tally();
+        let tally = fleet.tally.lock();
         (tally.summary(clients, took), tally.worst())
     };
     notes.note(summary).await;
@@ -67,13 +68,8 @@ impl Fleet {
         while self.next.fetch_add(1, Relaxed) < self.total {
             let begin = Instant::now();
             let end = self.plan.ask(self.kept.clone().payload(), None).await;
-            self.tally().add(end, begin.elapsed());
+            self.tally.lock().add(end, begin.elapsed());
         }
-    }
-
-    fn tally(&self) -> MutexGuard<'_, Tally> {
-        // A tally is only counts: any state of it can be read.
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -87,13 +83,13 @@ async fn watch(workers: Vec<Task<()>>, fleet: &Fleet, notes: &mut Output) {
             Either::Left((ends, _)) => break ends,
             Either::Right(((), still)) => done = still,
         }
-        let line = fleet.tally().progress(fleet.total);
+        let line = fleet.tally.lock().progress(fleet.total);
         notes.note(format!("{CLEAR_LINE}{line}")).await;
     };
     if notes.is_terminal {
         notes.note(CLEAR_LINE.to_owned()).await;
     }
     for panicked in ends.into_iter().filter_map(Result::err) {
-        fleet.tally().add(Err(Failure::new(Fault::Internal, panicked.to_string())), Duration::ZERO);
+        fleet.tally.lock().add(Err(Failure::new(Fault::Internal, panicked.to_string())), Duration::ZERO);
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         http::response::{Malformed, Progress, Response},
         socket::Socket,
     },
-    runtime::{clock::within, executor::yield_now},
+    runtime::{clock::within, task::yield_now},
     tools::{
         client::output::Output,
         failure::{Failure, Fault, bytes},
@@ -73,7 +73,7 @@ pub async fn ask(
         show,
         request: request.into(),
         sent: 0,
-        response: Response::new(),
+        response: Response::default(),
         received: 0,
         room: vec![0; ROOM_BYTES],
         held: Vec::new(),

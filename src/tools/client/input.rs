@@ -2,7 +2,7 @@
 
 use crate::{
     net::buffer::Buffer,
-    runtime::executor::blocking,
+    runtime::blocking::blocking,
     tools::{client::settings::Input, failure::Failure},
 };
 use std::{
@@ -27,7 +27,6 @@ pub enum Kept {
     File(Arc<File>),
 }
 
-/// What one run sends.
 pub enum Payload {
     /// Something kept, from an offset on.
     Kept(Kept, u64),
@@ -38,7 +37,7 @@ pub enum Payload {
 /// Opens what `input` names, to be sent once.
 pub async fn open(input: &Input, stdin: Box<dyn Read + Send>) -> Result<Payload, Failure> {
     match input {
-        Input::Text(text) => Ok(Kept::Bytes(text.as_bytes().into()).payload()),
+        Input::Text(text) => Ok(Kept::Bytes(text[..].into()).payload()),
         Input::Stdin => Ok(Payload::Stream(Some(stdin))),
         Input::File(path) => {
             let path = path.clone();

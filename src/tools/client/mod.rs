@@ -48,7 +48,7 @@ pub async fn run(config: Client, mut streams: Streams) -> Result<(), Failure> {
     let plan = Plan { server: Destination { endpoint, overrides: config.overrides.clone() }, config };
     // A request is all that an http server is sent.
     let input = match &plan.config.target {
-        Target::Http { .. } => &Input::Text(String::new()),
+        Target::Http { .. } => &Input::Text(Vec::new()),
         Target::Tcp(_) => &plan.config.input,
     };
     if plan.config.parallel.max(plan.config.repeat) > 1 {

@@ -3,7 +3,7 @@
 //! A reader may take its time, and a terminal may be stopped (Ctrl-S), so each write is done on a thread that may block.
 //! The next one waits for it: a slow reader slows the server down, and no more than one piece is held here.
 
-use crate::{runtime::executor::blocking, text::escape::Terminal};
+use crate::{runtime::blocking::blocking, text::escape::Terminal};
 use std::{
     io::{self, Write},
     thread,

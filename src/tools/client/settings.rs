@@ -1,7 +1,7 @@
 //! What `switchboard client` is told: which server to ask, with what, how often.
 
 use crate::net::{dial::Override, endpoint::Endpoint};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 /// A person waits for a client's answer: a minute of silence is an answer too.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -10,7 +10,7 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 pub enum Input {
     /// Standard input, until it ends.
     Stdin,
-    Text(String),
+    Text(Vec<u8>),
     File(PathBuf),
 }
 
@@ -48,6 +48,25 @@ pub enum Target {
         path: String,
     },
     Tcp(Endpoint),
+}
+
+impl Target {
+    /// Where its server is.
+    pub fn endpoint(&self) -> &Endpoint {
+        let (Target::Http { endpoint, .. } | Target::Tcp(endpoint)) = self;
+        endpoint
+    }
+}
+
+impl fmt::Display for Target {
+    /// As a user types it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Http { host, path, .. } => write!(f, "http://{host}{path}"),
+            Target::Tcp(endpoint @ Endpoint::Unix(_)) => write!(f, "{endpoint}"),
+            Target::Tcp(endpoint) => write!(f, "tcp://{endpoint}"),
+        }
+    }
 }
 
 /// A request for `path`, with `fields` (each with its line end) after those of all our requests.

@@ -2,37 +2,30 @@
 
 use crate::{
     text::units::{self, duration},
-    tools::failure::{Failure, Fault},
+    tools::{
+        failure::{Failure, Fault},
+        latencies::Latencies,
+    },
 };
-use hdrhistogram::Histogram;
 use std::{collections::BTreeMap, time::Duration};
 
-/// The longest latency that is told from longer ones; a run's deadlines are far below.
-const LATENCY_MAX_US: u64 = 60 * 60 * 1_000_000;
-const LATENCY_DIGITS: u8 = 3;
-
+#[derive(Default)]
 pub struct Tally {
     ok: u64,
     bytes: u64,
-    latency_us: Histogram<u64>,
+    latencies: Latencies,
     /// How often each fault came, and the text of its first.
     failed: BTreeMap<Fault, (u64, String)>,
 }
 
 impl Tally {
-    pub fn new() -> Self {
-        let latency_us = Histogram::new_with_bounds(1, LATENCY_MAX_US, LATENCY_DIGITS)
-            .expect("the bounds are in order and three digits are allowed");
-        Tally { ok: 0, bytes: 0, latency_us, failed: BTreeMap::new() }
-    }
-
     /// Counts a run: the bytes that it received, or why it failed, and how long it took.
     pub fn add(&mut self, end: Result<u64, Failure>, took: Duration) {
         match end {
             Ok(bytes) => {
                 self.ok += 1;
                 self.bytes += bytes;
-                self.latency_us.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+                self.latencies.add(took);
             }
             Err(failure) => {
                 let (count, _) = self.failed.entry(failure.fault).or_insert((0, failure.text));
@@ -69,7 +62,7 @@ impl Tally {
         if ok > 0 {
             let (received, rate) =
                 (units::bytes(self.bytes), units::rate((self.bytes as f64 / seconds) as u64));
-            let latency = |part| duration(Duration::from_micros(self.latency_us.value_at_quantile(part)));
+            let latency = |part| duration(self.latencies.part(part));
             let [p50, p99, max] = [0.5, 0.99, 1.0].map(latency);
             text += &format!("  rate      {:.1} ok/s\n  received  {received}: {rate}\n", ok as f64 / seconds);
             text += &format!("  latency   p50 {p50}, p99 {p99}, max {max}\n");
@@ -84,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_summary_counts_by_cause_and_the_most_frequent_is_the_worst() {
-        let mut tally = Tally::new();
+        let mut tally = Tally::default();
         for took_ms in 1..=100 {
             tally.add(Ok(10), Duration::from_millis(took_ms));
         }
@@ -107,9 +100,9 @@ mod tests {
 
     #[test]
     fn runs_that_all_failed_have_no_latency() {
-        let mut tally = Tally::new();
+        let mut tally = Tally::default();
         tally.add(Err(Failure::new(Fault::Connect, "a")), Duration::from_secs(1));
         assert!(!tally.summary(1, Duration::from_secs(1)).contains("latency"));
-        assert!(Tally::new().worst().is_none());
+        assert!(Tally::default().worst().is_none());
     }
 }

@@ -152,7 +152,6 @@ struct Printer<'a> {
     output: Option<&'a mut Output>,
 }
 
-/// A chunk as bytes.
 struct Piece(Chunk);
 
 impl AsRef<[u8]> for Piece {

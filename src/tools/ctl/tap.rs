@@ -130,7 +130,7 @@ fn tapped(
             let what = What::Data { session, from, offset, bytes: shown.len(), shown: shown.into() };
             let dump = if show == Show::Hex { Dump::Hex } else { Dump::Text };
             let mut line = String::new();
-            Format { log: Log::Text, dump, colour: false }.line(&Event { at, what }, &mut line);
+            Format { log: Log::Text, dump, ..Format::default() }.line(&Event { at, what }, &mut line);
             streams.out.write_all(reader.shown(line).as_bytes())?;
         }
     }

@@ -28,7 +28,6 @@ impl Rate {
         begin + self.first + Duration::from_secs_f64(number as f64 / self.per_second)
     }
 
-    /// How many are due before `end`.
     pub fn due_before(&self, begin: Instant, end: Instant) -> u64 {
         let passed = end.saturating_duration_since(begin + self.first).as_secs_f64();
         let mut count = (passed * self.per_second) as u64;
@@ -52,7 +51,6 @@ pub(super) struct Arrivals {
     /// How many were handed out since the begin.
     handed: Cell<u64>,
     closed: Cell<bool>,
-    /// Clients that are free, in their order.
     idle: RefCell<VecDeque<oneshot::Sender<Instant>>>,
     dispatcher: RefCell<Option<Waker>>,
 }

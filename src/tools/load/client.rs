@@ -69,7 +69,7 @@ async fn play<'a>(stage: &'a Stage<'a>, watch: &Watch, started: &mut bool) -> Re
     watch.end();
     if !*started {
         stage.report.borrow_mut().ready += 1;
-        stage.shared.note_ready();
+        stage.shared.progress().ready += 1;
     }
     note_start(stage, started);
     stage.opened().await;
@@ -99,7 +99,6 @@ async fn await_connection_slot(stage: &Stage<'_>) -> bool {
     !stage.over.get()
 }
 
-/// Plays one operation and counts it.
 async fn operate<'a>(
     stage: &'a Stage<'a>,
     watch: &Watch,
@@ -179,7 +178,7 @@ async fn connect<'a>(stage: &'a Stage<'a>) -> Result<Connection<'a>, Failure> {
         stage.note_not_connected(&io::ErrorKind::ConnectionRefused.into());
         return Err(Failure::Refused);
     }
-    stage.shared.note_made();
+    stage.shared.progress().made += 1;
     let message = message.clone().map(Content::Message);
     Ok(Connection::new(socket, stage.next_seed(), &stage.room).carrying(message, *blind))
 }

@@ -15,10 +15,11 @@ use crate::{
     error::reason,
     net::limits::raise_descriptor_limit,
     runtime::{
-        inline,
         mailbox::{Mailbox, mailbox},
+        shard,
         signals::StopSignals,
     },
+    text::print,
     tools::{
         failure::{Failure, Fault},
         load::{report::Report, run::drive, settings::Load, shared::Shared},
@@ -40,27 +41,27 @@ pub fn run(config: &Load, out: &mut dyn Write, notes: &mut dyn Write) -> Result<
     let message = plan::message(config)?;
     // One nudge that waits is enough: its reader looks at everything.
     let (watcher, nudges) = mailbox(1);
-    let prepared = inline::run(plan::prepare(config, message, descriptors, watcher));
+    let prepared = shard::run(plan::prepare(config, message, descriptors, watcher));
     let prepared = prepared.map_err(|error| internal(&error))??;
     let mut live = Live::new(config, prepared.connections, notes);
     let (report, interrupted) = play(&prepared, nudges, &mut live)?;
     let outcome = Outcome::new(config, prepared, report, interrupted);
-    if outcome.prepared.shared.made() == 0
+    if outcome.prepared.shared.progress().made == 0
         && let Some(why) = &outcome.report.not_connected
     {
-        return Err(Failure::new(Fault::Connect, format!("cannot connect to {}: {why}", outcome.target)));
+        return Err(Failure::new(
+            Fault::Connect,
+            format!("cannot connect to {}: {why}", config.target.endpoint()),
+        ));
     }
     if let Some(path) = &config.html {
         fs::write(path, html::Page(&outcome).to_string()).map_err(|error| {
-            Failure::new(Fault::Output, format!("cannot write {}: {}", path.display(), reason(&error)))
+            Failure::new(Fault::Output, format!("cannot write '{}': {}", path.display(), reason(&error)))
         })?;
     }
     let text = if config.json { json::json(&outcome) } else { text::Text(&outcome).to_string() };
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // The reader has seen enough, as `head` does.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::output(&error)),
-        _ => Ok(outcome.report.errors() == 0),
-    }
+    print(out, &text).map_err(|error| Failure::output(&error))?;
+    Ok(outcome.report.errors() == 0)
 }
 
 /// Runs every plan on a thread of its own, and watches them to their end; true if a signal ended them.
@@ -68,7 +69,7 @@ fn play(prepared: &Prepared, nudges: Mailbox<()>, live: &mut Live<'_>) -> Result
     let Prepared { plans, shared, .. } = prepared;
     thread::scope(|scope| {
         let mut threads = Vec::new();
-        let interrupted = inline::run(async {
+        let interrupted = shard::run(async {
             // A signal that comes before the first connection ends the run too, and not the process.
             let signals = StopSignals::new()?;
             for (number, plan) in plans.iter().enumerate() {
@@ -76,21 +77,21 @@ fn play(prepared: &Prepared, nudges: Mailbox<()>, live: &mut Live<'_>) -> Result
                 let thread = thread::Builder::new().name(format!("load {number}"));
                 threads.push(thread.spawn_scoped(scope, move || {
                     let _ended = ended;
-                    inline::run(drive(plan, shared, seed_of(number), number, |_| ()))
+                    shard::run(drive(plan, shared, seed_of(number), number, |_| ()))
                 })?);
             }
             io::Result::Ok(live.watch(shared, nudges, signals).await)
         })
         .flatten();
         if interrupted.is_err() {
-            shared.stop();
+            shared.progress().stopped = true;
         }
         let mut report = Report::default();
         for thread in threads {
             let part = thread.join().map_err(|_| internal(&"a thread failed"))?;
             report.merge(&part.map_err(|error| internal(&error))?);
         }
-        shared.timeline().finish();
+        shared.progress().timeline.finish();
         let interrupted = interrupted.map_err(|error| internal(&error))?;
         Ok((report, interrupted))
     })

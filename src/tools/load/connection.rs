@@ -7,9 +7,11 @@ use crate::{
     net::{
         http::response::{Progress, Response},
         socket::Socket,
+        stream::Stream,
     },
     tools::load::{content::Content, failure::Failure, room::Room},
 };
+use futures::{AsyncReadExt, AsyncWriteExt};
 use std::{
     future::poll_fn,
     io,
@@ -52,7 +54,7 @@ impl<'a> Connection<'a> {
             seed,
             content: Content::pattern(seed),
             blind: false,
-            response: Response::new(),
+            response: Response::default(),
             sent: 0,
             send_goal: 0,
             received: 0,
@@ -79,7 +81,6 @@ impl<'a> Connection<'a> {
         self.reach(Until::Received).await
     }
 
-    /// Receives the next `count` bytes; nothing more may have come.
     pub async fn expect_exactly(&mut self, count: u64) -> Result<(), Failure> {
         self.expect(count).await?;
         if self.received == self.receive_goal { Ok(()) } else { Err(Failure::Surplus) }
@@ -95,7 +96,6 @@ impl<'a> Connection<'a> {
         !self.socket.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Waits for the end of the peer's stream, with nothing before it.
     pub async fn expect_end(&mut self) -> Result<(), Failure> {
         self.reach(Until::Ended).await?;
         if self.received == self.receive_goal { Ok(()) } else { Err(Failure::Surplus) }
@@ -113,7 +113,7 @@ impl<'a> Connection<'a> {
         self.response.begin();
         poll_fn(|context| {
             loop {
-                match ready!(self.receive_answer(context))? {
+                match ready!(self.receive(context, Self::parse))? {
                     Progress::Part if !self.ended => {}
                     Progress::Part if !self.response.ends_with_stream() => {
                         return Poll::Ready(Err(Failure::EndedEarly));
@@ -150,7 +150,6 @@ impl<'a> Connection<'a> {
         self.send_number(self.received).await
     }
 
-    /// Compares what the peer says it received with what was sent to it.
     pub async fn expect_total(&mut self) -> Result<(), Failure> {
         if self.receive_number().await? == self.sent { Ok(()) } else { Err(Failure::WrongTotal) }
     }
@@ -185,7 +184,7 @@ impl<'a> Connection<'a> {
                 let early = matches!(until, Until::Received);
                 return if early { Poll::Ready(Err(Failure::EndedEarly)) } else { Poll::Pending };
             }
-            match self.receive_some(context) {
+            match self.receive(context, Self::verify) {
                 Poll::Ready(Ok(())) => {}
                 end => {
                     self.moved = 0;
@@ -220,57 +219,45 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Reads and verifies what is there, once.
-    fn receive_some(&mut self, context: &Context<'_>) -> Poll<Result<(), Failure>> {
+    /// Reads what is there, once, and gives it to `take`.
+    fn receive<T>(
+        &mut self,
+        context: &Context<'_>,
+        take: impl FnOnce(&mut Self, &[u8]) -> Result<T, Failure>,
+    ) -> Poll<Result<T, Failure>> {
         self.room.lend(|room| {
             self.socket.poll_read(context, room).map(|read| {
                 let count = read.map_err(|error| Failure::of_connection(&error))?;
-                if !self.blind && !self.content.is_at(self.received, &room[..count]) {
-                    return Err(Failure::WrongByte);
-                }
                 self.ended = count == 0;
-                self.received += count as u64;
                 self.room.note_received(count);
                 self.moved += count;
-                Ok(())
+                take(self, &room[..count])
             })
         })
     }
 
-    /// Reads what is there of an HTTP answer, once.
-    fn receive_answer(&mut self, context: &Context<'_>) -> Poll<Result<Progress, Failure>> {
-        self.room.lend(|room| {
-            self.socket.poll_read(context, room).map(|read| {
-                let count = read.map_err(|error| Failure::of_connection(&error))?;
-                self.ended = count == 0;
-                self.room.note_received(count);
-                self.moved += count;
-                self.response.push(&room[..count], |_| ()).map_err(|_| Failure::NotHttp)
-            })
-        })
+    fn verify(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if !self.blind && !self.content.is_at(self.received, bytes) {
+            return Err(Failure::WrongByte);
+        }
+        self.received += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn parse(&mut self, bytes: &[u8]) -> Result<Progress, Failure> {
+        self.response.push(bytes, |_| ()).map_err(|_| Failure::NotHttp)
     }
 
     /// Sends a number, which is not part of the pattern: 8 bytes, little-endian.
     async fn send_number(&mut self, number: u64) -> Result<(), Failure> {
-        let bytes = number.to_le_bytes();
-        let mut done = 0;
-        while done < bytes.len() {
-            let count = self.socket.write(&bytes[done..]).await;
-            done += count.map_err(|error| Failure::of_connection(&error))?;
-        }
-        Ok(())
+        let sent = Stream(&self.socket).write_all(&number.to_le_bytes()).await;
+        sent.map_err(|error| Failure::of_connection(&error))
     }
 
     async fn receive_number(&mut self) -> Result<u64, Failure> {
         let mut bytes = [0; 8];
-        let mut done = 0;
-        while done < bytes.len() {
-            let read = poll_fn(|context| self.socket.poll_read(context, &mut bytes[done..])).await;
-            match read.map_err(|error| Failure::of_connection(&error))? {
-                0 => return Err(Failure::EndedEarly),
-                count => done += count,
-            }
-        }
+        let read = Stream(&self.socket).read_exact(&mut bytes).await;
+        read.map_err(|error| Failure::of_connection(&error))?;
         Ok(u64::from_le_bytes(bytes))
     }
 }

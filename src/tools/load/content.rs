@@ -35,7 +35,6 @@ pub fn laid_out(message: Arc<[u8]>) -> Arc<[u8]> {
 }
 
 impl Content {
-    /// The endless stream of bytes of one seed.
     pub fn pattern(seed: u64) -> Self {
         Content::Pattern(mix(seed) % PERIOD as u64)
     }
@@ -56,7 +55,6 @@ impl Content {
         }
     }
 
-    /// Whether `bytes` are what comes at `position`.
     pub fn is_at(&self, mut position: u64, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             let right = self.at(position, bytes.len() as u64);

@@ -1,52 +1,48 @@
-//! Why a scripted client did not get through its script, and how often that happened.
+//! Why a scripted client did not get through its script.
 
 use rustix::io::Errno;
-use std::{collections::BTreeMap, io};
+use std::io;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Failure {
     Refused,
     /// The connection could not be made for another reason.
+    #[strum(serialize = "not connected")]
     NotConnected,
     Reset,
     /// The peer ended its stream before all that was expected came.
+    #[strum(serialize = "ended early")]
     EndedEarly,
     /// A byte was not the one of this connection at this place.
+    #[strum(serialize = "wrong byte")]
     WrongByte,
+    #[strum(serialize = "surplus bytes")]
     Surplus,
     /// The peer counted other than was sent.
+    #[strum(serialize = "wrong total")]
     WrongTotal,
+    #[strum(serialize = "not HTTP")]
     NotHttp,
+    #[strum(serialize = "timed out")]
     TimedOut,
     /// This process, or the system, may open no more sockets (`EMFILE`, `ENFILE`).
+    #[strum(serialize = "no descriptor left")]
     NoDescriptor,
     /// Every local port towards the target is taken (`EADDRNOTAVAIL`).
+    #[strum(serialize = "no local port left")]
     NoPort,
     /// The kernel has no memory for another socket, or may watch no more of them.
+    #[strum(serialize = "no memory for sockets")]
     NoMemory,
     Other,
 }
 
 impl Failure {
     pub fn name(self) -> &'static str {
-        match self {
-            Failure::Refused => "refused",
-            Failure::NotConnected => "not connected",
-            Failure::Reset => "reset",
-            Failure::EndedEarly => "ended early",
-            Failure::WrongByte => "wrong byte",
-            Failure::Surplus => "surplus bytes",
-            Failure::WrongTotal => "wrong total",
-            Failure::NotHttp => "not HTTP",
-            Failure::TimedOut => "timed out",
-            Failure::NoDescriptor => "no descriptor left",
-            Failure::NoPort => "no local port left",
-            Failure::NoMemory => "no memory for sockets",
-            Failure::Other => "other",
-        }
+        self.into()
     }
 
-    /// What an error of connecting means.
     pub(super) fn of_connecting(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionRefused => Failure::Refused,
@@ -66,39 +62,15 @@ impl Failure {
         matches!(self, Failure::NoDescriptor | Failure::NoPort | Failure::NoMemory)
     }
 
-    /// What an error of a connection means.
     pub(super) fn of_connection(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::BrokenPipe
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::NotConnected => Failure::Reset,
+            io::ErrorKind::UnexpectedEof => Failure::EndedEarly,
             io::ErrorKind::TimedOut => Failure::TimedOut,
             _ => Failure::Other,
         }
-    }
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Failures(BTreeMap<Failure, u64>);
-
-impl Failures {
-    pub fn add(&mut self, failure: Failure) {
-        *self.0.entry(failure).or_default() += 1;
-    }
-
-    pub fn merge(&mut self, other: &Failures) {
-        for (failure, count) in other.iter() {
-            *self.0.entry(failure).or_default() += count;
-        }
-    }
-
-    pub fn total(&self) -> u64 {
-        self.0.values().sum()
-    }
-
-    /// The kinds that happened, with their counts.
-    pub fn iter(&self) -> impl Iterator<Item = (Failure, u64)> {
-        self.0.iter().map(|(failure, count)| (*failure, *count))
     }
 }

@@ -12,7 +12,6 @@ pub struct Room {
 }
 
 impl Room {
-    /// Bytes that all connections have sent and received.
     pub fn moved(&self) -> (u64, u64) {
         (self.sent.get(), self.received.get())
     }

@@ -7,8 +7,14 @@ use crate::{
         mailbox::mailbox,
     },
     tools::load::{
-        arrivals::Rate, client::client, failure::Failure, report::Report, script::Script, shared::Shared,
-        stage::Stage, watch::Watch,
+        arrivals::Rate,
+        client::client,
+        failure::Failure,
+        report::Report,
+        script::Script,
+        shared::{Progress, Shared},
+        stage::Stage,
+        watch::Watch,
     },
 };
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
@@ -40,7 +46,6 @@ pub struct Plan {
     pub target: Address,
     pub connections: usize,
     pub script: Script,
-    /// How long the load runs before it counts.
     pub warm_up: Duration,
     pub window: Duration,
     /// The most operations of all clients together, without those of the warm-up.
@@ -87,9 +92,10 @@ impl Plan {
 }
 
 /// How far a run is, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Clients make their first steps.
+    #[default]
     Ramp,
     /// The load runs, and nothing counts.
     WarmUp,
@@ -176,7 +182,7 @@ async fn sweep(stage: &Stage<'_>) {
         if let Some(limit) = stage.plan.timeout {
             stage.watches.borrow().iter().for_each(|watch| watch.sweep(now, limit));
         }
-        if stage.shared.is_stopped() && !stage.over.get() {
+        if stage.shared.progress().stopped && !stage.over.get() {
             stage.stopped.set(true);
         }
     }
@@ -231,8 +237,11 @@ impl<'a> Crowd<'a> {
 
     /// Waits until the clients of the other threads are there too: what counts is to run at the same time on all.
     async fn meet_others(&mut self) {
-        self.stage.shared.note_there();
-        while !self.stage.shared.are_all_there() && !self.stage.stopped.get() {
+        let shared = self.stage.shared;
+        shared.progress().there += 1;
+        // One that failed is not waited for.
+        let is_early = |progress: &Progress| progress.there < progress.running;
+        while is_early(&shared.progress()) && !self.stage.stopped.get() {
             within(Some(LOOK_EVERY), self.until(|_| false)).await;
         }
     }

@@ -33,10 +33,8 @@ pub enum Step {
 
 #[derive(Clone, Debug, Default)]
 pub struct Script {
-    /// Once, at the begin.
     pub before: Vec<Step>,
     /// One operation; repeated until the run is over. Without a step here, the script is played once.
     pub each: Vec<Step>,
-    /// Once, at the end.
     pub after: Vec<Step>,
 }

@@ -44,7 +44,8 @@ pub struct Load {
     pub overrides: Arc<[Override]>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Mode {
     /// Request, answer, again and again.
     #[default]
@@ -57,11 +58,7 @@ pub enum Mode {
 
 impl Mode {
     pub fn name(self) -> &'static str {
-        match self {
-            Mode::Pingpong => "pingpong",
-            Mode::Bulk => "bulk",
-            Mode::Churn => "churn",
-        }
+        self.into()
     }
 }
 

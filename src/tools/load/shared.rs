@@ -1,108 +1,55 @@
-//! The state that the threads of one run share with the thread that watches it: counts, a wish to stop, the seconds so far.
+//! What the threads of one run share with the thread that watches it.
 
 use crate::{
-    runtime::mailbox::Sender,
+    runtime::{lock::Lock, mailbox::Sender},
     tools::load::{run::Phase, timeline::Timeline},
 };
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{
-        AtomicBool, AtomicU64, AtomicUsize,
-        Ordering::{Relaxed, SeqCst},
-    },
-};
+use std::sync::MutexGuard;
 
 pub struct Shared {
-    stop: AtomicBool,
-    phase: AtomicUsize,
-    /// Clients that have made their first steps.
-    ready: AtomicUsize,
-    made: AtomicU64,
-    /// Threads whose clients have made their first steps.
-    there: AtomicUsize,
-    /// Threads that still run.
-    running: AtomicUsize,
-    timeline: Mutex<Timeline>,
+    progress: Lock<Progress>,
     /// The watcher is told that something is new. A lost message is made up for by the next.
     watcher: Sender<()>,
 }
 
+/// How far a run is. No change of it happens more than once a connection.
+#[derive(Default)]
+pub struct Progress {
+    /// Every thread is to come to its end.
+    pub stopped: bool,
+    /// Of the foremost thread.
+    pub phase: Phase,
+    /// Clients that have made their first steps.
+    pub ready: usize,
+    /// Connections that were made.
+    pub made: u64,
+    /// Threads whose clients have made their first steps.
+    pub there: usize,
+    /// Threads that still run.
+    pub running: usize,
+    pub timeline: Timeline,
+}
+
 impl Shared {
     pub fn new(threads: usize, watcher: Sender<()>) -> Self {
-        Shared {
-            stop: AtomicBool::new(false),
-            phase: AtomicUsize::new(0),
-            ready: AtomicUsize::new(0),
-            made: AtomicU64::new(0),
-            there: AtomicUsize::new(0),
-            running: AtomicUsize::new(threads),
-            timeline: Mutex::new(Timeline::new(threads)),
-            watcher,
-        }
+        let timeline = Timeline::new(threads);
+        let progress = Progress { running: threads, timeline, ..Progress::default() };
+        Shared { progress: Lock::new(progress), watcher }
     }
 
-    /// Asks every thread to come to its end.
-    pub fn stop(&self) {
-        self.stop.store(true, SeqCst);
-    }
-
-    pub fn is_stopped(&self) -> bool {
-        self.stop.load(SeqCst)
-    }
-
-    /// How far the foremost thread is.
-    pub fn phase(&self) -> Phase {
-        match self.phase.load(Relaxed) {
-            0 => Phase::Ramp,
-            1 => Phase::WarmUp,
-            2 => Phase::Window,
-            _ => Phase::End,
-        }
+    pub fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock()
     }
 
     pub(super) fn enter(&self, phase: Phase) {
-        self.phase.fetch_max(phase as usize, Relaxed);
+        let mut progress = self.progress();
+        progress.phase = progress.phase.max(phase);
         self.tell();
-    }
-
-    pub fn ready(&self) -> usize {
-        self.ready.load(Relaxed)
-    }
-
-    pub(super) fn note_ready(&self) {
-        self.ready.fetch_add(1, Relaxed);
-    }
-
-    pub fn made(&self) -> u64 {
-        self.made.load(Relaxed)
-    }
-
-    pub(super) fn note_made(&self) {
-        self.made.fetch_add(1, Relaxed);
-    }
-
-    /// The clients of a thread have made their first steps.
-    pub(super) fn note_there(&self) {
-        self.there.fetch_add(1, SeqCst);
-    }
-
-    /// Whether those of every thread have. One that failed is not waited for.
-    pub(super) fn are_all_there(&self) -> bool {
-        self.there.load(SeqCst) >= self.running.load(SeqCst)
-    }
-
-    pub fn is_running(&self) -> bool {
-        self.running.load(SeqCst) > 0
     }
 
     pub(super) fn note_end(&self) {
-        self.running.fetch_sub(1, SeqCst);
+        self.progress().running -= 1;
         self.tell();
-    }
-
-    pub fn timeline(&self) -> MutexGuard<'_, Timeline> {
-        // Every change under the lock is one call.
-        self.timeline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn tell(&self) {

@@ -1,14 +1,8 @@
 //! What the clients of a run share: the plan, what they count, and how far the run is.
 
 use crate::tools::load::{
-    arrivals::Arrivals,
-    failure::Failure,
-    report::{Report, note},
-    room::Room,
-    run::Plan,
-    shared::Shared,
-    timeline::Slice,
-    watch::Watch,
+    arrivals::Arrivals, failure::Failure, report::Report, room::Room, run::Plan, shared::Shared,
+    timeline::Slice, watch::Watch,
 };
 use std::{
     cell::{Cell, RefCell},
@@ -33,7 +27,6 @@ pub(super) struct Stage<'a> {
     pub stopped: Cell<bool>,
     /// Clients that have made their first steps, or failed at them.
     pub started: Cell<usize>,
-    /// Clients that only hold their connection.
     pub holding: Cell<usize>,
     pub watches: RefCell<Vec<Rc<Watch>>>,
     /// Whether clients may go on to their operations, and who waits for that.
@@ -42,7 +35,6 @@ pub(super) struct Stage<'a> {
     /// Operations begun since they count.
     begun: Cell<u64>,
     last_seed: Cell<u64>,
-    /// When the next connection may be made.
     next_connection: Cell<Instant>,
     /// The second of the window that goes on, when it began, and what was moved before it.
     slice: RefCell<Slice>,
@@ -78,13 +70,13 @@ impl<'a> Stage<'a> {
     }
 
     pub fn fail(&self, failure: Failure) {
-        self.report.borrow_mut().failures.add(failure);
+        *self.report.borrow_mut().failures.entry(failure).or_default() += 1;
         self.slice.borrow_mut().second.failures += 1;
     }
 
     /// A connection could not be made. If none ever was, the run has no target.
     pub fn note_not_connected(&self, error: &io::Error) {
-        if self.plan.needs_target && self.shared.made() == 0 {
+        if self.plan.needs_target && self.shared.progress().made == 0 {
             let mut report = self.report.borrow_mut();
             report.not_connected.get_or_insert_with(|| crate::error::reason(error));
             self.stopped.set(true);
@@ -153,7 +145,7 @@ impl<'a> Stage<'a> {
             let mut slice = self.slice.borrow_mut();
             slice.second.operations += 1;
             slice.second.failures += u64::from(status.is_some_and(|status| status >= 400));
-            note(&mut slice.latency_ns, response.unwrap_or(service));
+            slice.latencies.add(response.unwrap_or(service));
         }
     }
 
@@ -193,16 +185,15 @@ impl<'a> Stage<'a> {
             let mut slice = self.slice.borrow_mut();
             (slice.second.sent, slice.second.received) = (moved.0 - before.0, moved.1 - before.1);
             slice.second.length = now - self.slice_begin.get();
-            if self.shared.timeline().add(self.thread, &slice) {
+            if self.shared.progress().timeline.add(self.thread, &slice) {
                 self.shared.tell();
             }
         }
         self.begin_slice(now, moved);
     }
 
-    /// This thread brings no further second.
     pub fn leave_timeline(&self) {
-        if self.shared.timeline().end(self.thread) {
+        if self.shared.progress().timeline.end(self.thread) {
             self.shared.tell();
         }
     }

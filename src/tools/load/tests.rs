@@ -1,7 +1,7 @@
 //! The engine against small servers of threads: what is right passes, and each kind of wrong is found.
 
 use crate::{
-    runtime::{inline, mailbox::mailbox},
+    runtime::{mailbox::mailbox, shard},
     tools::load::{
         failure::Failure,
         report::Report,
@@ -56,21 +56,21 @@ fn play(target: SocketAddr, connections: usize, script: Script, operations: Opti
     // With a number of operations, the window ends with the last one.
     let window = if operations.is_some() { Duration::from_secs(20) } else { MS(300) };
     let plan = Plan { connections, script, window, operations, ..Plan::to(target) };
-    inline::run(run(&plan, 1, |_| ())).unwrap()
+    shard::run(run(&plan, 1, |_| ())).unwrap()
 }
 
 fn kinds(report: &Report) -> Vec<Failure> {
-    report.failures.iter().map(|(kind, _)| kind).collect()
+    report.failures.keys().copied().collect()
 }
 
 #[test]
 fn what_is_right_passes_and_is_counted() {
     let target = serve(|_, stream| echo(stream, |_| true));
     let report = play(target, 10, pingpong(round_trip()), Some(500));
-    assert_eq!(report.failures.total(), 0);
+    assert_eq!(report.errors(), 0);
     assert_eq!(report.operations, 500);
     assert_eq!((report.sent, report.received), (500 * 64, 500 * 64));
-    assert!(report.latency(0.5) <= report.latency(1.0) && report.latency(1.0) < MS(300));
+    assert!(report.service.part(0.5) <= report.service.part(1.0) && report.service.part(1.0) < MS(300));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn clients_read_while_they_write() {
     let target = serve(|_, stream| echo(stream, |_| true));
     let each = vec![Step::Send(BYTES), Step::Expect(BYTES)];
     let report = play(target, 1, pingpong(each), Some(1));
-    assert_eq!((report.failures.total(), report.received), (0, BYTES));
+    assert_eq!((report.errors(), report.received), (0, BYTES));
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_wrong_byte_is_found() {
     };
     let target = serve(move |number, stream| echo(stream, |piece| number > 0 || corrupt(piece)));
     let report = play(target, 1, pingpong(round_trip()), Some(20));
-    assert_eq!(report.failures.iter().collect::<Vec<_>>(), [(Failure::WrongByte, 1)]);
+    assert_eq!(report.failures, [(Failure::WrongByte, 1)].into());
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn every_reset_connection_is_counted() {
         [vec![Step::Connect], round_trip(), vec![Step::HalfClose, Step::ExpectEnd, Step::Close]].concat();
     let script = Script { before: Vec::new(), each, after: Vec::new() };
     let report = play(target, 1, script, Some(100));
-    assert_eq!(report.failures.iter().collect::<Vec<_>>(), [(Failure::Reset, 10)]);
+    assert_eq!(report.failures, [(Failure::Reset, 10)].into());
     assert_eq!(report.operations, 90);
 }
 
@@ -167,7 +167,7 @@ fn a_refused_connection_is_counted() {
     let target = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let each = [vec![Step::Connect], round_trip(), vec![Step::Close]].concat();
     let report = play(target, 2, Script { each, ..Script::default() }, Some(4));
-    assert_eq!(report.failures.iter().collect::<Vec<_>>(), [(Failure::Refused, 4)]);
+    assert_eq!(report.failures, [(Failure::Refused, 4)].into());
     assert_eq!(report.operations, 0);
 }
 
@@ -181,7 +181,7 @@ fn latency_is_that_of_the_server_and_pauses_are_not_part_of_it() {
     });
     let each = [vec![Step::Pause(MS(10))], round_trip()].concat();
     let report = play(target, 2, pingpong(each), None);
-    assert!((MS(20)..MS(30)).contains(&report.latency(0.5)), "{:?}", report.latency(0.5));
+    assert!((MS(20)..MS(30)).contains(&report.service.part(0.5)), "{:?}", report.service.part(0.5));
 }
 
 #[test]
@@ -195,10 +195,10 @@ fn held_connections_last_to_the_end_and_phases_come_in_order() {
     let plan = Plan { connections: 20, script, warm_up: MS(20), window: MS(50), ..Plan::to(target) };
     let mut phases = Vec::new();
     let begin = Instant::now();
-    let report = inline::run(run(&plan, 1, |phase| phases.push(phase))).unwrap();
+    let report = shard::run(run(&plan, 1, |phase| phases.push(phase))).unwrap();
     assert!(begin.elapsed() >= MS(70));
     assert_eq!(phases, [Phase::WarmUp, Phase::Window, Phase::End]);
-    assert_eq!((report.failures.total(), report.operations), (0, 0));
+    assert_eq!((report.errors(), report.operations), (0, 0));
 }
 
 #[test]
@@ -209,12 +209,12 @@ fn a_thread_begins_when_the_others_can() {
     let (window, script) = (Duration::from_secs(20), pingpong(round_trip()));
     let plan = Plan { script, window, operations: Some(3), ..Plan::to(target) };
     let own = shared.clone();
-    let first = thread::spawn(move || inline::run(drive(&plan, &own, 1, 0, |_| ())).unwrap());
+    let first = thread::spawn(move || shard::run(drive(&plan, &own, 1, 0, |_| ())).unwrap());
     let (mut stream, _) = listener.accept().unwrap();
     stream.set_read_timeout(Some(MS(200))).unwrap();
     let early = stream.read(&mut [0]);
     assert!(early.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
-    shared.note_there();
+    shared.progress().there += 1;
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     echo(stream, |_| true);
     assert_eq!(first.join().unwrap().operations, 3);
@@ -227,5 +227,5 @@ fn a_thread_that_failed_is_not_waited_for() {
     shared.note_end();
     let (window, script) = (Duration::from_secs(20), pingpong(round_trip()));
     let plan = Plan { connections: 2, script, window, operations: Some(3), ..Plan::to(target) };
-    assert_eq!(inline::run(drive(&plan, &shared, 1, 0, |_| ())).unwrap().operations, 3);
+    assert_eq!(shard::run(drive(&plan, &shared, 1, 0, |_| ())).unwrap().operations, 3);
 }

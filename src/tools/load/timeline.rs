@@ -1,7 +1,6 @@
 //! What happened in each second of the window, of all threads together.
 
-use crate::tools::load::report::{latencies, part};
-use hdrhistogram::Histogram;
+use crate::{text::units::rounded, tools::latencies::Latencies};
 use serde::{Serialize, Serializer};
 use std::{collections::VecDeque, time::Duration};
 
@@ -19,7 +18,6 @@ pub struct Second {
     /// The last one of a run is shorter.
     #[serde(rename = "length_s", serialize_with = "seconds")]
     pub length: Duration,
-    /// Operations that ended in it.
     #[serde(rename = "requests")]
     pub operations: u64,
     /// What failed in it, answers of 400 and above included.
@@ -39,21 +37,23 @@ pub struct Second {
 }
 
 fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(time.as_secs_f64())
+    serializer.serialize_f64(rounded(time.as_secs_f64(), 6))
 }
 
 fn milliseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(time.as_nanos() as f64 / 1e6)
+    serializer.serialize_f64(rounded(time.as_nanos() as f64 / 1e6, 3))
 }
 
 /// One thread's part of a second.
+#[derive(Default)]
 pub struct Slice {
     /// Without its latencies.
     pub second: Second,
     /// With a schedule, from when each operation was due.
-    pub latency_ns: Histogram<u64>,
+    pub latencies: Latencies,
 }
 
+#[derive(Default)]
 pub struct Timeline {
     seconds: Vec<Second>,
     /// Those that a thread has still to bring its part of.
@@ -138,30 +138,23 @@ impl Slice {
     fn add(&mut self, other: &Slice) {
         self.second.count(&other.second);
         self.second.length = self.second.length.max(other.second.length);
-        self.latency_ns += &other.latency_ns;
+        self.latencies += &other.latencies;
     }
 
     fn whole(&self, number: u64) -> Second {
-        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|quantile| part(&self.latency_ns, quantile));
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|quantile| self.latencies.part(quantile));
         Second { number, p50, p99, max, ..self.second }
-    }
-}
-
-impl Default for Slice {
-    fn default() -> Self {
-        Slice { second: Second::default(), latency_ns: latencies() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::load::report::note;
 
     fn slice(operations: u64, ms: u64, length: Duration) -> Slice {
         let second = Second { operations, length, ..Second::default() };
         let mut slice = Slice { second, ..Slice::default() };
-        note(&mut slice.latency_ns, Duration::from_millis(ms));
+        slice.latencies.add(Duration::from_millis(ms));
         slice
     }
 

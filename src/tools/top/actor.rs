@@ -1,7 +1,7 @@
 //! The actor that owns what is shown: keys, answers, pieces of a tap, signals and the time come to it, and screens go from it.
 
 use crate::{
-    control::client::ControlClient,
+    control::{client::ControlClient, protocol::Greeting},
     error::Error,
     runtime::{
         clock::{Sleep, sleep_until},
@@ -47,7 +47,7 @@ pub enum Event {
         told: Told,
     },
     /// A server has started.
-    Found(Box<ControlClient>),
+    Found(PathBuf, Box<Greeting>),
     /// The terminal took a screen, or has gone.
     Written(io::Result<()>),
     Signal(TerminalSignal),
@@ -120,7 +120,9 @@ impl Actor {
             tty,
             suspended: false,
         };
-        clients.into_iter().for_each(|client| actor.add(client));
+        for client in clients {
+            actor.add(client.path.clone(), client.greeting.clone(), Some(client));
+        }
         Ok(actor)
     }
 
@@ -144,9 +146,9 @@ impl Actor {
                     }
                 }
                 Event::Told { server, told } => self.state.told(server, told),
-                Event::Found(client) => {
-                    self.state.notice = Some(format!("{} has started", client.greeting.about()));
-                    self.add(*client);
+                Event::Found(path, greeting) => {
+                    self.state.notice = Some(format!("{} has started", greeting.about()));
+                    self.add(path, *greeting, None);
                     self.look();
                 }
                 Event::Tick => self.ticked()?,
@@ -168,10 +170,9 @@ impl Actor {
         }
     }
 
-    fn add(&mut self, client: ControlClient) {
-        let number = self.state.add_server(client.greeting.clone());
-        let path = client.path.clone();
-        let link = Some(Link::start(client, number, self.address.clone()));
+    fn add(&mut self, path: PathBuf, greeting: Greeting, client: Option<ControlClient>) {
+        let number = self.state.add_server(greeting);
+        let link = Some(Link::start(path.clone(), client, number, self.address.clone()));
         self.servers.push(Watched { path, link, looking: None, events: None });
         self.follow_events();
     }

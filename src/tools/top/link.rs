@@ -112,10 +112,23 @@ pub struct Tap {
 }
 
 impl Link {
-    /// Asks `client`, and tells `events` what it answers, for the server of this number.
-    pub fn start(client: ControlClient, server: usize, events: Sender<Event>) -> Self {
+    /// Asks the server at `path`, by way of `client` if there is one already, and tells `events` what it answers; `server` is
+    /// its number.
+    pub fn start(path: PathBuf, client: Option<ControlClient>, server: usize, events: Sender<Event>) -> Self {
         let (address, questions) = mailbox(QUESTIONS);
-        Link { questions: address, _task: spawn(ask(client, questions, server, events, STOPPED)) }
+        let task = spawn(async move {
+            let client = match client {
+                Some(client) => Ok(client),
+                None => ControlClient::connect(&path).await,
+            };
+            match client {
+                Ok(client) => ask(client, questions, server, events, STOPPED).await,
+                Err(trouble) => {
+                    let _ = events.send(Event::Answer { server, answer: Err(trouble.into()) }).await;
+                }
+            }
+        });
+        Link { questions: address, _task: task }
     }
 
     /// Asks without waiting; false if the server is far behind.
@@ -165,8 +178,8 @@ pub fn find(mut known: Vec<PathBuf>, events: Sender<Event>) -> Task<()> {
                 }
                 // One that does not answer is perhaps just being made.
                 if let Ok(client) = ControlClient::connect(&path).await {
-                    known.push(path);
-                    let _ = events.send(Event::Found(Box::new(client))).await;
+                    known.push(path.clone());
+                    let _ = events.send(Event::Found(path, Box::new(client.greeting))).await;
                 }
             }
         }
@@ -286,7 +299,7 @@ async fn details(client: &mut ControlClient, session: u64) -> Result<Option<Deta
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::inline;
+    use crate::runtime::shard;
     use futures::future::join;
     use std::{
         io::{BufRead, BufReader, Write},
@@ -315,7 +328,7 @@ mod tests {
             serve_one_look(&listener, pid);
         });
         let at = path.clone();
-        let is_answered = inline::run(async move {
+        let is_answered = shard::run(async move {
             let (address, mut events) = mailbox(QUESTIONS);
             let (questions, asked) = mailbox(QUESTIONS);
             let client = ControlClient::connect(&at).await.unwrap();

@@ -16,10 +16,12 @@ const WINDOW: Duration = Duration::from_millis(300);
 fn a_cut_resets_both_peers_and_only_theirs() {
     let upstream = peer::takes_all();
     let operated = Operated::proxy(upstream.address, &[]);
-    let mut clients: Vec<_> = (0..3).map(|_| operated.server.connect()).collect();
-    for _ in &clients {
+    let connect = |_| {
+        let client = operated.server.connect();
         upstream.await_reached();
-    }
+        client
+    };
+    let mut clients: Vec<_> = (0..3).map(connect).collect();
     // To name one twice is no mistake.
     assert_eq!(operated.ctl(&["cut", "1", "3", "1"]).code, 0);
     let mut second = clients.remove(1);
@@ -149,7 +151,7 @@ fn a_limit_that_is_set_holds_for_new_sessions() {
 
 #[test]
 fn a_session_limit_is_not_raised_beyond_the_descriptors() {
-    let operated = Operated::start("echo", &["--max-sessions", "500"]);
+    let operated = Operated::start("echo", &["--max-sessions", "500", "--threads", "1"]);
     operated.server.process().limit_descriptors(200);
     let why = "max-sessions 501 needs 597 descriptors, but the limit is 200 (ulimit -n)";
     operated.assert_fails(&["set", "max-sessions", "501"], why);

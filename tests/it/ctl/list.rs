@@ -18,8 +18,7 @@ fn a_list_names_every_live_session_with_what_it_moved() {
     let upstream = peer::echoes();
     let operated = Operated::proxy(upstream.address, &[]);
     assert!(operated.json(&["list"]).is_empty());
-    let mut clients: Vec<_> = (0..3).map(|_| operated.server.connect()).collect();
-    clients.iter_mut().for_each(|client| exchange(client, b"hello"));
+    let mut clients = operated.server.greeted(3);
     let sessions = operated.json(&["list"]);
     assert_eq!(sessions.len(), 3);
     for (session, client) in sessions.iter().zip(&clients) {
@@ -46,9 +45,10 @@ fn a_list_has_the_order_and_the_clients_that_were_asked_for() {
         let address: SocketAddr = format!("127.0.0.{last}:{port}").parse().unwrap();
         connect_from(address.ip(), address)
     };
-    let mut clients: Vec<_> = (1..=3).map(connect).collect();
-    for (client, bytes) in clients.iter_mut().zip([b"some".as_slice(), b"many more", b"a"]) {
-        exchange(client, bytes);
+    let mut clients = Vec::new();
+    for (last, bytes) in [(1, b"some".as_slice()), (2, b"many more"), (3, b"a")] {
+        clients.push(connect(last));
+        exchange(&mut clients[last - 1], bytes);
     }
     // The first is the last that moves.
     within(LIMIT, "all are idle", || {
@@ -102,8 +102,7 @@ fn what_is_printed_for_machines_is_json_wherever_something_is() {
 #[test]
 fn a_page_of_a_list_is_chosen_by_the_server_and_told_at_once() {
     let operated = Operated::start("echo", &[]);
-    let mut clients: Vec<_> = (0..5).map(|_| operated.server.connect()).collect();
-    clients.iter_mut().for_each(|client| exchange(client, b"hello"));
+    let clients = operated.server.greeted(5);
     let mut talk = operated.talk();
     let mut list = |request: &str| {
         talk.say(&format!(r#"{{"command":"list",{request}}}"#));

@@ -9,7 +9,7 @@ use crate::support::{
     operator::{Operated, Talk},
     pattern::pattern,
     program::Program,
-    stream::{End, Received, exchange, read_to_end},
+    stream::{End, Received, exchange, read_to_end, write_until_blocked},
     wait::{LIMIT, within},
 };
 use serde_json::Value;
@@ -126,6 +126,33 @@ fn a_tap_shows_the_end_of_a_servers_last_session_also_where_none_is_remembered()
         assert_eq!(talk.line().unwrap()["ok"], true);
         assert_eq!(operated.server.await_exit(), if ends { 0 } else { 3 });
     }
+}
+
+#[test]
+fn the_verdict_at_the_end_of_a_drain_counts_what_the_kernel_held() {
+    let upstream = peer::reads_nothing_until_told();
+    let mut operated = Operated::proxy(upstream.address, &["--drain-timeout", "1ms"]);
+    let mut client = operated.server.connect();
+    upstream.await_reached();
+    write_until_blocked(&mut client, Duration::from_millis(100));
+    let shown = operated.only_session();
+    let queued = operated.json(&["show", "1"])[0]["upstream_tcp"]["send_queue"].as_u64().expect("a queue");
+    let waiting = shown["client_waiting"].as_u64().unwrap();
+    assert!(queued > 0, "{shown}");
+    let mut talk = tap(&operated, BOTH);
+    assert_eq!(operated.ctl(&["drain"]).code, 0);
+    let ended = item(&mut talk)["ended"].take();
+    let sentence = ended.as_str().unwrap().strip_suffix(" bytes from the client were not delivered");
+    let undelivered: u64 = sentence.and_then(|text| text.rsplit(' ').next()).unwrap().parse().unwrap();
+    // The upstream's kernel may have taken a little more since.
+    assert!(
+        ((queued + waiting) / 2..=queued + waiting).contains(&undelivered),
+        "{queued} + {waiting}: {ended}"
+    );
+    assert!(undelivered > waiting, "{waiting} waited in the program: {ended}");
+    assert_eq!(operated.server.await_exit(), 3);
+    upstream.go();
+    upstream.await_received();
 }
 
 #[test]

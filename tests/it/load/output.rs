@@ -65,13 +65,37 @@ fn percentiles_rise_and_the_seconds_add_up() {
     assert!(seconds.iter().all(|second| second["p50_ms"].as_f64() <= second["max_ms"].as_f64()), "{report}");
 }
 
+/// The most decimals that a number in this text has.
+fn decimals(json: &serde_json::Value) -> usize {
+    match json {
+        serde_json::Value::Number(number) => {
+            number.to_string().split_once('.').map_or(0, |(_, decimals)| decimals.len())
+        }
+        serde_json::Value::Array(items) => items.iter().map(decimals).max().unwrap_or(0),
+        serde_json::Value::Object(items) => items.values().map(decimals).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+#[test]
+fn the_json_has_no_more_decimals_than_were_measured() {
+    let server = Server::echo(&[]);
+    let mut report = load(server.address(), 0, &["-c", "2", "--requests", "50", "--rate", "500"]);
+    for key in ["service_ms", "response_ms", "rate"] {
+        assert!(decimals(&report[key]) <= 3, "{key}: {report}");
+    }
+    // Seconds are in microseconds.
+    assert!(decimals(&report) <= 6, "{report}");
+    assert!(
+        report["seconds"].take().as_array().unwrap().iter().all(|second| decimals(&second["max_ms"]) <= 3)
+    );
+}
+
 #[test]
 fn every_key_of_the_json_is_explained() {
     let server = Server::echo(&[]);
     let report = load(server.address(), 0, &["-c", "1", "--requests", "20", "--rate", "100"]);
-    let readme = include_str!("../../../README.md");
-    let (_, section) = readme.split_once("\n## Loading a server\n").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
+    let section = include_str!("../../../src/text/topics/load.md");
     for object in ["", "/connections", "/service_ms", "/response_ms", "/seconds/0"] {
         for key in report.pointer(object).unwrap().as_object().unwrap().keys() {
             assert!(section.contains(&format!("`{key}`")), "{key} of {object:?} is not explained");

@@ -19,11 +19,11 @@ fn without_a_server_there_is_no_load() {
     let (address, _held) = unreachable::refuses();
     for arguments in [&[][..], &["--mode", "churn"], &["--threads", "2"], &["--rate", "5"], &["-c", "500"]] {
         let target = format!("tcp://{address}");
-        let words = format!("cannot connect to {target}: connection refused");
+        let words = format!("cannot connect to {address}: connection refused");
         assert_refused(&[&[&*target, "--duration", "20s"], arguments].concat(), 7, &words);
     }
     let target = format!("http://{address}/");
-    assert_refused(&[&target], 7, "cannot connect to http://127.0.0.1");
+    assert_refused(&[&target], 7, "cannot connect to 127.0.0.1");
     assert_refused(&["unix:/nowhere/at/all"], 7, "cannot connect to unix:/nowhere/at/all: no such file");
 }
 
@@ -31,7 +31,7 @@ fn without_a_server_there_is_no_load() {
 fn a_server_that_does_not_answer_is_given_up() {
     let silent = unreachable::never_accepts();
     let target = format!("tcp://{}", silent.address);
-    let words = format!("cannot connect to {target}: it does not answer");
+    let words = format!("cannot connect to {}: it does not answer", silent.address);
     assert_refused(&[&target, "--timeout", "300ms"], 7, &words);
 }
 
@@ -56,8 +56,8 @@ fn a_wrong_command_line_is_refused() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_a_wrong_command_line() {
-    assert_refused(&["tcp://127.0.0.1:1", "--file", "/nowhere"], 2, "cannot read /nowhere: no such file");
-    assert_refused(&["tcp://127.0.0.1:1", "--file", "/dev/null"], 2, "cannot read /dev/null: it is empty");
+    assert_refused(&["tcp://127.0.0.1:1", "--file", "/nowhere"], 2, "cannot read '/nowhere': no such file");
+    assert_refused(&["tcp://127.0.0.1:1", "--file", "/dev/null"], 2, "cannot read '/dev/null': it is empty");
 }
 
 #[test]
@@ -65,5 +65,5 @@ fn a_page_that_cannot_be_written_is_told() {
     let server = Server::echo(&[]);
     let target = format!("tcp://{}", server.address());
     let arguments = [target.as_str(), "--requests", "1", "--html", "/nowhere/page.html"];
-    assert_refused(&arguments, 23, "cannot write /nowhere/page.html: no such file");
+    assert_refused(&arguments, 23, "cannot write '/nowhere/page.html': no such file");
 }

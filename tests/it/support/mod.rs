@@ -14,5 +14,6 @@ pub mod screen;
 pub mod server;
 pub mod source;
 pub mod stream;
+pub mod svg;
 pub mod terminal;
 pub mod wait;

@@ -31,8 +31,9 @@ pub fn binary_in_shell(words: &str) -> Command {
     command
 }
 
-/// Puts what is to be started into the group of the watchdog.
+/// Puts what is to be started into the group of the watchdog, on a terminal that shows everything.
 fn guarded(mut command: Command) -> Command {
+    command.env("LC_ALL", "C.UTF-8").env("TERM", "xterm-256color");
     static WATCHDOG: OnceLock<Child> = OnceLock::new();
     let group = WATCHDOG.get_or_init(start_watchdog).id();
     // What is shown does not depend on where the tests run.

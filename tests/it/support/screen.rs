@@ -129,6 +129,11 @@ impl Screen {
         self.shown.lock().unwrap().terminal.screen().contents()
     }
 
+    /// The screen with its colours.
+    pub fn look(&self) -> vt100::Screen {
+        self.shown.lock().unwrap().terminal.screen().clone()
+    }
+
     /// All that was ever written.
     pub fn written(&self) -> String {
         String::from_utf8_lossy(&self.shown.lock().unwrap().bytes).into_owned()

@@ -118,6 +118,16 @@ impl Server {
         stream::connect(self.address())
     }
 
+    /// Clients of a server that echoes, in the order of their sessions' numbers: each has its answer before the next comes.
+    pub fn greeted(&self, count: usize) -> Vec<TcpStream> {
+        let greeted = |_| {
+            let mut client = self.connect();
+            stream::exchange(&mut client, b"hello");
+            client
+        };
+        (0..count).map(greeted).collect()
+    }
+
     pub fn process(&self) -> Process {
         self.program.process()
     }

@@ -158,7 +158,6 @@ async fn greet(trial: Trial<'_>, socket: Socket, label: Label) -> Option<Socket>
     is_known.then(|| side.into_socket())
 }
 
-/// The origin resets every connection as soon as it is there.
 pub async fn reset_at_once(trial: Trial<'_>) {
     let mut arrivals = trial.ground.origin.take_unlabelled(trial.way == Way::Through);
     let Some(socket) = trial.connect().await else { return };

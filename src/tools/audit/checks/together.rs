@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 // Half-closed connections: one direction has ended, the other goes on.
 
-/// The client ends its stream; the reply comes after the pause.
 pub async fn reply_after_half_close(trial: Trial<'_>) {
     let Some(talk) = trial.open().await else { return };
     let Talk { client, origin, .. } = &talk;
@@ -35,7 +34,6 @@ pub async fn reply_after_half_close(trial: Trial<'_>) {
     talk.close();
 }
 
-/// The origin ends its stream; the client's upload comes after that.
 pub async fn upload_after_half_close(trial: Trial<'_>) {
     let Some(talk) = trial.open().await else { return };
     let Talk { client, origin, .. } = &talk;
@@ -77,7 +75,6 @@ pub async fn early_reply(trial: Trial<'_>) {
     talk.close();
 }
 
-/// A word each way, silence, and another word each way.
 pub async fn idle(trial: Trial<'_>) {
     let Some(talk) = trial.open().await else { return };
     let Talk { client, origin, .. } = &talk;

@@ -1,5 +1,6 @@
 //! Charts as SVG, drawn by hand: an axis each way, lines with a legend, or bars. Nothing in them is loaded or run.
 
+use crate::text::escape::markup;
 use std::fmt;
 
 const WIDTH: f64 = 860.0;
@@ -139,19 +140,8 @@ fn step(most: f64) -> f64 {
 
 /// Text as it may stand in an element or an attribute; what XML 1.0 does not allow (§2.2) is left out.
 pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
-            c => out.push(c),
-        }
-    }
-    out
+    let is_allowed = |c: &char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
+    markup(&text.chars().filter(is_allowed).collect::<String>())
 }
 
 #[cfg(test)]

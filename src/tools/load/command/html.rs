@@ -6,12 +6,14 @@ use super::{
 };
 use crate::{
     text::units::{self, count},
-    tools::load::{
-        report::{Bar, a_second, bars, part},
-        timeline::Second,
+    tools::{
+        latencies::Latencies,
+        load::{
+            report::{Bar, a_second, bars},
+            timeline::Second,
+        },
     },
 };
-use hdrhistogram::Histogram;
 use std::{
     fmt::{self, Formatter},
     time::Duration,
@@ -32,11 +34,11 @@ impl fmt::Display for Page<'_> {
         writeln!(f, "<h1>{target}</h1>\n<p>{}</p>", escape(&outcome.about()))?;
         facts(outcome, f)?;
         let report = &outcome.report;
-        if !report.service_ns.is_empty() {
+        if !report.service.is_empty() {
             writeln!(f, "<h2>Latency</h2>")?;
             percentiles(outcome, f)?;
-            let histogram = report.response_ns.as_ref().unwrap_or(&report.service_ns);
-            write!(f, "{}{}", by_percentile(outcome), distribution(histogram))?;
+            let latencies = report.response.as_ref().unwrap_or(&report.service);
+            write!(f, "{}{}", by_percentile(outcome), distribution(latencies))?;
         }
         if !outcome.seconds.is_empty() {
             writeln!(f, "<h2>Over time</h2>")?;
@@ -51,7 +53,7 @@ fn facts(outcome: &Outcome<'_>, f: &mut Formatter<'_>) -> fmt::Result {
     let moved = |amount: u64| {
         format!("{}, {}", units::bytes(amount), units::rate(a_second(amount, report.window) as u64))
     };
-    let (at_once, made) = (count(report.ready as u64), count(outcome.prepared.shared.made()));
+    let (at_once, made) = (count(report.ready as u64), count(outcome.prepared.shared.progress().made));
     let mut rows = vec![
         ("requests", format!("{} in {}", count(report.operations), units::duration(report.window))),
         ("rate", format!("{}/s", count(report.rate().round() as u64))),
@@ -83,12 +85,12 @@ fn facts(outcome: &Outcome<'_>, f: &mut Formatter<'_>) -> fmt::Result {
 
 fn percentiles(outcome: &Outcome<'_>, f: &mut Formatter<'_>) -> fmt::Result {
     let report = &outcome.report;
-    let response = if report.response_ns.is_some() { "<th>response, since it was due</th>" } else { "" };
+    let response = if report.response.is_some() { "<th>response, since it was due</th>" } else { "" };
     writeln!(f, "<table>\n<tr><th></th><th>service</th>{response}</tr>")?;
     for (name, quantile) in PERCENTILES {
         write!(f, "<tr><th>{name}</th>")?;
-        for histogram in [Some(&report.service_ns), report.response_ns.as_ref()].into_iter().flatten() {
-            write!(f, "<td class=\"number\">{}</td>", units::duration(part(histogram, quantile)))?;
+        for latencies in [Some(&report.service), report.response.as_ref()].into_iter().flatten() {
+            write!(f, "<td class=\"number\">{}</td>", units::duration(latencies.part(quantile)))?;
         }
         writeln!(f, "</tr>")?;
     }
@@ -101,16 +103,16 @@ fn show_ns(ns: f64) -> String {
 
 /// Latency by percentile, the axis stretched towards the end: each nine takes the same room.
 fn by_percentile(outcome: &Outcome<'_>) -> Chart {
-    let curve = |histogram: &Histogram<u64>| {
+    let curve = |latencies: &Latencies| {
         let points = 0..=200;
         let at = |number: i32| f64::from(number) / 200.0;
-        let value = |place: f64| histogram.value_at_quantile(1.0 - 10_f64.powf(-place * NINES)) as f64;
+        let value = |place: f64| latencies.value_at_quantile(1.0 - 10_f64.powf(-place * NINES)) as f64;
         points.map(|number| (at(number), value(at(number)))).collect()
     };
     let report = &outcome.report;
-    let mut lines = vec![Line { name: "service", class: "one", points: curve(&report.service_ns) }];
-    let response = report.response_ns.as_ref();
-    lines.extend(response.map(|histogram| Line { name: "response", class: "two", points: curve(histogram) }));
+    let mut lines = vec![Line { name: "service", class: "one", points: curve(&report.service) }];
+    let response = report.response.as_ref();
+    lines.extend(response.map(|latencies| Line { name: "response", class: "two", points: curve(latencies) }));
     let mark = |percent: &str, part: f64| (-(1.0 - part).log10() / NINES, format!("{percent} %"));
     let marks = [("0", 0.0), ("50", 0.5), ("90", 0.9), ("99", 0.99), ("99.9", 0.999), ("99.99", 0.9999)];
     Chart {
@@ -123,8 +125,8 @@ fn by_percentile(outcome: &Outcome<'_>) -> Chart {
     }
 }
 
-fn distribution(histogram: &Histogram<u64>) -> Chart {
-    let rows = bars(histogram);
+fn distribution(latencies: &Latencies) -> Chart {
+    let rows = bars(latencies);
     let width = 1.0 / rows.len() as f64;
     let mark = |(at, row): (usize, &Bar)| ((at as f64 + 0.5) * width, units::duration(row.bound));
     Chart {

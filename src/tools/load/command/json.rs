@@ -1,8 +1,7 @@
 //! The report as one JSON object. Its keys are stable; times are in milliseconds, unless a key says otherwise.
 
 use super::outcome::{Outcome, PERCENTILES};
-use crate::net::address::EscapedAddress;
-use hdrhistogram::Histogram;
+use crate::{net::address::EscapedAddress, text::units::rounded, tools::latencies::Latencies};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
@@ -23,7 +22,7 @@ impl Serialize for Json<'_> {
         let connections = Connections {
             asked: config.connections,
             at_once: report.ready,
-            made: prepared.shared.made(),
+            made: prepared.shared.progress().made,
             limit: outcome.limit.as_deref(),
         };
         let mut object = serializer.serialize_map(None)?;
@@ -34,21 +33,21 @@ impl Serialize for Json<'_> {
         object.serialize_entry("rate_asked", &config.rate)?;
         object.serialize_entry("threads", &prepared.plans.len())?;
         object.serialize_entry("request_bytes", &prepared.request_bytes)?;
-        object.serialize_entry("duration_s", &report.window.as_secs_f64())?;
+        object.serialize_entry("duration_s", &rounded(report.window.as_secs_f64(), 6))?;
         object.serialize_entry("interrupted", &outcome.interrupted)?;
         object.serialize_entry("connections", &connections)?;
         object.serialize_entry("requests", &(report.operations + report.late))?;
         object.serialize_entry("requests_late", &report.late)?;
         object.serialize_entry("requests_unsent", &report.unsent)?;
         object.serialize_entry("requests_given_up", &report.given_up)?;
-        object.serialize_entry("rate", &report.rate())?;
+        object.serialize_entry("rate", &rounded(report.rate(), 3))?;
         object.serialize_entry("sent_bytes", &report.sent)?;
         object.serialize_entry("received_bytes", &report.received)?;
         object.serialize_entry("status", &statuses.collect::<Map<String, Value>>())?;
         object.serialize_entry("errors", &report.errors())?;
         object.serialize_entry("errors_by_cause", &errors.collect::<Map<String, Value>>())?;
-        object.serialize_entry("service_ms", &latencies(&report.service_ns))?;
-        object.serialize_entry("response_ms", &report.response_ns.as_ref().and_then(latencies))?;
+        object.serialize_entry("service_ms", &percentiles(&report.service))?;
+        object.serialize_entry("response_ms", &report.response.as_ref().and_then(percentiles))?;
         object.serialize_entry("seconds", &outcome.seconds)?;
         object.end()
     }
@@ -63,11 +62,11 @@ struct Connections<'a> {
 }
 
 /// Percentiles by name, least, mean and standard deviation; none if nothing was counted.
-fn latencies(latency_ns: &Histogram<u64>) -> Option<Map<String, Value>> {
+fn percentiles(latencies: &Latencies) -> Option<Map<String, Value>> {
     let percentiles =
-        PERCENTILES.map(|(name, quantile)| (name, latency_ns.value_at_quantile(quantile) as f64));
-    let (least, mean, deviation) = (latency_ns.min() as f64, latency_ns.mean(), latency_ns.stdev());
+        PERCENTILES.map(|(name, quantile)| (name, latencies.value_at_quantile(quantile) as f64));
+    let (least, mean, deviation) = (latencies.min() as f64, latencies.mean(), latencies.stdev());
     let all = percentiles.into_iter().chain([("min", least), ("mean", mean), ("stdev", deviation)]);
-    let map = all.map(|(name, ns)| (name.to_owned(), (ns / 1e6).into()));
-    (!latency_ns.is_empty()).then(|| map.collect())
+    let map = all.map(|(name, ns)| (name.to_owned(), rounded(ns / 1e6, 3).into()));
+    (!latencies.is_empty()).then(|| map.collect())
 }

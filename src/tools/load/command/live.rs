@@ -32,7 +32,6 @@ pub struct Live<'a> {
     connections: usize,
     warm_up: Duration,
     phase: Phase,
-    /// Seconds that were told.
     told: usize,
 }
 
@@ -49,33 +48,39 @@ impl<'a> Live<'a> {
         mut signals: StopSignals,
     ) -> bool {
         let mut next_tick = Instant::now() + RAMP_EVERY;
-        while shared.is_running() {
+        while shared.progress().running > 0 {
             let tick = next_tick.saturating_duration_since(Instant::now());
             match next_event(&mut nudges, &mut signals, tick).await {
                 Event::Told => {}
-                Event::Signal => shared.stop(),
+                Event::Signal => shared.progress().stopped = true,
                 Event::Tick => {
                     next_tick += RAMP_EVERY;
-                    if shared.phase() == Phase::Ramp {
-                        let ready = count(shared.ready() as u64);
-                        self.say(&format!("{ready} of {} connections\n", count(self.connections as u64)));
+                    let ready = shared.progress().ready as u64;
+                    if shared.progress().phase == Phase::Ramp {
+                        let of = count(self.connections as u64);
+                        self.say(&format!("{} of {of} connections\n", count(ready)));
                     }
                 }
             }
             self.tell(shared);
         }
-        shared.is_stopped()
+        shared.progress().stopped
     }
 
     fn tell(&mut self, shared: &Shared) {
-        if shared.phase() > self.phase {
-            self.phase = shared.phase();
+        // Nothing is written under the lock.
+        let (phase, ready, new) = {
+            let progress = shared.progress();
+            let new = progress.timeline.seconds().get(self.told..).unwrap_or_default().to_vec();
+            (progress.phase, progress.ready, new)
+        };
+        if phase > self.phase {
+            self.phase = phase;
             if self.phase == Phase::WarmUp && !self.warm_up.is_zero() {
-                let (ready, warm_up) = (count(shared.ready() as u64), duration(self.warm_up));
+                let (ready, warm_up) = (count(ready as u64), duration(self.warm_up));
                 self.say(&format!("{ready} connections, warming up for {warm_up}\n"));
             }
         }
-        let new: Vec<Second> = shared.timeline().seconds().get(self.told..).unwrap_or_default().to_vec();
         self.told += new.len();
         // What is left of a last second is told with the report.
         for second in new.iter().filter(|second| second.length >= SHORT_REST) {

@@ -2,7 +2,6 @@
 
 use super::plan::Prepared;
 use crate::{
-    net::endpoint::Endpoint,
     text::{escape::Escaped, units},
     tools::{
         client::settings::Target,
@@ -15,7 +14,6 @@ use crate::{
     },
 };
 
-/// The percentiles that are told, by their names.
 pub const PERCENTILES: [(&str, f64); 7] = [
     ("p50", 0.5),
     ("p75", 0.75),
@@ -40,13 +38,9 @@ pub struct Outcome<'a> {
 
 impl<'a> Outcome<'a> {
     pub fn new(config: &'a Load, prepared: Prepared, report: Report, interrupted: bool) -> Self {
-        let target = match &config.target {
-            Target::Http { host, path, .. } => format!("http://{host}{path}"),
-            Target::Tcp(endpoint @ Endpoint::Unix(_)) => endpoint.to_string(),
-            Target::Tcp(endpoint) => format!("tcp://{endpoint}"),
-        };
-        let target = Escaped(target.as_bytes()).to_string();
-        let (limit, seconds) = (limit(&prepared, &report), prepared.shared.timeline().seconds().to_vec());
+        let target = Escaped(config.target.to_string().as_bytes()).to_string();
+        let seconds = prepared.shared.progress().timeline.seconds().to_vec();
+        let limit = limit(&prepared, &report);
         Outcome { config, prepared, report, interrupted, target, seconds, limit }
     }
 
@@ -79,7 +73,7 @@ impl<'a> Outcome<'a> {
 
     /// Every cause of an error with its count, answers of 400 and above included.
     pub fn errors(&self) -> Vec<(String, u64)> {
-        let failures = self.report.failures.iter().map(|(kind, count)| (kind.name().to_owned(), count));
+        let failures = self.report.failures.iter().map(|(kind, count)| (kind.name().to_owned(), *count));
         let refusals = self.report.statuses.range(400..);
         failures.chain(refusals.map(|(status, count)| (format!("status {status}"), *count))).collect()
     }

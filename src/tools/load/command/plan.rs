@@ -5,7 +5,6 @@ use crate::{
     net::{
         address::Address,
         dial::{Destination, dial},
-        endpoint::{Endpoint, Host},
         options::Options,
         resolve::resolve,
     },
@@ -23,7 +22,7 @@ use crate::{
         },
     },
 };
-use std::{fs, net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 /// Standard streams, epolls and alarms of the threads, signals, a page to write.
 const RESERVED_DESCRIPTORS: usize = 32;
@@ -57,7 +56,7 @@ pub fn message(config: &Load) -> Result<Option<Arc<[u8]>>, Failure> {
         Message::Text(text) => Ok(Some(text.as_slice().into())),
         Message::File(path) => {
             let failed =
-                |why: String| Failure::new(Fault::Input, format!("cannot read {}: {why}", path.display()));
+                |why: String| Failure::new(Fault::Input, format!("cannot read '{}': {why}", path.display()));
             let size = fs::metadata(path).map_err(|error| failed(reason(&error)))?.len();
             if size > FILE_BYTES_MAX {
                 return Err(failed(format!("it has more than {FILE_BYTES_MAX} bytes")));
@@ -170,13 +169,10 @@ fn script(config: &Load, size: u64) -> Script {
 /// The address of the target. Of several, the one that answers: that costs one connection beside those of the load.
 async fn find(config: &Load) -> Result<Address, Failure> {
     let (Target::Http { endpoint, .. } | Target::Tcp(endpoint)) = &config.target;
-    let (name, port) = match endpoint {
-        Endpoint::Unix(path) => return Ok(Address::Unix(Path::new(path).into())),
-        Endpoint::Tcp { host: Host::Any, port } => {
-            return Ok(Address::Tcp((Ipv4Addr::LOCALHOST, *port).into()));
-        }
-        Endpoint::Tcp { host: Host::Ip(ip), port } => return Ok(Address::Tcp((*ip, *port).into())),
-        Endpoint::Tcp { host: Host::Name(name), port } => (name, *port),
+    let destination = Destination { endpoint: endpoint.clone(), overrides: config.overrides.clone() };
+    let (name, port) = match destination.target() {
+        Ok(address) => return Ok(address),
+        Err(name) => name,
     };
     let unresolved = |why: String| Failure::new(Fault::Resolve, format!("cannot resolve {name}: {why}"));
     let found = within(config.timeout, resolve(name, port, &config.overrides)).await;
@@ -185,7 +181,6 @@ async fn find(config: &Load) -> Result<Address, Failure> {
     if let [address] = addresses[..] {
         return Ok(Address::Tcp(address));
     }
-    let destination = Destination { endpoint: endpoint.clone(), overrides: config.overrides.clone() };
     let dialled = dial(&destination, &Options::default(), config.timeout, &[]).await;
     let dialled = dialled.map_err(|error| Failure::new(Fault::Connect, error.text))?;
     dialled.socket.close();

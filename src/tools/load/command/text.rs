@@ -3,14 +3,13 @@
 use super::outcome::{Outcome, PERCENTILES};
 use crate::{
     text::units::{self, count, duration},
-    tools::load::report::{a_second, bars, part},
+    tools::load::report::{a_second, bars},
 };
 use std::{
     fmt::{self, Formatter},
     time::Duration,
 };
 
-/// The width of the longest bar.
 const BAR_COLUMNS: f64 = 40.0;
 
 pub struct Text<'a>(pub &'a Outcome<'a>);
@@ -18,7 +17,7 @@ pub struct Text<'a>(pub &'a Outcome<'a>);
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         facts(self.0, f)?;
-        if self.0.report.service_ns.is_empty() {
+        if self.0.report.service.is_empty() {
             return Ok(());
         }
         percentiles(self.0, f)?;
@@ -41,7 +40,7 @@ fn facts(outcome: &Outcome<'_>, f: &mut Formatter<'_>) -> fmt::Result {
         let rate = units::rate(a_second(amount, report.window) as u64);
         rows.push((what, format!("{}: {rate}", units::bytes(amount))));
     }
-    let made = count(outcome.prepared.shared.made());
+    let made = count(outcome.prepared.shared.progress().made);
     let mut connections = format!("{} at once, {made} made", count(report.ready as u64));
     if let Some(limit) = &outcome.limit {
         let asked = outcome.config.connections.map(|asked| format!(" of {}", count(asked as u64)));
@@ -63,27 +62,28 @@ fn facts(outcome: &Outcome<'_>, f: &mut Formatter<'_>) -> fmt::Result {
 fn percentiles(outcome: &Outcome<'_>, f: &mut Formatter<'_>) -> fmt::Result {
     let report = &outcome.report;
     let ns = |ns: f64| duration(Duration::from_nanos(ns as u64));
-    let Some(response_ns) = &report.response_ns else {
+    let Some(response) = &report.response else {
         writeln!(f, "\nlatency")?;
         for (name, quantile) in PERCENTILES {
-            writeln!(f, "  {name:<8} {:>9}", duration(report.latency(quantile)))?;
+            writeln!(f, "  {name:<8} {:>9}", duration(report.service.part(quantile)))?;
         }
-        let (mean, deviation) = (ns(report.service_ns.mean()), ns(report.service_ns.stdev()));
+        let (mean, deviation) = (ns(report.service.mean()), ns(report.service.stdev()));
         return writeln!(f, "  mean     {mean:>9} ± {deviation}");
     };
     writeln!(f, "\nlatency     service   response (since the request was due)")?;
     for (name, quantile) in PERCENTILES {
-        let (service, response) = (duration(report.latency(quantile)), duration(part(response_ns, quantile)));
+        let (service, response) =
+            (duration(report.service.part(quantile)), duration(response.part(quantile)));
         writeln!(f, "  {name:<8} {service:>9}  {response:>9}")?;
     }
-    writeln!(f, "  mean     {:>9}  {:>9}", ns(report.service_ns.mean()), ns(response_ns.mean()))
+    writeln!(f, "  mean     {:>9}  {:>9}", ns(report.service.mean()), ns(response.mean()))
 }
 
 fn distribution(outcome: &Outcome<'_>, f: &mut Formatter<'_>) -> fmt::Result {
     let report = &outcome.report;
-    let (name, histogram) = match &report.response_ns {
-        Some(response_ns) => ("response", response_ns),
-        None => ("latency", &report.service_ns),
+    let (name, histogram) = match &report.response {
+        Some(response) => ("response", response),
+        None => ("latency", &report.service),
     };
     let rows = bars(histogram);
     let most = rows.iter().map(|row| row.count).max().unwrap_or(1).max(1) as f64;

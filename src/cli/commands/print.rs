@@ -1,0 +1,53 @@
+//! The command that prints files which a system needs.
+
+use crate::{
+    cli::{commands, completions::Shell, manual},
+    text::topics,
+};
+use argh::{ArgsInfo, FromArgs};
+
+/// print a file that the system needs: manual, completions, unit
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "print")]
+#[argh(note = "man                     the manual page; switchboard.1")]
+#[argh(note = "man COMMAND             that of a command; switchboard-COMMAND.1")]
+#[argh(note = "man TOPIC               that of a topic of the help; switchboard-TOPIC.7")]
+#[argh(note = "completions SHELL       for bash, zsh or fish")]
+#[argh(note = "systemd                 a unit that runs 'switchboard proxy'")]
+#[argh(note = "Exit: 0 printed, 1 it cannot be written, 2 usage")]
+#[argh(example = "switchboard print man proxy | man -l -")]
+#[argh(example = "switchboard print completions bash >/etc/bash_completion.d/switchboard")]
+#[argh(example = "switchboard print systemd >/etc/systemd/system/switchboard.service")]
+pub struct Print {
+    /// what to print
+    #[argh(positional, arg_name = "WHAT")]
+    words: Vec<String>,
+}
+
+impl Print {
+    /// The file, with its last line end.
+    pub fn text(self) -> Result<String, String> {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        match words[..] {
+            ["man"] => Ok(manual::program()),
+            ["man", name] => match commands::commands().iter().find(|command| command.name == name) {
+                Some(command) => Ok(manual::command(command)),
+                None => topics::find(name).map(manual::topic).ok_or_else(|| {
+                    format!(
+                        "there is no manual page of '{name}'; 'switchboard help' lists commands and topics"
+                    )
+                }),
+            },
+            ["completions", name] => name.parse::<Shell>().map(Shell::script),
+            ["completions"] => Err("which shell is missing; write completions bash, zsh or fish".into()),
+            ["systemd"] => Ok(include_str!("switchboard.service").into()),
+            [] => Err(format!("what to print is missing; write {WHAT}")),
+            [first, .., last] if ["man", "completions", "systemd"].contains(&first) => {
+                Err(format!("unexpected argument '{last}' after '{first}'"))
+            }
+            [first, ..] => Err(format!("'{first}' cannot be printed; write {WHAT}")),
+        }
+    }
+}
+
+const WHAT: &str = "man, completions or systemd";

@@ -1,0 +1,152 @@
+//! The supervisors of all shards as one: where acceptors bring connections, and operators their questions.
+
+use crate::{
+    report::{tally::Tally, verdict::Ended},
+    server::{
+        acceptor::Connection,
+        books::{Books, Remembered},
+        supervisor::{Common, IdleSupervisor, Supervisor},
+    },
+    session::record::Record,
+};
+use futures::future::join_all;
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+/// Connections that an acceptor may take to another shard in each [`MOVES_EVERY`]: the hand-over costs some 10 µs, so that
+/// this is at most a hundredth of a processor. Where connections are short, the kernel spreads them well enough.
+const MOVES: u32 = 100;
+const MOVES_EVERY: Duration = Duration::from_millis(100);
+
+/// The supervisors of a server, in the order of their shards.
+#[derive(Clone)]
+pub struct Supervisors {
+    supervisors: Arc<[Supervisor]>,
+    common: Arc<Common>,
+    remembered: Arc<Remembered>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct SupervisorState {
+    /// Sessions that ever began; they are numbered from 1.
+    pub opened: u64,
+    pub draining: bool,
+}
+
+/// Where an acceptor brings its connections: to its own shard, or to one that has fewer sessions.
+pub struct Admission {
+    supervisors: Arc<[Supervisor]>,
+    own: usize,
+    /// Moves that are left until an instant.
+    moves: (u32, Instant),
+}
+
+impl Supervisors {
+    /// A supervisor for each of `shards`, to be begun there.
+    pub fn new(
+        common: Common,
+        books: Books,
+        remembered: Arc<Remembered>,
+        shards: usize,
+    ) -> (Self, Vec<IdleSupervisor>) {
+        let common = Arc::new(common);
+        let (supervisors, idle): (Vec<_>, _) =
+            (0..shards).map(|_| Supervisor::new(common.clone(), books.clone())).unzip();
+        (Supervisors { supervisors: supervisors.into(), common, remembered }, idle)
+    }
+
+    /// For an acceptor of this shard.
+    pub fn admission(&self, shard: usize) -> Admission {
+        Admission { supervisors: self.supervisors.clone(), own: shard, moves: (MOVES, Instant::now()) }
+    }
+
+    /// Lets live sessions finish for at most `limit`, then cuts the rest; the supervisors end with the last.
+    pub async fn drain(&self, limit: Option<Duration>) {
+        join_all(self.supervisors.iter().map(|one| one.drain(limit))).await;
+    }
+
+    pub async fn cut(&self) {
+        join_all(self.supervisors.iter().map(Supervisor::cut)).await;
+    }
+
+    /// How many sessions live.
+    pub fn live(&self) -> usize {
+        self.supervisors.iter().map(Supervisor::live).sum()
+    }
+
+    /// The records of all live sessions, in the order of their numbers; none if the supervisors have ended.
+    pub async fn list(&self) -> Vec<Arc<Record>> {
+        let lists = join_all(self.supervisors.iter().map(Supervisor::list)).await;
+        let mut records: Vec<_> = lists.into_iter().flatten().flatten().collect();
+        records.sort_unstable_by_key(|record| record.id);
+        records
+    }
+
+    pub async fn find(&self, id: u64) -> Option<Arc<Record>> {
+        join_all(self.supervisors.iter().map(|one| one.find(id))).await.into_iter().flatten().next()
+    }
+
+    /// The newest `count` of the sessions that ended, the newest last.
+    pub fn closed(&self, count: usize) -> Vec<Arc<Ended>> {
+        self.remembered.newest(count)
+    }
+
+    /// The session with this number, if it has ended and is remembered.
+    pub fn ended(&self, id: u64) -> Option<Arc<Ended>> {
+        self.remembered.find(id)
+    }
+
+    /// How far they are, without a look at the sessions, of which there may be many; none if they have ended.
+    pub async fn state(&self) -> Option<SupervisorState> {
+        let drain = join_all(self.supervisors.iter().map(Supervisor::draining)).await;
+        let draining = drain.into_iter().flatten().reduce(|one, other| one || other)?;
+        Some(SupervisorState { opened: self.common.last_id.load(Relaxed), draining })
+    }
+
+    /// The sums of all sessions, live ones included; none if the supervisors have ended.
+    pub async fn tally(&self) -> Option<Tally> {
+        let tallies = join_all(self.supervisors.iter().map(Supervisor::tally)).await;
+        tallies.into_iter().flatten().reduce(|mut sum, tally| {
+            sum.add(&tally);
+            sum
+        })
+    }
+
+    /// Ends sessions by RST, or by `fin` after what is under way; says which of them are not there.
+    pub async fn cut_some(&self, mut ids: Vec<u64>, fin: bool) -> Vec<u64> {
+        // One that is named twice is there the first time only.
+        ids.sort_unstable();
+        ids.dedup();
+        for supervisor in &*self.supervisors {
+            ids = supervisor.cut_some(ids, fin).await;
+        }
+        ids
+    }
+}
+
+impl Admission {
+    /// Makes a session of the connection.
+    pub fn admit(&mut self, connection: Connection) -> impl Future<Output = ()> + use<> {
+        let supervisor = self.choose().clone();
+        async move { supervisor.admit(connection).await }
+    }
+
+    /// The supervisor of this shard, unless another has fewer sessions and a move is left.
+    fn choose(&mut self) -> &Supervisor {
+        let own = &self.supervisors[self.own];
+        let Some(emptiest) = self.supervisors.iter().min_by_key(|one| one.live()) else { return own };
+        if own.live() <= emptiest.live() {
+            return own;
+        }
+        if self.moves.1.elapsed() >= MOVES_EVERY {
+            self.moves = (MOVES, Instant::now());
+        }
+        if self.moves.0 == 0 {
+            return own;
+        }
+        self.moves.0 -= 1;
+        emptiest
+    }
+}
