@@ -41,7 +41,10 @@
 //! 10. The supervisor books the end ([`server::books`]), and the reporter ([`report::reporter`]) tells it as one line.
 //!
 //! Beside this walk stands the [`Operator`](server::operator::Operator): the verbs that look into a running server and change
-//! it. The control socket ([`server::control`]) and the metrics pages ([`server::http`]) encode its answers.
+//! it. The control socket ([`server::control`]) and the metrics pages ([`server::http`]) encode its answers. What it says of a
+//! session is computed once: how it does ([`session::health`]), and how much it moves a second ([`server::rates`]). Operators who
+//! wait for a session, or follow what sessions say, are [`session::onlookers`]; what happens beside the bytes is a
+//! [`Mark`](session::mark::Mark) in a tap.
 //!
 //! # The rooms
 //! Each room imports only from those above it in this table.

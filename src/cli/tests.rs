@@ -102,7 +102,7 @@ fn a_bare_command_means_the_defaults() {
         backlog: 4096,
         deadlines: Deadlines::default(),
         keepalive: Some(KEEPALIVE),
-        congestion: Congestion::Auto,
+        congestion: Congestion::System,
         log: Log::Text,
         dump: Dump::Off,
         dump_limit: DUMP_LIMIT_BYTES,

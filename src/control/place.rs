@@ -172,8 +172,8 @@ fn check(folder: &Path) -> io::Result<()> {
     })
 }
 
-/// The sockets in the folder that are named by a pid.
-fn sockets(folder: &Path) -> Vec<(u32, PathBuf)> {
+/// The sockets in the folder that are named by a pid, whoever listens there.
+pub fn sockets(folder: &Path) -> Vec<(u32, PathBuf)> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let named = |path: PathBuf| {
         let pid = path.file_name()?.to_str()?.strip_suffix(ENDING)?.parse().ok()?;

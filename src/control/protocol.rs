@@ -235,6 +235,11 @@ pub enum Sort {
     UpstreamRate,
     /// By the bytes that wait for a side.
     Waiting,
+    ClientBytes,
+    UpstreamBytes,
+    Phase,
+    /// By the listener's name.
+    Name,
 }
 
 /// What an operator may change, and its value now.

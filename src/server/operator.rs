@@ -34,7 +34,7 @@ use crate::{
         tap::{View, Watcher},
         target::Listening,
     },
-    text::safe::SafeText,
+    text::{safe::SafeText, units::duration},
 };
 use std::{
     collections::BTreeMap,
@@ -105,6 +105,8 @@ pub enum Refusal {
     Draining(Named<Setting>),
     #[error("{0} cannot work: the drain has begun")]
     DrainBegun(Named<Setting>),
+    #[error("{0} cannot work: idle-timeout ends such a session sooner, after {time}", time = duration(*.1))]
+    IdleSooner(Named<Setting>, Duration),
     #[error("the server is ending")]
     Ending,
 }
@@ -321,8 +323,8 @@ impl Operator {
         if known != Setting::MaxSessions && value.is_some_and(|ms| ms == 0 || ms > MILLISECONDS_MAX) {
             return Err(Refusal::Milliseconds(setting));
         }
-        self.check(known).await?;
         let limit = value.map(Duration::from_millis);
+        self.check(known, limit).await?;
         let change = |change: fn(&mut Deadlines) -> &mut Option<Duration>| {
             self.server.deadlines.change(|deadlines| *change(deadlines) = limit);
         };
@@ -349,13 +351,18 @@ impl Operator {
     }
 
     /// Whether a change of this setting can have an effect.
-    async fn check(&self, setting: Setting) -> Result<(), Refusal> {
+    async fn check(&self, setting: Setting, limit: Option<Duration>) -> Result<(), Refusal> {
         let named = || Named::Known(setting);
         let dials = self.server.listeners.iter().any(|one| one.target.dials());
         match setting {
             Setting::ConnectTimeout if !dials => Err(Refusal::NothingDials(named())),
             Setting::DrainTimeout if self.draining().await => Err(Refusal::DrainBegun(named())),
             _ if self.draining().await => Err(Refusal::Draining(named())),
+            // Both count from the last byte that moved.
+            Setting::HalfCloseTimeout => match (limit, self.server.deadlines.get().idle) {
+                (Some(limit), Some(idle)) if limit > idle => Err(Refusal::IdleSooner(named(), idle)),
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
     }
@@ -404,6 +411,10 @@ fn choose(choice: &Choice, mut records: Vec<Arc<Record>>, rates: &Look, draining
         Sort::Upstream => records.sort_by_cached_key(|record| place(upstream(record))),
         Sort::ClientRate => largest_first(&mut records, |record| (rates.of(record).0, 0)),
         Sort::UpstreamRate => largest_first(&mut records, |record| (0, rates.of(record).1)),
+        Sort::ClientBytes => largest_first(&mut records, |record| (record.client_bytes(), 0)),
+        Sort::UpstreamBytes => largest_first(&mut records, |record| (0, record.upstream_bytes())),
+        Sort::Phase => records.sort_by_cached_key(|record| phase(record, draining).to_string()),
+        Sort::Name => records.sort_by_cached_key(|record| record.listening.name.clone()),
         Sort::Waiting => largest_first(&mut records, |record| (waiting(record), 0)),
     }
     if choice.reverse {
@@ -533,6 +544,10 @@ mod tests {
     fn sessions_are_ordered_and_equal_ones_stay_in_order() {
         assert_eq!(chosen(&Choice::default()), [1, 2, 3]);
         assert_eq!(chosen(&Choice { sort: Sort::Bytes, ..Choice::default() }), [2, 1, 3]);
+        assert_eq!(chosen(&Choice { sort: Sort::ClientBytes, ..Choice::default() }), [2, 1, 3]);
+        for sort in [Sort::Problems, Sort::Client, Sort::Phase, Sort::Name, Sort::Upstream] {
+            assert_eq!(chosen(&Choice { sort, ..Choice::default() }), [1, 2, 3], "{sort:?}");
+        }
         assert_eq!(chosen(&Choice { reverse: true, ..Choice::default() }), [3, 2, 1]);
     }
 

@@ -1,5 +1,6 @@
 //! `switchboard top`, driven in a pseudo-terminal: what it shows, what its keys do, and how it leaves the terminal.
 
+mod pages;
 mod table;
 
 use crate::support::{
@@ -43,8 +44,8 @@ fn clients(operated: &Operated, count: usize) -> Vec<TcpStream> {
 /// The lines of the table.
 fn rows(text: &str) -> Vec<&str> {
     let table = text.lines().skip_while(|line| !line.contains("ID CLIENT")).skip(1);
-    // The line about them begins with numbers too.
-    table.take_while(|line| line.starts_with(' ') && !line.trim().is_empty()).collect()
+    // The line about them follows at once if there is no more room.
+    table.take_while(|line| !line.trim().is_empty() && !line.contains(" of ")).collect()
 }
 
 #[test]
@@ -133,7 +134,7 @@ fn it_follows_the_size_of_the_terminal_down_to_a_tiny_one() {
     let operated = Operated::start("echo", &[]);
     let clients = clients(&operated, 3);
     let mut top = Screen::top(&operated, &[]);
-    top.await_text(&["1-3 of 3", "both directions"]);
+    top.await_text(&["1-3 of 3", "3 open", "1 Live"]);
     top.resize(20, 5);
     top.await_screen("a tiny screen", |text| {
         text.lines().count() == 5 && text.contains("q quit") && rows(text).len() == 1
@@ -142,7 +143,7 @@ fn it_follows_the_size_of_the_terminal_down_to_a_tiny_one() {
     top.await_text(&["session "]);
     top.keys(ESCAPE);
     top.resize(1, 1);
-    top.await_screen("one character", |text| text.trim() == "s");
+    top.await_screen("one character", |text| text.trim() == "3");
     top.resize(120, 40);
     top.await_text(&["1-3 of 3", "PHASE", &name(&clients[0])]);
     // Cells for all of that would take more memory than there is.
@@ -216,4 +217,17 @@ fn colours_are_left_out_where_they_are_not_wanted() {
         // A foreground colour (ECMA-48 §8.3.117).
         assert_eq!(top.written().contains("\x1b[38;5;"), coloured, "{no_color:?}");
     }
+}
+
+#[test]
+fn a_terminal_without_utf_8_gets_plain_characters_and_8_colours() {
+    let operated = Operated::start("echo", &[]);
+    let _clients = clients(&operated, 1);
+    let mut command = binary();
+    command.arg("top").arg("--control").arg(&operated.socket).env("LC_ALL", "C");
+    let top = Screen::start(command);
+    let text = top.await_text(&["1-1 of 1", "+ live"]);
+    assert!(text.is_ascii(), "{text}");
+    let written = top.written();
+    assert!(written.contains("\x1b[36") && !written.contains("\x1b[38;5;"), "{written:?}");
 }

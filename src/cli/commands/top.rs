@@ -4,25 +4,25 @@ use crate::{
     cli::{Config, commands::ctl::server_choice, values},
     control::protocol::Sort,
     net::network::Network,
-    text::takes_colour,
+    text::{plain, takes_colour},
     tools::top::settings::{self, INTERVAL},
 };
 use argh::{ArgsInfo, FromArgs};
 use std::{path::PathBuf, time::Duration};
 
-/// watch a running server of this user: a live table of its sessions
+/// watch the running servers of this user: a live table of their sessions
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "top")]
-#[argh(note = "Keys, which the screen shows as well:")]
-#[argh(note = "  up, down, PgUp, PgDn, Home, End  choose a session     s, r    sort by the next, reverse")]
-#[argh(note = "  Enter                            its details and tap  /       filter by a part of the text")]
-#[argh(note = "  c                                cut it, asks first   space   hold the table still")]
-#[argh(note = "  in details: t tap on or off, h hex or text, Esc back  q       leave; also Ctrl-C")]
+#[argh(note = "Keys, of which ? shows all:")]
+#[argh(note = "  j, k, g, G, PgUp, PgDn, wheel    choose          1 2 3 4, Tab  Live, Ended, …")]
+#[argh(note = "  Enter, click                     details         s, S, r       sort, turn round")]
+#[argh(note = "  /, f                             filter          c             cut, asks first")]
+#[argh(note = "  in details: t tap, h hex, w save, / search, Esc back      q  leave")]
 #[argh(note = "Exit: 0 left, 1 no server, or it went away, or not on a terminal, 2 usage")]
 #[argh(example = "switchboard top")]
 #[argh(example = "switchboard top --sort idle --from 10.0.0.0/8 --interval 2s")]
 pub struct Top {
-    /// the server, if several run: a listener's name, :PORT, pid or path
+    /// only this server: its name, :PORT, pid or path
     #[argh(option, short = 's', arg_name = "SERVER")]
     server: Option<String>,
     /// the same by its socket
@@ -31,8 +31,8 @@ pub struct Top {
     /// time between two looks at the server (default 500ms)
     #[argh(option, arg_name = "TIME", default = "INTERVAL", from_str_fn(values::interval))]
     interval: Duration,
-    /// by age, bytes, rate or idle (default rate)
-    #[argh(option, arg_name = "KEY", default = "Sort::Rate", from_str_fn(values::sort))]
+    /// by problems, age, idle, rate, bytes, … (default problems)
+    #[argh(option, arg_name = "KEY", default = "Sort::Problems", from_str_fn(values::sort))]
     sort: Sort,
     /// only clients of this network
     #[argh(option, arg_name = "CIDR")]
@@ -43,6 +43,13 @@ impl Top {
     pub fn config(self) -> Config {
         let Top { server, control, interval, sort, from } = self;
         let server = server_choice(server, control);
-        Config::Top(Box::new(settings::Top { server, interval, sort, from, colour: takes_colour() }))
+        Config::Top(Box::new(settings::Top {
+            server,
+            interval,
+            sort,
+            from,
+            colour: takes_colour(),
+            plain: plain(),
+        }))
     }
 }

@@ -1,57 +1,70 @@
-//! One session in place of the table: what is known of it, the kernel's view of both connections, and the last of what it
-//! moved.
+//! One session in place of the table: its page, as `ctl show` prints it, and the last of what it moved, if it is tapped.
 
 use crate::{
-    control::protocol::{Named, SessionDetail, TapItem},
-    net::kernel::TcpInfo,
-    session::event::{Mode, Side},
+    control::protocol::{EndedSession, SessionDetail, TapItem},
+    session::event::Side,
     text::{
         columns::{width, wrapped},
         escape::Escaped,
         hex::{HexBytes, ROW_BYTES, Row},
         moment::TimeOfDay,
         safe::SafeText,
-        table::span,
-        units::{bytes, duration},
     },
-    tools::top::{
-        link::Tapped,
-        paint::{Paint, put},
+    tools::{
+        ctl::{
+            page::{self, Line, Tone},
+            tap::MarkLine,
+        },
+        top::{
+            keyboard::Key,
+            link::Tapped,
+            log::{Log, Step},
+            paint::{Paint, put},
+        },
     },
 };
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
-use std::{collections::VecDeque, fmt::Write, time::Duration};
+use std::{collections::VecDeque, fmt::Write};
 
-/// More than any screen has lines.
-const PIECES: usize = 200;
+/// Some hundred screens to scroll back, 1 MiB at most.
+const ITEMS: usize = 2000;
 /// What a piece may take of the screen, so that several are seen.
 const PIECE_ROWS: usize = 3;
 
+/// How a session has ended.
+pub enum Ending {
+    Known(Box<EndedSession>),
+    /// The server does not remember.
+    Forgotten,
+}
+
 pub struct Detail {
+    pub server: usize,
     pub session: u64,
     /// What `show` told last.
     pub facts: Option<SessionDetail>,
-    pub ended: Option<SafeText>,
+    pub ending: Option<Ending>,
     /// Its bytes are to be shown.
     pub tapped: bool,
     /// They are shown as `xxd` does, and not as text.
     pub hex: bool,
     pub tap_over: Option<SafeText>,
-    /// What the tap told last: bytes, and what was lost between them.
-    pieces: VecDeque<TapItem>,
+    /// What the tap told last: bytes, marks, and what was lost between them.
+    pub log: Log<TapItem>,
 }
 
 impl Detail {
-    /// Before anything is known. It is tapped: a user looks at a session for that.
-    pub fn new(session: u64) -> Self {
+    /// Before anything is known. It is not tapped: that costs the session its splice.
+    pub fn new(server: usize, session: u64) -> Self {
         Detail {
+            server,
             session,
             facts: None,
-            ended: None,
-            tapped: true,
+            ending: None,
+            tapped: false,
             hex: false,
             tap_over: None,
-            pieces: VecDeque::new(),
+            log: Log::new(ITEMS),
         }
     }
 
@@ -63,25 +76,43 @@ impl Detail {
                 return;
             }
         };
-        match (&item, self.pieces.back_mut()) {
+        match (&item, self.log.last_mut()) {
             (TapItem::Lost { lost: more, .. }, Some(TapItem::Lost { lost, .. })) => {
-                *lost = lost.saturating_add(*more)
+                *lost = lost.saturating_add(*more);
             }
-            (TapItem::Data { .. } | TapItem::Lost { .. }, _) => {
-                if self.pieces.len() == PIECES {
-                    self.pieces.pop_front();
-                }
-                self.pieces.push_back(item);
-            }
+            (TapItem::Data { .. } | TapItem::Mark { .. } | TapItem::Lost { .. }, _) => self.log.push(item),
             _ => {}
         }
+    }
+
+    /// Turns the tap on or off; what it told stays.
+    pub fn turn_tap(&mut self) {
+        self.tapped = !self.tapped;
+        self.tap_over = None;
+    }
+
+    pub fn scroll(&mut self, key: Key) -> bool {
+        let step = step(key);
+        if let Some(step) = step {
+            self.log.step(step);
+        }
+        step.is_some()
+    }
+
+    /// Goes to the next piece or mark with this text.
+    pub fn search(&mut self, text: &str, back: bool) -> bool {
+        let (hex, text) = (self.hex, text.to_lowercase());
+        self.log.search(back, |item| {
+            let lines = item_lines(item, usize::MAX, hex);
+            lines.iter().any(|line| line.to_lowercase().contains(&text))
+        })
     }
 
     /// The last lines of what was tapped, at most `rows` of them, none wider than `columns`.
     pub fn lines(&self, columns: usize, rows: usize) -> Vec<String> {
         let mut lines = VecDeque::new();
-        for piece in self.pieces.iter().rev() {
-            for line in piece_lines(piece, columns, self.hex).into_iter().rev() {
+        for item in self.log.shown() {
+            for line in item_lines(item, columns, self.hex).into_iter().rev() {
                 if lines.len() == rows {
                     return lines.into();
                 }
@@ -90,11 +121,86 @@ impl Detail {
         }
         lines.into()
     }
+
+    /// All that is known of the session and was tapped of it, for a file.
+    pub fn text(&self) -> String {
+        let page = self.page().into_iter().map(|line| line.text);
+        let tapped = self.log.iter().flat_map(|item| item_lines(item, usize::MAX, self.hex));
+        page.chain([String::new()]).chain(tapped).map(|line| line.trim_end().to_owned() + "\n").collect()
+    }
+
+    fn page(&self) -> Vec<Line> {
+        let plain = |text: &str, tone| vec![Line { text: format!("session {}: {text}", self.session), tone }];
+        match (&self.ending, &self.facts) {
+            (Some(Ending::Known(ended)), _) => page::ended(ended),
+            (Some(Ending::Forgotten), _) => {
+                plain("it has ended; the server does not remember how", Tone::Failed)
+            }
+            (None, Some(facts)) => page::session(facts, true),
+            (None, None) => plain("looking ...", Tone::Head),
+        }
+    }
+
+    fn tap_head(&self) -> String {
+        let form = if self.hex { "hex" } else { "text" };
+        let head = match &self.tap_over {
+            _ if !self.tapped && self.ending.is_some() => "no tap: it has ended".to_owned(),
+            _ if !self.tapped => "no tap; t shows its bytes as they flow".to_owned(),
+            Some(reason) => format!("tap over: {reason}"),
+            None => format!("tap on, as {form}; while it is, the session is copied and not spliced"),
+        };
+        match self.log.behind() {
+            0 => head,
+            behind if self.log.follows() => format!("{head} ({behind})"),
+            behind => format!("back by {behind}; G: the newest"),
+        }
+    }
+
+    pub fn draw(&self, paint: Paint, part: Rect, buffer: &mut Buffer) {
+        let mut rows = part.rows();
+        // How it ended, and long addresses, are shown whole.
+        let told = self.page().into_iter().flat_map(|line| {
+            let lines = wrapped(&line.text, part.width.into());
+            lines.into_iter().map(move |text| (text, line.tone))
+        });
+        for (line, tone) in told {
+            let Some(row) = rows.next() else { return };
+            put(buffer, row, &line, paint.tone(tone));
+        }
+        let Some(row) = rows.next() else { return };
+        put(buffer, row, &self.tap_head(), paint.head());
+        let left = usize::from(part.bottom().saturating_sub(row.bottom()));
+        for (row, line) in rows.zip(self.lines(part.width.into(), left)) {
+            let style = if line.starts_with('…') { paint.dim() } else { Style::new() };
+            put(buffer, row, &line, style);
+        }
+    }
 }
 
-fn piece_lines(piece: &TapItem, columns: usize, hex: bool) -> Vec<String> {
-    match piece {
+/// How a key goes through what came.
+pub fn step(key: Key) -> Option<Step> {
+    const PAGE: usize = 10;
+    const WHEEL: usize = 3;
+    Some(match key {
+        Key::Up | Key::Char('k') => Step::Back(1),
+        Key::Down | Key::Char('j') => Step::On(1),
+        Key::WheelUp => Step::Back(WHEEL),
+        Key::WheelDown => Step::On(WHEEL),
+        Key::PageUp => Step::Back(PAGE),
+        Key::PageDown => Step::On(PAGE),
+        Key::Home | Key::Char('g') => Step::Begin,
+        Key::End | Key::Char('G') => Step::End,
+        _ => return None,
+    })
+}
+
+fn item_lines(item: &TapItem, columns: usize, hex: bool) -> Vec<String> {
+    match item {
         TapItem::Lost { lost, .. } => vec![format!("… {lost} pieces were lost: too many to show")],
+        TapItem::Mark { mark, ts, from, after_us, about, .. } => {
+            let line = MarkLine { mark, from: *from, after_us: *after_us, about: about.as_ref() };
+            wrapped(&format!("{} {line}", TimeOfDay(ts.0)), columns)
+        }
         TapItem::Data { ts, from, offset, bytes, hex: HexBytes(shown), .. } => {
             let direction = if *from == Side::Client { "client >" } else { "upstream <" };
             let head = format!("{} {direction} offset {offset}, {bytes} B", TimeOfDay(ts.0));
@@ -142,107 +248,6 @@ fn text_lines(head: &str, shown: &[u8], length: u64, columns: usize) -> Vec<Stri
     }
 }
 
-pub fn draw(detail: &Detail, paint: Paint, part: Rect, buffer: &mut Buffer) {
-    let mut rows = part.rows();
-    let head = format!("session {}: {}", detail.session, life(detail));
-    let style = if detail.ended.is_some() { paint.alert() } else { paint.head() };
-    // How it ended, and long addresses, are shown whole.
-    let facts = detail.facts.as_ref();
-    let lines = facts.map(lines_about).unwrap_or_default().into_iter().map(|line| (line, Style::new()));
-    let told = [(head, style)].into_iter().chain(lines);
-    let told = told.flat_map(|(line, style)| {
-        wrapped(&line, part.width.into()).into_iter().map(move |line| (line, style))
-    });
-    for (line, style) in told.chain(facts.map(|facts| legs(facts, paint)).unwrap_or_default()) {
-        let Some(row) = rows.next() else { return };
-        put(buffer, row, &line, style);
-    }
-    let Some(row) = rows.next() else { return };
-    put(buffer, row, &tap_head(detail), paint.head());
-    let left = usize::from(part.bottom().saturating_sub(row.bottom()));
-    for (row, line) in rows.zip(detail.lines(part.width.into(), left)) {
-        let style = if line.starts_with('…') { paint.dim() } else { Style::new() };
-        put(buffer, row, &line, style);
-    }
-}
-
-fn life(detail: &Detail) -> String {
-    match (&detail.ended, &detail.facts) {
-        (Some(verdict), _) => format!("ended: {verdict}"),
-        (None, None) => "looking ...".to_owned(),
-        (None, Some(SessionDetail { listed, taps, .. })) => {
-            let (age, idle) = (span(listed.age_ms), span(listed.idle_ms));
-            format!("{}, age {age}, idle {idle}, taps {taps}", listed.phase)
-        }
-    }
-}
-
-fn lines_about(facts: &SessionDetail) -> Vec<String> {
-    let listed = &facts.listed;
-    let moved = |name: &str, [all, rate, waiting]: [u64; 3]| {
-        format!("{name:10} {:>10}, {:>10}/s, {} waiting", bytes(all), bytes(rate), bytes(waiting))
-    };
-    let mut lines = vec![
-        format!("client    {} to {}", listed.client, facts.local),
-        moved("↑ client", [listed.client_bytes, listed.client_rate, listed.client_waiting]),
-        moved("↓ upstream", [listed.upstream_bytes, listed.upstream_rate, listed.upstream_waiting]),
-    ];
-    if listed.mode == Named::Known(Mode::Proxy) {
-        let ends = [&facts.upstream_local, &listed.upstream].map(|end| SafeText::or_dash(end.as_ref()));
-        let took = |ms: Option<f64>| {
-            let time = ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
-            time.map_or("-".to_owned(), duration)
-        };
-        let path = format!("upstream  {} to {}", ends[0], ends[1]);
-        let times = format!(
-            "dialled   resolved in {}, connected in {}, first byte after {}",
-            took(facts.resolve_ms),
-            took(facts.connect_ms),
-            took(facts.first_byte_ms)
-        );
-        lines.splice(1..1, [path, times]);
-    }
-    lines
-}
-
-/// The kernel's view of each connection, as a table.
-fn legs(facts: &SessionDetail, paint: Paint) -> Vec<(String, Style)> {
-    let row = |(side, leg): (&str, &TcpInfo)| {
-        kernel([
-            side.to_owned(),
-            leg.state.to_string(),
-            duration(Duration::from_micros(leg.rtt_us.into())),
-            leg.congestion_window.to_string(),
-            bytes(leg.receive_queue.into()),
-            bytes(leg.send_queue.into()),
-            leg.lost_segments.to_string(),
-            leg.retransmits.to_string(),
-        ])
-    };
-    let legs = [("client", &facts.client_tcp), ("upstream", &facts.upstream_tcp)];
-    let mut lines: Vec<_> =
-        legs.into_iter().filter_map(|(side, leg)| Some((row((side, leg.as_ref()?)), Style::new()))).collect();
-    if !lines.is_empty() {
-        let heads = ["KERNEL", "STATE", "RTT", "WINDOW", "UNREAD", "UNSENT", "LOST", "RESENT"];
-        lines.insert(0, (kernel(heads.map(str::to_owned)), paint.dim()));
-    }
-    lines
-}
-
-/// A line of the kernel's view: 80 columns.
-fn kernel([side, state, rtt, window, unread, unsent, lost, resent]: [String; 8]) -> String {
-    format!("{side:9} {state:12} {rtt:>10} {window:>7} {unread:>10} {unsent:>10} {lost:>6} {resent:>7}")
-}
-
-fn tap_head(detail: &Detail) -> String {
-    let form = if detail.hex { "hex" } else { "text" };
-    match &detail.tap_over {
-        _ if !detail.tapped => "tap off".to_owned(),
-        Some(reason) => format!("tap over: {reason}"),
-        None => format!("tap on, as {form}; while it is, the session is copied and not spliced"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_a_peer_sent_is_escaped_and_cut_into_lines() {
-        let mut detail = Detail::new(1);
+        let mut detail = Detail::new(0, 1);
         told(&mut detail, json!({"attached": 1}));
         told(&mut detail, piece("1b5b324a0a", 900));
         let lines = detail.lines(80, 10);
@@ -272,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_large_piece_takes_a_few_lines_and_says_what_is_missing() {
-        let mut detail = Detail::new(1);
+        let mut detail = Detail::new(0, 1);
         told(&mut detail, piece(&"ff".repeat(512), 16_384));
         for (columns, rows) in [(80, 3), (200, 3), (40, 3)] {
             let lines = detail.lines(columns, 100);
@@ -287,7 +292,7 @@ mod tests {
 
     #[test]
     fn all_wide_characters_of_a_piece_are_on_the_screen_or_counted_as_missing() {
-        let mut detail = Detail::new(1);
+        let mut detail = Detail::new(0, 1);
         let sign = "世";
         let hex: String = sign.bytes().map(|byte| format!("{byte:02x}")).collect();
         told(&mut detail, piece(&hex.repeat(40), 120));
@@ -304,18 +309,41 @@ mod tests {
 
     #[test]
     fn the_last_pieces_are_kept_and_the_lost_are_counted() {
-        let mut detail = Detail::new(1);
-        for _ in 0..2 * PIECES {
+        let mut detail = Detail::new(0, 1);
+        for _ in 0..2 * ITEMS {
             told(&mut detail, piece("61", 1));
         }
         told(&mut detail, json!({"lost": 2}));
         told(&mut detail, json!({"lost": 3}));
-        let lines = detail.lines(80, 1000);
+        let lines = detail.lines(80, 2 * ITEMS);
         assert_eq!(
-            (lines.len(), lines[PIECES - 1].as_str()),
-            (PIECES, "… 5 pieces were lost: too many to show")
+            (lines.len(), lines[ITEMS - 1].as_str()),
+            (ITEMS, "… 5 pieces were lost: too many to show")
         );
         detail.tell(Tapped::Over(None));
         assert!(detail.tap_over.is_some());
+    }
+
+    #[test]
+    fn what_was_tapped_is_searched_gone_through_and_written_down() {
+        let mut detail = Detail::new(0, 7);
+        for hex in ["616c706861", "62657461", "67616d6d61"] {
+            told(&mut detail, piece(hex, hex.len() as u64 / 2));
+        }
+        let mark =
+            json!({"mark": "fin", "ts": "2026-11-21T20:26:21.123456Z", "from": "upstream", "after_us": 1500});
+        told(&mut detail, mark);
+        let last = |detail: &Detail| detail.lines(80, 1).concat();
+        assert!(last(&detail).ends_with("upstream < FIN after 1.5 ms"), "{}", last(&detail));
+        assert!(detail.search("ALPHA", true) && last(&detail).ends_with("alpha"));
+        assert!(detail.tap_head().starts_with("back by 3"), "{}", detail.tap_head());
+        assert!(detail.scroll(Key::Char('j')) && last(&detail).ends_with("beta"));
+        assert!(!detail.search("delta", true) && last(&detail).ends_with("beta"));
+        let text = detail.text();
+        assert!(
+            text.starts_with("session 7: ")
+                && text.contains("alpha\n")
+                && text.ends_with("FIN after 1.5 ms\n")
+        );
     }
 }

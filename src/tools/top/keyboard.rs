@@ -90,6 +90,16 @@ pub enum Key {
     PageDown,
     Home,
     End,
+    Tab,
+    /// Shift and Tab.
+    BackTab,
+    /// The left button of the mouse was pressed here, from 0.
+    Click {
+        column: u16,
+        row: u16,
+    },
+    WheelUp,
+    WheelDown,
     Interrupt,
     Suspend,
     /// Ctrl-L: draw all again.
@@ -98,7 +108,7 @@ pub enum Key {
 
 const ESCAPE: u8 = 0x1b;
 /// No sequence of a key is longer; what is, is no key.
-const SEQUENCE_BYTES_MAX: usize = 16;
+const SEQUENCE_BYTES_MAX: usize = 20;
 /// A character has at most four bytes (RFC 3629 §3).
 const CHARACTER_BYTES_MAX: usize = 4;
 
@@ -152,6 +162,7 @@ fn first(bytes: &[u8]) -> First {
         [b'\r' | b'\n', ..] => First::Whole(1, Some(Key::Enter)),
         [0x7f | 0x08, ..] => First::Whole(1, Some(Key::Backspace)),
         [0x03, ..] => First::Whole(1, Some(Key::Interrupt)),
+        [b'\t', ..] => First::Whole(1, Some(Key::Tab)),
         [0x0c, ..] => First::Whole(1, Some(Key::Redraw)),
         [0x15, ..] => First::Whole(1, Some(Key::Clear)),
         [0x1a, ..] => First::Whole(1, Some(Key::Suspend)),
@@ -176,10 +187,24 @@ fn sequence(rest: &[u8]) -> First {
         (b'~', b"5") => Some(Key::PageUp),
         (b'~', b"6") => Some(Key::PageDown),
         (b'~', b"3") => Some(Key::Backspace),
+        (b'Z', _) => Some(Key::BackTab),
+        (b'M', _) if rest[0] == b'<' => mouse(&rest[1..end]),
         (b'M', _) => Some(Key::Enter),
         _ => None,
     };
     First::Whole(end + 3, key)
+}
+
+/// What a button of the mouse did: its number, the column and the row, from 1 (xterm, SGR mode 1006).
+fn mouse(numbers: &[u8]) -> Option<Key> {
+    let mut numbers = str::from_utf8(numbers).ok()?.split(';').map(|number| number.parse::<u16>().ok());
+    let (button, column, row) = (numbers.next()??, numbers.next()??, numbers.next()??);
+    match button {
+        0 => Some(Key::Click { column: column.checked_sub(1)?, row: row.checked_sub(1)? }),
+        64 => Some(Key::WheelUp),
+        65 => Some(Key::WheelDown),
+        _ => None,
+    }
 }
 
 fn character(bytes: &[u8]) -> First {
@@ -207,7 +232,10 @@ mod tests {
 
     #[test]
     fn keys_are_told_from_their_bytes() {
-        use Key::{Backspace, Char, Clear, Down, End, Enter, Escape, Home, Interrupt, PageDown, PageUp, Up};
+        use Key::{
+            BackTab, Backspace, Char, Clear, Click, Down, End, Enter, Escape, Home, Interrupt, PageDown,
+            PageUp, Tab, Up, WheelDown, WheelUp,
+        };
         for (bytes, expected) in [
             (&b"q/\r\x7f\x03\x15"[..], &[Char('q'), Char('/'), Enter, Backspace, Interrupt, Clear][..]),
             (b"\x1b[A\x1bOB\x1b[5~\x1b[6;5~", &[Up, Down, PageUp, PageDown]),
@@ -215,7 +243,9 @@ mod tests {
             (b"\x1b", &[Escape]),
             (b"\x1bq", &[Escape, Char('q')]),
             (b"\x1b\x1b[A", &[Escape, Up]),
-            (b"\x1b[<0;10;10Ms\x01", &[Enter, Char('s')]),
+            (b"\x1b[<0;10;11Ms\x01", &[Click { column: 9, row: 10 }, Char('s')]),
+            (b"\x1b[<64;1;1M\x1b[<65;300;200M\x1b[<0;1;1m\x1b[<2;1;1M\x1b[<0;0;1M", &[WheelUp, WheelDown]),
+            (b"\t\x1b[Z\x1b[M", &[Tab, BackTab, Enter]),
             ("ä世".as_bytes(), &[Char('ä'), Char('世')]),
             (b"\xff\x9b\xc3(", &[Char('(')]),
         ] {

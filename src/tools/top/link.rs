@@ -1,11 +1,13 @@
-//! The two tasks that talk to the server: the link asks, and the tap shows the bytes of one session over a control
-//! connection of its own. Each ends with its owner or with the server.
+//! The tasks that talk to servers: a link asks one, a tap shows the bytes of a session and events are followed over control
+//! connections of their own. Each ends with its owner or with its server.
 
 use crate::{
     control::{
         client::{ControlClient, Trouble},
+        place,
         protocol::{
-            Choice, EndedSession, ListedSession, Request, ServerStats, SessionDetail, TapChoice, TapItem,
+            Choice, EndedSession, ListedSession, Request, ServerStats, SessionDetail, Sort, TapChoice,
+            TapItem,
         },
     },
     runtime::{
@@ -16,7 +18,7 @@ use crate::{
     text::safe::SafeText,
     tools::top::actor::Event,
 };
-use serde::de::IgnoredAny;
+use serde::{Deserialize, de::IgnoredAny};
 use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -32,12 +34,15 @@ const PIECE_BYTES: usize = 512;
 const PIECES_AT_ONCE: usize = 32;
 /// ...in this time. A person cannot read more, and what is not taken costs the server little: it counts it as lost.
 const PIECES_TIME: Duration = Duration::from_millis(100);
+/// How soon a server that starts is seen. Looking is a listing of one folder.
+const FOUND_WITHIN: Duration = Duration::from_secs(2);
 
 pub enum Question {
-    /// How it goes, with a page of its sessions, and everything about one.
+    /// How it goes, with a page of its sessions, everything about one, and the last that ended.
     Look {
         choice: Choice,
         session: Option<u64>,
+        ended: Option<usize>,
     },
     Cut {
         session: u64,
@@ -61,12 +66,16 @@ pub struct Look {
     pub matching: usize,
     pub choice: Choice,
     pub session: Option<(u64, Details)>,
+    /// The newest last.
+    pub ended: Option<Vec<EndedSession>>,
 }
 
 /// A session, alive or not.
 pub enum Details {
     Alive(Box<SessionDetail>),
-    Ended(SafeText),
+    Ended(Box<EndedSession>),
+    /// It has ended, and the server does not remember how.
+    Forgotten,
 }
 
 pub enum Tapped {
@@ -75,7 +84,19 @@ pub enum Tapped {
     Over(Option<SafeText>),
 }
 
-/// The way to the server. Dropping it ends the link.
+/// An event of a server, as the log tells it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Told {
+    #[serde(default)]
+    pub line: SafeText,
+    /// How many were lost before it.
+    #[serde(default)]
+    pub lost: u64,
+    /// Of the end of a session.
+    pub cause: Option<SafeText>,
+}
+
+/// The way to a server. Dropping it ends the link.
 pub struct Link {
     questions: Sender<Question>,
     _task: Task<()>,
@@ -85,15 +106,16 @@ pub struct Link {
 pub struct Tap {
     /// Marks what this tap shows: what another tap showed is old.
     pub number: u64,
-    pub session: u64,
+    /// The server's number, and the session's.
+    pub of: (usize, u64),
     _task: Task<()>,
 }
 
 impl Link {
-    /// Asks `client`, and tells `events` what it answers.
-    pub fn start(client: ControlClient, events: Sender<Event>) -> Self {
+    /// Asks `client`, and tells `events` what it answers, for the server of this number.
+    pub fn start(client: ControlClient, server: usize, events: Sender<Event>) -> Self {
         let (address, questions) = mailbox(QUESTIONS);
-        Link { questions: address, _task: spawn(ask(client, questions, events, STOPPED)) }
+        Link { questions: address, _task: spawn(ask(client, questions, server, events, STOPPED)) }
     }
 
     /// Asks without waiting; false if the server is far behind.
@@ -103,27 +125,60 @@ impl Link {
 }
 
 impl Tap {
-    /// Taps `session` of the server at `path`, and tells `events` what it shows.
-    pub fn start(path: PathBuf, number: u64, session: u64, events: Sender<Event>) -> Self {
+    /// Taps a session of the server at `path`, and tells `events` what it shows.
+    pub fn start(path: PathBuf, number: u64, of: (usize, u64), events: Sender<Event>) -> Self {
         let task = spawn(async move {
-            let end = show(&path, number, session, &events).await;
+            let end = show(&path, number, of.1, &events).await;
             let reason = end.err().map(|trouble| SafeText::from(trouble.to_string().as_str()));
             let _ = events.send(Event::Tap { number, told: Tapped::Over(reason) }).await;
         });
-        Tap { number, session, _task: task }
+        Tap { number, of, _task: task }
     }
+}
+
+/// Follows what the sessions of the server at `path` say, until it ends.
+pub fn follow_events(path: PathBuf, server: usize, events: Sender<Event>) -> Task<()> {
+    spawn(async move {
+        let follow = async {
+            let mut client = ControlClient::connect(&path).await?;
+            client.send(&Request::Events).await?;
+            while let Some(told) = client.next_item::<Told>().await? {
+                let _ = events.send(Event::Told { server, told }).await;
+            }
+            Ok::<(), Trouble>(())
+        };
+        // Why it is over is told by the link.
+        let _ = follow.await;
+    })
+}
+
+/// Finds servers that start, besides those of the paths that are `known`.
+pub fn find(mut known: Vec<PathBuf>, events: Sender<Event>) -> Task<()> {
+    spawn(async move {
+        loop {
+            sleep(FOUND_WITHIN).await;
+            let there = place::sockets(&place::folder());
+            known.retain(|path| there.iter().any(|(_, socket)| socket == path));
+            for (_, path) in there {
+                if known.contains(&path) {
+                    continue;
+                }
+                // One that does not answer is perhaps just being made.
+                if let Ok(client) = ControlClient::connect(&path).await {
+                    known.push(path);
+                    let _ = events.send(Event::Found(Box::new(client))).await;
+                }
+            }
+        }
+    })
 }
 
 /// Tells what a tap shows, at the pace of a reader, until the session ends.
 async fn show(path: &Path, number: u64, session: u64, events: &Sender<Event>) -> Result<(), Trouble> {
     let mut client = ControlClient::connect(path).await?;
-    client
-        .send(&Request::Tap(TapChoice {
-            session: Some(session),
-            limit: Some(PIECE_BYTES),
-            ..TapChoice::default()
-        }))
-        .await?;
+    let choice =
+        TapChoice { session: Some(session), limit: Some(PIECE_BYTES), marks: true, ..TapChoice::default() };
+    client.send(&Request::Tap(choice)).await?;
     let (mut begin, mut shown) = (Instant::now(), 0);
     while let Some(item) = client.next_item().await? {
         // If the actor has gone, this task is dropped.
@@ -143,6 +198,7 @@ async fn show(path: &Path, number: u64, session: u64, events: &Sender<Event>) ->
 async fn ask(
     mut client: ControlClient,
     mut questions: Mailbox<Question>,
+    server: usize,
     events: Sender<Event>,
     stopped: Duration,
 ) {
@@ -160,7 +216,8 @@ async fn ask(
         }
         last = begin;
         let is_lost = answer.is_err();
-        if events.send(Event::Answer(answer.map_err(Into::into))).await.is_err() || is_lost {
+        let answer = answer.map_err(Into::into);
+        if events.send(Event::Answer { server, answer }).await.is_err() || is_lost {
             return;
         }
     }
@@ -174,7 +231,7 @@ async fn connect_again(client: &ControlClient) -> Option<ControlClient> {
 
 async fn follow(client: &mut ControlClient, question: &Question) -> Result<Answer, Trouble> {
     match question {
-        Question::Look { choice, session } => look(client, choice.clone(), *session).await,
+        Question::Look { choice, session, ended } => look(client, choice.clone(), *session, *ended).await,
         Question::Cut { session, fin } => {
             let request = Request::Cut { sessions: vec![*session], fin: *fin };
             let refused = match client.ask::<IgnoredAny>(&request).await {
@@ -187,15 +244,30 @@ async fn follow(client: &mut ControlClient, question: &Question) -> Result<Answe
     }
 }
 
-async fn look(client: &mut ControlClient, choice: Choice, session: Option<u64>) -> Result<Answer, Trouble> {
-    let rows = client.ask(&Request::List(choice.clone())).await?;
+async fn look(
+    client: &mut ControlClient,
+    choice: Choice,
+    session: Option<u64>,
+    ended: Option<usize>,
+) -> Result<Answer, Trouble> {
+    let rows = match client.ask(&Request::List(choice.clone())).await {
+        // An older server does not know every order.
+        Err(Trouble::Refused(_)) => {
+            client.ask(&Request::List(Choice { sort: Sort::Age, ..choice.clone() })).await?
+        }
+        rows => rows?,
+    };
     let matching = client.matching;
     let session = match session {
         Some(session) => details(client, session).await?.map(|details| (session, details)),
         None => None,
     };
-    let stats = client.ask(&Request::Stats { history: false }).await?.pop();
-    Ok(Answer::Look(Box::new(Look { stats, rows, matching, choice, session })))
+    let ended = match ended {
+        Some(last) => Some(client.ask(&Request::Closed { session: None, last: Some(last) }).await?),
+        None => None,
+    };
+    let stats = client.ask(&Request::Stats { history: true }).await?.pop();
+    Ok(Answer::Look(Box::new(Look { stats, rows, matching, choice, session, ended })))
 }
 
 async fn details(client: &mut ControlClient, session: u64) -> Result<Option<Details>, Trouble> {
@@ -204,9 +276,9 @@ async fn details(client: &mut ControlClient, session: u64) -> Result<Option<Deta
         Err(Trouble::Refused(_)) => {}
         Err(lost) => return Err(lost),
     }
-    match client.ask::<EndedSession>(&Request::Closed { session: Some(session), last: None }).await {
-        Ok(mut items) => Ok(items.pop().map(|ended| Details::Ended(ended.verdict))),
-        Err(Trouble::Refused(_)) => Ok(Some(Details::Ended("the server does not remember how".into()))),
+    match client.ask(&Request::Closed { session: Some(session), last: None }).await {
+        Ok(mut items) => Ok(items.pop().map(|ended| Details::Ended(Box::new(ended)))),
+        Err(Trouble::Refused(_)) => Ok(Some(Details::Forgotten)),
         Err(lost) => Err(lost),
     }
 }
@@ -249,13 +321,17 @@ mod tests {
             let client = ControlClient::connect(&at).await.unwrap();
             let looks = async move {
                 let mut look = async || {
-                    let _ = questions.try_send(Question::Look { choice: Choice::default(), session: None });
-                    matches!(events.next().await, Some(Event::Answer(Ok(_))))
+                    let _ = questions.try_send(Question::Look {
+                        choice: Choice::default(),
+                        session: None,
+                        ended: None,
+                    });
+                    matches!(events.next().await, Some(Event::Answer { answer: Ok(_), .. }))
                 };
                 assert!(look().await, "the first");
                 look().await
             };
-            join(ask(client, asked, address, stopped), looks).await.1
+            join(ask(client, asked, 0, address, stopped), looks).await.1
         })
         .unwrap();
         if !is_answered {

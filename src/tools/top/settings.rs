@@ -13,9 +13,12 @@ pub const INTERVAL_MIN: Duration = Duration::from_millis(250);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Top {
+    /// By default all that run.
     pub server: ServerChoice,
     pub interval: Duration,
     pub sort: Sort,
     pub from: Option<Network>,
     pub colour: bool,
+    /// The terminal shows plain characters and 8 colours.
+    pub plain: bool,
 }

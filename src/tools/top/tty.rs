@@ -26,6 +26,10 @@ const SIZE_MAX: (u16, u16) = (1000, 500);
 /// If the terminal does not know its own size.
 const DEFAULT_SIZE: (u16, u16) = (80, 24);
 
+/// Tells of buttons and the wheel, and not of every move, with numbers that have no limit (xterm).
+const MOUSE_ON: &[u8] = b"\x1b[?1000h\x1b[?1006h";
+const MOUSE_OFF: &[u8] = b"\x1b[?1006l\x1b[?1000l";
+
 /// A terminal, taken over or not.
 pub struct Tty {
     input: File,
@@ -108,6 +112,7 @@ impl Tty {
         *taken = true;
         let mut sequences = Vec::new();
         queue!(sequences, EnterAlternateScreen, Hide)?;
+        sequences.extend_from_slice(MOUSE_ON);
         write_all(&self.output, &sequences)
     }
 
@@ -127,7 +132,7 @@ impl Tty {
             && *taken
         {
             *taken = false;
-            let mut sequences = Vec::new();
+            let mut sequences = MOUSE_OFF.to_vec();
             // If the terminal has gone there is nothing to give back.
             let _ = queue!(sequences, ResetColor, LeaveAlternateScreen, Show)
                 .and_then(|()| write_all(&self.output, &sequences));

@@ -88,7 +88,10 @@ impl Writer {
         let show =
             |frame: &mut ratatui::Frame<'_>| screen::draw(state, paint, frame.area(), frame.buffer_mut());
         self.terminal.draw(show).map_err(failed)?;
-        let bytes = mem::take(&mut *self.drawn.lock());
+        let mut bytes = mem::take(&mut *self.drawn.lock());
+        if self.paint.plain {
+            bytes = in_8_colours(&bytes);
+        }
         self.writing = self.screens.try_send(bytes).is_ok();
         Ok(())
     }
@@ -102,6 +105,18 @@ impl Writer {
 fn area(tty: &Tty) -> Rect {
     let (width, height) = tty.size();
     Rect::new(0, 0, width, height)
+}
+
+/// The same screen for a terminal that has 8 colours: `38;5;1`, the first of 256, is `31` there (ECMA-48 §8.3.117).
+fn in_8_colours(bytes: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut text = text.into_owned();
+    for colour in 0..8 {
+        for end in ['m', ';'] {
+            text = text.replace(&format!("\x1b[38;5;{colour}{end}"), &format!("\x1b[3{colour}{end}"));
+        }
+    }
+    text.into_bytes()
 }
 
 fn failed(error: io::Error) -> Error {

@@ -89,6 +89,10 @@ fn a_setting_is_told_and_a_change_says_what_it_was_and_for_whom() {
     assert!(all.contains("idle-timeout        10m    new sessions") && all.lines().count() == 8, "{all}");
     assert_eq!(operated.json(&["get", "idle-timeout"])[0]["value"], 600_000);
     assert_eq!(operated.ctl(&["get", "colour"]).code, 2);
+    operated.assert_fails(
+        &["set", "half-close-timeout", "1h"],
+        "idle-timeout ends such a session sooner, after 10m",
+    );
     operated.assert_fails(&["set", "connect-timeout", "1s"], "cannot work: no listener of this server dials");
     let mut client = operated.server.connect();
     exchange(&mut client, b"hello");

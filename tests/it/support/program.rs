@@ -36,7 +36,8 @@ fn guarded(mut command: Command) -> Command {
     command.env("LC_ALL", "C.UTF-8").env("TERM", "xterm-256color");
     static WATCHDOG: OnceLock<Child> = OnceLock::new();
     let group = WATCHDOG.get_or_init(start_watchdog).id();
-    command.process_group(group.try_into().unwrap());
+    // What is shown does not depend on where the tests run.
+    command.process_group(group.try_into().unwrap()).env("LC_ALL", "C.UTF-8").env("TERM", "xterm");
     command
 }
 

@@ -14,12 +14,10 @@ fn sessions_are_shown_as_they_come_and_go() {
     let upstream = peer::echoes();
     let operated = Operated::proxy(upstream.address, &[]);
     let top = Screen::top(&operated, &[]);
-    top.await_text(&["proxy on 127.0.0.1:", "0 of ", "no sessions", "q quit", "space hold"]);
+    top.await_text(&["proxy on 127.0.0.1:", "0 open", "no sessions", "q quit", "space hold"]);
     let mut clients = clients(&operated, 3);
     let names: Vec<String> = clients.iter().map(name).collect();
-    let upstream = upstream.address.to_string();
-    let text =
-        top.await_text(&[&names[0], &names[1], &names[2], &upstream, "1-3 of 3", "live sessions, at most 3"]);
+    let text = top.await_text(&[&names[0], &names[1], &names[2], "1-3 of 3", "3 open", "● live"]);
     assert_eq!(text.lines().count(), 24, "{text}");
     drop(clients.remove(1));
     top.await_screen("two are left", |text| {
@@ -34,12 +32,13 @@ fn the_table_is_sorted_and_filtered_by_keys() {
     exchange(&mut clients[1], b"more than the others");
     let mut top = Screen::top(&operated, &["--sort", "age"]);
     let text = top.await_text(&["1-3 of 3, oldest first"]);
-    assert!(rows(&text)[0].trim_start().starts_with("1 "), "{text}");
-    // From age by way of the rate.
-    top.keys("ss");
-    let first_is =
-        |text: &str, number: &str| rows(text).first().is_some_and(|row| row.trim_start().starts_with(number));
-    top.await_screen("the largest first", |text| text.contains("most bytes first") && first_is(text, "2 "));
+    assert!(rows(&text)[0].contains(" 1 127.0.0.1:"), "{text}");
+    // Through the columns between age and bytes.
+    top.keys("sssssss");
+    let first_is = |text: &str, number: &str| rows(text).first().is_some_and(|row| row.contains(number));
+    top.await_screen("the largest first", |text| {
+        text.contains("most bytes first") && first_is(text, " 2 127.0.0.1:")
+    });
     top.keys("r");
     top.await_screen("the largest last", |text| {
         text.contains("fewest bytes first") && rows(text).last().is_some_and(|row| row.contains("25 B"))
@@ -87,10 +86,13 @@ fn details_show_the_bytes_as_they_flow_and_none_of_them_control_the_terminal() {
     let mut top = Screen::top(&operated, &[]);
     top.await_text(&["1-1 of 1"]);
     top.keys("\r");
-    top.await_text(&["session 1: open", "established", "tap on, as text", "esc back"]);
+    top.await_text(&["session 1: ● live", "established", "no tap; t shows", "esc back"]);
     let taps = |count: u64| {
         within(LIMIT, "the taps", || (operated.json(&["show", "1"])[0]["taps"] == count).then_some(()));
     };
+    taps(0);
+    top.keys("t");
+    top.await_text(&["tap on, as text", "opened by 127.0.0.1:"]);
     taps(1);
     exchange(&mut clients[0], b"a\x1b[2J\x1b[?1049l\r\nb");
     top.await_text(&[
@@ -101,7 +103,7 @@ fn details_show_the_bytes_as_they_flow_and_none_of_them_control_the_terminal() {
     top.keys("h");
     top.await_text(&["  00000005: 611b 5b32 4a1b 5b3f 3130 3439 6c0d 0a62"]);
     top.keys("t");
-    top.await_text(&["tap off"]);
+    top.await_text(&["no tap"]);
     taps(0);
     top.keys("t");
     taps(1);
@@ -109,9 +111,11 @@ fn details_show_the_bytes_as_they_flow_and_none_of_them_control_the_terminal() {
     top.await_text(&["1-1 of 1"]);
     taps(0);
     top.keys("\r");
+    top.await_text(&["no tap"]);
+    top.keys("t");
     top.await_text(&["tap on"]);
     drop(clients);
-    top.await_text(&["session 1: ended: client", "tap over"]);
+    top.await_text(&["session 1 ended: client", "tap over"]);
     top.keys("c");
     top.keys(ESCAPE);
     top.await_text(&["no sessions"]);
