@@ -1,7 +1,7 @@
 //! The actor that owns what is shown: keys, answers, pieces of a tap, signals and the time come to it, and screens go from it.
 
 use crate::{
-    control::client::ControlClient,
+    control::{client::ControlClient, protocol::Greeting},
     error::Error,
     runtime::{
         clock::{Sleep, sleep_until},
@@ -47,7 +47,10 @@ pub enum Event {
         told: Told,
     },
     /// A server has started.
-    Found(Box<ControlClient>),
+    Found {
+        path: PathBuf,
+        greeting: Box<Greeting>,
+    },
     /// The terminal took a screen, or has gone.
     Written(io::Result<()>),
     Signal(TerminalSignal),
@@ -144,9 +147,11 @@ impl Actor {
                     }
                 }
                 Event::Told { server, told } => self.state.told(server, told),
-                Event::Found(client) => {
-                    self.state.notice = Some(format!("{} has started", client.greeting.about()));
-                    self.add(*client);
+                Event::Found { path, greeting } => {
+                    self.state.notice = Some(format!("{} has started", greeting.about()));
+                    let number = self.state.add_server(*greeting);
+                    let link = Link::connect(path.clone(), number, self.address.clone());
+                    self.watch(path, link);
                     self.look();
                 }
                 Event::Tick => self.ticked()?,
@@ -171,8 +176,12 @@ impl Actor {
     fn add(&mut self, client: ControlClient) {
         let number = self.state.add_server(client.greeting.clone());
         let path = client.path.clone();
-        let link = Some(Link::start(client, number, self.address.clone()));
-        self.servers.push(Watched { path, link, looking: None, events: None });
+        let link = Link::start(client, number, self.address.clone());
+        self.watch(path, link);
+    }
+
+    fn watch(&mut self, path: PathBuf, link: Link) {
+        self.servers.push(Watched { path, link: Some(link), looking: None, events: None });
         self.follow_events();
     }
 

@@ -118,6 +118,20 @@ impl Link {
         Link { questions: address, _task: spawn(ask(client, questions, server, events, STOPPED)) }
     }
 
+    /// As [`Link::start`], of the server at `path`.
+    pub fn connect(path: PathBuf, server: usize, events: Sender<Event>) -> Self {
+        let (address, questions) = mailbox(QUESTIONS);
+        let task = spawn(async move {
+            match ControlClient::connect(&path).await {
+                Ok(client) => ask(client, questions, server, events, STOPPED).await,
+                Err(trouble) => {
+                    let _ = events.send(Event::Answer { server, answer: Err(trouble.into()) }).await;
+                }
+            }
+        });
+        Link { questions: address, _task: task }
+    }
+
     /// Asks without waiting; false if the server is far behind.
     pub fn ask(&self, question: Question) -> bool {
         self.questions.try_send(question).is_ok()
@@ -165,8 +179,9 @@ pub fn find(mut known: Vec<PathBuf>, events: Sender<Event>) -> Task<()> {
                 }
                 // One that does not answer is perhaps just being made.
                 if let Ok(client) = ControlClient::connect(&path).await {
-                    known.push(path);
-                    let _ = events.send(Event::Found(Box::new(client))).await;
+                    known.push(path.clone());
+                    let greeting = Box::new(client.greeting);
+                    let _ = events.send(Event::Found { path, greeting }).await;
                 }
             }
         }
