@@ -136,6 +136,7 @@ fn nginx(at: SocketAddr, setup: Setup) -> io::Result<Command> {
     } else {
         String::new()
     };
+    // In a namespace where this user is root, there is no other for the workers to become.
     let text = format!(
         "{module}
 daemon off;
