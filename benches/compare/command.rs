@@ -129,11 +129,14 @@ listen bench
 
 fn nginx(at: SocketAddr, setup: Setup) -> io::Result<Command> {
     let Setup { upstream, threads, descriptors } = setup;
+    // Without it, which worker has how many of 50 connections is chance: from half to all.
+    let shared = if threads > 1 { " reuseport" } else { "" };
     let module = if Path::new(NGINX_STREAM_MODULE).exists() {
         format!("load_module {NGINX_STREAM_MODULE};")
     } else {
         String::new()
     };
+    // In a namespace where this user is root, there is no other for the workers to become.
     let text = format!(
         "{module}
 daemon off;
@@ -146,7 +149,7 @@ events {{ worker_connections {descriptors}; }}
 stream {{
     access_log off;
     server {{
-        listen {at} backlog=4096;
+        listen {at} backlog=4096{shared};
         proxy_pass {upstream};
         proxy_timeout 1h;
         proxy_half_close on;

@@ -81,10 +81,10 @@ fn compare(mut arguments: Vec<String>) -> Result<(), Box<dyn Error>> {
             }
         }
         if number == 0 {
-            looks_closer(&bench, &mut report, &mut findings)?;
+            look_closer(&bench, &mut report, &mut findings)?;
         }
         if number + 1 == layouts.len() {
-            weighs(&bench, &mut report, &mut findings)?;
+            weigh(&bench, &mut report, &mut findings)?;
         }
     }
     report.add(&findings.table());
@@ -93,7 +93,7 @@ fn compare(mut arguments: Vec<String>) -> Result<(), Box<dyn Error>> {
 }
 
 /// What needs a server that has a processor to itself.
-fn looks_closer(bench: &Bench<'_>, report: &mut Report, findings: &mut Findings) -> io::Result<()> {
+fn look_closer(bench: &Bench<'_>, report: &mut Report, findings: &mut Findings) -> io::Result<()> {
     let options = bench.options;
     if options.wants_case(spacing::NAME, false) {
         report.add(&spacing::compare(bench)?);
@@ -119,7 +119,7 @@ fn looks_closer(bench: &Bench<'_>, report: &mut Report, findings: &mut Findings)
 }
 
 /// Servers as they come: a second thread, sessions that do nothing, and the start.
-fn weighs(bench: &Bench<'_>, report: &mut Report, findings: &mut Findings) -> io::Result<()> {
+fn weigh(bench: &Bench<'_>, report: &mut Report, findings: &mut Findings) -> io::Result<()> {
     let options = bench.options;
     if options.wants_case(scaling::NAME, true) {
         let (table, scaling) = scaling::compare(bench)?;

@@ -8,6 +8,7 @@ use std::{
 };
 
 const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
+
 /// What was found so far, as Markdown.
 pub struct Report {
     text: String,
@@ -25,10 +26,12 @@ impl Report {
             layouts.iter().map(|layout| format!("{}: {}", layout.name, layout.about())).collect();
         let mut report = Report { text: String::new() };
         report.show(&format!(
-            "## {} · {}\n\n- machine: {}\n- network: {network}\n- processors: {}\n- command: `{}`\n- rounds: {} of {:?}\n- peers: {}\n",
+            "## {} · {}\n\n- machine: {}, load average {}\n- network: {network}\n\
+             - processors: {}\n- command: `{}`\n- rounds: {} of {:?}\n- peers: {}\n",
             jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC"),
             commit(),
             machine(),
+            load_average(),
             layouts.join("; "),
             options.command,
             options.rounds(),
@@ -66,6 +69,12 @@ fn commit() -> String {
     let output = Command::new("git").args(arguments).stdin(Stdio::null()).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     text.ok().filter(|text| !text.is_empty()).unwrap_or_else(|| "no commit".to_owned())
+}
+
+/// Of the last minute: whether other work ran beside.
+fn load_average() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
 }
 
 fn machine() -> String {

@@ -19,9 +19,12 @@ use std::{
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A look at some 10,000 sessions takes a millisecond of the thread that serves them. The looks of a server that has many
-/// more come more rarely: they take at most one part in this many of its time.
-const REST: u32 = 200;
+/// A look at some 10,000 sessions takes some milliseconds of the threads that serve them: to list them, to sum them up, and
+/// to compare, each about as long. The looks of a server that has many more come more rarely, so that all of that takes at most
+/// one part in 200 of its time...
+const REST: u32 = 3 * 200;
+/// ...but not so rarely that a rate is old.
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 /// A rate follows a change by two thirds within this time: slow enough to be read, and fast enough to be true.
 const SMOOTHED_OVER: Duration = Duration::from_secs(3);
 /// What has not moved for this long has no rate, however slowly the last one fades.
@@ -76,11 +79,14 @@ async fn run(supervisor: Supervisors, last: Arc<Mutex<Arc<Look>>>) {
         let records = supervisor.list().await;
         let Some(tally) = supervisor.tally().await else { return };
         let totals = (tally.client_bytes, tally.upstream_bytes);
+        // The waits before it are no work.
+        let compares = Instant::now();
         look = Arc::new(look.next(begin, &records, totals, tally.active()));
+        let rest = compares.elapsed() * REST;
         // A record that is kept here would keep its session's taps open.
         drop(records);
         *last.lock().unwrap_or_else(PoisonError::into_inner) = look.clone();
-        sleep_until(begin + LOOK_EVERY.max(begin.elapsed() * REST)).await;
+        sleep_until(begin + rest.clamp(LOOK_EVERY, LOOK_AT_LEAST_EVERY)).await;
     }
 }
 

@@ -214,3 +214,29 @@ fn an_origin_address_that_another_program_has_is_told() {
     let audit = Audit::start(&["--via", "127.0.0.1:1", "--origin", &origin]);
     assert_ends(audit, 1, &format!("cannot listen on {origin} as the origin: address already in use"));
 }
+
+#[test]
+fn a_report_is_written_beside_the_table_and_every_key_of_the_json_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let forms = ["junit=a.xml", "md=a.md", "html=a.html"]
+        .map(|form| form.replace("a.", &format!("{}/a.", folder.path().display())));
+    let [junit, markdown, html] = &forms;
+    let words = ["--self", "--json", "refused", "reset-at-once", "--report", junit, markdown, html];
+    let (report, code, notes) = Audit::start(&words).report();
+    assert_eq!(code, 0, "{report} {notes:?}");
+    let xml = std::fs::read_to_string(path("a.xml")).unwrap();
+    let document = roxmltree::Document::parse(&xml).unwrap();
+    assert_eq!(document.descendants().filter(|node| node.has_tag_name("testcase")).count(), 2, "{xml}");
+    let markdown = std::fs::read_to_string(path("a.md")).unwrap();
+    assert!(markdown.contains("| ✅ `refused` | same |") && markdown.contains("grade A"), "{markdown}");
+    assert!(std::fs::read_to_string(path("a.html")).unwrap().contains("download=\"audit.json\""));
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert!(report["checks"][0]["note"].as_str().unwrap().contains("RST is all it has left"), "{report:#}");
+    let topic = include_str!("../../src/text/topics/audit.md");
+    for object in ["", "/checks/0", "/checks/0/through/client"] {
+        for key in report.pointer(object).unwrap().as_object().unwrap().keys() {
+            assert!(topic.contains(&format!("`{key}`")), "{key} of {object:?} is not explained");
+        }
+    }
+}

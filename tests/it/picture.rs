@@ -8,7 +8,7 @@ use crate::support::{
     svg,
     wait::{LIMIT, within},
 };
-use std::{collections::BTreeSet, env, fs, net::Shutdown, process::Stdio, thread, time::Duration};
+use std::{collections::BTreeSet, env, fs, io::Write, process::Stdio, thread, time::Duration};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/top.svg");
 /// Units change with the amounts.
@@ -27,7 +27,7 @@ fn words(text: &str) -> BTreeSet<String> {
 fn the_picture_of_the_readme_is_current() {
     let echo = Operated::start("echo", &["--log", "off"]);
     let proxy = Operated::proxy(echo.server.address(), &["--log", "off"]);
-    // Some that are busy, one that is idle, and one that has finished its stream.
+    // Some that are busy, one that is idle, and one that stalls.
     let target = format!("tcp://{}", proxy.server.address());
     let mut command = binary();
     command.args(["load", &target, "-c", "6", "--rate", "400", "--size", "8k", "--duration", "10m"]);
@@ -36,7 +36,13 @@ fn the_picture_of_the_readme_is_current() {
     idle.iter_mut().for_each(|client| exchange(client, b"hello"));
     let screen = Screen::top(&proxy, &[]);
     within(LIMIT, "all sessions on the screen", || (screen.text().contains("127.0.0.1")).then_some(()));
-    idle[1].shutdown(Shutdown::Read).unwrap();
+    // It sends, and takes nothing of what comes back.
+    idle[1].set_nonblocking(true).unwrap();
+    let piece = [b'x'; 64 << 10];
+    within(LIMIT, "a session stalls", || {
+        while idle[1].write(&piece).is_ok() {}
+        screen.text().contains("stalled").then_some(())
+    });
     thread::sleep(SCENE);
     let looks: Vec<BTreeSet<String>> = (0..4)
         .map(|_| {

@@ -3,7 +3,7 @@
 //!
 //! [`run::run`] plays one [`script::Script`] on many connections and gives a [`report::Report`]; [`run::drive`] does so as one
 //! of several threads that share the run. A peer that knows the pattern (a source, a sink) is built from
-//! [`connection::Connection`], as the clients are. All of this runs under [`crate::runtime::inline`]; sending and receiving
+//! [`connection::Connection`], as the clients are. All of this runs under [`crate::runtime::shard`]; sending and receiving
 //! allocate nothing. [`command`] runs it on one thread or on several, and prints what came of it.
 
 mod arrivals;

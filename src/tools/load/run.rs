@@ -112,7 +112,7 @@ struct Crowd<'a> {
     ended: usize,
 }
 
-/// Runs `plan` on this thread alone, under [`crate::runtime::inline`]; `at` is called at the begin of each phase after the
+/// Runs `plan` on this thread alone, under [`crate::runtime::shard`]; `at` is called at the begin of each phase after the
 /// ramp. `seed` tells this run's patterns from those of others.
 pub async fn run(plan: &Plan, seed: u64, at: impl FnMut(Phase)) -> Report {
     let (watcher, _news) = mailbox(1);

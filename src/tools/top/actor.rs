@@ -47,10 +47,7 @@ pub enum Event {
         told: Told,
     },
     /// A server has started.
-    Found {
-        path: PathBuf,
-        greeting: Box<Greeting>,
-    },
+    Found(PathBuf, Box<Greeting>),
     /// The terminal took a screen, or has gone.
     Written(io::Result<()>),
     Signal(TerminalSignal),
@@ -123,7 +120,9 @@ impl Actor {
             tty,
             suspended: false,
         };
-        clients.into_iter().for_each(|client| actor.add(client));
+        for client in clients {
+            actor.add(client.path.clone(), client.greeting.clone(), Some(client));
+        }
         Ok(actor)
     }
 
@@ -147,11 +146,9 @@ impl Actor {
                     }
                 }
                 Event::Told { server, told } => self.state.told(server, told),
-                Event::Found { path, greeting } => {
+                Event::Found(path, greeting) => {
                     self.state.notice = Some(format!("{} has started", greeting.about()));
-                    let number = self.state.add_server(*greeting);
-                    let link = Link::connect(path.clone(), number, self.address.clone());
-                    self.watch(path, link);
+                    self.add(path, *greeting, None);
                     self.look();
                 }
                 Event::Tick => self.ticked()?,
@@ -173,15 +170,10 @@ impl Actor {
         }
     }
 
-    fn add(&mut self, client: ControlClient) {
-        let number = self.state.add_server(client.greeting.clone());
-        let path = client.path.clone();
-        let link = Link::start(client, number, self.address.clone());
-        self.watch(path, link);
-    }
-
-    fn watch(&mut self, path: PathBuf, link: Link) {
-        self.servers.push(Watched { path, link: Some(link), looking: None, events: None });
+    fn add(&mut self, path: PathBuf, greeting: Greeting, client: Option<ControlClient>) {
+        let number = self.state.add_server(greeting);
+        let link = Some(Link::start(path.clone(), client, number, self.address.clone()));
+        self.servers.push(Watched { path, link, looking: None, events: None });
         self.follow_events();
     }
 
