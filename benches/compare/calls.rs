@@ -2,13 +2,13 @@
 //! waits bring more events at a time than they do otherwise; the other calls are those of every run.
 
 use crate::{
-    case::{Case, Place, Unit, all},
+    bench::Bench,
+    case::{Case, Unit, all},
     child::{Child, quiet},
+    command::Setup,
     measure::units,
-    options::Options,
-    server::{Duty, Running, Server},
+    server::{Running, Server},
     table::{Table, two},
-    upstream::Upstream,
 };
 use std::{
     fs,
@@ -26,7 +26,9 @@ use switchboard::{
 };
 
 pub const NAME: &str = "calls";
-const CASES: [&str; 4] = ["pingpong 1", "pingpong 50", "bulk 8 down", "churn 20"];
+/// The case that has a target; a quick run has it alone.
+const CHURN: &str = "churn 20";
+const CASES: [&str; 4] = ["pingpong 1", "pingpong 50", "bulk 8 down", CHURN];
 const SERVERS: [Server; 5] =
     [Server::Switchboard, Server::Other, Server::Haproxy, Server::HaproxySplice, Server::Nginx];
 const WARM_UP: Duration = Duration::from_millis(50);
@@ -36,54 +38,52 @@ const ATTACH_LIMIT: Duration = Duration::from_secs(3);
 /// Calls that are rarer than this an operation are only part of the sum.
 const SHOWN: f64 = 0.01;
 
-/// A row for each case and server; no table where strace cannot be used at all.
-pub fn compare(
-    servers: &[Server],
-    upstream: &Upstream,
-    options: &Options,
-    descriptors: usize,
-) -> io::Result<Option<Table>> {
+/// A row for each case and server, and Switchboard's calls a short connection; none where strace cannot be used at all.
+pub fn compare(bench: &Bench<'_>) -> io::Result<Option<(Table, Option<f64>)>> {
     if quiet("strace").arg("-V").status().is_err() {
         return Ok(None);
     }
-    let mut counted = false;
+    let (mut counted, mut own) = (false, None);
     let mut table = Table::new("calls: system calls an operation", &["", "case", "sum", "which"]);
-    for case in all().iter().filter(|case| CASES.contains(&case.name)) {
-        let Place::Through(service) = case.place else { continue };
-        for &server in servers.iter().filter(|server| SERVERS.contains(server)) {
+    let cases = if bench.options.quick { &[CHURN][..] } else { &CASES };
+    for case in all().iter().filter(|case| cases.contains(&case.name)) {
+        for &server in bench.servers.iter().filter(|server| SERVERS.contains(server)) {
             // HAProxy splices in bulk cases alone.
-            let splices = matches!(case.unit, Unit::Mib(_)) && server != Server::Haproxy;
+            let splices = case.unit == Unit::Mib && server != Server::Haproxy;
             if server == Server::HaproxySplice && !splices {
                 continue;
             }
-            let running = server.start(Duty::Proxy(upstream.address(service)), descriptors, &[])?;
-            let mut calls = count(&running, case, options)?;
+            let running = bench.start(server, Setup { threads: 1, ..bench.setup(case.service) }, &[])?;
+            let mut calls = count(bench, &running, case)?;
             if calls.is_empty() {
                 // strace sometimes loses hold of a process that is very busy.
-                calls = count(&running, case, options)?;
+                calls = count(bench, &running, case)?;
             }
             counted |= !calls.is_empty();
             let sum = calls.iter().map(|(_, count)| count).copied().reduce(|sum, count| sum + count);
+            if server == Server::Switchboard && case.name == CHURN {
+                own = sum;
+            }
             let shown = calls.iter().filter(|(_, count)| *count >= SHOWN);
             let which: Vec<String> = shown.map(|(name, count)| format!("{name} {}", two(*count))).collect();
             let case = match case.unit {
-                Unit::Mib(_) => format!("{} a MiB", case.name),
+                Unit::Mib => format!("{} a MiB", case.name),
                 Unit::Operation(_) => case.name.to_owned(),
             };
             table.add(vec![server.name().to_owned(), case, two(sum.unwrap_or(f64::NAN)), which.join(", ")]);
         }
     }
-    Ok(counted.then_some(table))
+    Ok(counted.then_some((table, own)))
 }
 
 /// The calls of a server an operation, the most frequent first; none where strace did not attach.
-fn count(running: &Running, case: &Case, options: &Options) -> io::Result<Vec<(String, f64)>> {
+fn count(bench: &Bench<'_>, running: &Running, case: &Case) -> io::Result<Vec<(String, f64)>> {
     let Some(pid) = running.worker() else { return Ok(Vec::new()) };
     let plan = Plan {
         connections: case.connections,
         script: case.script.clone(),
         warm_up: WARM_UP,
-        window: WINDOW.max(options.window()),
+        window: WINDOW.max(bench.options.window()),
         ..Plan::to(running.address)
     };
     let mut tracer: io::Result<Option<Child>> = Ok(None);

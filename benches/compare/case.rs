@@ -6,6 +6,7 @@ use switchboard::tools::load::script::{Script, Step};
 /// One message of the small cases.
 const MESSAGE: u64 = 64;
 const MIB: u64 = 1024 * 1024;
+const CHURN: &str = "connect, 64 B there and back, close";
 /// Bytes under way where they come back: more than the buffers on the way take, so that no side ever waits for a client.
 const UNDER_WAY: u64 = 4 * MIB;
 
@@ -14,19 +15,11 @@ pub struct Case {
     pub name: &'static str,
     /// What it is, in a few words.
     pub about: &'static str,
-    pub place: Place,
+    /// What the server relays to.
+    pub service: Service,
     pub connections: usize,
     pub script: Script,
     pub unit: Unit,
-}
-
-/// Where the load goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Through a proxy to this service of the upstream.
-    Through(Service),
-    /// To an echo server.
-    Echo,
 }
 
 /// What is counted.
@@ -34,47 +27,44 @@ pub enum Place {
 pub enum Unit {
     /// Operations of the script, by their name.
     Operation(&'static str),
-    /// MiB, of all that the clients sent and received divided by this.
-    Mib(u64),
+    /// MiB of all that the clients sent and received.
+    Mib,
 }
+
+/// Those of a quick run.
+const QUICK: [&str; 5] = ["pingpong 1", "pingpong 50", "bulk 1 up", "bulk 8 both", "churn 20"];
 
 /// Every case, in the order it runs.
 pub fn all() -> Vec<Case> {
     use Service::{Echo, Sink, Source};
     let round_trip = Unit::Operation("round trip");
-    let case = |name, about, place, connections, script, unit| Case {
+    let case = |name, about, service, connections, script, unit| Case {
         name,
         about,
-        place,
+        service,
         connections,
         script,
         unit,
     };
-    let through = Place::Through;
     vec![
-        case("pingpong 1", "64 B there and back", through(Echo), 1, pingpong(), round_trip),
-        case("pingpong 50", "64 B there and back", through(Echo), 50, pingpong(), round_trip),
-        case("pingpong 500", "64 B there and back", through(Echo), 500, pingpong(), round_trip),
-        case("bulk 1 up", "to the upstream", through(Sink), 1, upload(), Unit::Mib(1)),
-        case("bulk 1 down", "from the upstream", through(Source), 1, download(), Unit::Mib(1)),
-        case("bulk 1 both", "each way at once", through(Echo), 1, both_ways(), Unit::Mib(1)),
-        case("bulk 8 up", "to the upstream", through(Sink), 8, upload(), Unit::Mib(1)),
-        case("bulk 8 down", "from the upstream", through(Source), 8, download(), Unit::Mib(1)),
-        case("bulk 8 both", "each way at once", through(Echo), 8, both_ways(), Unit::Mib(1)),
-        case(
-            "churn 20",
-            "connect, 64 B there and back, close",
-            through(Echo),
-            20,
-            churn(),
-            Unit::Operation("connection"),
-        ),
-        case("echo pingpong 1", "64 B there and back", Place::Echo, 1, pingpong(), round_trip),
-        case("echo pingpong 50", "64 B there and back", Place::Echo, 50, pingpong(), round_trip),
-        // A MiB that is echoed is sent and received.
-        case("echo bulk 1", "sent and received at once", Place::Echo, 1, both_ways(), Unit::Mib(2)),
-        case("echo bulk 8", "sent and received at once", Place::Echo, 8, both_ways(), Unit::Mib(2)),
+        case("pingpong 1", "64 B there and back", Echo, 1, pingpong(), round_trip),
+        case("pingpong 50", "64 B there and back", Echo, 50, pingpong(), round_trip),
+        case("pingpong 500", "64 B there and back", Echo, 500, pingpong(), round_trip),
+        case("bulk 1 up", "to the upstream", Sink, 1, upload(), Unit::Mib),
+        case("bulk 1 down", "from the upstream", Source, 1, download(), Unit::Mib),
+        case("bulk 1 both", "each way at once", Echo, 1, both_ways(), Unit::Mib),
+        case("bulk 8 up", "to the upstream", Sink, 8, upload(), Unit::Mib),
+        case("bulk 8 down", "from the upstream", Source, 8, download(), Unit::Mib),
+        case("bulk 8 both", "each way at once", Echo, 8, both_ways(), Unit::Mib),
+        case("churn 20", CHURN, Echo, 20, churn(), Unit::Operation("connection")),
     ]
+}
+
+impl Case {
+    /// Whether a quick run has it if it is not named.
+    pub fn is_quick(&self) -> bool {
+        QUICK.contains(&self.name)
+    }
 }
 
 /// Connects and sends a message there and back once: a session that is in use.
@@ -92,7 +82,7 @@ pub fn farewell() -> Vec<Step> {
     vec![Step::HalfClose, Step::ExpectEnd, Step::Close]
 }
 
-fn pingpong() -> Script {
+pub fn pingpong() -> Script {
     Script { before: greeting(), each: round_trip(), after: farewell() }
 }
 

@@ -1,9 +1,9 @@
-//! How each server is run: one thread, logs off, `TCP_NODELAY` where it is not the default, room for as many sessions as
+//! How each server is run: as many threads as Switchboard has, logs off, `TCP_NODELAY` where it is not the default, room for as many sessions as
 //! the descriptor limit allows, and buffers of 64 KiB where a size can be set.
 
 use crate::{
     child::quiet,
-    server::{Duty, OTHER, Server},
+    server::{OTHER, Server},
 };
 use std::{
     fs, io,
@@ -21,6 +21,16 @@ const RESERVED_DESCRIPTORS: usize = 100;
 /// HAProxy's pipes, two descriptors each: more than all bulk connections of a case use.
 const HAPROXY_PIPES: usize = 256;
 
+/// What a server is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Where it relays to.
+    pub upstream: SocketAddr,
+    /// nginx: workers.
+    pub threads: usize,
+    pub descriptors: usize,
+}
+
 /// A command that is ready to run.
 pub struct Prepared {
     /// Where it will listen.
@@ -28,24 +38,23 @@ pub struct Prepared {
     pub command: Command,
 }
 
-/// The command of `server` in `duty`.
+/// The command of `server`.
 ///
 /// # Errors
-/// Where there is no free port, its files cannot be written, or it has no such duty.
-pub fn prepare(server: Server, duty: Duty, descriptors: usize) -> io::Result<Prepared> {
+/// Where there is no free port, or its files cannot be written.
+pub fn prepare(server: Server, setup: Setup) -> io::Result<Prepared> {
     // Nobody listens here; the kernel does not give the port out again so soon.
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-    let command = match (server, duty) {
-        (Server::Switchboard, _) => switchboard(SWITCHBOARD, duty, address),
-        (Server::Other, _) => switchboard(&std::env::var(OTHER).map_err(io::Error::other)?, duty, address),
-        (Server::Socat, _) => socat(duty, address),
-        (Server::Haproxy, Duty::Proxy(upstream)) => haproxy(address, upstream, descriptors, "")?,
-        (Server::HaproxySplice, Duty::Proxy(upstream)) => {
-            let options = "option splice-request\n    option splice-response";
-            haproxy(address, upstream, descriptors, options)?
+    let command = match server {
+        Server::Direct => return Err(io::Error::other("a direct connection has no server")),
+        Server::Switchboard => switchboard(SWITCHBOARD, address, setup),
+        Server::Other => switchboard(&std::env::var(OTHER).map_err(io::Error::other)?, address, setup),
+        Server::Socat => socat(address, setup),
+        Server::Haproxy => haproxy(address, setup, "")?,
+        Server::HaproxySplice => {
+            haproxy(address, setup, "option splice-request\n    option splice-response")?
         }
-        (Server::Nginx, Duty::Proxy(upstream)) => nginx(address, upstream, descriptors)?,
-        _ => return Err(io::Error::other(format!("{} cannot do that", server.name()))),
+        Server::Nginx => nginx(address, setup)?,
     };
     Ok(Prepared { address, command })
 }
@@ -74,32 +83,31 @@ pub fn switchboard_size() -> io::Result<u64> {
     Ok(fs::metadata(SWITCHBOARD)?.len())
 }
 
-fn switchboard(program: &str, duty: Duty, at: SocketAddr) -> Command {
+fn switchboard(program: &str, at: SocketAddr, setup: Setup) -> Command {
     let mut command = quiet(program);
-    match duty {
-        Duty::Echo => command.arg("echo"),
-        Duty::Proxy(upstream) => command.args(["proxy", "--upstream", &upstream.to_string()]),
-    };
-    command.args(["--listen", &at.to_string(), "--log", "off"]);
+    command.args(["proxy", "--upstream", &setup.upstream.to_string(), "--listen", &at.to_string()]);
+    command.args(["--log", "off"]);
+    // Builds from before there were shards have one thread, and no option for it.
+    let help = Command::new(program).args(["proxy", "--help"]).output();
+    if help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--threads")) {
+        command.args(["--threads", &setup.threads.to_string()]);
+    }
     command
 }
 
-fn socat(duty: Duty, at: SocketAddr) -> Command {
+fn socat(at: SocketAddr, setup: Setup) -> Command {
     let listen = format!("TCP-LISTEN:{},bind={},fork,reuseaddr,nodelay,backlog=4096", at.port(), at.ip());
-    let to = match duty {
-        Duty::Proxy(upstream) => format!("TCP:{upstream},nodelay"),
-        Duty::Echo => "PIPE".to_owned(),
-    };
     let mut command = quiet("socat");
-    command.args(["-b", "65536", &listen, &to]);
+    command.args(["-b", "65536", &listen, &format!("TCP:{},nodelay", setup.upstream)]);
     command
 }
 
-fn haproxy(at: SocketAddr, upstream: SocketAddr, descriptors: usize, options: &str) -> io::Result<Command> {
+fn haproxy(at: SocketAddr, setup: Setup, options: &str) -> io::Result<Command> {
+    let Setup { upstream, threads, descriptors } = setup;
     let sessions = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2 - HAPROXY_PIPES;
     let text = format!(
         "global
-    nbthread 1
+    nbthread {threads}
     maxconn {sessions}
     maxpipes {HAPROXY_PIPES}
     tune.bufsize 65536
@@ -119,7 +127,8 @@ listen bench
     Ok(command)
 }
 
-fn nginx(at: SocketAddr, upstream: SocketAddr, descriptors: usize) -> io::Result<Command> {
+fn nginx(at: SocketAddr, setup: Setup) -> io::Result<Command> {
+    let Setup { upstream, threads, descriptors } = setup;
     let module = if Path::new(NGINX_STREAM_MODULE).exists() {
         format!("load_module {NGINX_STREAM_MODULE};")
     } else {
@@ -128,8 +137,9 @@ fn nginx(at: SocketAddr, upstream: SocketAddr, descriptors: usize) -> io::Result
     let text = format!(
         "{module}
 daemon off;
+user root;
 pid {}.pid;
-worker_processes 1;
+worker_processes {threads};
 worker_rlimit_nofile {descriptors};
 error_log /dev/null crit;
 events {{ worker_connections {descriptors}; }}

@@ -2,11 +2,10 @@
 //! compared is the rate that each gets out of a server that has a processor of its own.
 
 use crate::{
+    bench::Bench,
     child::{Child, quiet},
     command::folder,
     median,
-    options::Options,
-    processors::start_server,
     server::await_accept,
     table::{Table, three, two},
 };
@@ -44,14 +43,14 @@ struct Rates {
 }
 
 /// A row for each generator, with the ratio of ours to the other's; none where no other is there.
-pub fn compare(options: &Options) -> io::Result<Option<Table>> {
-    let pairs: Vec<Pair> = [http()?, redis()?].into_iter().flatten().collect();
+pub fn compare(bench: &Bench<'_>) -> io::Result<Option<Table>> {
+    let pairs: Vec<Pair> = [http(bench)?, redis(bench)?].into_iter().flatten().collect();
     let head = ["", "case", "requests/s", "±", "switchboard ×", "errors"];
     let title = format!("load: {CONNECTIONS} connections, a request at a time each, one thread");
     let mut table = Table::new(title, &head);
     for pair in &pairs {
         let mut rates = Rates::default();
-        for round in 0..options.rounds() {
+        for round in 0..bench.options.rounds() {
             // Another begins each round, so that no one always comes second.
             for turn in 0..2 {
                 if (round + turn) % 2 == 0 {
@@ -88,7 +87,7 @@ fn own_rate(arguments: &[String]) -> io::Result<(f64, u64)> {
 }
 
 /// wrk on nginx; none where one of the two is not there.
-fn http() -> io::Result<Option<Pair>> {
+fn http(bench: &Bench<'_>) -> io::Result<Option<Pair>> {
     if !(is_there("wrk", "-v") && is_there("nginx", "-v")) {
         return Ok(None);
     }
@@ -112,7 +111,7 @@ http {{
     fs::write(&path, text)?;
     let mut command = quiet("nginx");
     command.args(["-e", "/dev/null", "-p"]).arg(&place).arg("-c").arg(&path);
-    let server = start_server(|| Child::start(&mut command))?;
+    let server = bench.layout.start_server(|| Child::start(&mut command))?;
     await_accept(address)?;
     let target = format!("http://{address}/");
     let own = [&*target, "--duration", "1s"].map(str::to_owned).to_vec();
@@ -125,7 +124,7 @@ http {{
 }
 
 /// redis-benchmark on redis; none where one of the two is not there.
-fn redis() -> io::Result<Option<Pair>> {
+fn redis(bench: &Bench<'_>) -> io::Result<Option<Pair>> {
     if !(is_there("redis-benchmark", "--version") && is_there("redis-server", "--version")) {
         return Ok(None);
     }
@@ -133,7 +132,7 @@ fn redis() -> io::Result<Option<Pair>> {
     let port = address.port().to_string();
     let mut command = quiet("redis-server");
     command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"]);
-    let server = start_server(|| Child::start(&mut command))?;
+    let server = bench.layout.start_server(|| Child::start(&mut command))?;
     await_accept(address)?;
     let target = format!("tcp://{address}");
     let own =

@@ -1,16 +1,17 @@
-//! Sessions that were used once and then do nothing: the memory and the processor time that they cost a proxy.
+//! Sessions that do nothing any more: the memory and the processor time that they cost a proxy, and what is left of the
+//! memory once they have ended.
 
 use crate::{
+    bench::Bench,
     case::greeting,
-    options::Options,
-    server::{Duty, Running, Server},
+    server::{Running, Server},
     table::{Table, three},
-    upstream::{Service, Upstream},
-    usage::{Memory, memory, processor_time},
+    upstream::Service,
+    usage::{Memory, Used, memory},
 };
-use std::{io, time::Duration};
+use std::{io, thread, time::Duration};
 use switchboard::{
-    net::limits::share,
+    net::limits::{reserve, share},
     runtime::shard,
     tools::load::{
         report::Report,
@@ -24,94 +25,151 @@ const SOME: usize = 2000;
 const FIRST: usize = 20;
 /// A process for each session shows at a few sessions what it costs.
 const FORKED: usize = 200;
+/// What each of those sends and takes back that come at once: a buffer or a pipe of each direction.
+const WORK: u64 = 64 * 1024;
+/// How long the work of all of them may take.
+const WORK_LIMIT: Duration = Duration::from_millis(1500);
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-struct Cost {
+/// How many sessions, and how they come.
+pub struct Shape {
+    pub name: &'static str,
+    about: &'static str,
     sessions: usize,
-    private_kib: f64,
+    /// All have their work at the same time; else each when it comes.
+    at_once: bool,
+}
+
+/// What a server's sessions cost.
+pub struct Cost {
+    sessions: usize,
+    pub private_kib: f64,
     resident_kib: f64,
+    /// Private memory once all have ended.
+    left_kib: f64,
     /// Processor time a second, of all sessions.
-    cpu_us: f64,
+    pub cpu_us: f64,
     failures: u64,
 }
 
-/// The sizes by their names: 2,000, and as many as the descriptors of one process allow, two each.
-pub fn sizes(descriptors: usize) -> [(&'static str, usize); 2] {
-    let most = share(descriptors).sessions.min(descriptors.saturating_sub(FORKED) / 2);
-    [("idle 2000", SOME.min(most)), ("idle most", most)]
+impl Cost {
+    /// Sessions that were there to the end.
+    pub fn held(&self) -> f64 {
+        self.sessions as f64 - self.failures as f64
+    }
 }
 
-/// A row for each proxy, and Switchboard's private memory a session in KiB.
-pub fn compare(
-    name: &str,
-    sessions: usize,
-    servers: &[Server],
-    upstream: &Upstream,
-    options: &Options,
-    descriptors: usize,
-) -> io::Result<(Table, Option<f64>)> {
-    let head = ["", "sessions", "private KiB/session", "resident KiB/session", "idle CPU µs/s", "failed"];
-    let mut table = Table::new(format!("{name}: sessions that were used once"), &head);
+impl Shape {
+    /// 2,000, those that all work at once, and as many as the descriptors of one process allow.
+    pub fn all(bench: &Bench<'_>) -> [Shape; 3] {
+        reserve(bench.layout.threads, 1);
+        let most = share(bench.descriptors).sessions.min(bench.descriptors.saturating_sub(FORKED) / 2);
+        let some = SOME.min(most);
+        [
+            Shape { name: "idle 2000", about: "64 B there and back", sessions: some, at_once: false },
+            Shape {
+                name: "idle burst",
+                about: "64 KiB there and back, all at once",
+                sessions: some,
+                at_once: true,
+            },
+            Shape { name: "idle most", about: "64 B there and back", sessions: most, at_once: false },
+        ]
+    }
+
+    pub fn is_quick(&self) -> bool {
+        self.name != "idle most"
+    }
+
+    fn script(&self) -> Script {
+        if self.at_once {
+            let each = vec![Step::Send(WORK), Step::Expect(WORK), Step::Hold];
+            Script { before: vec![Step::Connect], each, after: Vec::new() }
+        } else {
+            Script { before: greeting(), each: vec![Step::Hold], after: Vec::new() }
+        }
+    }
+}
+
+/// A row for each proxy, and the cost of Switchboard's sessions.
+pub fn compare(bench: &Bench<'_>, shape: &Shape) -> io::Result<(Table, Option<Cost>)> {
+    let head = [
+        "",
+        "sessions",
+        "private KiB/session",
+        "resident KiB/session",
+        "private KiB left",
+        "idle CPU µs/s",
+        "failed",
+    ];
+    let title = format!("{}, {}: idle after {}", shape.name, bench.layout.name, shape.about);
+    let mut table = Table::new(title, &head);
     let mut own = None;
-    for &server in servers {
+    for &server in bench.servers {
         let sessions = match server {
             Server::Direct | Server::HaproxySplice => continue,
-            Server::Socat => sessions.min(FORKED),
-            _ => sessions,
+            Server::Socat if bench.options.quick => continue,
+            Server::Socat => shape.sessions.min(FORKED),
+            _ => shape.sessions,
         };
-        let duty = Duty::Proxy(upstream.address(Service::Echo));
-        let running = server.start(duty, descriptors, &[])?;
-        let cost = measure(&running, sessions, options)?;
-        if server == Server::Switchboard {
-            own = Some(cost.private_kib);
-        }
+        let running = bench.start(server, bench.setup(Service::Echo), &[])?;
+        let cost = measure(bench, &running, sessions, shape)?;
         table.add(vec![
             server.name().to_owned(),
             cost.sessions.to_string(),
             three(cost.private_kib),
             three(cost.resident_kib),
+            three(cost.left_kib),
             three(cost.cpu_us),
             cost.failures.to_string(),
         ]);
+        if server == Server::Switchboard {
+            own = Some(cost);
+        }
     }
     Ok((table, own))
 }
 
-fn measure(running: &Running, sessions: usize, options: &Options) -> io::Result<Cost> {
+fn measure(bench: &Bench<'_>, running: &Running, sessions: usize, shape: &Shape) -> io::Result<Cost> {
     let Some(pid) = running.pid() else {
         return Err(io::Error::other("a direct connection has no sessions"));
     };
-    hold(running, FIRST, MS(20), MS(20), |_| ())?;
+    let first = Shape { at_once: false, ..*shape };
+    hold(running, FIRST, first.script(), MS(20), MS(20), |_| ())?;
     let base = memory(pid);
-    let (settle, window) = if options.quick { (MS(300), MS(300)) } else { (MS(1000), MS(2000)) };
-    let (mut full, mut cpu) = (Memory::default(), Duration::ZERO);
-    let report = hold(running, sessions, settle, window, |phase| match phase {
+    let (settle, window) = if bench.options.quick { (MS(300), MS(300)) } else { (MS(1000), MS(2000)) };
+    let warm_up = settle + if shape.at_once { WORK_LIMIT } else { Duration::ZERO };
+    let (mut full, mut cpu, mut before) = (Memory::default(), Duration::ZERO, Used::default());
+    let report = hold(running, sessions, shape.script(), warm_up, window, |phase| match phase {
         Phase::Ramp | Phase::WarmUp => {}
-        Phase::Window => cpu = processor_time(pid),
+        Phase::Window => before = Used::by(pid),
         Phase::End => {
-            cpu = processor_time(pid).saturating_sub(cpu);
+            cpu = Used::by(pid).since(&before);
             full = memory(pid);
         }
     })?;
-    let per_session = |full: u64, base: u64| full.saturating_sub(base) as f64 / sessions as f64;
+    thread::sleep(settle);
+    let left = memory(pid);
+    let per_session = |now: u64, base: u64| now.saturating_sub(base) as f64 / sessions as f64;
     Ok(Cost {
         sessions,
         private_kib: per_session(full.private_kib, base.private_kib),
         resident_kib: per_session(full.resident_kib, base.resident_kib),
+        left_kib: per_session(left.private_kib, base.private_kib),
         cpu_us: cpu.as_secs_f64() * 1e6 / report.window.as_secs_f64(),
         failures: report.failures.values().sum(),
     })
 }
 
-/// Opens sessions, uses each once, and holds them.
+/// Opens sessions that do the work of `script`, and holds them.
 fn hold(
     running: &Running,
     connections: usize,
+    script: Script,
     warm_up: Duration,
     window: Duration,
     at: impl FnMut(Phase),
 ) -> io::Result<Report> {
-    let script = Script { before: greeting(), each: vec![Step::Hold], after: Vec::new() };
     let plan = Plan { connections, script, warm_up, window, ..Plan::to(running.address) };
     shard::run(run(&plan, 0, at))
 }

@@ -1,27 +1,32 @@
 //! Switchboard beside a direct connection and the peers found on this machine, in one run.
 //!
-//! `cargo bench --bench compare [-- [--quick] [--record] [--no-pin] [--servers=NAME,…] [--window=TIME] [CASE…]]`
+//! `cargo bench --bench compare [-- [--quick] [--record] [--pinned|--unpinned] [--servers=NAME,…] [--window=TIME] [CASE…]]`
 //!
 //! `QUICK=1` is `--quick`. A case is named by the begin of its name (`pingpong`, `"bulk 1"`, `idle`). A full run is
 //! appended to `benches/RESULTS.md`; a quick or partial one only with `--record`. `--servers` and `--window` are for looking
 //! at one server with a profiler. `OTHER=PATH` adds another build of Switchboard, to see what a change brings.
 //!
-//! `load` is `switchboard load` beside wrk and redis-benchmark on the same servers.
+//! All of it runs in a network namespace of its own, with one congestion control for all. Every traffic case runs twice:
+//! pinned (the server has a processor and one thread) and unpinned (a thread for each processor, the peers alike); in
+//! rounds, each server in turn. It shows medians over the rounds. A server is a child process, and so is the upstream (this
+//! program again); the load runs here, on one thread.
 //!
-//! Every case runs in rounds, each server in turn, and shows medians over the rounds. A server is a child process, and so
-//! is the upstream (this program again); the load runs here, on one thread.
+//! `load` is `switchboard load` beside wrk and redis-benchmark on the same servers.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod calls;
 mod case;
 mod child;
 mod command;
 mod generators;
 mod idle;
+mod layout;
 mod measure;
+mod namespace;
 mod options;
-mod processors;
 mod record;
+mod scaling;
 mod server;
 mod spacing;
 mod start;
@@ -30,17 +35,19 @@ mod targets;
 mod upstream;
 mod usage;
 
-use crate::{options::Options, server::Server, targets::Findings, upstream::Upstream};
-use std::{error::Error, process::ExitCode};
+use crate::{
+    bench::Bench, idle::Shape, layout::Layout, options::Options, record::Report, server::Server,
+    targets::Findings,
+};
+use std::{error::Error, io, process::ExitCode};
 use switchboard::net::limits::raise_descriptor_limit;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let descriptors = raise_descriptor_limit();
     let end = if arguments.first().is_some_and(|first| first == upstream::COMMAND) {
         upstream::serve().map_err(Into::into)
     } else {
-        let end = compare(&arguments, descriptors);
+        let end = compare(arguments);
         command::remove_files();
         end
     };
@@ -53,54 +60,84 @@ fn main() -> ExitCode {
     }
 }
 
-fn compare(arguments: &[String], descriptors: usize) -> Result<(), Box<dyn Error>> {
-    let options = Options::parse(arguments)?;
+fn compare(mut arguments: Vec<String>) -> Result<(), Box<dyn Error>> {
+    let network = namespace::enter(&mut arguments)?;
+    let options = Options::parse(&arguments)?;
+    let descriptors = raise_descriptor_limit();
     child::end_all_on_signal()?;
     let servers: Vec<Server> =
         Server::found().into_iter().filter(|server| options.wants_server(server.name())).collect();
-    let shared_out = options.pin && processors::share()?;
-    let mut report = record::Report::new(&options, &servers, shared_out);
-    let upstream = Upstream::start()?;
+    let mut layouts = Layout::all()?;
+    layouts.retain(|layout| options.wants_layout(layout.name));
+    let mut report = Report::new(&options, &servers, &network, &layouts);
     let mut findings = Findings::default();
-    for case in case::all().into_iter().filter(|case| options.wants(case.name)) {
-        let outcome = measure::compare(&case, &servers, &upstream, &options, descriptors)?;
-        report.add(&outcome.table());
-        findings.outcomes.push(outcome);
-    }
-    if options.wants(spacing::NAME) {
-        report.add(&spacing::compare(&servers, &upstream, &options, descriptors)?);
-    }
-    for (name, sessions) in idle::sizes(descriptors) {
-        if options.wants(name) {
-            let (table, per_session) =
-                idle::compare(name, sessions, &servers, &upstream, &options, descriptors)?;
-            report.add(&table);
-            findings.idle_kib.extend(per_session.map(|kib| (name, kib)));
+    for (number, layout) in layouts.iter().enumerate() {
+        let bench = Bench::begin(&options, &servers, descriptors, layout)?;
+        for case in case::all() {
+            if options.wants_case(case.name, case.is_quick()) {
+                let outcome = measure::compare(&bench, &case)?;
+                report.add(&outcome.table());
+                findings.outcomes.push(outcome);
+            }
+        }
+        if number == 0 {
+            looks_closer(&bench, &mut report, &mut findings)?;
+        }
+        if number + 1 == layouts.len() {
+            weighs(&bench, &mut report, &mut findings)?;
         }
     }
-    if options.wants(start::NAME) {
-        let (table, start) = start::compare(&servers, &upstream, &options, descriptors)?;
-        report.add(&table);
-        findings.start = Some(start);
+    report.add(&findings.table());
+    report.finish(&options)?;
+    Ok(())
+}
+
+/// What needs a server that has a processor to itself.
+fn looks_closer(bench: &Bench<'_>, report: &mut Report, findings: &mut Findings) -> io::Result<()> {
+    let options = bench.options;
+    if options.wants_case(spacing::NAME, false) {
+        report.add(&spacing::compare(bench)?);
     }
-    // In a quick run they are left out unless asked for.
-    if options.names(calls::NAME) || (options.wants(calls::NAME) && !options.quick) {
-        match calls::compare(&servers, &upstream, &options, descriptors)? {
-            Some(table) => report.add(&table),
+    if options.wants_case(calls::NAME, true) {
+        match calls::compare(bench)? {
+            Some((table, own)) => {
+                report.add(&table);
+                findings.calls = own;
+            }
             None => eprintln!("compare: no calls are counted: strace is not there or may not attach"),
         }
     }
-    // Others are started with 'load' alone, not with every quick run.
-    if options.names(generators::NAME) || (options.wants(generators::NAME) && !options.quick) {
-        match generators::compare(&options)? {
+    if options.wants_case(generators::NAME, false) {
+        match generators::compare(bench)? {
             Some(table) => report.add(&table),
             None => {
                 eprintln!("compare: neither wrk with nginx nor redis-benchmark with redis-server is there")
             }
         }
     }
-    report.add(&findings.table());
-    report.finish(&options)?;
+    Ok(())
+}
+
+/// Servers as they come: a second thread, sessions that do nothing, and the start.
+fn weighs(bench: &Bench<'_>, report: &mut Report, findings: &mut Findings) -> io::Result<()> {
+    let options = bench.options;
+    if options.wants_case(scaling::NAME, true) {
+        let (table, scaling) = scaling::compare(bench)?;
+        report.add(&table);
+        findings.scaling = Some(scaling);
+    }
+    for shape in Shape::all(bench) {
+        if options.wants_case(shape.name, shape.is_quick()) {
+            let (table, own) = idle::compare(bench, &shape)?;
+            report.add(&table);
+            findings.idle.extend(own.map(|cost| (shape.name, cost)));
+        }
+    }
+    if options.wants_case(start::NAME, true) {
+        let (table, start) = start::compare(bench)?;
+        report.add(&table);
+        findings.start = Some(start);
+    }
     Ok(())
 }
 

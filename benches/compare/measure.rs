@@ -1,13 +1,12 @@
 //! One measurement of one server, and a case: rounds of measurements, each server in turn, and their medians.
 
 use crate::{
-    case::{Case, Place, Unit},
+    bench::Bench,
+    case::{Case, Unit},
     median,
-    options::Options,
-    server::{Duty, Running, Server},
+    server::{Running, Server},
     table::{self, Table},
-    upstream::{Service, Upstream},
-    usage::processor_time,
+    usage::Used,
 };
 use std::{
     collections::BTreeMap,
@@ -40,6 +39,8 @@ pub struct Sample {
     pub latency_us: [f64; 3],
     /// The server's processor time a unit in microseconds; not a number where there is no server.
     pub cpu_us: f64,
+    /// The part of that which its busiest thread used.
+    pub busiest: f64,
     /// The part of one processor that the load took.
     pub load: f64,
     pub failures: BTreeMap<Failure, u64>,
@@ -48,6 +49,7 @@ pub struct Sample {
 /// What a case came to.
 pub struct Outcome {
     pub name: &'static str,
+    pub layout: &'static str,
     about: &'static str,
     unit: Unit,
     pub rows: Vec<Row>,
@@ -63,22 +65,26 @@ pub struct Row {
 
 /// Runs `plan` against a server and measures both, in the window.
 pub fn measure(running: &Running, plan: &Plan, unit: Unit) -> io::Result<Sample> {
-    let used = || running.pid().map_or(Duration::ZERO, processor_time);
-    let own = || processor_time_of_this_process();
-    let (mut server, mut load) = (Duration::ZERO, Duration::ZERO);
+    let used = || running.pid().map(Used::by).unwrap_or_default();
+    let own = processor_time_of_this_process;
+    let (mut before, mut after) = (Used::default(), Used::default());
+    let mut load = Duration::ZERO;
     let seed = LAST_SEED.fetch_add(1, Relaxed) + 1;
     let report = shard::run(run(plan, seed, |phase| match phase {
         Phase::Ramp | Phase::WarmUp => {}
-        Phase::Window => (server, load) = (used(), own()),
-        Phase::End => (server, load) = (used().saturating_sub(server), own().saturating_sub(load)),
+        Phase::Window => (before, load) = (used(), own()),
+        Phase::End => (after, load) = (used(), own().saturating_sub(load)),
     }))?;
     std::thread::sleep(SETTLE);
     let seconds = report.window.as_secs_f64();
     let units = units(&report, unit);
+    // Not a number for a direct connection.
+    let cpu_us = running.pid().map_or(f64::NAN, |_| after.since(&before).as_secs_f64() * 1e6);
     Ok(Sample {
         rate: units / seconds,
         latency_us: [0.5, 0.99, 0.999].map(|part| report.service.part(part).as_secs_f64() * 1e6),
-        cpu_us: if running.pid().is_some() { server.as_secs_f64() * 1e6 / units } else { f64::NAN },
+        cpu_us: cpu_us / units,
+        busiest: after.busiest_since(&before).as_secs_f64() * 1e6 / cpu_us,
         load: load.as_secs_f64() / seconds,
         failures: report.failures,
     })
@@ -93,64 +99,55 @@ fn processor_time_of_this_process() -> Duration {
 pub fn units(report: &Report, unit: Unit) -> f64 {
     match unit {
         Unit::Operation(_) => report.operations as f64,
-        Unit::Mib(divisor) => (report.sent + report.received) as f64 / MIB / divisor as f64,
+        Unit::Mib => (report.sent + report.received) as f64 / MIB,
     }
 }
 
 /// Runs a case with every server that can take part.
-pub fn compare(
-    case: &Case,
-    servers: &[Server],
-    upstream: &Upstream,
-    options: &Options,
-    descriptors: usize,
-) -> io::Result<Outcome> {
-    let running = servers
+pub fn compare(bench: &Bench<'_>, case: &Case) -> io::Result<Outcome> {
+    let running = bench
+        .servers
         .iter()
-        .filter(|server| takes_part(**server, case))
-        .map(|server| start(*server, case.place, upstream, descriptors))
+        .filter(|server| takes_part(**server, case, bench.options.quick))
+        .map(|server| bench.start(*server, bench.setup(case.service), &[]))
         .collect::<io::Result<Vec<_>>>()?;
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); running.len()];
-    for round in 0..options.rounds() {
-        for turn in 0..running.len() {
-            // Another begins each round, so that no one always follows the same one.
-            let number = (round + turn) % running.len();
+    for round in 0..bench.options.rounds() {
+        for number in order(round, running.len()) {
             let plan = Plan {
                 connections: case.connections,
                 script: case.script.clone(),
-                warm_up: options.warm_up(),
-                window: options.window(),
+                warm_up: bench.options.warm_up(),
+                window: bench.options.window(),
                 ..Plan::to(running[number].address)
             };
             samples[number].push(measure(&running[number], &plan, case.unit)?);
         }
     }
     let rows = running.iter().zip(&samples).map(|(running, samples)| Row::new(running.server, samples));
-    Ok(Outcome { name: case.name, about: case.about, unit: case.unit, rows: rows.collect() })
+    Ok(Outcome {
+        name: case.name,
+        layout: bench.layout.name,
+        about: case.about,
+        unit: case.unit,
+        rows: rows.collect(),
+    })
 }
 
-fn takes_part(server: Server, case: &Case) -> bool {
-    match (server, case.place) {
-        // socat's echo waits for ever for its own reader when a client sends much before it reads.
-        (Server::Socat, Place::Echo) => !matches!(case.unit, Unit::Mib(_)),
-        (Server::Direct | Server::Switchboard | Server::Other | Server::Socat, _) => true,
-        (_, Place::Echo) => false,
+/// Who comes when in a round: another begins each pair of rounds, and the second goes backward, so that no one always
+/// follows the same one.
+pub fn order(round: usize, count: usize) -> impl Iterator<Item = usize> {
+    let place = move |turn| if round.is_multiple_of(2) { turn } else { count - 1 - turn };
+    (0..count).map(move |turn| (round / 2 + place(turn)) % count)
+}
+
+fn takes_part(server: Server, case: &Case, quick: bool) -> bool {
+    match server {
         // Small messages are never worth a splice.
-        (Server::HaproxySplice, _) => matches!(case.unit, Unit::Mib(_)),
-        (Server::Haproxy | Server::Nginx, _) => true,
-    }
-}
-
-fn start(server: Server, place: Place, upstream: &Upstream, descriptors: usize) -> io::Result<Running> {
-    match (server, place) {
-        (_, Place::Through(service)) => {
-            server.start(Duty::Proxy(upstream.address(service)), descriptors, &[])
-        }
-        // The upstream is an echo server that does nothing else.
-        (Server::Direct, Place::Echo) => {
-            server.start(Duty::Proxy(upstream.address(Service::Echo)), descriptors, &[])
-        }
-        (_, Place::Echo) => server.start(Duty::Echo, descriptors, &[]),
+        Server::HaproxySplice => case.unit == Unit::Mib,
+        // It is no peer, and takes a tenth of the time.
+        Server::Socat => !quick,
+        _ => true,
     }
 }
 
@@ -164,6 +161,7 @@ impl Sample {
             rate: middle(&|sample| sample.rate),
             latency_us: std::array::from_fn(|part| middle(&|sample| sample.latency_us[part])),
             cpu_us: middle(&|sample| sample.cpu_us),
+            busiest: middle(&|sample| sample.busiest),
             load: middle(&|sample| sample.load),
             failures,
         }
@@ -201,11 +199,11 @@ impl Outcome {
     pub fn table(&self) -> Table {
         let (rate, cpu) = match self.unit {
             Unit::Operation(name) => ("rate /s".to_owned(), format!("CPU µs/{name}")),
-            Unit::Mib(_) => ("MiB/s".to_owned(), "CPU µs/MiB".to_owned()),
+            Unit::Mib => ("MiB/s".to_owned(), "CPU µs/MiB".to_owned()),
         };
         let head =
             ["", &rate, "±", "× best", "p50 µs", "p99 µs", "p99.9 µs", &cpu, "× best", "load", "failed"];
-        let title = format!("{}: {}", self.name, self.about);
+        let title = format!("{}, {}: {}", self.name, self.layout, self.about);
         let (best_rate, best_cpu) =
             (self.best(false, |sample| sample.rate), self.best(true, |sample| sample.cpu_us));
         let ratio =

@@ -1,5 +1,6 @@
 //! What the command line asks for.
 
+use crate::layout::{PINNED, UNPINNED};
 use std::time::Duration;
 
 /// How to run.
@@ -8,12 +9,11 @@ pub struct Options {
     pub quick: bool,
     /// Append to RESULTS.md.
     pub record: bool,
-    /// Give the server a processor of its own.
-    pub pin: bool,
     /// As typed.
     pub command: String,
     wanted: Vec<String>,
     servers: Option<String>,
+    layout: Option<&'static str>,
     window: Option<Duration>,
 }
 
@@ -22,14 +22,15 @@ impl Options {
     pub fn parse(arguments: &[String]) -> Result<Self, String> {
         let from_environment = std::env::var("QUICK").is_ok_and(|value| !matches!(&*value, "" | "0"));
         let (mut quick, mut record, mut wanted) = (from_environment, false, Vec::new());
-        let (mut pin, mut servers, mut window) = (true, None, None);
+        let (mut layout, mut servers, mut window) = (None, None, None);
         // Cargo adds `--bench`.
         let arguments: Vec<&str> =
             arguments.iter().map(String::as_str).filter(|argument| *argument != "--bench").collect();
         for argument in &arguments {
             match argument.split_once('=').unwrap_or((argument, "")) {
                 ("--quick", _) => quick = true,
-                ("--no-pin", _) => pin = false,
+                ("--pinned", _) => layout = Some(PINNED),
+                ("--unpinned", _) => layout = Some(UNPINNED),
                 ("--record", _) => record = true,
                 ("--servers", names) => servers = Some(names.to_owned()),
                 ("--window", text) => {
@@ -45,14 +46,19 @@ impl Options {
         if !arguments.is_empty() {
             command += &format!(" -- {}", arguments.join(" "));
         }
-        let whole = wanted.is_empty() && servers.is_none() && window.is_none();
+        let whole = wanted.is_empty() && layout.is_none() && servers.is_none() && window.is_none();
         let record = record || (!quick && whole);
-        Ok(Options { quick, record, pin, command, wanted, servers, window })
+        Ok(Options { quick, record, command, wanted, servers, layout, window })
     }
 
-    /// Whether the case of this name was asked for by name.
-    pub fn names(&self, name: &str) -> bool {
-        !self.wanted.is_empty() && self.wants(name)
+    /// Whether the layout of this name is to run.
+    pub fn wants_layout(&self, name: &str) -> bool {
+        self.layout.is_none_or(|wanted| wanted == name)
+    }
+
+    /// Whether the case of this name is to run, which a quick run has only if it `is_quick` or was asked for by name.
+    pub fn wants_case(&self, name: &str, is_quick: bool) -> bool {
+        self.wants(name) && (is_quick || !self.quick || !self.wanted.is_empty())
     }
 
     /// Whether the server of this name is to take part.
@@ -60,8 +66,7 @@ impl Options {
         self.servers.as_ref().is_none_or(|names| names.split(',').any(|wanted| wanted == name))
     }
 
-    /// Whether the case of this name is to run.
-    pub fn wants(&self, name: &str) -> bool {
+    fn wants(&self, name: &str) -> bool {
         self.wanted.is_empty() || self.wanted.iter().any(|wanted| name.starts_with(wanted.as_str()))
     }
 

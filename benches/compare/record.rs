@@ -1,6 +1,6 @@
 //! The report: shown as it grows, and appended to RESULTS.md with what one must know to compare it with another.
 
-use crate::{options::Options, server::Server, table::Table};
+use crate::{layout::Layout, options::Options, server::Server, table::Table};
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
@@ -8,12 +8,6 @@ use std::{
 };
 
 const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/RESULTS.md");
-const INTRODUCTION: &str = "# Results
-
-Appended by `make bench`. Numbers of different runs do not compare; ratios within one do. `× best` is the ratio to the best
-peer of the same run, `±` half the way from the slowest to the fastest round, `load` what the clients took of one processor.
-";
-
 /// What was found so far, as Markdown.
 pub struct Report {
     text: String,
@@ -21,21 +15,21 @@ pub struct Report {
 
 impl Report {
     /// Begins with date, commit, machine, command and peers; shows it.
-    pub fn new(options: &Options, servers: &[Server], shared_out: bool) -> Self {
-        let peers = servers.iter().filter(|server| server.is_peer() && **server != Server::HaproxySplice);
-        let peers: Vec<String> =
-            peers.map(|peer| format!("{} {}", peer.name(), peer.version().unwrap_or_default())).collect();
+    pub fn new(options: &Options, servers: &[Server], network: &str, layouts: &[Layout]) -> Self {
+        let peers = [Server::Haproxy, Server::Nginx, Server::Socat].into_iter();
+        let peers: Vec<String> = peers
+            .filter(|peer| servers.contains(peer))
+            .map(|peer| format!("{} {}", peer.name(), peer.version().unwrap_or_default()))
+            .collect();
+        let layouts: Vec<String> =
+            layouts.iter().map(|layout| format!("{}: {}", layout.name, layout.about())).collect();
         let mut report = Report { text: String::new() };
         report.show(&format!(
-            "## {} · {}\n\n- machine: {}\n- processors: {}\n- command: `{}`\n- rounds: {} of {:?}\n- peers: {}\n",
+            "## {} · {}\n\n- machine: {}\n- network: {network}\n- processors: {}\n- command: `{}`\n- rounds: {} of {:?}\n- peers: {}\n",
             jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC"),
             commit(),
             machine(),
-            if shared_out {
-                "one for the server, the others for the clients and the upstream"
-            } else {
-                "as the scheduler likes"
-            },
+            layouts.join("; "),
             options.command,
             options.rounds(),
             options.window(),
@@ -54,9 +48,8 @@ impl Report {
         if !options.record {
             return Ok(());
         }
-        let introduction = if fs::exists(RESULTS)? { "" } else { INTRODUCTION };
         let mut file = OpenOptions::new().append(true).create(true).open(RESULTS)?;
-        write!(file, "{introduction}\n{}", self.text)?;
+        write!(file, "\n{}", self.text)?;
         println!("\nappended to {RESULTS}");
         Ok(())
     }

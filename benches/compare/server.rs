@@ -1,10 +1,6 @@
 //! The servers that are compared: who they are, whether they are there, and each one's process.
 
-use crate::{
-    child::Child,
-    command::{self, Prepared},
-    processors, usage,
-};
+use crate::{child::Child, usage};
 use std::{
     io,
     net::{SocketAddr, TcpStream},
@@ -29,21 +25,12 @@ pub enum Server {
     Other,
     /// As it is by default: it copies.
     Haproxy,
-    /// Told to splice; `option splice-auto` never did in these cases.
+    /// Told to splice always; `option splice-auto` does not in these cases (strace).
     HaproxySplice,
     /// The stream module.
     Nginx,
     /// A process for each connection.
     Socat,
-}
-
-/// What a server is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Duty {
-    /// Relay to this upstream.
-    Proxy(SocketAddr),
-    /// Echo.
-    Echo,
 }
 
 /// A server that accepts.
@@ -81,9 +68,9 @@ impl Server {
         }
     }
 
-    /// Whether it is one of those that Switchboard is compared with.
+    /// Whether it is one of those that Switchboard is to be level with. socat, a process a connection, is not.
     pub fn is_peer(self) -> bool {
-        !matches!(self, Server::Direct | Server::Switchboard | Server::Other)
+        matches!(self, Server::Haproxy | Server::HaproxySplice | Server::Nginx)
     }
 
     /// What it says of itself; none where it is not there.
@@ -103,23 +90,18 @@ impl Server {
         let version = line.split("version").nth(1)?.trim_start_matches([':', ' ']);
         Some(version.trim_start_matches("nginx/").split(' ').next()?.to_owned())
     }
-
-    /// Starts it and waits until it accepts; `extra` are further arguments of Switchboard.
-    pub fn start(self, duty: Duty, descriptors: usize, extra: &[&str]) -> io::Result<Running> {
-        if let (Server::Direct, Duty::Proxy(address)) = (self, duty) {
-            return Ok(Running { server: self, address, child: None });
-        }
-        let Prepared { address, mut command } = command::prepare(self, duty, descriptors)?;
-        let child = processors::start_server(|| Child::start(command.args(extra)))?;
-        let running = Running { server: self, address, child: Some(child) };
-        await_accept(address).map_err(|error| {
-            io::Error::new(error.kind(), format!("{} does not accept: {error}", self.name()))
-        })?;
-        Ok(running)
-    }
 }
 
 impl Running {
+    /// Nobody: clients reach the upstream itself.
+    pub fn direct(address: SocketAddr) -> Self {
+        Running { server: Server::Direct, address, child: None }
+    }
+
+    pub fn process(server: Server, address: SocketAddr, child: Child) -> Self {
+        Running { server, address, child: Some(child) }
+    }
+
     /// Its process; none where there is nobody between.
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::pid)

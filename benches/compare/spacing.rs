@@ -1,12 +1,12 @@
 //! One client whose round trips are spaced: what `--busy-poll` gains and costs between one event and the next.
 
 use crate::{
+    bench::Bench,
     case::{Unit, farewell, greeting, round_trip},
     measure::{Sample, measure},
-    options::Options,
-    server::{Duty, Running, Server},
+    server::{Running, Server},
     table::{Table, three},
-    upstream::{Service, Upstream},
+    upstream::Service,
 };
 use std::{io, time::Duration};
 use switchboard::tools::load::{
@@ -15,38 +15,31 @@ use switchboard::tools::load::{
 };
 
 pub const NAME: &str = "spacing";
-const SETTINGS: [&str; 4] = ["off", "50us", "100us", "200us"];
-const SPACINGS_US: [u64; 7] = [10, 30, 100, 300, 1000, 3000, 10_000];
-const QUICK_SPACINGS_US: [u64; 3] = [10, 100, 1000];
+/// Never, and as it is by default.
+const SETTINGS: [&str; 2] = ["off", "200us"];
+const SPACINGS_US: [u64; 4] = [10, 100, 1000, 10_000];
 /// Long enough for 30 round trips of the widest spacing.
 const WINDOW: Duration = Duration::from_millis(350);
 const ROUNDS: usize = 3;
 
 /// Latency and processor time for each spacing and setting, and for nginx where it is there.
-pub fn compare(
-    servers: &[Server],
-    upstream: &Upstream,
-    options: &Options,
-    descriptors: usize,
-) -> io::Result<Table> {
-    let duty = Duty::Proxy(upstream.address(Service::Echo));
+pub fn compare(bench: &Bench<'_>) -> io::Result<Table> {
+    let setup = bench.setup(Service::Echo);
     let mut running: Vec<(String, Running)> = Vec::new();
-    for setting in SETTINGS.into_iter().filter(|_| servers.contains(&Server::Switchboard)) {
-        let server = Server::Switchboard.start(duty, descriptors, &["--busy-poll", setting])?;
+    for setting in SETTINGS.into_iter().filter(|_| bench.servers.contains(&Server::Switchboard)) {
+        let server = bench.start(Server::Switchboard, setup, &["--busy-poll", setting])?;
         running.push((setting.to_owned(), server));
     }
-    if servers.contains(&Server::Nginx) {
-        running.push(("nginx".to_owned(), Server::Nginx.start(duty, descriptors, &[])?));
+    if bench.servers.contains(&Server::Nginx) {
+        running.push(("nginx".to_owned(), bench.start(Server::Nginx, setup, &[])?));
     }
     let names = running.iter().map(|(name, _)| name.as_str());
     let head: Vec<&str> = ["pause"].into_iter().chain(names).collect();
-    let mut table = Table::new("spacing: p50 µs / CPU µs a round trip of 64 B, by --busy-poll", &head);
-    let (spacings, rounds, window) = if options.quick {
-        (&QUICK_SPACINGS_US[..], 1, options.window())
-    } else {
-        (&SPACINGS_US[..], ROUNDS, WINDOW)
-    };
-    for &spacing_us in spacings {
+    let title =
+        format!("spacing, {}: p50 µs / CPU µs a round trip of 64 B, by --busy-poll", bench.layout.name);
+    let mut table = Table::new(title, &head);
+    let (rounds, window) = if bench.options.quick { (1, bench.options.window()) } else { (ROUNDS, WINDOW) };
+    for spacing_us in SPACINGS_US {
         let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); running.len()];
         for _ in 0..rounds {
             for ((_, running), samples) in running.iter().zip(&mut samples) {

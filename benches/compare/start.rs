@@ -1,14 +1,13 @@
 //! From exec to the first connection, and the size of the binary.
 
 use crate::{
+    bench::Bench,
     child::Child,
     command::{Prepared, prepare, switchboard_size},
     median,
-    options::Options,
-    processors::start_server,
-    server::{Duty, Server, await_accept},
+    server::{Server, await_accept},
     table::{Table, three},
-    upstream::{Service, Upstream},
+    upstream::Service,
 };
 use std::{io, process::Stdio, time::Instant};
 
@@ -23,26 +22,20 @@ pub struct Start {
 }
 
 /// A row for each proxy.
-pub fn compare(
-    servers: &[Server],
-    upstream: &Upstream,
-    options: &Options,
-    descriptors: usize,
-) -> io::Result<(Table, Start)> {
-    let duty = Duty::Proxy(upstream.address(Service::Echo));
+pub fn compare(bench: &Bench<'_>) -> io::Result<(Table, Start)> {
     let size_mib = switchboard_size()? as f64 / 1024.0 / 1024.0;
     let mut accept_ms = f64::NAN;
     let title = format!("start: from exec to ready; the release binary has {size_mib:.2} MiB");
     let mut table = Table::new(title, &["", "start line ms", "first connection ms"]);
-    for &server in servers {
+    for &server in bench.servers {
         if matches!(server, Server::Direct | Server::HaproxySplice) {
             continue;
         }
         let (mut lines, mut accepts) = (Vec::new(), Vec::new());
-        for _ in 0..options.rounds() * 3 {
-            accepts.push(until_accept(server, duty, descriptors)?);
+        for _ in 0..bench.options.rounds() * 3 {
+            accepts.push(until_accept(bench, server)?);
             if server == Server::Switchboard {
-                lines.push(until_line(duty, descriptors)?);
+                lines.push(until_line(bench)?);
             }
         }
         let accept = median(accepts);
@@ -55,19 +48,19 @@ pub fn compare(
 }
 
 /// Milliseconds to the first connection.
-fn until_accept(server: Server, duty: Duty, descriptors: usize) -> io::Result<f64> {
-    let Prepared { address, mut command } = prepare(server, duty, descriptors)?;
+fn until_accept(bench: &Bench<'_>, server: Server) -> io::Result<f64> {
+    let Prepared { address, mut command } = prepare(server, bench.setup(Service::Echo))?;
     let begin = Instant::now();
-    let _child = start_server(|| Child::start(&mut command))?;
+    let _child = bench.layout.start_server(|| Child::start(&mut command))?;
     await_accept(address)?;
     Ok(begin.elapsed().as_secs_f64() * 1e3)
 }
 
 /// Milliseconds to Switchboard's start line.
-fn until_line(duty: Duty, descriptors: usize) -> io::Result<f64> {
-    let Prepared { mut command, .. } = prepare(Server::Switchboard, duty, descriptors)?;
+fn until_line(bench: &Bench<'_>) -> io::Result<f64> {
+    let Prepared { mut command, .. } = prepare(Server::Switchboard, bench.setup(Service::Echo))?;
     let begin = Instant::now();
-    let mut child = start_server(|| Child::start(command.stderr(Stdio::piped())))?;
+    let mut child = bench.layout.start_server(|| Child::start(command.stderr(Stdio::piped())))?;
     let said = child.first_error_line()?;
     Ok(said.duration_since(begin).as_secs_f64() * 1e3)
 }

@@ -1,6 +1,6 @@
 //! What processes use, from `/proc` (proc(5)).
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 /// `sysconf(_SC_CLK_TCK)` of every Linux: what `/proc/PID/stat` counts in.
 const TICK: Duration = Duration::from_millis(10);
@@ -27,7 +27,9 @@ pub fn family(root: u32) -> Vec<u32> {
         .flatten()
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(|pid: u32| Some((pid, u32::try_from(stat(pid)?[PARENT]).ok()?)))
+        .filter_map(|pid: u32| {
+            Some((pid, u32::try_from(stat(Path::new(&format!("/proc/{pid}")))?[PARENT]).ok()?))
+        })
         .collect();
     let mut family = vec![root];
     let mut next = 0;
@@ -39,31 +41,65 @@ pub fn family(root: u32) -> Vec<u32> {
     family
 }
 
-/// The processor time of `root` and its descendants, living and reaped.
-pub fn processor_time(root: u32) -> Duration {
-    let reaped = stat(root).map_or(0, |stat| stat[REAPED_USER_TICKS] + stat[REAPED_SYSTEM_TICKS]);
-    let living: Duration = family(root).into_iter().map(time_of).sum();
-    living + TICK * u32::try_from(reaped).unwrap_or(0)
+/// The processor time of a process family until now.
+#[derive(Default)]
+pub struct Used {
+    /// Of each living thread, by its number.
+    threads: BTreeMap<u32, Duration>,
+    /// Of children that the root has waited for.
+    reaped: Duration,
+}
+
+impl Used {
+    /// That of `root` and its descendants.
+    pub fn by(root: u32) -> Self {
+        let tasks = family(root).into_iter().flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")));
+        let threads = tasks
+            .flatten()
+            .flatten()
+            .filter_map(|task| Some((task.file_name().to_str()?.parse().ok()?, time_of(&task.path()))));
+        let reaped = stat(Path::new(&format!("/proc/{root}")));
+        Used {
+            threads: threads.collect(),
+            reaped: reaped
+                .map_or(Duration::ZERO, |stat| ticks(stat[REAPED_USER_TICKS] + stat[REAPED_SYSTEM_TICKS])),
+        }
+    }
+
+    /// What was used since `earlier`.
+    pub fn since(&self, earlier: &Used) -> Duration {
+        let sum = |used: &Used| used.threads.values().sum::<Duration>() + used.reaped;
+        sum(self).saturating_sub(sum(earlier))
+    }
+
+    /// What the thread used since `earlier` that used most.
+    pub fn busiest_since(&self, earlier: &Used) -> Duration {
+        let of = |(thread, time): (&u32, &Duration)| {
+            time.saturating_sub(earlier.threads.get(thread).copied().unwrap_or_default())
+        };
+        self.threads.iter().map(of).max().unwrap_or_default()
+    }
 }
 
 /// To the nanosecond where the kernel counts so (schedstat); in ticks elsewhere.
-fn time_of(pid: u32) -> Duration {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let times: Option<Vec<u64>> = threads.map(|thread| nanoseconds(&thread.path())).collect();
-    match times {
-        Some(times) if times.iter().any(|time| *time > 0) => Duration::from_nanos(times.iter().sum()),
-        _ => stat(pid).map_or(Duration::ZERO, |stat| {
-            TICK * u32::try_from(stat[USER_TICKS] + stat[SYSTEM_TICKS]).unwrap_or(0)
-        }),
+fn time_of(task: &Path) -> Duration {
+    match nanoseconds(task) {
+        Some(time) if time > 0 => Duration::from_nanos(time),
+        _ => stat(task).map_or(Duration::ZERO, |stat| ticks(stat[USER_TICKS] + stat[SYSTEM_TICKS])),
     }
+}
+
+fn ticks(count: u64) -> Duration {
+    TICK * u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn nanoseconds(task: &Path) -> Option<u64> {
     fs::read_to_string(task.join("schedstat")).ok()?.split_whitespace().next()?.parse().ok()
 }
 
-fn stat(pid: u32) -> Option<Vec<u64>> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// The numbers of a process, or of a thread.
+fn stat(place: &Path) -> Option<Vec<u64>> {
+    let text = fs::read_to_string(place.join("stat")).ok()?;
     let (_, fields) = text.rsplit_once(')')?;
     // Fields that are no natural numbers (the state) are of no interest here.
     let numbers: Vec<u64> = fields.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();

@@ -21,7 +21,8 @@ use crate::{
     tools::client::settings::{Client, Input, Target},
     tools::{
         audit::settings::{Audit, IDLE, Subject},
-        load::settings::{Expect, Load, Message, Mode, TIMEOUT},
+        findings::Form,
+        load::settings::{Body, Expect, Http, Load, Message, Mode, TIMEOUT},
     },
 };
 use proptest::prelude::*;
@@ -101,7 +102,7 @@ fn a_bare_command_means_the_defaults() {
         backlog: 4096,
         deadlines: Deadlines::default(),
         keepalive: Some(KEEPALIVE),
-        congestion: Congestion::Auto,
+        congestion: Congestion::System,
         log: Log::Text,
         dump: Dump::Off,
         dump_limit: DUMP_LIMIT_BYTES,
@@ -360,7 +361,7 @@ fn audit(line: &str) -> Audit {
 
 #[test]
 fn an_audit_is_of_our_own_proxy_or_of_one_that_runs() {
-    let own = Audit { subject: Subject::Own, idle: Some(IDLE), json: false, checks: vec![] };
+    let own = Audit { subject: Subject::Own, idle: Some(IDLE), json: false, checks: vec![], report: vec![] };
     assert_eq!(audit("audit --self"), own);
     assert_eq!(audit("audit --self --idle=10s"), own);
     let running = Subject::Running { via: "a:1".parse().unwrap(), origin: ":0".parse().unwrap() };
@@ -369,8 +370,14 @@ fn an_audit_is_of_our_own_proxy_or_of_one_that_runs() {
         idle: None,
         json: true,
         checks: vec!["reset".into(), "idle".into(), "half-close-5s".into()],
+        report: vec![Form::Junit("a".into()), Form::Markdown("b=c".into()), Form::Github],
     };
-    assert_eq!(audit("audit --via a:1 --origin :0 --idle off --json reset idle half-close-5s"), all);
+    assert_eq!(
+        audit(
+            "audit --via a:1 --origin :0 --idle off --json --report junit=a md=b=c --report=github reset idle half-close-5s"
+        ),
+        all
+    );
 }
 
 #[test]
@@ -425,6 +432,10 @@ fn a_target_alone_means_the_defaults() {
         timeout: Some(TIMEOUT),
         json: false,
         html: None,
+        report: vec![],
+        fail_if: vec![],
+        compare: None,
+        http: Http::default(),
         overrides: [].into(),
     };
     assert_eq!(load("tcp://a:1"), expected);
@@ -453,10 +464,22 @@ fn every_option_of_a_load_reaches_its_setting() {
         timeout: None,
         json: true,
         html: Some("/h".into()),
+        report: vec![Form::Html("/p".into()), Form::Github],
+        fail_if: vec!["p99>5ms".parse().unwrap(), "errors>0".parse().unwrap()],
+        compare: Some("/o".into()),
+        http: Http::default(),
         overrides: [Override { host: "a".into(), port: 1, addresses: vec!["::1".parse().unwrap()] }].into(),
     };
-    let words = r"tcp://a:1 --mode churn --send PING\r\n --expect 7 --half-close -c 2 --threads 3 --duration 4s --requests 5 --rate 6 --connect-rate 7 --warmup 8s --timeout off --json --html /h --resolve a:1:::1";
+    let words = r"tcp://a:1 --mode churn --send PING\r\n --expect 7 --half-close -c 2 --threads 3 --duration 4s --requests 5 --rate 6 --connect-rate 7 --warmup 8s --timeout off --json --html /h --report html=/p github --fail-if p99>5ms --fail-if errors>0 --compare /o --resolve a:1:::1";
     assert_eq!(load(words), expected);
+    let http = load("http://a/ -X PUT -H Accept:x -H Host:b -d a=b --data @/f").http;
+    let expected = Http {
+        method: Some("PUT".into()),
+        fields: vec!["Accept: x".into(), "Host: b".into()],
+        body: Some(Body::File("/f".into())),
+    };
+    assert_eq!(http, expected);
+    assert_eq!(load("http://a/ -d x").http.method(), "POST");
     assert_eq!(load("tcp://a:1 --connections=max --duration off").connections, None);
     assert_eq!(load("tcp://a:1 --duration off --file /f").message, Message::File("/f".into()));
     assert_eq!(load("tcp://a:1 --duration off").duration, None);
@@ -615,6 +638,17 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ("load tcp://a:1 --mode slow", &["write pingpong or bulk or churn"]),
         ("load tcp://a:1 --expect all", &["write echo, until-close, or a number of bytes"]),
         ("load tcp://a:1 --send \\q", &["'--send' cannot be '\\q'", "write \\\\ for itself"]),
+        ("load http://a/ -X HEAD", &["'--method' cannot be 'HEAD': its answer has no body"]),
+        ("load http://a/ -H x", &["'--header' cannot be 'x': write a name and a value"]),
+        ("load http://a/ -H Content-Length:5", &["the length of the body is ours to say"]),
+        ("load tcp://a:1 -d x", &["option '--data' is for http targets, and 'tcp://a:1' is none"]),
+        ("load tcp://a:1 --report pdf=x", &["'--report' cannot be 'pdf=x'", "write junit=FILE"]),
+        ("load tcp://a:1 --report junit=", &["it names no file"]),
+        ("load tcp://a:1 --fail-if p98>1ms", &["'--fail-if' cannot be 'p98>1ms': 'p98' is no figure"]),
+        (
+            "load tcp://a:1 --fail-if p99>110%",
+            &["'--fail-if p99>110%' needs an older run; write --compare FILE"],
+        ),
         ("load tcp://a:1 --rate 0", &["'--rate' cannot be '0'", "at least 1"]),
         ("load tcp://a:1 --duration 0s", &["it is zero; write off"]),
         ("load tcp://a:1 --size 1 --send x", &["'--size', '--send' and '--file' exclude each other"]),

@@ -17,7 +17,8 @@ use crate::{
     tools::{
         client::settings::Target,
         ctl::settings::Show,
-        load::settings::{Expect, Mode},
+        findings::Form,
+        load::settings::{Body, Expect, Mode},
         top::settings::INTERVAL_MIN,
     },
 };
@@ -312,6 +313,54 @@ choices! {
     show -> Show { "text" => Show::Text, "hex" => Show::Hex, "raw" => Show::Raw }
     side -> Option<Side> { "client" => Some(Side::Client), "upstream" => Some(Side::Upstream), "both" => None }
     sort -> Sort { "age" => Sort::Age, "bytes" => Sort::Bytes, "rate" => Sort::Rate, "idle" => Sort::Idle, "problems" => Sort::Problems, "client" => Sort::Client, "upstream" => Sort::Upstream, "up" => Sort::ClientRate, "down" => Sort::UpstreamRate, "waiting" => Sort::Waiting }
+}
+
+/// A method (RFC 9110 §9.1) whose answer has a body.
+pub fn method(text: &str) -> Result<String, String> {
+    match text {
+        "HEAD" | "CONNECT" => Err("its answer has no body to verify; write another method".into()),
+        _ if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => {
+            Ok(text.to_owned())
+        }
+        _ => Err("it is no method; write one like POST or PUT".into()),
+    }
+}
+
+/// A field of a request (RFC 9110 §5.1): `Name: value`.
+pub fn field(text: &str) -> Result<String, String> {
+    let form = "write a name and a value, as in 'Accept: text/html'";
+    let (name, value) = text.split_once(':').ok_or(form)?;
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_name) || value.chars().any(char::is_control) {
+        return Err(form.into());
+    }
+    match name.to_ascii_lowercase().as_str() {
+        "content-length" | "transfer-encoding" => {
+            Err("the length of the body is ours to say; leave it out".into())
+        }
+        _ => Ok(format!("{name}: {}", value.trim())),
+    }
+}
+
+/// The body of a request: a text, or `@FILE`.
+pub fn body(text: &str) -> Result<Body, String> {
+    match text.strip_prefix('@') {
+        Some("") => Err("it names no file; write @FILE".into()),
+        Some(path) => Ok(Body::File(path.into())),
+        None => escaped(text).map(Body::Text),
+    }
+}
+
+/// `junit=FILE`, `md=FILE`, `html=FILE` or `github`.
+pub fn form(text: &str) -> Result<Form, String> {
+    match text.split_once('=') {
+        None if text == "github" => Ok(Form::Github),
+        Some((_, "")) => Err("it names no file; write junit=FILE".into()),
+        Some(("junit", path)) => Ok(Form::Junit(path.into())),
+        Some(("md", path)) => Ok(Form::Markdown(path.into())),
+        Some(("html", path)) => Ok(Form::Html(path.into())),
+        _ => Err("it is no form of a report; write junit=FILE, md=FILE, html=FILE or github".into()),
+    }
 }
 
 /// A number of connections, or `max`, which is `None`.

@@ -36,7 +36,7 @@ pub fn read<'a>(
 ) -> Result<Asked<'a>, String> {
     let mut options: Vec<(&'a str, Option<&'a str>)> = Vec::new();
     let mut operands = Vec::new();
-    let mut words = words.iter().map(String::as_str);
+    let mut words = words.iter().map(String::as_str).peekable();
     while let Some(word) = words.next() {
         match word {
             "--" => operands.extend(words.by_ref()),
@@ -56,10 +56,22 @@ pub fn read<'a>(
                     options.retain(|&(name, _)| name != option.long);
                 }
                 options.push((option.long, value));
+                if option.long == REPORT {
+                    while let Some(form) = words.next_if(|word| is_form(word)) {
+                        options.push((option.long, Some(form)));
+                    }
+                }
             }
         }
     }
     Ok(Asked::Run(Typed { options, operands }))
+}
+
+/// The option that takes several words: `--report junit=a.xml md=b.md github`.
+const REPORT: &str = "--report";
+
+fn is_form(word: &str) -> bool {
+    word == "github" || ["junit=", "md=", "html="].iter().any(|begin| word.starts_with(begin))
 }
 
 fn option<'a, 'k>(

@@ -1,7 +1,7 @@
 //! The options of a TCP leg, among them its congestion control.
 //!
-//! A system whose default paces its packets (BBR) arms a timer for nearly every packet. Loopback cannot be congested, and
-//! there the timers cost a bulk transfer two thirds of its processor time and of its throughput.
+//! A system whose default paces its packets (BBR) arms a timer for nearly every packet. Loopback cannot be congested;
+//! `--congestion auto` does without the timers there.
 
 use crate::net::socket::stream_socket;
 use rustix::{

@@ -22,10 +22,10 @@ use rustix::{
     pipe::{SpliceFlags, splice},
 };
 use std::{
+    cell::Cell,
     future::poll_fn,
     io,
     os::fd::OwnedFd,
-    sync::atomic::{AtomicBool, AtomicU8, Ordering},
     task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
@@ -44,13 +44,13 @@ pub struct Socket {
     // Drop order: the registration's slot is free before the descriptor's number is.
     registration: Registration,
     descriptor: OwnedFd,
-    closes_clean: bool,
+    closes_clean: Cell<bool>,
     /// Whether the kernel resets the connection at close(2). So it is from birth, until our stream has ended whole.
-    resets: AtomicBool,
+    resets: Cell<bool>,
     /// Writes until the kernel is told to hold none back, which it does from the second on (RFC 896); then 0.
-    writes_to_nodelay: AtomicU8,
+    writes_to_nodelay: Cell<u8>,
     /// The kernel tells of a lost connection once: after a failed write, a read would see a clean end.
-    lost: AtomicBool,
+    lost: Cell<bool>,
 }
 
 impl Socket {
@@ -60,11 +60,11 @@ impl Socket {
         Ok(Socket {
             registration: Registration::new(&descriptor, connected)?,
             descriptor,
-            closes_clean: false,
-            resets: AtomicBool::new(true),
+            closes_clean: Cell::new(false),
+            resets: Cell::new(true),
             // A listener has said so for the sockets that it accepts.
-            writes_to_nodelay: AtomicU8::new(if connected { 0 } else { 2 }),
-            lost: AtomicBool::new(false),
+            writes_to_nodelay: Cell::new(if connected { 0 } else { 2 }),
+            lost: Cell::new(false),
         })
     }
 
@@ -79,7 +79,11 @@ impl Socket {
 
     /// Waits until a write may be taken.
     pub async fn writable(&self) {
-        poll_fn(|context| self.registration.poll_writable(context)).await;
+        poll_fn(|context| self.poll_writable(context)).await;
+    }
+
+    pub fn poll_writable(&self, context: &Context<'_>) -> Poll<()> {
+        self.registration.poll_writable(context)
     }
 
     /// Waits until the peer has reset the connection or vanished. Never ends on a socket that stays well.
@@ -97,7 +101,7 @@ impl Socket {
         let size = room.len();
         self.registration.read(|| {
             let (_, count) = retry(|| recv(&self.descriptor, &mut *room, RecvFlags::empty()))?;
-            if count == 0 && self.lost.load(Ordering::Relaxed) {
+            if count == 0 && self.lost.get() {
                 return Err(io::ErrorKind::ConnectionReset.into());
             }
             // A read of nothing is the end: it stays readable.
@@ -139,41 +143,55 @@ impl Socket {
     }
 
     pub fn poll_write(&self, context: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_put(context, || {
+        self.poll_put(context, || self.try_write(bytes))
+    }
+
+    /// Writes what the socket takes at once of `bytes`.
+    /// Errors: `WouldBlock`, or that of the connection.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_put(|| {
             let count = retry(|| send(&self.descriptor, bytes, SendFlags::NOSIGNAL))?;
             Ok((count, count < bytes.len()))
         })
     }
 
-    /// Does a write once the socket takes one; `put` says as well whether it put in less than it had.
+    /// Does a write once the socket takes one.
     fn poll_put<T>(
         &self,
         context: &Context<'_>,
-        mut put: impl FnMut() -> io::Result<(T, bool)>,
+        mut put: impl FnMut() -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         loop {
-            ready!(self.registration.poll_writable(context));
-            self.count_write();
-            match self.registration.write(&mut put) {
+            ready!(self.poll_writable(context));
+            match put() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // After the peer's FIN the kernel tells of its RST as a broken pipe: then the end of its stream was a true
-                // one. Any other error says that the connection is lost.
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                    self.lost.store(true, Ordering::Relaxed);
-                    return Poll::Ready(Err(error));
-                }
                 result => return Poll::Ready(result),
             }
         }
     }
 
+    /// Does a write if the socket is not known to be full; `put` says as well whether it put in less than it had.
+    fn try_put<T>(&self, put: impl FnOnce() -> io::Result<(T, bool)>) -> io::Result<T> {
+        if !self.registration.writable() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.count_write();
+        self.registration.write(put).inspect_err(|error| {
+            // After the peer's FIN the kernel tells of its RST as a broken pipe: then the end of its stream was a true one.
+            // Any other error says that the connection is lost.
+            if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::BrokenPipe) {
+                self.lost.set(true);
+            }
+        })
+    }
+
     fn count_write(&self) {
-        let left = self.writes_to_nodelay.load(Ordering::Relaxed);
+        let left = self.writes_to_nodelay.get();
         if left == 1 {
             let _ = sockopt::set_tcp_nodelay(&self.descriptor, true);
         }
         if left > 0 {
-            self.writes_to_nodelay.store(left - 1, Ordering::Relaxed);
+            self.writes_to_nodelay.set(left - 1);
         }
     }
 
@@ -192,22 +210,23 @@ impl Socket {
         Ok(count)
     }
 
-    /// Moves some of what the pipe holds into the socket.
-    pub fn poll_splice_out(&self, context: &Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+    /// Moves what the socket takes at once of what the pipe holds.
+    /// Errors: `WouldBlock`, or that of the connection.
+    pub fn try_splice_out(&self, pipe: &mut Pipe) -> io::Result<usize> {
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-        let count = ready!(self.poll_put(context, || {
+        let count = self.try_put(|| {
             let (source, held) = (pipe.read_end(), pipe.held());
             Ok((retry(|| splice(source, None, &self.descriptor, None, held, flags))?, false))
-        }))?;
+        })?;
         pipe.written(count);
-        Poll::Ready(Ok(count))
+        Ok(count)
     }
 
     /// Sends one urgent byte (RFC 9293 §3.8.5), for the audit. Only a peer that asks for it in line finds it in the stream.
     pub async fn send_urgent(&self, byte: u8) -> io::Result<()> {
         let flags = SendFlags::NOSIGNAL | SendFlags::OOB;
         let put = || Ok(((), retry(|| send(&self.descriptor, &[byte], flags))? == 0));
-        poll_fn(|context| self.poll_put(context, put)).await
+        poll_fn(|context| self.poll_put(context, || self.try_put(put))).await
     }
 
     /// Ends our stream: the peer gets FIN after all that was written (RFC 9293 §3.6), even if the process dies.
@@ -218,13 +237,18 @@ impl Socket {
     }
 
     /// Closes after both streams have ended; nothing that was written is lost.
-    pub fn close(mut self) {
+    pub fn close(self) {
+        self.close_when_dropped();
+    }
+
+    /// As [`Socket::close`], once it is dropped.
+    pub fn close_when_dropped(&self) {
         self.keep_at_close();
-        self.closes_clean = true;
+        self.closes_clean.set(true);
     }
 
     fn keep_at_close(&self) {
-        if self.resets.swap(false, Ordering::Relaxed) {
+        if self.resets.replace(false) {
             let _ = set_reset_at_close(&self.descriptor, false);
         }
     }
@@ -238,7 +262,7 @@ impl Socket {
         }
         match sockopt::socket_error(&self.descriptor)? {
             // A connection request is refused with ECONNREFUSED; these two come after the handshake (RFC 9293 §3.10.7).
-            Err(Errno::CONNRESET) => self.lost.store(true, Ordering::Relaxed),
+            Err(Errno::CONNRESET) => self.lost.set(true),
             Err(Errno::PIPE) => {}
             result => result?,
         }
@@ -263,7 +287,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if !self.closes_clean && !*self.resets.get_mut() {
+        if !self.closes_clean.get() && !self.resets.get() {
             let _ = set_reset_at_close(&self.descriptor, true);
         }
     }

@@ -2,9 +2,9 @@
 
 use crate::{
     net::{buffer::Buffer, pipe::Pipe},
-    relay::direction::Direction,
+    relay::{direction::Direction, leg::Leg},
 };
-use std::io;
+use std::{io, rc::Rc};
 
 /// A piece of a stream. The actor that holds it must deliver it, or abort the stream.
 pub enum Chunk {
@@ -42,6 +42,11 @@ pub trait ChunkSource {
 }
 
 pub trait ChunkSink {
+    /// The leg that it writes; none if it is no leg.
+    fn leg(&self) -> Option<Rc<Leg>> {
+        None
+    }
+
     /// Writes the first bytes of `chunk`, takes them out of it, and says how many they were.
     fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>>;
 

@@ -14,6 +14,7 @@ use crate::{
 use std::{
     future::poll_fn,
     io,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -36,7 +37,7 @@ pub struct LegReader<'a> {
 
 /// Writes a leg.
 pub struct LegWriter<'a> {
-    leg: &'a Leg,
+    leg: &'a Rc<Leg>,
 }
 
 impl Leg {
@@ -54,10 +55,24 @@ impl Leg {
         }
     }
 
+    /// Writes what it takes at once of the first bytes of `chunk`, takes them out of it, and says how many they were.
+    /// Errors: `WouldBlock`, or that of the connection.
+    pub fn try_write(&self, chunk: &mut Chunk) -> io::Result<usize> {
+        let Leg::Plain(socket) = self;
+        match chunk {
+            Chunk::Bytes(buffer) => {
+                let count = socket.try_write(buffer.bytes())?;
+                buffer.written(count);
+                Ok(count)
+            }
+            Chunk::Piped(pipe) => socket.try_splice_out(pipe),
+        }
+    }
+
     /// Closes after both streams have ended; nothing that was written is lost.
-    pub fn close(self) {
-        match self {
-            Leg::Plain(socket) => socket.close(),
+    pub fn close(self: Rc<Self>) {
+        match &*self {
+            Leg::Plain(socket) => socket.close_when_dropped(),
         }
     }
 }
@@ -153,26 +168,31 @@ impl ChunkSource for LegReader<'_> {
 
 impl<'a> LegWriter<'a> {
     /// Writes `leg`.
-    pub fn new(leg: &'a Leg) -> Self {
+    pub fn new(leg: &'a Rc<Leg>) -> Self {
         LegWriter { leg }
     }
 }
 
 impl ChunkSink for LegWriter<'_> {
+    fn leg(&self) -> Option<Rc<Leg>> {
+        Some(self.leg.clone())
+    }
+
     fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> {
-        let Leg::Plain(socket) = self.leg;
-        poll_fn(move |context| match chunk {
-            Chunk::Bytes(buffer) => {
-                let count = ready!(socket.poll_write(context, buffer.bytes()))?;
-                buffer.written(count);
-                Poll::Ready(Ok(count))
+        let Leg::Plain(socket) = &**self.leg;
+        poll_fn(move |context| {
+            loop {
+                ready!(socket.poll_writable(context));
+                match self.leg.try_write(chunk) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    result => return Poll::Ready(result),
+                }
             }
-            Chunk::Piped(pipe) => socket.poll_splice_out(context, pipe),
         })
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        match self.leg {
+        match &**self.leg {
             Leg::Plain(socket) => socket.finish(),
         }
     }

@@ -16,19 +16,23 @@ use crate::{
         leg::{Leg, LegReader, LegWriter},
         link::{LinkReceiver, LinkSender, Parcel},
     },
-    runtime::clock::sleep,
+    runtime::{clock::sleep, task::yield_now},
 };
 use futures::future::{Either, LocalBoxFuture, select};
 use pin_project_lite::pin_project;
 use std::{
     io,
     pin::{Pin, pin},
+    rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
 
 /// How long a step of the last delivery may take once a connection is known to be lost.
 const LAST_DELIVERY: Duration = Duration::from_secs(5);
+
+/// Chunks that a half-loop delivers before other tasks have their turn.
+const TURN: u8 = 16;
 
 /// How a leg ended.
 #[derive(Debug)]
@@ -63,7 +67,7 @@ pub enum WriteEnd {
 ///
 /// The links are gone when it ends. The leg is still open: the owner closes it, or resets it by dropping it.
 pub fn pump<'a>(
-    leg: &'a Leg,
+    leg: &'a Rc<Leg>,
     splice: bool,
     to_link: LinkSender,
     from_link: LinkReceiver,
@@ -102,12 +106,13 @@ pub fn read_into<'a>(
     direction: &'a Direction,
 ) -> impl Future<Output = ReadEnd> + 'a {
     async move {
+        let mut delivered: u8 = 0;
         loop {
             let read = match select(pin!(source.read(direction)), pin!(link.closed())).await {
                 Either::Left((read, _)) => read,
                 Either::Right(((), _)) => return ReadEnd::Refused,
             };
-            let chunk = match read {
+            let mut chunk = match read {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => {
                     direction.set_ended();
@@ -119,7 +124,12 @@ pub fn read_into<'a>(
                 Some(bytes) => direction.receive(bytes),
                 None => direction.add_received(chunk.len()),
             }
-            if link.send(chunk).await.is_err() {
+            if link.deliver(&mut chunk, direction) {
+                delivered = delivered.wrapping_add(1);
+                if delivered.is_multiple_of(TURN) {
+                    yield_now().await;
+                }
+            } else if link.send(chunk).await.is_err() {
                 return ReadEnd::Refused;
             }
         }
@@ -133,9 +143,12 @@ pub fn write_from<'a>(
     direction: &'a Direction,
 ) -> impl Future<Output = WriteEnd> + 'a {
     async move {
+        if let Some(leg) = sink.leg() {
+            link.offer(leg);
+        }
         loop {
             match link.next().await {
-                Some(Parcel::Data(mut chunk)) => {
+                Ok(Some(Parcel::Data(mut chunk))) => {
                     while !chunk.is_empty() {
                         match sink.write(&mut chunk).await {
                             Ok(0) => return WriteEnd::Failed(io::ErrorKind::WriteZero.into()),
@@ -144,10 +157,11 @@ pub fn write_from<'a>(
                         }
                     }
                 }
-                Some(Parcel::Fin) => {
+                Ok(Some(Parcel::Fin)) => {
                     return sink.finish().map_or_else(WriteEnd::Failed, |()| WriteEnd::Finished);
                 }
-                None => return WriteEnd::Aborted,
+                Ok(None) => return WriteEnd::Aborted,
+                Err(error) => return WriteEnd::Failed(error),
             }
         }
     }

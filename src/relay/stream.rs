@@ -5,18 +5,13 @@ use crate::{
     relay::{
         chunk::Chunk,
         direction::Ways,
-        link::{LinkReceiver, LinkSender, Parcel, ReceiverGone},
+        link::{LinkReceiver, LinkSender, Parcel},
     },
 };
-use futures::{
-    FutureExt,
-    future::LocalBoxFuture,
-    io::{AsyncRead, AsyncWrite},
-};
+use futures::io::{AsyncRead, AsyncWrite};
 use std::{
     io,
     pin::{Pin, pin},
-    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -24,37 +19,25 @@ use std::{
 /// direction is to copy.
 pub struct LinkStream<'a> {
     from_link: LinkReceiver,
-    to_link: Rc<LinkSender>,
+    to_link: LinkSender,
     ways: Ways<'a>,
     /// What was taken from the link and is not read yet.
     unread: Option<Buffer>,
     /// The peer ended its stream.
     finished: bool,
     /// A parcel that waits for room in the link.
-    sending: Option<LocalBoxFuture<'static, Result<(), ReceiverGone>>>,
+    unsent: Option<Box<Parcel>>,
 }
 
 impl<'a> LinkStream<'a> {
     /// Reads `from_link`, whose direction is the incoming one of `ways`, and writes `to_link`.
     pub fn new(from_link: LinkReceiver, to_link: LinkSender, ways: Ways<'a>) -> Self {
         ways.incoming.gate.copy();
-        LinkStream {
-            from_link,
-            to_link: Rc::new(to_link),
-            ways,
-            unread: None,
-            finished: false,
-            sending: None,
-        }
+        LinkStream { from_link, to_link, ways, unread: None, finished: false, unsent: None }
     }
 
     fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(sending) = &mut self.sending {
-            let sent = ready!(sending.poll_unpin(context));
-            self.sending = None;
-            sent.map_err(|_| gone())?;
-        }
-        Poll::Ready(Ok(()))
+        self.to_link.poll_send(&mut self.unsent, context).map_err(|_| gone())
     }
 }
 
@@ -84,9 +67,9 @@ impl AsyncRead for LinkStream<'_> {
             }
             let next = pin!(self.from_link.next()).poll(context);
             match ready!(next) {
-                Some(Parcel::Data(Chunk::Bytes(buffer))) => self.unread = Some(buffer),
-                Some(Parcel::Data(Chunk::Piped(_))) | None => return Poll::Ready(Err(gone())),
-                Some(Parcel::Fin) => self.finished = true,
+                Ok(Some(Parcel::Data(Chunk::Bytes(buffer)))) => self.unread = Some(buffer),
+                Ok(Some(Parcel::Data(Chunk::Piped(_))) | None) | Err(_) => return Poll::Ready(Err(gone())),
+                Ok(Some(Parcel::Fin)) => self.finished = true,
             }
         }
     }
@@ -104,11 +87,9 @@ impl AsyncWrite for LinkStream<'_> {
             return Poll::Ready(Ok(0));
         }
         self.ways.outgoing.receive(bytes);
-        let (to_link, chunk) = (self.to_link.clone(), Chunk::Bytes(Buffer::holding(bytes)));
-        let mut sending = async move { to_link.send(chunk).await }.boxed_local();
-        match sending.poll_unpin(context) {
-            Poll::Ready(sent) => sent.map_err(|_| gone())?,
-            Poll::Pending => self.sending = Some(sending),
+        let mut chunk = Chunk::Bytes(Buffer::holding(bytes));
+        if !self.to_link.deliver(&mut chunk, self.ways.outgoing) {
+            self.unsent = self.to_link.try_send(Parcel::Data(chunk)).err().map(Box::new);
         }
         Poll::Ready(Ok(bytes.len()))
     }
@@ -122,8 +103,7 @@ impl AsyncWrite for LinkStream<'_> {
         ready!(self.poll_sent(context))?;
         if !self.ways.outgoing.ended() {
             self.ways.outgoing.set_ended();
-            let to_link = self.to_link.clone();
-            self.sending = Some(async move { to_link.finish().await }.boxed_local());
+            self.unsent = self.to_link.try_send(Parcel::Fin).err().map(Box::new);
         }
         self.poll_sent(context)
     }

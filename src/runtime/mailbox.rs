@@ -22,6 +22,11 @@ pub struct Mailbox<T: 'static> {
     stream: flume::r#async::RecvStream<'static, T>,
 }
 
+/// A bounded queue whose owner waits for messages by means of its own: no message takes a lock for a waiter.
+pub struct MessageQueue<T> {
+    receiver: flume::Receiver<T>,
+}
+
 /// The mailbox is gone; the message comes back.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Closed<T>(pub T);
@@ -37,6 +42,18 @@ pub enum Refused<T> {
 pub fn mailbox<T>(capacity: usize) -> (Sender<T>, Mailbox<T>) {
     let (sender, receiver) = flume::bounded(capacity.max(1));
     (Sender { sender }, Mailbox { stream: receiver.into_stream() })
+}
+
+/// A queue for `capacity` messages, of which only [`Sender::try_send`] may be used.
+pub fn queue<T>(capacity: usize) -> (Sender<T>, MessageQueue<T>) {
+    let (sender, receiver) = flume::bounded(capacity.max(1));
+    (Sender { sender }, MessageQueue { receiver })
+}
+
+impl<T> MessageQueue<T> {
+    pub fn try_next(&mut self) -> Option<T> {
+        self.receiver.try_recv().ok()
+    }
 }
 
 impl<T> Sender<T> {

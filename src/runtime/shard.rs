@@ -148,13 +148,14 @@ impl Shard {
             {
                 return value;
             }
-            let emptied = self.run_ready();
+            self.run_ready();
             self.take_woken();
             let due = self.clock.wake_due();
-            if !self.has_work() {
-                pace.wait(self, due);
-            } else if !emptied {
+            if self.has_work() {
+                // What always has something to do must not keep events out.
                 self.look();
+            } else {
+                pace.wait(self, due);
             }
         }
     }
@@ -363,12 +364,13 @@ impl<T> Future for ShardThread<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::readiness::Registration;
     use crate::runtime::{
         clock::{sleep, within},
         task::{self, yield_now},
     };
-    use futures::channel::oneshot;
-    use std::future::pending;
+    use futures::{FutureExt, channel::oneshot};
+    use std::future::{pending, poll_fn};
 
     const LIMIT: Option<Duration> = Some(Duration::from_secs(10));
 
@@ -399,6 +401,22 @@ mod tests {
             end
         });
         assert!(matches!(ended.unwrap(), Some(Ok(Ok(7)))));
+    }
+
+    #[test]
+    fn a_program_that_always_has_work_does_not_keep_events_out() {
+        let (mut end, other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let seen = run(async {
+            let registration = Registration::new(&other, true).unwrap();
+            std::io::Write::write_all(&mut end, b"x").unwrap();
+            let mut readable = pin!(poll_fn(|context| registration.poll_readable(context)));
+            let begin = Instant::now();
+            while (&mut readable).now_or_never().is_none() {
+                assert!(begin.elapsed() < Duration::from_secs(10));
+                yield_now().await;
+            }
+        });
+        seen.unwrap();
     }
 
     #[test]

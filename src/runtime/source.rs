@@ -114,6 +114,11 @@ impl Source {
         result.map(|(value, _)| value)
     }
 
+    /// Whether it is not known that a write would have to wait.
+    pub fn writable(&self) -> bool {
+        self.flags.get() & WRITABLE != 0
+    }
+
     /// Whether an urgent byte was announced since the socket was last found empty.
     pub fn urgent(&self) -> bool {
         self.flags.get() & URGENT != 0

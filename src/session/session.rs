@@ -32,6 +32,7 @@ use std::{
     future::poll_fn,
     os::fd::OwnedFd,
     pin::{Pin, pin},
+    rc::Rc,
     sync::{Arc, OnceLock},
     task::{self, Poll},
 };
@@ -78,7 +79,7 @@ fn run(
         };
         let mut watch = begin(&socket, &record, &context);
         let (mut orders, far_reader) = (None, OnceLock::new());
-        let mut life = pin!(live(Leg::Plain(socket), reserved, &record, &context, &far_reader));
+        let mut life = pin!(live(Rc::new(Leg::Plain(socket)), reserved, &record, &context, &far_reader));
         let outcome = loop {
             let next_event = |context: &mut task::Context<'_>| {
                 if let Poll::Ready(outcome) = life.as_mut().poll(context) {
@@ -135,7 +136,7 @@ fn begin<'a>(socket: &Socket, record: &'a Arc<Record>, context: &'a Context) -> 
 
 /// The session's life, if nothing ends it from outside.
 fn live<'a>(
-    near: Leg,
+    near: Rc<Leg>,
     reserved: Option<Reserved>,
     record: &'a Arc<Record>,
     context: &'a Arc<Context>,
@@ -182,7 +183,7 @@ async fn outlive(
 
 /// Ends the near leg as its pump ended, and waits for the far side if it goes on; else `far_outcome` is how it ended.
 async fn end_legs(
-    near: Leg,
+    near: Rc<Leg>,
     near_end: Option<LegEnd>,
     far: Option<Task<Outcome>>,
     far_outcome: Outcome,

@@ -21,7 +21,7 @@ use crate::{
         record::{Dial, Record},
     },
 };
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
 /// The actor: dials `upstream`, with the socket that is `reserved`, for the session of `record`. What the client sends
 /// comes from `up_receiver`, and what it is sent goes to `down_sender`.
@@ -63,7 +63,7 @@ async fn connect(
     record: &Record,
     context: &Context,
     upstream: &Destination,
-) -> Result<Leg, DialError> {
+) -> Result<Rc<Leg>, DialError> {
     let deadlines = context.deadlines.get();
     let options = Options { user_timeout: deadlines.stall, ..context.options.clone() };
     match dial_with(reserved, upstream, &options, deadlines.connect, &context.own).await {
@@ -76,7 +76,7 @@ async fn connect(
                 resolve,
                 connect,
             });
-            Ok(Leg::Plain(socket))
+            Ok(Rc::new(Leg::Plain(socket)))
         }
         Err(error) => {
             record.set_dial(Dial { upstream: None, local: None, resolve: error.resolve, connect: None });

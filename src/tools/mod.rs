@@ -4,6 +4,8 @@ pub mod audit;
 pub mod client;
 pub mod ctl;
 pub mod failure;
+pub mod findings;
 pub mod latencies;
 pub mod load;
+mod page;
 pub mod top;

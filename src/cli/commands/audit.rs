@@ -3,9 +3,12 @@
 use crate::{
     cli::{Config, values},
     net::endpoint::Endpoint,
-    tools::audit::{
-        self,
-        settings::{self, Audit as Settings, Subject},
+    tools::{
+        audit::{
+            self,
+            settings::{self, Audit as Settings, Subject},
+        },
+        findings::Form,
     },
 };
 use argh::{ArgsInfo, FromArgs};
@@ -46,6 +49,9 @@ pub struct Audit {
     /// print one JSON object
     #[argh(switch)]
     json: bool,
+    /// also as junit=FILE, md=FILE, html=FILE or github
+    #[argh(option, arg_name = "FORM", from_str_fn(values::form))]
+    report: Vec<Form>,
 }
 
 impl Audit {
@@ -73,8 +79,8 @@ impl Audit {
         if self.idle.is_none() && !self.checks.is_empty() && self.checks.iter().all(|word| word == "idle") {
             return Err("option '--idle off' leaves no check; name another one, or write a time".into());
         }
-        let (idle, json, checks) = (self.idle, self.json, self.checks);
-        Ok(Config::Audit(Box::new(Settings { subject, idle, json, checks })))
+        let (idle, json, checks, report) = (self.idle, self.json, self.checks, self.report);
+        Ok(Config::Audit(Box::new(Settings { subject, idle, json, checks, report })))
     }
 }
 

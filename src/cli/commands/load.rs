@@ -5,7 +5,9 @@ use crate::{
     net::dial::Override,
     tools::{
         client::settings::Target,
-        load::settings::{self, Expect, Message, Mode},
+        findings::Form,
+        load::condition::Condition,
+        load::settings::{self, Body, Expect, Http, Message, Mode},
     },
 };
 use argh::{ArgsInfo, FromArgs};
@@ -46,6 +48,15 @@ pub struct Load {
     /// send this file
     #[argh(option, arg_name = "PATH")]
     file: Option<PathBuf>,
+    /// http: another method than GET
+    #[argh(option, short = 'X', arg_name = "METHOD", from_str_fn(values::method))]
+    method: Option<String>,
+    /// http: a field of the request; may repeat
+    #[argh(option, short = 'H', arg_name = "'NAME: VALUE'", from_str_fn(values::field))]
+    header: Vec<String>,
+    /// http: POST this TEXT, or what @FILE holds
+    #[argh(option, short = 'd', arg_name = "TEXT|@FILE", from_str_fn(values::body))]
+    data: Option<Body>,
     /// what comes back: the same, N bytes, any (default echo)
     #[argh(option, arg_name = "echo|N|until-close", from_str_fn(values::expect))]
     expect: Option<Expect>,
@@ -79,6 +90,15 @@ pub struct Load {
     /// write a page with charts here
     #[argh(option, arg_name = "PATH")]
     html: Option<PathBuf>,
+    /// also as junit=FILE, md=FILE, html=FILE or github
+    #[argh(option, arg_name = "FORM", from_str_fn(values::form))]
+    report: Vec<Form>,
+    /// exit 1 if it holds: 'p99>5ms', 'errors>0'; may repeat
+    #[argh(option, arg_name = "CONDITION")]
+    fail_if: Vec<Condition>,
+    /// beside the --json of an older run
+    #[argh(option, arg_name = "FILE")]
+    compare: Option<PathBuf>,
     /// addresses of a name, by commas; may repeat
     #[argh(option, arg_name = "HOST:PORT:ADDR", from_str_fn(values::resolve))]
     resolve: Vec<Override>,
@@ -93,6 +113,11 @@ impl Load {
         if let (Target::Http { host, path, .. }, Some(option)) = (target, self.for_tcp()) {
             return Err(format!(
                 "option '{option}' is for tcp targets, and 'http://{host}{path}' is none; write tcp://host:port"
+            ));
+        }
+        if let (Target::Tcp(_), Some(option)) = (target, self.for_http()) {
+            return Err(format!(
+                "option '{option}' is for http targets, and '{target}' is none; write http://host/path"
             ));
         }
         let expect = self.expect.unwrap_or_default();
@@ -119,6 +144,10 @@ impl Load {
                 "a request of no bytes has no answer to wait for; give --expect a number of bytes".into()
             );
         }
+        let needs = self.fail_if.iter().find(|condition| condition.needs_an_older_run());
+        if let (Some(condition), None) = (needs, &self.compare) {
+            return Err(format!("'--fail-if {}' needs an older run; write --compare FILE", condition.text()));
+        }
         let duration = match self.duration {
             Some(duration) => duration,
             None if self.requests.is_some() => None,
@@ -127,6 +156,7 @@ impl Load {
         Ok(Config::Load(Box::new(settings::Load {
             target: target.clone(),
             mode,
+            http: Http { method: self.method, fields: self.header, body: self.data },
             message,
             expect,
             half_close: self.half_close,
@@ -140,8 +170,21 @@ impl Load {
             timeout: self.timeout,
             json: self.json,
             html: self.html,
+            report: self.report,
+            fail_if: self.fail_if,
+            compare: self.compare,
             overrides: self.resolve.into(),
         })))
+    }
+
+    /// An option that a tcp target does not use.
+    fn for_http(&self) -> Option<&'static str> {
+        let given = [
+            ("--method", self.method.is_some()),
+            ("--header", !self.header.is_empty()),
+            ("--data", self.data.is_some()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
     }
 
     /// An option that an http target does not use.

@@ -67,8 +67,8 @@ macro_rules! server {
             #[argh(option, arg_name = "I/I/P|off", default = "Some(options::KEEPALIVE)")]
             #[argh(from_str_fn(values::keepalive))]
             keepalive: Option<Keepalive>,
-            /// congestion control, or 'system' (default auto)
-            #[argh(option, arg_name = "NAME", default = "Congestion::Auto")]
+            /// congestion control, or 'auto' (default system)
+            #[argh(option, arg_name = "NAME", default = "Congestion::default()")]
             congestion: Congestion,
             /// event lines on standard output (default text)
             #[argh(option, arg_name = "text|json|off", default = "Log::default()", from_str_fn(values::log))]

@@ -298,7 +298,8 @@ fn a_command_in_a_topic_can_be_given() {
                 continue;
             };
             // What the shell does with it.
-            let words = words.split([';', '|', '>', '&', '\\']).next().unwrap();
+            let end = [" |", " >", ";", " &", " \\"].into_iter().filter_map(|sign| words.find(sign)).min();
+            let words = words[..end.unwrap_or(words.len())].replace('\'', "");
             let words: Vec<&str> = words.split_whitespace().collect();
             let is_name = words.len() == 1 && !commands::serves(words[0]);
             if is_name

@@ -7,22 +7,29 @@ use crate::{
     },
     relay::{
         chunk::{Chunk, ChunkSink, ChunkSource},
-        direction::{ChunkWatcher, Direction},
+        direction::{ChunkWatcher, Direction, Ways},
         leg::{Leg, LegReader, LegWriter},
+        link::link,
+        pump::{LegEnd, pump},
     },
     runtime::{
         clock::{sleep, within},
         shard,
+        task::yield_now,
     },
 };
-use futures::FutureExt;
+use futures::{FutureExt, future::join};
+use proptest::prelude::Rng;
 use socket2::SockRef;
 use std::{
     future::poll_fn,
     io::{ErrorKind, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     os::fd::OwnedFd,
+    pin::pin,
+    rc::Rc,
     sync::Arc,
+    task::Poll,
     thread,
     time::Duration,
 };
@@ -31,8 +38,8 @@ use std::{
 const LIMIT: Duration = Duration::from_secs(20);
 const WHOLE: [u8; BUFFER_BYTES] = [b'w'; BUFFER_BYTES];
 
-/// Runs `test` on a leg and its peer.
-fn on_leg(test: impl AsyncFnOnce(Leg, TcpStream)) {
+/// A leg and its peer.
+fn accepted() -> (Rc<Leg>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     peer.set_read_timeout(Some(LIMIT)).unwrap();
@@ -40,8 +47,13 @@ fn on_leg(test: impl AsyncFnOnce(Leg, TcpStream)) {
     accepted.set_nonblocking(true).unwrap();
     // As a socket that a listener of ours accepted is born.
     SockRef::from(&accepted).set_linger(Some(Duration::ZERO)).unwrap();
+    (Rc::new(Leg::Plain(Socket::new(OwnedFd::from(accepted), true).unwrap())), peer)
+}
+
+/// Runs `test` on a leg and its peer.
+fn on_leg(test: impl AsyncFnOnce(Rc<Leg>, TcpStream)) {
     let run = async {
-        let leg = Leg::Plain(Socket::new(OwnedFd::from(accepted), true).unwrap());
+        let (leg, peer) = accepted();
         within(Some(LIMIT), test(leg, peer)).await.expect("the test ends");
     };
     shard::run(run).unwrap();
@@ -145,7 +157,7 @@ fn either_kind_of_chunk_is_written_whole_and_the_end_after_it() {
 #[test]
 fn a_dropped_leg_resets_its_peer_and_a_closed_one_does_not() {
     on_leg(async |leg, mut peer| {
-        let Leg::Plain(socket) = &leg;
+        let Leg::Plain(socket) = &*leg;
         assert!(socket.local_address().ok() == peer.peer_addr().ok().map(crate::net::address::Address::Tcp));
         leg.close();
         assert_eq!(peer.read(&mut [0]).unwrap(), 0);
@@ -198,5 +210,107 @@ fn a_leg_settles_once_its_peer_has_all_that_was_written() {
         drop(leg);
         let mut peer = reading.join().unwrap();
         assert_eq!(peer.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    });
+}
+
+/// What each leg of two that are joined is sent, and the pieces in which its peer sends.
+type Sent = Vec<Vec<u8>>;
+
+/// Joins two legs, has both peers send and end, and returns what each received and how the legs ended.
+async fn join_legs(
+    [near, far]: [(Rc<Leg>, TcpStream); 2],
+    copies: bool,
+    sent: [Sent; 2],
+) -> ([Vec<u8>; 2], [LegEnd; 2]) {
+    let (up, down) = (Direction::new(), Direction::new());
+    if copies {
+        // With an act at the gate no chunk is delivered in the receiver's place.
+        [&up, &down].iter().for_each(|direction| direction.gate.copy());
+    }
+    let peers: Vec<_> = [(&near.1, sent[0].clone()), (&far.1, sent[1].clone())]
+        .map(|(peer, pieces)| {
+            let [mut reads, mut writes] = [peer, peer].map(|peer| peer.try_clone().unwrap());
+            let writing = thread::spawn(move || {
+                pieces.iter().for_each(|piece| writes.write_all(piece).unwrap());
+                writes.shutdown(Shutdown::Write).unwrap();
+            });
+            thread::spawn(move || {
+                let mut received = Vec::new();
+                reads.read_to_end(&mut received).unwrap();
+                writing.join().unwrap();
+                received
+            })
+        })
+        .into();
+    let ((up_sender, up_receiver), (down_sender, down_receiver)) = (link(), link());
+    let ways = |incoming, outgoing| Ways { incoming, outgoing };
+    let ends = join(
+        pump(&near.0, true, up_sender, down_receiver, ways(&up, &down)),
+        pump(&far.0, true, down_sender, up_receiver, ways(&down, &up)),
+    )
+    .await;
+    for direction in [&up, &down] {
+        assert!(direction.ended() && direction.waiting() == 0);
+    }
+    let received = peers.into_iter().map(|peer| peer.join().unwrap()).collect::<Vec<_>>();
+    (received.try_into().unwrap(), [ends.0, ends.1])
+}
+
+#[test]
+fn joined_legs_deliver_the_same_whether_a_chunk_crosses_the_link_or_not() {
+    let mut random =
+        proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha);
+    for copies in [false, true] {
+        for round in 0..12 {
+            let piece = |number: u64| {
+                let size = match random.next_u32() % 4 {
+                    0 => 1,
+                    1 => random.next_u32() as usize % 2000,
+                    _ => random.next_u32() as usize % (4 * BUFFER_BYTES),
+                };
+                (0..size).map(|at| (at as u64 * 31 + number * 7) as u8).collect::<Vec<u8>>()
+            };
+            let mut pieces = (0..2 * round).map(piece).collect::<Vec<_>>();
+            let other = pieces.split_off(round as usize);
+            let sent = [pieces, other];
+            let wanted = [sent[1].concat(), sent[0].concat()];
+            on_leg(async |near, near_peer| {
+                let (far, far_peer) = accepted();
+                let legs = [(near, near_peer), (far, far_peer)];
+                let (received, ends) = join_legs(legs, copies, sent).await;
+                assert!(received == wanted, "round {round}, copies: {copies}");
+                assert!(matches!(ends, [LegEnd::Clean, LegEnd::Clean]), "{ends:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_write_that_fails_in_the_receivers_place_ends_the_receivers_leg() {
+    on_leg(async |near, near_peer| {
+        let (far, far_peer) = accepted();
+        let (up, down) = (Direction::new(), Direction::new());
+        let ((up_sender, up_receiver), (down_sender, down_receiver)) = (link(), link());
+        let near_ways = Ways { incoming: &up, outgoing: &down };
+        let mut near_pump = pin!(pump(&near, true, up_sender, down_receiver, near_ways));
+        let far_ways = Ways { incoming: &down, outgoing: &up };
+        let mut far_pump = pin!(pump(&far, true, down_sender, up_receiver, far_ways));
+        // Both wait. Then the far peer goes, and our side does not know it yet.
+        assert!(poll_fn(|context| Poll::Ready(near_pump.as_mut().poll(context))).await.is_pending());
+        assert!(poll_fn(|context| Poll::Ready(far_pump.as_mut().poll(context))).await.is_pending());
+        SockRef::from(&far_peer).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(far_peer);
+        (&near_peer).write_all(b"lost").unwrap();
+        while up.received() == 0 {
+            assert!(poll_fn(|context| Poll::Ready(near_pump.as_mut().poll(context))).await.is_pending());
+            yield_now().await;
+        }
+        assert_eq!((up.received(), up.delivered()), (4, 0));
+        let end = far_pump.await;
+        assert!(
+            matches!(&end, LegEnd::PeerGone(error) if error.kind() == ErrorKind::ConnectionReset),
+            "{end:?}"
+        );
+        assert!(matches!(near_pump.await, LegEnd::OtherGone));
     });
 }

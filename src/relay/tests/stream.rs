@@ -67,9 +67,9 @@ fn what_is_written_waits_for_room_and_the_end_comes_after_all_of_it() {
     let two = Two::default();
     let (mut stream, _sender, mut receiver) = two.stream();
     let mut next = || match block_on(receiver.next()) {
-        Some(Parcel::Data(chunk)) => chunk.len(),
-        Some(Parcel::Fin) => 0,
-        None => unreachable!("the stream is not aborted"),
+        Ok(Some(Parcel::Data(chunk))) => chunk.len(),
+        Ok(Some(Parcel::Fin)) => 0,
+        Ok(None) | Err(_) => unreachable!("the stream is not aborted"),
     };
     assert_eq!(block_on(stream.write(&[])).unwrap(), 0);
     assert_eq!(block_on(stream.write(&[1; BUFFER_BYTES + 1])).unwrap(), BUFFER_BYTES);

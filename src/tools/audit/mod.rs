@@ -11,6 +11,7 @@
 //! one end; each run gives an `observation`, and `verdict` compares two. All of it runs on the calling thread, and ends with
 //! the last check, at a signal, or if the proxy cannot be reached.
 
+mod advice;
 mod checks;
 mod ground;
 mod label;
@@ -79,6 +80,9 @@ pub fn run(config: &Audit, streams: Streams<'_>) -> Result<bool, Failure> {
     let report = audited.map_err(|error| Error::new("cannot start", error))??;
     let text = if config.json { report.json() } else { report.table(colour) };
     print(out, &text).map_err(|error| Failure::output(&error))?;
+    if !config.report.is_empty() {
+        report.findings().write(&config.report, out)?;
+    }
     Ok(report.is_good())
 }
 

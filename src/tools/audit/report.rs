@@ -2,12 +2,17 @@
 
 use crate::{
     net::address::Address,
-    text::units::duration,
+    text::{
+        units::duration,
+        wrap::{WIDTH, wrap},
+    },
     tools::audit::{
+        advice::{advice, behaves_like, grade, note},
         checks::{ALL, Check},
         observation::Observation,
         verdict::{Verdict, judge},
     },
+    tools::findings::{Case, Findings},
 };
 use serde_json::{Map, Value, json};
 use std::{
@@ -81,6 +86,7 @@ impl Report {
                 "name": row.check.name,
                 "what": row.check.what,
                 "verdict": row.verdict.name(),
+                "note": note(row),
                 "direct": row.direct,
                 "through": row.through,
             })
@@ -94,9 +100,53 @@ impl Report {
             "seconds": (self.took.as_secs_f64() * 1e3).round() / 1e3,
             "strangers": self.strangers,
             "verdicts": counts,
+            "grade": grade(&self.rows),
+            "behaves_like": behaves_like(&self.rows),
+            "advice": advice(&self.rows),
             "checks": self.rows.iter().map(check).collect::<Vec<_>>(),
         });
         format!("{report}\n")
+    }
+
+    /// The same for other programs: a case a check.
+    pub fn findings(&self) -> Findings {
+        let advice = advice(&self.rows);
+        let case = |row: &Row| {
+            let advice = advice.iter().find(|advice| advice.checks.contains(&row.check.name));
+            let direct = format!("directly: {}", row.direct);
+            let problem = (!row.verdict.is_good()).then(|| match advice {
+                Some(advice) => format!("{direct}\nbreaks: {}\nmend: {}", advice.breaks, advice.mend),
+                None => direct,
+            });
+            Case {
+                name: row.check.name.to_owned(),
+                about: row.check.what.to_owned(),
+                verdict: row.verdict.name().to_owned(),
+                seen: row.through.to_string(),
+                problem,
+            }
+        };
+        Findings {
+            tool: "audit",
+            subject: self.via.to_string(),
+            summary: format!("grade {}", grade(&self.rows)),
+            took: self.took,
+            cases: self.rows.iter().map(case).collect(),
+            json: self.json(),
+            page: None,
+        }
+    }
+
+    /// The grade, and for each finding what breaks and what mends it.
+    fn advice(&self) -> String {
+        let mut text = format!("\ngrade {}\n", grade(&self.rows));
+        text.extend(behaves_like(&self.rows).map(|like| format!("it behaves like {like}\n")));
+        for finding in advice(&self.rows) {
+            text += &format!("\n{}: {}\n", finding.verdict.name(), finding.checks.join(", "));
+            text += &paragraph("  breaks", finding.breaks);
+            text += &paragraph("  mend", finding.mend);
+        }
+        text
     }
 
     /// A line for each check; beneath one that is not the same, what the check does and what is seen directly.
@@ -124,8 +174,18 @@ impl Report {
         if !self.complete {
             text += "interrupted before the last check\n";
         }
-        text
+        text + &self.advice()
     }
+}
+
+/// A paragraph that hangs below its first word.
+fn paragraph(head: &str, text: &str) -> String {
+    const INDENT: usize = 10;
+    wrap(text, WIDTH - INDENT, 0)
+        .into_iter()
+        .enumerate()
+        .map(|(at, line)| format!("{:INDENT$}{line}\n", if at == 0 { head } else { "" }))
+        .collect()
 }
 
 fn line(name: &str, verdict: &str, paint: Option<&str>, seen: &str) -> String {
@@ -176,7 +236,14 @@ mod tests {
              \n\
              2 checks in 1.25 s: 1 same, 1 lies\n\
              2 connections to the origin were not the audit's: health checks, or other clients\n\
-             interrupted before the last check\n"
+             interrupted before the last check\n\
+             \n\
+             grade C: nothing is lost, and what was cut off looks complete in 1 of 2 checks\n\
+             \n\
+             lies: reset-before-reply\n\
+             \x20 breaks  an answer that was cut off looks complete: half a download is taken\n\
+             \x20         for a whole one\n\
+             \x20 mend    a proxy that passes RST on\n"
         );
         assert!(!report.is_good());
     }

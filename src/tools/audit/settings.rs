@@ -1,6 +1,6 @@
 //! What `switchboard audit` is told: which proxy, and what to look at.
 
-use crate::net::endpoint::Endpoint;
+use crate::{net::endpoint::Endpoint, tools::findings::Form};
 use std::time::Duration;
 
 /// Longer than the shortest timeouts that people give a proxy; for a longer timeout there is `--idle`.
@@ -14,6 +14,7 @@ pub struct Audit {
     pub json: bool,
     /// The names of the checks to run; none: all.
     pub checks: Vec<String>,
+    pub report: Vec<Form>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ use futures::{
     future::{Either, select},
     pin_mut, select_biased,
 };
-use std::{io, pin::pin, time::Duration};
+use std::{io, pin::pin, rc::Rc, time::Duration};
 
 /// Talks to `peer` over `socket` and returns how many bytes came back.
 ///
@@ -38,7 +38,7 @@ pub async fn talk(
     output: Option<&mut Output>,
     limit: Option<Duration>,
 ) -> Result<u64, Failure> {
-    let leg = Leg::Plain(socket);
+    let leg = Rc::new(Leg::Plain(socket));
     let (outgoing, incoming) = (Direction::new(), Direction::new());
     let (to_socket, from_payload) = link();
     let (to_output, from_socket) = link();

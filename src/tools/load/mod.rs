@@ -9,6 +9,7 @@
 mod arrivals;
 mod client;
 pub mod command;
+pub mod condition;
 pub mod connection;
 pub mod content;
 pub mod failure;

@@ -1,6 +1,9 @@
 //! The settings of `switchboard load`: its target, its messages, its pace and its length.
 
-use crate::{net::dial::Override, tools::client::settings::Target};
+use crate::{
+    net::dial::Override,
+    tools::{client::settings::Target, findings::Form, load::condition::Condition},
+};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// Enough to keep a server busy, and few enough for any.
@@ -19,6 +22,8 @@ pub struct Load {
     /// A `tcp://` target may be a UNIX socket.
     pub target: Target,
     pub mode: Mode,
+    /// How an `http://` target is asked.
+    pub http: Http,
     /// What a `tcp://` target is sent.
     pub message: Message,
     pub expect: Expect,
@@ -40,6 +45,11 @@ pub struct Load {
     pub timeout: Option<Duration>,
     pub json: bool,
     pub html: Option<PathBuf>,
+    pub report: Vec<Form>,
+    /// Each makes a run fail if it holds.
+    pub fail_if: Vec<Condition>,
+    /// The JSON report of an older run.
+    pub compare: Option<PathBuf>,
     /// Addresses to use instead of the resolver's.
     pub overrides: Arc<[Override]>,
 }
@@ -59,6 +69,28 @@ pub enum Mode {
 impl Mode {
     pub fn name(self) -> &'static str {
         self.into()
+    }
+}
+
+/// A request's parts that a user may choose.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Http {
+    /// None: GET, or POST with a body.
+    pub method: Option<String>,
+    /// `Name: value`, each in place of ours of that name.
+    pub fields: Vec<String>,
+    pub body: Option<Body>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    Text(Vec<u8>),
+    File(PathBuf),
+}
+
+impl Http {
+    pub fn method(&self) -> &str {
+        self.method.as_deref().unwrap_or(if self.body.is_some() { "POST" } else { "GET" })
     }
 }
 

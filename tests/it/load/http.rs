@@ -81,3 +81,28 @@ fn what_a_server_says_reaches_no_terminal() {
     let run = run(&[&format!("http://{}/", server.address), "-c", "1", "--requests", "3"]);
     assert!(!run.out.contains('\u{1b}') && !run.notes.contains('\u{1b}'), "{run:?}");
 }
+
+#[test]
+fn a_request_is_what_the_user_says() {
+    let origin = Server::start("origin", &[]);
+    let proxy = Server::proxy(origin.address(), &["--dump", "text"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("body");
+    std::fs::write(&file, "a=1&b=2").unwrap();
+    let target = format!("http://{}/", proxy.address());
+    let body = format!("@{}", file.display());
+    // What the origin thinks of it is not asked here.
+    run(&[&target, "-n", "1", "-c", "1", "-X", "PUT", "-H", "Host: other", "-H", "X-Mark: yes", "-d", &body]);
+    let request = proxy.await_event("data", |event| event["from"] == "client");
+    let text = request["text"].as_str().unwrap();
+    for part in [
+        "PUT / HTTP/1.1\\r\\n",
+        "Host: other\\r",
+        "X-Mark: yes\\r",
+        "Content-Length: 7\\r",
+        "\\r\\n\\r\\na=1&b=2",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!(text.matches("Host:").count(), 1, "{text}");
+}

@@ -111,8 +111,10 @@ fn assert_self_contained(page: &str) {
         let name = element.tag_name().name();
         assert!(!["script", "link", "img", "iframe", "object", "use", "image"].contains(&name), "{name}");
         for attribute in element.attributes() {
+            // A link that holds what it leads to loads nothing.
+            let is_held = attribute.value().starts_with("data:application/json,");
             assert!(
-                !["href", "src", "srcset", "style", "action"].contains(&attribute.name()),
+                is_held || !["href", "src", "srcset", "style", "action"].contains(&attribute.name()),
                 "{attribute:?}"
             );
             assert!(!attribute.name().starts_with("on"), "{attribute:?}");
@@ -136,6 +138,9 @@ fn the_page_is_well_formed_and_needs_nothing_else() {
     for part in [&*target, "Latency by percentile", "Requests a second", "Latency over time", "p99.99"] {
         assert!(page.contains(part), "{part}");
     }
+    for part in ["download=\"load.json\"", "<th>date</th>", "<th>host</th>", "load tcp://", "<title>"] {
+        assert!(page.contains(part), "{part}");
+    }
     // Nothing answered is a page as well.
     let server = load_target::answers_nothing();
     let arguments = ["-c", "1", "--requests", "1", "--timeout", "100ms", "--html", html];
@@ -143,6 +148,59 @@ fn the_page_is_well_formed_and_needs_nothing_else() {
     let page = fs::read_to_string(&path).unwrap();
     assert_self_contained(&page);
     assert!(page.contains("1 timed out"), "{page}");
+}
+
+#[test]
+fn a_condition_that_holds_fails_the_load_with_a_sentence() {
+    let server = Server::echo(&[]);
+    let target = format!("tcp://{}", server.address());
+    let good = run(&[&target, "-n", "50", "--fail-if", "p99>1m", "--fail-if", "errors>0"]);
+    assert_eq!((good.code, good.notes.contains("failed")), (Some(0), false), "{good:?}");
+    let bad = run(&[&target, "-n", "50", "--fail-if", "p50>1ns", "--fail-if", "requests<1"]);
+    assert_eq!(bad.code, Some(1), "{bad:?}");
+    assert!(
+        bad.notes.contains("failed: p50 is ") && bad.notes.contains("and --fail-if p50>1ns holds"),
+        "{bad:?}"
+    );
+}
+
+#[test]
+fn an_older_run_is_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = folder.path().join("old.json");
+    let server = Server::echo(&[]);
+    let target = format!("tcp://{}", server.address());
+    fs::write(&old, run(&[&target, "-n", "50", "--json"]).out).unwrap();
+    let old = old.to_str().unwrap();
+    let now = run(&[&target, "-n", "50", "--compare", old, "--fail-if", "p50>1000000%"]);
+    assert_eq!(now.code, Some(0), "{now:?}");
+    assert!(
+        now.out.contains(" before ") && now.out.contains(" change") && !now.out.contains("differ"),
+        "{now:?}"
+    );
+    let other = run(&[&target, "-n", "50", "--size", "1k", "--compare", old, "--fail-if", "p50>0%"]);
+    assert_eq!(other.code, Some(1));
+    assert!(other.out.contains("the runs differ in what was asked: request_bytes"), "{other:?}");
+    assert_eq!(run(&[&target, "-n", "1", "--compare", "/nowhere"]).code, Some(2));
+}
+
+#[test]
+fn a_report_is_written_for_ci_a_ticket_and_a_browser() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let [junit, markdown, html] = ["junit=r.xml", "md=r.md", "html=r.html"]
+        .map(|form| form.replace("r.", &format!("{}/r.", folder.path().display())));
+    let server = Server::echo(&[]);
+    let target = format!("tcp://{}", server.address());
+    let words = [&target, "-n", "50", "--report", &junit, &markdown, &html, "github", "--fail-if", "p50>1ns"];
+    let run = run(&words);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.out.contains("\n::error title=load p50>1ns%3A failed::p50 is "), "{run:?}");
+    let xml = fs::read_to_string(path("r.xml")).unwrap();
+    let document = roxmltree::Document::parse(&xml).unwrap();
+    assert_eq!(document.descendants().filter(|node| node.has_tag_name("failure")).count(), 1, "{xml}");
+    assert!(fs::read_to_string(path("r.md")).unwrap().contains("| ❌ `p50>1ns` | failed |"));
+    assert_self_contained(&fs::read_to_string(path("r.html")).unwrap());
 }
 
 #[test]

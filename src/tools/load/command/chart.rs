@@ -1,6 +1,6 @@
 //! Charts as SVG, drawn by hand: an axis each way, lines with a legend, or bars. Nothing in them is loaded or run.
 
-use crate::text::escape::markup;
+use crate::tools::page::escape;
 use std::fmt;
 
 const WIDTH: f64 = 860.0;
@@ -9,6 +9,8 @@ const LEFT: f64 = 80.0;
 const RIGHT: f64 = 30.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 45.0;
+/// More points than a pointer can tell apart.
+const TIPS_MAX: usize = 250;
 /// About how many lines across a linear axis.
 const TICKS: f64 = 5.0;
 
@@ -68,12 +70,14 @@ impl fmt::Display for Chart {
             let (top, foot) = (self.y(*height, range), HEIGHT - BOTTOM);
             let (width, height) = ((right - left).max(0.5), foot - top);
             write!(f, "<rect class=\"bar\" x=\"{left:.1}\" y=\"{top:.1}\" ")?;
-            writeln!(f, "width=\"{width:.1}\" height=\"{height:.1}\"/>")?;
+            let value = escape(&(self.show)(self.bars[at]));
+            writeln!(f, "width=\"{width:.1}\" height=\"{height:.1}\"><title>{value}</title></rect>")?;
         }
-        for (number, Line { name, class, points }) in self.lines.iter().enumerate() {
+        for (number, Line { name, class, points: values }) in self.lines.iter().enumerate() {
             let point = |(at, value): &(f64, f64)| format!("{:.1},{:.1}", x(*at), self.y(*value, range));
-            let points: Vec<String> = points.iter().map(point).collect();
+            let points: Vec<String> = values.iter().map(point).collect();
             writeln!(f, "<polyline class=\"{class}\" points=\"{}\"/>", points.join(" "))?;
+            self.tips(f, name, values, range)?;
             let x = WIDTH - RIGHT - 110.0 * (self.lines.len() - number) as f64;
             writeln!(f, "<line class=\"{class}\" x1=\"{x}\" x2=\"{}\" y1=\"14\" y2=\"14\"/>", x + 20.0)?;
             writeln!(f, "<text class=\"legend\" x=\"{}\" y=\"18\">{}</text>", x + 26.0, escape(name))?;
@@ -83,6 +87,29 @@ impl fmt::Display for Chart {
 }
 
 impl Chart {
+    /// A spot around each point of a line that tells its value to a pointer that rests there.
+    fn tips(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        name: &str,
+        values: &[(f64, f64)],
+        range: (f64, f64),
+    ) -> fmt::Result {
+        if values.len() > TIPS_MAX {
+            return Ok(());
+        }
+        for (at, value) in values {
+            let (x, y) = (x(*at), self.y(*value, range));
+            let value = escape(&(self.show)(*value));
+            writeln!(
+                f,
+                "<circle class=\"tip\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"6\"><title>{} {value}</title></circle>",
+                escape(name)
+            )?;
+        }
+        Ok(())
+    }
+
     /// The least and the greatest value of the y axis.
     fn range(&self) -> (f64, f64) {
         let lines = self.lines.iter().flat_map(|line| line.points.iter().map(|(_, value)| *value));
@@ -136,12 +163,6 @@ fn step(most: f64) -> f64 {
     let unit = 10_f64.powf(raw.log10().floor());
     let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| unit * factor >= raw * 0.999);
     unit * factor.unwrap_or(10.0)
-}
-
-/// Text as it may stand in an element or an attribute; what XML 1.0 does not allow (§2.2) is left out.
-pub fn escape(text: &str) -> String {
-    let is_allowed = |c: &char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
-    markup(&text.chars().filter(is_allowed).collect::<String>())
 }
 
 #[cfg(test)]

@@ -49,8 +49,8 @@ impl<'a> Outcome<'a> {
         let config = self.config;
         let http = matches!(config.target, Target::Http { .. });
         let what = match (config.mode, http) {
-            (Mode::Pingpong, true) => "GET with keep-alive".to_owned(),
-            (Mode::Churn, true) => "GET, a connection each".to_owned(),
+            (Mode::Pingpong, true) => format!("{} with keep-alive", config.http.method()),
+            (Mode::Churn, true) => format!("{}, a connection each", config.http.method()),
             (mode, _) => {
                 let answer = match config.expect {
                     Expect::Echo => "the echo verified".to_owned(),

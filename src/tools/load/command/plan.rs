@@ -10,19 +10,19 @@ use crate::{
     },
     runtime::{clock::within, mailbox},
     tools::{
-        client::settings::{Target, get},
+        client::settings::Target,
         failure::{Failure, Fault},
         load::{
             arrivals::Rate,
             content::laid_out,
             run::Plan,
             script::{Script, Step},
-            settings::{Expect, Load, Message, Mode},
+            settings::{Body, Expect, Load, Message, Mode},
             shared::Shared,
         },
     },
 };
-use std::{fs, sync::Arc, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 /// Standard streams, epolls and alarms of the threads, signals, a page to write.
 const RESERVED_DESCRIPTORS: usize = 32;
@@ -48,26 +48,52 @@ pub struct Prepared {
 /// The message to send, read whole; none: the pattern.
 pub fn message(config: &Load) -> Result<Option<Arc<[u8]>>, Failure> {
     if let Target::Http { host, path, .. } = &config.target {
-        let close = if config.mode == Mode::Churn { "Connection: close\r\n" } else { "" };
-        return Ok(Some(get(host, path, close).into_bytes().into()));
+        let body = match &config.http.body {
+            None => None,
+            Some(Body::Text(text)) => Some(text.clone()),
+            Some(Body::File(path)) => Some(read(path)?),
+        };
+        return Ok(Some(request(config, host, path, body).into()));
     }
     match &config.message {
         Message::Pattern(_) => Ok(None),
         Message::Text(text) => Ok(Some(text.as_slice().into())),
-        Message::File(path) => {
-            let failed =
-                |why: String| Failure::new(Fault::Input, format!("cannot read '{}': {why}", path.display()));
-            let size = fs::metadata(path).map_err(|error| failed(reason(&error)))?.len();
-            if size > FILE_BYTES_MAX {
-                return Err(failed(format!("it has more than {FILE_BYTES_MAX} bytes")));
+        Message::File(path) => match read(path)? {
+            bytes if bytes.is_empty() => {
+                Err(Failure::new(Fault::Input, format!("cannot read '{}': it is empty", path.display())))
             }
-            let bytes = fs::read(path).map_err(|error| failed(reason(&error)))?;
-            if bytes.is_empty() {
-                return Err(failed("it is empty".into()));
-            }
-            Ok(Some(bytes.into()))
-        }
+            bytes => Ok(Some(bytes.into())),
+        },
     }
+}
+
+/// The request of an `http://` target: the user's fields, and ours of other names.
+fn request(config: &Load, host: &str, path: &str, body: Option<Vec<u8>>) -> Vec<u8> {
+    let http = &config.http;
+    let name = |field: &str| field.split(':').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_given = |ours: &str| http.fields.iter().any(|field| name(field) == name(ours));
+    let mut ours =
+        vec![format!("Host: {host}"), format!("User-Agent: switchboard/{}", env!("CARGO_PKG_VERSION"))];
+    if config.mode == Mode::Churn {
+        ours.push("Connection: close".into());
+    }
+    if body.is_some() {
+        ours.push("Content-Type: application/x-www-form-urlencoded".into());
+    }
+    ours.extend(body.as_ref().map(|body| format!("Content-Length: {}", body.len())));
+    ours.retain(|field| !is_given(field));
+    let fields = ours.iter().chain(&http.fields).map(|field| field.clone() + "\r\n");
+    let head = format!("{} {path} HTTP/1.1\r\n{}\r\n", http.method(), fields.collect::<String>());
+    [head.into_bytes(), body.unwrap_or_default()].concat()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |why: String| Failure::new(Fault::Input, format!("cannot read '{}': {why}", path.display()));
+    let size = fs::metadata(path).map_err(|error| failed(reason(&error)))?.len();
+    if size > FILE_BYTES_MAX {
+        return Err(failed(format!("it has more than {FILE_BYTES_MAX} bytes")));
+    }
+    fs::read(path).map_err(|error| failed(reason(&error)))
 }
 
 /// Finds the target, and shares the work out.
