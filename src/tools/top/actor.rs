@@ -47,7 +47,10 @@ pub enum Event {
         told: Told,
     },
     /// A server has started.
-    Found(PathBuf, Box<Greeting>),
+    Found {
+        path: PathBuf,
+        greeting: Box<Greeting>,
+    },
     /// The terminal took a screen, or has gone.
     Written(io::Result<()>),
     Signal(TerminalSignal),
@@ -120,9 +123,7 @@ impl Actor {
             tty,
             suspended: false,
         };
-        for client in clients {
-            actor.add(client.path.clone(), client.greeting.clone(), Some(client));
-        }
+        clients.into_iter().for_each(|client| actor.add(client));
         Ok(actor)
     }
 
@@ -146,9 +147,11 @@ impl Actor {
                     }
                 }
                 Event::Told { server, told } => self.state.told(server, told),
-                Event::Found(path, greeting) => {
+                Event::Found { path, greeting } => {
                     self.state.notice = Some(format!("{} has started", greeting.about()));
-                    self.add(path, *greeting, None);
+                    let number = self.state.add_server(*greeting);
+                    let link = Link::connect(path.clone(), number, self.address.clone());
+                    self.watch(path, link);
                     self.look();
                 }
                 Event::Tick => self.ticked()?,
@@ -170,10 +173,15 @@ impl Actor {
         }
     }
 
-    fn add(&mut self, path: PathBuf, greeting: Greeting, client: Option<ControlClient>) {
-        let number = self.state.add_server(greeting);
-        let link = Some(Link::start(path.clone(), client, number, self.address.clone()));
-        self.servers.push(Watched { path, link, looking: None, events: None });
+    fn add(&mut self, client: ControlClient) {
+        let number = self.state.add_server(client.greeting.clone());
+        let path = client.path.clone();
+        let link = Link::start(client, number, self.address.clone());
+        self.watch(path, link);
+    }
+
+    fn watch(&mut self, path: PathBuf, link: Link) {
+        self.servers.push(Watched { path, link: Some(link), looking: None, events: None });
         self.follow_events();
     }
 

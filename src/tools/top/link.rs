@@ -112,16 +112,17 @@ pub struct Tap {
 }
 
 impl Link {
-    /// Asks the server at `path`, by way of `client` if there is one already, and tells `events` what it answers; `server` is
-    /// its number.
-    pub fn start(path: PathBuf, client: Option<ControlClient>, server: usize, events: Sender<Event>) -> Self {
+    /// Asks `client`, and tells `events` what it answers, for the server of this number.
+    pub fn start(client: ControlClient, server: usize, events: Sender<Event>) -> Self {
+        let (address, questions) = mailbox(QUESTIONS);
+        Link { questions: address, _task: spawn(ask(client, questions, server, events, STOPPED)) }
+    }
+
+    /// As [`Link::start`], of the server at `path`.
+    pub fn connect(path: PathBuf, server: usize, events: Sender<Event>) -> Self {
         let (address, questions) = mailbox(QUESTIONS);
         let task = spawn(async move {
-            let client = match client {
-                Some(client) => Ok(client),
-                None => ControlClient::connect(&path).await,
-            };
-            match client {
+            match ControlClient::connect(&path).await {
                 Ok(client) => ask(client, questions, server, events, STOPPED).await,
                 Err(trouble) => {
                     let _ = events.send(Event::Answer { server, answer: Err(trouble.into()) }).await;
@@ -179,7 +180,8 @@ pub fn find(mut known: Vec<PathBuf>, events: Sender<Event>) -> Task<()> {
                 // One that does not answer is perhaps just being made.
                 if let Ok(client) = ControlClient::connect(&path).await {
                     known.push(path.clone());
-                    let _ = events.send(Event::Found(path, Box::new(client.greeting))).await;
+                    let greeting = Box::new(client.greeting);
+                    let _ = events.send(Event::Found { path, greeting }).await;
                 }
             }
         }
