@@ -16,7 +16,7 @@ use crate::{
         leg::{Leg, LegReader, LegWriter},
         link::{LinkReceiver, LinkSender, Parcel},
     },
-    runtime::{clock::sleep, task::yield_now},
+    runtime::{clock::standstill, task::yield_now},
 };
 use futures::future::{Either, LocalBoxFuture, select};
 use pin_project_lite::pin_project;
@@ -29,7 +29,7 @@ use std::{
 };
 
 /// How long a step of the last delivery may take once a connection is known to be lost.
-const LAST_DELIVERY: Duration = Duration::from_secs(5);
+pub const LAST_DELIVERY: Duration = Duration::from_secs(5);
 
 /// Chunks that a half-loop delivers before other tasks have their turn.
 const TURN: u8 = 16;
@@ -210,22 +210,13 @@ where
         }
         // What a lost connection left in our receive queue is still read, as long as more comes.
         let incoming = *this.incoming;
-        let standstill = this.standstill.get_or_insert_with(|| Box::pin(standstill(|| incoming.received())));
+        let standstill = this
+            .standstill
+            .get_or_insert_with(|| Box::pin(standstill(LAST_DELIVERY, || incoming.received())));
         if this.read_end.is_some() || standstill.as_mut().poll(context).is_ready() {
             return Poll::Ready(LegEnd::PeerGone(take_error(this.read_end, this.write_end)));
         }
         Poll::Pending
-    }
-}
-
-/// Ends once `count` has stood still for `LAST_DELIVERY`.
-pub async fn standstill(count: impl Fn() -> u64) {
-    loop {
-        let before = count();
-        sleep(LAST_DELIVERY).await;
-        if count() == before {
-            return;
-        }
     }
 }
 

@@ -64,6 +64,17 @@ pub async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>)
     }
 }
 
+/// Ends once `count` has stood still for `limit`.
+pub async fn standstill(limit: Duration, count: impl Fn() -> u64) {
+    loop {
+        let before = count();
+        sleep(limit).await;
+        if count() == before {
+            return;
+        }
+    }
+}
+
 /// Milliseconds of the kernel's coarse monotonic clock: a few nanoseconds to read, one kernel tick ([`TICK`]) exact.
 pub fn coarse_ms() -> u64 {
     let now = clock_gettime(ClockId::MonotonicCoarse);

@@ -62,7 +62,7 @@ impl Poller {
     }
 
     /// Waits until there are events, at most for `limit`; calls `awake`; then notes the events with their sources. Says how
-    /// many there were.
+    /// many of sockets there were.
     pub(super) fn take_events(&self, limit: Option<Duration>, awake: impl FnOnce()) -> usize {
         let limit = match limit {
             Some(limit) if limit.is_zero() => Some(Timespec::default()),
@@ -80,13 +80,15 @@ impl Poller {
         awake();
         // An error is a signal: no other can come of this epoll.
         let Ok((events, _)) = events else { return 0 };
+        let mut count = 0;
         for event in &*events {
             let source = self.sources.borrow().find(event.data.u64());
             if let Some(source) = source {
                 source.notify(event.flags);
+                count += 1;
             }
         }
-        events.len()
+        count
     }
 }
 

@@ -16,7 +16,10 @@ use crate::runtime::{
     task::Panicked,
 };
 use async_task::Runnable;
-use futures::future::{Either, select};
+use futures::{
+    future::{Either, select},
+    task::AtomicWaker,
+};
 use rustix::{
     event::{EventfdFlags, eventfd},
     thread::set_current_timer_slack,
@@ -25,6 +28,7 @@ use std::{
     any::{Any, TypeId},
     cell::{Cell, RefCell},
     collections::VecDeque,
+    future::poll_fn,
     io, mem,
     num::NonZeroU64,
     os::fd::OwnedFd,
@@ -33,7 +37,10 @@ use std::{
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{
+            AtomicBool,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     task::{Context, Poll, Wake, Waker, ready},
     thread,
@@ -62,6 +69,9 @@ pub struct Shard {
 /// What the shards of a program share.
 #[derive(Default)]
 struct Program {
+    /// A socket had an event since an observer last asked.
+    active: AtomicBool,
+    observer: AtomicWaker,
     shared: Lock<Vec<(TypeId, Arc<dyn Any + Send + Sync>)>>,
 }
 
@@ -105,6 +115,17 @@ pub fn note_bulk() {
     if let Some(shard) = Shard::here() {
         shard.bulk.set(true);
     }
+}
+
+/// Waits until a socket of the program has had an event since the last call. For one observer, which need not look while
+/// nothing happens.
+pub async fn active() {
+    let program = Shard::here().expect("an observer is a task of a shard").program.clone();
+    poll_fn(|context| {
+        program.observer.register(context.waker());
+        if program.active.swap(false, SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// Begins `future` as a task of this thread's shard.
@@ -184,7 +205,16 @@ impl Shard {
 
     /// Takes the events that are there; says how many.
     pub(super) fn look(&self) -> usize {
-        self.readiness.take_events(Some(Duration::ZERO), || ())
+        self.take_events(Some(Duration::ZERO), || ())
+    }
+
+    fn take_events(&self, limit: Option<Duration>, awake: impl FnOnce()) -> usize {
+        let events = self.readiness.take_events(limit, awake);
+        if events > 0 && !self.program.active.load(Relaxed) {
+            self.program.active.store(true, SeqCst);
+            self.program.observer.wake();
+        }
+        events
     }
 
     /// Waits for events until `due`, and takes them; says how many.
@@ -195,7 +225,7 @@ impl Shard {
         } else {
             due.map(|due| due.saturating_duration_since(Instant::now()))
         };
-        self.readiness.take_events(limit, || self.remote.asleep.store(false, SeqCst))
+        self.take_events(limit, || self.remote.asleep.store(false, SeqCst))
     }
 
     /// Whether another thread or a sleeper has something for this one to do.
@@ -370,7 +400,7 @@ mod tests {
         task::{self, yield_now},
     };
     use futures::{FutureExt, channel::oneshot};
-    use std::future::{pending, poll_fn};
+    use std::future::pending;
 
     const LIMIT: Option<Duration> = Some(Duration::from_secs(10));
 

@@ -1,10 +1,13 @@
 //! Bytes a second, smoothed over some seconds, and the totals of the last two minutes: a task looks at the counters of all
-//! sessions every second, so that the first answer to an operator is as good as the tenth.
+//! sessions every second in which something happened, so that the first answer to an operator is as good as the tenth. A server
+//! of which no socket moves sleeps.
 
 use crate::{
     control::protocol::PastSecond,
     runtime::{
         clock::{coarse_ms, sleep_until},
+        lock::Lock,
+        shard::active,
         task::{Task, spawn},
     },
     server::supervisors::Supervisors,
@@ -13,7 +16,8 @@ use crate::{
 };
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    iter::repeat_n,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -37,7 +41,7 @@ type Bytes = (u64, u64);
 
 /// The looks of a server. Dropping it ends them.
 pub struct Rates {
-    last: Arc<Mutex<Arc<Look>>>,
+    last: Arc<Lock<Arc<Look>>>,
     _task: Task<()>,
 }
 
@@ -61,21 +65,28 @@ struct Seen {
 
 impl Rates {
     pub fn start(supervisor: Supervisors) -> Self {
-        let last = Arc::new(Mutex::new(Arc::new(Look::default())));
+        let last = Arc::new(Lock::new(Arc::new(Look::default())));
         Rates { last: last.clone(), _task: spawn(run(supervisor, last)) }
     }
 
     /// What the last look found.
     pub fn last(&self) -> Arc<Look> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let last = self.last.lock().clone();
+        let age = last.at.map_or(Duration::ZERO, |at| at.elapsed());
+        if age > 2 * LOOK_AT_LEAST_EVERY { Arc::new(last.rest(age)) } else { last }
     }
 }
 
 /// Looks until the supervisor has ended.
-async fn run(supervisor: Supervisors, last: Arc<Mutex<Arc<Look>>>) {
+async fn run(supervisor: Supervisors, last: Arc<Lock<Arc<Look>>>) {
     let mut look = Arc::new(Look::default());
     loop {
+        let rests = Instant::now();
+        active().await;
         let begin = Instant::now();
+        if begin - rests >= LOOK_EVERY {
+            look = Arc::new(look.rest(begin - rests));
+        }
         let records = supervisor.list().await;
         let Some(tally) = supervisor.tally().await else { return };
         let totals = (tally.client_bytes, tally.upstream_bytes);
@@ -85,12 +96,22 @@ async fn run(supervisor: Supervisors, last: Arc<Mutex<Arc<Look>>>) {
         let rest = compares.elapsed() * REST;
         // A record that is kept here would keep its session's taps open.
         drop(records);
-        *last.lock().unwrap_or_else(PoisonError::into_inner) = look.clone();
+        *last.lock() = look.clone();
         sleep_until(begin + rest.clamp(LOOK_EVERY, LOOK_AT_LEAST_EVERY)).await;
     }
 }
 
 impl Look {
+    /// As this one, `quiet` later: nothing has happened meanwhile.
+    fn rest(&self, quiet: Duration) -> Self {
+        let live = self.past.back().map_or(0, |last| last.live);
+        let seconds = usize::try_from(quiet.as_secs()).unwrap_or(PAST).min(PAST);
+        let mut past = self.past.clone();
+        past.extend(repeat_n(PastSecond { live, client_rate: 0, upstream_rate: 0 }, seconds));
+        past.drain(..past.len().saturating_sub(PAST));
+        Look { at: self.at.map(|at| at + quiet), sessions: self.sessions.clone(), totals: self.totals, past }
+    }
+
     /// The look after this one.
     fn next(&self, at: Instant, records: &[Arc<Record>], totals: Bytes, live: u64) -> Self {
         let span = self.at.map(|before| at.duration_since(before));
@@ -200,6 +221,18 @@ mod tests {
         assert_eq!(look.past.back(), Some(&PastSecond { live: 299, client_rate: 10, upstream_rate: 20 }));
         assert_eq!(look.of_all(), (10, 20));
         assert_eq!(Look::default().of_all(), (0, 0));
+    }
+
+    #[test]
+    fn a_time_in_which_nothing_happens_is_part_of_the_past() {
+        let begin = Instant::now();
+        let look = Look::default().next(begin, &[], (0, 0), 7).next(begin + SECOND, &[], (10, 20), 7);
+        let later = look.rest(3 * SECOND);
+        let rates: Vec<_> = later.past.iter().map(|second| (second.live, second.client_rate)).collect();
+        assert_eq!(rates, [(7, 10), (7, 0), (7, 0), (7, 0)]);
+        let after = later.next(begin + 5 * SECOND, &[], (40, 20), 7);
+        assert_eq!(after.past.back().unwrap().client_rate, 30);
+        assert_eq!(look.rest(1000 * SECOND).past.len(), PAST);
     }
 
     #[test]

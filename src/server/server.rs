@@ -31,8 +31,8 @@ use crate::{
         shards::{Listeners, Shards},
         side_door::SideDoor,
         sources::SourceCounts,
-        supervisor::{Common, ServerOutcome},
-        supervisors::Supervisors,
+        supervisor::ServerOutcome,
+        supervisors::{Common, Supervisors},
     },
     session::{
         context::{Context, CurrentDeadlines},

@@ -11,17 +11,15 @@ use crate::{
         mailbox::{Mailbox, Sender, mailbox},
         task::Task,
     },
-    server::{acceptor::Connection, books::Books, sources::SourceCounts},
-    session::{
-        context::Context, delivery, event::What, order::Order, outcome::Outcome, record::Record, session,
-    },
+    server::{acceptor::Connection, books::Books, supervisors::Common},
+    session::{delivery, event::What, order::Order, outcome::Outcome, record::Record, session},
 };
 use futures::{FutureExt, future::Fuse, select_biased};
 use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -42,14 +40,6 @@ enum Message {
     Cut,
     /// An operator's question, which answers itself.
     Ask(Box<dyn FnOnce(&mut Actor) + Send>),
-}
-
-/// What the supervisors of a server share.
-pub struct Common {
-    pub context: Arc<Context>,
-    pub per_source: SourceCounts,
-    /// The number of the session that began last.
-    pub last_id: AtomicU64,
 }
 
 /// A supervisor that has not begun: it may go to the thread of its shard.

@@ -5,13 +5,17 @@ use crate::{
     server::{
         acceptor::Connection,
         books::{Books, Remembered},
-        supervisor::{Common, IdleSupervisor, Supervisor},
+        sources::SourceCounts,
+        supervisor::{IdleSupervisor, Supervisor},
     },
-    session::record::Record,
+    session::{context::Context, record::Record},
 };
 use futures::future::join_all;
 use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,6 +23,14 @@ use std::{
 /// this is at most a hundredth of a processor. Where connections are short, the kernel spreads them well enough.
 const MOVES: u32 = 100;
 const MOVES_EVERY: Duration = Duration::from_millis(100);
+
+/// What the supervisors of a server share.
+pub struct Common {
+    pub context: Arc<Context>,
+    pub per_source: SourceCounts,
+    /// The number of the session that began last.
+    pub last_id: AtomicU64,
+}
 
 /// The supervisors of a server, in the order of their shards.
 #[derive(Clone)]

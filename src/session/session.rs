@@ -9,9 +9,12 @@ use crate::{
         direction::{Direction, Ways},
         leg::Leg,
         link::{Nudge, link},
-        pump::{LegEnd, pump, standstill},
+        pump::{LAST_DELIVERY, LegEnd, pump},
     },
-    runtime::task::{Task, contain, spawn},
+    runtime::{
+        clock::standstill,
+        task::{Task, contain, spawn},
+    },
     session::{
         cause::Cause,
         context::Context,
@@ -218,7 +221,7 @@ async fn end_legs(
 
 /// Waits for the end of a delivery whose sender is gone, as long as it moves.
 async fn last_delivery<T>(delivery: impl Future<Output = T> + Unpin, direction: &Direction) -> Option<T> {
-    match select(delivery, pin!(standstill(|| direction.delivered()))).await {
+    match select(delivery, pin!(standstill(LAST_DELIVERY, || direction.delivered()))).await {
         Either::Left((end, _)) => Some(end),
         Either::Right(_) => None,
     }
