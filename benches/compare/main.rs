@@ -126,7 +126,7 @@ fn weigh(bench: &Bench<'_>, report: &mut Report, findings: &mut Findings) -> io:
         report.add(&table);
         findings.scaling = Some(scaling);
     }
-    for shape in Shape::all(bench) {
+    for shape in Shape::all(bench)? {
         if options.wants_case(shape.name, shape.is_quick()) {
             let (table, own) = idle::compare(bench, &shape)?;
             report.add(&table);

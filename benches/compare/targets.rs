@@ -121,7 +121,9 @@ impl Findings {
         rows.extend(self.calls.map(|calls| CALLS.row("calls", "system calls a short connection", calls)));
         for (name, cost) in &self.idle {
             rows.push(IDLE_KIB.row(name, "user memory KiB a session", cost.private_kib));
-            rows.push(IDLE_CPU_US.row(name, "CPU µs a second", cost.cpu_us));
+            if cost.cpu_us.is_finite() {
+                rows.push(IDLE_CPU_US.row(name, "CPU µs a second", cost.cpu_us));
+            }
             if *name == "idle most" {
                 rows.push(HELD.row(name, "sessions held", cost.held()));
             }
