@@ -20,8 +20,8 @@
 //!    the actors, waits for a signal or an operator, and drains.
 //! 2. The [`Acceptor`](server::acceptor::Acceptor) of a listener only accepts. Each connection takes one of the
 //!    [`Slots`](runtime::limit::Slots): without a free slot it waits in the kernel's backlog.
-//! 3. The [`Supervisor`](server::supervisor::Supervisor) holds the set of live sessions. It numbers the connection, opens its
-//!    [`Record`](session::record::Record) and starts its session.
+//! 3. The [`Supervisor`](server::supervisor::Supervisor) holds the set of a shard's live sessions. It numbers the connection,
+//!    opens its [`Record`](session::record::Record) and starts its session, which stays on that shard.
 //! 4. The session actor ([`session::session`]) owns the near [`Leg`](relay::leg::Leg), the client's connection. It asks the
 //!    [`Target`](session::target::Target) of its listener for the other end.
 //! 5. An echo is joined to its own link; an origin ([`session::origin`]) answers as an HTTP server; otherwise the upstream
@@ -30,7 +30,8 @@
 //!    [`write_from`](relay::pump::write_from) a link into the leg. Small chunks are copied, bulk is spliced
 //!    ([`relay::leg`]).
 //! 7. Across a [`link`](relay::link) goes a [`Parcel`](relay::link::Parcel): a [`Chunk`](relay::chunk::Chunk), or the end of
-//!    the stream. A link that is dropped without an end is an abort.
+//!    the stream. A link that is dropped without an end is an abort. If the writer waits for a chunk and nothing stands at
+//!    the gate, the reader writes it in the writer's place ([`deliver`](relay::link::LinkSender::deliver)).
 //! 8. Each [`Direction`](relay::direction::Direction) counts what it moves. Taps and dumps watch it at its
 //!    [`Gate`](relay::gate::Gate), and a cut by FIN ends it there.
 //! 9. Whatever ends the session is one [`Outcome`](session::outcome::Outcome): its legs, a deadline
@@ -39,6 +40,10 @@
 //!    cut and the end of a drain reset both at once. A cut by FIN is an [`Order`](session::order::Order); a plain cut drops
 //!    the session's task.
 //! 10. The supervisor books the end ([`server::books`]), and the reporter ([`report::reporter`]) tells it as one line.
+//!
+//! All of this happens on one [shard](runtime::shard): a thread that runs its own tasks and waits for its own sockets. A server
+//! has a [part](server::shards) on each of its shards, and a socket of each listener there; a connection goes to another shard
+//! only if that one has fewer sessions ([`server::supervisors`]).
 //!
 //! Beside this walk stands the [`Operator`](server::operator::Operator): the verbs that look into a running server and change
 //! it. The control socket ([`server::control`]) and the metrics pages ([`server::http`]) encode its answers. What it says of a
@@ -52,7 +57,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | [`error`] | the one error type |
-//! | [`runtime`] | tasks, mailboxes, clock, readiness, limits, signals; the only room that names the async runtime |
+//! | [`runtime`] | shards: tasks, mailboxes, clock, readiness, limits, signals; the only room that names the async runtime |
 //! | [`text`] | one way each to print a thing |
 //! | [`net`] | sockets, listeners, dialling, pipes, buffers, the kernel's view of a connection |
 //! | [`relay`] | chunks, links, legs, pumps, directions and their gates |
@@ -69,7 +74,9 @@
 //! - A receiver that does not read stops its sender, and memory stays bounded: `tests/it/relay.rs`.
 //! - Every wait on a peer has a limit: `tests/it/deadline.rs`; every end has one named cause: `tests/it/cause.rs`.
 //! - No observer holds up the traffic: `session/tap.rs`, `tests/it/stdio.rs`.
-//! - A dropped task drops what it owns, and a panic stays in its task: `runtime/task.rs`.
+//! - A dropped task drops what it owns, and a panic stays in its task: `runtime/task.rs`; what a shard owns, another does not
+//!   see, and a shard that fails is a value to its owner: `runtime/shard.rs`.
+//! - A chunk that its reader writes arrives as one that crossed the link, and so does the end: `relay/tests/leg.rs`.
 //! - A listener that fails ends alone: `server/acceptor.rs`, `tests/it/listener.rs`.
 //! - A session counts the same alive and ended: `server/books.rs`; it leaves nothing behind: `tests/it/leaks.rs`.
 //! - An idle session is small: `session/session.rs`.
@@ -77,9 +84,8 @@
 //! - The floors of the rooms, and which of them may name which crate: `tests/it/house.rs`.
 //!
 //! # What is deliberately absent
-//! No second executor thread (async-std's one reactor makes two threads slower than one), no TLS, no UDP, no protocol parsing
-//! on the relay's path, no retry of a dial after the client has been reset, no configuration file, no platform but Linux, no
-//! unsafe code.
+//! No task that moves between threads, no TLS, no UDP, no protocol parsing on the relay's path, no retry of a dial after the
+//! client has been reset, no configuration file, no platform but Linux, no unsafe code.
 #![forbid(unsafe_code)]
 
 pub mod cli;

@@ -4,8 +4,8 @@
 //! A task runs on the shard that began it, so it need not be `Send`. The thread itself waits for events: an event costs no
 //! hand-off between threads. Other threads wake a task through a locked list, and end the wait if the shard is asleep.
 //!
-//! A round of [`Shard::drive`]: the program, the tasks that are ready, what other threads woke, the sleepers that are due;
-//! when nothing is left to do, it waits for events, as [`pace`](super::pace) says.
+//! A round of `Shard::drive`: the program, the tasks that are ready, what other threads woke, the sleepers that are due;
+//! when nothing is left to do, it waits for events, as `pace.rs` says.
 
 use crate::runtime::{
     clock::Clock,

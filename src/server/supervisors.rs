@@ -162,3 +162,103 @@ impl Admission {
         emptiest
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        net::address::Address,
+        runtime::{
+            clock::within,
+            limit::Slots,
+            mailbox::{Mailbox, mailbox},
+            shard::run,
+            task::spawn,
+        },
+        session::{
+            cause::Cause,
+            deadline::Deadlines,
+            event::{Event, Events, What},
+            target::{Listening, Target},
+        },
+    };
+    use std::{
+        io::Read,
+        net::{TcpListener, TcpStream},
+        os::fd::OwnedFd,
+    };
+
+    const LIMIT: Option<Duration> = Some(Duration::from_secs(20));
+
+    /// Supervisors of sessions that echo, with the events of these.
+    fn supervisors(shards: usize) -> (Supervisors, Vec<IdleSupervisor>, Arc<Listening>, Mailbox<Event>) {
+        let (address, events) = mailbox(64);
+        let context = Context::sample_telling(Deadlines::default(), Events::new(Some(address), Arc::default()));
+        let listening: Arc<_> = Record::sample(1, Target::Echo).listening.clone();
+        let remembered = Arc::new(Remembered::new(1));
+        let books = Books::new(std::slice::from_ref(&listening), remembered.clone());
+        let common = Common { context, per_source: SourceCounts::new(None), last_id: AtomicU64::new(0) };
+        let (supervisors, idle) = Supervisors::new(common, books, remembered, shards);
+        (supervisors, idle, listening, events)
+    }
+
+    /// A connection, and its client.
+    async fn connection(listening: &Arc<Listening>, slots: &Slots) -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, peer) = listener.accept().unwrap();
+        accepted.set_nonblocking(true).unwrap();
+        let (local, slot) = (Address::Tcp(listener.local_addr().unwrap()), slots.take().await);
+        let (accepted, client_address) = (OwnedFd::from(accepted), Address::Tcp(peer));
+        let listening = listening.clone();
+        let connection =
+            Connection { accepted, reserved: None, client: client_address, listening, local, slot };
+        (connection, client)
+    }
+
+    #[test]
+    fn a_supervisor_that_is_lost_closes_its_sessions_and_tells_it() {
+        run(async {
+            let (supervisors, idle, listening, mut events) = supervisors(1);
+            let sessions = spawn(idle.into_iter().next().unwrap().run());
+            let (connection, mut client) = connection(&listening, &Slots::new(1)).await;
+            supervisors.admission(0).admit(connection).await;
+            let opened = within(LIMIT, events.next()).await.flatten().unwrap();
+            assert!(matches!(opened.what, What::Open { session: 1, .. }));
+            drop(sessions);
+            let closed = within(LIMIT, events.next()).await.flatten().unwrap();
+            assert!(matches!(closed.what, What::Close(close) if close.cause == Cause::Internal));
+            assert!(client.read(&mut [0]).is_err(), "it is reset");
+            assert_eq!(supervisors.live(), 0);
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_connection_stays_on_its_shard_unless_another_has_fewer() {
+        run(async {
+            // They are not begun: what is admitted waits.
+            let (supervisors, _idle, listening, _events) = supervisors(2);
+            let slots = Slots::new(9);
+            let (mut first, mut second) = (supervisors.admission(0), supervisors.admission(1));
+            let mut clients = Vec::new();
+            for (admission, live) in [
+                (&mut first, [1, 0]),
+                (&mut first, [1, 1]),
+                (&mut second, [1, 2]),
+                (&mut second, [2, 2]),
+                (&mut first, [3, 2]),
+            ] {
+                let (connection, client) = connection(&listening, &slots).await;
+                admission.admit(connection).await;
+                clients.push(client);
+                assert_eq!([0, 1].map(|shard: usize| supervisors.supervisors[shard].live()), live);
+            }
+            first.moves = (0, Instant::now() + Duration::from_secs(3600));
+            let (connection, _client) = connection(&listening, &slots).await;
+            first.admit(connection).await;
+            assert_eq!(supervisors.supervisors[0].live(), 4, "no move is left");
+        })
+        .unwrap();
+    }
+}

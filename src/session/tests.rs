@@ -28,6 +28,10 @@ impl Record {
 impl Context {
     /// Its events are not told.
     pub fn sample(deadlines: Deadlines) -> Arc<Self> {
+        Self::sample_telling(deadlines, Events::new(None, Arc::default()))
+    }
+
+    pub fn sample_telling(deadlines: Deadlines, events: Events) -> Arc<Self> {
         Arc::new(Context {
             deadlines: Arc::new(CurrentDeadlines::new(deadlines)),
             splice: true,
@@ -35,7 +39,7 @@ impl Context {
             options: Options::default(),
             own: Vec::new(),
             slots: Slots::new(1),
-            events: Events::new(None, Arc::default()),
+            events,
             alive: mailbox::mailbox(1).0,
         })
     }
