@@ -169,6 +169,7 @@ mod tests {
     use crate::{
         net::address::Address,
         runtime::{
+            blocking::blocking,
             clock::within,
             limit::Slots,
             mailbox::{Mailbox, mailbox},
@@ -182,6 +183,7 @@ mod tests {
             target::{Listening, Target},
         },
     };
+    use socket2::SockRef;
     use std::{
         io::Read,
         net::{TcpListener, TcpStream},
@@ -193,7 +195,8 @@ mod tests {
     /// Supervisors of sessions that echo, with the events of these.
     fn supervisors(shards: usize) -> (Supervisors, Vec<IdleSupervisor>, Arc<Listening>, Mailbox<Event>) {
         let (address, events) = mailbox(64);
-        let context = Context::sample_telling(Deadlines::default(), Events::new(Some(address), Arc::default()));
+        let context =
+            Context::sample_telling(Deadlines::default(), Events::new(Some(address), Arc::default()));
         let listening: Arc<_> = Record::sample(1, Target::Echo).listening.clone();
         let remembered = Arc::new(Remembered::new(1));
         let books = Books::new(std::slice::from_ref(&listening), remembered.clone());
@@ -208,6 +211,8 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, peer) = listener.accept().unwrap();
         accepted.set_nonblocking(true).unwrap();
+        // As a socket that a listener of ours accepted is born.
+        SockRef::from(&accepted).set_linger(Some(Duration::ZERO)).unwrap();
         let (local, slot) = (Address::Tcp(listener.local_addr().unwrap()), slots.take().await);
         let (accepted, client_address) = (OwnedFd::from(accepted), Address::Tcp(peer));
         let listening = listening.clone();
@@ -228,7 +233,8 @@ mod tests {
             drop(sessions);
             let closed = within(LIMIT, events.next()).await.flatten().unwrap();
             assert!(matches!(closed.what, What::Close(close) if close.cause == Cause::Internal));
-            assert!(client.read(&mut [0]).is_err(), "it is reset");
+            let read = blocking(move || client.read(&mut [0])).await;
+            assert!(read.is_err(), "it is reset");
             assert_eq!(supervisors.live(), 0);
         })
         .unwrap();
@@ -240,23 +246,17 @@ mod tests {
             // They are not begun: what is admitted waits.
             let (supervisors, _idle, listening, _events) = supervisors(2);
             let slots = Slots::new(9);
-            let (mut first, mut second) = (supervisors.admission(0), supervisors.admission(1));
+            let mut admissions = [0, 1].map(|shard| supervisors.admission(shard));
             let mut clients = Vec::new();
-            for (admission, live) in [
-                (&mut first, [1, 0]),
-                (&mut first, [1, 1]),
-                (&mut second, [1, 2]),
-                (&mut second, [2, 2]),
-                (&mut first, [3, 2]),
-            ] {
+            for (shard, live) in [(0, [1, 0]), (0, [1, 1]), (1, [1, 2]), (1, [2, 2]), (0, [3, 2])] {
                 let (connection, client) = connection(&listening, &slots).await;
-                admission.admit(connection).await;
+                admissions[shard].admit(connection).await;
                 clients.push(client);
                 assert_eq!([0, 1].map(|shard: usize| supervisors.supervisors[shard].live()), live);
             }
-            first.moves = (0, Instant::now() + Duration::from_secs(3600));
+            admissions[0].moves = (0, Instant::now() + Duration::from_secs(3600));
             let (connection, _client) = connection(&listening, &slots).await;
-            first.admit(connection).await;
+            admissions[0].admit(connection).await;
             assert_eq!(supervisors.supervisors[0].live(), 4, "no move is left");
         })
         .unwrap();
