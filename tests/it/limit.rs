@@ -177,8 +177,8 @@ fn assert_quiet(server: &Server) {
 #[test]
 fn out_of_descriptors_at_accept_the_live_go_on_and_the_others_wait() {
     let server = start_poor("echo", &["--max-sessions", "1000"]);
-    let mut clients: Vec<TcpStream> = (0..100).map(|_| server.connect()).collect();
-    exchange(&mut clients[0], b"in");
+    let mut clients = server.greeted(1);
+    clients.extend((1..100).map(|_| server.connect()));
     server.await_warning("pauses accepting");
     assert_quiet(&server);
     assert!(server.errors.all().len() <= 6, "too many lines: {:?}", server.errors.all());
