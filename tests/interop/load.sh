@@ -53,7 +53,7 @@ gone() {
     local status=0
     within 30 "$SWITCHBOARD" load "tcp://127.0.0.1:$(free_port)" >"$TMP/out" 2>&1 || status=$?
     [ "$status" = 7 ]
-    grep -q 'cannot connect to tcp://127.0.0.1:[0-9]*: connection refused$' "$TMP/out"
+    grep -q 'cannot connect to 127.0.0.1:[0-9]*: connection refused$' "$TMP/out"
 }
 
 NGINX=$(free_port)
