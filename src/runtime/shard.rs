@@ -146,10 +146,7 @@ impl Shard {
 
     fn own<T: 'static>(&self, make: impl FnOnce() -> Rc<T>) -> Rc<T> {
         let id = TypeId::of::<T>();
-        let find = |owned: &Vec<(TypeId, Rc<dyn Any>)>| {
-            owned.iter().find(|(owns, _)| *owns == id).map(|(_, value)| value.clone())
-        };
-        let found = find(&self.owned.borrow());
+        let found = find(&self.owned.borrow(), id);
         let value = found.unwrap_or_else(|| {
             let value: Rc<dyn Any> = make();
             self.owned.borrow_mut().push((id, value.clone()));
@@ -182,14 +179,13 @@ impl Shard {
     }
 
     /// Polls the tasks that are ready, and those that they wake, until none is left or it is time to look for events.
-    fn run_ready(&self) -> bool {
+    fn run_ready(&self) {
         for _ in 0..POLLS_BETWEEN_LOOKS {
             // Not in the condition: the borrow would last as long as the poll.
             let next = self.ready.borrow_mut().pop_front();
-            let Some(task) = next else { return true };
+            let Some(task) = next else { return };
             task.run();
         }
-        false
     }
 
     fn take_woken(&self) {
@@ -273,9 +269,11 @@ impl Here {
 impl Drop for Here {
     fn drop(&mut self) {
         // Tasks whose owner has gone are dropped by being run, and may be the owners of others.
-        while !self.0.run_ready() {}
         self.0.take_woken();
-        while !self.0.run_ready() {}
+        while !self.0.ready.borrow().is_empty() {
+            self.0.run_ready();
+            self.0.take_woken();
+        }
         *self.0.remote.woken.lock() = None;
         drop(HERE.take());
     }
@@ -284,22 +282,23 @@ impl Drop for Here {
 impl Program {
     fn share<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
         let id = TypeId::of::<T>();
-        let lock = || self.shared.lock();
-        let find = |shared: &[(TypeId, Arc<dyn Any + Send + Sync>)]| {
-            shared.iter().find(|(shares, _)| *shares == id).map(|(_, value)| value.clone())
-        };
-        let found = find(&lock());
+        let found = find(&self.shared.lock(), id);
         let value = found.unwrap_or_else(|| {
             // Made without the lock: it may be made of other values that are shared.
             let value: Arc<dyn Any + Send + Sync> = Arc::new(T::default());
-            let mut shared = lock();
-            find(&shared).unwrap_or_else(|| {
+            let mut shared = self.shared.lock();
+            find(&shared, id).unwrap_or_else(|| {
                 shared.push((id, value.clone()));
                 value
             })
         });
         value.downcast().expect("a value is kept under its type")
     }
+}
+
+/// What is kept under a type.
+fn find<V: Clone>(kept: &[(TypeId, V)], id: TypeId) -> Option<V> {
+    kept.iter().find(|(of, _)| *of == id).map(|(_, value)| value.clone())
 }
 
 impl Remote {
