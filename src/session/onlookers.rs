@@ -3,7 +3,10 @@
 
 use crate::{
     net::network::Network,
-    runtime::mailbox::{Mailbox, Sender, mailbox},
+    runtime::{
+        lock::Lock,
+        mailbox::{Mailbox, Sender, mailbox},
+    },
     session::{
         event::{Event, What},
         mark::Mark,
@@ -12,7 +15,7 @@ use crate::{
     },
 };
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Arc,
     atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
@@ -25,7 +28,7 @@ const ARRIVALS: usize = 64;
 pub struct Onlookers {
     following: AtomicUsize,
     waiting: AtomicUsize,
-    state: Mutex<State>,
+    state: Lock<State>,
 }
 
 #[derive(Default)]
@@ -86,7 +89,7 @@ impl Onlookers {
         if !self.follow() || matches!(event.what, What::Data { .. } | What::Dropped { .. }) {
             return;
         }
-        for follower in &self.lock().followers {
+        for follower in &self.state.lock().followers {
             if follower.events.try_send(event.clone()).is_err() {
                 follower.lost.fetch_add(1, Relaxed);
             }
@@ -98,7 +101,7 @@ impl Onlookers {
         if self.waiting.load(Relaxed) == 0 {
             return;
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         for waiter in &mut state.waiters {
             waiter.meet(record);
         }
@@ -120,7 +123,7 @@ impl Onlookers {
 
     /// No more sessions come: whoever looks on has seen all.
     pub fn end(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.over = true;
         (state.followers, state.waiters) = (Vec::new(), Vec::new());
         self.count(&state);
@@ -132,7 +135,7 @@ impl Onlookers {
         add: impl FnOnce(&mut State, u64, Arc<AtomicU64>),
     ) -> Onlooker<T> {
         let lost = Arc::new(AtomicU64::new(0));
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.last += 1;
         let number = state.last;
         if !state.over {
@@ -144,7 +147,7 @@ impl Onlookers {
     }
 
     fn remove(&self, number: u64) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.followers.retain(|follower| follower.number != number);
         state.waiters.retain(|waiter| waiter.number != number);
         self.count(&state);
@@ -153,11 +156,6 @@ impl Onlookers {
     fn count(&self, state: &State) {
         self.following.store(state.followers.len(), Relaxed);
         self.waiting.store(state.waiters.len(), Relaxed);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Every change under the lock is complete at each point that could panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

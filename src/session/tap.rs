@@ -2,7 +2,10 @@
 
 use crate::{
     relay::direction::ChunkWatcher,
-    runtime::mailbox::{Mailbox, Refused, Sender, mailbox},
+    runtime::{
+        lock::Lock,
+        mailbox::{Mailbox, Refused, Sender, mailbox},
+    },
     session::{
         event::Side,
         mark::{Mark, MarkKind},
@@ -11,7 +14,7 @@ use crate::{
 };
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::SystemTime,
@@ -62,7 +65,7 @@ pub struct Taps {
 struct Attached {
     count: AtomicUsize,
     /// Where the taps are that want marks.
-    marked: Mutex<Vec<Arc<Address>>>,
+    marked: Lock<Vec<Arc<Address>>>,
     /// How the session ended, once it has.
     verdict: Arc<OnceLock<String>>,
 }
@@ -118,7 +121,7 @@ impl Watcher {
         let mut marked = Weak::new();
         if view.marks {
             marked = Arc::downgrade(&address);
-            attached.marked().push(address);
+            attached.marked.lock().push(address);
         }
         let verdict = attached.verdict.clone();
         Some(Watcher { record: Arc::downgrade(record), taps, marked, sights, lost, verdict })
@@ -143,7 +146,7 @@ impl Drop for Watcher {
         }
         if let Some(attached) = record.taps.attached.get() {
             attached.count.fetch_sub(1, Relaxed);
-            attached.marked().retain(|address| !Weak::ptr_eq(&Arc::downgrade(address), &self.marked));
+            attached.marked.lock().retain(|address| !Weak::ptr_eq(&Arc::downgrade(address), &self.marked));
         }
     }
 }
@@ -156,7 +159,7 @@ impl Taps {
     /// Shows a mark to every tap that wants it.
     pub fn mark(&self, mark: impl FnOnce() -> Mark) {
         let Some(attached) = self.attached.get() else { return };
-        let marked = attached.marked();
+        let marked = attached.marked.lock();
         if !marked.is_empty() {
             let mark = mark();
             marked.iter().for_each(|address| address.show(Sight::Mark(mark.clone())));
@@ -168,13 +171,6 @@ impl Taps {
         if let Some(attached) = self.attached.get() {
             attached.verdict.get_or_init(verdict);
         }
-    }
-}
-
-impl Attached {
-    fn marked(&self) -> MutexGuard<'_, Vec<Arc<Address>>> {
-        // Every change under the lock is one call.
-        self.marked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,7 +3,10 @@
 
 use crate::{
     error::Error,
-    runtime::mailbox::{Sender, mailbox},
+    runtime::{
+        lock::Lock,
+        mailbox::{Sender, mailbox},
+    },
     tools::top::{actor::Event, paint::Paint, screen, state::State, tty::Tty},
 };
 use futures::executor::block_on;
@@ -11,7 +14,7 @@ use ratatui::{Terminal, TerminalOptions, Viewport, backend::CrosstermBackend, la
 use std::{
     io::{self, Write},
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     thread,
 };
 
@@ -31,17 +34,11 @@ pub struct Writer {
 
 /// What was drawn and not yet handed on.
 #[derive(Clone, Default)]
-struct Drawn(Arc<Mutex<Vec<u8>>>);
-
-impl Drawn {
-    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+struct Drawn(Arc<Lock<Vec<u8>>>);
 
 impl Write for Drawn {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.lock().write(bytes)
+        self.0.lock().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -88,7 +85,7 @@ impl Writer {
         let show =
             |frame: &mut ratatui::Frame<'_>| screen::draw(state, paint, frame.area(), frame.buffer_mut());
         self.terminal.draw(show).map_err(failed)?;
-        let mut bytes = mem::take(&mut *self.drawn.lock());
+        let mut bytes = mem::take(&mut *self.drawn.0.lock());
         if self.paint.plain {
             bytes = in_8_colours(&bytes);
         }
