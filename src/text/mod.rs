@@ -26,39 +26,3 @@ pub fn takes_colour() -> bool {
     let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     !is_dumb && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
-
-/// Whether the user's terminal shows plain characters and 8 colours only.
-pub fn plain() -> bool {
-    !plain::takes_unicode()
-}
-
-/// What a plain terminal shows for a character that this program writes, in one column as well; for one that it cannot
-/// show, a question mark.
-pub fn plain_char(c: char) -> char {
-    match c {
-        '\n' | ' '..='~' => c,
-        '↑' | '▲' => '^',
-        '↓' | '▼' => 'v',
-        '·' => '-',
-        '…' => '~',
-        'µ' => 'u',
-        '×' => 'x',
-        // How sessions do.
-        '●' => '+',
-        '○' => '.',
-        '◐' => '/',
-        '◌' => '*',
-        '‖' => '=',
-        '✖' => '!',
-        // The steps of a chart.
-        '▁' => '_',
-        '▂' => '.',
-        '▃' => ':',
-        '▄' => '-',
-        '▅' => '=',
-        '▆' => '+',
-        '▇' => '*',
-        '█' => '#',
-        _ => '?',
-    }
-}

@@ -1,4 +1,5 @@
-//! Plain signs in place of ours, for a terminal that shows ASCII alone.
+//! Plain signs in place of ours, for a terminal that shows ASCII alone: in text that flows by ([`Plain`]), and on screens and in
+//! tables, where each has one column ([`plain_char`]).
 
 use std::{
     env,
@@ -67,6 +68,37 @@ pub fn plain(text: &str) -> String {
         }
     }
     plain
+}
+
+/// What a plain terminal shows for a character that this program writes, in one column as well; for one that it cannot
+/// show, a question mark.
+pub fn plain_char(c: char) -> char {
+    match c {
+        '\n' | ' '..='~' => c,
+        '↑' | '▲' => '^',
+        '↓' | '▼' => 'v',
+        '·' => '-',
+        '…' => '~',
+        'µ' => 'u',
+        '×' => 'x',
+        // How sessions do.
+        '●' => '+',
+        '○' => '.',
+        '◐' => '/',
+        '◌' => '*',
+        '‖' => '=',
+        '✖' => '!',
+        // The steps of a chart.
+        '▁' => '_',
+        '▂' => '.',
+        '▃' => ':',
+        '▄' => '-',
+        '▅' => '=',
+        '▆' => '+',
+        '▇' => '*',
+        '█' => '#',
+        _ => '?',
+    }
 }
 
 /// Writes text with plain signs.

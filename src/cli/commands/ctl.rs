@@ -8,7 +8,7 @@ use crate::{
     },
     net::network::Network,
     session::health::Health,
-    text::{plain, takes_colour},
+    text::{plain::takes_unicode, takes_colour},
     tools::ctl::settings::{self, Verb},
 };
 use argh::{ArgsInfo, FromArgs};
@@ -102,7 +102,7 @@ impl Ctl {
             return Err(format!("option '{option}' does not go with '{}'; leave it out", words[0]));
         }
         let server = server_choice(self.server, self.control);
-        let (json, wide, colour, plain) = (self.json, self.wide, takes_colour(), plain());
+        let (json, wide, colour, plain) = (self.json, self.wide, takes_colour(), !takes_unicode());
         Ok(Config::Ctl(Box::new(settings::Ctl { server, verb, json, wide, colour, plain })))
     }
 

@@ -4,7 +4,7 @@ use crate::{
     cli::{Config, commands::ctl::server_choice, values},
     control::protocol::Sort,
     net::network::Network,
-    text::{plain, takes_colour},
+    text::{plain::takes_unicode, takes_colour},
     tools::top::settings::{self, INTERVAL},
 };
 use argh::{ArgsInfo, FromArgs};
@@ -49,7 +49,7 @@ impl Top {
             sort,
             from,
             colour: takes_colour(),
-            plain: plain(),
+            plain: !takes_unicode(),
         }))
     }
 }

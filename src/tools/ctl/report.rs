@@ -6,7 +6,7 @@ use crate::{
         protocol::{EndedSession, ListedSession, Named, ServerStats, Setting, SettingValue},
     },
     text::{
-        self,
+        plain::plain_char,
         safe::SafeText,
         table::{Align, Cell, Colour, Column, Shorten, span, table},
         units::{bytes, duration, rate},
@@ -69,7 +69,7 @@ impl Reader {
         if !self.plain {
             return text;
         }
-        text.chars().map(|c| if c == '\x1b' { c } else { text::plain_char(c) }).collect()
+        text.chars().map(|c| if c == '\x1b' { c } else { plain_char(c) }).collect()
     }
 
     pub fn list(&self, sessions: &[ListedSession]) -> String {

@@ -2,7 +2,7 @@
 
 use crate::{
     session::health::Health,
-    text::{plain_char, table::Colour},
+    text::{plain::plain_char, table::Colour},
     tools::ctl::page::{self, Tone},
 };
 use ratatui::{
