@@ -20,6 +20,7 @@ use crate::{
 };
 use serde::{Deserialize, de::IgnoredAny};
 use std::{
+    future::ready,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -114,15 +115,22 @@ pub struct Tap {
 impl Link {
     /// Asks `client`, and tells `events` what it answers, for the server of this number.
     pub fn start(client: ControlClient, server: usize, events: Sender<Event>) -> Self {
-        let (address, questions) = mailbox(QUESTIONS);
-        Link { questions: address, _task: spawn(ask(client, questions, server, events, STOPPED)) }
+        Self::over(ready(Ok(client)), server, events)
     }
 
     /// As [`Link::start`], of the server at `path`.
     pub fn connect(path: PathBuf, server: usize, events: Sender<Event>) -> Self {
+        Self::over(async move { ControlClient::connect(&path).await }, server, events)
+    }
+
+    fn over(
+        client: impl Future<Output = Result<ControlClient, Trouble>> + 'static,
+        server: usize,
+        events: Sender<Event>,
+    ) -> Self {
         let (address, questions) = mailbox(QUESTIONS);
         let task = spawn(async move {
-            match ControlClient::connect(&path).await {
+            match client.await {
                 Ok(client) => ask(client, questions, server, events, STOPPED).await,
                 Err(trouble) => {
                     let _ = events.send(Event::Answer { server, answer: Err(trouble.into()) }).await;
