@@ -614,7 +614,6 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ),
         ("proxy --upstream a 1=b", &["'--upstream' does not go with '1=b'", "LISTEN=UPSTREAM"]),
         ("proxy -l 1 -l 2 3=b", &["'--listen' does not go with '3=b'", "LISTEN=UPSTREAM"]),
-        ("load udp:a:1", &["target cannot be 'udp:a:1': UDP is out of scope"]),
         ("client a b", &["unexpected argument 'b'"]),
         ("echo --listen", &["option '--listen' needs a value; write --listen VALUE"]),
         ("proxy --listen --upstream a", &["option '--listen' needs a value", "write --listen=--upstream"]),
@@ -630,6 +629,16 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ("client --send x http://a/b", &["option '--send' is for tcp targets, and 'http://a/b' is none"]),
         ("client --file x", &["option '--file' is for tcp targets", "'http://www.google.com/'"]),
         ("client --file x --send y tcp://a:1", &["'--send' and '--file' exclude each other"]),
+        ("client https://a/", &["target cannot be 'https://a/': https:// comes with TLS"]),
+    ] {
+        assert_refused(&line.split_whitespace().collect::<Vec<_>>(), parts);
+    }
+}
+
+#[test]
+fn a_load_that_cannot_be_made_is_answered_with_what_to_do() {
+    for (line, parts) in [
+        ("load udp:a:1", &["target cannot be 'udp:a:1': UDP is out of scope"][..]),
         ("load", &["a target is missing; write tcp://host:port"]),
         ("load tcp://a", &["target cannot be 'tcp://a': it names no port"]),
         ("load tcp://a:1 -c 0", &["option '--connections' cannot be '0': it must be at least 1"]),
@@ -658,7 +667,6 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ("load http://a/ --mode bulk", &["option '--mode=bulk' is for tcp targets"]),
         ("load http://a/ --half-close", &["option '--half-close' is for tcp targets"]),
         ("load https://a/", &["https:// comes with TLS"]),
-        ("client https://a/", &["target cannot be 'https://a/': https:// comes with TLS"]),
     ] {
         assert_refused(&line.split_whitespace().collect::<Vec<_>>(), parts);
     }

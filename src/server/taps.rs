@@ -43,7 +43,7 @@ pub struct Form {
 }
 
 impl OperatorTaps {
-    /// OperatorTaps `arrivals` from now on, besides those that are added.
+    /// Taps `arrivals` from now on, besides those that are added.
     pub fn new(form: Form, arrivals: Option<Onlooker<Arrival>>) -> Self {
         OperatorTaps { sessions: SelectAll::new(), arrivals, form, missed: 0, newest: 0 }
     }
