@@ -61,7 +61,7 @@ client --parallel 8 >/dev/null
 for pid in "${ASKING[@]}"; do wait "$pid"; done
 for i in 1 2 3; do head -n 1 "$TMP/page$i"; done
 
-if [ -n "${KEEP:-}" ]; then
+if [ "${KEEP:-0}" != 0 ]; then
     "$SWITCHBOARD" load "http://$PROXY/bytes/20000" -c 8 --rate 40 --duration 1h >/dev/null 2>&1 &
     PIDS+=($!)
     say "it goes on: in another terminal, look into it, and change it"

@@ -158,7 +158,7 @@ impl Findings {
                 (escape(&case.name), escape(&case.about), escape(&case.verdict), escape(&case.seen));
             let _ = writeln!(
                 html,
-                "<tr title=\"{about}\"><th>{name}</th><td class=\"{class}\">{verdict}</td><td>{seen}</td></tr>"
+                "<tr title=\"{about}\"><th>{name}</th><td class=\"verdict {class}\">{verdict}</td><td>{seen}</td></tr>"
             );
         }
         html += "</table>\n";

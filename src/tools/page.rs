@@ -23,13 +23,13 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 1.3em; } h2 { font-size: 1.05em; margin-top: 2em; }
 table { border-collapse: collapse; } th { text-align: left; font-weight: 600; } .number { text-align: right; }
 th, td { padding: 0.15em 1.2em 0.15em 0; vertical-align: top; } .bad { color: var(--bad); } .dim { color: var(--dim); }
-.good { color: var(--good); } a { color: var(--one); }
+.good { color: var(--good); } .verdict { white-space: nowrap; } a { color: var(--one); }
 svg { width: 100%; height: auto; margin: 1em 0; } svg text { fill: var(--ink); font-size: 12px; }
 svg .title { font-weight: 600; font-size: 14px; } svg .y { text-anchor: end; } svg .x { text-anchor: middle; }
 svg .grid { stroke: var(--grid); } svg .bar { fill: var(--one); } polyline { fill: none; stroke-width: 2; } .tip { fill: transparent; }
 .one { stroke: var(--one); } .two { stroke: var(--two); } .three { stroke: var(--three); }
 svg line.one, svg line.two, svg line.three { stroke-width: 2; }
-@media (max-width: 500px) { svg text { font-size: 20px; } th, td { padding-right: 0.6em; } }
+@media (max-width: 500px) { svg text { font-size: 18px; } th, td { padding-right: 0.6em; } }
 </style>
 ";
 

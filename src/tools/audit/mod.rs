@@ -81,7 +81,8 @@ pub fn run(config: &Audit, streams: Streams<'_>) -> Result<bool, Failure> {
     let text = if config.json { report.json() } else { report.table(colour) };
     print(out, &text).map_err(|error| Failure::output(&error))?;
     if !config.report.is_empty() {
-        report.findings().write(&config.report, out)?;
+        // Beside the one object of --json nothing stands on standard output; GitHub reads annotations from both.
+        report.findings().write(&config.report, if config.json { notes } else { out })?;
     }
     Ok(report.is_good())
 }

@@ -103,7 +103,8 @@ fn tell(
             json,
             page,
         };
-        findings.write(&config.report, out)?;
+        // Beside the one object of --json nothing stands on standard output; GitHub reads annotations from both.
+        findings.write(&config.report, if config.json { notes } else { out })?;
     }
     Ok(is_good)
 }

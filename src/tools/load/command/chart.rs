@@ -5,7 +5,8 @@ use std::fmt;
 
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 80.0;
+/// Room for a rate in the letters of a narrow page.
+const LEFT: f64 = 120.0;
 const RIGHT: f64 = 30.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 45.0;
@@ -19,6 +20,8 @@ const TICKS: f64 = 5.0;
 pub enum Scale {
     /// From zero, in equal steps.
     Linear,
+    /// As it, in steps that are round as bytes are written: in powers of 1024.
+    Bytes,
     /// In equal factors; values are above zero.
     Logarithmic,
 }
@@ -116,8 +119,8 @@ impl Chart {
         let values: Vec<f64> = lines.chain(self.bars.iter().copied()).collect();
         let most = values.iter().copied().fold(0.0, f64::max);
         match self.scale {
-            Scale::Linear => {
-                let step = step(most);
+            Scale::Linear | Scale::Bytes => {
+                let step = self.step(most);
                 (0.0, (most / step).ceil().max(1.0) * step)
             }
             Scale::Logarithmic => {
@@ -133,16 +136,24 @@ impl Chart {
 
     fn y(&self, value: f64, (least, most): (f64, f64)) -> f64 {
         let part = match self.scale {
-            Scale::Linear => (value - least) / (most - least),
+            Scale::Linear | Scale::Bytes => (value - least) / (most - least),
             Scale::Logarithmic => (value.max(least) / least).log10() / (most / least).log10(),
         };
         HEIGHT - BOTTOM - part.clamp(0.0, 1.0) * (HEIGHT - TOP - BOTTOM)
     }
 
+    fn step(&self, most: f64) -> f64 {
+        let prefix = match self.scale {
+            Scale::Bytes => 1024_f64.powf((most / TICKS).max(1.0).log(1024.0).floor()),
+            Scale::Linear | Scale::Logarithmic => 1.0,
+        };
+        prefix * step(most / prefix)
+    }
+
     fn ticks(&self, (least, most): (f64, f64)) -> Vec<f64> {
         match self.scale {
-            Scale::Linear => {
-                let step = step(most);
+            Scale::Linear | Scale::Bytes => {
+                let step = self.step(most);
                 (0..=(most / step).round() as usize).map(|number| number as f64 * step).collect()
             }
             Scale::Logarithmic => {
@@ -177,7 +188,7 @@ mod tests {
 
     #[test]
     fn whatever_the_values_are_every_coordinate_is_a_number() {
-        for scale in [Scale::Linear, Scale::Logarithmic] {
+        for scale in [Scale::Linear, Scale::Bytes, Scale::Logarithmic] {
             for points in [
                 vec![],
                 vec![(0.0, 0.0)],
@@ -201,5 +212,18 @@ mod tests {
     #[test]
     fn markup_in_a_text_stays_text() {
         assert_eq!(escape("<a b=\"'&\u{1b}\u{ffff}ä"), "&lt;a b=&quot;&#39;&amp;ä");
+    }
+
+    #[test]
+    fn bytes_are_marked_where_they_are_round() {
+        let marks = |most: f64| {
+            let lines = vec![Line { name: "a", class: "one", points: vec![(0.0, most)] }];
+            let show = |value: f64| crate::text::units::rate(value as u64);
+            let chart =
+                Chart { title: "t", scale: Scale::Bytes, lines, bars: Vec::new(), marks: Vec::new(), show };
+            chart.ticks(chart.range()).into_iter().map(show).collect::<Vec<_>>()
+        };
+        assert_eq!(marks(5.5e6), ["0 B/s", "2 MiB/s", "4 MiB/s", "6 MiB/s"]);
+        assert_eq!(marks(900.0), ["0 B/s", "200 B/s", "400 B/s", "600 B/s", "800 B/s", "1000 B/s"]);
     }
 }

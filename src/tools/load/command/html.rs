@@ -174,7 +174,7 @@ fn over_time(seconds: &[Second]) -> [Chart; 3] {
     ];
     [
         chart("Requests a second", Scale::Linear, requests, |value| count(value as u64)),
-        chart("Bytes a second", Scale::Linear, bytes, |value| units::rate(value as u64)),
+        chart("Bytes a second", Scale::Bytes, bytes, |value| units::rate(value as u64)),
         chart("Latency over time", Scale::Logarithmic, latencies, show_ns),
     ]
 }
