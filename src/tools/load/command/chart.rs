@@ -143,11 +143,13 @@ impl Chart {
     }
 
     fn step(&self, most: f64) -> f64 {
-        let prefix = match self.scale {
-            Scale::Bytes => 1024_f64.powf((most / TICKS).max(1.0).log(1024.0).floor()),
-            Scale::Linear | Scale::Logarithmic => 1.0,
-        };
-        prefix * step(most / prefix)
+        if self.scale != Scale::Bytes {
+            return step(most);
+        }
+        let prefix = 1024_f64.powf((most / TICKS).max(1.0).log(1024.0).floor());
+        let step = step(most / prefix);
+        // What comes after 500 KiB is 1 MiB.
+        prefix * if step >= 1000.0 { 1024.0 } else { step }
     }
 
     fn ticks(&self, (least, most): (f64, f64)) -> Vec<f64> {
@@ -224,6 +226,7 @@ mod tests {
             chart.ticks(chart.range()).into_iter().map(show).collect::<Vec<_>>()
         };
         assert_eq!(marks(5.5e6), ["0 B/s", "2 MiB/s", "4 MiB/s", "6 MiB/s"]);
+        assert_eq!(marks(4.5e6), ["0 B/s", "1 MiB/s", "2 MiB/s", "3 MiB/s", "4 MiB/s", "5 MiB/s"]);
         assert_eq!(marks(900.0), ["0 B/s", "200 B/s", "400 B/s", "600 B/s", "800 B/s", "1000 B/s"]);
     }
 }
