@@ -15,7 +15,19 @@ const NAME_COLUMN: usize = 14;
 
 /// The options of a help in groups: title, and names. What is in none of them stands first.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Listening", &["--listen", "--max-sessions", "--max-per-source", "--source-prefix", "--backlog"]),
+    (
+        "Listening",
+        &[
+            "--listen",
+            "--max-sessions",
+            "--max-per-source",
+            "--source-prefix",
+            "--allow",
+            "--deny",
+            "--accept-rate",
+            "--backlog",
+        ],
+    ),
     ("Upstream", &["--upstream", "--via", "--origin", "--self", "--resolve", "--connect-timeout"]),
     (
         "Request",
@@ -45,6 +57,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "--stall-timeout",
             "--max-lifetime",
             "--drain-timeout",
+            "--drain-delay",
             "--timeout",
             "--idle",
         ],

@@ -9,7 +9,7 @@ use crate::{
     net::{
         dial::Override,
         endpoint::{Endpoint, Host},
-        network::V6_BITS,
+        network::{Network, V6_BITS},
         options::{KEEPALIVE_PROBES_MAX, KEEPALIVE_SECONDS_MAX, Keepalive},
     },
     report::format::{Dump, Log},
@@ -22,7 +22,12 @@ use crate::{
         top::settings::INTERVAL_MIN,
     },
 };
-use std::{fmt::Write, net::IpAddr, num::NonZeroUsize, time::Duration};
+use std::{
+    fmt::Write,
+    net::IpAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    time::Duration,
+};
 use strum::VariantArray;
 
 /// A hundred years of 365.25 days: beyond any use, and far below what a clock, a timer or 64 bits of milliseconds hold.
@@ -117,6 +122,21 @@ pub fn parallel(text: &str) -> Result<usize, String> {
 pub fn backlog(text: &str) -> Result<i32, String> {
     let count = count(text)?;
     i32::try_from(count).map_err(|_| format!("it must be at most {}", i32::MAX))
+}
+
+/// Networks, by commas: `10.0.0.0/8,192.0.2.7`.
+pub fn networks(text: &str) -> Result<Vec<Network>, String> {
+    text.split(',').map(|one| one.trim().parse()).collect()
+}
+
+/// A number a second, `2000/s`, or `off`, which is `None`.
+pub fn rate_or_off(text: &str) -> Result<Option<NonZeroU32>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let number = text.strip_suffix("/s").ok_or("it needs its unit; write 2000/s, or off for no limit")?;
+    let number = up_to(COUNT_MAX, number)?;
+    Ok(u32::try_from(number).ok().and_then(NonZeroU32::new))
 }
 
 pub fn up_to(max: usize, text: &str) -> Result<usize, String> {

@@ -5,14 +5,15 @@
 
 use crate::{
     net::{address::EscapedAddress, kernel::TcpInfo, network::Network},
-    report::{json::milliseconds, verdict::Ended},
+    report::verdict::Ended,
     session::{
         cause::Cause,
         event::{Mode, Side},
         health::Health,
         mark::MarkKind,
+        record::Selection,
     },
-    text::{escape::Escaped, hex::HexBytes, moment::Moment, safe::SafeText},
+    text::{escape::Escaped, hex::HexBytes, moment::Moment, safe::SafeText, units::milliseconds},
 };
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -346,6 +347,9 @@ pub struct SessionDetail {
     pub client_tcp: Option<TcpInfo>,
     /// The same of the upstream's.
     pub upstream_tcp: Option<TcpInfo>,
+    /// Which way it went; empty if there was no choice.
+    #[serde(flatten)]
+    pub choice: Selection,
 }
 
 /// A session that ended, as `closed` tells it: its close event, what was not delivered, and what that means.
@@ -367,6 +371,9 @@ pub struct EndedSession {
     pub connect_ms: Option<f64>,
     pub first_byte_ms: Option<f64>,
     pub error: Option<SafeText>,
+    /// Which way it went; empty if there was no choice.
+    #[serde(flatten)]
+    pub choice: Selection,
     /// Bytes from the client that the upstream's kernel did not take; if the upstream reset, at least this many.
     pub client_undelivered: u64,
     pub upstream_undelivered: u64,
@@ -399,6 +406,7 @@ impl From<&Ended> for EndedSession {
             connect_ms: close.connect.map(milliseconds),
             first_byte_ms: close.first_byte.map(milliseconds),
             error: close.error.as_ref().map(|error| SafeText::escaped(Escaped(error.as_bytes()))),
+            choice: close.choice.as_deref().cloned().unwrap_or_default(),
             client_undelivered: ended.client_undelivered,
             upstream_undelivered: ended.upstream_undelivered,
             verdict: SafeText::escaped(ended.verdict()),

@@ -47,6 +47,43 @@ impl Network {
         // A wider network of IPv6 addresses has no IPv4 address.
         shared && (bits >= MAPPED_BITS || ip.to_canonical().is_ipv6())
     }
+
+    /// Whether every address of `other` is one of its addresses.
+    pub fn covers(&self, other: &Network) -> bool {
+        let wide =
+            |network: &Network| if network.ip.is_ipv4() { MAPPED_BITS + network.bits } else { network.bits };
+        wide(self) <= wide(other) && self.contains(other.ip)
+    }
+}
+
+/// Who may connect.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Empty: everybody who is not denied.
+    pub allow: Vec<Network>,
+    /// Judged first.
+    pub deny: Vec<Network>,
+}
+
+/// Why a source may not connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    #[error("deny has {0}")]
+    Deny(Network),
+    #[error("allow does not have it")]
+    NotAllowed,
+}
+
+impl Access {
+    /// Judges a source. One without an IP address, of a UNIX socket, has its permissions from the file.
+    pub fn judge(&self, source: Option<IpAddr>) -> Result<(), Denied> {
+        let Some(ip) = source else { return Ok(()) };
+        if let Some(network) = self.deny.iter().find(|network| network.contains(ip)) {
+            return Err(Denied::Deny(*network));
+        }
+        let allowed = self.allow.is_empty() || self.allow.iter().any(|network| network.contains(ip));
+        if allowed { Ok(()) } else { Err(Denied::NotAllowed) }
+    }
 }
 
 fn bits_of(ip: IpAddr) -> u8 {

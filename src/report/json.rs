@@ -3,18 +3,19 @@
 use crate::{
     net::address::{Address, EscapedAddress},
     report::format::Dump,
-    session::event::{Close, Event, What},
+    session::{
+        event::{Close, Event, What},
+        record::Selection,
+    },
     text::{
         escape::{Escaped, EscapedInJson},
         hex::Hex,
         moment::Moment,
+        units::milliseconds,
     },
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use std::{
-    fmt::{self, Write},
-    time::Duration,
-};
+use std::fmt::{self, Write};
 
 /// Appends an event as one line to `out`; payload without a dump adds nothing.
 pub fn json(event: &Event, dump: Dump, out: &mut String) {
@@ -54,23 +55,31 @@ impl Serialize for EventLine<'_> {
         let mut line = serializer.serialize_map(None)?;
         keys!(line, "ts": Shown(Moment(self.0.at)));
         match &self.0.what {
-            What::Open { session, mode, listener, client } => keys! {
-                line,
-                "event": "open",
-                "session": session,
-                "mode": mode,
-                "listener": address(listener),
-                "client": address(client),
-            },
-            What::Connect { session, upstream, upstream_name, resolve, connect } => keys! {
-                line,
-                "event": "connect",
-                "session": session,
-                "upstream": address(upstream),
-                "upstream_name": Shown(Escaped(upstream_name.as_bytes())),
-                "resolve_ms": resolve.map(milliseconds),
-                "connect_ms": milliseconds(*connect),
-            },
+            What::Open { session, mode, listener, client, name } => {
+                keys! {
+                    line,
+                    "event": "open",
+                    "session": session,
+                    "mode": mode,
+                    "listener": address(listener),
+                    "client": address(client),
+                }
+                if let Some(name) = name {
+                    keys!(line, "name": Shown(Escaped(name.as_bytes())));
+                }
+            }
+            What::Connect { session, upstream, upstream_name, resolve, connect, choice } => {
+                keys! {
+                    line,
+                    "event": "connect",
+                    "session": session,
+                    "upstream": address(upstream),
+                    "upstream_name": Shown(Escaped(upstream_name.as_bytes())),
+                    "resolve_ms": resolve.map(milliseconds),
+                    "connect_ms": milliseconds(*connect),
+                }
+                selected(&mut line, choice.as_deref())?;
+            }
             What::Data { session, from, offset, bytes, .. } => keys! {
                 line,
                 "event": "data",
@@ -80,6 +89,14 @@ impl Serialize for EventLine<'_> {
                 "bytes": bytes,
             },
             What::Close(close) => closed(&mut line, close)?,
+            What::Server { group, server, change } => keys! {
+                line,
+                "event": "server",
+                "upstream_group": Shown(Escaped(group.as_bytes())),
+                "server": Shown(Escaped(server.as_bytes())),
+                "state": change.name(),
+                "why": change.why().map(|why| Shown(Escaped(why.as_bytes()))),
+            },
             What::Dropped { lines } => keys!(line, "event": "dropped", "lines": lines),
         }
         line.end()
@@ -104,6 +121,21 @@ fn closed<M: SerializeMap>(line: &mut M, close: &Close) -> Result<(), M::Error> 
         "first_byte_ms": close.first_byte.map(milliseconds),
         "error": close.error.as_ref().map(|error| Shown(Escaped(error.as_bytes()))),
     }
+    selected(line, close.choice.as_deref())
+}
+
+/// Which way a session went, if there was a choice.
+fn selected<M: SerializeMap>(line: &mut M, choice: Option<&Selection>) -> Result<(), M::Error> {
+    let Some(Selection { route, upstream_group, server, why, tried }) = choice else { return Ok(()) };
+    let texts = [("route", route), ("upstream_group", upstream_group), ("server", server), ("why", why)];
+    for (key, text) in texts {
+        if let Some(text) = text {
+            line.serialize_entry(key, text)?;
+        }
+    }
+    if !tried.is_empty() {
+        keys!(line, "tried": tried);
+    }
     Ok(())
 }
 
@@ -118,13 +150,4 @@ impl<T: fmt::Display> Serialize for Shown<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
-}
-
-/// Milliseconds with at most three decimals.
-pub fn milliseconds(duration: Duration) -> f64 {
-    const MICROS_PER_MILLI: f64 = 1_000.0;
-    const NANOS_PER_MICRO: f64 = 1_000.0;
-    #[expect(clippy::cast_precision_loss, reason = "exact for a hundred days")]
-    let nanos = duration.as_nanos() as f64;
-    (nanos / NANOS_PER_MICRO).round() / MICROS_PER_MILLI
 }

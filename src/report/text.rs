@@ -8,11 +8,14 @@ use crate::{
     session::{
         cause::Cause,
         event::{Close, Event, Mode, Side, What},
+        group::Change,
+        record::Selection,
     },
     text::{
         escape::Escaped,
         hex::{ROW_BYTES, Row},
         moment::TimeOfDay,
+        safe::SafeText,
         units::duration,
     },
 };
@@ -44,16 +47,17 @@ struct Page {
 impl Page {
     fn event(&self, what: &What, dump: Dump, out: &mut String) -> fmt::Result {
         match what {
-            What::Open { session, mode, listener, client } => {
+            What::Open { session, mode, listener, client, name: _ } => {
                 let (client, listener) = (EscapedAddress(client), EscapedAddress(listener));
                 self.begin(*session, out)?;
                 writeln!(out, "open {} {client} -> {listener}", mode.name())
             }
-            What::Connect { session, upstream, upstream_name, resolve, connect } => {
+            What::Connect { session, upstream, upstream_name, resolve, connect, choice } => {
                 let (name, upstream) = (Escaped(upstream_name.as_bytes()), EscapedAddress(upstream));
                 self.begin(*session, out)?;
                 write!(out, "connect {name} at {upstream} in {}", duration(*connect))?;
                 resolve.map_or(Ok(()), |resolve| write!(out, " (resolved in {})", duration(resolve)))?;
+                choice.as_ref().map_or(Ok(()), |choice| selected(choice, out))?;
                 out.write_char('\n')
             }
             What::Data { .. } if dump == Dump::Off => Ok(()),
@@ -77,6 +81,13 @@ impl Page {
                 if cut.is_empty() { Ok(()) } else { writeln!(out, "#{session} {direction} {cut}") }
             }
             What::Close(close) => self.close(close, out),
+            What::Server { group, server, change } => {
+                let Paint { dim, good, bad, end } = self.paint;
+                let paint = if *change == Change::Up { good } else { bad };
+                let (group, server) = (Escaped(group.as_bytes()), Escaped(server.as_bytes()));
+                write!(out, "{dim}{}{end} upstream {group}: {server} {paint}", self.time)?;
+                writeln!(out, "{}{end}", Escaped(change.to_string().as_bytes()))
+            }
             What::Dropped { lines } => {
                 let Paint { dim, bad, end, .. } = self.paint;
                 let unit = if *lines == 1 { "line" } else { "lines" };
@@ -114,4 +125,12 @@ impl Page {
         let Paint { dim, end, .. } = self.paint;
         write!(out, "{dim}{}{end} #{session} ", self.time)
     }
+}
+
+/// Which way a session went, and what was tried before.
+fn selected(choice: &Selection, out: &mut String) -> fmt::Result {
+    let Selection { route, upstream_group, server: _, why, tried } = choice;
+    let way: Vec<_> = [route, upstream_group, why].into_iter().flatten().map(SafeText::as_str).collect();
+    write!(out, " ({})", way.join(", "))?;
+    tried.iter().try_for_each(|tried| write!(out, ", after {} {}", tried.server, tried.error))
 }

@@ -74,6 +74,9 @@ impl Ended {
             Cause::RefusedLimit => {
                 self.close.error.clone().unwrap_or_else(|| "its source had too many sessions".into())
             }
+            Cause::RefusedAccess => "its source may not connect here".into(),
+            Cause::NoRoute => "no route leads anywhere for it".into(),
+            Cause::NoServer => "none of the upstream's servers could be reached".into(),
             Cause::Internal => "a fault of this program ended it".into(),
         }
     }

@@ -10,12 +10,13 @@ use futures::FutureExt;
 use std::{
     collections::{BTreeMap, VecDeque},
     future::poll_fn,
+    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Poll, Waker},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// If no actor says that something is free again, the first in a queue tries again after this time: short enough to serve
@@ -104,6 +105,58 @@ impl Drop for Slot {
         // must not swallow the only wake-up.
         self.slots.change(|state| state.taken -= 1);
         self.slots.descriptors.freed();
+    }
+}
+
+/// So many of something in a second, by any number of tasks; a second's worth at once after a pause.
+pub struct Rate {
+    per_second: u32,
+    state: Lock<RateState>,
+}
+
+struct RateState {
+    /// What is left of this second's, in billionths of one.
+    left: u64,
+    since: Instant,
+}
+
+const BILLION: u64 = 1_000_000_000;
+
+impl Rate {
+    pub fn new(per_second: NonZeroU32) -> Self {
+        let per_second = per_second.get();
+        let state = RateState { left: u64::from(per_second) * BILLION, since: Instant::now() };
+        Rate { per_second, state: Lock::new(state) }
+    }
+
+    /// Takes one if there is one, else says how long it is until then.
+    fn try_take(&self) -> Result<(), Duration> {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        let gone = u64::try_from(now.duration_since(state.since).as_nanos()).unwrap_or(u64::MAX);
+        let (rate, most) = (u64::from(self.per_second), u64::from(self.per_second) * BILLION);
+        state.left = state.left.saturating_add(gone.saturating_mul(rate)).min(most);
+        state.since = now;
+        match state.left.checked_sub(BILLION) {
+            Some(left) => {
+                state.left = left;
+                Ok(())
+            }
+            None => Err(Duration::from_nanos((BILLION - state.left).div_ceil(rate))),
+        }
+    }
+
+    /// Waits for one. Cancel-safe.
+    pub async fn take(&self) {
+        while let Err(wait) = self.try_take() {
+            sleep(wait).await;
+        }
+    }
+
+    /// Gives one back that was not used.
+    pub fn give_back(&self) {
+        let mut state = self.state.lock();
+        state.left = (state.left + BILLION).min(u64::from(self.per_second) * BILLION);
     }
 }
 

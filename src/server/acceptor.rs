@@ -81,8 +81,11 @@ impl Accepts for SessionListener {
     type Accepted = (OwnedFd, Address, Option<Reserved>);
     const RANK: Rank = Rank::Accept;
 
-    fn readable(&self) -> impl Future<Output = ()> {
-        self.listener.readable()
+    async fn readable(&self) {
+        self.listener.readable().await;
+        if let Some(rate) = &self.listening.accept_rate {
+            rate.take().await;
+        }
     }
 
     fn try_accept(&mut self) -> io::Result<Self::Accepted> {
@@ -96,6 +99,9 @@ impl Accepts for SessionListener {
         if accepted.as_ref().is_err_and(|error| classify(error) == AcceptError::Resources) {
             // Without a descriptor for the near leg, another actor needs this one more.
             *reserved = None;
+        }
+        if let (Err(_), Some(rate)) = (&accepted, &listening.accept_rate) {
+            rate.give_back();
         }
         accepted.map(|(accepted, client)| (accepted, client, reserved.take()))
     }

@@ -15,15 +15,14 @@ use crate::{
         listener::AcceptErrors,
         pipe,
     },
-    report::{json::milliseconds, metrics::Metrics},
-    runtime::{clock::coarse_ms, limit::Slots, mailbox},
+    report::metrics::Metrics,
+    runtime::{clock::coarse_ms, limit::Slots, lock::Lock, mailbox},
     server::{
         rates::{Look, Rates},
         supervisors::Supervisors,
         taps::{Form, OperatorTaps},
     },
     session::{
-        context::CurrentDeadlines,
         deadline::Deadlines,
         delivery::Queue,
         event::{Event, Events},
@@ -34,7 +33,10 @@ use crate::{
         tap::{View, Watcher},
         target::Listening,
     },
-    text::{safe::SafeText, units::duration},
+    text::{
+        safe::SafeText,
+        units::{duration, milliseconds},
+    },
 };
 use std::{
     collections::BTreeMap,
@@ -57,8 +59,8 @@ pub struct OperatedServer {
     pub started: SystemTime,
     /// The limit of sessions at once; none begins while it is paused.
     pub slots: Slots,
-    /// The deadlines of sessions to come.
-    pub deadlines: Arc<CurrentDeadlines>,
+    /// From the begin of a drain to the cut.
+    pub drain_timeout: Arc<Lock<Option<Duration>>>,
     pub supervisor: Supervisors,
     /// Knows the lines that were dropped.
     pub events: Events,
@@ -297,7 +299,7 @@ impl Operator {
             Some(Named::Known(setting)) => vec![setting],
             Some(Named::Other(name)) => return Err(Refusal::NoSetting(name)),
         };
-        let deadlines = self.server.deadlines.get();
+        let deadlines = self.deadlines();
         let value = |setting| {
             let limit = match setting {
                 Setting::MaxSessions => return Some(self.server.slots.count().1 as u64),
@@ -306,12 +308,17 @@ impl Operator {
                 Setting::HalfCloseTimeout => deadlines.half_close,
                 Setting::StallTimeout => deadlines.stall,
                 Setting::MaxLifetime => deadlines.lifetime,
-                Setting::DrainTimeout => deadlines.drain,
+                Setting::DrainTimeout => *self.server.drain_timeout.lock(),
             };
             limit.map(whole_milliseconds)
         };
         let told = |setting| SettingValue { setting: Named::Known(setting), value: value(setting) };
         Ok(wanted.into_iter().map(told).collect())
+    }
+
+    /// The deadlines of sessions to come; where listeners differ, those of the first.
+    fn deadlines(&self) -> Deadlines {
+        self.server.listeners.first().map_or_else(Deadlines::default, |one| *one.settings.deadlines.get())
     }
 
     /// Changes a limit for sessions to come: a number of sessions, or milliseconds; none is off.
@@ -326,7 +333,9 @@ impl Operator {
         let limit = value.map(Duration::from_millis);
         self.check(known, limit).await?;
         let change = |change: fn(&mut Deadlines) -> &mut Option<Duration>| {
-            self.server.deadlines.change(|deadlines| *change(deadlines) = limit);
+            for listening in &self.server.listeners {
+                listening.settings.deadlines.change(|deadlines| *change(deadlines) = limit);
+            }
         };
         match known {
             Setting::MaxSessions => {
@@ -345,7 +354,7 @@ impl Operator {
             Setting::HalfCloseTimeout => change(|deadlines| &mut deadlines.half_close),
             Setting::StallTimeout => change(|deadlines| &mut deadlines.stall),
             Setting::MaxLifetime => change(|deadlines| &mut deadlines.lifetime),
-            Setting::DrainTimeout => change(|deadlines| &mut deadlines.drain),
+            Setting::DrainTimeout => *self.server.drain_timeout.lock() = limit,
         }
         Ok(())
     }
@@ -359,7 +368,7 @@ impl Operator {
             Setting::DrainTimeout if self.draining().await => Err(Refusal::DrainBegun(named())),
             _ if self.draining().await => Err(Refusal::Draining(named())),
             // Both count from the last byte that moved.
-            Setting::HalfCloseTimeout => match (limit, self.server.deadlines.get().idle) {
+            Setting::HalfCloseTimeout => match (limit, self.deadlines().idle) {
                 (Some(limit), Some(idle)) if limit > idle => Err(Refusal::IdleSooner(named(), idle)),
                 _ => Ok(()),
             },
@@ -495,6 +504,7 @@ fn detail(record: &Record, rates: &Look, draining: bool) -> SessionDetail {
         taps: record.taps.count(),
         client_tcp: TcpInfo::query(&record.local, &record.client).ok(),
         upstream_tcp: near.zip(far).and_then(|(near, far)| TcpInfo::query(near, far).ok()),
+        choice: record.choice().cloned().unwrap_or_default(),
     }
 }
 

@@ -4,14 +4,21 @@
 use crate::{
     control::place::Control,
     net::{
+        dial::{Destination, Override},
         endpoint::Endpoint,
+        network::Access,
         options::{Congestion, Keepalive},
     },
     report::format::{Dump, Log},
-    server::sources::SourceLimit,
-    session::{deadline::Deadlines, target::Target},
+    session::sources::SourceLimit,
+    session::{deadline::Deadlines, group::GroupSettings, route::Condition},
 };
-use std::{num::NonZeroUsize, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
+    time::Duration,
+};
 
 /// RFC 862's port is 7, which needs privileges; the lab that this program grew from used 8001 and up.
 pub const ECHO_PORT: u16 = 8001;
@@ -30,33 +37,34 @@ pub const REMEMBER: usize = 1000;
 /// Spans the gap between two messages of a busy peer; longer only burns a core that others could use.
 pub const BUSY_POLL: Option<Duration> = Some(Duration::from_micros(200));
 
-/// One listener of a plan, and what it leads to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedListener {
-    /// Its name; none: its address is its name.
-    pub name: Option<String>,
-    pub endpoint: Endpoint,
-    pub target: Target,
-}
+/// What service supervisors wait before they kill.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a check asks a server, how long it waits, and how many answers change the server's state: HAProxy's defaults.
+pub const CHECK_EVERY: Duration = Duration::from_secs(2);
+pub const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+pub const CHECK_FALL: u32 = 3;
+pub const CHECK_RISE: u32 = 2;
+
+/// How often names are asked again if their answers live longer, and the least: a name server is no load balancer.
+pub const REFRESH: Duration = Duration::from_secs(5);
+pub const REFRESH_MIN: Duration = Duration::from_secs(1);
 
 /// All that a server is told. Two plans that are equal make the same server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub listeners: Vec<PlannedListener>,
+    /// What routes lead to; each has another name.
+    pub upstreams: Vec<PlannedUpstream>,
     /// Sessions at once; `None`: from the descriptor limit.
     pub max_sessions: Option<usize>,
-    /// Sessions at once from one source; `None`: no limit.
+    /// Sessions at once from one source, on all listeners together; `None`: no limit.
     pub max_per_source: Option<SourceLimit>,
-    pub backlog: i32,
-    pub deadlines: Deadlines,
-    /// Of both legs; `None`: off.
-    pub keepalive: Option<Keepalive>,
-    pub congestion: Congestion,
+    /// From the begin of a drain to the cut; `None`: no limit.
+    pub drain_timeout: Option<Duration>,
+    /// How long a server that is to stop still accepts, and says that it is not ready.
+    pub drain_delay: Duration,
     pub log: Log,
-    pub dump: Dump,
-    pub dump_limit: usize,
-    /// Whether bulk data may cross as pipes.
-    pub splice: bool,
     /// Threads that run sessions, each with its own part of them; `None`: one for each processor that the process may use.
     pub threads: Option<NonZeroUsize>,
     /// How long to look for the next event before sleeping; `None`: not at all.
@@ -68,4 +76,156 @@ pub struct Plan {
     pub remember: usize,
     /// Where to answer scrapers and health checks; `None`: nowhere.
     pub metrics: Option<Endpoint>,
+}
+
+/// One listener of a plan, and what it leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedListener {
+    /// Its name; none: its address is its name.
+    pub name: Option<String>,
+    /// At least one.
+    pub endpoints: Vec<Endpoint>,
+    /// The permissions of its UNIX sockets; none: what the umask leaves.
+    pub mode: Option<u32>,
+    pub target: PlannedTarget,
+    pub access: Access,
+    /// Connections that it accepts in a second; `None`: no limit.
+    pub accept_rate: Option<NonZeroU32>,
+    /// Sessions at once from one source on this listener; `None`: no limit of its own.
+    pub max_per_source: Option<SourceLimit>,
+    pub backlog: i32,
+    pub deadlines: Deadlines,
+    /// Of both legs; `None`: off.
+    pub keepalive: Option<Keepalive>,
+    pub congestion: Congestion,
+    /// Whether bulk data may cross as pipes.
+    pub splice: bool,
+    pub dump: Dump,
+    pub dump_limit: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlannedTarget {
+    Echo,
+    Origin,
+    /// The first route that fits a connection decides.
+    Routes(Vec<PlannedRoute>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedRoute {
+    pub condition: Condition,
+    pub lead: Lead,
+}
+
+/// What a route does with its connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lead {
+    /// By the name of one of the plan's upstreams.
+    Upstream(String),
+    Refuse,
+}
+
+/// A named group of servers, or one address in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedUpstream {
+    /// Of a bare address, that address.
+    pub name: String,
+    /// No table gives it: it is a bare address.
+    pub is_address: bool,
+    /// Each address once. None if they are discovered.
+    pub servers: Vec<PlannedServer>,
+    pub discover: Option<Discover>,
+    pub settings: GroupSettings,
+    /// `None`: servers are not checked.
+    pub check: Option<Check>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedServer {
+    pub destination: Destination,
+    /// Its share of the sessions beside the other weights, from 1 to [`WEIGHT_MAX`].
+    pub weight: u32,
+    /// It serves only while no other server does.
+    pub backup: bool,
+}
+
+impl PlannedTarget {
+    /// One route for every connection.
+    pub fn to(upstream: String) -> Self {
+        let lead = Lead::Upstream(upstream);
+        PlannedTarget::Routes(vec![PlannedRoute { condition: Condition::default(), lead }])
+    }
+
+    /// Whether a far leg may have to be dialled.
+    pub fn dials(&self) -> bool {
+        matches!(self, PlannedTarget::Routes(_))
+    }
+}
+
+impl PlannedUpstream {
+    /// A bare address.
+    pub fn address(endpoint: Endpoint, overrides: Arc<[Override]>) -> Self {
+        let name = endpoint.to_string();
+        let destination = Destination { endpoint, overrides };
+        PlannedUpstream {
+            name,
+            is_address: true,
+            servers: vec![PlannedServer { destination, weight: 1, backup: false }],
+            discover: None,
+            settings: GroupSettings::default(),
+            check: None,
+        }
+    }
+}
+
+/// Beyond any use, and small enough for sums of many (HAProxy has 256, an SRV record 65,535; RFC 2782).
+pub const WEIGHT_MAX: u32 = 65_535;
+
+/// Where the servers of a group are learnt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discover {
+    pub source: Source,
+    /// The longest time between two questions.
+    pub refresh: Duration,
+    /// The name server to ask; `None`: those of the system.
+    pub resolver: Option<SocketAddr>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Every address of a name is a server.
+    Dns { name: String, port: u16 },
+    /// The SRV records of a name (RFC 2782).
+    Srv { name: String },
+}
+
+/// How a server is asked whether it works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// From the begin of one to the begin of the next.
+    pub every: Duration,
+    /// Of one check, with its connect.
+    pub timeout: Duration,
+    /// Failures in a row that take a server down.
+    pub fall: u32,
+    /// Successes in a row that take it up again.
+    pub rise: u32,
+    /// What is sent once connected; empty: nothing.
+    pub send: Vec<u8>,
+    /// What the answer must hold in its first 4 KiB; empty: a connection is enough.
+    pub expect: Vec<u8>,
+}
+
+impl Default for Check {
+    fn default() -> Self {
+        Check {
+            every: CHECK_EVERY,
+            timeout: CHECK_TIMEOUT,
+            fall: CHECK_FALL,
+            rise: CHECK_RISE,
+            send: Vec::new(),
+            expect: Vec::new(),
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use crate::{
     error::{Error, reason},
     net::{
-        address::{Address, EscapedAddress},
-        dial::is_loop,
+        address::Address,
+        dial::{Destination, is_loop},
         endpoint::Endpoint,
         limits::{self, TooManySessions},
         listener::{ListenSocket, Listener},
@@ -18,6 +18,7 @@ use crate::{
     runtime::{
         clock::within,
         limit::Slots,
+        lock::Lock,
         mailbox::{Mailbox, mailbox},
         signals::StopSignals,
     },
@@ -25,19 +26,19 @@ use crate::{
         books::{Books, Remembered},
         control,
         drain::Drain,
+        groups::{self, Groups, Shared},
         http,
         operator::{OperatedServer, Operator},
         plan::Plan,
         shards::{Listeners, Shards},
         side_door::SideDoor,
-        sources::SourceCounts,
         supervisor::ServerOutcome,
         supervisors::{Common, Supervisors},
     },
     session::{
-        context::{Context, CurrentDeadlines},
+        context::{Context, OwnAddresses},
         onlookers::Onlookers,
-        target::{Listening, Target},
+        sources::SourceCounts,
     },
     text::{plain::takes_unicode, takes_colour},
 };
@@ -65,7 +66,8 @@ pub async fn run(plan: Plan, notes: Vec<String>) -> Result<ServerOutcome, Error>
     let threads = plan.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     limits::reserve(threads, plan.listeners.len());
     let share = limits::share(limits::raise_descriptor_limit());
-    pipe::set_limit(if plan.splice { share.pipes } else { 0 });
+    let splices = plan.listeners.iter().any(|listener| listener.splice);
+    pipe::set_limit(if splices { share.pipes } else { 0 });
     let signals =
         StopSignals::with_hangup().map_err(|error| Error::new("cannot take signals over", error))?;
     let bound = Bound::new(&plan, threads)?;
@@ -77,11 +79,7 @@ pub async fn run(plan: Plan, notes: Vec<String>) -> Result<ServerOutcome, Error>
     let control = control::bind(&plan.control, plan.group.as_deref(), |text| reporter.warn(text))?;
     let (alive, gone) = mailbox(1);
     let context = Context {
-        deadlines: Arc::new(CurrentDeadlines::new(plan.deadlines)),
-        splice: plan.splice,
-        dump_limit: (plan.dump != Dump::Off && plan.log != Log::Off).then_some(plan.dump_limit),
-        options: bound.options.clone(),
-        own: bound.addresses(),
+        own: OwnAddresses::default(),
         slots: Slots::new(plan.max_sessions.unwrap_or(share.sessions)),
         events: reporter.events().clone(),
         alive,
@@ -97,7 +95,6 @@ pub async fn run(plan: Plan, notes: Vec<String>) -> Result<ServerOutcome, Error>
 
 /// The sockets of a server that listens, before it accepts.
 struct Bound {
-    options: Options,
     listeners: Listeners,
     metrics: Option<Listener>,
 }
@@ -105,31 +102,35 @@ struct Bound {
 impl Bound {
     /// Each listener gets a socket for each of the `threads`, before any accepts.
     fn new(plan: &Plan, threads: usize) -> Result<Self, Error> {
-        let congestion = plan.congestion.clone();
-        congestion
-            .check()
-            .map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
-        let options = Options { keepalive: plan.keepalive, user_timeout: plan.deadlines.stall, congestion };
+        let groups = Groups::new(&plan.upstreams, &Groups::default());
         let mut listeners = Vec::new();
         for planned in &plan.listeners {
-            let mut sockets = vec![listen(&planned.endpoint, "--listen", plan.backlog, &options)?];
-            for _ in 1..threads {
-                let another = sockets[0].another(plan.backlog, &options);
-                sockets.push(another.map_err(|error| cannot_listen(&planned.endpoint, "--listen", &error))?);
+            let (options, congestion) = (groups::options(planned), &planned.congestion);
+            congestion
+                .check()
+                .map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
+            let shared = Shared::new(planned);
+            for endpoint in &planned.endpoints {
+                let mut sockets = vec![listen(endpoint, "--listen", planned.backlog, &options)?];
+                for _ in 1..threads {
+                    let another = sockets[0].another(planned.backlog, &options);
+                    sockets.push(another.map_err(|error| cannot_listen(endpoint, "--listen", &error))?);
+                }
+                let address = sockets[0].address().clone();
+                let listening = shared.clone().listening(plan, planned, &groups, address);
+                listeners.push((Arc::new(listening), sockets));
             }
-            let address = sockets[0].address().clone();
-            let name = planned.name.clone().unwrap_or_else(|| EscapedAddress(&address).to_string());
-            let listening = Listening { name, address, target: planned.target.clone() };
-            listeners.push((Arc::new(listening), sockets));
         }
         let metrics = plan.metrics.as_ref();
-        let metrics =
-            metrics.map(|endpoint| listen(endpoint, "--metrics", http::BACKLOG, &options)).transpose()?;
+        let metrics = metrics
+            .map(|endpoint| listen(endpoint, "--metrics", http::BACKLOG, &Options::default()))
+            .transpose()?;
         let metrics = metrics.map(Listener::open).transpose();
         let metrics = metrics.map_err(|error| Error::new("cannot serve metrics", error))?;
-        let bound = Bound { options, listeners, metrics };
+        let bound = Bound { listeners, metrics };
         let own = bound.addresses();
-        plan.listeners.iter().try_for_each(|planned| refuse_loop(&planned.target, &own))?;
+        let servers = plan.upstreams.iter().flat_map(|upstream| &upstream.servers);
+        servers.into_iter().try_for_each(|server| refuse_loop(&server.destination, &own))?;
         Ok(bound)
     }
 
@@ -156,7 +157,8 @@ impl Bound {
 
 /// The actors of a server that accepts.
 struct Running {
-    deadlines: Arc<CurrentDeadlines>,
+    /// From the begin of a drain to the cut.
+    drain_timeout: Arc<Lock<Option<Duration>>>,
     /// Where an operator asks for a drain.
     drain: Mailbox<()>,
     control: Option<SideDoor>,
@@ -174,7 +176,9 @@ impl Running {
         control: Option<Listener>,
         reporter: &Reporter,
     ) -> Result<Self, Error> {
-        let (slots, deadlines) = (context.slots.clone(), context.deadlines.clone());
+        let slots = context.slots.clone();
+        context.own.set(bound.addresses());
+        let drain_timeout = Arc::new(Lock::new(plan.drain_timeout));
         let Bound { listeners, metrics, .. } = bound;
         let threads = listeners.iter().map(|(_, sockets)| sockets.len()).max().unwrap_or(1);
         let errors = listeners.iter().filter_map(|(_, sockets)| sockets.first()).map(ListenSocket::errors);
@@ -193,7 +197,7 @@ impl Running {
             began: Instant::now(),
             started: SystemTime::now(),
             slots: slots.clone(),
-            deadlines: deadlines.clone(),
+            drain_timeout: drain_timeout.clone(),
             supervisor: supervisors.clone(),
             events: reporter.events().clone(),
             drain: ask_drain,
@@ -210,7 +214,7 @@ impl Running {
         let lines: Vec<_> = lines.collect();
         let shards = Shards::start(listeners, &supervisors, idle, &slots, reporter, plan.busy_poll).await?;
         lines.iter().for_each(|line| reporter.warn(line));
-        Ok(Running { deadlines, drain, control, _metrics: metrics, supervisors, shards, onlookers })
+        Ok(Running { drain_timeout, drain, control, _metrics: metrics, supervisors, shards, onlookers })
     }
 
     async fn until_stopped(
@@ -232,7 +236,8 @@ impl Running {
             }
         };
         self.shards.stop_accepting().await;
-        let mut drain = Drain::begin(self.supervisors, self.deadlines.get().drain, reporter).await;
+        let limit = *self.drain_timeout.lock();
+        let mut drain = Drain::begin(self.supervisors, limit, reporter).await;
         let end = loop {
             let again = select_biased! {
                 end = pin!(self.shards.ended().fuse()) => break end,
@@ -281,8 +286,7 @@ fn cannot_listen(endpoint: &Endpoint, flag: &str, error: &io::Error) -> Error {
 }
 
 /// An upstream that is one of our own listeners would connect to itself for ever.
-fn refuse_loop(target: &Target, own: &[Address]) -> Result<(), Error> {
-    let Target::Upstream(upstream) = target else { return Ok(()) };
+fn refuse_loop(upstream: &Destination, own: &[Address]) -> Result<(), Error> {
     if is_loop(upstream, own) {
         let reason = io::Error::other(
             "it is this proxy's own listener; choose another --upstream or --listen address",
@@ -293,10 +297,12 @@ fn refuse_loop(target: &Target, own: &[Address]) -> Result<(), Error> {
 }
 
 fn format(plan: &Plan) -> Option<Format> {
+    // One log for all listeners: what one of them shows is shown in its form.
+    let dump = plan.listeners.iter().map(|listener| listener.dump).find(|dump| *dump != Dump::Off);
     let colour = io::stdout().is_terminal() && takes_colour();
     (plan.log != Log::Off).then_some(Format {
         log: plan.log,
-        dump: plan.dump,
+        dump: dump.unwrap_or_default(),
         colour,
         ascii: !takes_unicode(),
     })

@@ -12,7 +12,7 @@ use crate::{
         task::Task,
     },
     server::{acceptor::Connection, books::Books, supervisors::Common},
-    session::{delivery, event::What, order::Order, outcome::Outcome, record::Record, session},
+    session::{cause::Cause, delivery, event::What, order::Order, outcome::Outcome, record::Record, session},
 };
 use futures::{FutureExt, future::Fuse, select_biased};
 use std::{
@@ -190,8 +190,8 @@ impl Actor {
         let id = self.common.last_id.fetch_add(1, Relaxed) + 1;
         let record = Arc::new(Record::new(id, listening, local, client));
         self.books.open(&record);
-        if let Err(refusal) = self.common.per_source.enter(&record.client) {
-            record.conclude(Outcome::Refused(refusal));
+        if let Err((cause, why)) = self.judge(&record) {
+            record.conclude(Outcome::Refused(cause, why));
             // Dropping what was accepted resets the client.
             return self.close(&record);
         }
@@ -202,6 +202,19 @@ impl Actor {
         let task =
             session::start((accepted, reserved), record.clone(), self.common.context.clone(), finished);
         self.live.insert(id, Entry { record, _task: task, _slot: slot });
+    }
+
+    /// Whether the session may begin; it then counts for its source.
+    /// Errors: the cause, and the reason in words.
+    fn judge(&self, record: &Record) -> Result<(), (Cause, Box<str>)> {
+        let (client, listening) = (&record.client, &record.listening);
+        if let Err(denied) = listening.access.judge(client.ip()) {
+            return Err((Cause::RefusedAccess, format!("{client} may not connect: {denied}").into()));
+        }
+        let limited = |why| (Cause::RefusedLimit, why);
+        self.common.per_source.enter(client).map_err(limited)?;
+        let own = listening.per_source.as_ref().map_or(Ok(()), |counts| counts.enter(client));
+        own.inspect_err(|_| self.common.per_source.leave(client)).map_err(limited)
     }
 
     /// Ends one session, by `fin` after what is under way or else by force; false if it is not there.
@@ -218,8 +231,14 @@ impl Actor {
     fn finished(&mut self, id: u64) {
         // A session that finished while it was being cut is not in the set any more.
         let Some(entry) = self.live.remove(&id) else { return };
-        self.common.per_source.leave(&entry.record.client);
+        self.leave(&entry.record);
         self.close(&entry.record);
+    }
+
+    /// The session does not count for its source any more.
+    fn leave(&self, record: &Record) {
+        self.common.per_source.leave(&record.client);
+        record.listening.per_source.iter().for_each(|counts| counts.leave(&record.client));
     }
 
     fn cut(&mut self) {

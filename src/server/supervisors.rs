@@ -5,10 +5,9 @@ use crate::{
     server::{
         acceptor::Connection,
         books::{Books, Remembered},
-        sources::SourceCounts,
         supervisor::{IdleSupervisor, Supervisor},
     },
-    session::{context::Context, record::Record},
+    session::{context::Context, record::Record, sources::SourceCounts},
 };
 use futures::future::join_all;
 use std::{

@@ -41,6 +41,12 @@ pub enum Cause {
     Drain,
     /// Its source address had `--max-per-source` sessions already.
     RefusedLimit,
+    /// Its source address is denied, or is not one of those that are allowed.
+    RefusedAccess,
+    /// No route of its listener leads anywhere for it.
+    NoRoute,
+    /// None of the servers of its upstream could be reached.
+    NoServer,
     /// A fault in this program.
     Internal,
 }

@@ -16,8 +16,17 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Nothing in it changes but the deadlines and how many slots are taken.
 pub struct Context {
+    pub own: OwnAddresses,
+    /// Of sessions.
+    pub slots: Slots,
+    pub events: Events,
+    /// Never sent to: its mailbox ends when the last actor that holds this context is gone, and its socket with it.
+    pub alive: mailbox::Sender<()>,
+}
+
+/// What a listener gives its sessions.
+pub struct Settings {
     /// Every wait on a peer, of the sessions to come.
     pub deadlines: Arc<CurrentDeadlines>,
     /// Whether bulk may cross as pipes.
@@ -26,13 +35,11 @@ pub struct Context {
     pub dump_limit: Option<usize>,
     /// Of the far leg; the near leg has those of its listener.
     pub options: Options,
-    pub own: Vec<Address>,
-    /// Of sessions.
-    pub slots: Slots,
-    pub events: Events,
-    /// Never sent to: its mailbox ends when the last actor that holds this context is gone, and its socket with it.
-    pub alive: mailbox::Sender<()>,
 }
+
+/// Where the program listens: an upstream there would be a loop.
+#[derive(Default)]
+pub struct OwnAddresses(Lock<Arc<[Address]>>);
 
 /// The deadlines of sessions to come: read once by each, changed by an operator.
 pub struct CurrentDeadlines(Lock<Arc<Deadlines>>);
@@ -43,6 +50,16 @@ struct Dump {
     session: u64,
     from: Side,
     limit: usize,
+}
+
+impl OwnAddresses {
+    pub fn get(&self) -> Arc<[Address]> {
+        self.0.lock().clone()
+    }
+
+    pub fn set(&self, addresses: Vec<Address>) {
+        *self.0.lock() = addresses.into();
+    }
 }
 
 impl CurrentDeadlines {
@@ -67,7 +84,7 @@ impl Context {
 
     /// With `--dump`, has both directions of a session watched.
     pub fn dump(&self, record: &Record) {
-        let Some(limit) = self.dump_limit else { return };
+        let Some(limit) = record.listening.settings.dump_limit else { return };
         for (direction, from) in record.sides() {
             let (events, session) = (self.events.clone(), record.id);
             direction.watch(Arc::new(Dump { events, session, from, limit }));

@@ -30,9 +30,6 @@ pub const HALF_CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A peer with a closed window for five minutes is stuck (RFC 9293 §3.8.3 calls for a user timeout of five minutes).
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// What service supervisors wait before they kill.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Every wait on a peer; `None` is `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
@@ -46,8 +43,6 @@ pub struct Deadlines {
     pub stall: Option<Duration>,
     /// Whatever happens.
     pub lifetime: Option<Duration>,
-    /// From the begin of a drain to the cut.
-    pub drain: Option<Duration>,
 }
 
 impl Default for Deadlines {
@@ -58,7 +53,6 @@ impl Default for Deadlines {
             half_close: Some(HALF_CLOSE_TIMEOUT),
             stall: Some(STALL_TIMEOUT),
             lifetime: None,
-            drain: Some(DRAIN_TIMEOUT),
         }
     }
 }
@@ -252,7 +246,7 @@ mod tests {
     };
 
     const OFF: Deadlines =
-        Deadlines { connect: None, idle: None, half_close: None, stall: None, lifetime: None, drain: None };
+        Deadlines { connect: None, idle: None, half_close: None, stall: None, lifetime: None };
     const DEADLINES: Deadlines = Deadlines {
         idle: Some(Duration::from_secs(100)),
         half_close: Some(Duration::from_secs(50)),
@@ -262,8 +256,8 @@ mod tests {
 
     /// What ends the session first, once its queues were found empty.
     fn earliest(record: &Record) -> Option<Cause> {
-        let context = Context::sample(DEADLINES);
-        let mut watch = Watch::new(record, context.deadlines.get(), &context);
+        let context = Context::sample();
+        let mut watch = Watch::new(record, DEADLINES.into(), &context);
         watch.look(coarse_ms() + 1);
         watch.earliest().and_then(|(_, due)| match due {
             Due::End(cause) => Some(cause),
@@ -285,8 +279,8 @@ mod tests {
             let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (mut near, address) = listener.accept().unwrap();
             let local = Address::Tcp(listener.local_addr().unwrap());
-            let listening = Listening { name: "1".into(), address: local.clone(), target: Target::Origin };
-            let record = Record::new(1, Arc::new(listening), local, Address::Tcp(address));
+            let listening = Listening::sample(local.clone(), Target::Origin);
+            let record = Record::new(1, listening, local, Address::Tcp(address));
             near.set_nonblocking(true).unwrap();
             let written = std::iter::from_fn(|| match near.write(&[0; 64 << 10]) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => None,
@@ -324,8 +318,8 @@ mod tests {
 
     #[test]
     fn a_session_that_went_quiet_is_looked_at_before_it_ends() {
-        let (record, context) = (Record::sample(1, Target::Echo), Context::sample(DEADLINES));
-        let watch = Watch::new(&record, context.deadlines.get(), &context);
+        let (record, context) = (Record::sample(1, Target::Echo), Context::sample());
+        let watch = Watch::new(&record, DEADLINES.into(), &context);
         assert_eq!(watch.earliest().map(|(_, due)| due), Some(Due::Look));
     }
 
@@ -343,15 +337,15 @@ mod tests {
 
     #[test]
     fn without_deadlines_nothing_falls_due() {
-        let (record, context) = (Record::sample(1, Target::Echo), Context::sample(OFF));
-        assert!(Watch::new(&record, context.deadlines.get(), &context).earliest().is_none());
+        let (record, context) = (Record::sample(1, Target::Echo), Context::sample());
+        assert!(Watch::new(&record, DEADLINES.into(), &context).earliest().is_none());
     }
 
     #[test]
     fn the_dial_of_a_client_that_only_listens_goes_on_until_another_session_needs_its_place() {
-        let (record, context) = (Record::sample(1, Target::upstream("127.0.0.1:1")), Context::sample(OFF));
+        let (record, context) = (Record::sample(1, Target::upstream("127.0.0.1:1")), Context::sample());
         record.from_client.set_ended();
-        let mut watch = Watch::new(&record, context.deadlines.get(), &context);
+        let mut watch = Watch::new(&record, DEADLINES.into(), &context);
         let _taken = block_on(context.slots.take());
         let (now_ms, end) = pass(&mut watch, coarse_ms(), 100);
         assert_eq!(end, None);
@@ -359,13 +353,13 @@ mod tests {
         let mut waiter = Box::pin(context.slots.take());
         assert!((&mut waiter).now_or_never().is_none());
         assert_eq!(pass(&mut watch, now_ms, 2), (now_ms, Some(Cause::ClientReset)));
-        let mut watch = Watch::new(&record, context.deadlines.get(), &context);
+        let mut watch = Watch::new(&record, DEADLINES.into(), &context);
         let (now_ms, end) = pass(&mut watch, coarse_ms(), 2);
         assert_eq!(end, Some(Cause::ClientReset));
         assert_eq!(now_ms, record.from_client.moved_ms() + DIAL_KEPT_MS);
         // It has sent something: it waits for an answer.
         record.from_client.add_received(1);
-        assert!(Watch::new(&record, context.deadlines.get(), &context).earliest().is_none());
+        assert!(Watch::new(&record, DEADLINES.into(), &context).earliest().is_none());
     }
 
     #[test]
@@ -373,8 +367,8 @@ mod tests {
         const STALL: Duration = Duration::from_secs(300);
         let sleeping = Sleeping::new();
         let deadlines = Deadlines { stall: Some(STALL), ..DEADLINES };
-        let context = Context::sample(Deadlines { idle: Some(STALL * 12), ..deadlines });
-        let mut watch = Watch::new(&sleeping.record, context.deadlines.get(), &context);
+        let context = Context::sample();
+        let mut watch = Watch::new(&sleeping.record, DEADLINES.into(), &context);
         let (begin_ms, mut looked) = (coarse_ms(), Vec::new());
         let (mut now_ms, mut end) = (begin_ms, None);
         while end.is_none() {
@@ -392,8 +386,8 @@ mod tests {
     #[test]
     fn what_moved_after_the_last_look_puts_the_end_off() {
         let sleeping = Sleeping::new();
-        let context = Context::sample(DEADLINES);
-        let mut watch = Watch::new(&sleeping.record, context.deadlines.get(), &context);
+        let context = Context::sample();
+        let mut watch = Watch::new(&sleeping.record, DEADLINES.into(), &context);
         let ends = |watch: &Watch<'_>| matches!(watch.earliest(), Some((_, Due::End(_))));
         let mut now_ms = coarse_ms();
         while !ends(&watch) {
@@ -410,8 +404,8 @@ mod tests {
     fn the_shortest_deadlines_cost_one_look_a_tick() {
         let sleeping = Sleeping::new();
         for limit in (1..=10).map(Duration::from_millis).chain([Duration::from_nanos(1)]) {
-            let context = Context::sample(Deadlines { stall: Some(limit), ..OFF });
-            let mut watch = Watch::new(&sleeping.record, context.deadlines.get(), &context);
+            let context = Context::sample();
+            let mut watch = Watch::new(&sleeping.record, DEADLINES.into(), &context);
             let begin_ms = coarse_ms();
             let (now_ms, end) = pass(&mut watch, begin_ms, 3 + ACKNOWLEDGED_WITHIN.as_millis() as usize / 10);
             assert_eq!(end, Some(Cause::StallTimeout), "{limit:?}");
@@ -425,8 +419,8 @@ mod tests {
         record.from_client.add_received(1);
         for limit in [Duration::from_secs(100 * 31_557_600), Duration::from_millis(u64::MAX), Duration::MAX] {
             let limit = Some(limit);
-            let context = Context::sample(Deadlines { idle: limit, stall: limit, lifetime: limit, ..OFF });
-            let mut watch = Watch::new(&record, context.deadlines.get(), &context);
+            let context = Context::sample();
+            let mut watch = Watch::new(&record, DEADLINES.into(), &context);
             let polled = run(poll_fn(|context| Poll::Ready(watch.poll_expired(context).is_pending())));
             assert!(polled.unwrap());
         }

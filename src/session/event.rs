@@ -3,7 +3,12 @@
 use crate::{
     net::address::Address,
     runtime::mailbox,
-    session::{cause::Cause, onlookers::Onlookers},
+    session::{
+        cause::Cause,
+        group::{Change, Group, Server},
+        onlookers::Onlookers,
+        record::Selection,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -99,6 +104,8 @@ pub enum What {
         mode: Mode,
         listener: Address,
         client: Address,
+        /// The listener's, where a file gives one.
+        name: Option<Arc<str>>,
     },
     /// A session's upstream was reached.
     Connect {
@@ -109,6 +116,8 @@ pub enum What {
         /// How long the name took to resolve; none if there was no name.
         resolve: Option<Duration>,
         connect: Duration,
+        /// None if there was no choice.
+        choice: Option<Box<Selection>>,
     },
     /// Bytes were received, with `--dump`.
     Data {
@@ -122,8 +131,16 @@ pub enum What {
     },
     /// A session ended.
     Close(Box<Close>),
+    /// The state of a server of a group changed.
+    Server { group: String, server: String, change: Change },
     /// Lines could not be written.
     Dropped { lines: u64 },
+}
+
+impl What {
+    pub fn server(group: &Group, server: &Server, change: Change) -> Self {
+        What::Server { group: group.name.clone(), server: server.address(), change }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -143,4 +160,5 @@ pub struct Close {
     /// How long after its begin the session got the first byte from the upstream.
     pub first_byte: Option<Duration>,
     pub error: Option<String>,
+    pub choice: Option<Box<Selection>>,
 }

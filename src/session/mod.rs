@@ -5,6 +5,7 @@ pub mod context;
 pub mod deadline;
 pub mod delivery;
 pub mod event;
+pub mod group;
 pub mod health;
 pub mod mark;
 pub mod onlookers;
@@ -12,8 +13,10 @@ pub mod order;
 pub mod origin;
 pub mod outcome;
 pub mod record;
+pub mod route;
 #[expect(clippy::module_inception, reason = "the room is named after its main actor")]
 pub mod session;
+pub mod sources;
 pub mod tap;
 pub mod target;
 #[cfg(test)]

@@ -23,8 +23,10 @@ pub enum Outcome {
     Cut,
     /// The drain was over.
     Drained,
-    /// The session was not admitted; the reason in words.
-    Refused(Box<str>),
+    /// The session was not admitted; the cause, and the reason in words.
+    Refused(Cause, Box<str>),
+    /// None of the group's servers could be reached; how the last of several failed, and what was tried.
+    NoServer(Box<str>),
     /// The kernel could not wait for the client's socket.
     NoResources(io::Error),
     /// A fault in one of the session's actors.

@@ -14,7 +14,9 @@ use crate::{
         tap::Taps,
         target::Listening,
     },
+    text::safe::SafeText,
 };
+use serde::{Deserialize, Serialize};
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -34,11 +36,43 @@ pub struct Record {
     /// What the kernel held for each side at the last look.
     pub to_client_queue: SeenQueue,
     pub to_upstream_queue: SeenQueue,
+    /// Boxed: a session of one address has none.
+    choice: OnceLock<Box<Selection>>,
     dial: OnceLock<Dial>,
     /// Boxed: there is none for nearly all of its life.
     ending: OnceLock<Box<Ending>>,
     pub taps: Taps,
     pub orders: Orders,
+}
+
+/// Which way a session went, if there was a choice.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Selection {
+    /// `web#2 sni=www.example.com`; none if the listener has one way only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<SafeText>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_group: Option<SafeText>,
+    /// The one that was reached; none if none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<SafeText>,
+    /// Why that one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<SafeText>,
+    /// Servers that were tried before, and could not be reached.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<Tried>,
+}
+
+/// A server that could not be reached.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Tried {
+    pub server: SafeText,
+    /// The cause that it would have been, if it were the only one.
+    pub error: SafeText,
+    /// How long it took.
+    pub ms: f64,
 }
 
 /// How the upstream was reached.
@@ -72,6 +106,7 @@ impl Record {
             from_upstream: Direction::new(),
             to_client_queue: SeenQueue::default(),
             to_upstream_queue: SeenQueue::default(),
+            choice: OnceLock::new(),
             dial: OnceLock::new(),
             ending: OnceLock::new(),
             taps: Taps::default(),
@@ -136,6 +171,15 @@ impl Record {
         here.into_iter().chain(there).flatten().min()
     }
 
+    pub fn set_choice(&self, choice: Selection) {
+        let _ = self.choice.set(Box::new(choice));
+    }
+
+    /// Which way it went, once that is decided, if there was a choice.
+    pub fn choice(&self) -> Option<&Selection> {
+        self.choice.get().map(|choice| &**choice)
+    }
+
     pub fn set_dial(&self, dial: Dial) {
         // First: a tap that comes now finds it there.
         let _ = self.dial.set(dial);
@@ -182,7 +226,8 @@ impl Record {
             Outcome::Due(cause) => (cause, None),
             Outcome::Cut | Outcome::CutByFin => (Cause::Cut, None),
             Outcome::Drained => (Cause::Drain, None),
-            Outcome::Refused(reason) => (Cause::RefusedLimit, Some(reason.into())),
+            Outcome::Refused(cause, reason) => (cause, Some(reason.into())),
+            Outcome::NoServer(reason) => (Cause::NoServer, Some(reason.into())),
             Outcome::NoResources(error) => (Cause::Resources, Some(crate::error::reason(&error).to_string())),
             Outcome::Panicked(panicked) => (Cause::Internal, Some(panicked.to_string())),
         };
@@ -244,6 +289,7 @@ impl Record {
             connect: dial.and_then(|dial| dial.connect),
             first_byte: self.first_byte(),
             error: self.ending.get().and_then(|ending| ending.error.clone()),
+            choice: self.choice.get().cloned(),
         }
     }
 }

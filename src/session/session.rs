@@ -125,14 +125,16 @@ fn begin<'a>(socket: &Socket, record: &'a Arc<Record>, context: &'a Context) -> 
         mode: record.mode(),
         listener: record.listening.address.clone(),
         client: record.client.clone(),
+        name: record.listening.given_name(),
     });
     context.dump(record);
     context.events.onlookers().meet(record);
-    let deadlines = context.deadlines.get();
+    let settings = &record.listening.settings;
+    let deadlines = settings.deadlines.get();
     // An accepted socket has the user timeout of its listener, which was made before an operator changed it.
-    if deadlines.stall != context.options.user_timeout && record.client.ip().is_some() {
+    if deadlines.stall != settings.options.user_timeout && record.client.ip().is_some() {
         let _ =
-            socket.set_user_timeout(&Options { user_timeout: deadlines.stall, ..context.options.clone() });
+            socket.set_user_timeout(&Options { user_timeout: deadlines.stall, ..settings.options.clone() });
     }
     Watch::new(record, deadlines, context)
 }
@@ -152,7 +154,8 @@ fn live<'a>(
         let _ = far_reader.set(nudge);
         let (near_end, far_outcome) = {
             let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
-            let mut pump = pin!(pump(&near, context.splice, up_sender, down_receiver, ways));
+            let mut pump =
+                pin!(pump(&near, record.listening.settings.splice, up_sender, down_receiver, ways));
             // The far end first: what has happened there is older than what this poll finds here. Clean also stands for a
             // far side that goes on, or that there is none.
             let first = match select(OptionFuture::from(far.as_mut()), pump.as_mut()).await {

@@ -2,31 +2,50 @@
 
 use crate::{
     net::{
-        address::Address,
-        dial::{Destination, Reserved},
+        address::{Address, EscapedAddress},
+        dial::Reserved,
+        network::Access,
     },
     relay::link::{LinkReceiver, LinkSender, Nudge, link},
-    runtime::task::{Task, spawn},
-    session::{context::Context, event::Mode, origin, outcome::Outcome, record::Record, upstream},
+    runtime::{
+        limit::Rate,
+        task::{Task, spawn},
+    },
+    session::{
+        context::{Context, Settings},
+        event::Mode,
+        origin,
+        outcome::Outcome,
+        record::Record,
+        route::Routes,
+        sources::SourceCounts,
+        upstream,
+    },
 };
 use std::{fmt, io, sync::Arc};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Target {
     /// The session itself: what comes goes back (RFC 862).
     Echo,
     /// A small HTTP server in this program.
     Origin,
-    /// Another program.
-    Upstream(Arc<Destination>),
+    /// Another program, as the routes say.
+    Upstream(Arc<Routes>),
 }
 
-/// A listener as its sessions know it.
+/// A listener as its sessions know it. It does not change: after a reload, sessions to come know another one.
 pub struct Listening {
     /// On the command line, its address.
     pub name: String,
     pub address: Address,
     pub target: Target,
+    pub access: Access,
+    /// Connections that it accepts in a second.
+    pub accept_rate: Option<Arc<Rate>>,
+    /// The limit of its own for each source.
+    pub per_source: Option<Arc<SourceCounts>>,
+    pub settings: Settings,
 }
 
 /// The other end of a session, once it is joined.
@@ -37,6 +56,14 @@ pub struct Joined {
     pub far: Option<Task<Outcome>>,
     /// Wakes the half-loop that reads for the client.
     pub nudge: Nudge,
+}
+
+impl Listening {
+    /// The name that a file gives it; none if its address is its name.
+    pub fn given_name(&self) -> Option<Arc<str>> {
+        let address = EscapedAddress(&self.address).to_string();
+        (address != self.name).then(|| self.name.as_str().into())
+    }
 }
 
 impl Target {
@@ -62,7 +89,7 @@ impl Target {
     pub fn reserve(&self) -> io::Result<Option<Reserved>> {
         match self {
             Target::Echo | Target::Origin => Ok(None),
-            Target::Upstream(upstream) => upstream.reserve().map(Some),
+            Target::Upstream(routes) => routes.reserve(),
         }
     }
 
@@ -77,9 +104,9 @@ impl Target {
         match self {
             Target::Echo => Joined { nudge: up_receiver.nudge(), down_receiver: up_receiver, far: None },
             Target::Origin => Joined::to(|down_sender| origin::start(record, up_receiver, down_sender)),
-            Target::Upstream(upstream) => Joined::to(|down_sender| {
-                let (record, context, upstream) = (record.clone(), context.clone(), upstream.clone());
-                spawn(upstream::run(reserved, record, context, upstream, up_receiver, down_sender))
+            Target::Upstream(routes) => Joined::to(|down_sender| {
+                let (record, context, routes) = (record.clone(), context.clone(), routes.clone());
+                spawn(upstream::run(reserved, record, context, routes, up_receiver, down_sender))
             }),
         }
     }
@@ -98,7 +125,7 @@ impl fmt::Display for Target {
         match self {
             Target::Echo => f.write_str("echoing"),
             Target::Origin => f.write_str("serving HTTP"),
-            Target::Upstream(upstream) => write!(f, "proxying to {}", upstream.endpoint),
+            Target::Upstream(routes) => write!(f, "proxying {routes}"),
         }
     }
 }

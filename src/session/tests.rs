@@ -1,17 +1,38 @@
 //! Sessions, targets and contexts for tests.
 
 use crate::{
-    net::{address::Address, dial::Destination, options::Options},
+    net::{address::Address, dial::Destination, network::Access, options::Options},
     runtime::{limit::Slots, mailbox},
     session::{
-        context::{Context, CurrentDeadlines},
+        context::{Context, CurrentDeadlines, OwnAddresses, Settings},
         deadline::Deadlines,
         event::Events,
+        group::{Group, GroupSettings},
         record::Record,
+        route::{Condition, Route, Routes},
         target::{Listening, Target},
     },
 };
 use std::sync::Arc;
+
+impl Listening {
+    pub fn sample(address: Address, target: Target) -> Arc<Self> {
+        Arc::new(Listening {
+            name: address.to_string(),
+            address,
+            target,
+            access: Access::default(),
+            accept_rate: None,
+            per_source: None,
+            settings: Settings {
+                deadlines: Arc::new(CurrentDeadlines::new(Deadlines::default())),
+                splice: true,
+                dump_limit: None,
+                options: Options::default(),
+            },
+        })
+    }
+}
 
 impl Record {
     pub fn sample(id: u64, target: Target) -> Arc<Self> {
@@ -20,24 +41,19 @@ impl Record {
 
     pub fn sample_from(id: u64, target: Target, client: &str) -> Arc<Self> {
         let [address, client] = ["127.0.0.1:8002", client].map(|text| Address::Tcp(text.parse().unwrap()));
-        let listening = Listening { name: address.to_string(), address: address.clone(), target };
-        Arc::new(Record::new(id, Arc::new(listening), address, client))
+        Arc::new(Record::new(id, Listening::sample(address.clone(), target), address, client))
     }
 }
 
 impl Context {
     /// Its events are not told.
-    pub fn sample(deadlines: Deadlines) -> Arc<Self> {
-        Self::sample_telling(deadlines, Events::new(None, Arc::default()))
+    pub fn sample() -> Arc<Self> {
+        Self::sample_telling(Events::new(None, Arc::default()))
     }
 
-    pub fn sample_telling(deadlines: Deadlines, events: Events) -> Arc<Self> {
+    pub fn sample_telling(events: Events) -> Arc<Self> {
         Arc::new(Context {
-            deadlines: Arc::new(CurrentDeadlines::new(deadlines)),
-            splice: true,
-            dump_limit: None,
-            options: Options::default(),
-            own: Vec::new(),
+            own: OwnAddresses::default(),
             slots: Slots::new(1),
             events,
             alive: mailbox::mailbox(1).0,
@@ -47,6 +63,10 @@ impl Context {
 
 impl Target {
     pub fn upstream(endpoint: &str) -> Self {
-        Target::Upstream(Arc::new(Destination { endpoint: endpoint.parse().unwrap(), overrides: [].into() }))
+        let group = Group::new(endpoint.to_owned(), true, GroupSettings::default());
+        let destination = Destination { endpoint: endpoint.parse().unwrap(), overrides: [].into() };
+        group.set_members(&[(destination, 1, false)], &[], false);
+        let route = Route { condition: Condition::default(), group: Some(Arc::new(group)) };
+        Target::Upstream(Arc::new(Routes::new("test".to_owned(), vec![route])))
     }
 }

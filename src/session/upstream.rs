@@ -4,7 +4,7 @@
 
 use crate::{
     net::{
-        dial::{Destination, DialError, Dialled, Reserved, dial_with},
+        dial::{DialFailureKind, Dialled, Reserved, dial_with},
         options::Options,
     },
     relay::{
@@ -14,33 +14,42 @@ use crate::{
         pump::{LegEnd, pump},
     },
     session::{
+        cause::Cause,
         context::Context,
         delivery,
         event::{Side, What},
+        group::{Group, Place},
         outcome::{Loss, Outcome},
-        record::{Dial, Record},
+        record::{Dial, Record, Selection, Tried},
+        route::{Facts, Routes},
     },
+    text::{escape::Escaped, safe::SafeText, units::milliseconds},
 };
-use std::{rc::Rc, sync::Arc};
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-/// The actor: dials `upstream`, with the socket that is `reserved`, for the session of `record`. What the client sends
+/// The actor: dials where the `routes` lead, with the socket that is `reserved`, for the session of `record`. What the client sends
 /// comes from `up_receiver`, and what it is sent goes to `down_sender`.
 pub(super) fn run(
     reserved: Option<Reserved>,
     record: Arc<Record>,
     context: Arc<Context>,
-    upstream: Arc<Destination>,
+    routes: Arc<Routes>,
     up_receiver: LinkReceiver,
     down_sender: LinkSender,
 ) -> impl Future<Output = Outcome> {
     async move {
         // Boxed: what dialling needs is not kept while the connection lives.
-        let far = match Box::pin(connect(reserved, &record, &context, &upstream)).await {
+        let (far, _place) = match Box::pin(reach(reserved, &record, &context, &routes)).await {
             Ok(far) => far,
-            Err(error) => return Outcome::NotReached(Box::new(error)),
+            Err(outcome) => return outcome,
         };
+        drop(routes);
         let ways = Ways { incoming: &record.from_upstream, outgoing: &record.from_client };
-        match pump(&far, context.splice, down_sender, up_receiver, ways).await {
+        match pump(&far, record.listening.settings.splice, down_sender, up_receiver, ways).await {
             LegEnd::Clean => {
                 far.close();
                 Outcome::Clean
@@ -58,66 +67,113 @@ pub(super) fn run(
     }
 }
 
-async fn connect(
+/// Takes the route, and tries the servers of its group one after the other.
+async fn reach(
     reserved: Option<Reserved>,
     record: &Record,
     context: &Context,
-    upstream: &Destination,
-) -> Result<Rc<Leg>, DialError> {
-    let deadlines = context.deadlines.get();
-    let options = Options { user_timeout: deadlines.stall, ..context.options.clone() };
-    match dial_with(reserved, upstream, &options, deadlines.connect, &context.own).await {
-        Ok(Dialled { socket, address, local, resolve, connect }) => {
-            record.set_dial(Dial { upstream: Some(address.clone()), local, resolve, connect: Some(connect) });
-            context.events.tell_with(|| What::Connect {
-                session: record.id,
-                upstream: address,
-                upstream_name: upstream.endpoint.to_string().into(),
-                resolve,
-                connect,
-            });
-            Ok(Rc::new(Leg::Plain(socket)))
-        }
-        Err(error) => {
-            record.set_dial(Dial { upstream: None, local: None, resolve: error.resolve, connect: None });
-            Err(error)
-        }
+    routes: &Routes,
+) -> Result<(Rc<Leg>, Place), Outcome> {
+    let facts = Facts { source: record.client.ip(), ..Facts::default() };
+    let refused = |why: String| Err(Outcome::Refused(Cause::NoRoute, why.into()));
+    let Some(chosen) = routes.choose(&facts) else {
+        return refused(format!("no route of {} fits", record.listening.name));
+    };
+    let Some(group) = &chosen.route.group else {
+        return refused(format!("{} refuses it", routes.name(chosen.number)));
+    };
+    let route = routes.told(&chosen, &facts);
+    let (way, reached) = try_servers(group, reserved, record, context).await;
+    // Of a bare address there is nothing to tell.
+    let selection = (!group.is_address || route.is_some()).then(|| Selection {
+        route: route.as_deref().map(SafeText::from),
+        upstream_group: (!group.is_address).then(|| group.name.as_str().into()),
+        ..way
+    });
+    if let Some(selection) = &selection {
+        record.set_choice(selection.clone());
     }
+    let (Dialled { socket, address, local, resolve, connect }, place) = match reached {
+        Ok(reached) => reached,
+        Err((resolve, outcome)) => {
+            record.set_dial(Dial { upstream: None, local: None, resolve, connect: None });
+            return Err(outcome);
+        }
+    };
+    record.set_dial(Dial { upstream: Some(address.clone()), local, resolve, connect: Some(connect) });
+    context.events.tell_with(|| What::Connect {
+        session: record.id,
+        upstream: address,
+        upstream_name: place.server.address().into(),
+        resolve,
+        connect,
+        choice: selection.map(Box::new),
+    });
+    Ok((Rc::new(Leg::Plain(socket)), place))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        net::buffer::{BUFFER_BYTES, Buffer},
-        relay::{chunk::Chunk, link::link},
-        runtime::{clock::within, shard},
-        session::{cause::Cause, deadline::Deadlines, target::Target},
-    };
-    use futures::future::join;
-    use std::{net::TcpListener, time::Duration};
+/// How a group was reached; else how long the last name took to resolve, and the outcome.
+type Reached = Result<(Dialled, Place), (Option<Duration>, Outcome)>;
 
-    #[test]
-    fn a_peer_that_takes_nothing_is_ended_by_the_kernel_and_that_is_a_stall() {
-        const LIMIT: Option<Duration> = Some(Duration::from_secs(20));
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let target = Target::upstream(&listener.local_addr().unwrap().to_string());
-        let Target::Upstream(upstream) = target.clone() else { unreachable!("it is one") };
-        let record = Record::sample(1, target);
-        // Nothing here watches our own deadline: the kernel's is the one that ends the connection.
-        let deadlines = Deadlines { stall: Some(Duration::ZERO), ..Deadlines::default() };
-        let ((up_sender, up_receiver), (down_sender, _down_receiver)) = (link(), link());
-        let actor = run(None, record.clone(), Context::sample(deadlines), upstream, up_receiver, down_sender);
-        let upload = async {
-            loop {
-                record.from_client.add_received(BUFFER_BYTES);
-                if up_sender.send(Chunk::Bytes(Buffer::holding(&[0; BUFFER_BYTES]))).await.is_err() {
+/// Tries servers of the group until one is reached or none is left to try.
+async fn try_servers(
+    group: &Group,
+    mut reserved: Option<Reserved>,
+    record: &Record,
+    context: &Context,
+) -> (Selection, Reached) {
+    let settings = &record.listening.settings;
+    let deadlines = settings.deadlines.get();
+    let options = Options { user_timeout: deadlines.stall, ..settings.options.clone() };
+    let limit = group.settings.connect_timeout.or(deadlines.connect);
+    let (mut way, mut tried) = (Selection::default(), Vec::new());
+    let (mut last, mut waited) = (None, 0);
+    while let Some(place) = group.choose(record.client.ip(), &tried) {
+        let server = place.server.clone();
+        let begin = Instant::now();
+        let own = context.own.get();
+        match dial_with(reserved.take(), &server.destination, &options, limit, &own).await {
+            Ok(dialled) => {
+                group.note_connected(&server);
+                (way.server, way.why) = (Some(safe(&server.address())), Some(safe(&place.why)));
+                return (way, Ok((dialled, place)));
+            }
+            Err(error) => {
+                // Being short of descriptors is no fault of the server.
+                if error.kind == DialFailureKind::Resources {
+                    return (way, Err((error.resolve, Outcome::NotReached(Box::new(error)))));
+                }
+                if let Some(change) = group.note_failed(&server, &error.text) {
+                    context.events.tell(What::server(group, &server, change));
+                }
+                let (cause, ms) = (Cause::from(error.kind), milliseconds(begin.elapsed()));
+                way.tried.push(Tried { server: safe(&server.address()), error: cause.name().into(), ms });
+                let was_last_resort = place.is_last_resort;
+                tried.push(server);
+                waited += u32::from(error.kind != DialFailureKind::Refused);
+                last = Some((error, was_last_resort));
+                if !group.may_try(tried.len(), waited) {
                     break;
                 }
             }
-        };
-        let ended = shard::run(within(LIMIT, join(actor, upload))).unwrap();
-        let Some((Outcome::UpstreamGone(loss), ())) = ended else { panic!("it did not end so: {ended:?}") };
-        assert_eq!(loss.cause(Cause::UpstreamReset), Cause::StallTimeout, "{loss:?}");
+        }
     }
+    let Some((error, was_last_resort)) = last else {
+        let why = format!("no server of {} takes sessions", group.name);
+        return (way, Err((None, Outcome::NoServer(why.into()))));
+    };
+    let resolve = error.resolve;
+    let is_whole = tried.len() > 1 && group.choose(record.client.ip(), &tried).is_none();
+    let outcome = if !group.is_address && (is_whole || was_last_resort) {
+        let servers =
+            if tried.len() == 1 { "1 server".to_owned() } else { format!("{} servers", tried.len()) };
+        Outcome::NoServer(format!("tried {servers} of {}; the last: {}", group.name, error.text).into())
+    } else {
+        Outcome::NotReached(Box::new(error))
+    };
+    (way, Err((resolve, outcome)))
+}
+
+fn safe(text: &str) -> SafeText {
+    SafeText::escaped(Escaped(text.as_bytes()))
 }

@@ -88,6 +88,15 @@ fn digits(number: f64) -> String {
     if decimals == 0 { text } else { text.trim_end_matches('0').trim_end_matches('.').to_owned() }
 }
 
+/// Milliseconds with at most three decimals.
+pub fn milliseconds(duration: Duration) -> f64 {
+    const MICROS_PER_MILLI: f64 = 1_000.0;
+    const NANOS_PER_MICRO: f64 = 1_000.0;
+    #[expect(clippy::cast_precision_loss, reason = "exact for a hundred days")]
+    let nanos = duration.as_nanos() as f64;
+    (nanos / NANOS_PER_MICRO).round() / MICROS_PER_MILLI
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

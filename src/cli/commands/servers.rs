@@ -4,22 +4,25 @@ use crate::{
     cli::{Config, values},
     control::place::Control,
     net::{
-        dial::{Destination, Override},
+        dial::Override,
         endpoint::Endpoint,
+        network::{Access, Network},
         options::{self, Congestion, Keepalive},
     },
     report::format::{self, Dump, Log},
-    server::{
-        plan::{self, Plan, PlannedListener},
-        sources::{SOURCE_PREFIX, SourceLimit},
-    },
+    server::plan::{self, Plan, PlannedListener, PlannedTarget, PlannedUpstream},
     session::{
         deadline::{self, Deadlines},
-        target::Target,
+        sources::{SOURCE_PREFIX, SourceLimit},
     },
 };
 use argh::{ArgsInfo, FromArgs};
-use std::{mem, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    mem,
+    num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Declares a server's command: its own options, then those of all servers.
 macro_rules! server {
@@ -41,6 +44,15 @@ macro_rules! server {
             /// bits of an IPv6 address that make a source (default 64)
             #[argh(option, arg_name = "N", default = "SOURCE_PREFIX", from_str_fn(values::source_prefix))]
             source_prefix: u8,
+            /// networks that may connect, by commas (default all)
+            #[argh(option, arg_name = "CIDR,...", from_str_fn(values::networks))]
+            allow: Vec<Vec<Network>>,
+            /// networks that may not; counts before --allow
+            #[argh(option, arg_name = "CIDR,...", from_str_fn(values::networks))]
+            deny: Vec<Vec<Network>>,
+            /// connections to accept a second; more wait (default off)
+            #[argh(option, arg_name = "N/s|off", default = "None", from_str_fn(values::rate_or_off))]
+            accept_rate: Option<NonZeroU32>,
             /// connections that may wait for accept (default 4096)
             #[argh(option, arg_name = "N", default = "plan::BACKLOG", from_str_fn(values::backlog))]
             backlog: i32,
@@ -60,9 +72,12 @@ macro_rules! server {
             #[argh(option, arg_name = "TIME", default = "None", from_str_fn(values::duration))]
             max_lifetime: Option<Duration>,
             /// wait for sessions after a signal to stop (default 30s)
-            #[argh(option, arg_name = "TIME", default = "Some(deadline::DRAIN_TIMEOUT)")]
+            #[argh(option, arg_name = "TIME", default = "Some(plan::DRAIN_TIMEOUT)")]
             #[argh(from_str_fn(values::duration))]
             drain_timeout: Option<Duration>,
+            /// accept so long after a signal, not ready (default off)
+            #[argh(option, arg_name = "TIME", default = "None", from_str_fn(values::duration))]
+            drain_delay: Option<Duration>,
             /// idle time, interval, probes of TCP (default 60s/10s/6)
             #[argh(option, arg_name = "I/I/P|off", default = "Some(options::KEEPALIVE)")]
             #[argh(from_str_fn(values::keepalive))]
@@ -104,13 +119,22 @@ macro_rules! server {
         }
 
         impl $name {
-            /// The plan of a server with these listeners; `connect` is how long it may dial.
-            fn plan(self, listeners: Vec<PlannedListener>, connect: Option<Duration>) -> Plan {
-                let limit = |sessions| SourceLimit { sessions, prefix: self.source_prefix };
-                Plan {
-                    listeners,
-                    max_sessions: self.max_sessions,
-                    max_per_source: self.max_per_source.map(limit),
+            /// A listener with these options; `connect` is how long it may dial.
+            fn listener(
+                &self,
+                name: Option<String>,
+                endpoints: Vec<Endpoint>,
+                target: PlannedTarget,
+                connect: Option<Duration>,
+            ) -> PlannedListener {
+                PlannedListener {
+                    name,
+                    endpoints,
+                    mode: None,
+                    target,
+                    access: Access { allow: self.allow.concat(), deny: self.deny.concat() },
+                    accept_rate: self.accept_rate,
+                    max_per_source: None,
                     backlog: self.backlog,
                     deadlines: Deadlines {
                         connect,
@@ -118,14 +142,30 @@ macro_rules! server {
                         half_close: self.half_close_timeout,
                         stall: self.stall_timeout,
                         lifetime: self.max_lifetime,
-                        drain: self.drain_timeout,
                     },
                     keepalive: self.keepalive,
-                    congestion: self.congestion,
-                    log: self.log,
+                    congestion: self.congestion.clone(),
+                    splice: self.splice,
                     dump: self.dump,
                     dump_limit: self.dump_limit,
-                    splice: self.splice,
+                }
+            }
+
+            /// The limit of sessions from one source.
+            fn source_limit(&self) -> Option<SourceLimit> {
+                self.max_per_source.map(|sessions| SourceLimit { sessions, prefix: self.source_prefix })
+            }
+
+            /// The plan of a server with these listeners.
+            fn plan(self, listeners: Vec<PlannedListener>, upstreams: Vec<PlannedUpstream>) -> Plan {
+                Plan {
+                    listeners,
+                    upstreams,
+                    max_sessions: self.max_sessions,
+                    max_per_source: self.source_limit(),
+                    drain_timeout: self.drain_timeout,
+                    drain_delay: self.drain_delay.unwrap_or_default(),
+                    log: self.log,
                     threads: self.threads,
                     busy_poll: self.busy_poll,
                     control: self.control,
@@ -190,37 +230,42 @@ server! {
 
 impl Echo {
     pub fn config(mut self) -> Config {
-        let listeners = listeners(mem::take(&mut self.listen), plan::ECHO_PORT, &Target::Echo);
-        config(self.plan(listeners, Some(deadline::CONNECT_TIMEOUT)), Vec::new())
+        let listen = or_loopback(mem::take(&mut self.listen), plan::ECHO_PORT);
+        let one = |endpoint| self.listener(None, vec![endpoint], PlannedTarget::Echo, None);
+        let listeners = listen.into_iter().map(one).collect();
+        config(self.plan(listeners, Vec::new()), Vec::new())
     }
 }
 
 impl Origin {
     pub fn config(mut self) -> Config {
-        let listeners = listeners(mem::take(&mut self.listen), plan::ORIGIN_PORT, &Target::Origin);
-        config(self.plan(listeners, Some(deadline::CONNECT_TIMEOUT)), Vec::new())
+        let listen = or_loopback(mem::take(&mut self.listen), plan::ORIGIN_PORT);
+        let one = |endpoint| self.listener(None, vec![endpoint], PlannedTarget::Origin, None);
+        let listeners = listen.into_iter().map(one).collect();
+        config(self.plan(listeners, Vec::new()), Vec::new())
     }
 }
 
 impl Proxy {
     /// The plan, unless it is not clear which listener leads where.
     pub fn config(mut self) -> Result<Config, String> {
-        let overrides: Arc<[Override]> = mem::take(&mut self.resolve).into();
-        let target =
-            |endpoint| Target::Upstream(Destination { endpoint, overrides: overrides.clone() }.into());
-        let (pairs, listen, upstream) =
+        let (mut pairs, mut notes) = (Vec::new(), Vec::new());
+        let (words, listen, upstream) =
             (mem::take(&mut self.pairs), mem::take(&mut self.listen), mem::take(&mut self.upstream));
-        let mut notes = Vec::new();
-        let listeners = match (&pairs[..], &upstream[..]) {
+        let to = |upstream: Endpoint| {
+            let listen = or_loopback(listen.clone(), plan::PROXY_PORT).into_iter();
+            listen.map(move |endpoint| (endpoint, upstream.clone()))
+        };
+        match (&words[..], &upstream[..]) {
             ([], []) => {
                 let upstream = values::upstream(plan::UPSTREAM)?;
                 notes.push(format!(
                     "no upstream is given: {upstream} is the default; choose another with --upstream ADDR or \
                      LISTEN=UPSTREAM"
                 ));
-                listeners(listen, plan::PROXY_PORT, &target(upstream))
+                pairs.extend(to(upstream));
             }
-            ([], [upstream]) => listeners(listen, plan::PROXY_PORT, &target(upstream.clone())),
+            ([], [upstream]) => pairs.extend(to(upstream.clone())),
             ([], _) => return Err(several_upstreams(&listen, &upstream)),
             ([first, ..], _) => {
                 let option = if upstream.is_empty() { "--listen" } else { "--upstream" };
@@ -229,12 +274,20 @@ impl Proxy {
                         "option '{option}' does not go with '{first}'; write each port as LISTEN=UPSTREAM"
                     ));
                 }
-                let pairs = values::pairs(&pairs)?;
-                pairs.into_iter().map(|(listen, upstream)| planned(listen, target(upstream))).collect()
+                pairs = values::pairs(&words)?;
             }
-        };
-        let connect = self.connect_timeout;
-        Ok(config(self.plan(listeners, connect), notes))
+        }
+        let overrides: Arc<[Override]> = mem::take(&mut self.resolve).into();
+        let (mut listeners, mut upstreams) = (Vec::new(), Vec::new());
+        for (listen, upstream) in pairs {
+            let upstream = PlannedUpstream::address(upstream, overrides.clone());
+            let target = PlannedTarget::to(upstream.name.clone());
+            listeners.push(self.listener(None, vec![listen], target, self.connect_timeout));
+            if !upstreams.contains(&upstream) {
+                upstreams.push(upstream);
+            }
+        }
+        Ok(config(self.plan(listeners, upstreams), notes))
     }
 }
 
@@ -242,16 +295,12 @@ fn config(plan: Plan, notes: Vec<String>) -> Config {
     Config::Server { plan: Box::new(plan), notes }
 }
 
-fn planned(endpoint: Endpoint, target: Target) -> PlannedListener {
-    PlannedListener { name: None, endpoint, target }
-}
-
-/// A listener for each address, all with one target; without an address it is `port`.
-fn listeners(mut listen: Vec<Endpoint>, port: u16, target: &Target) -> Vec<PlannedListener> {
+/// Without an address, that of `port`.
+fn or_loopback(mut listen: Vec<Endpoint>, port: u16) -> Vec<Endpoint> {
     if listen.is_empty() {
         listen.push(Endpoint::loopback(port));
     }
-    listen.into_iter().map(|endpoint| planned(endpoint, target.clone())).collect()
+    listen
 }
 
 /// Several upstreams, and it is not said which listener leads to which.

@@ -1,0 +1,148 @@
+//! The groups of a plan's upstreams, and the listeners that lead to them, as sessions know both.
+
+use crate::{
+    net::{
+        address::{Address, EscapedAddress},
+        options::Options,
+    },
+    report::format::{Dump, Log},
+    runtime::limit::Rate,
+    server::plan::{Lead, Plan, PlannedListener, PlannedTarget, PlannedUpstream},
+    session::{
+        context::{CurrentDeadlines, Settings},
+        group::{Group, Server},
+        route::{Route, Routes},
+        sources::SourceCounts,
+        target::{Listening, Target},
+    },
+};
+use std::sync::Arc;
+
+/// A group for each upstream of a plan.
+#[derive(Clone, Default)]
+pub struct Groups(Vec<(PlannedUpstream, Arc<Group>)>);
+
+impl Groups {
+    /// The groups of `upstreams`. A group that does not change stays; servers keep their states, known by their address:
+    /// that in the group of the same name, else that in any.
+    pub fn new(upstreams: &[PlannedUpstream], before: &Groups) -> Self {
+        let everywhere: Vec<Arc<Server>> = before.all().flat_map(|group| servers(group)).collect();
+        let groups = upstreams.iter().map(|planned| {
+            let former = before.0.iter().find(|(other, _)| other.name == planned.name);
+            if let Some((other, group)) = former
+                && other == planned
+            {
+                return (planned.clone(), group.clone());
+            }
+            let settings = planned.settings.clone();
+            let group = Group::new(planned.name.clone(), planned.is_address, settings);
+            let own: Vec<_> = former.map(|(_, group)| servers(group)).unwrap_or_default();
+            let known: Vec<_> = own.into_iter().chain(everywhere.iter().cloned()).collect();
+            let fixed = planned.servers.iter();
+            let mut wanted: Vec<_> =
+                fixed.map(|server| (server.destination.clone(), server.weight, server.backup)).collect();
+            if let Some((other, former)) = former
+                && planned.discover.is_some()
+                && other.discover.as_ref().map(|one| &one.source)
+                    == planned.discover.as_ref().map(|one| &one.source)
+            {
+                // What was discovered stays until the next answer.
+                let members = former.members().into_iter();
+                wanted =
+                    members.map(|one| (one.server.destination.clone(), one.weight, one.backup)).collect();
+            }
+            group.set_members(&wanted, &known, planned.check.is_some());
+            if planned.check.is_none() {
+                group.members().iter().for_each(|member| member.server.forget_checks());
+            }
+            if let Some((_, former)) = former {
+                group.inherit(former);
+            }
+            (planned.clone(), Arc::new(group))
+        });
+        Groups(groups.collect())
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Group>> {
+        self.0.iter().map(|(_, group)| group)
+    }
+
+    /// Each with its plan.
+    pub fn planned(&self) -> impl Iterator<Item = (&PlannedUpstream, &Arc<Group>)> {
+        self.0.iter().map(|(planned, group)| (planned, group))
+    }
+
+    pub fn find(&self, name: &str) -> Option<&Arc<Group>> {
+        self.all().find(|group| group.name == name)
+    }
+
+    /// What a listener leads to; a route to an upstream that the plan does not have refuses.
+    pub fn target(&self, listener: String, planned: &PlannedTarget) -> Target {
+        let routes = match planned {
+            PlannedTarget::Echo => return Target::Echo,
+            PlannedTarget::Origin => return Target::Origin,
+            PlannedTarget::Routes(routes) => routes.iter().map(|route| Route {
+                condition: route.condition.clone(),
+                group: match &route.lead {
+                    Lead::Upstream(name) => self.find(name).cloned(),
+                    Lead::Refuse => None,
+                },
+            }),
+        };
+        Target::Upstream(Arc::new(Routes::new(listener, routes.collect())))
+    }
+}
+
+/// What all addresses of a listener share.
+#[derive(Clone)]
+pub struct Shared {
+    deadlines: Arc<CurrentDeadlines>,
+    accept_rate: Option<Arc<Rate>>,
+    per_source: Option<Arc<SourceCounts>>,
+}
+
+impl Shared {
+    pub fn new(planned: &PlannedListener) -> Self {
+        Shared {
+            deadlines: Arc::new(CurrentDeadlines::new(planned.deadlines)),
+            accept_rate: planned.accept_rate.map(|rate| Arc::new(Rate::new(rate))),
+            per_source: planned.max_per_source.map(|limit| Arc::new(SourceCounts::new(Some(limit)))),
+        }
+    }
+
+    /// The listener as the sessions of one of its addresses know it.
+    pub fn listening(
+        self,
+        plan: &Plan,
+        planned: &PlannedListener,
+        groups: &Groups,
+        address: Address,
+    ) -> Listening {
+        let name = planned.name.clone().unwrap_or_else(|| EscapedAddress(&address).to_string());
+        let shows = planned.dump != Dump::Off && plan.log != Log::Off;
+        Listening {
+            target: groups.target(name.clone(), &planned.target),
+            name,
+            address,
+            access: planned.access.clone(),
+            accept_rate: self.accept_rate,
+            per_source: self.per_source,
+            settings: Settings {
+                deadlines: self.deadlines,
+                splice: planned.splice,
+                dump_limit: shows.then_some(planned.dump_limit),
+                options: options(planned),
+            },
+        }
+    }
+}
+
+/// The options of the sockets of a listener's sessions.
+pub fn options(planned: &PlannedListener) -> Options {
+    let congestion = planned.congestion.clone();
+    Options { keepalive: planned.keepalive, user_timeout: planned.deadlines.stall, congestion }
+}
+
+fn servers(group: &Arc<Group>) -> Vec<Arc<Server>> {
+    group.servers().into_iter().map(|(server, _)| server).collect()
+}

@@ -1,0 +1,704 @@
+//! A group of servers: the state of each, how many sessions it has, and the choice among them. No I/O: actors of the server
+//! check and discover, sessions say how their connects went.
+
+use crate::{
+    net::dial::{Destination, Reserved},
+    runtime::lock::Lock,
+};
+use std::{
+    fmt::{self, Write},
+    io,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+/// Servers that are tried after the first one, as HAProxy does; a refusal costs no time and does not count.
+pub const RETRIES: u32 = 2;
+/// Connects that fail in a row until a server is set aside, and for how long the first time.
+pub const EJECT: Eject = Eject { failures: 3, time: Duration::from_secs(10) };
+/// A server that fails again and again is asked at least this often.
+const EJECTED_MAX: Duration = Duration::from_secs(5 * 60);
+/// What a recovered server gets of its weight at first, in percent.
+const SLOW_START_PERCENT: u64 = 10;
+/// Servers that a choice names: more would not fit a line.
+const NAMED: usize = 8;
+
+/// How a group deals with its servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupSettings {
+    pub balance: Balance,
+    /// To resolve and connect, for one server; `None`: the listener's `--connect-timeout`.
+    pub connect_timeout: Option<Duration>,
+    /// Further servers that are tried, at most; `None`: [`RETRIES`], and as many more as refuse at once.
+    pub retries: Option<u32>,
+    /// `None`: no server is set aside for failed connects.
+    pub eject: Option<Eject>,
+    /// How long a server that recovers takes to its whole weight; `None`: it has it at once.
+    pub slow_start: Option<Duration>,
+    /// Whether the sessions of a server that goes down are cut.
+    pub cut_on_down: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::VariantArray, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Balance {
+    /// By turns, spread smoothly.
+    #[default]
+    RoundRobin,
+    /// The fewest sessions for its weight; equal ones by turns.
+    LeastSessions,
+    /// The same source to the same server, whichever others come and go (rendezvous hashing).
+    Source,
+    /// Of two at random the one with fewer sessions for its weight.
+    TwoChoices,
+}
+
+/// When a server is set aside whose connects fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Eject {
+    /// In a row.
+    pub failures: u32,
+    /// The first time; it doubles, up to five minutes.
+    pub time: Duration,
+}
+
+pub struct Group {
+    /// Of a bare address, that address.
+    pub name: String,
+    /// It has no name of its own: it is one address, of which nothing needs to be told.
+    pub is_address: bool,
+    pub settings: GroupSettings,
+    members: Lock<Members>,
+}
+
+#[derive(Default)]
+struct Members {
+    present: Vec<Member>,
+    /// Servers that left while they had sessions.
+    leaving: Vec<Arc<Server>>,
+    random: u64,
+}
+
+/// A server as a member of a group.
+#[derive(Clone)]
+pub struct Member {
+    pub server: Arc<Server>,
+    pub weight: u32,
+    pub backup: bool,
+    /// Its turn (nginx's smooth weighted round robin): the highest comes next.
+    turn: i64,
+}
+
+/// One server. Its state outlives the plan that names it.
+pub struct Server {
+    pub destination: Destination,
+    live: AtomicUsize,
+    sessions: AtomicU64,
+    state: Lock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    check: Checked,
+    /// Checks in a row that went the other way than `check` says.
+    against: u32,
+    operator: Option<Admin>,
+    /// Connects of sessions that failed in a row.
+    failures: u32,
+    /// How often it was set aside since a connect succeeded, and until when.
+    ejections: u32,
+    ejected: Option<(Instant, String)>,
+    /// When it recovered.
+    recovered: Option<Instant>,
+}
+
+/// What checks say of a server.
+#[derive(Clone, Debug, Default)]
+enum Checked {
+    /// It is up, or is not checked.
+    #[default]
+    Up,
+    /// Its first check has no answer yet.
+    Awaited,
+    Down {
+        since: Instant,
+        why: String,
+    },
+}
+
+/// What an operator says of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admin {
+    /// It takes no new sessions.
+    Draining,
+    /// The same, and it is expected to be down.
+    Maintenance,
+}
+
+/// How a server stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Up,
+    /// Its first check has no answer yet.
+    Awaited,
+    Down {
+        since: Instant,
+        why: String,
+    },
+    /// Set aside because connects failed.
+    Ejected {
+        until: Instant,
+        why: String,
+    },
+    Draining,
+    Maintenance,
+    /// It is in the group no more; its sessions live.
+    Leaving,
+}
+
+/// A session's place at a server, until it is dropped.
+pub struct Place {
+    pub server: Arc<Server>,
+    /// Why this one, in words; empty for a bare address.
+    pub why: String,
+    /// No server was up: this one is the last resort.
+    pub is_last_resort: bool,
+}
+
+/// A change of a server that is worth a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Up,
+    Down(String),
+    Ejected(Duration, String),
+}
+
+impl Balance {
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+impl Server {
+    fn new(destination: Destination, check: Checked) -> Self {
+        let state = State { check, ..State::default() };
+        Server {
+            destination,
+            live: AtomicUsize::new(0),
+            sessions: AtomicU64::new(0),
+            state: Lock::new(state),
+        }
+    }
+
+    /// As it is named: an address, or a name with its port.
+    pub fn address(&self) -> String {
+        self.destination.endpoint.to_string()
+    }
+
+    /// Sessions that are here, or on their way.
+    pub fn live(&self) -> usize {
+        self.live.load(Relaxed)
+    }
+
+    /// Sessions that ever came.
+    pub fn sessions(&self) -> u64 {
+        self.sessions.load(Relaxed)
+    }
+
+    pub fn standing(&self, now: Instant) -> Standing {
+        let state = self.state.lock();
+        match (&state.operator, &state.check, &state.ejected) {
+            (Some(Admin::Maintenance), _, _) => Standing::Maintenance,
+            (Some(Admin::Draining), _, _) => Standing::Draining,
+            (None, Checked::Down { since, why }, _) => Standing::Down { since: *since, why: why.clone() },
+            (None, Checked::Awaited, _) => Standing::Awaited,
+            (None, Checked::Up, Some((until, why))) if *until > now => {
+                Standing::Ejected { until: *until, why: why.clone() }
+            }
+            (None, Checked::Up, _) => Standing::Up,
+        }
+    }
+
+    fn is_up(&self, now: Instant) -> bool {
+        let state = self.state.lock();
+        let is_ejected = state.ejected.as_ref().is_some_and(|(until, _)| *until > now);
+        state.operator.is_none() && matches!(state.check, Checked::Up) && !is_ejected
+    }
+
+    /// How much it may be preferred among those that are not up: whose check is awaited before those that are down; none if
+    /// an operator said no.
+    fn last_resort(&self) -> Option<u8> {
+        let state = self.state.lock();
+        match (&state.operator, &state.check) {
+            (Some(_), _) => None,
+            (None, Checked::Awaited) => Some(0),
+            (None, Checked::Up) => Some(1),
+            (None, Checked::Down { .. }) => Some(2),
+        }
+    }
+
+    /// Notes how a check went; `fall` and `rise` are how many in a row change the state.
+    pub fn note_check(&self, result: Result<(), String>, fall: u32, rise: u32) -> Option<Change> {
+        let mut state = self.state.lock();
+        let (now, is_good) = (Instant::now(), result.is_ok());
+        if is_good {
+            (state.ejected, state.ejections, state.failures) = (None, 0, 0);
+        }
+        let agrees = match (&state.check, is_good) {
+            (Checked::Up, good) => good,
+            (Checked::Down { .. }, good) => !good,
+            (Checked::Awaited, _) => false,
+        };
+        if agrees {
+            state.against = 0;
+            return None;
+        }
+        state.against += 1;
+        let needed = match (&state.check, is_good) {
+            // The first answer counts at once.
+            (Checked::Awaited, _) => 1,
+            (_, true) => rise,
+            (_, false) => fall,
+        };
+        if state.against < needed {
+            return None;
+        }
+        state.against = 0;
+        match result {
+            Ok(()) => {
+                let was_down = matches!(state.check, Checked::Down { .. });
+                state.recovered = was_down.then_some(now);
+                state.check = Checked::Up;
+                Some(Change::Up)
+            }
+            Err(why) => {
+                state.check = Checked::Down { since: now, why: why.clone() };
+                Some(Change::Down(why))
+            }
+        }
+    }
+
+    /// It is not checked any more.
+    pub fn forget_checks(&self) {
+        let mut state = self.state.lock();
+        (state.check, state.against) = (Checked::Up, 0);
+    }
+
+    /// What an operator says of it; none: it is as well as it is.
+    pub fn set_admin(&self, admin: Option<Admin>) {
+        let mut state = self.state.lock();
+        state.operator = admin;
+        if admin.is_none() {
+            (state.ejected, state.ejections, state.failures) = (None, 0, 0);
+        }
+    }
+
+    /// What it gets now, as its weight times a hundred.
+    fn weight_now(&self, weight: u32, slow_start: Option<Duration>, now: Instant) -> u64 {
+        let whole = u64::from(weight) * 100;
+        let (Some(time), Some(begin)) = (slow_start, self.state.lock().recovered) else { return whole };
+        let gone = now.saturating_duration_since(begin);
+        if gone >= time {
+            return whole;
+        }
+        let rest =
+            u64::try_from(gone.as_millis() * u128::from(100 - SLOW_START_PERCENT) / time.as_millis().max(1));
+        (u64::from(weight) * (SLOW_START_PERCENT + rest.unwrap_or(0))).max(1)
+    }
+}
+
+/// Of its members at one instant: what a choice needs of each that may be chosen.
+struct Candidate {
+    index: usize,
+    /// Times a hundred.
+    weight: u64,
+    live: usize,
+}
+
+impl Group {
+    pub fn new(name: String, is_address: bool, settings: GroupSettings) -> Self {
+        // Any seed will do: it only spreads.
+        let members = Members { random: hash(0, name.as_bytes()), ..Members::default() };
+        Group { name, is_address, settings, members: Lock::new(members) }
+    }
+
+    /// Sets who its members are: destination, weight, and whether it is a backup. One that is there already keeps its state
+    /// and its turn; else one of `known` with that address brings its state; a new one that is `checked` waits for its first
+    /// check. A server that leaves keeps its sessions.
+    /// Returns the addresses that came and those that left.
+    pub fn set_members(
+        &self,
+        wanted: &[(Destination, u32, bool)],
+        known: &[Arc<Server>],
+        checked: bool,
+    ) -> (Vec<String>, Vec<String>) {
+        let mut members = self.members.lock();
+        let before = std::mem::take(&mut members.present);
+        let leaving = std::mem::take(&mut members.leaving);
+        let mut came = Vec::new();
+        let present: Vec<Member> = wanted
+            .iter()
+            .map(|(destination, weight, backup)| {
+                let is_it = |server: &Server| server.destination == *destination;
+                let there = before.iter().find(|member| is_it(&member.server));
+                let turn = there.map_or(0, |member| member.turn);
+                let found = there.map(|member| &member.server);
+                let found = found.or_else(|| leaving.iter().chain(known).find(|server| is_it(server)));
+                if there.is_none() {
+                    came.push(destination.endpoint.to_string());
+                }
+                let server = found.cloned().unwrap_or_else(|| {
+                    let check = if checked { Checked::Awaited } else { Checked::Up };
+                    Arc::new(Server::new(destination.clone(), check))
+                });
+                Member { server, weight: *weight, backup: *backup, turn }
+            })
+            .collect();
+        let stays = |server: &Arc<Server>| present.iter().any(|member| Arc::ptr_eq(&member.server, server));
+        let gone: Vec<_> = before.into_iter().map(|member| member.server).filter(|one| !stays(one)).collect();
+        let left = gone.iter().map(|server| server.address()).collect();
+        members.leaving = leaving.into_iter().filter(|one| !stays(one)).chain(gone).collect();
+        members.leaving.retain(|server| server.live() > 0);
+        members.present = present;
+        (came, left)
+    }
+
+    /// Has the servers that left `former`, or that are not in this one, shown here until their last session has ended.
+    pub fn inherit(&self, former: &Group) {
+        let there = former.servers();
+        let mut members = self.members.lock();
+        for (server, _) in there {
+            let is_here = members.present.iter().any(|member| Arc::ptr_eq(&member.server, &server))
+                || members.leaving.iter().any(|one| Arc::ptr_eq(one, &server));
+            if !is_here && server.live() > 0 {
+                members.leaving.push(server);
+            }
+        }
+    }
+
+    /// The members, in their order.
+    pub fn members(&self) -> Vec<Member> {
+        self.members.lock().present.clone()
+    }
+
+    /// All servers with a session or a place here, and how each stands.
+    pub fn servers(&self) -> Vec<(Arc<Server>, Standing)> {
+        let now = Instant::now();
+        let mut members = self.members.lock();
+        members.leaving.retain(|server| server.live() > 0);
+        let present =
+            members.present.iter().map(|member| (member.server.clone(), member.server.standing(now)));
+        let leaving = members.leaving.iter().map(|server| (server.clone(), Standing::Leaving));
+        present.chain(leaving).collect()
+    }
+
+    /// A socket for a session to come, of the family that the first server probably has.
+    pub fn reserve(&self) -> io::Result<Option<Reserved>> {
+        let first = self.members.lock().present.first().map(|member| member.server.clone());
+        first.map(|server| server.destination.reserve()).transpose()
+    }
+
+    /// A server for a session of `source`, past those that were `tried`; none if none is left.
+    pub fn choose(&self, source: Option<IpAddr>, tried: &[Arc<Server>]) -> Option<Place> {
+        let now = Instant::now();
+        let mut members = self.members.lock();
+        let (candidates, is_last_resort) = self.candidates(&members.present, tried, now);
+        let index = self.pick(&candidates, source, &mut members)?;
+        let why =
+            if self.is_address { String::new() } else { self.why(&candidates, index, &members, source, now) };
+        let server = members.present[index].server.clone();
+        server.live.fetch_add(1, Relaxed);
+        server.sessions.fetch_add(1, Relaxed);
+        Some(Place { server, why, is_last_resort })
+    }
+
+    /// The order in which servers would be tried if each of them failed, without a change of their turns.
+    pub fn order(&self, source: Option<IpAddr>) -> Vec<Arc<Server>> {
+        let copy = Group::new(self.name.clone(), true, self.settings.clone());
+        {
+            let (mut from, mut to) = (self.members.lock(), copy.members.lock());
+            to.present = from.present.clone();
+            (to.random, from.random) = (from.random, from.random);
+        }
+        let mut tried = Vec::new();
+        while let Some(server) = copy.peek(source, &tried) {
+            tried.push(server);
+        }
+        tried
+    }
+
+    fn peek(&self, source: Option<IpAddr>, tried: &[Arc<Server>]) -> Option<Arc<Server>> {
+        let mut members = self.members.lock();
+        let (candidates, _) = self.candidates(&members.present, tried, Instant::now());
+        let index = self.pick(&candidates, source, &mut members)?;
+        Some(members.present[index].server.clone())
+    }
+
+    /// Those who may be chosen: members that are up; else backups that are; else, as a last resort, those that are not.
+    fn candidates(&self, present: &[Member], tried: &[Arc<Server>], now: Instant) -> (Vec<Candidate>, bool) {
+        let of = |index: usize, member: &Member| {
+            let weight = member.server.weight_now(member.weight, self.settings.slow_start, now);
+            Candidate { index, weight, live: member.server.live() }
+        };
+        let untried = |member: &Member| !tried.iter().any(|one| Arc::ptr_eq(one, &member.server));
+        let pick = |wanted: &dyn Fn(&Member) -> bool| -> Vec<Candidate> {
+            let all = present.iter().enumerate().filter(|(_, member)| untried(member) && wanted(member));
+            all.map(|(index, member)| of(index, member)).collect()
+        };
+        for backup in [false, true] {
+            let up = pick(&|member| member.backup == backup && member.server.is_up(now));
+            if !up.is_empty() {
+                return (up, false);
+            }
+        }
+        for (rank, backup) in [(0, false), (0, true), (1, false), (1, true), (2, false), (2, true)] {
+            let down = pick(&|member| member.backup == backup && member.server.last_resort() == Some(rank));
+            if !down.is_empty() {
+                return (down, true);
+            }
+        }
+        (Vec::new(), true)
+    }
+
+    /// The member to choose, by its place.
+    fn pick(&self, candidates: &[Candidate], source: Option<IpAddr>, members: &mut Members) -> Option<usize> {
+        match (self.settings.balance, candidates) {
+            (_, []) => None,
+            (_, [only]) => Some(only.index),
+            (Balance::RoundRobin, all) => Some(next_turn(all.iter(), &mut members.present)),
+            (Balance::LeastSessions, all) => {
+                let least = all.iter().min_by(|one, other| compare_load(one, other))?;
+                let equal = all.iter().filter(|one| compare_load(one, least).is_eq());
+                Some(next_turn(equal, &mut members.present))
+            }
+            (Balance::Source, all) => {
+                let source = source.map(|ip| ip.to_canonical().to_string()).unwrap_or_default();
+                let score = |one: &&Candidate| {
+                    let server = members.present[one.index].server.address();
+                    rendezvous(&source, &server, one.weight)
+                };
+                all.iter().max_by(|one, other| score(one).total_cmp(&score(other))).map(|one| one.index)
+            }
+            (Balance::TwoChoices, all) => {
+                let mut random = || {
+                    members.random = mix(members.random.wrapping_add(GOLDEN));
+                    members.random
+                };
+                let one = weighted(all, random())?;
+                let rest: Vec<&Candidate> =
+                    all.iter().filter(|candidate| candidate.index != one.index).collect();
+                let other = rest.get(usize::try_from(random() % rest.len() as u64).unwrap_or(0))?;
+                Some(if compare_load(other, one).is_lt() { other.index } else { one.index })
+            }
+        }
+    }
+
+    /// The choice in words: what counted, and which servers did not.
+    fn why(
+        &self,
+        candidates: &[Candidate],
+        chosen: usize,
+        members: &Members,
+        source: Option<IpAddr>,
+        now: Instant,
+    ) -> String {
+        let load = |one: &Candidate| format!("{}/{}", one.live, members.present[one.index].weight);
+        let own = candidates.iter().find(|one| one.index == chosen).map(load).unwrap_or_default();
+        let all: Vec<String> = candidates.iter().take(NAMED).map(load).collect();
+        let all = all.join(", ");
+        let mut why = match (self.settings.balance, candidates.len()) {
+            (_, 1) => "the only one".to_owned(),
+            (Balance::RoundRobin, _) => "round robin: its turn".to_owned(),
+            (Balance::LeastSessions, _) => format!("least sessions: {own} of {all}"),
+            (Balance::Source, _) => match source {
+                Some(ip) => format!("source {}", ip.to_canonical()),
+                None => "source unknown".to_owned(),
+            },
+            (Balance::TwoChoices, _) => format!("two choices: {own}"),
+        };
+        if members.present[chosen].backup {
+            why += ", a backup";
+        }
+        for member in members.present.iter().take(NAMED) {
+            let standing = member.server.standing(now);
+            if standing != Standing::Up {
+                let _ = write!(why, "; {} {}", member.server.address(), Told { standing, now });
+            }
+        }
+        why
+    }
+
+    /// Whether a session may try another server after `tried` of them, of which it has waited for some until the limit.
+    pub fn may_try(&self, tried: usize, waited: u32) -> bool {
+        match self.settings.retries {
+            Some(retries) => tried <= retries as usize,
+            None => waited <= RETRIES,
+        }
+    }
+
+    /// Notes that a session's connect to a server succeeded.
+    pub fn note_connected(&self, server: &Server) {
+        let mut state = server.state.lock();
+        if state.failures > 0 || state.ejections > 0 {
+            (state.failures, state.ejections, state.ejected) = (0, 0, None);
+        }
+    }
+
+    /// Notes that a session's connect failed. Too many in a row set the server aside, unless it is the last one.
+    pub fn note_failed(&self, server: &Arc<Server>, why: &str) -> Option<Change> {
+        let eject = self.settings.eject?;
+        let now = Instant::now();
+        let members = self.members.lock();
+        let is_other = |member: &&Member| !Arc::ptr_eq(&member.server, server);
+        let others_serve = members.present.iter().filter(is_other).any(|member| member.server.is_up(now));
+        let mut state = server.state.lock();
+        state.failures = state.failures.saturating_add(1);
+        let is_ejected = state.ejected.as_ref().is_some_and(|(until, _)| *until > now);
+        let counts = matches!(state.check, Checked::Up) && state.operator.is_none() && !is_ejected;
+        if !counts || !others_serve || state.failures < eject.failures {
+            return None;
+        }
+        let time =
+            eject.time.saturating_mul(2_u32.saturating_pow(state.ejections)).min(EJECTED_MAX.max(eject.time));
+        state.ejections = state.ejections.saturating_add(1);
+        state.failures = 0;
+        state.ejected = Some((now + time, why.to_owned()));
+        Some(Change::Ejected(time, why.to_owned()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.server.live.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A standing in words, at an instant.
+pub struct Told {
+    pub standing: Standing,
+    pub now: Instant,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |time: Duration| time.as_secs();
+        match &self.standing {
+            Standing::Up => f.write_str("up"),
+            Standing::Awaited => f.write_str("waits for its first check"),
+            Standing::Down { since, why } => {
+                write!(f, "down {} s: {why}", seconds(self.now.saturating_duration_since(*since)))
+            }
+            Standing::Ejected { until, why } => {
+                let left = until.saturating_duration_since(self.now);
+                write!(f, "ejected for {} s more: {why}", seconds(left).max(1))
+            }
+            Standing::Draining => f.write_str("draining"),
+            Standing::Maintenance => f.write_str("maintenance"),
+            Standing::Leaving => f.write_str("leaving"),
+        }
+    }
+}
+
+impl Standing {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Standing::Up => "up",
+            Standing::Awaited => "awaited",
+            Standing::Down { .. } => "down",
+            Standing::Ejected { .. } => "ejected",
+            Standing::Draining => "draining",
+            Standing::Maintenance => "maintenance",
+            Standing::Leaving => "leaving",
+        }
+    }
+}
+
+impl Change {
+    /// The state that it leads to.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Change::Up => "up",
+            Change::Down(_) => "down",
+            Change::Ejected(..) => "ejected",
+        }
+    }
+
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Change::Up => None,
+            Change::Down(why) | Change::Ejected(_, why) => Some(why),
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Up => f.write_str("is up"),
+            Change::Down(why) => write!(f, "is down: {why}"),
+            Change::Ejected(time, why) => write!(f, "is set aside for {} s: {why}", time.as_secs()),
+        }
+    }
+}
+
+/// Smooth weighted round robin: each gets its weight, the highest is chosen and pays for all.
+fn next_turn<'a>(candidates: impl Iterator<Item = &'a Candidate>, present: &mut [Member]) -> usize {
+    let (mut total, mut best) = (0, None);
+    for candidate in candidates {
+        let weight = i64::try_from(candidate.weight).unwrap_or(i64::MAX);
+        total += weight;
+        let turn = &mut present[candidate.index].turn;
+        *turn += weight;
+        if best.is_none_or(|(highest, _)| *turn > highest) {
+            best = Some((*turn, candidate.index));
+        }
+    }
+    let chosen = best.map_or(0, |(_, index)| index);
+    present[chosen].turn -= total;
+    chosen
+}
+
+/// By sessions for the weight.
+fn compare_load(one: &Candidate, other: &Candidate) -> std::cmp::Ordering {
+    let load = |of: &Candidate, weight: u64| of.live as u128 * u128::from(weight);
+    load(one, other.weight).cmp(&load(other, one.weight))
+}
+
+/// One of them, each as probable as its weight.
+fn weighted(candidates: &[Candidate], random: u64) -> Option<&Candidate> {
+    let total: u64 = candidates.iter().map(|one| one.weight).sum();
+    let mut at = random % total.max(1);
+    candidates.iter().find(|one| {
+        let is_it = at < one.weight;
+        at = at.saturating_sub(one.weight);
+        is_it
+    })
+}
+
+/// Weighted rendezvous hashing: the highest score wins. A server that leaves moves only its own sources.
+fn rendezvous(source: &str, server: &str, weight: u64) -> f64 {
+    let hash = hash(hash(0, source.as_bytes()), server.as_bytes());
+    // In (0, 1): 53 bits are what a float holds.
+    let uniform = ((hash >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+    -(weight as f64) / uniform.ln()
+}
+
+/// 2^64 divided by the golden ratio, the step of SplitMix64 (Steele, Lea, Flood 2014).
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// FNV-1a, mixed: the same in every process and every release, so that a fleet chooses alike.
+fn hash(seed: u64, bytes: &[u8]) -> u64 {
+    let begin = 0xcbf2_9ce4_8422_2325 ^ seed;
+    mix(bytes.iter().fold(begin, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)))
+}
+
+/// The finish of SplitMix64.
+fn mix(value: u64) -> u64 {
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
