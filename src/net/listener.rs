@@ -2,7 +2,7 @@
 
 use crate::{
     net::{
-        address::Address,
+        address::{self, Address, is_abstract},
         endpoint::{Endpoint, Host},
         options::Options,
         socket::{Socket, stream_socket},
@@ -101,9 +101,18 @@ impl AcceptErrors {
 
 impl ListenSocket {
     /// Binds `endpoint` and listens. A name is resolved here; the first of its addresses that can be bound counts.
-    pub fn bind(endpoint: &Endpoint, backlog: i32, options: &Options) -> io::Result<Self> {
+    /// `mode` is the permission bits of a UNIX socket's file; without it, they are 0777 without those of the umask.
+    pub fn bind(endpoint: &Endpoint, backlog: i32, options: &Options, mode: Option<u32>) -> io::Result<Self> {
         match endpoint {
-            Endpoint::Unix(path) => Self::bind_unix(path, backlog, None),
+            Endpoint::Unix(path) if mode.is_some() && is_abstract(path) => {
+                let why = "it has no file, and so no mode; write a path in place of the name";
+                Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+            }
+            Endpoint::Unix(path) => Self::bind_unix(path, backlog, mode.map(Mode::from_raw_mode)),
+            Endpoint::Passed(_) => {
+                let why = "no service manager passes a socket of this name or number";
+                Err(io::Error::new(io::ErrorKind::NotFound, why))
+            }
             Endpoint::Tcp { host: Host::Any, port } => Self::bind_any(*port, backlog, options),
             Endpoint::Tcp { host: Host::Ip(ip), port } => {
                 Self::bind_tcp((*ip, *port).into(), backlog, options, false)
@@ -123,11 +132,7 @@ impl ListenSocket {
 
     /// Binds a UNIX socket that only its owner can connect to, whatever the umask.
     pub fn bind_private(path: &Path, backlog: i32) -> io::Result<Self> {
-        let owner = Mode::RUSR | Mode::WUSR;
-        let listener = Self::bind_unix(path, backlog, Some(owner))?;
-        // The umask may have taken the owner's own rights.
-        rustix::fs::chmod(path, owner)?;
-        Ok(listener)
+        Self::bind_unix(path, backlog, Some(Mode::RUSR | Mode::WUSR))
     }
 
     /// Both families through one IPv6 socket (RFC 3493 §5.3); IPv4 alone if the machine has no IPv6.
@@ -155,20 +160,24 @@ impl ListenSocket {
     }
 
     fn bind_unix(path: &Path, backlog: i32, mode: Option<Mode>) -> io::Result<Self> {
-        let at = SocketAddrUnix::new(path)?;
+        let at = address::unix(path)?;
         let descriptor = stream_socket(AddressFamily::UNIX)?;
         if let Some(mode) = mode {
             // bind(2) gives the file the socket's own mode: there is no moment in which it is open to others.
             rustix::fs::fchmod(&descriptor, mode)?;
         }
         match bind(&descriptor, &at) {
-            Err(Errno::ADDRINUSE) if is_stale(path)? => {
+            Err(Errno::ADDRINUSE) if !is_abstract(path) && is_stale(path)? => {
                 fs::remove_file(path)?;
                 bind(&descriptor, &at)?;
             }
             result => result?,
         }
-        Self::listen(descriptor, backlog, Some(SocketFile::at(path)))
+        if let Some(mode) = mode {
+            // The umask may have taken some of these rights.
+            rustix::fs::chmod(path, mode)?;
+        }
+        Self::listen(descriptor, backlog, (!is_abstract(path)).then(|| SocketFile::at(path)))
     }
 
     fn listen(descriptor: OwnedFd, backlog: i32, file: Option<SocketFile>) -> io::Result<Self> {
@@ -218,7 +227,7 @@ impl Listener {
 
     /// As [`ListenSocket::bind`], for this thread's shard.
     pub fn bind(endpoint: &Endpoint, backlog: i32, options: &Options) -> io::Result<Self> {
-        Self::open(ListenSocket::bind(endpoint, backlog, options)?)
+        Self::open(ListenSocket::bind(endpoint, backlog, options, None)?)
     }
 
     /// As [`ListenSocket::bind_private`], for this thread's shard.
@@ -370,5 +379,18 @@ mod tests {
         drop(SocketFile::at(&path));
         assert!(!path.exists());
         drop(second);
+    }
+
+    #[test]
+    fn a_unix_listener_has_the_mode_that_is_asked_for_whatever_the_umask() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let bind = |endpoint| ListenSocket::bind(&endpoint, 1, &Options::default(), Some(0o662));
+        let path = folder.path().join("socket");
+        // The usual umask (022) would take the right of others to write.
+        let bound = bind(Endpoint::Unix(path.clone())).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o662);
+        drop(bound);
+        assert!(!path.exists());
+        assert!(bind(Endpoint::Unix("@switchboard-mode".into())).is_err(), "it has no file");
     }
 }

@@ -267,7 +267,8 @@ async fn wind_up(mut gone: Mailbox<()>, finish: Finish, outcome: Option<&ServerO
 
 /// Listens; `flag` is the option that names the address.
 fn listen(endpoint: &Endpoint, flag: &str, backlog: i32, options: &Options) -> Result<ListenSocket, Error> {
-    ListenSocket::bind(endpoint, backlog, options).map_err(|error| cannot_listen(endpoint, flag, &error))
+    ListenSocket::bind(endpoint, backlog, options, None)
+        .map_err(|error| cannot_listen(endpoint, flag, &error))
 }
 
 fn cannot_listen(endpoint: &Endpoint, flag: &str, error: &io::Error) -> Error {
