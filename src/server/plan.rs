@@ -186,7 +186,7 @@ pub const WEIGHT_MAX: u32 = 65_535;
 /// Where the servers of a group are learnt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discover {
-    pub source: Source,
+    pub source: ServerSource,
     /// The longest time between two questions.
     pub refresh: Duration,
     /// The name server to ask; `None`: those of the system.
@@ -194,7 +194,7 @@ pub struct Discover {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ServerSource {
     /// Every address of a name is a server.
     Dns { name: String, port: u16 },
     /// The SRV records of a name (RFC 2782).
