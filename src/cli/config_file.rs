@@ -14,18 +14,16 @@ mod section;
 mod shape;
 mod syntax;
 
-
 mod warnings;
 
 use crate::{
-    cli::Answer,
+    cli::{Answer, Reload},
     error::reason,
     net::limits::{self, TooManySessions},
     server::{
         explain::{Question, explain},
         groups::Groups,
-        load::{Load, LoadFaults, LoadedPlan},
-        plan::{Plan, PlannedListener, PlannedUpstream},
+        plan::{self, Plan, PlannedListener, PlannedUpstream},
     },
     text::takes_colour,
 };
@@ -40,6 +38,7 @@ use std::{
     io::{self, IsTerminal, Read},
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
 };
 use toml::de::DeTable;
@@ -67,23 +66,30 @@ struct Reading {
     plan: Option<Plan>,
 }
 
+/// A plan as it was read.
+pub struct Loaded {
+    pub plan: Plan,
+    /// What is legal in it and probably wrong, a line each: `FILE:LINE:COLUMN: warning: text`.
+    pub warnings: Vec<String>,
+}
+
 /// Reads the plan of a file; `typed` are options of the command line, which win.
 /// Errors: all that is wrong with the file.
-pub fn load(path: &Path, typed: &Given) -> Result<LoadedPlan, LoadFaults> {
-    let reading = Reading::of(path, typed, Purpose::Serve);
-    let Reading { source, found, plan } = reading;
+pub fn load(path: &Path, typed: &Given) -> Result<Loaded, plan::Faults> {
+    let Reading { source, found, plan } = Reading::of(path, typed, Purpose::Serve);
     match plan {
-        Some(plan) => Ok(LoadedPlan { plan, warnings: found.lines(&source, Severity::Warning) }),
-        None => Err(LoadFaults {
+        Some(plan) => Ok(Loaded { plan, warnings: found.lines(&source, Severity::Warning) }),
+        None => Err(plan::Faults {
             text: found.rendered(&source, shows_colour()),
-            lines: found.lines(&source, Severity::Error),
+            first: found.lines(&source, Severity::Error).into_iter().next().unwrap_or_default(),
         }),
     }
 }
 
 /// How the plan of a file is read again.
-pub fn loader(path: PathBuf, typed: Given) -> Load {
-    Load::new(move |other| load(other.unwrap_or(&path), &typed))
+pub fn loader(path: PathBuf, typed: Given) -> Reload {
+    let read = move |other: Option<&Path>| load(other.unwrap_or(&path), &typed);
+    Reload(Arc::new(move |other| read(other).map(|loaded| loaded.plan)))
 }
 
 /// What `check` says.
@@ -131,7 +137,8 @@ pub fn check(path: &Path, json: bool) -> Answer {
         return Answer { answer: String::new(), notes, is_good: false };
     };
     let [listeners, upstreams, servers] =
-        [(listeners, "listener"), (upstreams, "upstream"), (servers, "server")].map(|(n, what)| counted(n, what));
+        [(listeners, "listener"), (upstreams, "upstream"), (servers, "server")]
+            .map(|(n, what)| counted(n, what));
     let answer = format!("{}: valid: {listeners}, {upstreams}, {servers}{warned}\n", source.name);
     Answer { answer, notes, is_good: true }
 }
@@ -220,7 +227,8 @@ impl Reading {
 
     /// More sessions than the descriptors of a process allow. A server says it itself when it starts.
     fn warn_of_descriptors(&mut self) {
-        let Some((plan, sessions)) = self.plan.as_ref().and_then(|plan| Some((plan, plan.max_sessions?))) else {
+        let Some((plan, sessions)) = self.plan.as_ref().and_then(|plan| Some((plan, plan.max_sessions?)))
+        else {
             return;
         };
         let threads = plan.threads.or_else(|| thread::available_parallelism().ok());

@@ -16,12 +16,12 @@ mod values;
 mod words;
 
 use crate::{
-    server::{load::Load, plan::Plan},
+    server::plan::{Load, Plan},
     text::{escape::Terminal, topics},
     tools,
 };
 use environment::Environment;
-use std::ffi::OsString;
+use std::{ffi::OsString, fmt, sync::Arc};
 use words::Asked;
 
 /// The parsed run: a command with its settings.
@@ -33,7 +33,7 @@ pub enum Config {
         /// What the start says of how the plan came about.
         notes: Vec<String>,
         /// How it is read again; none if it came from the command line alone.
-        load: Option<Load>,
+        load: Option<Reload>,
     },
     Client(Box<tools::client::settings::Client>),
     Ctl(Box<tools::ctl::settings::Ctl>),
@@ -41,6 +41,24 @@ pub enum Config {
     Audit(Box<tools::audit::settings::Audit>),
     Load(Box<tools::load::settings::Load>),
 }
+
+/// How a plan is read again. Two are equal if they are the same.
+#[derive(Clone)]
+pub struct Reload(pub Load);
+
+impl fmt::Debug for Reload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reload")
+    }
+}
+
+impl PartialEq for Reload {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Reload {}
 
 /// What a command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -85,7 +85,8 @@ pub fn explain(access: &Access, target: &Target, groups: &Groups, facts: &Facts<
     };
     let chosen = routes.choose(facts);
     let number = chosen.as_ref().map(|chosen| chosen.number);
-    let lines = routes.all().iter().enumerate().map(|(index, route)| line(routes, index + 1, route, number, facts));
+    let lines =
+        routes.all().iter().enumerate().map(|(index, route)| line(routes, index + 1, route, number, facts));
     let mut lines: Vec<String> = lines.collect();
     lines.push(match chosen.map(|chosen| (chosen.number, chosen.route)) {
         None => "refused: no route".to_owned(),
@@ -100,7 +101,8 @@ pub fn explain(access: &Access, target: &Target, groups: &Groups, facts: &Facts<
                 standing => format!("{} ({})", server.address(), Told { standing, now }),
             };
             let servers: Vec<String> = order.iter().map(server).collect();
-            let servers = if servers.is_empty() { discovered(groups, &group.name) } else { servers.join(", ") };
+            let servers =
+                if servers.is_empty() { discovered(groups, &group.name) } else { servers.join(", ") };
             format!("upstream {}: {servers}", group.name)
         }
     });
@@ -112,7 +114,9 @@ fn line(routes: &Routes, number: usize, route: &Route, taken: Option<usize>, fac
     let name = routes.name(number);
     match (route.condition.check(facts), taken) {
         (Err(mismatch), _) => format!("route {name} no: {mismatch}"),
-        (Ok(()), Some(taken)) if taken < number => format!("route {name} no: {} comes first", routes.name(taken)),
+        (Ok(()), Some(taken)) if taken < number => {
+            format!("route {name} no: {} comes first", routes.name(taken))
+        }
         (Ok(()), _) => format!("route {name} yes"),
     }
 }

@@ -7,7 +7,6 @@ mod drain;
 pub mod explain;
 pub mod groups;
 pub mod http;
-pub mod load;
 pub mod operator;
 pub mod plan;
 pub mod rates;

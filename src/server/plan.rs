@@ -3,6 +3,7 @@
 
 use crate::{
     control::place::Control,
+    error::Error,
     net::{
         dial::{Destination, Override},
         endpoint::Endpoint,
@@ -17,6 +18,7 @@ use std::{
     fmt,
     net::SocketAddr,
     num::{NonZeroU32, NonZeroUsize},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -77,6 +79,24 @@ pub struct Plan {
     pub remember: usize,
     /// Where to answer scrapers and health checks; `None`: nowhere.
     pub metrics: Option<Endpoint>,
+}
+
+/// Reads the plan again: that of the program's own file, or of another one.
+pub type Load = Arc<dyn Fn(Option<&Path>) -> Result<Plan, Faults> + Send + Sync>;
+
+/// What is wrong with a plan that was to be read, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Every fault, with what it stands on; several lines each.
+    pub text: String,
+    /// The first in a line: `FILE:LINE:COLUMN: error: …`.
+    pub first: String,
+}
+
+impl From<Error> for Faults {
+    fn from(error: Error) -> Self {
+        Faults { text: format!("{error}\n"), first: error.to_string() }
+    }
 }
 
 /// One listener of a plan, and what it leads to.
@@ -201,12 +221,12 @@ pub enum ServerSource {
     Srv { name: String },
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for ServerSource {
     /// As a file writes it: `dns:NAME:PORT`, `srv:NAME`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Source::Dns { name, port } => write!(f, "dns:{name}:{port}"),
-            Source::Srv { name } => write!(f, "srv:{name}"),
+            ServerSource::Dns { name, port } => write!(f, "dns:{name}:{port}"),
+            ServerSource::Srv { name } => write!(f, "srv:{name}"),
         }
     }
 }

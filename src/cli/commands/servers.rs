@@ -4,7 +4,7 @@ use crate::{
     cli::{
         Answer, Config, Parsed,
         commands::reason,
-        config_file::{self, meaning::Given},
+        config_file::{self, Loaded, meaning::Given},
         values,
     },
     control::place::Control,
@@ -15,7 +15,6 @@ use crate::{
         options::{self, Congestion, Keepalive},
     },
     report::format::{self, Dump, Log},
-    server::load::LoadedPlan,
     server::plan::{self, Plan, PlannedListener, PlannedTarget, PlannedUpstream},
     session::{
         deadline::{self, Deadlines},
@@ -351,7 +350,7 @@ impl Run {
         }
         let path = PathBuf::from(self.file);
         match config_file::load(&path, &typed) {
-            Ok(LoadedPlan { plan, warnings: notes }) => {
+            Ok(Loaded { plan, warnings: notes }) => {
                 let load = Some(config_file::loader(path, typed));
                 Parsed::Run(Config::Server { plan: Box::new(plan), notes, load })
             }

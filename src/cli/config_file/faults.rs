@@ -135,7 +135,8 @@ impl SourceText {
         let end = self.lines.get(last + 1).copied().unwrap_or(self.text.len());
         let end = self.text.floor_char_boundary(end.min(start.saturating_add(LINE_BYTES_MAX))).max(start);
         let text = self.text[begin..end].trim_end_matches(['\n', '\r']);
-        let in_text = |at: usize| self.text.floor_char_boundary(at.max(begin)).saturating_sub(begin).min(text.len());
+        let in_text =
+            |at: usize| self.text.floor_char_boundary(at.max(begin)).saturating_sub(begin).min(text.len());
         let span_end = in_text(span.end).max(in_text(start));
         (text, in_text(start)..span_end, first)
     }

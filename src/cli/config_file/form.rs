@@ -6,7 +6,7 @@ use crate::{
         endpoint::{Endpoint, Host},
         network::Network,
     },
-    server::plan::Source,
+    server::plan::ServerSource,
     session::{group::Balance, route::ServerName},
 };
 use std::{
@@ -91,7 +91,11 @@ impl Value {
             Value::Balance | Value::OnDown | Value::SendProxy | Value::ClientCert => {
                 let words = self.words();
                 let is_one = words.contains(&text);
-                if is_one { Ok(()) } else { Err(format!("it is none of the choices; write {}", words.join(" or "))) }
+                if is_one {
+                    Ok(())
+                } else {
+                    Err(format!("it is none of the choices; write {}", words.join(" or ")))
+                }
             }
             Value::Mode => mode(text).map(drop),
             Value::Discover => discover(text).map(drop),
@@ -187,7 +191,7 @@ pub fn mode(text: &str) -> Result<u32, String> {
 }
 
 /// `dns:NAME:PORT`, `srv:NAME`.
-pub fn discover(text: &str) -> Result<Source, String> {
+pub fn discover(text: &str) -> Result<ServerSource, String> {
     let form = "write dns:NAME:PORT or srv:NAME";
     let host = |text: &str, port| match Endpoint::parse(text, port)? {
         Endpoint::Tcp { host: Host::Name(name), port } => Ok((name, port)),
@@ -198,11 +202,11 @@ pub fn discover(text: &str) -> Result<Source, String> {
         if port == 0 {
             return Err("port 0 takes no connections; write a port from 1 to 65535".into());
         }
-        return Ok(Source::Dns { name, port });
+        return Ok(ServerSource::Dns { name, port });
     }
     match text.strip_prefix("srv:") {
         Some(rest) if rest.contains(':') => Err("an SRV record brings the port; leave it out".into()),
-        Some(rest) => host(rest, Some(1)).map(|(name, _)| Source::Srv { name }),
+        Some(rest) => host(rest, Some(1)).map(|(name, _)| ServerSource::Srv { name }),
         None => Err(format!("it is no way to learn servers; {form}")),
     }
 }

@@ -131,8 +131,18 @@ fn top() -> Vec<Key> {
 /// What is not an option of the command line yet.
 fn for_listeners() -> Vec<Key> {
     vec![
-        later(PROXY, "accept-proxy", Form::Many(Value::Network), "who must send a PROXY header; nobody else may connect"),
-        later(TLS, "handshake-timeout", Form::One(Value::TimeOrOff), "PROXY header, ClientHello and TLS handshake together"),
+        later(
+            PROXY,
+            "accept-proxy",
+            Form::Many(Value::Network),
+            "who must send a PROXY header; nobody else may connect",
+        ),
+        later(
+            TLS,
+            "handshake-timeout",
+            Form::One(Value::TimeOrOff),
+            "PROXY header, ClientHello and TLS handshake together",
+        ),
     ]
 }
 
@@ -170,7 +180,12 @@ fn upstream() -> Vec<Key> {
         key("eject", Form::TableOrOff(Kind::Eject), "when a server is set aside whose connects fail"),
         key("slow-start", Form::One(Value::TimeOrOff), "how long a server that recovers takes to its weight"),
         key("on-down", Form::One(Value::OnDown), "what becomes of the sessions of a server that goes down"),
-        later(PROXY, "send-proxy", Form::One(Value::SendProxy), "the version of the PROXY header that it is sent"),
+        later(
+            PROXY,
+            "send-proxy",
+            Form::One(Value::SendProxy),
+            "the version of the PROXY header that it is sent",
+        ),
         later(TLS, "tls", Form::TableOrTruth(Kind::UpstreamTls), "speaks TLS to its servers"),
     ]
 }
@@ -178,7 +193,11 @@ fn upstream() -> Vec<Key> {
 fn server() -> Vec<Key> {
     vec![
         key("address", Form::One(Value::Address), "where it is"),
-        key("weight", Form::Number(1..=crate::server::plan::WEIGHT_MAX.into()), "its share beside the other weights"),
+        key(
+            "weight",
+            Form::Number(1..=crate::server::plan::WEIGHT_MAX.into()),
+            "its share beside the other weights",
+        ),
         key("backup", Form::Truth, "whether it serves only while no other does"),
     ]
 }
@@ -217,7 +236,12 @@ fn tls() -> Vec<Key> {
         later(TLS, "cert", Form::One(Value::File), "the certificate with its chain, in PEM"),
         later(TLS, "key", Form::One(Value::File), "its key, in PEM"),
         later(TLS, "certs", Form::Tables(Kind::Certificate), "several, in place of cert and key"),
-        later(TLS, "client-ca", Form::One(Value::File), "the authorities whose certificates clients must have"),
+        later(
+            TLS,
+            "client-ca",
+            Form::One(Value::File),
+            "the authorities whose certificates clients must have",
+        ),
         later(TLS, "client-cert", Form::One(Value::ClientCert), "whether clients must have one"),
         later(TLS, "alpn", Form::Many(Value::Protocol), "the protocols that are spoken, the best first"),
     ]

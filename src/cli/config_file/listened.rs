@@ -11,7 +11,13 @@ pub struct Listened(Vec<(Endpoint, String)>);
 
 impl Listened {
     /// Adds an address. If it is listened on already, `complain` is told where and why.
-    pub fn add(&mut self, who: &str, text: &str, span: &Range<usize>, complain: impl FnOnce(Range<usize>, String)) {
+    pub fn add(
+        &mut self,
+        who: &str,
+        text: &str,
+        span: &Range<usize>,
+        complain: impl FnOnce(Range<usize>, String),
+    ) {
         let Ok(endpoint) = form::listen(text) else { return };
         if let Some((other, owner)) = self.0.iter().find(|(other, _)| overlap(other, &endpoint)) {
             let same = if *other == endpoint { String::new() } else { format!(" as `{other}`") };
@@ -24,18 +30,23 @@ impl Listened {
 
 /// Whether both cannot be listened on at once. Names are not resolved.
 fn overlap(one: &Endpoint, other: &Endpoint) -> bool {
-    let (Endpoint::Tcp { host, port }, Endpoint::Tcp { host: other_host, port: other_port }) = (one, other) else {
+    let (Endpoint::Tcp { host, port }, Endpoint::Tcp { host: other_host, port: other_port }) = (one, other)
+    else {
         return one == other;
     };
     // Port 0 is another one each time.
-    *port != 0 && port == other_port && (host == other_host || covers(host, other_host) || covers(other_host, host))
+    *port != 0
+        && port == other_port
+        && (host == other_host || covers(host, other_host) || covers(other_host, host))
 }
 
 /// Whether a host is every address, the other one among them.
 fn covers(wide: &Host, narrow: &Host) -> bool {
     match (wide, narrow) {
         (Host::Any, _) => true,
-        (Host::Ip(wide), Host::Ip(narrow)) => wide.is_unspecified() && matches!(wide, IpAddr::V4(_)) == narrow.is_ipv4(),
+        (Host::Ip(wide), Host::Ip(narrow)) => {
+            wide.is_unspecified() && matches!(wide, IpAddr::V4(_)) == narrow.is_ipv4()
+        }
         _ => false,
     }
 }

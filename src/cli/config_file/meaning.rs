@@ -19,8 +19,8 @@ use crate::{
         network::Network,
     },
     server::plan::{
-        Check, Discover, Lead, Plan, PlannedListener, PlannedRoute, PlannedServer, PlannedTarget, PlannedUpstream,
-        REFRESH, REFRESH_MIN,
+        Check, Discover, Lead, Plan, PlannedListener, PlannedRoute, PlannedServer, PlannedTarget,
+        PlannedUpstream, REFRESH, REFRESH_MIN,
     },
     session::{
         group::{Balance, EJECT, Eject, GroupSettings},
@@ -55,12 +55,7 @@ pub struct Meaning<'a> {
 const PER_SOURCE: &str = "max-per-source";
 
 impl<'a> Meaning<'a> {
-    pub fn new(
-        source: &'a SourceText,
-        options: &'a Options,
-        found: &'a mut Found,
-        typed: &'a Given,
-    ) -> Self {
+    pub fn new(source: &'a SourceText, options: &'a Options, found: &'a mut Found, typed: &'a Given) -> Self {
         let (overrides, tables) = (Arc::default(), Vec::new());
         Meaning { source, options, found, typed, overrides, tables, addresses: Vec::new(), used: Vec::new() }
     }
@@ -78,14 +73,23 @@ impl<'a> Meaning<'a> {
         let shared = [&without(&of_top, PER_SOURCE), &of_defaults];
         let listeners = top.named("listener");
         if listeners.is_empty() {
-            self.missing("listener", top.span.clone(), "there is no listener", "begin one with a line [listener.NAME]");
+            self.missing(
+                "listener",
+                top.span.clone(),
+                "there is no listener",
+                "begin one with a line [listener.NAME]",
+            );
         }
-        let listeners: Vec<_> =
-            listeners.iter().map(|(name, section)| self.listener(name, section, shared, &mut listened)).collect();
+        let listeners: Vec<_> = listeners
+            .iter()
+            .map(|(name, section)| self.listener(name, section, shared, &mut listened))
+            .collect();
         if let Some((text, span)) = top.word("metrics") {
-            listened.add("metrics", &text, &span, |span, text| error(self.found, self.source, span, text, ""));
+            listened
+                .add("metrics", &text, &span, |span, text| error(self.found, self.source, span, text, ""));
         }
-        let mut planned: Vec<_> = upstreams.iter().map(|(name, section)| self.upstream(name, section)).collect();
+        let mut planned: Vec<_> =
+            upstreams.iter().map(|(name, section)| self.upstream(name, section)).collect();
         for (name, section) in top.named("tls") {
             self.tls(&name, &section);
         }
@@ -163,7 +167,8 @@ impl<'a> Meaning<'a> {
         if let Some(upstream) = section.word("upstream")
             && let Some(lead) = self.upstream_of(upstream)
         {
-            routes.push((PlannedRoute { condition: Condition::default(), lead }, section.key_span("upstream")));
+            routes
+                .push((PlannedRoute { condition: Condition::default(), lead }, section.key_span("upstream")));
         }
         if !section.has("upstream") && !section.has("route") {
             self.missing(
@@ -218,9 +223,15 @@ impl<'a> Meaning<'a> {
                 if !self.found.may_have_meant(self.source, &name) {
                     let help = match nearest(&name, self.tables.iter().map(String::as_str)) {
                         Some(meant) => format!("did you mean \"{meant}\"?"),
-                        None => format!("begin it with a line [upstream.{name}], or write an address with its port"),
+                        None => format!(
+                            "begin it with a line [upstream.{name}], or write an address with its port"
+                        ),
                     };
-                    self.error(span, format!("`upstream` cannot be \"{name}\": there is no upstream of this name"), &help);
+                    self.error(
+                        span,
+                        format!("`upstream` cannot be \"{name}\": there is no upstream of this name"),
+                        &help,
+                    );
                 }
                 None
             }
@@ -246,7 +257,8 @@ impl<'a> Meaning<'a> {
             self.error(section.key_span(second), text, "leave one of them out");
         }
         if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
-            let text = format!("`upstream` cannot be named {name}: a number is a port, where a route names it");
+            let text =
+                format!("`upstream` cannot be named {name}: a number is a port, where a route names it");
             self.error(section.span.clone(), text, "put a letter into the name");
         }
         let check = match (section.section("check"), section.truth("check")) {
@@ -376,7 +388,10 @@ impl<'a> Meaning<'a> {
         let tables: Vec<String> = top.named("tls").into_iter().map(|(name, _)| name).collect();
         for (_, listener) in top.named("listener") {
             for (text, span) in listener.sections("route").iter().filter_map(|route| route.word("tls")) {
-                if tables.contains(&text) || form::name(&text).is_err() || self.found.may_have_meant(self.source, &text) {
+                if tables.contains(&text)
+                    || form::name(&text).is_err()
+                    || self.found.may_have_meant(self.source, &text)
+                {
                     continue;
                 }
                 let help = match nearest(&text, tables.iter().map(String::as_str)) {
@@ -390,7 +405,8 @@ impl<'a> Meaning<'a> {
             let Some(tls) = upstream.section("tls") else { continue };
             ["ca", "cert", "key"].iter().for_each(|key| self.file(&tls, key));
             if tls.truth("verify") == Some(false) {
-                let text = "`verify` is false: anybody between here and the server can read and change what is sent";
+                let text =
+                    "`verify` is false: anybody between here and the server can read and change what is sent";
                 self.warn(tls.key_span("verify"), text.to_owned(), "name its authority in `ca`");
             }
         }
@@ -439,7 +455,8 @@ fn condition(route: &Section<'_>) -> Condition {
 }
 
 fn settings(section: &Section<'_>) -> GroupSettings {
-    let balance = |text: &str| Balance::VARIANTS.iter().find(|one| one.name() == text).copied().ok_or_else(String::new);
+    let balance =
+        |text: &str| Balance::VARIANTS.iter().find(|one| one.name() == text).copied().ok_or_else(String::new);
     let duration = |key| section.read(key, crate::cli::values::duration).flatten();
     let eject = match section.section("eject") {
         Some(eject) => Some(Eject {

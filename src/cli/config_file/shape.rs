@@ -79,7 +79,11 @@ impl Shape<'_> {
         match (&key.form, value.get_ref()) {
             (Form::Many(what), DeValue::Array(list)) => {
                 if list.is_empty() {
-                    self.error(value.span(), format!("`{}` cannot be []: it is empty", key.name), "leave it out");
+                    self.error(
+                        value.span(),
+                        format!("`{}` cannot be []: it is empty", key.name),
+                        "leave it out",
+                    );
                 }
                 list.iter().for_each(|one| self.text(key.name, *what, one));
             }
@@ -94,7 +98,10 @@ impl Shape<'_> {
             (Form::Truth | Form::TableOrTruth(_), DeValue::Boolean(_)) => {}
             (Form::TableOrOff(_), DeValue::Boolean(false)) => {}
             (Form::TableOrOff(_), DeValue::String(text)) if text == "off" => {}
-            (Form::Table(kind) | Form::TableOrTruth(kind) | Form::TableOrOff(kind), DeValue::Table(table)) => {
+            (
+                Form::Table(kind) | Form::TableOrTruth(kind) | Form::TableOrOff(kind),
+                DeValue::Table(table),
+            ) => {
                 self.table(*kind, table, is_later);
             }
             (Form::Named(kind), DeValue::Table(table)) => self.named(key, *kind, table, is_later),
@@ -118,7 +125,11 @@ impl Shape<'_> {
                 DeValue::Table(table) => self.table(kind, table, is_later),
                 _ => {
                     let text = format!("`{text}` of `{}` is no table", key.name);
-                    self.error(value.span(), text, &format!("begin it with a line [{}.{}]", key.name, name_of.get_ref()));
+                    self.error(
+                        value.span(),
+                        text,
+                        &format!("begin it with a line [{}.{}]", key.name, name_of.get_ref()),
+                    );
                 }
             }
         }
@@ -149,7 +160,11 @@ impl Shape<'_> {
         if let Err(reason) = what.check(&word) {
             self.wrong(key, value, &reason);
         } else if matches!(what, Value::Upstream | Value::Address) && is_tls(&word) {
-            self.later.push((value.span(), format!("{} of `{key}`", self.source.shown(&value.span())), "TLS"));
+            self.later.push((
+                value.span(),
+                format!("{} of `{key}`", self.source.shown(&value.span())),
+                "TLS",
+            ));
         }
     }
 
@@ -186,20 +201,24 @@ impl Shape<'_> {
         let place = Kind::ALL.into_iter().find(elsewhere);
         let shown = self.source.shown(&span);
         let (text, help) = match (place, nearest(key, here())) {
-            (Some(Kind::Top), _) if kind == Kind::Listener => {
-                (format!("`{shown}` belongs at the top of the file"), "move it above the first [table]".to_owned())
-            }
+            (Some(Kind::Top), _) if kind == Kind::Listener => (
+                format!("`{shown}` belongs at the top of the file"),
+                "move it above the first [table]".to_owned(),
+            ),
             (Some(place), _) => {
-                let text = format!("`{shown}` is no key of {}; it belongs in {}", kind.title(), place.title());
+                let text =
+                    format!("`{shown}` is no key of {}; it belongs in {}", kind.title(), place.title());
                 (text, format!("move it to {}", place.title()))
             }
-            (None, Some(nearest)) => {
-                (format!("`{shown}` is no key of {}; did you mean `{nearest}`?", kind.title()), format!("write {nearest}"))
-            }
+            (None, Some(nearest)) => (
+                format!("`{shown}` is no key of {}; did you mean `{nearest}`?", kind.title()),
+                format!("write {nearest}"),
+            ),
             (None, None) => {
                 let names: Vec<&str> = here().collect();
                 let most = if kind.takes("idle-timeout") { "options of the command line and " } else { "" };
-                let own: Vec<&str> = if most.is_empty() { names } else { known.iter().map(|key| key.name).collect() };
+                let own: Vec<&str> =
+                    if most.is_empty() { names } else { known.iter().map(|key| key.name).collect() };
                 let help = format!("its keys are {most}{}", own.join(", "));
                 (format!("`{shown}` is no key of {}", kind.title()), help)
             }

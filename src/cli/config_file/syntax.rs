@@ -8,7 +8,8 @@ const OF_LISTS: [&str; 4] = ["array elements", "in array", "unclosed array", "in
 
 /// Adds what is no TOML. Of several faults in a line the first is told: the others follow from it.
 pub fn add(source: &SourceText, errors: &[Error], found: &mut Found) {
-    let mut errors: Vec<_> = errors.iter().map(|error| (error.span().unwrap_or(0..0), error.message())).collect();
+    let mut errors: Vec<_> =
+        errors.iter().map(|error| (error.span().unwrap_or(0..0), error.message())).collect();
     errors.sort_by_key(|(span, _)| span.start);
     let mut is_in_list = false;
     for (span, message) in errors {
@@ -37,7 +38,10 @@ fn help(message: &str) -> Option<&'static str> {
         ("invalid unquoted key", "write KEY = VALUE; a key has letters, digits, - and _"),
         ("keys cannot be empty", "write KEY = VALUE"),
         ("unclosed table", "close it with ]"),
-        ("basic string", "close the text with a quote; in it, write \\\" for a quote and \\\\ for a backslash"),
+        (
+            "basic string",
+            "close the text with a quote; in it, write \\\" for a quote and \\\\ for a backslash",
+        ),
         ("unclosed array", "close the list with ]"),
         ("array elements", "write a comma between the parts of a list, and ] after the last"),
     ];

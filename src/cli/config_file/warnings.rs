@@ -18,11 +18,18 @@ pub fn unused(meaning: &mut Meaning<'_>, upstreams: &[(String, Section<'_>)]) {
 }
 
 /// A route that a former one shadows; a mode without a UNIX socket.
-pub fn of_listener(meaning: &mut Meaning<'_>, section: &Section<'_>, routes: &[(PlannedRoute, Range<usize>)]) {
+pub fn of_listener(
+    meaning: &mut Meaning<'_>,
+    section: &Section<'_>,
+    routes: &[(PlannedRoute, Range<usize>)],
+) {
     for (index, (route, span)) in routes.iter().enumerate() {
         let former = routes[..index].iter().position(|(former, _)| former.condition.covers(&route.condition));
         if let Some(former) = former {
-            let text = format!("no connection takes this route: route {} before it fits all of its connections", former + 1);
+            let text = format!(
+                "no connection takes this route: route {} before it fits all of its connections",
+                former + 1
+            );
             meaning.warn(span.clone(), text, "put it before that route, or leave it out");
         }
     }
@@ -39,7 +46,9 @@ pub fn access(meaning: &mut Meaning<'_>, section: &Section<'_>, access: &Access)
         let networks = text.split(',').filter_map(|one| one.trim().parse::<Network>().ok());
         for allowed in networks {
             if let Some(denied) = access.deny.iter().find(|denied| denied.covers(&allowed)) {
-                let text = format!("`{allowed}` of `allow` may not connect: `deny` has `{denied}`, which counts first");
+                let text = format!(
+                    "`{allowed}` of `allow` may not connect: `deny` has `{denied}`, which counts first"
+                );
                 meaning.warn(span.clone(), text, "");
             }
         }
