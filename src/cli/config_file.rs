@@ -13,6 +13,8 @@ pub mod meaning;
 mod section;
 mod shape;
 mod syntax;
+mod tls;
+mod upstreams;
 
 mod warnings;
 
@@ -27,7 +29,7 @@ use crate::{
     },
     text::takes_colour,
 };
-use faults::{Fault, Found, Severity, SourceText};
+use faults::{Fault, FaultRecord, Found, Severity, SourceText, count, lines, records, rendered};
 use keys::{Kind, Options};
 use meaning::{Given, Meaning};
 use section::Section;
@@ -61,7 +63,8 @@ enum Purpose {
 /// A file that was read.
 struct Reading {
     source: SourceText,
-    found: Found,
+    /// In the order of the file.
+    faults: Vec<Fault>,
     /// None if anything is wrong.
     plan: Option<Plan>,
 }
@@ -76,12 +79,12 @@ pub struct Loaded {
 /// Reads the plan of a file; `typed` are options of the command line, which win.
 /// Errors: all that is wrong with the file.
 pub fn load(path: &Path, typed: &Given) -> Result<Loaded, plan::Faults> {
-    let Reading { source, found, plan } = Reading::of(path, typed, Purpose::Serve);
+    let Reading { source, faults, plan } = Reading::of(path, typed, Purpose::Serve);
     match plan {
-        Some(plan) => Ok(Loaded { plan, warnings: found.lines(&source, Severity::Warning) }),
+        Some(plan) => Ok(Loaded { plan, warnings: lines(&source, &faults, Severity::Warning) }),
         None => Err(plan::Faults {
-            text: found.rendered(&source, shows_colour()),
-            first: found.lines(&source, Severity::Error).into_iter().next().unwrap_or_default(),
+            text: rendered(&source, &faults, shows_colour()),
+            first: lines(&source, &faults, Severity::Error).into_iter().next().unwrap_or_default(),
         }),
     }
 }
@@ -99,7 +102,7 @@ struct Checked<'a> {
     valid: bool,
     errors: usize,
     warnings: usize,
-    faults: Vec<faults::FaultRecord<'a>>,
+    faults: Vec<FaultRecord<'a>>,
     /// None of a file that is not valid.
     listeners: Option<usize>,
     upstreams: Option<usize>,
@@ -110,19 +113,19 @@ struct Checked<'a> {
 pub fn check(path: &Path, json: bool) -> Answer {
     let mut reading = Reading::of(path, &Given::new(), Purpose::Judge);
     reading.warn_of_descriptors();
-    let Reading { source, found, plan } = &reading;
+    let Reading { source, faults, plan } = &reading;
     let counts = plan.as_ref().map(|plan| {
         let servers: usize = plan.upstreams.iter().map(|upstream| upstream.servers.len()).sum();
         (plan.listeners.len(), plan.upstreams.len(), servers)
     });
-    let (errors, warnings) = (found.count(Severity::Error), found.count(Severity::Warning));
+    let (errors, warnings) = (count(faults, Severity::Error), count(faults, Severity::Warning));
     if json {
         let checked = Checked {
             file: &source.name,
             valid: plan.is_some(),
             errors,
             warnings,
-            faults: found.records(source),
+            faults: records(source, faults),
             listeners: counts.map(|(listeners, ..)| listeners),
             upstreams: counts.map(|(_, upstreams, _)| upstreams),
             servers: counts.map(|(.., servers)| servers),
@@ -130,7 +133,7 @@ pub fn check(path: &Path, json: bool) -> Answer {
         let answer = serde_json::to_string(&checked).unwrap_or_default() + "\n";
         return Answer { answer, notes: String::new(), is_good: plan.is_some() };
     }
-    let mut notes = found.rendered(source, shows_colour());
+    let mut notes = rendered(source, faults, shows_colour());
     let warned = if warnings == 0 { String::new() } else { format!("; {}", counted(warnings, "warning")) };
     let Some((listeners, upstreams, servers)) = counts else {
         notes += &format!("{}: not valid: {}{warned}\n", source.name, counted(errors, "error"));
@@ -146,9 +149,9 @@ pub fn check(path: &Path, json: bool) -> Answer {
 /// What would become of a connection.
 /// Errors: what is wrong with the question.
 pub fn explained(path: &Path, question: &Question) -> Result<Answer, String> {
-    let Reading { source, found, plan } = Reading::of(path, &Given::new(), Purpose::Judge);
+    let Reading { source, faults, plan } = Reading::of(path, &Given::new(), Purpose::Judge);
     let Some(plan) = plan else {
-        let notes = found.rendered(&source, shows_colour());
+        let notes = rendered(&source, &faults, shows_colour());
         return Ok(Answer { answer: String::new(), notes, is_good: false });
     };
     let listener = asked(&plan, question)?;
@@ -183,14 +186,10 @@ impl Reading {
             Ok((text, None)) => Reading::of_text(&name, text, None, typed, purpose),
             Ok((text, Some(at))) => Reading::of_text(&name, text, Some(at), typed, purpose),
             Err(error) => {
-                let mut found = Found::default();
-                found.push(Fault {
-                    severity: Severity::Error,
-                    span: 0..0,
-                    text: format!("the file cannot be read: {}", reason(&error)),
-                    help: Some("name a file that can be read".to_owned()),
-                });
-                Reading { source: SourceText::new(&name, String::new()), found, plan: None }
+                let text = format!("the file cannot be read: {}", reason(&error));
+                let help = Some("name a file that can be read".to_owned());
+                let fault = Fault { severity: Severity::Error, span: 0..0, text, help };
+                Reading { source: SourceText::new(&name, String::new()), faults: vec![fault], plan: None }
             }
         }
     }
@@ -198,31 +197,29 @@ impl Reading {
     /// Reads a text; what is not UTF-8 in it begins at `foreign`.
     fn of_text(name: &str, text: String, foreign: Option<usize>, typed: &Given, purpose: Purpose) -> Self {
         let source = SourceText::new(name, text);
-        let mut found = Found::default();
+        let mut found = Found::new(&source);
         if let Some(at) = foreign {
             let text = "the file is not UTF-8".to_owned();
-            let help = Some("write it in UTF-8".to_owned());
-            found.push(Fault { severity: Severity::Error, span: at..at, text, help });
+            found.push(Severity::Error, at..at, text, "write it in UTF-8");
         }
         let (table, errors) = DeTable::parse_recoverable(&source.text);
-        syntax::add(&source, &errors, &mut found);
+        syntax::add(&errors, &mut found);
         let top = Section { table: table.get_ref(), span: 0..0 };
         let options = Options::new();
-        let mut shape = Shape { source: &source, options: &options, found: &mut found, later: Vec::new() };
+        let mut shape = Shape { options: &options, found: &mut found, later: Vec::new() };
         shape.table(Kind::Top, top.table, false);
-        for (span, what, brings) in std::mem::take(&mut shape.later) {
-            let (severity, help) = match purpose {
-                Purpose::Judge => (Severity::Warning, None),
-                Purpose::Serve => (Severity::Error, Some("leave it out: it is not built yet".to_owned())),
-            };
-            found.add(&source, Fault { severity, span, text: format!("{what} comes with {brings}"), help });
+        for (span, what, brings) in shape.later {
+            let text = format!("{what} comes with {brings}");
+            match purpose {
+                Purpose::Judge => found.warn(span, text, ""),
+                Purpose::Serve => found.error(span, text, "leave it out: it is not built yet"),
+            }
         }
-        let mut meaning = Meaning::new(&source, &options, &mut found, typed);
-        let plan = meaning.plan(&top);
-        meaning.tls_of_routes(&top);
-        found.sort();
-        let plan = plan.filter(|_| found.count(Severity::Error) == 0);
-        Reading { source, found, plan }
+        let plan = Meaning::new(&options, &mut found, typed).plan(&top);
+        tls::judge(&mut found, &top);
+        let faults = found.into_faults();
+        let plan = plan.filter(|_| count(&faults, Severity::Error) == 0);
+        Reading { faults, plan, source }
     }
 
     /// More sessions than the descriptors of a process allow. A server says it itself when it starts.
@@ -236,14 +233,12 @@ impl Reading {
         limits::raise_descriptor_limit();
         let dials = plan.listeners.iter().any(|listener| listener.target.dials());
         let Err(shortage) = TooManySessions::check(sessions, dials) else { return };
-        let at = self.source.text.find("max-sessions").unwrap_or(0);
-        self.found.push(Fault {
-            severity: Severity::Warning,
-            span: at..at + "max-sessions".len().min(self.source.text.len()),
-            text: shortage.to_string(),
-            help: Some("raise the limit, as with LimitNOFILE= of systemd".to_owned()),
-        });
-        self.found.sort();
+        let key = "max-sessions";
+        let Some(at) = self.source.text.find(key) else { return };
+        let help = Some("raise the limit, as with LimitNOFILE= of systemd".to_owned());
+        let (severity, text) = (Severity::Warning, shortage.to_string());
+        self.faults.push(Fault { severity, span: at..at + key.len(), text, help });
+        self.faults.sort_by_key(|fault| fault.span.start);
     }
 }
 

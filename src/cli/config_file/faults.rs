@@ -45,13 +45,13 @@ pub struct FaultRecord<'a> {
     severity: Severity,
     line: usize,
     column: usize,
-    text: String,
+    text: &'a str,
     help: Option<&'a str>,
 }
 
 /// All that is wrong with a text.
-#[derive(Default)]
-pub struct Found {
+pub struct Found<'a> {
+    pub source: &'a SourceText,
     faults: Vec<Fault>,
     /// Lines that are no TOML, from 0: what was read of them is not what they say.
     broken: BTreeSet<usize>,
@@ -151,63 +151,80 @@ impl Severity {
     }
 }
 
-impl Found {
-    /// Notes that a span is no TOML. Of the faults that follow from one, the first is told.
-    pub fn break_at(&mut self, source: &SourceText, span: &Range<usize>) -> bool {
-        self.broken.insert(source.line(span.start))
+impl<'a> Found<'a> {
+    pub fn new(source: &'a SourceText) -> Self {
+        Found { source, faults: Vec::new(), broken: BTreeSet::new() }
+    }
+
+    /// Notes that the line of a byte is no TOML. Returns whether it is the first time: the rest follows from that.
+    pub fn break_at(&mut self, at: usize) -> bool {
+        self.broken.insert(self.source.line(at))
     }
 
     /// Whether a line that is no TOML has this word: then what is missing is probably there.
-    pub fn may_have_meant(&self, source: &SourceText, word: &str) -> bool {
-        self.broken.iter().any(|line| source.line_text(*line).contains(word))
+    pub fn may_have_meant(&self, word: &str) -> bool {
+        self.broken.iter().any(|line| self.source.line_text(*line).contains(word))
+    }
+
+    /// Something is wrong; `help` may be empty.
+    pub fn error(&mut self, span: Range<usize>, text: impl Into<String>, help: &str) {
+        self.add(Severity::Error, span, text.into(), help);
+    }
+
+    /// Something is legal, and probably wrong; `help` may be empty.
+    pub fn warn(&mut self, span: Range<usize>, text: impl Into<String>, help: &str) {
+        self.add(Severity::Warning, span, text.into(), help);
     }
 
     /// Adds a fault, unless it is about a line that is no TOML.
-    pub fn add(&mut self, source: &SourceText, fault: Fault) {
-        if !self.broken.contains(&source.line(fault.span.start)) {
-            self.push(fault);
+    fn add(&mut self, severity: Severity, span: Range<usize>, text: String, help: &str) {
+        if !self.broken.contains(&self.source.line(span.start)) {
+            self.push(severity, span, text, help);
         }
     }
 
-    pub fn push(&mut self, fault: Fault) {
-        self.faults.push(fault);
+    /// Adds a fault of any line.
+    pub fn push(&mut self, severity: Severity, span: Range<usize>, text: String, help: &str) {
+        let help = (!help.is_empty()).then(|| help.to_owned());
+        self.faults.push(Fault { severity, span, text, help });
     }
 
-    /// In the order of the file.
-    pub fn sort(&mut self) {
+    /// All of them, in the order of the file.
+    pub fn into_faults(mut self) -> Vec<Fault> {
         self.faults.sort_by_key(|fault| fault.span.start);
         self.faults.dedup();
+        self.faults
     }
+}
 
-    pub fn count(&self, severity: Severity) -> usize {
-        self.faults.iter().filter(|fault| fault.severity == severity).count()
-    }
+pub fn count(faults: &[Fault], severity: Severity) -> usize {
+    faults.iter().filter(|fault| fault.severity == severity).count()
+}
 
-    /// The first line of each.
-    pub fn lines(&self, source: &SourceText, severity: Severity) -> Vec<String> {
-        let faults = self.faults.iter().filter(|fault| fault.severity == severity);
-        faults.take(SHOWN_MAX).map(|fault| source.first_line(fault)).collect()
-    }
+/// The first line of each, as an editor reads it.
+pub fn lines(source: &SourceText, faults: &[Fault], severity: Severity) -> Vec<String> {
+    let faults = faults.iter().filter(|fault| fault.severity == severity);
+    faults.take(SHOWN_MAX).map(|fault| source.first_line(fault)).collect()
+}
 
-    /// All of them, as a person reads them.
-    pub fn rendered(&self, source: &SourceText, colour: bool) -> String {
-        let mut text = String::new();
-        for fault in self.faults.iter().take(SHOWN_MAX) {
-            text += &source.rendered(fault, colour);
-            text.push('\n');
-        }
-        match self.faults.len().saturating_sub(SHOWN_MAX) {
-            0 => text,
-            more => text + &format!("and {more} more, which are not shown\n"),
-        }
+/// All of them, as a person reads them.
+pub fn rendered(source: &SourceText, faults: &[Fault], colour: bool) -> String {
+    let mut text = String::new();
+    for fault in faults.iter().take(SHOWN_MAX) {
+        text += &source.rendered(fault, colour);
+        text.push('\n');
     }
+    match faults.len().saturating_sub(SHOWN_MAX) {
+        0 => text,
+        more => text + &format!("and {more} more, which are not shown\n"),
+    }
+}
 
-    pub fn records<'a>(&'a self, source: &SourceText) -> Vec<FaultRecord<'a>> {
-        let record = |fault: &'a Fault| {
-            let (line, column) = source.position(fault.span.start);
-            let text = fault.text.clone();
-            FaultRecord { severity: fault.severity, line, column, text, help: fault.help.as_deref() }
-        };
-        self.faults.iter().map(record).collect()
-    }
+/// All of them, for machines.
+pub fn records<'f>(source: &SourceText, faults: &'f [Fault]) -> Vec<FaultRecord<'f>> {
+    let record = |fault: &'f Fault| {
+        let (line, column) = source.position(fault.span.start);
+        FaultRecord { severity: fault.severity, line, column, text: &fault.text, help: fault.help.as_deref() }
+    };
+    faults.iter().map(record).collect()
 }

@@ -1,7 +1,7 @@
 //! What a key of the file takes: the form of its value, and the reason why a text is none of that form.
 
 use crate::{
-    cli::{config_file::keys::Kind, values},
+    cli::{config_file::keys::Kind, values, words::nearest},
     net::{
         endpoint::{Endpoint, Host},
         network::Network,
@@ -139,10 +139,12 @@ pub fn upstream(text: &str) -> Result<Destined, String> {
     }
     match name(text) {
         Ok(()) => Ok(Destined::Table(text.to_owned())),
-        Err(_) => Err(format!(
-            "it is neither the name of an upstream nor an address; an address has a port, as in {}:80",
-            if text.is_empty() { "host" } else { text }
-        )),
+        Err(_) => {
+            let host = if address(text).is_ok() { text } else { "host" };
+            Err(format!(
+                "it is neither the name of an upstream nor an address; write {host}:80 for an address"
+            ))
+        }
     }
 }
 
@@ -159,6 +161,15 @@ const TLS_SCHEME: &str = "tls://";
 /// Whether TLS is to be spoken to an address.
 pub fn is_tls(text: &str) -> bool {
     text.get(..TLS_SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(TLS_SCHEME))
+}
+
+/// The advice for a name that is none of `names`; `new` is how one comes to be.
+pub fn instead(name: &str, names: &[&str], new: &str) -> String {
+    match nearest(name, names.iter().copied()) {
+        Some(meant) => format!("did you mean \"{meant}\"?"),
+        None if names.is_empty() => new.to_owned(),
+        None => format!("there is {}; {new}", names.join(", ")),
+    }
 }
 
 /// The name of a table.

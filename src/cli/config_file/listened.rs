@@ -1,30 +1,24 @@
 //! What a file listens on, so that an address that is listened on twice is found.
 
 use crate::{
-    cli::config_file::form,
+    cli::config_file::{faults::Found, form, section::Word},
     net::endpoint::{Endpoint, Host},
 };
-use std::{net::IpAddr, ops::Range};
+use std::net::IpAddr;
 
 #[derive(Default)]
 pub struct Listened(Vec<(Endpoint, String)>);
 
 impl Listened {
-    /// Adds an address. If it is listened on already, `complain` is told where and why.
-    pub fn add(
-        &mut self,
-        who: &str,
-        text: &str,
-        span: &Range<usize>,
-        complain: impl FnOnce(Range<usize>, String),
-    ) {
-        let Ok(endpoint) = form::listen(text) else { return };
-        if let Some((other, owner)) = self.0.iter().find(|(other, _)| overlap(other, &endpoint)) {
-            let same = if *other == endpoint { String::new() } else { format!(" as `{other}`") };
-            let text = format!("`{text}` of `{who}` is listened on twice: `{owner}` has it already{same}");
-            complain(span.clone(), text);
+    /// Adds an address that `owner` listens on, which stands after `key`. It may be listened on already.
+    pub fn add(&mut self, found: &mut Found<'_>, key: &str, owner: &str, (text, span): Word) {
+        let Ok(endpoint) = form::listen(&text) else { return };
+        if let Some((other, first)) = self.0.iter().find(|(other, _)| overlap(other, &endpoint)) {
+            let form = if *other == endpoint { String::new() } else { format!(" as {other}") };
+            let text = format!("`{key}` cannot be \"{text}\": `{first}` listens on it already{form}");
+            found.error(span, text, "choose another address");
         }
-        self.0.push((endpoint, who.to_owned()));
+        self.0.push((endpoint, owner.to_owned()));
     }
 }
 

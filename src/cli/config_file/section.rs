@@ -1,9 +1,15 @@
 //! A table of the file as it is read once its shape has been checked: what is missing or of another type is nothing, because
 //! that has been told.
 
-use crate::cli::config_file::shape::{Place, in_order, words};
+use crate::cli::{
+    config_file::{
+        faults::Found,
+        shape::{Place, in_order, words},
+    },
+    words::nearest,
+};
 use std::ops::Range;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 #[derive(Clone)]
 pub struct Section<'t> {
@@ -16,7 +22,7 @@ pub struct Section<'t> {
 pub type Word = (String, Range<usize>);
 
 impl<'t> Section<'t> {
-    fn of(value: &'t Place<DeValue<'t>>) -> Option<Self> {
+    pub fn of(value: &'t Place<DeValue<'t>>) -> Option<Self> {
         match value.get_ref() {
             DeValue::Table(table) => Some(Section { table, span: value.span() }),
             _ => None,
@@ -50,10 +56,9 @@ impl<'t> Section<'t> {
         self.word(key).and_then(|(text, _)| read(&text).ok())
     }
 
-    /// What each text of a list means that has the form, and where it stands.
-    pub fn read_all<T>(&self, key: &str, read: impl Fn(&str) -> Result<T, String>) -> Vec<(T, Range<usize>)> {
-        let words = self.words(key).into_iter();
-        words.filter_map(|(text, span)| Some((read(&text).ok()?, span))).collect()
+    /// What each text of a list means that has the form.
+    pub fn read_all<T>(&self, key: &str, read: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        self.words(key).into_iter().filter_map(|(text, _)| read(&text).ok()).collect()
     }
 
     pub fn number(&self, key: &str) -> Option<u32> {
@@ -84,5 +89,15 @@ impl<'t> Section<'t> {
         let Some(section) = self.section(key) else { return Vec::new() };
         let entries = in_order(section.table).into_iter();
         entries.filter_map(|(name, value)| Some((name.get_ref().to_string(), Section::of(value)?))).collect()
+    }
+
+    /// Tells that a key is missing, unless it is probably there: misspelt, or in a line that is no TOML.
+    pub fn missing(&self, found: &mut Found<'_>, key: &str, why: &str, help: &str) {
+        let is_misspelt = |(name, _): (&Place<DeString<'_>>, _)| {
+            name.get_ref() != key && nearest(name.get_ref(), [key].into_iter()).is_some()
+        };
+        if !found.may_have_meant(key) && !self.table.iter().any(is_misspelt) {
+            found.error(self.span.clone(), format!("`{key}` is missing: {why}"), help);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use crate::cli::{
     commands::Run,
     config_file::{
-        faults::{Fault, Found, Severity, SourceText},
+        faults::Found,
         form::{Form, Value, is_tls, name},
         keys::{Key, Kind, Options, repeats},
     },
@@ -17,10 +17,9 @@ use toml::de::{DeString, DeTable, DeValue};
 pub type Place<T> = Spanned<T>;
 
 /// What a run of the file's keys finds.
-pub struct Shape<'a> {
-    pub source: &'a SourceText,
-    pub options: &'a Options,
-    pub found: &'a mut Found,
+pub struct Shape<'f, 'a> {
+    pub options: &'f Options,
+    pub found: &'f mut Found<'a>,
     /// What is known and not built yet: where it stands, and what brings it.
     pub later: Vec<(Range<usize>, String, &'static str)>,
 }
@@ -56,7 +55,7 @@ pub fn words(value: &Place<DeValue<'_>>) -> Vec<(String, Range<usize>)> {
     }
 }
 
-impl Shape<'_> {
+impl Shape<'_, '_> {
     /// Checks a table. `inside` is a table whose key is not built yet, so that nothing more is said of its keys.
     pub fn table(&mut self, kind: Kind, table: &DeTable<'_>, inside_later: bool) {
         let known = kind.own();
@@ -79,7 +78,7 @@ impl Shape<'_> {
         match (&key.form, value.get_ref()) {
             (Form::Many(what), DeValue::Array(list)) => {
                 if list.is_empty() {
-                    self.error(
+                    self.found.error(
                         value.span(),
                         format!("`{}` cannot be []: it is empty", key.name),
                         "leave it out",
@@ -118,14 +117,18 @@ impl Shape<'_> {
         for (name_of, value) in in_order(table) {
             let text: &str = name_of.get_ref();
             if let Err(reason) = name(text) {
-                let text = self.source.shown(&name_of.span());
-                self.error(name_of.span(), format!("`{}` cannot be named {text}: {reason}", key.name), "");
+                let text = self.found.source.shown(&name_of.span());
+                self.found.error(
+                    name_of.span(),
+                    format!("`{}` cannot be named {text}: {reason}", key.name),
+                    "",
+                );
             }
             match value.get_ref() {
                 DeValue::Table(table) => self.table(kind, table, is_later),
                 _ => {
                     let text = format!("`{text}` of `{}` is no table", key.name);
-                    self.error(
+                    self.found.error(
                         value.span(),
                         text,
                         &format!("begin it with a line [{}.{}]", key.name, name_of.get_ref()),
@@ -162,7 +165,7 @@ impl Shape<'_> {
         } else if matches!(what, Value::Upstream | Value::Address) && is_tls(&word) {
             self.later.push((
                 value.span(),
-                format!("{} of `{key}`", self.source.shown(&value.span())),
+                format!("{} of `{key}`", self.found.source.shown(&value.span())),
                 "TLS",
             ));
         }
@@ -174,7 +177,11 @@ impl Shape<'_> {
         match value.get_ref() {
             DeValue::Array(list) if repeats(flag) => {
                 if list.is_empty() {
-                    self.error(value.span(), format!("`{key}` cannot be []: it is empty"), "leave it out");
+                    self.found.error(
+                        value.span(),
+                        format!("`{key}` cannot be []: it is empty"),
+                        "leave it out",
+                    );
                 }
                 list.iter().for_each(|one| self.option_word(key, flag.long, one));
             }
@@ -199,7 +206,7 @@ impl Shape<'_> {
                 || (self.options.find(key).is_some_and(|flag| kind.takes(&flag.long[2..])))
         };
         let place = Kind::ALL.into_iter().find(elsewhere);
-        let shown = self.source.shown(&span);
+        let shown = self.found.source.shown(&span);
         let (text, help) = match (place, nearest(key, here())) {
             (Some(Kind::Top), _) if kind == Kind::Listener => (
                 format!("`{shown}` belongs at the top of the file"),
@@ -223,19 +230,14 @@ impl Shape<'_> {
                 (format!("`{shown}` is no key of {}", kind.title()), help)
             }
         };
-        self.error(span, text, &help);
+        self.found.error(span, text, &help);
     }
 
     /// A key has a wrong value. The reason may say after a semicolon what to write.
     fn wrong(&mut self, key: &str, value: &Place<DeValue<'_>>, reason: &str) {
-        let text = format!("`{key}` cannot be {}: {reason}", self.source.shown(&value.span()));
+        let text = format!("`{key}` cannot be {}: {reason}", self.found.source.shown(&value.span()));
         let help = reason.split_once("; ").map_or("", |(_, help)| help);
-        self.error(value.span(), text, help);
-    }
-
-    fn error(&mut self, span: Range<usize>, text: String, help: &str) {
-        let help = (!help.is_empty()).then(|| help.to_owned());
-        self.found.add(self.source, Fault { severity: Severity::Error, span, text, help });
+        self.found.error(value.span(), text, help);
     }
 }
 
