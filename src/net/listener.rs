@@ -37,7 +37,8 @@ use std::{
     },
 };
 
-/// A socket that listens, and that no shard waits for yet.
+/// A socket that listens, and that no shard waits for yet. A clone is the same socket: it stays open until all are dropped.
+#[derive(Clone)]
 pub struct ListenSocket {
     opened: Arc<Opened>,
     address: Address,
@@ -193,6 +194,14 @@ impl ListenSocket {
         self.is_shared = Arc::ptr_eq(&opened, &self.opened);
         let (address, errors) = (self.address.clone(), self.errors.clone());
         Ok(ListenSocket { opened, address, errors, is_shared: self.is_shared })
+    }
+
+    /// Gives connections to come other options, and the queue another length. What the kernel refuses stays as it is.
+    pub fn change(&self, backlog: i32, options: &Options) {
+        if let Some(ip) = self.address.ip() {
+            options.apply_to_listener(&self.opened.descriptor, ip);
+        }
+        let _ = listen(&self.opened.descriptor, backlog);
     }
 
     pub fn address(&self) -> &Address {

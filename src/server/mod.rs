@@ -3,9 +3,11 @@
 pub mod acceptor;
 pub mod books;
 pub mod control;
+pub mod diff;
 mod drain;
 pub mod groups;
 pub mod http;
+pub mod in_force;
 pub mod operator;
 pub mod plan;
 pub mod rates;

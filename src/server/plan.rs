@@ -3,6 +3,7 @@
 
 use crate::{
     control::place::Control,
+    error::Error,
     net::{
         dial::{Destination, Override},
         endpoint::Endpoint,
@@ -16,6 +17,7 @@ use crate::{
 use std::{
     net::SocketAddr,
     num::{NonZeroU32, NonZeroUsize},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -76,6 +78,24 @@ pub struct Plan {
     pub remember: usize,
     /// Where to answer scrapers and health checks; `None`: nowhere.
     pub metrics: Option<Endpoint>,
+}
+
+/// Reads the plan again: that of the program's own file, or of another one.
+pub type Load = Arc<dyn Fn(Option<&Path>) -> Result<Plan, Faults> + Send + Sync>;
+
+/// What is wrong with a plan that was to be read, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Every fault, with what it stands on; several lines each.
+    pub text: String,
+    /// The first in a line: `FILE:LINE:COLUMN: error: …`.
+    pub first: String,
+}
+
+impl From<Error> for Faults {
+    fn from(error: Error) -> Self {
+        Faults { text: format!("{error}\n"), first: error.to_string() }
+    }
 }
 
 /// One listener of a plan, and what it leads to.

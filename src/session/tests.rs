@@ -23,7 +23,7 @@ impl Listening {
             target,
             access: Access::default(),
             accept_rate: None,
-            per_source: None,
+            per_source: Vec::new(),
             settings: Settings {
                 deadlines: Arc::new(CurrentDeadlines::new(Deadlines::default())),
                 splice: true,
