@@ -1,6 +1,7 @@
 //! A server from its start to its end: binds, starts the actors, waits for a signal, drains.
 
 use crate::{
+    control::place::Control,
     error::{Error, reason},
     net::{
         address::{Address, EscapedAddress},
@@ -9,6 +10,7 @@ use crate::{
         limits::{self, TooManySessions},
         listener::{ListenSocket, Listener},
         options::Options,
+        passed::{CONTROL, METRICS, Passable, Passed, listener_name},
         pipe,
     },
     report::{
@@ -26,13 +28,15 @@ use crate::{
         control,
         drain::Drain,
         http,
+        notify::Notify,
         operator::{OperatedServer, Operator},
-        plan::Plan,
+        plan::{Plan, PlannedListener},
         shards::{Listeners, Shards},
         side_door::SideDoor,
         sources::SourceCounts,
         supervisor::ServerOutcome,
         supervisors::{Common, Supervisors},
+        upgrade::{Former, Inherited, Upgrade},
     },
     session::{
         context::{Context, CurrentDeadlines},
@@ -45,6 +49,7 @@ use futures::{FutureExt, select_biased};
 use std::{
     future::pending,
     io::{self, IsTerminal},
+    mem,
     num::NonZeroUsize,
     pin::pin,
     sync::{Arc, atomic::AtomicU64},
@@ -60,21 +65,23 @@ const LAST_SOCKETS: Duration = Duration::from_secs(2);
 const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
 
 /// Runs a server until it is stopped. It says `notes` once it listens.
+/// Sockets that are `passed` are those of its listeners.
 /// Fails if it cannot listen, or if every listener has failed.
-pub async fn run(plan: Plan, notes: Vec<String>) -> Result<ServerOutcome, Error> {
+pub async fn run(plan: Plan, notes: Vec<String>, passed: Passed) -> Result<ServerOutcome, Error> {
     let threads = plan.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     limits::reserve(threads, plan.listeners.len());
     let share = limits::share(limits::raise_descriptor_limit());
     pipe::set_limit(if plan.splice { share.pipes } else { 0 });
     let signals =
         StopSignals::with_hangup().map_err(|error| Error::new("cannot take signals over", error))?;
-    let bound = Bound::new(&plan, threads)?;
+    let mut bound = Bound::new(&plan, threads, passed)?;
     let (reporter, finish) =
         Reporter::start(format(&plan)).map_err(|error| Error::new("cannot start the reporter", error))?;
     if let Some(Err(shortage)) = plan.max_sessions.map(|sessions| bound.check(sessions)) {
         reporter.warn(format!("{shortage}: new connections may wait for descriptors"));
     }
-    let control = control::bind(&plan.control, plan.group.as_deref(), |text| reporter.warn(text))?;
+    let passed = bound.inherited.control.take();
+    let control = control::bind(&plan.control, plan.group.as_deref(), passed, |text| reporter.warn(text))?;
     let (alive, gone) = mailbox(1);
     let context = Context {
         deadlines: Arc::new(CurrentDeadlines::new(plan.deadlines)),
@@ -88,7 +95,13 @@ pub async fn run(plan: Plan, notes: Vec<String>) -> Result<ServerOutcome, Error>
     };
     let exposed = bound.exposed();
     notes.iter().for_each(|note| reporter.warn(note));
+    let left = mem::take(&mut bound.inherited.left);
+    left.iter().for_each(|name| reporter.warn(format!("no listener has the passed socket {name} any more")));
+    let former = bound.inherited.former.take();
     let running = Running::start(&plan, bound, context, control, &reporter).await?;
+    left.iter().for_each(|name| running.notify.forget(name));
+    running.notify.started(former.is_some());
+    former.map_or(Ok(()), Former::tell_ready)?;
     exposed.iter().for_each(|line| reporter.warn(line));
     let outcome = running.until_stopped(signals, reporter).await;
     wind_up(gone, finish, outcome.as_ref().ok()).await;
@@ -99,35 +112,42 @@ pub async fn run(plan: Plan, notes: Vec<String>) -> Result<ServerOutcome, Error>
 struct Bound {
     options: Options,
     listeners: Listeners,
+    /// How many sockets a listener has at least.
+    threads: usize,
     metrics: Option<Listener>,
+    inherited: Inherited,
+    /// What can be passed on.
+    passable: Passable,
 }
 
 impl Bound {
     /// Each listener gets a socket for each of the `threads`, before any accepts.
-    fn new(plan: &Plan, threads: usize) -> Result<Self, Error> {
+    fn new(plan: &Plan, threads: usize, passed: Passed) -> Result<Self, Error> {
         let congestion = plan.congestion.clone();
         congestion
             .check()
             .map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
         let options = Options { keepalive: plan.keepalive, user_timeout: plan.deadlines.stall, congestion };
-        let mut listeners = Vec::new();
-        for planned in &plan.listeners {
-            let mut sockets = vec![listen(&planned.endpoint, "--listen", plan.backlog, &options)?];
-            for _ in 1..threads {
-                let another = sockets[0].another(plan.backlog, &options);
-                sockets.push(another.map_err(|error| cannot_listen(&planned.endpoint, "--listen", &error))?);
+        let (mut listeners, passable) = (Vec::new(), Passable::default());
+        let mut inherited = Inherited::claim(passed, plan, &options)?;
+        for (planned, passed) in plan.listeners.iter().zip(mem::take(&mut inherited.listeners)) {
+            let name = listener_name(planned.name.as_deref(), &planned.endpoint);
+            for sockets in open(planned, passed, threads, plan.backlog, &options)? {
+                sockets.iter().for_each(|socket| passable.add(&name, socket.handle()));
+                let address = sockets[0].address().clone();
+                let name = planned.name.clone().unwrap_or_else(|| EscapedAddress(&address).to_string());
+                let listening = Listening { name, address, target: planned.target.clone() };
+                listeners.push((Arc::new(listening), sockets));
             }
-            let address = sockets[0].address().clone();
-            let name = planned.name.clone().unwrap_or_else(|| EscapedAddress(&address).to_string());
-            let listening = Listening { name, address, target: planned.target.clone() };
-            listeners.push((Arc::new(listening), sockets));
         }
-        let metrics = plan.metrics.as_ref();
-        let metrics =
-            metrics.map(|endpoint| listen(endpoint, "--metrics", http::BACKLOG, &options)).transpose()?;
+        let metrics = match (&plan.metrics, inherited.metrics.take()) {
+            (Some(endpoint), None) => Some(listen(endpoint, "--metrics", http::BACKLOG, &options)?),
+            (_, passed) => passed,
+        };
         let metrics = metrics.map(Listener::open).transpose();
         let metrics = metrics.map_err(|error| Error::new("cannot serve metrics", error))?;
-        let bound = Bound { options, listeners, metrics };
+        metrics.iter().for_each(|metrics| passable.add(METRICS, metrics.handle()));
+        let bound = Bound { options, listeners, threads, metrics, inherited, passable };
         let own = bound.addresses();
         plan.listeners.iter().try_for_each(|planned| refuse_loop(&planned.target, &own))?;
         Ok(bound)
@@ -160,7 +180,9 @@ struct Running {
     /// Where an operator asks for a drain.
     drain: Mailbox<()>,
     control: Option<SideDoor>,
-    _metrics: Option<SideDoor>,
+    metrics: Option<SideDoor>,
+    notify: Notify,
+    upgrade: Upgrade,
     supervisors: Supervisors,
     shards: Shards,
     onlookers: Arc<Onlookers>,
@@ -175,8 +197,7 @@ impl Running {
         reporter: &Reporter,
     ) -> Result<Self, Error> {
         let (slots, deadlines) = (context.slots.clone(), context.deadlines.clone());
-        let Bound { listeners, metrics, .. } = bound;
-        let threads = listeners.iter().map(|(_, sockets)| sockets.len()).max().unwrap_or(1);
+        let Bound { listeners, threads, metrics, passable, .. } = bound;
         let errors = listeners.iter().filter_map(|(_, sockets)| sockets.first()).map(ListenSocket::errors);
         let accept_errors = errors.collect();
         let listenings: Vec<_> = listeners.iter().map(|(listening, _)| listening.clone()).collect();
@@ -198,6 +219,9 @@ impl Running {
             events: reporter.events().clone(),
             drain: ask_drain,
         });
+        if let (Some(control), Control::At(_)) = (&control, &plan.control) {
+            passable.add(CONTROL, control.handle());
+        }
         let control = control.map(|listener| control::start(listener, operator.clone(), reporter.clone()));
         let metrics = metrics.map(|listener| {
             reporter.warn(format!("metrics on {}", listener.address()));
@@ -208,9 +232,14 @@ impl Running {
             .iter()
             .map(|(listening, _)| format!("listening on {}, {}", listening.address, listening.target));
         let lines: Vec<_> = lines.collect();
+        let addresses: Vec<_> =
+            listeners.iter().map(|(listening, _)| listening.address.to_string()).collect();
+        let notify = Notify::start(supervisors.clone(), &addresses, passable.clone());
+        let upgrade = Upgrade::start(passable, reporter.clone())
+            .map_err(|error| Error::new("cannot take signals over", error))?;
         let shards = Shards::start(listeners, &supervisors, idle, &slots, reporter, plan.busy_poll).await?;
         lines.iter().for_each(|line| reporter.warn(line));
-        Ok(Running { deadlines, drain, control, _metrics: metrics, supervisors, shards, onlookers })
+        Ok(Running { deadlines, drain, control, metrics, notify, upgrade, supervisors, shards, onlookers })
     }
 
     async fn until_stopped(
@@ -218,6 +247,7 @@ impl Running {
         mut signals: StopSignals,
         reporter: Reporter,
     ) -> Result<ServerOutcome, Error> {
+        let mut is_replaced = false;
         let failure = {
             let drain = async {
                 // Without a control socket and metrics no operator is left, and the mailbox has ended.
@@ -228,9 +258,14 @@ impl Running {
             select_biased! {
                 () = signals.next().fuse() => None,
                 () = pin!(drain.fuse()) => None,
+                () = pin!(self.upgrade.done().fuse()) => {
+                    is_replaced = true;
+                    None
+                }
                 failure = pin!(self.shards.failed().fuse()) => Some(failure),
             }
         };
+        self.begin_end(is_replaced);
         self.shards.stop_accepting().await;
         let mut drain = Drain::begin(self.supervisors, self.deadlines.get().drain, reporter).await;
         let end = loop {
@@ -250,6 +285,19 @@ impl Running {
         }
         failure.map_or(end, |failure| Err(Error::new("cannot go on accepting", failure)))
     }
+
+    /// Before the drain: tells the manager, or leaves that and the listeners beside the traffic to the process that has
+    /// taken over.
+    fn begin_end(&mut self, is_replaced: bool) {
+        self.upgrade.end();
+        if !is_replaced {
+            return self.notify.stopping();
+        }
+        self.notify.fall_silent();
+        // A control socket in the user's folder is named by its process, and stays.
+        let control = self.control.as_mut().filter(|_| self.upgrade.has_passed(CONTROL));
+        self.metrics.iter_mut().chain(control).for_each(SideDoor::leave);
+    }
 }
 
 /// Waits until every socket is closed, because the end of the process resets no connection whose stream to the peer has
@@ -258,6 +306,30 @@ async fn wind_up(mut gone: Mailbox<()>, finish: Finish, outcome: Option<&ServerO
     within(Some(LAST_SOCKETS), gone.next()).await;
     let limit = if outcome == Some(&ServerOutcome::Cut) { LAST_LINES_AFTER_CUT } else { LAST_LINES };
     finish.wait(limit).await;
+}
+
+/// The sockets of a listener, by their addresses: those that were passed, else its own. Each address has one for each of the
+/// `threads`, or more.
+fn open(
+    planned: &PlannedListener,
+    passed: Vec<Vec<ListenSocket>>,
+    threads: usize,
+    backlog: i32,
+    options: &Options,
+) -> Result<Vec<Vec<ListenSocket>>, Error> {
+    let endpoint = &planned.endpoint;
+    let mut all = passed;
+    if all.is_empty() {
+        all.push(vec![listen(endpoint, "--listen", backlog, options)?]);
+    }
+    for sockets in &mut all {
+        let first = sockets.len();
+        for number in first..threads {
+            let another = sockets[number % first].another(backlog, options);
+            sockets.push(another.map_err(|error| cannot_listen(endpoint, "--listen", &error))?);
+        }
+    }
+    Ok(all)
 }
 
 /// Listens; `flag` is the option that names the address.

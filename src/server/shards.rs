@@ -25,7 +25,7 @@ use futures::{
 };
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
-/// A listener, with a socket for each shard.
+/// A listener, with a socket for each shard, or more.
 pub type Listeners = Vec<(Arc<Listening>, Vec<ListenSocket>)>;
 
 /// The parts of a server that run.
@@ -70,15 +70,20 @@ impl Shards {
         let (on, accepting) = mailbox(1);
         let (begins, mut beginning) = mailbox::<()>(1);
         let (parts, mut accept) = (FuturesUnordered::new(), Vec::new());
+        let mut others = idle.len();
         for (number, supervisor) in idle.into_iter().enumerate() {
-            let socket = |(listening, sockets): &mut (Arc<Listening>, Vec<ListenSocket>)| {
-                sockets.pop().map(|socket| (socket, listening.clone()))
+            others -= 1;
+            // One each; the first part also takes those that were passed beyond the number of parts.
+            let own = |(listening, sockets): &mut (Arc<Listening>, Vec<ListenSocket>)| {
+                let own = sockets.split_off(others.min(sockets.len()));
+                let listening = listening.clone();
+                own.into_iter().map(move |socket| (socket, listening.clone()))
             };
             let (address, stop) = mailbox(1);
             accept.push(address);
             let part = Part {
                 number,
-                sockets: listeners.iter_mut().filter_map(socket).collect(),
+                sockets: listeners.iter_mut().flat_map(own).collect(),
                 supervisor,
                 supervisors: supervisors.clone(),
                 slots: slots.clone(),
