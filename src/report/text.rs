@@ -92,7 +92,12 @@ impl Page {
                 let Paint { dim, good, bad, end } = self.paint;
                 let (paint, state) = if *applied { (good, "applied") } else { (bad, "refused") };
                 let lines = lines.join("; ");
-                writeln!(out, "{dim}{}{end} config {paint}{state}{end}: {}", self.time, Escaped(lines.as_bytes()))
+                writeln!(
+                    out,
+                    "{dim}{}{end} config {paint}{state}{end}: {}",
+                    self.time,
+                    Escaped(lines.as_bytes())
+                )
             }
             What::Dropped { lines } => {
                 let Paint { dim, bad, end, .. } = self.paint;

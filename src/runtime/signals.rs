@@ -59,6 +59,23 @@ impl ServerSignals {
     }
 }
 
+/// SIGUSR2, which asks a server to start its program anew. The default action, which ends the process, is back when it is
+/// dropped.
+pub struct UpgradeSignals {
+    signals: Signals,
+}
+
+impl UpgradeSignals {
+    pub fn new() -> io::Result<Self> {
+        Ok(UpgradeSignals { signals: Signals::new([Signal::Usr2])? })
+    }
+
+    /// Ends at the next signal. Cancel-safe.
+    pub async fn next(&mut self) {
+        while !matches!(self.signals.next().await, Some(Ok(_))) {}
+    }
+}
+
 /// Whether the process ignores SIGHUP, as its mask of ignored signals says (proc_pid_status(5)).
 fn is_hangup_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

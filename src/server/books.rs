@@ -40,7 +40,10 @@ impl Books {
     /// Empty books for the sessions of `listenings`; a clone shares what is remembered.
     pub fn new(listenings: &[Arc<Listening>], remembered: Arc<Remembered>) -> Self {
         let sums = Tally {
-            listeners: listenings.iter().map(|one| ListenerTally::new(one.name.clone(), one.target.mode())).collect(),
+            listeners: listenings
+                .iter()
+                .map(|one| ListenerTally::new(one.name.clone(), one.target.mode()))
+                .collect(),
             client_bytes: 0,
             upstream_bytes: 0,
             dials: Histogram::new(NETWORK),
@@ -126,7 +129,8 @@ fn add_moved(sums: &mut Tally, record: &Record) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{outcome::Outcome, record::Dial, target::Target};
+    use crate::session::{cause::Cause, outcome::Outcome, record::Dial, target::Target};
+    use strum::VariantArray;
 
     fn record() -> Arc<Record> {
         Record::sample(1, Target::upstream("127.0.0.1:1"))

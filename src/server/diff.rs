@@ -89,7 +89,11 @@ fn listeners(old: &Plan, new: &Plan, lines: &mut Vec<String>) {
         }
     }
     for former in gone {
-        lines.push(format!("listener {}: removed, from {}", listener_name(former), joined(&former.endpoints)));
+        lines.push(format!(
+            "listener {}: removed, from {}",
+            listener_name(former),
+            joined(&former.endpoints)
+        ));
     }
 }
 
@@ -103,7 +107,9 @@ fn listener(name: &str, old: &PlannedListener, new: &PlannedListener, lines: &mu
     }
     target(&old.target, &new.target, &mut own);
     let limit = |one: &PlannedListener| or_off(one.max_per_source.map(|limit| limit.sessions));
-    let mode = |one: &PlannedListener| one.mode.map_or_else(|| "as it comes".to_owned(), |mode| format!("{mode:04o}"));
+    let mode = |one: &PlannedListener| {
+        one.mode.map_or_else(|| "as it comes".to_owned(), |mode| format!("{mode:04o}"))
+    };
     changed(&mut own, "mode", mode(old), mode(new));
     changed(&mut own, "allow", nets(&old.access.allow), nets(&new.access.allow));
     changed(&mut own, "deny", nets(&old.access.deny), nets(&new.access.deny));
@@ -167,16 +173,16 @@ fn upstreams(old: &Plan, new: &Plan, lines: &mut Vec<String>) {
     }
     came.extend(new.iter().filter(|next| !old.iter().any(|one| one.name == next.name)));
     for next in came {
-        let is_same = |former: &&&PlannedUpstream| {
-            former.servers == next.servers && former.discover == next.discover
-        };
+        let is_same =
+            |former: &&&PlannedUpstream| former.servers == next.servers && former.discover == next.discover;
         if let Some(index) = gone.iter().position(|former| is_same(&former)) {
             let former = gone.remove(index);
             lines.push(format!("upstream {}: renamed to {}", former.name, next.name));
             upstream(former, next, lines);
         } else {
             let servers: Vec<String> = next.servers.iter().map(address).collect();
-            let with = if servers.is_empty() { String::new() } else { format!(", with {}", servers.join(", ")) };
+            let with =
+                if servers.is_empty() { String::new() } else { format!(", with {}", servers.join(", ")) };
             lines.push(format!("upstream {}: added{with}", next.name));
         }
     }
@@ -191,7 +197,8 @@ fn address(server: &PlannedServer) -> String {
 
 fn upstream(old: &PlannedUpstream, new: &PlannedUpstream, lines: &mut Vec<String>) {
     let mut own = Vec::new();
-    let addresses = |upstream: &PlannedUpstream| upstream.servers.iter().map(address).collect::<BTreeSet<_>>();
+    let addresses =
+        |upstream: &PlannedUpstream| upstream.servers.iter().map(address).collect::<BTreeSet<_>>();
     let (before, after) = (addresses(old), addresses(new));
     own.extend(after.difference(&before).map(|one| format!("server {one} added")));
     own.extend(before.difference(&after).map(|one| format!("server {one} removed")));

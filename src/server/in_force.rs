@@ -6,20 +6,25 @@ use crate::{
         address::Address,
         dial::{Destination, is_loop},
         endpoint::Endpoint,
-        listener::{AcceptErrors, ListenSocket},
+        listener::{AcceptErrors, ListenHandle, ListenSocket},
         options::Options,
+        passed::listener_name,
     },
     runtime::lock::Lock,
     server::{
         groups::{self, Groups, Shared},
-        plan::Plan,
+        plan::{Plan, PlannedListener},
     },
     session::{
         sources::SourceCounts,
         target::{CurrentListening, Listening},
     },
 };
-use std::{collections::HashMap, io, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    sync::Arc,
+};
 
 /// What sessions to come are given, and operators are shown. It does not change: the next plan makes another one.
 #[derive(Default)]
@@ -41,6 +46,7 @@ pub struct ListenAddress {
     pub endpoint: Endpoint,
     pub current: Arc<CurrentListening>,
     pub errors: Arc<AcceptErrors>,
+    handles: Vec<ListenHandle>,
 }
 
 /// The plan in force, as its readers share it.
@@ -51,10 +57,26 @@ pub struct PlanInForce(Arc<Lock<Arc<InForce>>>);
 pub struct Prepared {
     pub next: InForce,
     pub opened: Vec<Opened>,
-    /// Listeners of addresses that stay, with what sessions to come are to know.
-    pub kept: Vec<(Arc<CurrentListening>, Arc<Listening>)>,
+    pub kept: Vec<Kept>,
     /// Addresses that are not listened on any more.
     pub closed: Vec<Arc<CurrentListening>>,
+    /// How many sockets each opened address has at least.
+    pub threads: usize,
+}
+
+/// An address that stays, with what sessions to come are to know.
+pub struct Kept {
+    address: ListenAddress,
+    next: Arc<Listening>,
+    planned: PlannedListener,
+}
+
+impl Kept {
+    pub fn put_in_force(self) {
+        let options = groups::options(&self.planned);
+        self.address.handles.iter().for_each(|socket| socket.change(self.planned.backlog, &options));
+        self.address.current.set(self.next);
+    }
 }
 
 /// An address that was opened, with a socket for each shard.
@@ -78,6 +100,15 @@ impl InForce {
         self.addresses.iter().map(|one| one.current.get()).collect()
     }
 
+    /// The sockets of each listener, by the name under which they are passed on.
+    pub fn handles(&self) -> impl Iterator<Item = (String, &ListenHandle)> {
+        self.addresses.iter().flat_map(|one| {
+            let given = one.current.get().given_name();
+            let name = listener_name(given.as_deref(), &one.endpoint);
+            one.handles.iter().map(move |handle| (name.clone(), handle))
+        })
+    }
+
     pub fn own_addresses(&self) -> Vec<Address> {
         self.listenings().iter().map(|one| one.address.clone()).collect()
     }
@@ -87,9 +118,15 @@ impl InForce {
         self.plan.as_ref().is_some_and(|plan| plan.listeners.iter().any(|one| one.target.dials()))
     }
 
-    /// Opens what `plan` needs and this one does not have; each new address gets a socket for each of the `threads`.
+    /// Opens what `plan` needs and this one does not have; each new address gets a socket for each of the `threads`. `passed`
+    /// are the sockets that others opened, for each endpoint of each listener.
     /// Fails if something cannot be opened; what was opened is closed again, and nothing has changed.
-    pub fn prepare(&self, plan: Plan, threads: usize) -> Result<Prepared, Error> {
+    pub fn prepare(
+        &self,
+        plan: Plan,
+        threads: usize,
+        mut passed: VecDeque<Vec<Vec<ListenSocket>>>,
+    ) -> Result<Prepared, Error> {
         let groups = Groups::new(&plan.upstreams, &self.groups);
         let per_source = plan.max_per_source;
         let per_source = per_source.map(|limit| SourceCounts::with_limit(self.per_source.as_ref(), limit));
@@ -102,27 +139,39 @@ impl InForce {
                 .map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
             for endpoint in &planned.endpoints {
                 let key = planned.name.clone().unwrap_or_else(|| endpoint.to_string());
-                let of_listener = shared.entry(key.clone()).or_insert_with(|| Shared::new(planned, self.shared.get(&key)));
-                let listening = |address| of_listener.listening(plan.log, &groups, per_source.as_ref(), address);
-                let is_used = |one: &ListenAddress| addresses.iter().any(|used| Arc::ptr_eq(&used.current, &one.current));
-                let there = self.addresses.iter().find(|one| one.endpoint == *endpoint && !is_used(one));
-                if let Some(there) = there {
-                    kept.push((there.current.clone(), listening(there.current.get().address.clone())));
-                    addresses.push(there.clone());
-                    continue;
+                let of_listener =
+                    shared.entry(key.clone()).or_insert_with(|| Shared::new(planned, self.shared.get(&key)));
+                let listening =
+                    |address| of_listener.listening(plan.log, &groups, per_source.as_ref(), address);
+                let is_used = |one: &ListenAddress| {
+                    addresses.iter().any(|used| Arc::ptr_eq(&used.current, &one.current))
+                };
+                let there = self.addresses.iter().filter(|one| one.endpoint == *endpoint && !is_used(one));
+                let there: Vec<_> = there.cloned().collect();
+                kept.extend(there.iter().map(|one| {
+                    let next = listening(one.current.get().address.clone());
+                    Kept { address: one.clone(), next, planned: planned.clone() }
+                }));
+                let passed = passed.pop_front().unwrap_or_default();
+                let made =
+                    if there.is_empty() { open(endpoint, planned, passed, threads)? } else { Vec::new() };
+                addresses.extend(there);
+                for sockets in made {
+                    let (address, errors) = (sockets[0].address().clone(), sockets[0].errors());
+                    let current = Arc::new(CurrentListening::new(listening(address)));
+                    let handles = sockets.iter().map(ListenSocket::handle).collect();
+                    let endpoint = endpoint.clone();
+                    addresses.push(ListenAddress { endpoint, current: current.clone(), errors, handles });
+                    opened.push(Opened { current, sockets });
                 }
-                let sockets = open(endpoint, planned.backlog, &groups::options(planned), threads)?;
-                let (address, errors) = (sockets[0].address().clone(), sockets[0].errors());
-                let current = Arc::new(CurrentListening::new(listening(address)));
-                addresses.push(ListenAddress { endpoint: endpoint.clone(), current: current.clone(), errors });
-                opened.push(Opened { current, sockets });
             }
         }
-        let stays = |one: &&ListenAddress| addresses.iter().any(|next| Arc::ptr_eq(&next.current, &one.current));
+        let stays =
+            |one: &&ListenAddress| addresses.iter().any(|next| Arc::ptr_eq(&next.current, &one.current));
         let closed = self.addresses.iter().filter(|one| !stays(one)).map(|one| one.current.clone()).collect();
         let next = InForce { plan: Some(plan), groups, addresses, per_source, shared };
         next.refuse_loops()?;
-        Ok(Prepared { next, opened, kept, closed })
+        Ok(Prepared { next, opened, kept, closed, threads })
     }
 
     fn refuse_loops(&self) -> Result<(), Error> {
@@ -132,19 +181,42 @@ impl InForce {
     }
 }
 
-/// A socket for each of the `threads`, before any accepts.
-fn open(endpoint: &Endpoint, backlog: i32, options: &Options, threads: usize) -> Result<Vec<ListenSocket>, Error> {
-    let mut sockets = vec![listen(endpoint, "--listen", backlog, options)?];
-    for _ in 1..threads {
-        let another = sockets[0].another(backlog, options);
-        sockets.push(another.map_err(|error| cannot_listen(endpoint, "--listen", &error))?);
+/// The sockets of an endpoint, by their addresses: those that were passed, else its own. Each address has one for each of the
+/// `threads`, or more.
+fn open(
+    endpoint: &Endpoint,
+    planned: &PlannedListener,
+    passed: Vec<Vec<ListenSocket>>,
+    threads: usize,
+) -> Result<Vec<Vec<ListenSocket>>, Error> {
+    let (mut all, options) = (passed, groups::options(planned));
+    for socket in all.iter().flatten() {
+        socket.handle().change(planned.backlog, &options);
     }
-    Ok(sockets)
+    if all.is_empty() {
+        let mode = planned.mode.filter(|_| matches!(endpoint, Endpoint::Unix(_)));
+        let own = ListenSocket::bind(endpoint, planned.backlog, &options, mode);
+        all.push(vec![own.map_err(|error| cannot_listen(endpoint, "--listen", &error))?]);
+    }
+    for sockets in &mut all {
+        let first = sockets.len();
+        for number in first..threads {
+            let another = sockets[number % first].another(planned.backlog, &options);
+            sockets.push(another.map_err(|error| cannot_listen(endpoint, "--listen", &error))?);
+        }
+    }
+    Ok(all)
 }
 
 /// Listens; `flag` is the option that names the address.
-pub fn listen(endpoint: &Endpoint, flag: &str, backlog: i32, options: &Options) -> Result<ListenSocket, Error> {
-    ListenSocket::bind(endpoint, backlog, options).map_err(|error| cannot_listen(endpoint, flag, &error))
+pub fn listen(
+    endpoint: &Endpoint,
+    flag: &str,
+    backlog: i32,
+    options: &Options,
+) -> Result<ListenSocket, Error> {
+    ListenSocket::bind(endpoint, backlog, options, None)
+        .map_err(|error| cannot_listen(endpoint, flag, &error))
 }
 
 fn cannot_listen(endpoint: &Endpoint, flag: &str, error: &io::Error) -> Error {

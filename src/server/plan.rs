@@ -92,6 +92,14 @@ pub struct Faults {
     pub first: String,
 }
 
+impl Faults {
+    /// Of a server that was started without one.
+    pub fn no_file() -> Self {
+        let first = "this server has no file; start it with 'switchboard run FILE'".to_owned();
+        Faults { text: format!("{first}\n"), first }
+    }
+}
+
 impl From<Error> for Faults {
     fn from(error: Error) -> Self {
         Faults { text: format!("{error}\n"), first: error.to_string() }

@@ -59,7 +59,7 @@ enum Order {
     /// Accept on another socket, for the listener of this address; the answer is whether the shard can wait for it.
     Accept(ListenSocket, Arc<CurrentListening>, Sender<io::Result<()>>),
     /// Serve the queues of the sockets of this listener, and close them; the address is dropped when that is done.
-    Close(Arc<CurrentListening>, #[expect(dead_code, reason = "it is dropped")] Sender<()>),
+    Close(Arc<CurrentListening>, Sender<()>),
 }
 
 /// What one shard runs.
@@ -113,7 +113,11 @@ impl Shards {
 
     /// Has the parts accept on these sockets, one or more for each; returns when they do.
     /// Fails if a shard cannot wait for one.
-    pub async fn accept(&self, sockets: Vec<ListenSocket>, listening: &Arc<CurrentListening>) -> io::Result<()> {
+    pub async fn accept(
+        &self,
+        sockets: Vec<ListenSocket>,
+        listening: &Arc<CurrentListening>,
+    ) -> io::Result<()> {
         let mut answers = Vec::new();
         for (index, socket) in sockets.into_iter().enumerate() {
             let (reply, answer) = mailbox(1);
@@ -181,6 +185,14 @@ impl Shards {
     }
 }
 
+/// All that can wake a part.
+enum PartEvent {
+    Stop,
+    Order(Order),
+    /// An acceptor ended by itself.
+    Failed(usize),
+}
+
 /// An acceptor of a part, and its listener.
 type Accepting = (Arc<CurrentListening>, Acceptor);
 
@@ -191,28 +203,33 @@ impl Part {
         let sessions = spawn(supervisor.run());
         let mut acceptors: Vec<Accepting> = Vec::new();
         loop {
-            let order = match select(pin!(orders.next()), pin!(first_to_end(&mut acceptors))).await {
-                Either::Left((Some(order), _)) => order,
-                Either::Left((None, _)) => break,
-                Either::Right((index, _)) => {
+            let event = match select(pin!(orders.next()), pin!(first_to_end(&mut acceptors))).await {
+                Either::Left((order, _)) => order.map_or(PartEvent::Stop, PartEvent::Order),
+                Either::Right((index, _)) => PartEvent::Failed(index),
+            };
+            match event {
+                PartEvent::Stop => break,
+                PartEvent::Failed(index) => {
                     acceptors.swap_remove(index);
                     accepting.fetch_sub(1, Relaxed);
                     let _ = failures.try_send(());
-                    continue;
                 }
-            };
-            match order {
-                Order::Accept(socket, listening, reply) => {
+                PartEvent::Order(Order::Accept(socket, listening, reply)) => {
                     let admission = supervisors.admission(number);
-                    let started =
-                        Acceptor::start(socket, listening.clone(), slots.clone(), admission, reporter.clone());
+                    let started = Acceptor::start(
+                        socket,
+                        listening.clone(),
+                        slots.clone(),
+                        admission,
+                        reporter.clone(),
+                    );
                     let answer = started.map(|acceptor| {
                         acceptors.push((listening, acceptor));
                         accepting.fetch_add(1, Relaxed);
                     });
                     let _ = reply.try_send(answer);
                 }
-                Order::Close(listening, _done) => {
+                PartEvent::Order(Order::Close(listening, _done)) => {
                     let is_it = |(of, _): &mut Accepting| Arc::ptr_eq(of, &listening);
                     let closing: Vec<_> = acceptors.extract_if(.., is_it).collect();
                     accepting.fetch_sub(closing.len(), Relaxed);

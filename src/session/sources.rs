@@ -39,7 +39,12 @@ impl SourceCounts {
     /// No sessions yet.
     pub fn new(limit: SourceLimit) -> Self {
         let sessions = AtomicUsize::new(limit.sessions);
-        SourceCounts { sessions, prefix: limit.prefix, stripes: Default::default(), hasher: RandomState::new() }
+        SourceCounts {
+            sessions,
+            prefix: limit.prefix,
+            stripes: Default::default(),
+            hasher: RandomState::new(),
+        }
     }
 
     /// Counts with another limit from now on. Sources of another size are counted anew.
