@@ -81,7 +81,7 @@ pub struct Plan {
 }
 
 /// Reads the plan again: that of the program's own file, or of another one.
-pub type Load = Arc<dyn Fn(Option<&Path>) -> Result<Plan, Faults> + Send + Sync>;
+pub type LoadPlan = Arc<dyn Fn(Option<&Path>) -> Result<Plan, Faults> + Send + Sync>;
 
 /// What is wrong with a plan that was to be read, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
