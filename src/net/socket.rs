@@ -274,6 +274,12 @@ impl Socket {
         options.apply_user_timeout(&self.descriptor)
     }
 
+    /// Has the kernel find a peer that has vanished, as `options` say; what it refuses keeps the system's value. On a TCP
+    /// socket that is connected.
+    pub fn watch_peer(&self, options: &Options) {
+        options.apply_watch(&self.descriptor);
+    }
+
     pub fn local_address(&self) -> io::Result<Address> {
         Ok(Address::from_kernel(&getsockname(&self.descriptor)?))
     }

@@ -3,6 +3,7 @@
 use crate::{
     net::{
         buffer::{BUFFER_BYTES, Buffer},
+        options::Options,
         pipe::Pipe,
         socket::{Socket, settle},
     },
@@ -52,6 +53,13 @@ impl Leg {
     pub async fn settle(&self) {
         match self {
             Leg::Plain(socket) => settle(socket).await,
+        }
+    }
+
+    /// As [`Socket::watch_peer`].
+    pub fn watch_peer(&self, options: &Options) {
+        match self {
+            Leg::Plain(socket) => socket.watch_peer(options),
         }
     }
 

@@ -8,10 +8,10 @@ use crate::{
     runtime::local::{Between, LocalReceiver, LocalSender, local},
 };
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     future::poll_fn,
     io,
-    rc::Rc,
+    rc::{Rc, Weak},
     task::{Context, Poll, ready},
 };
 
@@ -29,14 +29,16 @@ pub struct LinkSender(LocalSender<Parcel, Offer>);
 
 pub struct LinkReceiver(LocalReceiver<Parcel, Offer>);
 
-/// Where the receiver writes, and why the sender could not write there.
+/// What the sender reads; where the receiver writes, and why the sender could not write there.
 #[derive(Default)]
 struct Offer {
+    /// It leads nowhere if [`Nudge::source`] came first.
+    source: OnceCell<Weak<Leg>>,
     sink: RefCell<Option<Rc<Leg>>>,
     fault: Cell<Option<Box<io::Error>>>,
 }
 
-/// Lets the sender's half-loop look at its gate again; it may belong to another actor.
+/// The sender's half-loop, which may belong to another actor: has it look at its gate again.
 pub struct Nudge(Rc<Between<Offer>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,11 @@ pub fn link() -> (LinkSender, LinkReceiver) {
 }
 
 impl LinkSender {
+    /// Says what the sender reads; false if [`Nudge::source`] asked before.
+    pub fn set_source(&self, leg: &Rc<Leg>) -> bool {
+        self.0.source.set(Rc::downgrade(leg)).is_ok()
+    }
+
     /// Writes what can be written of `chunk` in the receiver's place, if the receiver waits for it and nothing acts on the
     /// stream; says whether that was all. The rest is to be sent.
     pub fn deliver(&self, chunk: &mut Chunk, direction: &Direction) -> bool {
@@ -130,6 +137,12 @@ impl Nudge {
     pub fn wake(&self) {
         self.0.wake_sender();
     }
+
+    /// What the sender reads. If it has not said so yet it never can: the one of both that comes second is left with what is to be
+    /// done about it.
+    pub fn source(&self) -> Option<Rc<Leg>> {
+        self.0.source.get_or_init(Weak::new).upgrade()
+    }
 }
 
 impl Drop for LinkReceiver {
@@ -143,11 +156,11 @@ impl Drop for LinkReceiver {
 mod tests {
     use super::*;
     use crate::{
-        net::buffer::Buffer,
+        net::{buffer::Buffer, socket::Socket},
         runtime::{clock::within, shard},
     };
     use futures::{FutureExt, executor::block_on};
-    use std::{pin::pin, task::Poll, time::Duration};
+    use std::{os::unix::net::UnixStream, pin::pin, task::Poll, time::Duration};
 
     #[test]
     fn a_sender_that_goes_without_an_end_is_an_abort() {
@@ -171,6 +184,25 @@ mod tests {
             if polls == 2 { Poll::Ready(()) } else { Poll::Pending }
         });
         assert!(shard::run(within(Some(Duration::from_secs(20)), polled_again)).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_source_is_known_to_the_one_that_comes_second() {
+        shard::run(async {
+            let leg = |stream: UnixStream| {
+                stream.set_nonblocking(true).unwrap();
+                Rc::new(Leg::Plain(Socket::new(stream.into(), true).unwrap()))
+            };
+            let (one, _other) = UnixStream::pair().unwrap();
+            let leg = leg(one);
+            let (sender, receiver) = link();
+            assert!(sender.set_source(&leg));
+            assert!(Rc::ptr_eq(&receiver.nudge().source().unwrap(), &leg));
+            let (sender, receiver) = link();
+            assert!(receiver.nudge().source().is_none());
+            assert!(!sender.set_source(&leg));
+        })
+        .unwrap();
     }
 
     #[test]

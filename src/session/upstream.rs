@@ -21,7 +21,7 @@ use crate::{
         record::{Dial, Record},
     },
 };
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 /// The actor: dials `upstream`, with the socket that is `reserved`, for the session of `record`. What the client sends
 /// comes from `up_receiver`, and what it is sent goes to `down_sender`.
@@ -36,7 +36,13 @@ pub(super) fn run(
     async move {
         // Boxed: what dialling needs is not kept while the connection lives.
         let far = match Box::pin(connect(reserved, &record, &context, &upstream)).await {
-            Ok(far) => far,
+            Ok(far) => {
+                // A session that lives on has it set when it first looks at its deadlines.
+                if !down_sender.set_source(&far) {
+                    watch_peer(&far, &record, context.deadlines.get().stall, &context);
+                }
+                far
+            }
             Err(error) => return Outcome::NotReached(Box::new(error)),
         };
         let ways = Ways { incoming: &record.from_upstream, outgoing: &record.from_client };
@@ -58,6 +64,14 @@ pub(super) fn run(
     }
 }
 
+/// Has the kernel find an upstream that has vanished.
+pub(super) fn watch_peer(far: &Leg, record: &Record, stall: Option<Duration>, context: &Context) {
+    // A UNIX socket has no peer that could.
+    if record.dial().is_some_and(|dial| dial.local.is_some()) {
+        far.watch_peer(&Options { user_timeout: stall, ..context.options.clone() });
+    }
+}
+
 async fn connect(
     reserved: Option<Reserved>,
     record: &Record,
@@ -65,8 +79,7 @@ async fn connect(
     upstream: &Destination,
 ) -> Result<Rc<Leg>, DialError> {
     let deadlines = context.deadlines.get();
-    let options = Options { user_timeout: deadlines.stall, ..context.options.clone() };
-    match dial_with(reserved, upstream, &options, deadlines.connect, &context.own).await {
+    match dial_with(reserved, upstream, &context.options, deadlines.connect, &context.own).await {
         Ok(Dialled { socket, address, local, resolve, connect }) => {
             record.set_dial(Dial { upstream: Some(address.clone()), local, resolve, connect: Some(connect) });
             context.events.tell_with(|| What::Connect {
@@ -95,7 +108,7 @@ mod tests {
         session::{cause::Cause, deadline::Deadlines, target::Target},
     };
     use futures::future::join;
-    use std::{net::TcpListener, time::Duration};
+    use std::net::TcpListener;
 
     #[test]
     fn a_peer_that_takes_nothing_is_ended_by_the_kernel_and_that_is_a_stall() {
@@ -106,7 +119,8 @@ mod tests {
         let record = Record::sample(1, target);
         // Nothing here watches our own deadline: the kernel's is the one that ends the connection.
         let deadlines = Deadlines { stall: Some(Duration::ZERO), ..Deadlines::default() };
-        let ((up_sender, up_receiver), (down_sender, _down_receiver)) = (link(), link());
+        let ((up_sender, up_receiver), (down_sender, down_receiver)) = (link(), link());
+        assert!(down_receiver.nudge().source().is_none(), "it is the actor's to ask the kernel for it");
         let actor = run(None, record.clone(), Context::sample(deadlines), upstream, up_receiver, down_sender);
         let upload = async {
             loop {
