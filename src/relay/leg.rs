@@ -172,6 +172,12 @@ impl ChunkSource for LegReader<'_> {
             }
         })
     }
+
+    fn ended(&mut self) {
+        match self.leg {
+            Leg::Plain(socket) => socket.closes_next(),
+        }
+    }
 }
 
 impl<'a> LegWriter<'a> {

@@ -65,7 +65,8 @@ pub enum WriteEnd {
 
 /// Relays `leg` into `to_link` and `from_link` into `leg`, until the leg's end is known.
 ///
-/// The links are gone when it ends. The leg is still open: the owner closes it, or resets it by dropping it.
+/// The links are gone when it ends. The leg is still open: the owner closes it, or resets it by dropping it. After a clean
+/// end it closes it at once: our FIN may go with that ([`Socket::closes_next`](crate::net::socket::Socket::closes_next)).
 pub fn pump<'a>(
     leg: &'a Rc<Leg>,
     splice: bool,
@@ -116,7 +117,11 @@ pub fn read_into<'a>(
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => {
                     direction.set_ended();
-                    return link.finish().await.map_or(ReadEnd::Refused, |()| ReadEnd::Finished);
+                    if link.finish().await.is_err() {
+                        return ReadEnd::Refused;
+                    }
+                    source.ended();
+                    return ReadEnd::Finished;
                 }
                 Err(error) => return ReadEnd::Failed(error),
             };
