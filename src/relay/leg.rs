@@ -193,8 +193,8 @@ impl ChunkSink for LegWriter<'_> {
     }
 
     fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> {
-        let Leg::Plain(socket) = &**self.leg;
         poll_fn(move |context| {
+            let Leg::Plain(socket) = &**self.leg;
             loop {
                 ready!(socket.poll_writable(context));
                 match self.leg.try_write(chunk) {
