@@ -5,6 +5,7 @@ pub mod books;
 pub mod control;
 pub mod diff;
 mod drain;
+pub mod explain;
 pub mod groups;
 pub mod http;
 pub mod in_force;

@@ -15,6 +15,7 @@ use crate::{
     session::{deadline::Deadlines, group::GroupSettings, route::Condition},
 };
 use std::{
+    fmt,
     net::SocketAddr,
     num::{NonZeroU32, NonZeroUsize},
     path::Path,
@@ -226,6 +227,16 @@ pub enum ServerSource {
     Dns { name: String, port: u16 },
     /// The SRV records of a name (RFC 2782).
     Srv { name: String },
+}
+
+impl fmt::Display for ServerSource {
+    /// As a file writes it: `dns:NAME:PORT`, `srv:NAME`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServerSource::Dns { name, port } => write!(f, "dns:{name}:{port}"),
+            ServerSource::Srv { name } => write!(f, "srv:{name}"),
+        }
+    }
 }
 
 /// How a server is asked whether it works.
