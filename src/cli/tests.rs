@@ -5,19 +5,16 @@ mod documentation;
 use super::*;
 use crate::{
     control::place::Control,
+    net::{dial::Override, options::KEEPALIVE},
     net::{
-        dial::Destination,
         endpoint::Endpoint,
+        network::Access,
         options::{Congestion, Keepalive},
     },
-    net::{dial::Override, options::KEEPALIVE},
     report::format::DUMP_LIMIT_BYTES,
     report::format::{Dump, Log},
-    server::{
-        plan::{self, Plan, PlannedListener},
-        sources::SourceLimit,
-    },
-    session::{deadline::Deadlines, target::Target as Joined},
+    server::plan::{self, Plan, PlannedListener, PlannedTarget, PlannedUpstream},
+    session::{deadline::Deadlines, sources::SourceLimit},
     tools::client::settings::{Client, Input, Target},
     tools::{
         audit::settings::{Audit, IDLE, Subject},
@@ -26,7 +23,11 @@ use crate::{
     },
 };
 use proptest::prelude::*;
-use std::{num::NonZeroUsize, os::unix::ffi::OsStringExt, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    os::unix::ffi::OsStringExt,
+    time::Duration,
+};
 
 const COMMANDS: [&str; 5] = ["echo", "proxy", "client", "origin", "top"];
 
@@ -47,8 +48,24 @@ fn server(line: &str) -> Plan {
     }
 }
 
-fn planned(port: u16, target: Joined) -> Vec<PlannedListener> {
-    vec![PlannedListener { name: None, endpoint: Endpoint::loopback(port), target }]
+/// A listener with every default.
+fn planned(endpoint: Endpoint, target: PlannedTarget) -> PlannedListener {
+    PlannedListener {
+        name: None,
+        endpoints: vec![endpoint],
+        mode: None,
+        target,
+        access: Access::default(),
+        accept_rate: None,
+        max_per_source: None,
+        backlog: 4096,
+        deadlines: Deadlines::default(),
+        keepalive: Some(KEEPALIVE),
+        congestion: Congestion::System,
+        splice: true,
+        dump: Dump::Off,
+        dump_limit: DUMP_LIMIT_BYTES,
+    }
 }
 
 #[track_caller]
@@ -96,17 +113,13 @@ fn assert_refused(words: &[&str], parts: &[&str]) {
 #[test]
 fn a_bare_command_means_the_defaults() {
     let echo = Plan {
-        listeners: planned(8001, Joined::Echo),
+        listeners: vec![planned(Endpoint::loopback(8001), PlannedTarget::Echo)],
+        upstreams: Vec::new(),
         max_sessions: None,
         max_per_source: None,
-        backlog: 4096,
-        deadlines: Deadlines::default(),
-        keepalive: Some(KEEPALIVE),
-        congestion: Congestion::System,
+        drain_timeout: Some(plan::DRAIN_TIMEOUT),
+        drain_delay: Duration::ZERO,
         log: Log::Text,
-        dump: Dump::Off,
-        dump_limit: DUMP_LIMIT_BYTES,
-        splice: true,
         threads: None,
         busy_poll: plan::BUSY_POLL,
         control: Control::Default,
@@ -114,9 +127,12 @@ fn a_bare_command_means_the_defaults() {
         remember: plan::REMEMBER,
         metrics: None,
     };
-    let upstream = Destination { endpoint: "www.google.com:80".parse().unwrap(), overrides: [].into() };
-    let proxy = Plan { listeners: planned(8002, Joined::Upstream(upstream.into())), ..echo.clone() };
-    let origin = Plan { listeners: planned(8003, Joined::Origin), ..echo.clone() };
+    let upstream = PlannedUpstream::address("www.google.com:80".parse().unwrap(), [].into());
+    let target = PlannedTarget::to("www.google.com:80".into());
+    let listeners = vec![planned(Endpoint::loopback(8002), target)];
+    let proxy = Plan { listeners, upstreams: vec![upstream], ..echo.clone() };
+    let listeners = vec![planned(Endpoint::loopback(8003), PlannedTarget::Origin)];
+    let origin = Plan { listeners, ..echo.clone() };
     assert_eq!(server("echo"), echo);
     assert_eq!(server("proxy"), proxy);
     assert_eq!(server("origin"), origin);
@@ -144,22 +160,17 @@ fn every_option_of_a_server_reaches_its_setting() {
     let proxy = server(
         "proxy --listen :1 --listen unix:/a --upstream b --resolve b:80:::1,[::2],1.2.3.4 --max-sessions 2 \
          --max-per-source 3 --source-prefix 48 --backlog 4 --connect-timeout 5ms --idle-timeout off --half-close-timeout 1m30s \
-         --stall-timeout 7s --max-lifetime 8h --drain-timeout off --keepalive 9s/10s/11 --log json --dump hex \
+         --stall-timeout 7s --max-lifetime 8h --drain-timeout off --drain-delay 6s --allow 10.0.0.0/8,::1 \
+         --allow 192.0.2.1 --deny 10.1.0.0/16 --accept-rate 14/s --keepalive 9s/10s/11 --log json --dump hex \
          --dump-limit 12 --splice off --threads 3 --busy-poll off --metrics 13 \
          --control /run/a.sock --group ops --remember 13 --congestion cubic",
     );
     let addresses = ["::1", "::2", "1.2.3.4"].map(|address| address.parse().unwrap()).to_vec();
     let overrides = [Override { host: "b".into(), port: 80, addresses }].into();
-    let target = Joined::Upstream(Destination { endpoint: "b:80".parse().unwrap(), overrides }.into());
+    let networks = |text: &str| text.split(' ').map(|one| one.parse().unwrap()).collect();
     let listener = |address: &str| PlannedListener {
-        name: None,
-        endpoint: address.parse().unwrap(),
-        target: target.clone(),
-    };
-    let expected = Plan {
-        listeners: [":1", "unix:/a"].map(listener).into(),
-        max_sessions: Some(2),
-        max_per_source: Some(SourceLimit { sessions: 3, prefix: 48 }),
+        access: Access { allow: networks("10.0.0.0/8 ::1 192.0.2.1"), deny: networks("10.1.0.0/16") },
+        accept_rate: NonZeroU32::new(14),
         backlog: 4,
         deadlines: Deadlines {
             connect: Some(Duration::from_millis(5)),
@@ -167,7 +178,6 @@ fn every_option_of_a_server_reaches_its_setting() {
             half_close: Some(Duration::from_secs(90)),
             stall: Some(Duration::from_secs(7)),
             lifetime: Some(Duration::from_secs(8 * 3600)),
-            drain: None,
         },
         keepalive: Some(Keepalive {
             idle: Duration::from_secs(9),
@@ -175,10 +185,19 @@ fn every_option_of_a_server_reaches_its_setting() {
             probes: 11,
         }),
         congestion: "cubic".parse().unwrap(),
-        log: Log::Json,
+        splice: false,
         dump: Dump::Hex,
         dump_limit: 12,
-        splice: false,
+        ..planned(address.parse().unwrap(), PlannedTarget::to("b:80".into()))
+    };
+    let expected = Plan {
+        listeners: [":1", "unix:/a"].map(listener).into(),
+        upstreams: vec![PlannedUpstream::address("b:80".parse().unwrap(), overrides)],
+        max_sessions: Some(2),
+        max_per_source: Some(SourceLimit { sessions: 3, prefix: 48 }),
+        drain_timeout: None,
+        drain_delay: Duration::from_secs(6),
+        log: Log::Json,
         threads: NonZeroUsize::new(3),
         busy_poll: None,
         control: Control::At("/run/a.sock".into()),
@@ -191,14 +210,9 @@ fn every_option_of_a_server_reaches_its_setting() {
 
 #[test]
 fn several_ports_come_from_one_command() {
-    let target = |address: &str| {
-        let endpoint = address.parse().unwrap();
-        Joined::Upstream(Destination { endpoint, overrides: [].into() }.into())
-    };
     let pair = |listen: &str, to: &str| PlannedListener {
-        name: None,
-        endpoint: listen.parse().unwrap(),
-        target: target(to),
+        deadlines: Deadlines { idle: Some(Duration::from_secs(5)), ..Deadlines::default() },
+        ..planned(listen.parse().unwrap(), PlannedTarget::to(to.into()))
     };
     let plan =
         server("proxy 5432=db:5432 :6379=redis unix:/a=b=tcp://host:1 --idle-timeout 5s [::1]:7=unix:/c");
@@ -209,8 +223,11 @@ fn several_ports_come_from_one_command() {
         pair("[::1]:7", "unix:/c"),
     ];
     assert_eq!(plan.listeners, expected);
-    assert_eq!(plan.deadlines.idle, Some(Duration::from_secs(5)));
-    assert_eq!(server("proxy --listen 1 -l 2 -u a:3").listeners, [pair("1", "a:3"), pair("2", "a:3")]);
+    let upstreams: Vec<_> = plan.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+    assert_eq!(upstreams, ["db:5432", "redis:80", "host:1", "unix:/c"]);
+    let plan = server("proxy --listen 1 -l 2 -u a:3 --idle-timeout 5s");
+    assert_eq!(plan.listeners, [pair("1", "a:3"), pair("2", "a:3")]);
+    assert_eq!(plan.upstreams.len(), 1);
 }
 
 #[test]
@@ -286,8 +303,8 @@ fn every_long_option_of_a_server_has_a_variable() {
 fn a_short_option_takes_its_number_at_once() {
     assert_eq!(load("tcp://a:1 -c50 -n100 -z5s -q7"), load("tcp://a:1 -c 50 -n 100 -z 5s -q 7"));
     assert_eq!(server("echo -l:8 -v"), server("echo --listen :8 --dump text"));
-    assert_eq!(server("echo -v --dump hex").dump, Dump::Hex);
-    assert_eq!(server("echo --dump hex -v").dump, Dump::Text);
+    assert_eq!(server("echo -v --dump hex").listeners[0].dump, Dump::Hex);
+    assert_eq!(server("echo --dump hex -v").listeners[0].dump, Dump::Text);
     assert_refused(&["echo", "-listen", "8"], &["unrecognized option '-listen'; did you mean '--listen'?"]);
 }
 
@@ -341,7 +358,7 @@ fn what_follows_two_dashes_is_no_option() {
 
 #[test]
 fn the_last_of_equal_options_counts() {
-    assert_eq!(server("echo --dump text --dump=hex").dump, Dump::Hex);
+    assert_eq!(server("echo --dump text --dump=hex").listeners[0].dump, Dump::Hex);
     assert_eq!(server("echo --listen 1 --listen 2").listeners.len(), 2);
     assert!(client(&["client", "--body", "--body"]).body);
 }

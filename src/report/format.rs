@@ -109,12 +109,13 @@ mod tests {
 
     fn open() -> What {
         let (listener, client) = (tcp("127.0.0.1:8002"), tcp("[::ffff:127.0.0.1]:53212"));
-        What::Open { session: 42, mode: Mode::Proxy, listener, client }
+        What::Open { session: 42, mode: Mode::Proxy, listener, client, name: None }
     }
 
     fn connect(resolve: Option<Duration>) -> What {
         let (upstream, upstream_name) = (tcp("142.250.69.196:80"), "www.google.com:80".into());
-        What::Connect { session: 42, upstream, upstream_name, resolve, connect: milliseconds(11.0) }
+        let (connect, choice) = (milliseconds(11.0), None);
+        What::Connect { session: 42, upstream, upstream_name, resolve, connect, choice }
     }
 
     fn data(from: Side, offset: u64, shown: &[u8], cut: usize) -> What {
@@ -136,6 +137,7 @@ mod tests {
             connect: Some(milliseconds(11.0)),
             first_byte: Some(milliseconds(80.4)),
             error: None,
+            choice: None,
         }
     }
 
@@ -256,8 +258,15 @@ mod tests {
         let (listener, client, upstream) = (tcp("[::1]:8002"), unix(bytes), unix(bytes));
         let connect = Duration::from_millis(1);
         [
-            What::Open { session: 1, mode: Mode::Origin, listener, client },
-            What::Connect { session: 1, upstream, upstream_name: (&*name).into(), resolve: None, connect },
+            What::Open { session: 1, mode: Mode::Origin, listener, client, name: Some((&*name).into()) },
+            What::Connect {
+                session: 1,
+                upstream,
+                upstream_name: (&*name).into(),
+                resolve: None,
+                connect,
+                choice: None,
+            },
             data(Side::Client, u64::MAX, bytes, 1),
             What::Close(failed(unix(bytes), &name).into()),
         ]

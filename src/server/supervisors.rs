@@ -177,7 +177,6 @@ mod tests {
         },
         session::{
             cause::Cause,
-            deadline::Deadlines,
             event::{Event, Events, What},
             target::{Listening, Target},
         },
@@ -194,8 +193,7 @@ mod tests {
     /// Supervisors of sessions that echo, with the events of these.
     fn supervisors(shards: usize) -> (Supervisors, Vec<IdleSupervisor>, Arc<Listening>, Mailbox<Event>) {
         let (address, events) = mailbox(64);
-        let context =
-            Context::sample_telling(Deadlines::default(), Events::new(Some(address), Arc::default()));
+        let context = Context::sample_telling(Events::new(Some(address), Arc::default()));
         let listening: Arc<_> = Record::sample(1, Target::Echo).listening.clone();
         let remembered = Arc::new(Remembered::new(1));
         let books = Books::new(std::slice::from_ref(&listening), remembered.clone());

@@ -338,14 +338,14 @@ mod tests {
     #[test]
     fn without_deadlines_nothing_falls_due() {
         let (record, context) = (Record::sample(1, Target::Echo), Context::sample());
-        assert!(Watch::new(&record, DEADLINES.into(), &context).earliest().is_none());
+        assert!(Watch::new(&record, OFF.into(), &context).earliest().is_none());
     }
 
     #[test]
     fn the_dial_of_a_client_that_only_listens_goes_on_until_another_session_needs_its_place() {
         let (record, context) = (Record::sample(1, Target::upstream("127.0.0.1:1")), Context::sample());
         record.from_client.set_ended();
-        let mut watch = Watch::new(&record, DEADLINES.into(), &context);
+        let mut watch = Watch::new(&record, OFF.into(), &context);
         let _taken = block_on(context.slots.take());
         let (now_ms, end) = pass(&mut watch, coarse_ms(), 100);
         assert_eq!(end, None);
@@ -353,13 +353,13 @@ mod tests {
         let mut waiter = Box::pin(context.slots.take());
         assert!((&mut waiter).now_or_never().is_none());
         assert_eq!(pass(&mut watch, now_ms, 2), (now_ms, Some(Cause::ClientReset)));
-        let mut watch = Watch::new(&record, DEADLINES.into(), &context);
+        let mut watch = Watch::new(&record, OFF.into(), &context);
         let (now_ms, end) = pass(&mut watch, coarse_ms(), 2);
         assert_eq!(end, Some(Cause::ClientReset));
         assert_eq!(now_ms, record.from_client.moved_ms() + DIAL_KEPT_MS);
         // It has sent something: it waits for an answer.
         record.from_client.add_received(1);
-        assert!(Watch::new(&record, DEADLINES.into(), &context).earliest().is_none());
+        assert!(Watch::new(&record, OFF.into(), &context).earliest().is_none());
     }
 
     #[test]
@@ -368,7 +368,11 @@ mod tests {
         let sleeping = Sleeping::new();
         let deadlines = Deadlines { stall: Some(STALL), ..DEADLINES };
         let context = Context::sample();
-        let mut watch = Watch::new(&sleeping.record, DEADLINES.into(), &context);
+        let mut watch = Watch::new(
+            &sleeping.record,
+            (Deadlines { idle: Some(STALL * 12), ..deadlines }).into(),
+            &context,
+        );
         let (begin_ms, mut looked) = (coarse_ms(), Vec::new());
         let (mut now_ms, mut end) = (begin_ms, None);
         while end.is_none() {
@@ -405,7 +409,8 @@ mod tests {
         let sleeping = Sleeping::new();
         for limit in (1..=10).map(Duration::from_millis).chain([Duration::from_nanos(1)]) {
             let context = Context::sample();
-            let mut watch = Watch::new(&sleeping.record, DEADLINES.into(), &context);
+            let mut watch =
+                Watch::new(&sleeping.record, (Deadlines { stall: Some(limit), ..OFF }).into(), &context);
             let begin_ms = coarse_ms();
             let (now_ms, end) = pass(&mut watch, begin_ms, 3 + ACKNOWLEDGED_WITHIN.as_millis() as usize / 10);
             assert_eq!(end, Some(Cause::StallTimeout), "{limit:?}");
@@ -420,7 +425,11 @@ mod tests {
         for limit in [Duration::from_secs(100 * 31_557_600), Duration::from_millis(u64::MAX), Duration::MAX] {
             let limit = Some(limit);
             let context = Context::sample();
-            let mut watch = Watch::new(&record, DEADLINES.into(), &context);
+            let mut watch = Watch::new(
+                &record,
+                (Deadlines { idle: limit, stall: limit, lifetime: limit, ..OFF }).into(),
+                &context,
+            );
             let polled = run(poll_fn(|context| Poll::Ready(watch.poll_expired(context).is_pending())));
             assert!(polled.unwrap());
         }

@@ -200,6 +200,7 @@ mod tests {
             mode: record.mode(),
             listener: record.local.clone(),
             client: record.client.clone(),
+            name: None,
         });
     }
 

@@ -177,3 +177,40 @@ async fn try_servers(
 fn safe(text: &str) -> SafeText {
     SafeText::escaped(Escaped(text.as_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        net::buffer::{BUFFER_BYTES, Buffer},
+        relay::{chunk::Chunk, link::link},
+        runtime::{clock::within, shard},
+        session::target::Target,
+    };
+    use futures::future::join;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_peer_that_takes_nothing_is_ended_by_the_kernel_and_that_is_a_stall() {
+        const LIMIT: Option<Duration> = Some(Duration::from_secs(20));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = Target::upstream(&listener.local_addr().unwrap().to_string());
+        let Target::Upstream(routes) = target.clone() else { unreachable!("it is one") };
+        let record = Record::sample(1, target);
+        // Nothing here watches our own deadline: the kernel's is the one that ends the connection.
+        record.listening.settings.deadlines.change(|deadlines| deadlines.stall = Some(Duration::ZERO));
+        let ((up_sender, up_receiver), (down_sender, _down_receiver)) = (link(), link());
+        let actor = run(None, record.clone(), Context::sample(), routes, up_receiver, down_sender);
+        let upload = async {
+            loop {
+                record.from_client.add_received(BUFFER_BYTES);
+                if up_sender.send(Chunk::Bytes(Buffer::holding(&[0; BUFFER_BYTES]))).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let ended = shard::run(within(LIMIT, join(actor, upload))).unwrap();
+        let Some((Outcome::UpstreamGone(loss), ())) = ended else { panic!("it did not end so: {ended:?}") };
+        assert_eq!(loss.cause(Cause::UpstreamReset), Cause::StallTimeout, "{loss:?}");
+    }
+}

@@ -44,10 +44,10 @@ macro_rules! server {
             /// bits of an IPv6 address that make a source (default 64)
             #[argh(option, arg_name = "N", default = "SOURCE_PREFIX", from_str_fn(values::source_prefix))]
             source_prefix: u8,
-            /// networks that may connect, by commas (default all)
+            /// networks that may connect, by commas; may repeat
             #[argh(option, arg_name = "CIDR,...", from_str_fn(values::networks))]
             allow: Vec<Vec<Network>>,
-            /// networks that may not; counts before --allow
+            /// networks that may not, before --allow; may repeat
             #[argh(option, arg_name = "CIDR,...", from_str_fn(values::networks))]
             deny: Vec<Vec<Network>>,
             /// connections to accept a second; more wait (default off)
@@ -228,10 +228,13 @@ server! {
     }
 }
 
+/// Of a server that does not dial: an operator is told the default.
+const CONNECT: Option<Duration> = Some(deadline::CONNECT_TIMEOUT);
+
 impl Echo {
     pub fn config(mut self) -> Config {
         let listen = or_loopback(mem::take(&mut self.listen), plan::ECHO_PORT);
-        let one = |endpoint| self.listener(None, vec![endpoint], PlannedTarget::Echo, None);
+        let one = |endpoint| self.listener(None, vec![endpoint], PlannedTarget::Echo, CONNECT);
         let listeners = listen.into_iter().map(one).collect();
         config(self.plan(listeners, Vec::new()), Vec::new())
     }
@@ -240,7 +243,7 @@ impl Echo {
 impl Origin {
     pub fn config(mut self) -> Config {
         let listen = or_loopback(mem::take(&mut self.listen), plan::ORIGIN_PORT);
-        let one = |endpoint| self.listener(None, vec![endpoint], PlannedTarget::Origin, None);
+        let one = |endpoint| self.listener(None, vec![endpoint], PlannedTarget::Origin, CONNECT);
         let listeners = listen.into_iter().map(one).collect();
         config(self.plan(listeners, Vec::new()), Vec::new())
     }

@@ -8,8 +8,9 @@ use crate::{
     session::{
         cause::Cause,
         event::{Event, What},
+        group::Change,
         health::Health,
-        record::Record,
+        record::{Record, Selection, Tried},
         target::Target,
     },
     text::topics::{self, TOPICS},
@@ -180,7 +181,13 @@ fn every_key_of_an_event_is_documented_and_no_other() {
     let mut made: BTreeSet<String> = BTreeSet::from(["lines".to_owned()]);
     made.extend(keys(
         Dump::Off,
-        What::Open { session: 1, mode: record.mode(), listener, client: client.clone() },
+        What::Open {
+            session: 1,
+            mode: record.mode(),
+            listener,
+            client: client.clone(),
+            name: Some("a".into()),
+        },
     ));
     let connect = What::Connect {
         session: 1,
@@ -188,7 +195,16 @@ fn every_key_of_an_event_is_documented_and_no_other() {
         upstream_name: "a:1".into(),
         resolve: None,
         connect: Duration::ZERO,
+        choice: Some(Box::new(Selection {
+            route: Some("a".into()),
+            upstream_group: Some("a".into()),
+            server: Some("a".into()),
+            why: Some("a".into()),
+            tried: vec![Tried { server: "a".into(), error: "a".into(), ms: 0.0 }],
+        })),
     };
+    let server = What::Server { group: "a".into(), server: "a".into(), change: Change::Up };
+    made.extend(keys(Dump::Off, server));
     made.extend(keys(Dump::Off, connect));
     made.extend(keys(Dump::Text, data()));
     made.extend(keys(Dump::Hex, data()));
