@@ -45,6 +45,9 @@ pub struct Options {
     /// Our deadline for bytes that wait to be taken; the kernel has one too (RFC 5482, `TCP_USER_TIMEOUT`), a little later.
     pub user_timeout: Option<Duration>,
     pub congestion: Congestion,
+    /// Whether the last segment of the handshake waits for our first bytes (`TCP_QUICKACK` off, tcp(7)), some 40 ms at most.
+    /// A connection that is reset before is none to the peer's program: HAProxy's checks do so.
+    pub holds_ack: bool,
 }
 
 /// Probes of an idle connection, on both legs (RFC 9293 §3.8.4).
@@ -92,6 +95,9 @@ impl Options {
     /// or only its second write, is set then: a short connection does without.
     pub(super) fn apply_to_dialled(&self, descriptor: &OwnedFd, address: IpAddr) {
         self.apply(descriptor, address);
+        if self.holds_ack {
+            let _ = sockopt::set_tcp_quickack(descriptor, false);
+        }
         // A user timeout overrides the number of probes (tcp(7)).
         if let Some(keepalive) = self.keepalive.filter(|_| self.user_timeout.is_none()) {
             set_keepalive_probes(descriptor, keepalive.probes);
@@ -216,6 +222,7 @@ mod tests {
             keepalive: Some(Keepalive { idle: forever, interval: forever, probes: u32::MAX }),
             user_timeout: Some(forever),
             congestion: "nosuch".parse().unwrap(),
+            ..Options::default()
         };
         let connected = shard::run(async {
             let listener = Listener::bind(&Endpoint::loopback(0), 1, &options).unwrap();

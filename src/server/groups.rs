@@ -140,7 +140,8 @@ impl Shared {
 /// The options of the sockets of a listener's sessions.
 pub fn options(planned: &PlannedListener) -> Options {
     let congestion = planned.congestion.clone();
-    Options { keepalive: planned.keepalive, user_timeout: planned.deadlines.stall, congestion }
+    let (keepalive, user_timeout) = (planned.keepalive, planned.deadlines.stall);
+    Options { keepalive, user_timeout, congestion, ..Options::default() }
 }
 
 fn servers(group: &Arc<Group>) -> Vec<Arc<Server>> {

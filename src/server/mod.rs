@@ -3,9 +3,12 @@
 pub mod acceptor;
 pub mod books;
 pub mod control;
+pub mod discover;
 mod drain;
 pub mod groups;
+pub mod health;
 pub mod http;
+pub mod keeper;
 pub mod operator;
 pub mod plan;
 pub mod rates;

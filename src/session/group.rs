@@ -106,6 +106,8 @@ struct State {
     check: Checked,
     /// Checks in a row that went the other way than `check` says.
     against: u32,
+    /// When the last check began.
+    checked: Option<Instant>,
     operator: Option<Admin>,
     /// Connects of sessions that failed in a row.
     failures: u32,
@@ -284,6 +286,16 @@ impl Server {
         }
     }
 
+    /// When its next check is due, with one in each `period`.
+    pub fn next_check(&self, period: Duration) -> Instant {
+        let now = Instant::now();
+        self.state.lock().checked.map_or(now, |last| (last + period).max(now))
+    }
+
+    pub fn note_check_begun(&self) {
+        self.state.lock().checked = Some(Instant::now());
+    }
+
     /// It is not checked any more.
     pub fn forget_checks(&self) {
         let mut state = self.state.lock();
@@ -330,7 +342,7 @@ impl Group {
 
     /// Sets who its members are: destination, weight, and whether it is a backup. One that is there already keeps its state
     /// and its turn; else one of `known` with that address brings its state; a new one that is `checked` waits for its first
-    /// check. A server that leaves keeps its sessions.
+    /// check. A server that leaves keeps its sessions. Of an address that is named twice, the first counts.
     /// Returns the addresses that came and those that left.
     pub fn set_members(
         &self,
@@ -342,9 +354,12 @@ impl Group {
         let before = std::mem::take(&mut members.present);
         let leaving = std::mem::take(&mut members.leaving);
         let mut came = Vec::new();
+        let first = |at: usize| !wanted[..at].iter().any(|(other, ..)| *other == wanted[at].0);
         let present: Vec<Member> = wanted
             .iter()
-            .map(|(destination, weight, backup)| {
+            .enumerate()
+            .filter(|(at, _)| first(*at))
+            .map(|(_, (destination, weight, backup))| {
                 let is_it = |server: &Server| server.destination == *destination;
                 let there = before.iter().find(|member| is_it(&member.server));
                 let turn = there.map_or(0, |member| member.turn);
