@@ -14,6 +14,7 @@ use crate::{
     session::{deadline::Deadlines, group::GroupSettings, route::Condition},
 };
 use std::{
+    fmt,
     net::SocketAddr,
     num::{NonZeroU32, NonZeroUsize},
     sync::Arc,
@@ -198,6 +199,16 @@ pub enum Source {
     Dns { name: String, port: u16 },
     /// The SRV records of a name (RFC 2782).
     Srv { name: String },
+}
+
+impl fmt::Display for Source {
+    /// As in the configuration file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Dns { name, port } => write!(f, "dns:{name}:{port}"),
+            Source::Srv { name } => write!(f, "srv:{name}"),
+        }
+    }
 }
 
 /// How a server is asked whether it works.
