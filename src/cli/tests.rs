@@ -398,6 +398,27 @@ fn an_audit_is_of_our_own_proxy_or_of_one_that_runs() {
 }
 
 #[test]
+fn only_a_listener_can_be_a_passed_socket() {
+    let endpoints =
+        |line| server(line).listeners.into_iter().map(|mut one| one.endpoints.remove(0)).collect::<Vec<_>>();
+    let passed = |name: &str| Endpoint::Passed(name.into());
+    assert_eq!(endpoints("echo --listen fd:web -l fd:3"), [passed("web"), passed("3")]);
+    assert_eq!(endpoints("proxy fd:web=8003"), [passed("web")]);
+    for line in [
+        "proxy --upstream fd:web",
+        "proxy 8002=fd:web",
+        "echo --metrics fd:web",
+        "client tcp://fd:web",
+        "client --via fd:web x",
+        "audit --via 1 --origin fd:web",
+        "load tcp://fd:3",
+    ] {
+        assert_refused(&line.split_whitespace().collect::<Vec<_>>(), &["only a listener can have one"]);
+    }
+    assert_refused(&["echo", "--control", "@name"], &["write a path in place of the name"]);
+}
+
+#[test]
 fn what_no_audit_can_be_made_of_is_refused() {
     for (line, part) in [
         ("audit", "write --via ADDR --origin ADDR, or --self"),

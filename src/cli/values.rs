@@ -7,6 +7,7 @@ use crate::{
         protocol::{Named, Sort},
     },
     net::{
+        address::is_abstract,
         dial::Override,
         endpoint::{Endpoint, Host},
         network::{Network, V6_BITS},
@@ -50,6 +51,9 @@ const ANSWER_MAX: u64 = 1 << 40;
 /// More than any machine has processors.
 const THREADS_MAX: usize = 256;
 const HTTP_PORT: u16 = 80;
+/// Said of `fd:NAME` where no listener of a server is meant.
+const NOT_PASSED: &str = "fd: names a socket that a service manager passes, and only a listener can have one; write \
+                          host:port or unix:/path";
 /// The URI type of the HTTP library takes no more.
 const PATH_BYTES_MAX: usize = 65_534;
 /// Printable ASCII characters that users type, and that RFC 3986 §3.3 and §3.4 do not allow unless they are encoded.
@@ -150,7 +154,16 @@ pub fn up_to(max: usize, text: &str) -> Result<usize, String> {
     }
 }
 
+/// An address to listen on that is no listener of a server: no service manager passes it by name.
 pub fn endpoint(text: &str) -> Result<Endpoint, String> {
+    match listen(text)? {
+        Endpoint::Passed(_) => Err(NOT_PASSED.into()),
+        endpoint => Ok(endpoint),
+    }
+}
+
+/// The address of a server's listener.
+pub fn listen(text: &str) -> Result<Endpoint, String> {
     endpoint_or(None, text)
 }
 
@@ -196,7 +209,7 @@ fn refuse_other_transports(text: &str) -> Result<(), String> {
 pub fn pairs(words: &[String]) -> Result<Vec<(Endpoint, Endpoint)>, String> {
     if let [listen, upstream] = words
         && !listen.contains('=')
-        && endpoint(listen).is_ok()
+        && self::listen(listen).is_ok()
         && self::upstream(upstream).is_ok()
     {
         return Err(format!("'{listen}' and '{upstream}' are two words; did you mean {listen}={upstream}?"));
@@ -206,13 +219,13 @@ pub fn pairs(words: &[String]) -> Result<Vec<(Endpoint, Endpoint)>, String> {
 
 fn pair(word: &str) -> Result<(Endpoint, Endpoint), String> {
     let sides = || word.match_indices('=').map(|(at, _)| (&word[..at], &word[at + 1..]));
-    let read = |(listen, to)| Ok::<_, String>((endpoint(listen)?, upstream(to)?));
+    let read = |(listen, to)| Ok::<_, String>((self::listen(listen)?, upstream(to)?));
     // A path may hold an equals sign: it is the one that leaves two addresses.
     if let Some(pair) = sides().find_map(|sides| read(sides).ok()) {
         return Ok(pair);
     }
     let Some((listen, to)) = sides().next() else { return Err(no_pair(word)) };
-    if let Err(reason) = endpoint(listen) {
+    if let Err(reason) = self::listen(listen) {
         return Err(format!("'{listen}' in '{word}' is no address to listen on: {reason}"));
     }
     let reason = upstream(to).err().unwrap_or_default();
@@ -237,6 +250,7 @@ pub fn connectable(endpoint: Endpoint) -> Result<Endpoint, String> {
         Endpoint::Tcp { port: 0, .. } => {
             Err("port 0 takes no connections; write a port from 1 to 65535".into())
         }
+        Endpoint::Passed(_) => Err(NOT_PASSED.into()),
         endpoint => Ok(endpoint),
     }
 }
@@ -293,8 +307,12 @@ pub fn control(text: &str) -> Result<Control, String> {
     match text {
         "off" => Ok(Control::Off),
         path => match format!("unix:{path}").parse()? {
+            Endpoint::Unix(path) if is_abstract(&path) => Err(
+                "a name without a file has no mode that keeps others out; write a path in place of the name"
+                    .into(),
+            ),
             Endpoint::Unix(path) => Ok(Control::At(path)),
-            Endpoint::Tcp { .. } => Err("it is not a path".into()),
+            Endpoint::Tcp { .. } | Endpoint::Passed(_) => Err("it is not a path".into()),
         },
     }
 }
@@ -510,7 +528,9 @@ fn http(rest: &str) -> Result<Target, String> {
     }
     let endpoint = connectable(Endpoint::parse(authority, Some(HTTP_PORT))?)?;
     let host = match &endpoint {
-        Endpoint::Unix(_) => return Err("a UNIX socket has no place in http://; use --via unix:/path".into()),
+        Endpoint::Unix(_) | Endpoint::Passed(_) => {
+            return Err("a UNIX socket has no place in http://; use --via unix:/path".into());
+        }
         Endpoint::Tcp { port: HTTP_PORT, .. } => {
             let shown = endpoint.to_string();
             shown.strip_suffix(":80").unwrap_or(&shown).to_owned()

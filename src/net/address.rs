@@ -4,7 +4,7 @@ use crate::text::escape::Escaped;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 use std::{
     ffi::OsStr,
-    fmt,
+    fmt, io,
     net::{IpAddr, SocketAddr},
     os::unix::ffi::OsStrExt,
     path::Path,
@@ -15,7 +15,8 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     Tcp(SocketAddr),
-    /// A UNIX stream socket; the path is empty if the peer did not bind one.
+    /// A UNIX stream socket; the path is empty if the peer did not bind one. A name of the abstract namespace begins with
+    /// `@`, which stands for its zero (unix(7)); a file of such a name is `./@name`.
     Unix(Arc<Path>),
 }
 
@@ -47,13 +48,30 @@ impl Address {
             return Address::Tcp(address);
         }
         let unix = SocketAddrUnix::try_from(any.clone()).ok();
-        let path = unix.as_ref().and_then(SocketAddrUnix::path_bytes).unwrap_or_default();
-        Address::Unix(Path::new(OsStr::from_bytes(path)).into())
+        let name = unix.as_ref().and_then(SocketAddrUnix::abstract_name).filter(|name| !name.is_empty());
+        let path = match name {
+            Some(name) => [b"@", name].concat(),
+            None => unix.as_ref().and_then(SocketAddrUnix::path_bytes).unwrap_or_default().to_vec(),
+        };
+        Address::Unix(Path::new(OsStr::from_bytes(&path)).into())
+    }
+}
+
+/// Whether the path of a UNIX address is a name of the abstract namespace.
+pub fn is_abstract(path: &Path) -> bool {
+    path.as_os_str().as_bytes().starts_with(b"@")
+}
+
+/// The kernel's form of a UNIX address.
+pub fn unix(path: &Path) -> io::Result<SocketAddrUnix> {
+    match path.as_os_str().as_bytes().strip_prefix(b"@") {
+        Some(name) => Ok(SocketAddrUnix::new_abstract_name(name)?),
+        None => Ok(SocketAddrUnix::new(path)?),
     }
 }
 
 impl fmt::Display for Address {
-    /// `127.0.0.1:80`, `[::1]:80`, `unix:/path`; an IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) reads as IPv4.
+    /// `127.0.0.1:80`, `[::1]:80`, `unix:/path`, `unix:@name`; an IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) reads as IPv4.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Tcp(address) => {

@@ -3,7 +3,7 @@
 use crate::{
     error::reason,
     net::{
-        address::Address,
+        address::{self, Address},
         endpoint::{Endpoint, Host},
         listener::{AcceptError, classify},
         options::Options,
@@ -20,7 +20,7 @@ use crate::{
 use futures::FutureExt;
 use rustix::{
     io::Errno,
-    net::{AddressFamily, SocketAddrUnix, connect, sockopt},
+    net::{AddressFamily, connect, sockopt},
 };
 use std::{
     cell::Cell,
@@ -171,6 +171,8 @@ impl Destination {
             Endpoint::Tcp { host: Host::Any, port } => Ok(Address::Tcp((Ipv4Addr::LOCALHOST, *port).into())),
             Endpoint::Tcp { host: Host::Ip(ip), port } => Ok(Address::Tcp((*ip, *port).into())),
             Endpoint::Tcp { host: Host::Name(name), port } => Err((name, *port)),
+            // The command line takes it for a listener only: as a name, it resolves to nothing.
+            Endpoint::Passed(name) => Err((name, 0)),
         }
     }
 
@@ -438,7 +440,7 @@ async fn connected(descriptor: OwnedFd, address: Address, options: &Options) -> 
             Ok(socket)
         }
         Address::Unix(path) => {
-            let address = SocketAddrUnix::new(&**path)?;
+            let address = address::unix(path)?;
             // Unlike TCP, a full backlog is an error at once, and cannot be waited for (unix(7)).
             while let Err(error) = connect(&descriptor, &address) {
                 if error != Errno::AGAIN {

@@ -15,8 +15,10 @@ pub enum Endpoint {
         /// 0 lets the kernel choose one for a listener.
         port: u16,
     },
-    /// `unix:/path`.
+    /// `unix:/path`; or `unix:@name`, of the abstract namespace, which needs no file (unix(7)).
     Unix(PathBuf),
+    /// `fd:NAME` or `fd:3`: a listening socket that a service manager passes, by its name or its number. Of listeners only.
+    Passed(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -45,6 +47,9 @@ impl Endpoint {
     pub fn parse(text: &str, default_port: Option<u16>) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix:") {
             return parse_path(path);
+        }
+        if let Some(name) = text.strip_prefix("fd:") {
+            return parse_passed(name);
         }
         if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
             return Ok(Endpoint::loopback(parse_port(text)?));
@@ -107,14 +112,32 @@ fn parse_port(port: &str) -> Result<u16, String> {
 
 /// `sun_path` holds 108 bytes with the closing zero (unix(7)).
 const UNIX_PATH_MAX: usize = 107;
+const ABSTRACT_MAX: usize = 108;
+/// The longest name that a service manager gives a socket (sd_listen_fds(3)).
+const PASSED_NAME_MAX: usize = 255;
 
 fn parse_path(path: &str) -> Result<Endpoint, String> {
     match path.len() {
         0 => Err("the path after unix: is empty".into()),
+        1 if path == "@" => Err("the name after unix:@ is empty".into()),
+        // The sign stands for the zero that abstract names begin with, and no other closes them.
+        ABSTRACT_MAX if path.starts_with('@') => Ok(Endpoint::Unix(path.into())),
         1..=UNIX_PATH_MAX => Ok(Endpoint::Unix(path.into())),
         length => {
             Err(format!("the path has {length} bytes; a UNIX socket's path has at most {UNIX_PATH_MAX}"))
         }
+    }
+}
+
+fn parse_passed(name: &str) -> Result<Endpoint, String> {
+    // What sd_listen_fds_with_names(3) can name.
+    let legal = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    match name.len() {
+        0 => Err("the name after fd: is empty; write fd:NAME or fd:3".into()),
+        1..=PASSED_NAME_MAX if name.bytes().all(|byte| legal(byte) && byte != b':') => {
+            Ok(Endpoint::Passed(name.into()))
+        }
+        _ => Err(format!("{name:?} is not the name of a passed socket; write fd:NAME or fd:3")),
     }
 }
 
@@ -134,6 +157,7 @@ impl fmt::Display for Endpoint {
             Endpoint::Tcp { host: Host::Ip(address), port } => write!(f, "{address}:{port}"),
             Endpoint::Tcp { host: Host::Name(name), port } => write!(f, "{name}:{port}"),
             Endpoint::Unix(path) => write!(f, "unix:{}", path.display()),
+            Endpoint::Passed(name) => write!(f, "fd:{name}"),
         }
     }
 }
@@ -151,6 +175,9 @@ mod tests {
             ("10.0.0.1:80", "10.0.0.1:80"),
             ("[::1]:80", "[::1]:80"),
             ("unix:/tmp/a", "unix:/tmp/a"),
+            ("unix:@a", "unix:@a"),
+            ("fd:web", "fd:web"),
+            ("fd:3", "fd:3"),
         ] {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), shown, "{text}");
         }
@@ -169,6 +196,10 @@ mod tests {
             "[::1]x:80",
             "a b:80",
             "unix:",
+            "unix:@",
+            "fd:",
+            "fd:a:b",
+            "fd:a\tb",
             ":+80",
         ] {
             assert!(text.parse::<Endpoint>().is_err(), "{text}");
@@ -179,5 +210,11 @@ mod tests {
     fn a_default_port_serves_if_none_is_typed() {
         assert_eq!(Endpoint::parse("example.com", Some(80)).unwrap().to_string(), "example.com:80");
         assert_eq!(Endpoint::parse("[::1]", Some(80)).unwrap().to_string(), "[::1]:80");
+    }
+    #[test]
+    fn a_unix_address_has_what_the_kernel_takes_and_no_byte_more() {
+        let long = |sign: &str, count| format!("unix:{sign}{}", "x".repeat(count)).parse::<Endpoint>();
+        assert!(long("/", 106).is_ok() && long("/", 107).is_err());
+        assert!(long("@", 107).is_ok() && long("@", 108).is_err());
     }
 }

@@ -11,6 +11,7 @@ pub mod limits;
 pub mod listener;
 pub mod network;
 pub mod options;
+pub mod passed;
 pub mod pipe;
 pub mod resolve;
 pub mod socket;

@@ -7,7 +7,7 @@ use crate::{
     },
     report::format::{Dump, Log},
     runtime::limit::Rate,
-    server::plan::{Lead, Plan, PlannedListener, PlannedTarget, PlannedUpstream},
+    server::plan::{Lead, PlannedListener, PlannedTarget, PlannedUpstream},
     session::{
         context::{CurrentDeadlines, Settings},
         group::{Group, Server},
@@ -96,44 +96,53 @@ impl Groups {
 /// What all addresses of a listener share.
 #[derive(Clone)]
 pub struct Shared {
+    planned: PlannedListener,
     deadlines: Arc<CurrentDeadlines>,
     accept_rate: Option<Arc<Rate>>,
+    /// Its own.
     per_source: Option<Arc<SourceCounts>>,
 }
 
 impl Shared {
-    pub fn new(planned: &PlannedListener) -> Self {
+    /// Of a listener that was there before, sources stay counted; if it has not changed, what an operator set stays too.
+    pub fn new(planned: &PlannedListener, former: Option<&Shared>) -> Self {
+        if let Some(former) = former.filter(|former| former.planned == *planned) {
+            return former.clone();
+        }
+        let counts = former.and_then(|former| former.per_source.as_ref());
         Shared {
+            planned: planned.clone(),
             deadlines: Arc::new(CurrentDeadlines::new(planned.deadlines)),
             accept_rate: planned.accept_rate.map(|rate| Arc::new(Rate::new(rate))),
-            per_source: planned.max_per_source.map(|limit| Arc::new(SourceCounts::new(Some(limit)))),
+            per_source: planned.max_per_source.map(|limit| SourceCounts::with_limit(counts, limit)),
         }
     }
 
     /// The listener as the sessions of one of its addresses know it.
     pub fn listening(
-        self,
-        plan: &Plan,
-        planned: &PlannedListener,
+        &self,
+        log: Log,
         groups: &Groups,
+        of_program: Option<&Arc<SourceCounts>>,
         address: Address,
-    ) -> Listening {
+    ) -> Arc<Listening> {
+        let planned = &self.planned;
         let name = planned.name.clone().unwrap_or_else(|| EscapedAddress(&address).to_string());
-        let shows = planned.dump != Dump::Off && plan.log != Log::Off;
-        Listening {
+        let shows = planned.dump != Dump::Off && log != Log::Off;
+        Arc::new(Listening {
             target: groups.target(name.clone(), &planned.target),
             name,
             address,
             access: planned.access.clone(),
-            accept_rate: self.accept_rate,
-            per_source: self.per_source,
+            accept_rate: self.accept_rate.clone(),
+            per_source: of_program.into_iter().chain(&self.per_source).cloned().collect(),
             settings: Settings {
-                deadlines: self.deadlines,
+                deadlines: self.deadlines.clone(),
                 splice: planned.splice,
                 dump_limit: shows.then_some(planned.dump_limit),
                 options: options(planned),
             },
-        }
+        })
     }
 }
 

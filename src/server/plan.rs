@@ -3,6 +3,7 @@
 
 use crate::{
     control::place::Control,
+    error::Error,
     net::{
         dial::{Destination, Override},
         endpoint::Endpoint,
@@ -17,6 +18,7 @@ use std::{
     fmt,
     net::SocketAddr,
     num::{NonZeroU32, NonZeroUsize},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -77,6 +79,32 @@ pub struct Plan {
     pub remember: usize,
     /// Where to answer scrapers and health checks; `None`: nowhere.
     pub metrics: Option<Endpoint>,
+}
+
+/// Reads the plan again: that of the program's own file, or of another one.
+pub type Load = Arc<dyn Fn(Option<&Path>) -> Result<Plan, Faults> + Send + Sync>;
+
+/// What is wrong with a plan that was to be read, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Every fault, with what it stands on; several lines each.
+    pub text: String,
+    /// The first in a line: `FILE:LINE:COLUMN: error: …`.
+    pub first: String,
+}
+
+impl Faults {
+    /// Of a server that was started without one.
+    pub fn no_file() -> Self {
+        let first = "this server has no file; start it with 'switchboard run FILE'".to_owned();
+        Faults { text: format!("{first}\n"), first }
+    }
+}
+
+impl From<Error> for Faults {
+    fn from(error: Error) -> Self {
+        Faults { text: format!("{error}\n"), first: error.to_string() }
+    }
 }
 
 /// One listener of a plan, and what it leads to.
@@ -186,7 +214,7 @@ pub const WEIGHT_MAX: u32 = 65_535;
 /// Where the servers of a group are learnt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discover {
-    pub source: Source,
+    pub source: ServerSource,
     /// The longest time between two questions.
     pub refresh: Duration,
     /// The name server to ask; `None`: those of the system.
@@ -194,7 +222,7 @@ pub struct Discover {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ServerSource {
     /// Every address of a name is a server.
     Dns { name: String, port: u16 },
     /// The SRV records of a name (RFC 2782).

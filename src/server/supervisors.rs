@@ -7,7 +7,7 @@ use crate::{
         books::{Books, Remembered},
         supervisor::{IdleSupervisor, Supervisor},
     },
-    session::{context::Context, record::Record, sources::SourceCounts},
+    session::{context::Context, record::Record},
 };
 use futures::future::join_all;
 use std::{
@@ -26,7 +26,6 @@ const MOVES_EVERY: Duration = Duration::from_millis(100);
 /// What the supervisors of a server share.
 pub struct Common {
     pub context: Arc<Context>,
-    pub per_source: SourceCounts,
     /// The number of the session that began last.
     pub last_id: AtomicU64,
 }
@@ -197,7 +196,7 @@ mod tests {
         let listening: Arc<_> = Record::sample(1, Target::Echo).listening.clone();
         let remembered = Arc::new(Remembered::new(1));
         let books = Books::new(std::slice::from_ref(&listening), remembered.clone());
-        let common = Common { context, per_source: SourceCounts::new(None), last_id: AtomicU64::new(0) };
+        let common = Common { context, last_id: AtomicU64::new(0) };
         let (supervisors, idle) = Supervisors::new(common, books, remembered, shards);
         (supervisors, idle, listening, events)
     }

@@ -12,9 +12,10 @@ use std::{
     fs,
     io::Write,
     net::Shutdown,
+    os::linux::net::SocketAddrExt,
     os::unix::{
         fs::symlink,
-        net::{UnixListener, UnixStream},
+        net::{SocketAddr, UnixListener, UnixStream},
     },
     path::Path,
     thread,
@@ -56,6 +57,36 @@ fn a_unix_listener_echoes() {
         let open = server.await_event("open", |_| true);
         assert_eq!(open["listener"], *listen, "{open}");
     }
+}
+
+#[test]
+fn a_name_without_a_file_is_listened_on_and_dialled_and_shown_with_its_sign() {
+    let name = format!("switchboard-test-{}", std::process::id());
+    let shown = format!("unix:@{name}");
+    let mut echo = Server::echo(&["--listen", &shown]);
+    assert_eq!(echo.addresses, [shown.as_str()]);
+    let at = SocketAddr::from_abstract_name(&name).unwrap();
+    exchange(&mut UnixStream::connect_addr(&at).unwrap(), b"straight");
+    let proxy = Server::proxy(&shown, &[]);
+    let mut client = proxy.connect();
+    let address = client.local_addr().unwrap();
+    exchange(&mut client, b"through");
+    drop(client);
+    assert_eq!(proxy.await_close(address)["upstream"], *shown);
+    assert_eq!(echo.await_event("open", |_| true)["listener"], *shown);
+    // A client that has such a name itself is shown by it.
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&socket2::SockAddr::unix(format!("\0{name}-client")).unwrap()).unwrap();
+    socket.connect(&socket2::SockAddr::unix(format!("\0{name}")).unwrap()).unwrap();
+    echo.await_event("open", |open| open["client"] == format!("unix:@{name}-client"));
+
+    let mut command = binary();
+    command.args(["proxy", "--control", "off", "--upstream", &shown, "--listen", &shown]);
+    let refused = program::run(command, b"");
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && message.contains("already in use"), "{message}");
+    drop(socket);
+    assert_eq!(echo.stop(), 0);
 }
 
 #[test]

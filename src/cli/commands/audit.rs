@@ -88,7 +88,7 @@ impl Audit {
 fn tcp(text: &str) -> Result<Endpoint, String> {
     match values::endpoint(text)? {
         Endpoint::Unix(_) => Err("a UNIX socket knows no RST; write host:port".into()),
-        endpoint @ Endpoint::Tcp { .. } => Ok(endpoint),
+        endpoint @ (Endpoint::Tcp { .. } | Endpoint::Passed(_)) => Ok(endpoint),
     }
 }
 

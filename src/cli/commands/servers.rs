@@ -29,7 +29,8 @@ macro_rules! server {
     ($(#[$about:meta])* struct $name:ident { $($own:tt)* }) => {
         #[derive(FromArgs, ArgsInfo)]
         $(#[$about])*
-        #[argh(note = "ADDR: 8002 (loopback), :8002 (all interfaces), host:8002, [::1]:8002, unix:/path")]
+        #[argh(note = "ADDR: 8002 (loopback), :8002 (all interfaces), host:8002, [::1]:8002, unix:/path,")]
+        #[argh(note = "  unix:@name; of a listener also fd:NAME, a socket of the service manager")]
         #[argh(note = "TIME: 250ms, 10s, 1m30s, 1h, off.  -v is --dump text.")]
         #[argh(note = "Each option may come from the environment, as SWITCHBOARD_MAX_SESSIONS=10.")]
         #[argh(note = "Exit: 0 drained, 1 failed, 2 usage, 3 cut at the deadline or by a second signal")]
@@ -185,7 +186,7 @@ server! {
     #[argh(example = "echo Foobar | nc -q 1 127.0.0.1 8001")]
     struct Echo {
         /// where to listen; may repeat (default 127.0.0.1:8001)
-        #[argh(option, short = 'l', arg_name = "ADDR", from_str_fn(values::endpoint))]
+        #[argh(option, short = 'l', arg_name = "ADDR", from_str_fn(values::listen))]
         listen: Vec<Endpoint>,
     }
 }
@@ -201,7 +202,7 @@ server! {
         #[argh(positional, arg_name = "LISTEN=UPSTREAM")]
         pairs: Vec<String>,
         /// where to listen; may repeat (default 127.0.0.1:8002)
-        #[argh(option, short = 'l', arg_name = "ADDR", from_str_fn(values::endpoint))]
+        #[argh(option, short = 'l', arg_name = "ADDR", from_str_fn(values::listen))]
         listen: Vec<Endpoint>,
         /// where to relay to (default www.google.com:80)
         #[argh(option, short = 'u', arg_name = "ADDR", from_str_fn(values::upstream))]
@@ -223,7 +224,7 @@ server! {
     #[argh(example = "switchboard client http://127.0.0.1:8003/bytes/1000 --body")]
     struct Origin {
         /// where to listen; may repeat (default 127.0.0.1:8003)
-        #[argh(option, short = 'l', arg_name = "ADDR", from_str_fn(values::endpoint))]
+        #[argh(option, short = 'l', arg_name = "ADDR", from_str_fn(values::listen))]
         listen: Vec<Endpoint>,
     }
 }
