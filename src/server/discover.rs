@@ -11,7 +11,7 @@ use crate::{
         resolve::resolve,
     },
     runtime::{lock::Lock, random::jittered},
-    server::plan::{Discover, REFRESH_MIN, Source},
+    server::plan::{Discover, REFRESH_MIN, ServerSource},
     session::group::Group,
 };
 use futures::{StreamExt, TryStreamExt, future::join, stream};
@@ -158,7 +158,7 @@ impl Discoverer {
     async fn look_up(&self) -> Result<Answer, String> {
         let part = Part { weight: 1, backup: false };
         match &self.discover.source {
-            Source::Dns { name, port } => {
+            ServerSource::Dns { name, port } => {
                 let (addresses, ttl) = match self.discover.resolver {
                     None => {
                         let found = resolve(name, *port, &[]).await.map_err(|error| reason(&error))?;
@@ -169,7 +169,7 @@ impl Discoverer {
                 let servers = addresses.into_iter().map(|ip| (SocketAddr::new(ip, *port), part));
                 Ok(Answer { servers: servers.collect(), ttl })
             }
-            Source::Srv { name } => {
+            ServerSource::Srv { name } => {
                 let servers = match self.discover.resolver {
                     None => NameServers::system().await,
                     Some(address) => NameServers::one(address),
@@ -332,7 +332,7 @@ mod tests {
     }
 
     impl Scene {
-        fn new(source: Source) -> Self {
+        fn new(source: ServerSource) -> Self {
             let zone = Zone::default();
             let shown = zone.clone();
             let fake = FakeNameServer::start(move |asked: &Asked<'_>| {
@@ -362,11 +362,11 @@ mod tests {
         }
 
         fn dns() -> Self {
-            Scene::new(Source::Dns { name: "web.test".into(), port: 80 })
+            Scene::new(ServerSource::Dns { name: "web.test".into(), port: 80 })
         }
 
         fn srv() -> Self {
-            Scene::new(Source::Srv { name: "_db._tcp.test".into() })
+            Scene::new(ServerSource::Srv { name: "_db._tcp.test".into() })
         }
 
         /// Records for `web.test A`; all hold for a minute.
@@ -586,7 +586,7 @@ mod tests {
     #[test]
     fn the_systems_resolver_knows_localhost() {
         run(async {
-            let mut scene = Scene::new(Source::Dns { name: "localhost".into(), port: 7 });
+            let mut scene = Scene::new(ServerSource::Dns { name: "localhost".into(), port: 7 });
             scene.discoverer.discover.resolver = None;
             let pause = scene.ask().await.as_secs_f64();
             assert!((4.5..=5.5).contains(&pause));

@@ -93,7 +93,7 @@ async fn watch(group: Arc<Group>, server: Arc<Server>, check: Arc<Check>, surrou
         };
         let Some(change) = server.note_check(result, check.fall, check.rise) else { continue };
         if group.settings.cut_on_down && matches!(change, Change::Down(_)) {
-            (surroundings.on_down)(&group, &server);
+            (surroundings.on_down)(&group, &server).await;
         }
         // An operator who takes it out knows that it will be down.
         if server.standing(Instant::now()) != Standing::Maintenance {
@@ -205,6 +205,7 @@ mod tests {
             group::{Admin, GroupSettings},
         },
     };
+    use futures::{FutureExt, future::ready};
     use std::{
         cell::Cell,
         fs,
@@ -380,7 +381,10 @@ mod tests {
         let context = Context::sample_telling(Events::new(Some(address), Arc::default()));
         let cut = Rc::new(Cell::new(0));
         let count = cut.clone();
-        let on_down = Rc::new(move |_: &Group, _: &Server| count.set(count.get() + 1));
+        let on_down = Rc::new(move |_: &Group, _: &Server| {
+            count.set(count.get() + 1);
+            ready(()).boxed_local()
+        });
         (group, Surroundings { context, warn: Rc::new(|_| ()), on_down }, events, cut)
     }
 

@@ -229,12 +229,12 @@ pub enum ServerSource {
     Srv { name: String },
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for ServerSource {
     /// As in the configuration file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Source::Dns { name, port } => write!(f, "dns:{name}:{port}"),
-            Source::Srv { name } => write!(f, "srv:{name}"),
+            ServerSource::Dns { name, port } => write!(f, "dns:{name}:{port}"),
+            ServerSource::Srv { name } => write!(f, "srv:{name}"),
         }
     }
 }
