@@ -3,6 +3,7 @@
 pub mod address;
 pub mod buffer;
 pub mod dial;
+pub mod dns;
 pub mod endpoint;
 pub mod http;
 pub mod kernel;

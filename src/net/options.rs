@@ -45,6 +45,9 @@ pub struct Options {
     /// Our deadline for bytes that wait to be taken; the kernel has one too (RFC 5482, `TCP_USER_TIMEOUT`), a little later.
     pub user_timeout: Option<Duration>,
     pub congestion: Congestion,
+    /// Whether the last segment of the handshake waits for our first bytes (`TCP_QUICKACK` off, tcp(7)), some 40 ms at most.
+    /// A connection that is reset before is none to the peer's program: HAProxy's checks do so.
+    pub holds_ack: bool,
 }
 
 /// Probes of an idle connection, on both legs (RFC 9293 §3.8.4).
@@ -90,6 +93,13 @@ impl Options {
     /// As [`Options::apply_to_listener`], of a socket that is to be connected to `address`. What watches over a connection
     /// is [`Options::apply_watch`]'s, and what only a second write needs is set then: a short connection does without.
     pub(super) fn apply_to_dialled(&self, descriptor: &OwnedFd, address: IpAddr) {
+        self.apply(descriptor, address);
+        if self.holds_ack {
+            let _ = sockopt::set_tcp_quickack(descriptor, false);
+        }
+    }
+
+    fn apply(&self, descriptor: &OwnedFd, address: IpAddr) {
         // From birth, for a process that dies cannot: what it leaves behind must not look complete. See `Socket::finish`.
         let _ = set_reset_at_close(descriptor, true);
         if let Some(name) = self.congestion.name_towards(address) {
@@ -219,6 +229,7 @@ mod tests {
             keepalive: Some(Keepalive { idle: forever, interval: forever, probes: u32::MAX }),
             user_timeout: Some(forever),
             congestion: "nosuch".parse().unwrap(),
+            ..Options::default()
         };
         let connected = shard::run(async {
             let listener = Listener::bind(&Endpoint::loopback(0), 1, &options).unwrap();

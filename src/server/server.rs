@@ -30,6 +30,7 @@ use crate::{
         drain::Drain,
         http,
         in_force::{InForce, Kept, Opened, PlanInForce, Prepared, listen},
+        keeper::{Keepers, Surroundings},
         notify::Notify,
         operator::{OperatedServer, Operator, ReloadReply, ServerOrder},
         plan::{Faults, LoadPlan, Plan},
@@ -48,6 +49,7 @@ use std::{
     io::{self, IsTerminal},
     num::NonZeroUsize,
     pin::pin,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -130,6 +132,8 @@ struct Running {
     passable: Passable,
     notify: Notify,
     upgrade: Upgrade,
+    keepers: Keepers,
+    surroundings: Surroundings,
     supervisors: Supervisors,
     shards: Shards,
     /// How many shards there are.
@@ -186,6 +190,7 @@ impl Running {
             .map_err(|error| Error::new("cannot take signals over", error))?;
         let shards = Shards::start(&supervisors, idle, &slots, &reporter, plan.busy_poll)?;
         let onlookers = reporter.events().onlookers().clone();
+        let surroundings = surroundings(&context, &reporter, &supervisors);
         let mut running = Running {
             in_force,
             load,
@@ -200,6 +205,8 @@ impl Running {
             passable,
             notify,
             upgrade,
+            keepers: Keepers::default(),
+            surroundings,
             supervisors,
             shards,
             threads,
@@ -208,6 +215,8 @@ impl Running {
         };
         running.serve_control(&plan, control);
         running.serve_metrics(&plan, metrics);
+        running.context.own.set(next.own_addresses());
+        running.keepers.keep(&next.groups, &running.surroundings).await;
         running.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
         running.put_in_force(next);
         Ok(running)
@@ -379,6 +388,7 @@ impl Running {
         };
         let Prepared { next: coming, opened, kept, closed, .. } = prepared;
         // From here on nothing can fail but a shard's wait for a new socket.
+        self.keepers.keep(&coming.groups, &self.surroundings).await;
         self.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
         kept.into_iter().for_each(Kept::put_in_force);
         self.put_in_force(coming);
@@ -433,6 +443,19 @@ fn open_metrics(plan: &Plan, passed: Option<ListenSocket>) -> Result<Option<List
     };
     let listener = socket.map(Listener::open).transpose();
     listener.map_err(|error| Error::new("cannot serve metrics", error))
+}
+
+/// What the keepers of groups need of a server.
+fn surroundings(context: &Arc<Context>, reporter: &Reporter, supervisors: &Supervisors) -> Surroundings {
+    let (reporter, supervisors) = (reporter.clone(), supervisors.clone());
+    Surroundings {
+        context: context.clone(),
+        warn: Rc::new(move |line| reporter.warn(line)),
+        on_down: Rc::new(move |group, server| {
+            let (supervisors, name, address) = (supervisors.clone(), group.name.clone(), server.address());
+            async move { supervisors.cut_sessions_of(&name, &address).await }.boxed_local()
+        }),
+    }
 }
 
 /// The line that says which listeners other machines reach; none if they reach none.

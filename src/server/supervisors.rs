@@ -8,6 +8,7 @@ use crate::{
         supervisor::{IdleSupervisor, Supervisor},
     },
     session::{context::Context, record::Record},
+    text::safe::SafeText,
 };
 use futures::future::join_all;
 use std::{
@@ -133,6 +134,18 @@ impl Supervisors {
             ids = supervisor.cut_some(ids, fin).await;
         }
         ids
+    }
+
+    /// Ends the sessions that are at a server of a group, by RST.
+    pub async fn cut_sessions_of(&self, group: &str, server: &str) {
+        let is_at = |record: &&Arc<Record>| {
+            let choice = record.choice();
+            let is =
+                |text: &Option<SafeText>, wanted: &str| text.as_ref().is_some_and(|text| *text == wanted);
+            choice.is_some_and(|choice| is(&choice.upstream_group, group) && is(&choice.server, server))
+        };
+        let records = self.list().await;
+        self.cut_some(records.iter().filter(is_at).map(|record| record.id).collect(), false).await;
     }
 }
 
