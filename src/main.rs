@@ -9,8 +9,9 @@ use std::{
 };
 use switchboard::{
     cli::{self, Answer, Config, Parsed},
+    net::passed::Passed,
     runtime::shard,
-    server::{server, supervisor::ServerOutcome},
+    server::{server, supervisor::ServerOutcome, upgrade},
     text::{
         self,
         plain::{Plain, plain, takes_unicode},
@@ -35,6 +36,9 @@ const LOAD_ERRORS: u8 = 1;
 const CUT: u8 = 3;
 
 fn main() -> ExitCode {
+    if let Some(error) = upgrade::take_step() {
+        return fail(&format_args!("cannot start anew: {error}"));
+    }
     match cli::parse(std::env::args_os().skip(1), std::env::vars_os()) {
         Ok(Parsed::Run(config)) => run(config),
         Ok(Parsed::Print(text)) => print(&text),
@@ -49,9 +53,17 @@ fn main() -> ExitCode {
 /// The one place where a configuration becomes a running program, and its outcome an exit code.
 fn run(config: Config) -> ExitCode {
     match config {
-        Config::Server { plan, notes, load: _ } => {
+        Config::Server { plan, notes, load } => {
+            // Before anything is opened: what is passed has its numbers already.
+            let passed = match Passed::take() {
+                Ok(passed) => passed,
+                Err(error) => return fail(&error),
+            };
             let busy_poll = plan.busy_poll;
-            match shard::run_looking(busy_poll, server::run(*plan, notes)) {
+            match shard::run_looking(
+                busy_poll,
+                server::run(*plan, notes, passed, load.map(|reload| reload.0)),
+            ) {
                 Ok(Ok(ServerOutcome::Drained)) => ExitCode::SUCCESS,
                 Ok(Ok(ServerOutcome::Cut)) => ExitCode::from(CUT),
                 Ok(Err(error)) => fail(&error),

@@ -16,7 +16,7 @@ mod values;
 mod words;
 
 use crate::{
-    server::plan::{Load, Plan},
+    server::plan::{LoadPlan, Plan},
     text::{escape::Terminal, topics},
     tools,
 };
@@ -44,7 +44,7 @@ pub enum Config {
 
 /// How a plan is read again. Two are equal if they are the same.
 #[derive(Clone)]
-pub struct Reload(pub Load);
+pub struct Reload(pub LoadPlan);
 
 impl fmt::Debug for Reload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

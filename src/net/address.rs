@@ -48,7 +48,7 @@ impl Address {
             return Address::Tcp(address);
         }
         let unix = SocketAddrUnix::try_from(any.clone()).ok();
-        let name = unix.as_ref().and_then(SocketAddrUnix::abstract_name);
+        let name = unix.as_ref().and_then(SocketAddrUnix::abstract_name).filter(|name| !name.is_empty());
         let path = match name {
             Some(name) => [b"@", name].concat(),
             None => unix.as_ref().and_then(SocketAddrUnix::path_bytes).unwrap_or_default().to_vec(),

@@ -32,8 +32,8 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -44,7 +44,21 @@ pub struct ListenSocket {
     errors: Arc<AcceptErrors>,
     /// Other shards wait for the same socket.
     is_shared: bool,
+    /// Where it comes from, if this program did not open it.
+    passed: Option<Source>,
 }
+
+/// Who passed a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Manager,
+    /// The program that this one replaces, which waits for the same socket for a while.
+    Former,
+}
+
+/// A socket that listens, for the one who passes it on. It does not keep it open.
+#[derive(Clone)]
+pub struct ListenHandle(Weak<Opened>);
 
 /// A socket that listens, on the shard that waits for it. Dropping it refuses new connections and resets those not yet
 /// accepted, unless other shards wait for it too.
@@ -55,7 +69,7 @@ pub struct Listener {
 
 struct Opened {
     // Dropped before the descriptor: while that is open, no other file gets the number of this one.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
     descriptor: OwnedFd,
 }
 
@@ -183,25 +197,55 @@ impl ListenSocket {
     fn listen(descriptor: OwnedFd, backlog: i32, file: Option<SocketFile>) -> io::Result<Self> {
         listen(&descriptor, backlog)?;
         let address = Address::from_kernel(&getsockname(&descriptor)?);
-        let opened = Arc::new(Opened { _file: file, descriptor });
-        Ok(ListenSocket { opened, address, errors: Arc::default(), is_shared: false })
+        let opened = Arc::new(Opened { file, descriptor });
+        Ok(ListenSocket { opened, address, errors: Arc::default(), is_shared: false, passed: None })
+    }
+
+    /// Sockets of one address that listen already, each with whether the file of a UNIX socket goes with it.
+    pub fn passed(
+        descriptors: impl Iterator<Item = (OwnedFd, bool)>,
+        options: &Options,
+        from_former: bool,
+    ) -> io::Result<Vec<Self>> {
+        let errors = Arc::<AcceptErrors>::default();
+        let socket = |(descriptor, has_file): (OwnedFd, bool)| {
+            let address = Address::from_kernel(&getsockname(&descriptor)?);
+            let file = match &address {
+                Address::Tcp(at) => {
+                    options.apply_to_listener(&descriptor, at.ip());
+                    None
+                }
+                Address::Unix(path) => has_file.then(|| SocketFile::at(path)),
+            };
+            let opened = Arc::new(Opened { file, descriptor });
+            let passed = Some(if from_former { Source::Former } else { Source::Manager });
+            Ok(ListenSocket { opened, address, errors: errors.clone(), is_shared: false, passed })
+        };
+        descriptors.map(socket).collect()
+    }
+
+    pub fn handle(&self) -> ListenHandle {
+        ListenHandle(Arc::downgrade(&self.opened))
     }
 
     /// A socket for another shard to accept connections to the same address: the kernel gives each connection to one of the
-    /// sockets (`SO_REUSEPORT`, socket(7)), or, of a UNIX socket, to one of those that wait for it.
+    /// sockets (`SO_REUSEPORT`, socket(7)), or, of a UNIX socket or one that was passed, to one of those that wait for it.
     ///
     /// The first was bound without that option, so a port that another program has taken was an error.
     pub fn another(&mut self, backlog: i32, options: &Options) -> io::Result<Self> {
         let opened = match &self.address {
-            Address::Unix(_) => self.opened.clone(),
-            Address::Tcp(at) => {
+            Address::Tcp(at) if self.passed.is_none() => {
                 sockopt::set_socket_reuseport(&self.opened.descriptor, true)?;
                 Self::bind_tcp(*at, backlog, options, true)?.opened
             }
+            _ => self.opened.clone(),
         };
-        self.is_shared = Arc::ptr_eq(&opened, &self.opened);
+        let is_shared = Arc::ptr_eq(&opened, &self.opened);
+        // While the former program waits too, the kernel may wake it alone, just before it goes: then one of ours is always
+        // woken, and not only one of all.
+        self.is_shared = is_shared && self.passed != Some(Source::Former);
         let (address, errors) = (self.address.clone(), self.errors.clone());
-        Ok(ListenSocket { opened, address, errors, is_shared: self.is_shared })
+        Ok(ListenSocket { opened, address, errors, is_shared, passed: self.passed })
     }
 
     pub fn address(&self) -> &Address {
@@ -210,6 +254,44 @@ impl ListenSocket {
 
     pub fn errors(&self) -> Arc<AcceptErrors> {
         self.errors.clone()
+    }
+}
+
+impl ListenHandle {
+    /// Another descriptor of the socket; none if it is closed.
+    pub fn descriptor(&self) -> io::Result<Option<OwnedFd>> {
+        self.0.upgrade().map(|opened| opened.descriptor.try_clone()).transpose()
+    }
+
+    /// Whether the socket has a file that goes with it.
+    pub fn has_file(&self) -> bool {
+        self.0.upgrade().is_some_and(|opened| opened.file.is_some())
+    }
+
+    /// From now on the file stays: it goes with another program's socket.
+    pub fn leave_file(&self) {
+        if let Some(file) = self.0.upgrade().as_ref().and_then(|opened| opened.file.as_ref()) {
+            file.stays.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives connections to come other options, and the queue another length. What the kernel refuses stays as it is.
+    pub fn change(&self, backlog: i32, options: &Options) {
+        let Some(opened) = self.0.upgrade() else { return };
+        if let Ok(Address::Tcp(at)) = getsockname(&opened.descriptor).map(|name| Address::from_kernel(&name))
+        {
+            options.apply_to_listener(&opened.descriptor, at.ip());
+        }
+        let _ = listen(&opened.descriptor, backlog);
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
+    /// Whether both are of one socket.
+    pub fn is_same(&self, other: &ListenHandle) -> bool {
+        Weak::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -237,6 +319,10 @@ impl Listener {
 
     pub fn address(&self) -> &Address {
         &self.socket.address
+    }
+
+    pub fn handle(&self) -> ListenHandle {
+        self.socket.handle()
     }
 
     /// Our address in a connection that was accepted here.
@@ -314,17 +400,18 @@ pub fn classify(error: &io::Error) -> AcceptError {
 struct SocketFile {
     path: PathBuf,
     number: Option<(u64, u64)>,
+    stays: AtomicBool,
 }
 
 impl SocketFile {
     fn at(path: &Path) -> Self {
-        SocketFile { path: path.to_owned(), number: number(path) }
+        SocketFile { path: path.to_owned(), number: number(path), stays: AtomicBool::new(false) }
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.number.is_some() && number(&self.path) == self.number {
+        if !*self.stays.get_mut() && self.number.is_some() && number(&self.path) == self.number {
             let _ = fs::remove_file(&self.path);
         }
     }

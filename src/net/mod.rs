@@ -3,6 +3,7 @@
 pub mod address;
 pub mod buffer;
 pub mod dial;
+pub mod dns;
 pub mod endpoint;
 pub mod http;
 pub mod kernel;
@@ -10,6 +11,7 @@ pub mod limits;
 pub mod listener;
 pub mod network;
 pub mod options;
+pub mod passed;
 pub mod pipe;
 pub mod resolve;
 pub mod socket;

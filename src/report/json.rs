@@ -97,6 +97,10 @@ impl Serialize for EventLine<'_> {
                 "state": change.name(),
                 "why": change.why().map(|why| Shown(Escaped(why.as_bytes()))),
             },
+            What::Config { applied, lines } => {
+                let lines: Vec<_> = lines.iter().map(|line| Shown(Escaped(line.as_bytes()))).collect();
+                keys!(line, "event": "config", "state": if *applied { "applied" } else { "refused" }, "changes": lines);
+            }
             What::Dropped { lines } => keys!(line, "event": "dropped", "lines": lines),
         }
         line.end()

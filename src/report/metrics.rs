@@ -22,6 +22,8 @@ pub struct Metrics {
     pub tally: Tally,
     /// Connections that could not be accepted, by kind.
     pub accept_errors: Vec<(&'static str, u64)>,
+    /// Reloads of the configuration that were refused.
+    pub refused_reloads: u64,
     /// Event lines that could not be written.
     pub dropped_lines: u64,
     /// Bytes that were spliced and not copied.
@@ -87,6 +89,8 @@ impl Metrics {
         let errors: Vec<_> =
             errors.map(|(kind, count)| ([("kind", *kind)], ConstCounter::new(*count))).collect();
         family(to, "switchboard_accept_errors", "Connections that could not be accepted", None, &errors)?;
+        let (help, refused) = ("Reloads that were refused", ConstCounter::new(self.refused_reloads));
+        single(to, "switchboard_reload_failed", help, None, &refused)?;
         let (dropped, spliced) =
             (ConstCounter::new(self.dropped_lines), ConstCounter::new(self.spliced_bytes));
         let help = "Event lines that could not be written";

@@ -8,6 +8,7 @@ use crate::{
     report::format::Format,
     runtime::{
         clock::within,
+        lock::Lock,
         mailbox::{Mailbox, Sender, mailbox},
     },
     session::event::{Event, Events, What},
@@ -48,6 +49,7 @@ const NICENESS: i32 = 10;
 #[derive(Clone)]
 pub struct Reporter {
     events: Events,
+    format: Arc<Lock<Format>>,
     warnings: Sender<String>,
 }
 
@@ -71,7 +73,9 @@ impl Reporter {
             }
         })?;
         let mut events = None;
-        if let Some(format) = format {
+        let wanted = Arc::new(Lock::new(format.unwrap_or_default()));
+        if format.is_some() {
+            let format = wanted.clone();
             let (address, inbox) = mailbox(EVENTS);
             let (text, ends, rest) = (String::new(), vec![0], Vec::new());
             let lines = Lines { format, inbox, dropped: dropped.clone(), told: 0, text, ends, rest };
@@ -83,12 +87,18 @@ impl Reporter {
             })?;
             events = Some(address);
         }
-        Ok((Reporter { events: Events::new(events, dropped), warnings }, Finish { threads }))
+        let reporter = Reporter { events: Events::new(events, dropped), format: wanted, warnings };
+        Ok((reporter, Finish { threads }))
     }
 
     /// Where sessions say what happens.
     pub fn events(&self) -> &Events {
         &self.events
+    }
+
+    /// Events to come are told in another format, unless the reporter was started without one.
+    pub fn set_format(&self, format: Format) {
+        *self.format.lock() = format;
     }
 
     /// Tells the operator, on stderr, of something that concerns no single session.
@@ -106,7 +116,7 @@ impl Finish {
 
 /// The thread that owns stdout.
 struct Lines {
-    format: Format,
+    format: Arc<Lock<Format>>,
     inbox: Mailbox<Event>,
     dropped: Arc<AtomicU64>,
     /// How many of the dropped lines a line has told of.
@@ -125,9 +135,9 @@ impl Lines {
             if idle {
                 thread::sleep(GATHER);
             }
-            let mut next = Some(event);
+            let (mut next, format) = (Some(event), *self.format.lock());
             while let Some(event) = next {
-                self.format.line(&event, &mut self.text);
+                format.line(&event, &mut self.text);
                 self.ends.push(self.text.len());
                 next = (self.text.len() < BATCH_BYTES).then(|| self.inbox.try_next()).flatten();
             }
@@ -145,7 +155,7 @@ impl Lines {
         let (lines, dropped) = (self.ends.len() - 1, self.dropped.load(Ordering::Relaxed));
         if dropped > self.told {
             let what = What::Dropped { lines: dropped - self.told };
-            self.format.line(&Event { at: SystemTime::now(), what }, &mut self.text);
+            self.format.lock().line(&Event { at: SystemTime::now(), what }, &mut self.text);
             self.ends.push(self.text.len());
         }
         let bytes = self.text.as_bytes();

@@ -36,14 +36,24 @@ pub struct ListenerTally {
 }
 
 impl Tally {
-    /// Adds the sums of other sessions of the same listeners.
+    /// Adds the sums of other sessions.
     pub fn add(&mut self, other: &Self) {
         let Tally { listeners, client_bytes, upstream_bytes, dials, lives } = other;
-        self.listeners.iter_mut().zip(listeners).for_each(|(listener, more)| listener.add(more));
+        listeners.iter().for_each(|more| self.listener(&more.name, more.mode).add(more));
         self.client_bytes += client_bytes;
         self.upstream_bytes += upstream_bytes;
         self.dials.add(dials);
         self.lives.add(lives);
+    }
+
+    /// The sums of a listener, which begin at nothing.
+    pub fn listener(&mut self, name: &str, mode: Mode) -> &mut ListenerTally {
+        let index = self.listeners.iter().position(|listener| listener.name == name);
+        let index = index.unwrap_or_else(|| {
+            self.listeners.push(ListenerTally::new(name.to_owned(), mode));
+            self.listeners.len() - 1
+        });
+        &mut self.listeners[index]
     }
 
     pub fn active(&self) -> u64 {
@@ -68,6 +78,17 @@ impl Tally {
 }
 
 impl ListenerTally {
+    pub fn new(name: String, mode: Mode) -> Self {
+        ListenerTally {
+            name,
+            mode,
+            active: 0,
+            health: [0; Health::VARIANTS.len()],
+            opened: 0,
+            closed: [0; Cause::VARIANTS.len()],
+        }
+    }
+
     fn add(&mut self, other: &Self) {
         let ListenerTally { name: _, mode: _, active, health, opened, closed } = other;
         self.active += active;

@@ -88,6 +88,17 @@ impl Page {
                 write!(out, "{dim}{}{end} upstream {group}: {server} {paint}", self.time)?;
                 writeln!(out, "{}{end}", Escaped(change.to_string().as_bytes()))
             }
+            What::Config { applied, lines } => {
+                let Paint { dim, good, bad, end } = self.paint;
+                let (paint, state) = if *applied { (good, "applied") } else { (bad, "refused") };
+                let lines = lines.join("; ");
+                writeln!(
+                    out,
+                    "{dim}{}{end} config {paint}{state}{end}: {}",
+                    self.time,
+                    Escaped(lines.as_bytes())
+                )
+            }
             What::Dropped { lines } => {
                 let Paint { dim, bad, end, .. } = self.paint;
                 let unit = if *lines == 1 { "line" } else { "lines" };

@@ -10,6 +10,7 @@ pub mod local;
 pub mod lock;
 pub mod mailbox;
 mod pace;
+pub mod random;
 pub mod readiness;
 pub mod shard;
 pub mod signals;

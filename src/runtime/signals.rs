@@ -17,23 +17,62 @@ impl StopSignals {
         Ok(StopSignals { signals: Signals::new([Signal::Int, Signal::Term])? })
     }
 
-    /// As [`StopSignals::new`], and SIGHUP unless the process was started to ignore it (`nohup`).
-    pub fn with_hangup() -> io::Result<Self> {
-        let mut stop = Self::new()?;
-        if !is_hangup_ignored() {
-            stop.signals.add_signals([Signal::Hup])?;
+    /// Ends at the next signal. Cancel-safe.
+    pub async fn next(&mut self) {
+        while !matches!(self.signals.next().await, Some(Ok(_))) {}
+    }
+}
+
+/// A signal to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerSignal {
+    /// SIGINT or SIGTERM.
+    Stop,
+    /// SIGHUP: its terminal has gone, or it is to read its configuration again.
+    Hangup,
+}
+
+/// The signals to a server. The default actions are back when it is dropped.
+pub struct ServerSignals {
+    signals: Signals,
+}
+
+impl ServerSignals {
+    /// SIGHUP is left alone if the process was started to ignore it (`nohup`), unless it is `wanted` for another reason.
+    pub fn new(wants_hangup: bool) -> io::Result<Self> {
+        let mut signals = Signals::new([Signal::Int, Signal::Term])?;
+        if wants_hangup || !is_hangup_ignored() {
+            signals.add_signals([Signal::Hup])?;
         }
-        Ok(stop)
+        Ok(ServerSignals { signals })
+    }
+
+    /// Ends at the next signal. Cancel-safe.
+    pub async fn next(&mut self) -> ServerSignal {
+        loop {
+            match self.signals.next().await {
+                Some(Ok(Signal::Hup)) => return ServerSignal::Hangup,
+                Some(Ok(_)) => return ServerSignal::Stop,
+                Some(Err(_)) | None => {}
+            }
+        }
+    }
+}
+
+/// SIGUSR2, which asks a server to start its program anew. The default action, which ends the process, is back when it is
+/// dropped.
+pub struct UpgradeSignals {
+    signals: Signals,
+}
+
+impl UpgradeSignals {
+    pub fn new() -> io::Result<Self> {
+        Ok(UpgradeSignals { signals: Signals::new([Signal::Usr2])? })
     }
 
     /// Ends at the next signal. Cancel-safe.
     pub async fn next(&mut self) {
         while !matches!(self.signals.next().await, Some(Ok(_))) {}
-    }
-
-    /// As [`StopSignals::next`], past SIGHUP: a terminal that goes sends one, and its shell often another.
-    pub async fn next_but_hangup(&mut self) {
-        while !matches!(self.signals.next().await, Some(Ok(Signal::Int | Signal::Term))) {}
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
         task::{Task, contain, spawn},
     },
     server::supervisors::Admission,
-    session::target::Listening,
+    session::target::{CurrentListening, Listening},
 };
 use futures::{
     FutureExt,
@@ -72,24 +72,25 @@ pub(super) trait Accepts: 'static {
 /// both of its descriptors. That costs no call, for the dial has one less to make.
 struct SessionListener {
     listener: Listener,
-    listening: Arc<Listening>,
+    current: Arc<CurrentListening>,
     /// For the next session.
     reserved: Option<Reserved>,
 }
 
 impl Accepts for SessionListener {
-    type Accepted = (OwnedFd, Address, Option<Reserved>);
+    type Accepted = (OwnedFd, Address, Option<Reserved>, Arc<Listening>);
     const RANK: Rank = Rank::Accept;
 
     async fn readable(&self) {
         self.listener.readable().await;
-        if let Some(rate) = &self.listening.accept_rate {
+        if let Some(rate) = &self.current.get().accept_rate {
             rate.take().await;
         }
     }
 
     fn try_accept(&mut self) -> io::Result<Self::Accepted> {
-        let SessionListener { listener, listening, reserved } = self;
+        let SessionListener { listener, current, reserved } = self;
+        let listening = current.get();
         let accepted = listener.try_accept_if(|| {
             if reserved.is_none() {
                 *reserved = listening.target.reserve()?;
@@ -103,7 +104,7 @@ impl Accepts for SessionListener {
         if let (Err(_), Some(rate)) = (&accepted, &listening.accept_rate) {
             rate.give_back();
         }
-        accepted.map(|(accepted, client)| (accepted, client, reserved.take()))
+        accepted.map(|(accepted, client)| (accepted, client, reserved.take(), listening))
     }
 }
 
@@ -127,18 +128,18 @@ impl Acceptor {
     /// Fails if this thread's shard cannot wait for the socket.
     pub fn start(
         socket: ListenSocket,
-        listening: Arc<Listening>,
+        current: Arc<CurrentListening>,
         slots: Slots,
         mut admission: Admission,
         reporter: Reporter,
     ) -> io::Result<Self> {
-        let reserved = listening.target.reserve().ok().flatten();
-        let hand_on = move |from: &SessionListener, (accepted, client, reserved), slot| {
-            let (listening, local) = (from.listening.clone(), from.listener.local_address_of(&accepted));
+        let reserved = current.get().target.reserve().ok().flatten();
+        let hand_on = move |from: &SessionListener, (accepted, client, reserved, listening), slot| {
+            let local = from.listener.local_address_of(&accepted);
             admission.admit(Connection { accepted, reserved, client, listening, local, slot })
         };
         let name = socket.address().to_string();
-        let listener = SessionListener { listener: Listener::open(socket)?, listening, reserved };
+        let listener = SessionListener { listener: Listener::open(socket)?, current, reserved };
         Ok(Self::over(name, listener, slots, hand_on, move |text| reporter.warn(text)))
     }
 

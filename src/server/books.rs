@@ -10,14 +10,16 @@ use crate::{
         verdict::Ended,
     },
     runtime::lock::Lock,
-    session::{cause::Cause, health::Health, record::Record, target::Listening},
+    session::{health::Health, record::Record, target::Listening},
 };
 use std::{
     collections::VecDeque,
-    sync::{Arc, MutexGuard},
+    sync::{
+        Arc, MutexGuard,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
-use strum::VariantArray;
 
 /// The sums of the sessions of a shard that ended.
 #[derive(Clone)]
@@ -29,7 +31,7 @@ pub struct Books {
 /// The last sessions that ended, on any shard.
 pub struct Remembered {
     /// How many, some 400 bytes each.
-    keep: usize,
+    keep: AtomicUsize,
     /// The newest last.
     last: Lock<VecDeque<Arc<Ended>>>,
 }
@@ -37,16 +39,11 @@ pub struct Remembered {
 impl Books {
     /// Empty books for the sessions of `listenings`; a clone shares what is remembered.
     pub fn new(listenings: &[Arc<Listening>], remembered: Arc<Remembered>) -> Self {
-        let listeners = listenings.iter().map(|listening| ListenerTally {
-            name: listening.name.clone(),
-            mode: listening.target.mode(),
-            active: 0,
-            health: [0; Health::VARIANTS.len()],
-            opened: 0,
-            closed: [0; Cause::VARIANTS.len()],
-        });
         let sums = Tally {
-            listeners: listeners.collect(),
+            listeners: listenings
+                .iter()
+                .map(|one| ListenerTally::new(one.name.clone(), one.target.mode()))
+                .collect(),
             client_bytes: 0,
             upstream_bytes: 0,
             dials: Histogram::new(NETWORK),
@@ -56,16 +53,12 @@ impl Books {
     }
 
     pub fn open(&mut self, record: &Record) {
-        if let Some(listener) = listener(&mut self.sums, record) {
-            listener.opened += 1;
-        }
+        listener(&mut self.sums, record).opened += 1;
     }
 
     /// The session of `record` has ended; it moves nothing more.
     pub fn close(&mut self, record: &Record, ended: Ended) {
-        if let Some(listener) = listener(&mut self.sums, record) {
-            listener.closed[record.cause() as usize] += 1;
-        }
+        listener(&mut self.sums, record).closed[record.cause() as usize] += 1;
         add_moved(&mut self.sums, record);
         self.sums.lives.observe(record.age());
         self.remembered.add(ended);
@@ -76,10 +69,9 @@ impl Books {
         let mut sums = self.sums.clone();
         for record in live {
             add_moved(&mut sums, record);
-            if let Some(listener) = listener(&mut sums, record) {
-                listener.active += 1;
-                listener.health[Health::of(record) as usize] += 1;
-            }
+            let listener = listener(&mut sums, record);
+            listener.active += 1;
+            listener.health[Health::of(record) as usize] += 1;
         }
         sums
     }
@@ -88,15 +80,19 @@ impl Books {
 impl Remembered {
     /// Remembers the last `keep`.
     pub fn new(keep: usize) -> Self {
-        Remembered { keep, last: Lock::default() }
+        Remembered { keep: AtomicUsize::new(keep), last: Lock::default() }
     }
 
     fn add(&self, ended: Ended) {
         let mut last = self.last();
         last.push_back(Arc::new(ended));
-        if last.len() > self.keep {
-            last.pop_front();
-        }
+        let surplus = last.len().saturating_sub(self.keep.load(Relaxed));
+        last.drain(..surplus);
+    }
+
+    /// Remembers the last `keep` from now on.
+    pub fn set_keep(&self, keep: usize) {
+        self.keep.store(keep, Relaxed);
     }
 
     /// The newest `count` of the sessions that ended, the newest last.
@@ -115,8 +111,8 @@ impl Remembered {
     }
 }
 
-fn listener<'a>(sums: &'a mut Tally, record: &Record) -> Option<&'a mut ListenerTally> {
-    sums.listeners.iter_mut().find(|listener| listener.name == record.listening.name)
+fn listener<'a>(sums: &'a mut Tally, record: &Record) -> &'a mut ListenerTally {
+    sums.listener(&record.listening.name, record.mode())
 }
 
 /// Bytes and dials count from when they happen, not from the session's end.
@@ -133,7 +129,8 @@ fn add_moved(sums: &mut Tally, record: &Record) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{outcome::Outcome, record::Dial, target::Target};
+    use crate::session::{cause::Cause, outcome::Outcome, record::Dial, target::Target};
+    use strum::VariantArray;
 
     fn record() -> Arc<Record> {
         Record::sample(1, Target::upstream("127.0.0.1:1"))

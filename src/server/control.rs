@@ -7,7 +7,10 @@ use crate::{
         protocol::{Line, Request, TapItem},
     },
     error::{Error, reason},
-    net::{listener::Listener, socket::Socket},
+    net::{
+        listener::{ListenSocket, Listener},
+        socket::Socket,
+    },
     report::{format::Format, json::EventLine, reporter::Reporter},
     runtime::{clock::within, task::yield_now},
     server::{
@@ -42,15 +45,17 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// Makes the control socket; none if it is off. If the default place cannot be used, it warns and makes none either:
 /// the server is worth more than its control.
 ///
-/// A `group` may use it too. The default place is in a folder that no group can enter.
+/// A `group` may use it too. The default place is in a folder that no group can enter. At a path, it may be `passed`.
 pub fn bind(
     place: &place::Control,
     group: Option<&str>,
+    passed: Option<ListenSocket>,
     warn: impl FnOnce(String),
 ) -> Result<Option<Listener>, Error> {
     match place {
         place::Control::At(path) => {
-            let bound = Listener::bind_private(path, BACKLOG).map_err(|error| {
+            let bound = passed.map_or_else(|| ListenSocket::bind_private(path, BACKLOG), Ok);
+            let bound = bound.and_then(Listener::open).map_err(|error| {
                 Error::new(format!("cannot make the control socket {}", path.display()), error)
             })?;
             if let Some(group) = group {

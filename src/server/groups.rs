@@ -7,7 +7,7 @@ use crate::{
     },
     report::format::{Dump, Log},
     runtime::limit::Rate,
-    server::plan::{Lead, Plan, PlannedListener, PlannedTarget, PlannedUpstream},
+    server::plan::{Lead, PlannedListener, PlannedTarget, PlannedUpstream},
     session::{
         context::{CurrentDeadlines, Settings},
         group::{Group, Server},
@@ -24,9 +24,9 @@ pub struct Groups(Vec<(PlannedUpstream, Arc<Group>)>);
 
 impl Groups {
     /// The groups of `upstreams`. A group that does not change stays; servers keep their states, known by their address:
-    /// that in the group of the same name, else that in any.
+    /// that in the group of the same name, else that in one which has it no more.
     pub fn new(upstreams: &[PlannedUpstream], before: &Groups) -> Self {
-        let everywhere: Vec<Arc<Server>> = before.all().flat_map(|group| servers(group)).collect();
+        let mut left: Vec<Arc<Server>> = before.all().flat_map(|group| left_by(group, upstreams)).collect();
         let groups = upstreams.iter().map(|planned| {
             let former = before.0.iter().find(|(other, _)| other.name == planned.name);
             if let Some((other, group)) = former
@@ -37,7 +37,7 @@ impl Groups {
             let settings = planned.settings.clone();
             let group = Group::new(planned.name.clone(), planned.is_address, settings);
             let own: Vec<_> = former.map(|(_, group)| servers(group)).unwrap_or_default();
-            let known: Vec<_> = own.into_iter().chain(everywhere.iter().cloned()).collect();
+            let known: Vec<_> = own.into_iter().chain(left.iter().cloned()).collect();
             let fixed = planned.servers.iter();
             let mut wanted: Vec<_> =
                 fixed.map(|server| (server.destination.clone(), server.weight, server.backup)).collect();
@@ -52,6 +52,9 @@ impl Groups {
                     members.map(|one| (one.server.destination.clone(), one.weight, one.backup)).collect();
             }
             group.set_members(&wanted, &known, planned.check.is_some());
+            // A server has one group.
+            let members = group.members();
+            left.retain(|server| !members.iter().any(|one| Arc::ptr_eq(&one.server, server)));
             if planned.check.is_none() {
                 group.members().iter().for_each(|member| member.server.forget_checks());
             }
@@ -96,53 +99,75 @@ impl Groups {
 /// What all addresses of a listener share.
 #[derive(Clone)]
 pub struct Shared {
+    planned: PlannedListener,
     deadlines: Arc<CurrentDeadlines>,
     accept_rate: Option<Arc<Rate>>,
+    /// Its own.
     per_source: Option<Arc<SourceCounts>>,
 }
 
 impl Shared {
-    pub fn new(planned: &PlannedListener) -> Self {
+    /// Of a listener that was there before, sources stay counted; if it has not changed, what an operator set stays too.
+    pub fn new(planned: &PlannedListener, former: Option<&Shared>) -> Self {
+        if let Some(former) = former.filter(|former| former.planned == *planned) {
+            return former.clone();
+        }
+        let counts = former.and_then(|former| former.per_source.as_ref());
         Shared {
+            planned: planned.clone(),
             deadlines: Arc::new(CurrentDeadlines::new(planned.deadlines)),
             accept_rate: planned.accept_rate.map(|rate| Arc::new(Rate::new(rate))),
-            per_source: planned.max_per_source.map(|limit| Arc::new(SourceCounts::new(Some(limit)))),
+            per_source: planned.max_per_source.map(|limit| SourceCounts::with_limit(counts, limit)),
         }
     }
 
     /// The listener as the sessions of one of its addresses know it.
     pub fn listening(
-        self,
-        plan: &Plan,
-        planned: &PlannedListener,
+        &self,
+        log: Log,
         groups: &Groups,
+        of_program: Option<&Arc<SourceCounts>>,
         address: Address,
-    ) -> Listening {
+    ) -> Arc<Listening> {
+        let planned = &self.planned;
         let name = planned.name.clone().unwrap_or_else(|| EscapedAddress(&address).to_string());
-        let shows = planned.dump != Dump::Off && plan.log != Log::Off;
-        Listening {
+        let shows = planned.dump != Dump::Off && log != Log::Off;
+        Arc::new(Listening {
             target: groups.target(name.clone(), &planned.target),
             name,
             address,
             access: planned.access.clone(),
-            accept_rate: self.accept_rate,
-            per_source: self.per_source,
+            accept_rate: self.accept_rate.clone(),
+            per_source: of_program.into_iter().chain(&self.per_source).cloned().collect(),
             settings: Settings {
-                deadlines: self.deadlines,
+                deadlines: self.deadlines.clone(),
                 splice: planned.splice,
                 dump_limit: shows.then_some(planned.dump_limit),
                 options: options(planned),
             },
-        }
+        })
     }
 }
 
 /// The options of the sockets of a listener's sessions.
 pub fn options(planned: &PlannedListener) -> Options {
     let congestion = planned.congestion.clone();
-    Options { keepalive: planned.keepalive, user_timeout: planned.deadlines.stall, congestion }
+    let (keepalive, user_timeout) = (planned.keepalive, planned.deadlines.stall);
+    Options { keepalive, user_timeout, congestion, ..Options::default() }
 }
 
 fn servers(group: &Arc<Group>) -> Vec<Arc<Server>> {
     group.servers().into_iter().map(|(server, _)| server).collect()
+}
+
+/// The servers of a group that it has no more among the `upstreams` that come.
+fn left_by(group: &Arc<Group>, upstreams: &[PlannedUpstream]) -> Vec<Arc<Server>> {
+    let next = upstreams.iter().find(|next| next.name == group.name);
+    let has = |planned: &PlannedUpstream, server: &Server| {
+        let mut all = planned.servers.iter();
+        planned.discover.is_some() || all.any(|one| one.destination == server.destination)
+    };
+    let mut all = servers(group);
+    all.retain(|server| !next.is_some_and(|next| has(next, server)));
+    all
 }

@@ -12,12 +12,14 @@ use crate::{
         buffer,
         kernel::TcpInfo,
         limits::TooManySessions,
-        listener::AcceptErrors,
         pipe,
     },
     report::metrics::Metrics,
-    runtime::{clock::coarse_ms, limit::Slots, lock::Lock, mailbox},
+    runtime::{blocking::blocking, clock::coarse_ms, limit::Slots, lock::Lock, mailbox},
     server::{
+        diff,
+        in_force::PlanInForce,
+        plan::{Faults, LoadPlan},
         rates::{Look, Rates},
         supervisors::Supervisors,
         taps::{Form, OperatorTaps},
@@ -31,7 +33,6 @@ use crate::{
         onlookers::{Onlooker, Wanted},
         record::Record,
         tap::{View, Watcher},
-        target::Listening,
     },
     text::{
         safe::SafeText,
@@ -41,7 +42,11 @@ use crate::{
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::Arc,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant, SystemTime},
 };
 use strum::VariantArray;
@@ -52,9 +57,9 @@ const SESSIONS_MAX: usize = 1_000_000_000;
 const MILLISECONDS_MAX: u64 = 100 * 31_557_600 * 1000;
 
 pub struct OperatedServer {
-    pub listeners: Vec<Arc<Listening>>,
-    /// The errors of every listener.
-    pub accept_errors: Vec<Arc<AcceptErrors>>,
+    pub in_force: PlanInForce,
+    /// None if the server has no file.
+    pub load: Option<LoadPlan>,
     pub began: Instant,
     pub started: SystemTime,
     /// The limit of sessions at once; none begins while it is paused.
@@ -64,15 +69,30 @@ pub struct OperatedServer {
     pub supervisor: Supervisors,
     /// Knows the lines that were dropped.
     pub events: Events,
-    /// Asks for a drain.
-    pub drain: mailbox::Sender<()>,
+    /// Whether it is to stop, though it may still accept.
+    pub is_stopping: Arc<AtomicBool>,
+    /// What concerns the server as a whole.
+    pub orders: mailbox::Sender<ServerOrder>,
 }
+
+/// What an operator asks of the server as a whole.
+pub enum ServerOrder {
+    /// As SIGTERM.
+    Drain,
+    /// Read the plan again.
+    Reload(ReloadReply),
+}
+
+/// Takes what a reload changed, or what is wrong.
+pub type ReloadReply = mailbox::Sender<Result<Vec<String>, Faults>>;
 
 /// A handle of the operator.
 #[derive(Clone)]
 pub struct Operator {
     server: Arc<OperatedServer>,
     rates: Arc<Rates>,
+    /// Reloads that were refused.
+    refused_reloads: Arc<AtomicU64>,
 }
 
 /// Whether a server takes new connections.
@@ -129,19 +149,20 @@ pub enum WrongSession {
 impl Operator {
     pub fn new(server: OperatedServer) -> Self {
         let rates = Arc::new(Rates::start(server.supervisor.clone()));
-        Operator { server: Arc::new(server), rates }
+        Operator { server: Arc::new(server), rates, refused_reloads: Arc::default() }
     }
 
     pub fn greeting(&self) -> Greeting {
-        let first = self.server.listeners.first();
+        let listeners = self.server.in_force.get().listenings();
+        let first = listeners.first();
         Greeting {
             switchboard: VERSION,
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
-            // All listeners of a command line lead to the same.
+            // All listeners lead to the same.
             mode: first.map_or_else(Named::default, |first| Named::Known(first.target.mode())),
-            listeners: self.server.listeners.iter().map(|one| shown(&one.address)).collect(),
-            names: self.server.listeners.iter().map(|one| one.name.as_str().into()).collect(),
+            listeners: listeners.iter().map(|one| shown(&one.address)).collect(),
+            names: listeners.iter().map(|one| one.name.as_str().into()).collect(),
         }
     }
 
@@ -209,13 +230,20 @@ impl Operator {
     /// The metrics as they are now; none if the supervisor has ended.
     pub async fn metrics(&self) -> Option<Metrics> {
         let mut accept_errors: BTreeMap<&str, u64> = BTreeMap::new();
-        for (kind, count) in self.server.accept_errors.iter().flat_map(|errors| errors.counts()) {
+        let in_force = self.server.in_force.get();
+        for (kind, count) in in_force.addresses.iter().flat_map(|one| one.errors.counts()) {
             *accept_errors.entry(kind.name()).or_default() += count;
+        }
+        let mut tally = self.server.supervisor.tally().await?;
+        for listening in in_force.listenings() {
+            // A new one has its row before its first session.
+            tally.listener(&listening.name, listening.target.mode());
         }
         Some(Metrics {
             started: self.server.started,
-            tally: self.server.supervisor.tally().await?,
+            tally,
             accept_errors: accept_errors.into_iter().collect(),
+            refused_reloads: self.refused_reloads.load(Relaxed),
             dropped_lines: self.server.events.dropped(),
             spliced_bytes: pipe::spliced(),
             pipes: pipe::count(),
@@ -226,7 +254,7 @@ impl Operator {
 
     pub async fn ready(&self) -> Readiness {
         match self.server.slots.paused() {
-            _ if self.draining().await => Readiness::Draining,
+            _ if self.server.is_stopping.load(Relaxed) => Readiness::Draining,
             true => Readiness::Paused,
             false => Readiness::Accepting,
         }
@@ -289,7 +317,26 @@ impl Operator {
     /// As SIGTERM.
     pub fn drain(&self) {
         // A full mailbox holds the same already.
-        let _ = self.server.drain.try_send(());
+        let _ = self.server.orders.try_send(ServerOrder::Drain);
+    }
+
+    /// Has the plan read again and put in force; what that changed, or what is wrong with it.
+    pub async fn reload(&self) -> Result<Result<Vec<String>, Faults>, Refusal> {
+        let (reply, mut answer) = mailbox::mailbox(1);
+        self.server.orders.send(ServerOrder::Reload(reply)).await.map_err(|_| Refusal::Ending)?;
+        answer.next().await.ok_or(Refusal::Ending)
+    }
+
+    /// What a reload would change, of the server's own file or of another one.
+    pub async fn diff(&self, file: Option<PathBuf>) -> Result<Vec<String>, Faults> {
+        let load = self.server.load.clone().ok_or_else(Faults::no_file)?;
+        let next = blocking(move || load(file.as_deref())).await?;
+        let in_force = self.server.in_force.get();
+        Ok(in_force.plan.as_ref().map(|plan| diff::changes(plan, &next)).unwrap_or_default())
+    }
+
+    pub fn note_refused_reload(&self) {
+        self.refused_reloads.fetch_add(1, Relaxed);
     }
 
     /// What can be changed, as it is: one setting, or all.
@@ -318,7 +365,8 @@ impl Operator {
 
     /// The deadlines of sessions to come; where listeners differ, those of the first.
     fn deadlines(&self) -> Deadlines {
-        self.server.listeners.first().map_or_else(Deadlines::default, |one| *one.settings.deadlines.get())
+        let first = self.server.in_force.get().listenings().into_iter().next();
+        first.map_or_else(Deadlines::default, |one| *one.settings.deadlines.get())
     }
 
     /// Changes a limit for sessions to come: a number of sessions, or milliseconds; none is off.
@@ -333,7 +381,7 @@ impl Operator {
         let limit = value.map(Duration::from_millis);
         self.check(known, limit).await?;
         let change = |change: fn(&mut Deadlines) -> &mut Option<Duration>| {
-            for listening in &self.server.listeners {
+            for listening in self.server.in_force.get().listenings() {
                 listening.settings.deadlines.change(|deadlines| *change(deadlines) = limit);
             }
         };
@@ -344,7 +392,7 @@ impl Operator {
                 let limit = limit.ok_or(Refusal::MaxSessions)?;
                 let (_, before) = self.server.slots.count();
                 if limit > before {
-                    let dial = self.server.listeners.iter().any(|one| one.target.dials());
+                    let dial = self.server.in_force.get().dials();
                     TooManySessions::check(limit, dial)?;
                 }
                 self.server.slots.set_limit(limit);
@@ -362,7 +410,7 @@ impl Operator {
     /// Whether a change of this setting can have an effect.
     async fn check(&self, setting: Setting, limit: Option<Duration>) -> Result<(), Refusal> {
         let named = || Named::Known(setting);
-        let dials = self.server.listeners.iter().any(|one| one.target.dials());
+        let dials = self.server.in_force.get().dials();
         match setting {
             Setting::ConnectTimeout if !dials => Err(Refusal::NothingDials(named())),
             Setting::DrainTimeout if self.draining().await => Err(Refusal::DrainBegun(named())),

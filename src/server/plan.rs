@@ -82,7 +82,7 @@ pub struct Plan {
 }
 
 /// Reads the plan again: that of the program's own file, or of another one.
-pub type Load = Arc<dyn Fn(Option<&Path>) -> Result<Plan, Faults> + Send + Sync>;
+pub type LoadPlan = Arc<dyn Fn(Option<&Path>) -> Result<Plan, Faults> + Send + Sync>;
 
 /// What is wrong with a plan that was to be read, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,6 +91,14 @@ pub struct Faults {
     pub text: String,
     /// The first in a line: `FILE:LINE:COLUMN: error: …`.
     pub first: String,
+}
+
+impl Faults {
+    /// Of a server that was started without one.
+    pub fn no_file() -> Self {
+        let first = "this server has no file; start it with 'switchboard run FILE'".to_owned();
+        Faults { text: format!("{first}\n"), first }
+    }
 }
 
 impl From<Error> for Faults {

@@ -1,14 +1,15 @@
-//! A server from its start to its end: binds, starts the actors, waits for a signal, drains.
+//! A server from its start to its end: puts its plan in force, waits for signals and operators, drains.
 
 use crate::{
-    error::{Error, reason},
+    control::place::Control,
+    error::Error,
     net::{
         address::Address,
-        dial::{Destination, is_loop},
         endpoint::Endpoint,
         limits::{self, TooManySessions},
         listener::{ListenSocket, Listener},
         options::Options,
+        passed::{CONTROL, METRICS, Passable, Passed},
         pipe,
     },
     report::{
@@ -16,31 +17,31 @@ use crate::{
         reporter::{Finish, Reporter},
     },
     runtime::{
-        clock::within,
+        blocking::blocking,
+        clock::{sleep, within},
         limit::Slots,
         lock::Lock,
         mailbox::{Mailbox, mailbox},
-        signals::StopSignals,
+        signals::{ServerSignal, ServerSignals},
     },
     server::{
         books::{Books, Remembered},
-        control,
+        control, diff,
         drain::Drain,
-        groups::{self, Groups, Shared},
         http,
-        operator::{OperatedServer, Operator},
-        plan::Plan,
-        shards::{Listeners, Shards},
+        in_force::{InForce, Kept, Opened, PlanInForce, Prepared, listen},
+        keeper::{Keepers, Surroundings},
+        notify::Notify,
+        operator::{OperatedServer, Operator, ReloadReply, ServerOrder},
+        plan::{Faults, LoadPlan, Plan},
+        shards::Shards,
         side_door::SideDoor,
         supervisor::ServerOutcome,
         supervisors::{Common, Supervisors},
+        upgrade::{Former, Inherited, Upgrade},
     },
-    session::{
-        context::{Context, OwnAddresses},
-        onlookers::Onlookers,
-        sources::SourceCounts,
-    },
-    text::{plain::takes_unicode, takes_colour},
+    session::{context::Context, event::What, onlookers::Onlookers},
+    text::{plain::takes_unicode, takes_colour, units::duration},
 };
 use futures::{FutureExt, select_biased};
 use std::{
@@ -48,7 +49,11 @@ use std::{
     io::{self, IsTerminal},
     num::NonZeroUsize,
     pin::pin,
-    sync::{Arc, atomic::AtomicU64},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -59,189 +64,246 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 const LAST_SOCKETS: Duration = Duration::from_secs(2);
 /// After a cut, the operator wants the end at once.
 const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
+/// Orders of operators that may wait while one is followed.
+const ORDERS: usize = 4;
 
-/// Runs a server until it is stopped. It says `notes` once it listens.
+/// Runs a server until it is stopped. It says `notes` once it listens. Sockets that are `passed` are those of its listeners.
+/// With `load`, it reads its plan again at SIGHUP.
 /// Fails if it cannot listen, or if every listener has failed.
-pub async fn run(plan: Plan, notes: Vec<String>) -> Result<ServerOutcome, Error> {
+pub async fn run(
+    plan: Plan,
+    notes: Vec<String>,
+    passed: Passed,
+    load: Option<LoadPlan>,
+) -> Result<ServerOutcome, Error> {
     let threads = plan.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    limits::reserve(threads, plan.listeners.len());
+    limits::reserve(threads, plan.listeners.iter().map(|one| one.endpoints.len()).sum());
     let share = limits::share(limits::raise_descriptor_limit());
-    let splices = plan.listeners.iter().any(|listener| listener.splice);
-    pipe::set_limit(if splices { share.pipes } else { 0 });
+    set_pipes(&plan);
     let signals =
-        StopSignals::with_hangup().map_err(|error| Error::new("cannot take signals over", error))?;
-    let bound = Bound::new(&plan, threads)?;
+        ServerSignals::new(load.is_some()).map_err(|error| Error::new("cannot take signals over", error))?;
+    let mut inherited = Inherited::claim(passed, &plan)?;
+    let prepared =
+        InForce::default().prepare(plan.clone(), threads, std::mem::take(&mut inherited.endpoints))?;
+    let metrics = open_metrics(&plan, inherited.metrics.take())?;
+    // A log that is off may be on after a reload.
+    let wanted = (plan.log != Log::Off || load.is_some()).then(|| format(&plan));
     let (reporter, finish) =
-        Reporter::start(format(&plan)).map_err(|error| Error::new("cannot start the reporter", error))?;
-    if let Some(Err(shortage)) = plan.max_sessions.map(|sessions| bound.check(sessions)) {
+        Reporter::start(wanted).map_err(|error| Error::new("cannot start the reporter", error))?;
+    if let Some(Err(shortage)) =
+        plan.max_sessions.map(|sessions| TooManySessions::check(sessions, prepared.next.dials()))
+    {
         reporter.warn(format!("{shortage}: new connections may wait for descriptors"));
     }
-    let control = control::bind(&plan.control, plan.group.as_deref(), |text| reporter.warn(text))?;
+    let passed = inherited.control.take();
+    let control = control::bind(&plan.control, plan.group.as_deref(), passed, |text| reporter.warn(text))?;
     let (alive, gone) = mailbox(1);
-    let context = Context {
-        own: OwnAddresses::default(),
-        slots: Slots::new(plan.max_sessions.unwrap_or(share.sessions)),
-        events: reporter.events().clone(),
-        alive,
-    };
-    let exposed = bound.exposed();
+    let slots = Slots::new(plan.max_sessions.unwrap_or(share.sessions));
+    let context = Context { own: Arc::default(), slots, events: reporter.events().clone(), alive };
     notes.iter().for_each(|note| reporter.warn(note));
-    let running = Running::start(&plan, bound, context, control, &reporter).await?;
-    exposed.iter().for_each(|line| reporter.warn(line));
-    let outcome = running.until_stopped(signals, reporter).await;
+    let left = inherited.left;
+    left.iter().for_each(|name| reporter.warn(format!("no listener has the passed socket {name} any more")));
+    let exposed = exposed(&prepared.next, metrics.as_ref());
+    let running = Running::start(plan, prepared, context, (control, metrics), load, reporter).await?;
+    left.iter().for_each(|name| running.notify.forget(name));
+    running.notify.started(inherited.former.is_some());
+    inherited.former.map_or(Ok(()), Former::tell_ready)?;
+    exposed.iter().for_each(|line| running.reporter.warn(line));
+    let outcome = running.until_stopped(signals).await;
     wind_up(gone, finish, outcome.as_ref().ok()).await;
     outcome
 }
 
-/// The sockets of a server that listens, before it accepts.
-struct Bound {
-    listeners: Listeners,
-    metrics: Option<Listener>,
-}
-
-impl Bound {
-    /// Each listener gets a socket for each of the `threads`, before any accepts.
-    fn new(plan: &Plan, threads: usize) -> Result<Self, Error> {
-        let groups = Groups::new(&plan.upstreams, &Groups::default());
-        let mut listeners = Vec::new();
-        for planned in &plan.listeners {
-            let (options, congestion) = (groups::options(planned), &planned.congestion);
-            congestion
-                .check()
-                .map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
-            let shared = Shared::new(planned);
-            for endpoint in &planned.endpoints {
-                let mut sockets = vec![listen(endpoint, "--listen", planned.backlog, &options)?];
-                for _ in 1..threads {
-                    let another = sockets[0].another(planned.backlog, &options);
-                    sockets.push(another.map_err(|error| cannot_listen(endpoint, "--listen", &error))?);
-                }
-                let address = sockets[0].address().clone();
-                let listening = shared.clone().listening(plan, planned, &groups, address);
-                listeners.push((Arc::new(listening), sockets));
-            }
-        }
-        let metrics = plan.metrics.as_ref();
-        let metrics = metrics
-            .map(|endpoint| listen(endpoint, "--metrics", http::BACKLOG, &Options::default()))
-            .transpose()?;
-        let metrics = metrics.map(Listener::open).transpose();
-        let metrics = metrics.map_err(|error| Error::new("cannot serve metrics", error))?;
-        let bound = Bound { listeners, metrics };
-        let own = bound.addresses();
-        let servers = plan.upstreams.iter().flat_map(|upstream| &upstream.servers);
-        servers.into_iter().try_for_each(|server| refuse_loop(&server.destination, &own))?;
-        Ok(bound)
-    }
-
-    fn check(&self, sessions: usize) -> Result<(), TooManySessions> {
-        let dial = self.listeners.iter().any(|(listening, _)| listening.target.dials());
-        TooManySessions::check(sessions, dial)
-    }
-
-    fn addresses(&self) -> Vec<Address> {
-        self.listeners.iter().map(|(listening, _)| listening.address.clone()).collect()
-    }
-
-    /// The line that says which listeners other machines reach; none if they reach none.
-    fn exposed(&self) -> Option<String> {
-        let listeners = self.listeners.iter().map(|(listening, _)| &listening.address);
-        let beyond_loopback = |address: &&Address| address.ip().is_some_and(|ip| !ip.is_loopback());
-        let metrics = self.metrics.as_ref().map(Listener::address);
-        let found: Vec<String> =
-            listeners.chain(metrics).filter(beyond_loopback).map(ToString::to_string).collect();
-        let verb = if found.len() == 1 { "is" } else { "are" };
-        (!found.is_empty()).then(|| format!("{} {verb} reachable from other machines", found.join(" and ")))
-    }
-}
-
 /// The actors of a server that accepts.
 struct Running {
+    in_force: PlanInForce,
+    load: Option<LoadPlan>,
+    context: Arc<Context>,
+    /// Whether it is to stop, though it may still accept.
+    is_stopping: Arc<AtomicBool>,
     /// From the begin of a drain to the cut.
     drain_timeout: Arc<Lock<Option<Duration>>>,
-    /// Where an operator asks for a drain.
-    drain: Mailbox<()>,
+    remembered: Arc<Remembered>,
+    /// What operators ask of the server as a whole.
+    orders: Mailbox<ServerOrder>,
+    operator: Operator,
     control: Option<SideDoor>,
-    _metrics: Option<SideDoor>,
+    metrics: Option<SideDoor>,
+    passable: Passable,
+    notify: Notify,
+    upgrade: Upgrade,
+    keepers: Keepers,
+    surroundings: Surroundings,
     supervisors: Supervisors,
     shards: Shards,
+    /// How many shards there are.
+    threads: usize,
+    reporter: Reporter,
     onlookers: Arc<Onlookers>,
+}
+
+/// All that can wake a server.
+enum Event {
+    Stop,
+    /// Its plan is to be read again; the answer goes there, if it was an operator who asked.
+    Reload(Option<ReloadReply>),
+    /// Another process has taken over.
+    Replaced,
+    Failed(io::Error),
 }
 
 impl Running {
     async fn start(
-        plan: &Plan,
-        bound: Bound,
+        plan: Plan,
+        prepared: Prepared,
         context: Context,
-        control: Option<Listener>,
-        reporter: &Reporter,
+        (control, metrics): (Option<Listener>, Option<Listener>),
+        load: Option<LoadPlan>,
+        reporter: Reporter,
     ) -> Result<Self, Error> {
+        let Prepared { next, opened, threads, .. } = prepared;
+        let (context, in_force) = (Arc::new(context), PlanInForce::default());
         let slots = context.slots.clone();
-        context.own.set(bound.addresses());
-        let drain_timeout = Arc::new(Lock::new(plan.drain_timeout));
-        let Bound { listeners, metrics, .. } = bound;
-        let threads = listeners.iter().map(|(_, sockets)| sockets.len()).max().unwrap_or(1);
-        let errors = listeners.iter().filter_map(|(_, sockets)| sockets.first()).map(ListenSocket::errors);
-        let accept_errors = errors.collect();
-        let listenings: Vec<_> = listeners.iter().map(|(listening, _)| listening.clone()).collect();
         let remembered = Arc::new(Remembered::new(plan.remember));
-        let books = Books::new(&listenings, remembered.clone());
-        let per_source = SourceCounts::new(plan.max_per_source);
-        let common = Common { context: context.into(), per_source, last_id: AtomicU64::new(0) };
-        let (supervisors, idle) = Supervisors::new(common, books, remembered, threads);
-        let (ask_drain, drain) = mailbox(1);
-        let onlookers = reporter.events().onlookers().clone();
+        let books = Books::new(&next.listenings(), remembered.clone());
+        let common = Common { context: context.clone(), last_id: AtomicU64::new(0) };
+        let (supervisors, idle) = Supervisors::new(common, books, remembered.clone(), threads);
+        let (orders_address, orders) = mailbox(ORDERS);
+        let drain_timeout = Arc::new(Lock::new(plan.drain_timeout));
+        let is_stopping = Arc::new(AtomicBool::new(false));
         let operator = Operator::new(OperatedServer {
-            listeners: listenings,
-            accept_errors,
+            in_force: in_force.clone(),
+            load: load.clone(),
             began: Instant::now(),
             started: SystemTime::now(),
             slots: slots.clone(),
             drain_timeout: drain_timeout.clone(),
+            is_stopping: is_stopping.clone(),
             supervisor: supervisors.clone(),
             events: reporter.events().clone(),
-            drain: ask_drain,
+            orders: orders_address,
         });
-        let control = control.map(|listener| control::start(listener, operator.clone(), reporter.clone()));
-        let metrics = metrics.map(|listener| {
-            reporter.warn(format!("metrics on {}", listener.address()));
-            let host = plan.metrics.as_ref().and_then(Endpoint::name);
-            http::start(listener, host, operator, reporter.clone())
-        });
-        let lines = listeners
-            .iter()
-            .map(|(listening, _)| format!("listening on {}, {}", listening.address, listening.target));
-        let lines: Vec<_> = lines.collect();
-        let shards = Shards::start(listeners, &supervisors, idle, &slots, reporter, plan.busy_poll).await?;
-        lines.iter().for_each(|line| reporter.warn(line));
-        Ok(Running { drain_timeout, drain, control, _metrics: metrics, supervisors, shards, onlookers })
+        let passable = Passable::default();
+        let addresses: Vec<_> = next.listenings().iter().map(|one| one.address.to_string()).collect();
+        let notify = Notify::start(supervisors.clone(), &addresses, passable.clone());
+        let upgrade = Upgrade::start(passable.clone(), reporter.clone())
+            .map_err(|error| Error::new("cannot take signals over", error))?;
+        let shards = Shards::start(&supervisors, idle, &slots, &reporter, plan.busy_poll)?;
+        let onlookers = reporter.events().onlookers().clone();
+        let surroundings = surroundings(&context, &reporter, &supervisors);
+        let mut running = Running {
+            in_force,
+            load,
+            context,
+            is_stopping,
+            drain_timeout,
+            remembered,
+            orders,
+            operator,
+            control: None,
+            metrics: None,
+            passable,
+            notify,
+            upgrade,
+            keepers: Keepers::default(),
+            surroundings,
+            supervisors,
+            shards,
+            threads,
+            reporter,
+            onlookers,
+        };
+        running.serve_control(&plan, control);
+        running.serve_metrics(&plan, metrics);
+        running.context.own.set(next.own_addresses());
+        running.keepers.keep(&next.groups, &running.surroundings).await;
+        running.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
+        running.put_in_force(next);
+        Ok(running)
     }
 
-    async fn until_stopped(
-        mut self,
-        mut signals: StopSignals,
-        reporter: Reporter,
-    ) -> Result<ServerOutcome, Error> {
-        let failure = {
-            let drain = async {
-                // Without a control socket and metrics no operator is left, and the mailbox has ended.
-                if self.drain.next().await.is_none() {
-                    pending::<()>().await;
-                }
-            };
-            select_biased! {
-                () = signals.next().fuse() => None,
-                () = pin!(drain.fuse()) => None,
-                failure = pin!(self.shards.failed().fuse()) => Some(failure),
+    fn serve_control(&mut self, plan: &Plan, listener: Option<Listener>) {
+        if let (Some(listener), Control::At(_)) = (&listener, &plan.control) {
+            self.passable.add(CONTROL, listener.handle());
+        }
+        let start = |listener| control::start(listener, self.operator.clone(), self.reporter.clone());
+        self.control = listener.map(start);
+    }
+
+    fn serve_metrics(&mut self, plan: &Plan, listener: Option<Listener>) {
+        self.metrics = listener.map(|listener| {
+            self.passable.add(METRICS, listener.handle());
+            self.reporter.warn(format!("metrics on {}", listener.address()));
+            let host = plan.metrics.as_ref().and_then(Endpoint::name);
+            http::start(listener, host, self.operator.clone(), self.reporter.clone())
+        });
+    }
+
+    /// Accepts at addresses that were opened, and says so.
+    async fn accept(&self, opened: Vec<Opened>) -> io::Result<()> {
+        for Opened { current, sockets } in opened {
+            let listening = current.get();
+            self.shards.accept(sockets, &current).await?;
+            self.reporter.warn(format!("listening on {}, {}", listening.address, listening.target));
+        }
+        Ok(())
+    }
+
+    fn put_in_force(&mut self, next: InForce) {
+        self.context.own.set(next.own_addresses());
+        next.handles().for_each(|(name, handle)| self.passable.add(&name, handle.clone()));
+        self.in_force.set(next);
+    }
+
+    async fn next_event(&mut self, signals: &mut ServerSignals) -> Event {
+        let orders = async {
+            match self.orders.next().await {
+                Some(ServerOrder::Drain) => Event::Stop,
+                Some(ServerOrder::Reload(reply)) => Event::Reload(Some(reply)),
+                // No operator is left.
+                None => pending().await,
             }
         };
+        select_biased! {
+            signal = signals.next().fuse() => match signal {
+                ServerSignal::Hangup if self.load.is_some() => Event::Reload(None),
+                ServerSignal::Stop | ServerSignal::Hangup => Event::Stop,
+            },
+            event = pin!(orders.fuse()) => event,
+            () = pin!(self.upgrade.done().fuse()) => Event::Replaced,
+            failure = pin!(self.shards.failed().fuse()) => Event::Failed(failure),
+        }
+    }
+
+    async fn until_stopped(mut self, mut signals: ServerSignals) -> Result<ServerOutcome, Error> {
+        let mut failure = None;
+        let is_replaced = loop {
+            match self.next_event(&mut signals).await {
+                Event::Stop => break false,
+                Event::Replaced => break true,
+                Event::Failed(error) => {
+                    failure = Some(error);
+                    break false;
+                }
+                Event::Reload(reply) => {
+                    let answer = self.reload().await;
+                    // An asker that is gone gets nothing.
+                    let _ = reply.map(|reply| reply.try_send(answer));
+                }
+            }
+        };
+        self.begin_end(is_replaced);
+        if failure.is_none() && !is_replaced {
+            self.delay(&mut signals).await;
+        }
         self.shards.stop_accepting().await;
         let limit = *self.drain_timeout.lock();
-        let mut drain = Drain::begin(self.supervisors, limit, reporter).await;
+        let mut drain = Drain::begin(self.supervisors, limit, self.reporter).await;
         let end = loop {
             let again = select_biased! {
                 end = pin!(self.shards.ended().fuse()) => break end,
-                () = signals.next_but_hangup().fuse() => true,
+                // A terminal that goes sends a hangup, and its shell often another.
+                signal = signals.next().fuse() => signal == ServerSignal::Stop,
                 () = pin!(drain.count_down().fuse()) => false,
             };
             if again {
@@ -255,7 +317,109 @@ impl Running {
         }
         failure.map_or(end, |failure| Err(Error::new("cannot go on accepting", failure)))
     }
+
+    /// Before the drain: tells the manager, or leaves that and the listeners beside the traffic to the process that has
+    /// taken over.
+    fn begin_end(&mut self, is_replaced: bool) {
+        self.upgrade.end();
+        self.is_stopping.store(true, Relaxed);
+        if !is_replaced {
+            return self.notify.stopping();
+        }
+        self.notify.fall_silent();
+        // A control socket in the user's folder is named by its process, and stays.
+        let control = self.control.as_mut().filter(|_| self.upgrade.has_passed(CONTROL));
+        self.metrics.iter_mut().chain(control).for_each(SideDoor::leave);
+    }
+
+    /// Goes on accepting for a while: balancers notice late that this server is not ready any more. Another signal ends it.
+    async fn delay(&self, signals: &mut ServerSignals) {
+        let delay = self.in_force.get().plan.as_ref().map_or(Duration::ZERO, |plan| plan.drain_delay);
+        if delay.is_zero() {
+            return;
+        }
+        let time = duration(delay);
+        self.reporter
+            .warn(format!("stopping: not ready any more, accepting for {time}; again to drain at once"));
+        select_biased! {
+            _ = signals.next().fuse() => {}
+            () = sleep(delay).fuse() => {}
+        }
+    }
+
+    /// Reads the plan again and puts it in force, or leaves everything as it is. Tells what it changed.
+    async fn reload(&mut self) -> Result<Vec<String>, Faults> {
+        self.notify.reloading();
+        let answer = self.try_reload().await;
+        let (applied, lines) = match &answer {
+            Ok(lines) if lines.is_empty() => (true, vec![NOTHING.to_owned()]),
+            Ok(lines) => (true, lines.clone()),
+            Err(faults) => (false, vec![faults.first.clone()]),
+        };
+        match &answer {
+            Ok(_) => lines.iter().for_each(|line| self.reporter.warn(format!("reloaded: {line}"))),
+            Err(faults) => {
+                faults.text.lines().for_each(|line| self.reporter.warn(line));
+                self.reporter.warn("reload refused: everything goes on as before");
+                self.operator.note_refused_reload();
+            }
+        }
+        self.reporter.events().tell(What::Config { applied, lines });
+        self.notify.reloaded(answer.as_ref().err().map(|faults| faults.first.as_str()));
+        answer
+    }
+
+    async fn try_reload(&mut self) -> Result<Vec<String>, Faults> {
+        let Some(load) = self.load.clone() else { return Err(Faults::no_file()) };
+        let next = blocking(move || load(None)).await?;
+        let in_force = self.in_force.get();
+        let Some(old) = &in_force.plan else { return Ok(Vec::new()) };
+        let changes = diff::changes(old, &next);
+        let prepared = in_force.prepare(next.clone(), self.threads, Default::default())?;
+        let metrics = match next.metrics == old.metrics {
+            true => None,
+            false => Some(open_metrics(&next, None)?),
+        };
+        let control = match (&next.control, &next.group) == (&old.control, &old.group) {
+            true => None,
+            false => Some(control::bind(&next.control, next.group.as_deref(), None, |text| {
+                self.reporter.warn(text)
+            })?),
+        };
+        let Prepared { next: coming, opened, kept, closed, .. } = prepared;
+        // From here on nothing can fail but a shard's wait for a new socket.
+        self.keepers.keep(&coming.groups, &self.surroundings).await;
+        self.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
+        kept.into_iter().for_each(Kept::put_in_force);
+        self.put_in_force(coming);
+        for listening in &closed {
+            self.shards.close(listening).await;
+        }
+        self.change_program(&next);
+        if let Some(listener) = metrics {
+            self.serve_metrics(&next, listener);
+        }
+        if let Some(listener) = control {
+            self.serve_control(&next, listener);
+        }
+        self.notify.store();
+        Ok(changes)
+    }
+
+    /// Puts in force what concerns the whole program.
+    fn change_program(&self, plan: &Plan) {
+        limits::reserve(self.threads, plan.listeners.iter().map(|one| one.endpoints.len()).sum());
+        set_pipes(plan);
+        let most = limits::share(limits::raise_descriptor_limit()).sessions;
+        self.context.slots.set_limit(plan.max_sessions.unwrap_or(most));
+        *self.drain_timeout.lock() = plan.drain_timeout;
+        self.remembered.set_keep(plan.remember);
+        self.reporter.set_format(format(plan));
+    }
 }
+
+/// What a reload says that changes nothing.
+pub const NOTHING: &str = "nothing has changed";
 
 /// Waits until every socket is closed, because the end of the process resets no connection whose stream to the peer has
 /// ended, and until every line is written.
@@ -265,46 +429,49 @@ async fn wind_up(mut gone: Mailbox<()>, finish: Finish, outcome: Option<&ServerO
     finish.wait(limit).await;
 }
 
-/// Listens; `flag` is the option that names the address.
-fn listen(endpoint: &Endpoint, flag: &str, backlog: i32, options: &Options) -> Result<ListenSocket, Error> {
-    ListenSocket::bind(endpoint, backlog, options, None)
-        .map_err(|error| cannot_listen(endpoint, flag, &error))
+/// Gives pipes their share of the descriptors if a listener may use them.
+fn set_pipes(plan: &Plan) {
+    let splices = plan.listeners.iter().any(|listener| listener.splice);
+    let pipes = limits::share(limits::raise_descriptor_limit()).pipes;
+    pipe::set_limit(if splices { pipes } else { 0 });
 }
 
-fn cannot_listen(endpoint: &Endpoint, flag: &str, error: &io::Error) -> Error {
-    let advice = match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!("; stop the program that uses it or choose another {flag} address")
-        }
-        io::ErrorKind::PermissionDenied => {
-            format!("; choose a {flag} port from 1024 up, or run with the right to bind it")
-        }
-        io::ErrorKind::AddrNotAvailable => format!("; choose a {flag} address of this machine"),
-        _ => String::new(),
+fn open_metrics(plan: &Plan, passed: Option<ListenSocket>) -> Result<Option<Listener>, Error> {
+    let socket = match (&plan.metrics, passed) {
+        (Some(endpoint), None) => Some(listen(endpoint, "--metrics", http::BACKLOG, &Options::default())?),
+        (_, passed) => passed,
     };
-    let why = io::Error::new(error.kind(), format!("{}{advice}", reason(error)));
-    Error::new(format!("cannot listen on {endpoint}"), why)
+    let listener = socket.map(Listener::open).transpose();
+    listener.map_err(|error| Error::new("cannot serve metrics", error))
 }
 
-/// An upstream that is one of our own listeners would connect to itself for ever.
-fn refuse_loop(upstream: &Destination, own: &[Address]) -> Result<(), Error> {
-    if is_loop(upstream, own) {
-        let reason = io::Error::other(
-            "it is this proxy's own listener; choose another --upstream or --listen address",
-        );
-        return Err(Error::new(format!("cannot relay to {}", upstream.endpoint), reason));
+/// What the keepers of groups need of a server.
+fn surroundings(context: &Arc<Context>, reporter: &Reporter, supervisors: &Supervisors) -> Surroundings {
+    let (reporter, supervisors) = (reporter.clone(), supervisors.clone());
+    Surroundings {
+        context: context.clone(),
+        warn: Rc::new(move |line| reporter.warn(line)),
+        on_down: Rc::new(move |group, server| {
+            let (supervisors, name, address) = (supervisors.clone(), group.name.clone(), server.address());
+            async move { supervisors.cut_sessions_of(&name, &address).await }.boxed_local()
+        }),
     }
-    Ok(())
 }
 
-fn format(plan: &Plan) -> Option<Format> {
+/// The line that says which listeners other machines reach; none if they reach none.
+fn exposed(next: &InForce, metrics: Option<&Listener>) -> Option<String> {
+    let beyond_loopback = |address: &Address| address.ip().is_some_and(|ip| !ip.is_loopback());
+    let own = next.own_addresses();
+    let all = own.iter().chain(metrics.map(Listener::address));
+    let found: Vec<String> =
+        all.filter(|address| beyond_loopback(address)).map(ToString::to_string).collect();
+    let verb = if found.len() == 1 { "is" } else { "are" };
+    (!found.is_empty()).then(|| format!("{} {verb} reachable from other machines", found.join(" and ")))
+}
+
+fn format(plan: &Plan) -> Format {
     // One log for all listeners: what one of them shows is shown in its form.
     let dump = plan.listeners.iter().map(|listener| listener.dump).find(|dump| *dump != Dump::Off);
     let colour = io::stdout().is_terminal() && takes_colour();
-    (plan.log != Log::Off).then_some(Format {
-        log: plan.log,
-        dump: dump.unwrap_or_default(),
-        colour,
-        ascii: !takes_unicode(),
-    })
+    Format { log: plan.log, dump: dump.unwrap_or_default(), colour, ascii: !takes_unicode() }
 }

@@ -44,7 +44,7 @@ impl Accepts for Listener {
 /// connection.
 pub struct SideDoor {
     // Dropped first: no connection comes any more.
-    acceptor: Acceptor,
+    acceptor: Option<Acceptor>,
     connections: Task<()>,
 }
 
@@ -102,12 +102,19 @@ impl SideDoor {
         let acceptor = Acceptor::over(listener.address().to_string(), listener, slots, hand_on, tell_end);
         let warn = move |panicked| reporter.warn(format!("a {name} connection: {panicked}"));
         let connections = spawn(Actor::new(at_once, arrivals, serve, warn).run());
-        SideDoor { acceptor, connections }
+        SideDoor { acceptor: Some(acceptor), connections }
+    }
+
+    /// Closes the listener; what waits there is left to another program that has the same socket.
+    pub fn leave(&mut self) {
+        self.acceptor = None;
     }
 
     /// Closes the listener, and ends the connections that do not end within `last_words`.
     pub async fn stop(self, last_words: Duration) {
-        self.acceptor.stop().await;
+        if let Some(acceptor) = self.acceptor {
+            acceptor.stop().await;
+        }
         let _ = within(Some(last_words), self.connections).await;
     }
 }

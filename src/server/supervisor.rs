@@ -211,10 +211,13 @@ impl Actor {
         if let Err(denied) = listening.access.judge(client.ip()) {
             return Err((Cause::RefusedAccess, format!("{client} may not connect: {denied}").into()));
         }
-        let limited = |why| (Cause::RefusedLimit, why);
-        self.common.per_source.enter(client).map_err(limited)?;
-        let own = listening.per_source.as_ref().map_or(Ok(()), |counts| counts.enter(client));
-        own.inspect_err(|_| self.common.per_source.leave(client)).map_err(limited)
+        for (index, counts) in listening.per_source.iter().enumerate() {
+            if let Err(why) = counts.enter(client) {
+                listening.per_source[..index].iter().for_each(|counts| counts.leave(client));
+                return Err((Cause::RefusedLimit, why));
+            }
+        }
+        Ok(())
     }
 
     /// Ends one session, by `fin` after what is under way or else by force; false if it is not there.
@@ -231,14 +234,9 @@ impl Actor {
     fn finished(&mut self, id: u64) {
         // A session that finished while it was being cut is not in the set any more.
         let Some(entry) = self.live.remove(&id) else { return };
-        self.leave(&entry.record);
+        let counted = &entry.record.listening.per_source;
+        counted.iter().for_each(|counts| counts.leave(&entry.record.client));
         self.close(&entry.record);
-    }
-
-    /// The session does not count for its source any more.
-    fn leave(&self, record: &Record) {
-        self.common.per_source.leave(&record.client);
-        record.listening.per_source.iter().for_each(|counts| counts.leave(&record.client));
     }
 
     fn cut(&mut self) {

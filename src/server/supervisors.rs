@@ -7,7 +7,8 @@ use crate::{
         books::{Books, Remembered},
         supervisor::{IdleSupervisor, Supervisor},
     },
-    session::{context::Context, record::Record, sources::SourceCounts},
+    session::{context::Context, record::Record},
+    text::safe::SafeText,
 };
 use futures::future::join_all;
 use std::{
@@ -26,7 +27,6 @@ const MOVES_EVERY: Duration = Duration::from_millis(100);
 /// What the supervisors of a server share.
 pub struct Common {
     pub context: Arc<Context>,
-    pub per_source: SourceCounts,
     /// The number of the session that began last.
     pub last_id: AtomicU64,
 }
@@ -135,6 +135,18 @@ impl Supervisors {
         }
         ids
     }
+
+    /// Ends the sessions that are at a server of a group, by RST.
+    pub async fn cut_sessions_of(&self, group: &str, server: &str) {
+        let is_at = |record: &&Arc<Record>| {
+            let choice = record.choice();
+            let is =
+                |text: &Option<SafeText>, wanted: &str| text.as_ref().is_some_and(|text| *text == wanted);
+            choice.is_some_and(|choice| is(&choice.upstream_group, group) && is(&choice.server, server))
+        };
+        let records = self.list().await;
+        self.cut_some(records.iter().filter(is_at).map(|record| record.id).collect(), false).await;
+    }
 }
 
 impl Admission {
@@ -197,7 +209,7 @@ mod tests {
         let listening: Arc<_> = Record::sample(1, Target::Echo).listening.clone();
         let remembered = Arc::new(Remembered::new(1));
         let books = Books::new(std::slice::from_ref(&listening), remembered.clone());
-        let common = Common { context, per_source: SourceCounts::new(None), last_id: AtomicU64::new(0) };
+        let common = Common { context, last_id: AtomicU64::new(0) };
         let (supervisors, idle) = Supervisors::new(common, books, remembered, shards);
         (supervisors, idle, listening, events)
     }

@@ -17,7 +17,7 @@ use crate::{
 use std::sync::Arc;
 
 pub struct Context {
-    pub own: OwnAddresses,
+    pub own: Arc<OwnAddresses>,
     /// Of sessions.
     pub slots: Slots,
     pub events: Events,
@@ -38,8 +38,13 @@ pub struct Settings {
 }
 
 /// Where the program listens: an upstream there would be a loop.
-#[derive(Default)]
 pub struct OwnAddresses(Lock<Arc<[Address]>>);
+
+impl Default for OwnAddresses {
+    fn default() -> Self {
+        OwnAddresses(Lock::new([].into()))
+    }
+}
 
 /// The deadlines of sessions to come: read once by each, changed by an operator.
 pub struct CurrentDeadlines(Lock<Arc<Deadlines>>);

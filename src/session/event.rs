@@ -133,6 +133,8 @@ pub enum What {
     Close(Box<Close>),
     /// The state of a server of a group changed.
     Server { group: String, server: String, change: Change },
+    /// A plan was applied or refused: what it changed, or what is wrong with it.
+    Config { applied: bool, lines: Vec<String> },
     /// Lines could not be written.
     Dropped { lines: u64 },
 }

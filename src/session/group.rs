@@ -106,6 +106,8 @@ struct State {
     check: Checked,
     /// Checks in a row that went the other way than `check` says.
     against: u32,
+    /// When the last check began.
+    checked: Option<Instant>,
     operator: Option<Admin>,
     /// Connects of sessions that failed in a row.
     failures: u32,
@@ -245,8 +247,10 @@ impl Server {
     pub fn note_check(&self, result: Result<(), String>, fall: u32, rise: u32) -> Option<Change> {
         let mut state = self.state.lock();
         let (now, is_good) = (Instant::now(), result.is_ok());
+        let mut was_ejected = false;
         if is_good {
-            (state.ejected, state.ejections, state.failures) = (None, 0, 0);
+            was_ejected = state.ejected.take().is_some_and(|(until, _)| until > now);
+            (state.ejections, state.failures) = (0, 0);
         }
         let agrees = match (&state.check, is_good) {
             (Checked::Up, good) => good,
@@ -255,7 +259,7 @@ impl Server {
         };
         if agrees {
             state.against = 0;
-            return None;
+            return was_ejected.then_some(Change::Up);
         }
         state.against += 1;
         let needed = match (&state.check, is_good) {
@@ -280,6 +284,16 @@ impl Server {
                 Some(Change::Down(why))
             }
         }
+    }
+
+    /// When its next check is due, with one in each `period`.
+    pub fn next_check(&self, period: Duration) -> Instant {
+        let now = Instant::now();
+        self.state.lock().checked.map_or(now, |last| (last + period).max(now))
+    }
+
+    pub fn note_check_begun(&self) {
+        self.state.lock().checked = Some(Instant::now());
     }
 
     /// It is not checked any more.
@@ -328,7 +342,7 @@ impl Group {
 
     /// Sets who its members are: destination, weight, and whether it is a backup. One that is there already keeps its state
     /// and its turn; else one of `known` with that address brings its state; a new one that is `checked` waits for its first
-    /// check. A server that leaves keeps its sessions.
+    /// check. A server that leaves keeps its sessions. Of an address that is named twice, the first counts.
     /// Returns the addresses that came and those that left.
     pub fn set_members(
         &self,
@@ -340,9 +354,12 @@ impl Group {
         let before = std::mem::take(&mut members.present);
         let leaving = std::mem::take(&mut members.leaving);
         let mut came = Vec::new();
+        let first = |at: usize| !wanted[..at].iter().any(|(other, ..)| *other == wanted[at].0);
         let present: Vec<Member> = wanted
             .iter()
-            .map(|(destination, weight, backup)| {
+            .enumerate()
+            .filter(|(at, _)| first(*at))
+            .map(|(_, (destination, weight, backup))| {
                 let is_it = |server: &Server| server.destination == *destination;
                 let there = before.iter().find(|member| is_it(&member.server));
                 let turn = there.map_or(0, |member| member.turn);
@@ -701,4 +718,447 @@ fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    const CHOICES: usize = 10_000;
+
+    fn destination(address: &str) -> Destination {
+        Destination { endpoint: address.parse().unwrap(), overrides: [].into() }
+    }
+
+    /// Servers by their last number, with their weights: 10.0.0.NUMBER:80; a backup has a minus before its weight.
+    fn wanted(servers: &[(u8, i32)]) -> Vec<(Destination, u32, bool)> {
+        let one = |&(number, weight): &(u8, i32)| {
+            (destination(&format!("10.0.0.{number}:80")), weight.unsigned_abs(), weight < 0)
+        };
+        servers.iter().map(one).collect()
+    }
+
+    fn group(balance: Balance, servers: &[(u8, i32)]) -> Group {
+        let settings = GroupSettings { balance, eject: Some(EJECT), ..GroupSettings::default() };
+        let group = Group::new("db".into(), false, settings);
+        group.set_members(&wanted(servers), &[], false);
+        group
+    }
+
+    fn number(server: &Server) -> u8 {
+        let address = server.address();
+        address.strip_prefix("10.0.0.").unwrap().strip_suffix(":80").unwrap().parse().unwrap()
+    }
+
+    fn source(number: usize) -> IpAddr {
+        IpAddr::from([192, 0, (number >> 8) as u8, number as u8])
+    }
+
+    fn server(group: &Group, wanted: u8) -> Arc<Server> {
+        let members = group.members();
+        members.into_iter().find(|member| number(&member.server) == wanted).unwrap().server
+    }
+
+    fn choose(group: &Group) -> u8 {
+        number(&group.choose(None, &[]).unwrap().server)
+    }
+
+    /// How many of many sessions, each of which ends at once, go to which server.
+    fn spread(group: &Group) -> BTreeMap<u8, usize> {
+        let mut spread = BTreeMap::new();
+        for at in 0..CHOICES {
+            let place = group.choose(Some(source(at)), &[]).unwrap();
+            *spread.entry(number(&place.server)).or_default() += 1;
+        }
+        spread
+    }
+
+    /// Fails if a server's part differs from its weight's by more than so many percent of it.
+    #[track_caller]
+    fn assert_balanced(spread: &BTreeMap<u8, usize>, weights: &[(u8, i32)], percent: f64) {
+        let total: i32 = weights.iter().map(|(_, weight)| weight).sum();
+        for (number, weight) in weights {
+            let due = CHOICES as f64 * f64::from(*weight) / f64::from(total);
+            let got = spread.get(number).copied().unwrap_or(0) as f64;
+            assert!((got - due).abs() <= due * percent / 100.0, "{number} has {got} of {due}: {spread:?}");
+        }
+    }
+
+    fn fail_check(server: &Server) -> Option<Change> {
+        server.note_check(Err("connect refused".into()), 1, 1)
+    }
+
+    fn pass_check(server: &Server) -> Option<Change> {
+        server.note_check(Ok(()), 1, 1)
+    }
+
+    /// Connects that fail until the server is set aside, and for how long.
+    fn fail_connects(group: &Group, server: &Arc<Server>) -> (usize, Option<Duration>) {
+        for count in 1..=10 {
+            if let Some(Change::Ejected(time, _)) = group.note_failed(server, "connect refused") {
+                return (count, Some(time));
+            }
+        }
+        (10, None)
+    }
+
+    /// Has the time that a server is set aside for pass.
+    fn end_ejection(server: &Server) {
+        let mut state = server.state.lock();
+        let (until, _) = state.ejected.as_mut().unwrap();
+        *until = Instant::now();
+    }
+
+    #[test]
+    fn turns_are_smooth_as_those_of_nginx() {
+        let group = group(Balance::RoundRobin, &[(1, 5), (2, 1), (3, 1)]);
+        let turns: Vec<u8> = (0..14).map(|_| choose(&group)).collect();
+        assert_eq!(turns, [1, 1, 2, 1, 3, 1, 1, 1, 1, 2, 1, 3, 1, 1]);
+    }
+
+    #[test]
+    fn sessions_go_to_servers_by_their_weights() {
+        let weights = [(1, 1), (2, 2), (3, 7)];
+        for (balance, percent) in [(Balance::RoundRobin, 0.1), (Balance::LeastSessions, 0.1)] {
+            assert_balanced(&spread(&group(balance, &weights)), &weights, percent);
+        }
+        // By chance: of a tenth of the sessions, the standard deviation is 3 %.
+        let group = group(Balance::TwoChoices, &weights);
+        assert_balanced(&spread(&group), &weights, 6.0);
+    }
+
+    #[test]
+    fn long_sessions_go_to_servers_by_their_weights() {
+        for balance in [Balance::RoundRobin, Balance::LeastSessions, Balance::TwoChoices] {
+            let weights = [(1, 1), (2, 2), (3, 7)];
+            let group = group(balance, &weights);
+            let places: Vec<_> = (0..CHOICES).map(|_| group.choose(None, &[]).unwrap()).collect();
+            let live = group.members().iter().map(|one| (number(&one.server), one.server.live())).collect();
+            assert_balanced(&live, &weights, 2.0);
+            drop(places);
+            assert!(group.members().iter().all(|one| one.server.live() == 0), "{balance:?}");
+        }
+    }
+
+    #[test]
+    fn the_least_loaded_server_for_its_weight_is_chosen_and_equal_ones_take_turns() {
+        let group = group(Balance::LeastSessions, &[(1, 1), (2, 1), (3, 2)]);
+        let turns: Vec<u8> = (0..4).map(|_| choose(&group)).collect();
+        assert_eq!(turns, [3, 1, 2, 3], "all are idle");
+        let mut places: Vec<_> = (0..4).map(|_| group.choose(None, &[]).unwrap()).collect();
+        let live = |places: &[Place]| {
+            let mut live: Vec<u8> = places.iter().map(|place| number(&place.server)).collect();
+            live.sort_unstable();
+            live
+        };
+        assert_eq!(live(&places), [1, 2, 3, 3]);
+        places.retain(|place| number(&place.server) != 2);
+        let next = group.choose(None, &[]).unwrap();
+        assert_eq!(number(&next.server), 2, "{}", next.why);
+        assert_eq!(next.why, "least sessions: 0/1 of 1/1, 0/1, 2/2");
+    }
+
+    #[test]
+    fn a_source_keeps_its_server_while_others_come_and_go() {
+        let all = [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1)];
+        let map = |group: &Group| -> Vec<u8> {
+            let server = |at| number(&group.choose(Some(source(at)), &[]).unwrap().server);
+            (0..CHOICES).map(server).collect()
+        };
+        let group = group(Balance::Source, &all);
+        let before = map(&group);
+        assert_balanced(&spread(&group), &all, 5.0);
+        fail_check(&server(&group, 3));
+        let without = map(&group);
+        for (at, (before, without)) in before.iter().zip(&without).enumerate() {
+            assert!(*without != 3 && (*before == 3 || before == without), "{at}: {before}, {without}");
+        }
+        pass_check(&server(&group, 3));
+        assert_eq!(map(&group), before, "they come back");
+        group.set_members(&wanted(&[(5, 1), (4, 1), (3, 1), (2, 1), (1, 1)]), &[], false);
+        assert_eq!(map(&group), before, "the order does not count");
+        group.set_members(&wanted(&[(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1)]), &[], false);
+        for (before, with) in before.iter().zip(&map(&group)) {
+            assert!(*with == 6 || with == before, "only to the new one");
+        }
+    }
+
+    #[test]
+    fn sources_are_spread_by_weights_and_the_mapped_form_of_an_address_is_that_address() {
+        let weights = [(1, 1), (2, 2), (3, 7)];
+        let group = group(Balance::Source, &weights);
+        assert_balanced(&spread(&group), &weights, 8.0);
+        for at in 0..100 {
+            let IpAddr::V4(v4) = source(at) else { unreachable!() };
+            let mapped = IpAddr::V6(v4.to_ipv6_mapped());
+            let [one, other] =
+                [mapped, v4.into()].map(|ip| number(&group.choose(Some(ip), &[]).unwrap().server));
+            assert_eq!(one, other);
+        }
+    }
+
+    #[test]
+    fn of_two_choices_the_less_loaded_is_taken() {
+        let group = group(Balance::TwoChoices, &[(1, 1), (2, 1), (3, 1), (4, 1)]);
+        let _places: Vec<_> = (0..400).map(|_| group.choose(None, &[]).unwrap()).collect();
+        // Purely by chance the difference would be some 40.
+        let live: Vec<usize> = group.members().iter().map(|one| one.server.live()).collect();
+        assert!(live.iter().max().unwrap() - live.iter().min().unwrap() <= 8, "{live:?}");
+    }
+
+    #[test]
+    fn a_backup_serves_only_if_no_other_is_up() {
+        let group = group(Balance::RoundRobin, &[(1, 1), (9, -1), (2, 1)]);
+        assert_eq!(spread(&group).into_keys().collect::<Vec<_>>(), [1, 2]);
+        fail_check(&server(&group, 1));
+        assert_eq!(spread(&group).into_keys().collect::<Vec<_>>(), [2]);
+        fail_check(&server(&group, 2));
+        let place = group.choose(None, &[]).unwrap();
+        assert_eq!((number(&place.server), place.is_last_resort), (9, false));
+        let why = "the only one, a backup; 10.0.0.1:80 down 0 s: connect refused; 10.0.0.2:80 down 0 s: ";
+        assert!(place.why.starts_with(why), "{}", place.why);
+        pass_check(&server(&group, 2));
+        assert_eq!(choose(&group), 2);
+    }
+
+    #[test]
+    fn a_backup_is_tried_after_all_others_failed_for_this_session() {
+        let group = group(Balance::RoundRobin, &[(9, -1), (1, 1), (2, 1)]);
+        let mut tried = Vec::new();
+        while let Some(place) = group.choose(None, &tried) {
+            tried.push(place.server.clone());
+        }
+        assert_eq!(tried.iter().map(|one| number(one)).collect::<Vec<_>>(), [1, 2, 9]);
+    }
+
+    #[test]
+    fn the_last_resort_is_first_who_is_unknown_then_who_is_set_aside_then_who_is_down() {
+        let group = group(Balance::RoundRobin, &[(1, 1), (2, 1), (8, -1)]);
+        fail_check(&server(&group, 1));
+        assert_eq!(fail_connects(&group, &server(&group, 2)), (3, Some(EJECT.time)));
+        fail_check(&server(&group, 8));
+        group.set_members(&wanted(&[(1, 1), (2, 1), (8, -1), (3, 1), (4, 1)]), &[], true);
+        server(&group, 4).set_admin(Some(Admin::Maintenance));
+        let mut tried = Vec::new();
+        while let Some(place) = group.choose(None, &tried) {
+            assert!(place.is_last_resort);
+            tried.push(place.server.clone());
+        }
+        let order: Vec<u8> = tried.iter().map(|one| number(one)).collect();
+        assert_eq!(order, [3, 2, 1, 8], "and never who is in maintenance");
+        assert_eq!(group.order(None).iter().map(|one| number(one)).collect::<Vec<_>>(), order);
+    }
+
+    #[test]
+    fn to_ask_for_the_order_changes_no_turn() {
+        let group = group(Balance::RoundRobin, &[(1, 5), (2, 1), (3, 1)]);
+        let mut turns = Vec::new();
+        for _ in 0..7 {
+            let order: Vec<u8> = group.order(None).iter().map(|one| number(one)).collect();
+            assert_eq!(order.len(), 3);
+            turns.push(choose(&group));
+            assert_eq!(order[0], turns[turns.len() - 1]);
+        }
+        assert_eq!(turns, [1, 1, 2, 1, 3, 1, 1]);
+    }
+
+    #[test]
+    fn three_failed_connects_in_a_row_set_a_server_aside_and_each_time_for_twice_as_long() {
+        let group = group(Balance::RoundRobin, &[(1, 1), (2, 1)]);
+        let server = server(&group, 1);
+        group.note_failed(&server, "connect refused");
+        group.note_failed(&server, "connect refused");
+        group.note_connected(&server);
+        for seconds in [10, 20, 40, 80, 160, 300, 300] {
+            assert_eq!(fail_connects(&group, &server), (3, Some(Duration::from_secs(seconds))));
+            assert_eq!(server.standing(Instant::now()).name(), "ejected");
+            assert_eq!(spread(&group).into_keys().collect::<Vec<_>>(), [2]);
+            assert_eq!(fail_connects(&group, &server), (10, None), "those that were under way do not count");
+            end_ejection(&server);
+            server.state.lock().failures = 0;
+            assert_eq!(server.standing(Instant::now()), Standing::Up);
+        }
+        group.note_connected(&server);
+        assert_eq!(fail_connects(&group, &server), (3, Some(EJECT.time)), "a success begins anew");
+    }
+
+    #[test]
+    fn the_last_server_is_never_set_aside() {
+        let group = group(Balance::RoundRobin, &[(1, 1), (2, 1), (3, 1)]);
+        let [one, two, three] = [1, 2, 3].map(|number| server(&group, number));
+        fail_check(&one);
+        assert_eq!(fail_connects(&group, &two).1, Some(EJECT.time));
+        assert_eq!(fail_connects(&group, &three), (10, None), "of the others, one is down and one set aside");
+        pass_check(&one);
+        assert_eq!(fail_connects(&group, &three).1, Some(EJECT.time));
+    }
+
+    #[test]
+    fn a_server_that_a_check_took_down_is_not_set_aside_beside_that() {
+        let group = group(Balance::RoundRobin, &[(1, 1), (2, 1)]);
+        let one = server(&group, 1);
+        fail_check(&one);
+        assert_eq!(fail_connects(&group, &one), (10, None));
+        assert_eq!(pass_check(&one), Some(Change::Up));
+        assert_eq!(one.standing(Instant::now()), Standing::Up);
+    }
+
+    #[test]
+    fn a_good_check_ends_the_time_aside_and_says_so() {
+        let group = group(Balance::RoundRobin, &[(1, 1), (2, 1)]);
+        let one = server(&group, 1);
+        fail_connects(&group, &one);
+        assert_eq!(one.note_check(Ok(()), 3, 2), Some(Change::Up));
+        assert_eq!(one.standing(Instant::now()), Standing::Up);
+        assert_eq!(one.note_check(Ok(()), 3, 2), None);
+        assert_eq!(fail_connects(&group, &one), (3, Some(EJECT.time)), "it begins anew");
+    }
+
+    #[test]
+    fn without_an_ejection_no_server_is_set_aside() {
+        let mut group = group(Balance::RoundRobin, &[(1, 1), (2, 1)]);
+        group.settings.eject = None;
+        assert_eq!(fail_connects(&group, &server(&group, 1)), (10, None));
+    }
+
+    #[test]
+    fn so_many_checks_in_a_row_change_the_state() {
+        let group = group(Balance::RoundRobin, &[(1, 1)]);
+        let one = server(&group, 1);
+        let mut note = |is_good: bool| {
+            let result = if is_good { Ok(()) } else { Err("no answer within 1 s".to_owned()) };
+            one.note_check(result, 3, 2).map(|change| change.name())
+        };
+        let good_ends_a_row = [false, false, true, false, false].map(&mut note);
+        assert_eq!(good_ends_a_row, [None; 5]);
+        assert_eq!(note(false), Some("down"));
+        assert_eq!([false, true, false, true].map(&mut note), [None; 4]);
+        assert_eq!(note(true), Some("up"));
+    }
+
+    #[test]
+    fn a_new_server_waits_for_its_first_check_unless_no_other_is_up() {
+        let group = group(Balance::RoundRobin, &[(1, 1)]);
+        group.set_members(&wanted(&[(1, 1), (2, 1), (3, 1)]), &[], true);
+        assert_eq!(server(&group, 1).standing(Instant::now()), Standing::Up);
+        assert_eq!(server(&group, 2).standing(Instant::now()), Standing::Awaited);
+        assert_eq!(spread(&group).into_keys().collect::<Vec<_>>(), [1]);
+        assert_eq!(server(&group, 2).note_check(Ok(()), 3, 2), Some(Change::Up), "the first counts");
+        assert_eq!(spread(&group).into_keys().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(server(&group, 3).note_check(Err("x".into()), 3, 2), Some(Change::Down("x".into())));
+        for number in [1, 2] {
+            server(&group, number).set_admin(Some(Admin::Draining));
+        }
+        group.set_members(&wanted(&[(1, 1), (2, 1), (3, 1), (4, 1)]), &[], true);
+        assert_eq!(spread(&group).into_keys().collect::<Vec<_>>(), [4]);
+    }
+
+    #[test]
+    fn a_server_that_recovers_grows_to_its_weight() {
+        let mut group = group(Balance::RoundRobin, &[(1, 10), (2, 10)]);
+        let time = Duration::from_secs(3600);
+        group.settings.slow_start = Some(time);
+        let one = server(&group, 1);
+        let part = || {
+            let spread = spread(&group);
+            spread.get(&1).copied().unwrap_or(0) as f64 / spread[&2] as f64
+        };
+        assert!((part() - 1.0).abs() < 0.01, "not at the start");
+        fail_check(&one);
+        pass_check(&one);
+        for (gone, percent) in [(0.0, 10.0), (0.5, 55.0), (0.9, 91.0), (1.0, 100.0), (2.0, 100.0)] {
+            one.state.lock().recovered = Instant::now().checked_sub(time.mul_f64(gone));
+            assert!((part() * 100.0 - percent).abs() < 1.5, "{} after {gone}: {}", percent, part() * 100.0);
+        }
+    }
+
+    #[test]
+    fn a_new_server_has_its_whole_weight_at_its_first_good_check() {
+        let mut group = group(Balance::RoundRobin, &[(1, 1)]);
+        group.settings.slow_start = Some(Duration::from_secs(3600));
+        group.set_members(&wanted(&[(1, 1), (2, 1)]), &[], true);
+        pass_check(&server(&group, 2));
+        assert_balanced(&spread(&group), &[(1, 1), (2, 1)], 0.1);
+    }
+
+    #[test]
+    fn an_operator_takes_a_server_out_and_gives_it_back() {
+        let group = group(Balance::RoundRobin, &[(1, 1), (2, 1)]);
+        let one = server(&group, 1);
+        for (admin, name) in [(Admin::Draining, "draining"), (Admin::Maintenance, "maintenance")] {
+            one.set_admin(Some(admin));
+            assert_eq!(one.standing(Instant::now()).name(), name);
+            assert_eq!(spread(&group).into_keys().collect::<Vec<_>>(), [2]);
+            pass_check(&one);
+            assert_eq!(one.standing(Instant::now()).name(), name, "a check does not change that");
+        }
+        server(&group, 2).set_admin(Some(Admin::Draining));
+        assert!(group.choose(None, &[]).is_none(), "not even as a last resort");
+        one.set_admin(None);
+        assert_eq!(choose(&group), 1);
+        server(&group, 2).set_admin(None);
+        fail_connects(&group, &one);
+        one.set_admin(None);
+        assert_eq!(one.standing(Instant::now()), Standing::Up, "an operator ends the time aside too");
+    }
+
+    #[test]
+    fn a_server_that_leaves_keeps_its_sessions_and_is_shown_until_the_last_ends() {
+        let group = group(Balance::RoundRobin, &[(1, 1), (2, 1), (3, 1)]);
+        let place = group.choose(None, &[]).unwrap();
+        assert_eq!(number(&place.server), 1);
+        let (came, left) = group.set_members(&wanted(&[(3, 1), (4, 1)]), &[], false);
+        assert_eq!(came, ["10.0.0.4:80"]);
+        assert_eq!(left, ["10.0.0.1:80", "10.0.0.2:80"]);
+        let shown = || -> Vec<(u8, &str)> {
+            group.servers().iter().map(|(one, standing)| (number(one), standing.name())).collect()
+        };
+        assert_eq!(shown(), [(3, "up"), (4, "up"), (1, "leaving")]);
+        assert_eq!(spread(&group).into_keys().collect::<Vec<_>>(), [3, 4]);
+        drop(place);
+        assert_eq!(shown(), [(3, "up"), (4, "up")]);
+    }
+
+    #[test]
+    fn states_are_kept_by_address() {
+        let group = group(Balance::RoundRobin, &[(1, 1), (2, 1)]);
+        let place = group.choose(None, &[]).unwrap();
+        fail_check(&server(&group, 1));
+        group.set_members(&wanted(&[(2, 7), (1, -2)]), &[], true);
+        let one = server(&group, 1);
+        assert_eq!((one.standing(Instant::now()).name(), one.live(), one.sessions()), ("down", 1, 1));
+        group.set_members(&wanted(&[(2, 1)]), &[], true);
+        group.set_members(&wanted(&[(1, 1)]), &[], true);
+        assert!(Arc::ptr_eq(&one, &server(&group, 1)), "it comes back while it is leaving");
+        let other = Group::new("other".into(), false, GroupSettings::default());
+        let known: Vec<_> = group.servers().into_iter().map(|(server, _)| server).collect();
+        other.set_members(&wanted(&[(7, 1), (1, 1)]), &known, true);
+        assert!(Arc::ptr_eq(&one, &server(&other, 1)), "a new group knows it too");
+        assert_eq!(server(&other, 7).standing(Instant::now()), Standing::Awaited);
+        drop(place);
+        assert_eq!(one.live(), 0);
+    }
+
+    #[test]
+    fn an_address_that_is_named_twice_is_one_server() {
+        let group = group(Balance::RoundRobin, &[(1, 1), (1, 3), (2, 1)]);
+        assert_eq!(group.members().len(), 2);
+        assert_eq!(group.members()[0].weight, 1);
+    }
+
+    #[test]
+    fn retries_are_counted_and_refusals_cost_none_if_the_number_is_not_given() {
+        let mut group = group(Balance::RoundRobin, &[(1, 1)]);
+        assert!(group.may_try(50, 0) && group.may_try(3, RETRIES) && !group.may_try(3, RETRIES + 1));
+        group.settings.retries = Some(1);
+        assert!(group.may_try(1, 1) && !group.may_try(2, 0));
+    }
+
+    #[test]
+    fn without_members_there_is_no_choice() {
+        let group = group(Balance::Source, &[]);
+        assert!(group.choose(None, &[]).is_none() && group.order(None).is_empty());
+        assert!(group.reserve().unwrap().is_none());
+    }
 }

@@ -7,7 +7,10 @@ use crate::{
 use std::{
     collections::{HashMap, hash_map::Entry},
     hash::{BuildHasher, RandomState},
-    sync::MutexGuard,
+    sync::{
+        Arc, MutexGuard,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 /// The network that one customer gets (RFC 6177): of the addresses in it, that customer's machines take what they like.
@@ -26,26 +29,44 @@ const STRIPES: usize = 16;
 
 /// The sessions of each source, on all shards. Clients of a UNIX socket have no source.
 pub struct SourceCounts {
-    limit: Option<SourceLimit>,
+    sessions: AtomicUsize,
+    prefix: u8,
     stripes: [Lock<HashMap<Network, usize>>; STRIPES],
     hasher: RandomState,
 }
 
 impl SourceCounts {
-    /// No sessions yet; without a limit, none are counted.
-    pub fn new(limit: Option<SourceLimit>) -> Self {
-        SourceCounts { limit, stripes: Default::default(), hasher: RandomState::new() }
+    /// No sessions yet.
+    pub fn new(limit: SourceLimit) -> Self {
+        let sessions = AtomicUsize::new(limit.sessions);
+        SourceCounts {
+            sessions,
+            prefix: limit.prefix,
+            stripes: Default::default(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Counts with another limit from now on. Sources of another size are counted anew.
+    pub fn with_limit(former: Option<&Arc<Self>>, limit: SourceLimit) -> Arc<Self> {
+        match former.filter(|former| former.prefix == limit.prefix) {
+            Some(former) => {
+                former.sessions.store(limit.sessions, Relaxed);
+                former.clone()
+            }
+            None => Arc::new(Self::new(limit)),
+        }
     }
 
     /// Counts a session of `client`.
     /// Errors: why its source may have no more, in words.
     pub fn enter(&self, client: &Address) -> Result<(), Box<str>> {
-        let Some((limit, source)) = self.source(client) else { return Ok(()) };
+        let Some(source) = self.source(client) else { return Ok(()) };
         let mut counts = self.counts(&source);
-        let count = counts.entry(source).or_default();
-        if *count >= limit.sessions {
-            let sessions = if limit.sessions == 1 { "session" } else { "sessions" };
-            return Err(format!("{source} has {} {sessions} already", limit.sessions).into());
+        let (count, limit) = (counts.entry(source).or_default(), self.sessions.load(Relaxed));
+        if *count >= limit {
+            let sessions = if limit == 1 { "session" } else { "sessions" };
+            return Err(format!("{source} has {limit} {sessions} already").into());
         }
         *count += 1;
         Ok(())
@@ -53,7 +74,7 @@ impl SourceCounts {
 
     /// A session of `client` that was counted has ended.
     pub fn leave(&self, client: &Address) {
-        let Some((_, source)) = self.source(client) else { return };
+        let Some(source) = self.source(client) else { return };
         if let Entry::Occupied(mut count) = self.counts(&source).entry(source) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
@@ -69,9 +90,8 @@ impl SourceCounts {
         self.stripes[stripe].lock()
     }
 
-    fn source(&self, client: &Address) -> Option<(SourceLimit, Network)> {
-        let (limit, ip) = self.limit.zip(client.ip())?;
-        Some((limit, Network::around(ip, limit.prefix)))
+    fn source(&self, client: &Address) -> Option<Network> {
+        client.ip().map(|ip| Network::around(ip, self.prefix))
     }
 }
 
@@ -86,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_addresses_of_one_prefix_count_together() {
-        let counts = SourceCounts::new(Some(SourceLimit { sessions: 3, prefix: SOURCE_PREFIX }));
+        let counts = SourceCounts::new(SourceLimit { sessions: 3, prefix: SOURCE_PREFIX });
         for host in 1..=3 {
             counts.enter(&client(&format!("[2001:db8::{host}]:1"))).unwrap();
         }
@@ -99,7 +119,7 @@ mod tests {
 
     #[test]
     fn an_ipv4_address_is_a_source_also_if_it_is_mapped() {
-        let counts = SourceCounts::new(Some(SourceLimit { sessions: 1, prefix: 1 }));
+        let counts = SourceCounts::new(SourceLimit { sessions: 1, prefix: 1 });
         counts.enter(&client("[::ffff:10.0.0.1]:1")).unwrap();
         counts.enter(&client("10.0.0.2:1")).unwrap();
         let refusal = counts.enter(&client("10.0.0.1:2")).unwrap_err();
@@ -109,11 +129,9 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_source_or_no_limit_is_not_counted() {
-        let counts = SourceCounts::new(Some(SourceLimit { sessions: 1, prefix: 64 }));
+    fn what_has_no_source_is_not_counted() {
+        let counts = SourceCounts::new(SourceLimit { sessions: 1, prefix: 64 });
         (0..2).for_each(|_| counts.enter(&Address::unnamed()).unwrap());
-        let counts = SourceCounts::new(None);
-        (0..2).for_each(|_| counts.enter(&client("10.0.0.1:1")).unwrap());
         assert!(counts.stripes.iter().all(|stripe| stripe.lock().is_empty()));
     }
 }

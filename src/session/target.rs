@@ -9,6 +9,7 @@ use crate::{
     relay::link::{LinkReceiver, LinkSender, Nudge, link},
     runtime::{
         limit::Rate,
+        lock::Lock,
         task::{Task, spawn},
     },
     session::{
@@ -43,8 +44,8 @@ pub struct Listening {
     pub access: Access,
     /// Connections that it accepts in a second.
     pub accept_rate: Option<Arc<Rate>>,
-    /// The limit of its own for each source.
-    pub per_source: Option<Arc<SourceCounts>>,
+    /// The limits for each source: the program's, and its own.
+    pub per_source: Vec<Arc<SourceCounts>>,
     pub settings: Settings,
 }
 
@@ -56,6 +57,23 @@ pub struct Joined {
     pub far: Option<Task<Outcome>>,
     /// Wakes the half-loop that reads for the client.
     pub nudge: Nudge,
+}
+
+/// The listener of an address as sessions to come know it; a reload puts another in its place.
+pub struct CurrentListening(Lock<Arc<Listening>>);
+
+impl CurrentListening {
+    pub fn new(listening: Arc<Listening>) -> Self {
+        CurrentListening(Lock::new(listening))
+    }
+
+    pub fn get(&self) -> Arc<Listening> {
+        self.0.lock().clone()
+    }
+
+    pub fn set(&self, listening: Arc<Listening>) {
+        *self.0.lock() = listening;
+    }
 }
 
 impl Listening {

@@ -4,7 +4,7 @@ use crate::{
     net::{address::Address, dial::Destination, network::Access, options::Options},
     runtime::{limit::Slots, mailbox},
     session::{
-        context::{Context, CurrentDeadlines, OwnAddresses, Settings},
+        context::{Context, CurrentDeadlines, Settings},
         deadline::Deadlines,
         event::Events,
         group::{Group, GroupSettings},
@@ -23,7 +23,7 @@ impl Listening {
             target,
             access: Access::default(),
             accept_rate: None,
-            per_source: None,
+            per_source: Vec::new(),
             settings: Settings {
                 deadlines: Arc::new(CurrentDeadlines::new(Deadlines::default())),
                 splice: true,
@@ -52,12 +52,7 @@ impl Context {
     }
 
     pub fn sample_telling(events: Events) -> Arc<Self> {
-        Arc::new(Context {
-            own: OwnAddresses::default(),
-            slots: Slots::new(1),
-            events,
-            alive: mailbox::mailbox(1).0,
-        })
+        Arc::new(Context { own: Arc::default(), slots: Slots::new(1), events, alive: mailbox::mailbox(1).0 })
     }
 }
 

@@ -1,0 +1,245 @@
+//! What a reload changes, in words: one line for each listener, upstream and server that is another one afterwards.
+
+use crate::{
+    server::plan::{Check, Lead, Plan, PlannedListener, PlannedServer, PlannedTarget, PlannedUpstream},
+    text::units::duration,
+};
+use std::{collections::BTreeSet, fmt::Display, time::Duration};
+
+/// The lines of a change from `old` to `new`; none if nothing changes.
+pub fn changes(old: &Plan, new: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    whole_program(old, new, &mut lines);
+    listeners(old, new, &mut lines);
+    upstreams(old, new, &mut lines);
+    lines
+}
+
+/// `KEY: 10 to 20`.
+fn changed(lines: &mut Vec<String>, key: &str, old: impl Display, new: impl Display) {
+    let (old, new) = (old.to_string(), new.to_string());
+    if old != new {
+        lines.push(format!("{key}: {old} to {new}"));
+    }
+}
+
+fn time(limit: Option<Duration>) -> String {
+    limit.map_or_else(|| "off".to_owned(), duration)
+}
+
+fn or_auto(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "auto".to_owned(), |value| value.to_string())
+}
+
+fn or_off(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "off".to_owned(), |value| value.to_string())
+}
+
+fn whole_program(old: &Plan, new: &Plan, lines: &mut Vec<String>) {
+    let limit = |plan: &Plan| or_off(plan.max_per_source.map(|limit| limit.sessions));
+    let prefix = |plan: &Plan| or_off(plan.max_per_source.map(|limit| limit.prefix));
+    changed(lines, "threads", or_auto(old.threads), or_auto(new.threads));
+    changed(lines, "max-sessions", or_auto(old.max_sessions), or_auto(new.max_sessions));
+    changed(lines, "max-per-source", limit(old), limit(new));
+    if old.max_per_source.is_some() && new.max_per_source.is_some() {
+        changed(lines, "source-prefix", prefix(old), prefix(new));
+    }
+    changed(lines, "drain-timeout", time(old.drain_timeout), time(new.drain_timeout));
+    changed(lines, "drain-delay", duration(old.drain_delay), duration(new.drain_delay));
+    changed(lines, "remember", old.remember, new.remember);
+    changed(lines, "busy-poll", time(old.busy_poll), time(new.busy_poll));
+    changed(lines, "metrics", or_off(old.metrics.as_ref()), or_off(new.metrics.as_ref()));
+    for (key, differs) in [
+        ("log", old.log != new.log),
+        ("control", old.control != new.control),
+        ("group", old.group != new.group),
+    ] {
+        if differs {
+            lines.push(format!("{key}: another one"));
+        }
+    }
+}
+
+fn listener_name(listener: &PlannedListener) -> String {
+    let first = || listener.endpoints.first().map(ToString::to_string).unwrap_or_default();
+    listener.name.clone().unwrap_or_else(first)
+}
+
+fn listeners(old: &Plan, new: &Plan, lines: &mut Vec<String>) {
+    let (mut gone, mut came) = (Vec::new(), Vec::new());
+    for former in &old.listeners {
+        match new.listeners.iter().find(|one| listener_name(one) == listener_name(former)) {
+            Some(next) => listener(&listener_name(next), former, next, lines),
+            None => gone.push(former),
+        }
+    }
+    for next in &new.listeners {
+        if !old.listeners.iter().any(|one| listener_name(one) == listener_name(next)) {
+            came.push(next);
+        }
+    }
+    for next in came {
+        let name = listener_name(next);
+        if let Some(index) = gone.iter().position(|former| former.endpoints == next.endpoints) {
+            let former = gone.remove(index);
+            lines.push(format!("listener {}: renamed to {name}", listener_name(former)));
+            listener(&name, former, next, lines);
+        } else {
+            lines.push(format!("listener {name}: added, on {}", joined(&next.endpoints)));
+        }
+    }
+    for former in gone {
+        lines.push(format!(
+            "listener {}: removed, from {}",
+            listener_name(former),
+            joined(&former.endpoints)
+        ));
+    }
+}
+
+fn listener(name: &str, old: &PlannedListener, new: &PlannedListener, lines: &mut Vec<String>) {
+    let mut own = Vec::new();
+    for endpoint in new.endpoints.iter().filter(|one| !old.endpoints.contains(one)) {
+        own.push(format!("address {endpoint} added"));
+    }
+    for endpoint in old.endpoints.iter().filter(|one| !new.endpoints.contains(one)) {
+        own.push(format!("address {endpoint} removed"));
+    }
+    target(&old.target, &new.target, &mut own);
+    let limit = |one: &PlannedListener| or_off(one.max_per_source.map(|limit| limit.sessions));
+    let mode = |one: &PlannedListener| {
+        one.mode.map_or_else(|| "as it comes".to_owned(), |mode| format!("{mode:04o}"))
+    };
+    changed(&mut own, "mode", mode(old), mode(new));
+    changed(&mut own, "allow", nets(&old.access.allow), nets(&new.access.allow));
+    changed(&mut own, "deny", nets(&old.access.deny), nets(&new.access.deny));
+    let rate = |one: &PlannedListener| or_off(one.accept_rate.map(|rate| format!("{rate}/s")));
+    changed(&mut own, "accept-rate", rate(old), rate(new));
+    changed(&mut own, "max-per-source", limit(old), limit(new));
+    changed(&mut own, "backlog", old.backlog, new.backlog);
+    let (before, after) = (&old.deadlines, &new.deadlines);
+    for (key, old, new) in [
+        ("connect-timeout", before.connect, after.connect),
+        ("idle-timeout", before.idle, after.idle),
+        ("half-close-timeout", before.half_close, after.half_close),
+        ("stall-timeout", before.stall, after.stall),
+        ("max-lifetime", before.lifetime, after.lifetime),
+    ] {
+        changed(&mut own, key, time(old), time(new));
+    }
+    let on = |is_on: bool| if is_on { "auto" } else { "off" };
+    changed(&mut own, "splice", on(old.splice), on(new.splice));
+    changed(&mut own, "congestion", &old.congestion, &new.congestion);
+    changed(&mut own, "dump-limit", old.dump_limit, new.dump_limit);
+    for (key, differs) in [("keepalive", old.keepalive != new.keepalive), ("dump", old.dump != new.dump)] {
+        if differs {
+            own.push(format!("{key}: another one"));
+        }
+    }
+    lines.extend(own.into_iter().map(|line| format!("listener {name}: {line}")));
+}
+
+fn target(old: &PlannedTarget, new: &PlannedTarget, own: &mut Vec<String>) {
+    if old == new {
+        return;
+    }
+    let only = |target: &PlannedTarget| match target {
+        PlannedTarget::Routes(routes) => match &routes[..] {
+            [route] if route.condition.is_empty() => match &route.lead {
+                Lead::Upstream(name) => Some(name.clone()),
+                Lead::Refuse => None,
+            },
+            _ => None,
+        },
+        PlannedTarget::Echo | PlannedTarget::Origin => None,
+    };
+    own.push(match (only(old), only(new)) {
+        (Some(old), Some(new)) => format!("upstream {old} to {new}"),
+        _ => "routes changed".to_owned(),
+    });
+}
+
+fn upstreams(old: &Plan, new: &Plan, lines: &mut Vec<String>) {
+    let named = |plan: &Plan| -> Vec<PlannedUpstream> {
+        plan.upstreams.iter().filter(|one| !one.is_address).cloned().collect()
+    };
+    let (old, new) = (named(old), named(new));
+    let (mut gone, mut came) = (Vec::new(), Vec::new());
+    for former in &old {
+        match new.iter().find(|one| one.name == former.name) {
+            Some(next) => upstream(former, next, lines),
+            None => gone.push(former),
+        }
+    }
+    came.extend(new.iter().filter(|next| !old.iter().any(|one| one.name == next.name)));
+    for next in came {
+        let is_same =
+            |former: &&&PlannedUpstream| former.servers == next.servers && former.discover == next.discover;
+        if let Some(index) = gone.iter().position(|former| is_same(&former)) {
+            let former = gone.remove(index);
+            lines.push(format!("upstream {}: renamed to {}", former.name, next.name));
+            upstream(former, next, lines);
+        } else {
+            let servers: Vec<String> = next.servers.iter().map(address).collect();
+            let with =
+                if servers.is_empty() { String::new() } else { format!(", with {}", servers.join(", ")) };
+            lines.push(format!("upstream {}: added{with}", next.name));
+        }
+    }
+    for former in gone {
+        lines.push(format!("upstream {}: removed", former.name));
+    }
+}
+
+fn address(server: &PlannedServer) -> String {
+    server.destination.endpoint.to_string()
+}
+
+fn upstream(old: &PlannedUpstream, new: &PlannedUpstream, lines: &mut Vec<String>) {
+    let mut own = Vec::new();
+    let addresses =
+        |upstream: &PlannedUpstream| upstream.servers.iter().map(address).collect::<BTreeSet<_>>();
+    let (before, after) = (addresses(old), addresses(new));
+    own.extend(after.difference(&before).map(|one| format!("server {one} added")));
+    own.extend(before.difference(&after).map(|one| format!("server {one} removed")));
+    for server in &new.servers {
+        if let Some(former) = old.servers.iter().find(|one| address(one) == address(server)) {
+            let address = address(server);
+            changed(&mut own, &format!("server {address}: weight"), former.weight, server.weight);
+            changed(&mut own, &format!("server {address}: backup"), former.backup, server.backup);
+        }
+    }
+    let (was, is) = (&old.settings, &new.settings);
+    changed(&mut own, "balance", was.balance.name(), is.balance.name());
+    changed(&mut own, "connect-timeout", time(was.connect_timeout), time(is.connect_timeout));
+    changed(&mut own, "retries", or_auto(was.retries), or_auto(is.retries));
+    changed(&mut own, "slow-start", time(was.slow_start), time(is.slow_start));
+    let on_down = |cuts: bool| if cuts { "cut" } else { "keep" };
+    changed(&mut own, "on-down", on_down(was.cut_on_down), on_down(is.cut_on_down));
+    let eject = |eject: Option<crate::session::group::Eject>| {
+        or_off(eject.map(|eject| format!("{} failures for {}", eject.failures, duration(eject.time))))
+    };
+    changed(&mut own, "eject", eject(was.eject), eject(is.eject));
+    check(old.check.as_ref(), new.check.as_ref(), &mut own);
+    if old.discover != new.discover {
+        own.push("discover: another one".to_owned());
+    }
+    lines.extend(own.into_iter().map(|line| format!("upstream {}: {line}", new.name)));
+}
+
+fn check(old: Option<&Check>, new: Option<&Check>, own: &mut Vec<String>) {
+    match (old, new) {
+        (None, Some(_)) => own.push("check: added".to_owned()),
+        (Some(_), None) => own.push("check: removed".to_owned()),
+        (Some(old), Some(new)) if old != new => own.push("check: another one".to_owned()),
+        _ => {}
+    }
+}
+
+fn nets(networks: &[crate::net::network::Network]) -> String {
+    if networks.is_empty() { "none".to_owned() } else { joined(networks) }
+}
+
+fn joined<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

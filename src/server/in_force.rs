@@ -1,0 +1,247 @@
+//! The plan that is in force, and the step to the next one: all that it needs is opened before anything is changed.
+
+use crate::{
+    error::{Error, reason},
+    net::{
+        address::Address,
+        dial::{Destination, is_loop},
+        endpoint::Endpoint,
+        listener::{AcceptErrors, ListenHandle, ListenSocket},
+        options::Options,
+        passed::listener_name,
+    },
+    runtime::lock::Lock,
+    server::{
+        groups::{self, Groups, Shared},
+        plan::{Plan, PlannedListener},
+    },
+    session::{
+        sources::SourceCounts,
+        target::{CurrentListening, Listening},
+    },
+};
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    sync::Arc,
+};
+
+/// What sessions to come are given, and operators are shown. It does not change: the next plan makes another one.
+#[derive(Default)]
+pub struct InForce {
+    /// None before the first.
+    pub plan: Option<Plan>,
+    pub groups: Groups,
+    /// In the order of the plan.
+    pub addresses: Vec<ListenAddress>,
+    /// Of all listeners together.
+    per_source: Option<Arc<SourceCounts>>,
+    /// By the listener's name.
+    shared: HashMap<String, Shared>,
+}
+
+/// An address that is listened on.
+#[derive(Clone)]
+pub struct ListenAddress {
+    pub endpoint: Endpoint,
+    pub current: Arc<CurrentListening>,
+    pub errors: Arc<AcceptErrors>,
+    handles: Vec<ListenHandle>,
+}
+
+/// The plan in force, as its readers share it.
+#[derive(Clone, Default)]
+pub struct PlanInForce(Arc<Lock<Arc<InForce>>>);
+
+/// A plan that can be put in force: its sockets are open.
+pub struct Prepared {
+    pub next: InForce,
+    pub opened: Vec<Opened>,
+    pub kept: Vec<Kept>,
+    /// Addresses that are not listened on any more.
+    pub closed: Vec<Arc<CurrentListening>>,
+    /// How many sockets each opened address has at least.
+    pub threads: usize,
+}
+
+/// An address that stays, with what sessions to come are to know.
+pub struct Kept {
+    address: ListenAddress,
+    next: Arc<Listening>,
+    planned: PlannedListener,
+}
+
+impl Kept {
+    pub fn put_in_force(self) {
+        let options = groups::options(&self.planned);
+        self.address.handles.iter().for_each(|socket| socket.change(self.planned.backlog, &options));
+        self.address.current.set(self.next);
+    }
+}
+
+/// An address that was opened, with a socket for each shard.
+pub struct Opened {
+    pub current: Arc<CurrentListening>,
+    pub sockets: Vec<ListenSocket>,
+}
+
+impl PlanInForce {
+    pub fn get(&self) -> Arc<InForce> {
+        self.0.lock().clone()
+    }
+
+    pub fn set(&self, next: InForce) {
+        *self.0.lock() = Arc::new(next);
+    }
+}
+
+impl InForce {
+    pub fn listenings(&self) -> Vec<Arc<Listening>> {
+        self.addresses.iter().map(|one| one.current.get()).collect()
+    }
+
+    /// The sockets of each listener, by the name under which they are passed on.
+    pub fn handles(&self) -> impl Iterator<Item = (String, &ListenHandle)> {
+        self.addresses.iter().flat_map(|one| {
+            let given = one.current.get().given_name();
+            let name = listener_name(given.as_deref(), &one.endpoint);
+            one.handles.iter().map(move |handle| (name.clone(), handle))
+        })
+    }
+
+    pub fn own_addresses(&self) -> Vec<Address> {
+        self.listenings().iter().map(|one| one.address.clone()).collect()
+    }
+
+    /// Whether some session may have to dial.
+    pub fn dials(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.listeners.iter().any(|one| one.target.dials()))
+    }
+
+    /// Opens what `plan` needs and this one does not have; each new address gets a socket for each of the `threads`. `passed`
+    /// are the sockets that others opened, for each endpoint of each listener.
+    /// Fails if something cannot be opened; what was opened is closed again, and nothing has changed.
+    pub fn prepare(
+        &self,
+        plan: Plan,
+        threads: usize,
+        mut passed: VecDeque<Vec<Vec<ListenSocket>>>,
+    ) -> Result<Prepared, Error> {
+        let groups = Groups::new(&plan.upstreams, &self.groups);
+        let per_source = plan.max_per_source;
+        let per_source = per_source.map(|limit| SourceCounts::with_limit(self.per_source.as_ref(), limit));
+        let (mut opened, mut kept, mut addresses) = (Vec::new(), Vec::new(), Vec::<ListenAddress>::new());
+        let mut shared = HashMap::new();
+        for planned in &plan.listeners {
+            let congestion = &planned.congestion;
+            congestion
+                .check()
+                .map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
+            let key = planned.name.clone().or_else(|| planned.endpoints.first().map(ToString::to_string));
+            let key = key.unwrap_or_default();
+            let of_listener = Shared::new(planned, self.shared.get(&key));
+            shared.insert(key, of_listener.clone());
+            for endpoint in &planned.endpoints {
+                let listening =
+                    |address| of_listener.listening(plan.log, &groups, per_source.as_ref(), address);
+                let is_used = |one: &ListenAddress| {
+                    addresses.iter().any(|used| Arc::ptr_eq(&used.current, &one.current))
+                };
+                let there = self.addresses.iter().filter(|one| one.endpoint == *endpoint && !is_used(one));
+                let there: Vec<_> = there.cloned().collect();
+                kept.extend(there.iter().map(|one| {
+                    let next = listening(one.current.get().address.clone());
+                    Kept { address: one.clone(), next, planned: planned.clone() }
+                }));
+                let passed = passed.pop_front().unwrap_or_default();
+                let made =
+                    if there.is_empty() { open(endpoint, planned, passed, threads)? } else { Vec::new() };
+                addresses.extend(there);
+                for sockets in made {
+                    let (address, errors) = (sockets[0].address().clone(), sockets[0].errors());
+                    let current = Arc::new(CurrentListening::new(listening(address)));
+                    let handles = sockets.iter().map(ListenSocket::handle).collect();
+                    let endpoint = endpoint.clone();
+                    addresses.push(ListenAddress { endpoint, current: current.clone(), errors, handles });
+                    opened.push(Opened { current, sockets });
+                }
+            }
+        }
+        let stays =
+            |one: &&ListenAddress| addresses.iter().any(|next| Arc::ptr_eq(&next.current, &one.current));
+        let closed = self.addresses.iter().filter(|one| !stays(one)).map(|one| one.current.clone()).collect();
+        let next = InForce { plan: Some(plan), groups, addresses, per_source, shared };
+        next.refuse_loops()?;
+        Ok(Prepared { next, opened, kept, closed, threads })
+    }
+
+    fn refuse_loops(&self) -> Result<(), Error> {
+        let own = self.own_addresses();
+        let upstreams = self.plan.iter().flat_map(|plan| &plan.upstreams);
+        upstreams.flat_map(|one| &one.servers).try_for_each(|server| refuse_loop(&server.destination, &own))
+    }
+}
+
+/// The sockets of an endpoint, by their addresses: those that were passed, else its own. Each address has one for each of the
+/// `threads`, or more.
+fn open(
+    endpoint: &Endpoint,
+    planned: &PlannedListener,
+    passed: Vec<Vec<ListenSocket>>,
+    threads: usize,
+) -> Result<Vec<Vec<ListenSocket>>, Error> {
+    let (mut all, options) = (passed, groups::options(planned));
+    for socket in all.iter().flatten() {
+        socket.handle().change(planned.backlog, &options);
+    }
+    if all.is_empty() {
+        let mode = planned.mode.filter(|_| matches!(endpoint, Endpoint::Unix(_)));
+        let own = ListenSocket::bind(endpoint, planned.backlog, &options, mode);
+        all.push(vec![own.map_err(|error| cannot_listen(endpoint, "--listen", &error))?]);
+    }
+    for sockets in &mut all {
+        let first = sockets.len();
+        for number in first..threads {
+            let another = sockets[number % first].another(planned.backlog, &options);
+            sockets.push(another.map_err(|error| cannot_listen(endpoint, "--listen", &error))?);
+        }
+    }
+    Ok(all)
+}
+
+/// Listens; `flag` is the option that names the address.
+pub fn listen(
+    endpoint: &Endpoint,
+    flag: &str,
+    backlog: i32,
+    options: &Options,
+) -> Result<ListenSocket, Error> {
+    ListenSocket::bind(endpoint, backlog, options, None)
+        .map_err(|error| cannot_listen(endpoint, flag, &error))
+}
+
+fn cannot_listen(endpoint: &Endpoint, flag: &str, error: &io::Error) -> Error {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("; stop the program that uses it or choose another {flag} address")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("; choose a {flag} port from 1024 up, or run with the right to bind it")
+        }
+        io::ErrorKind::AddrNotAvailable => format!("; choose a {flag} address of this machine"),
+        _ => String::new(),
+    };
+    let why = io::Error::new(error.kind(), format!("{}{advice}", reason(error)));
+    Error::new(format!("cannot listen on {endpoint}"), why)
+}
+
+/// An upstream that is one of our own listeners would connect to itself for ever.
+fn refuse_loop(upstream: &Destination, own: &[Address]) -> Result<(), Error> {
+    if is_loop(upstream, own) {
+        let reason = io::Error::other(
+            "it is this proxy's own listener; choose another --upstream or --listen address",
+        );
+        return Err(Error::new(format!("cannot relay to {}", upstream.endpoint), reason));
+    }
+    Ok(())
+}

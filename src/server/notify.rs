@@ -1,0 +1,264 @@
+//! What a service manager is told (sd_notify(3)): one datagram a message, which waits for no reader. Without `NOTIFY_SOCKET`
+//! nothing is said.
+
+use crate::{
+    net::{address, passed::Passable},
+    runtime::{
+        clock::{sleep_until, within},
+        task::{Task, spawn},
+    },
+    server::supervisors::Supervisors,
+};
+use rustix::{
+    io::IoSlice,
+    net::{
+        AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+        SocketType, sendmsg_addr, socket_with,
+    },
+    time::{ClockId, clock_gettime},
+};
+use std::{
+    cell::{Cell, RefCell},
+    env, io,
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
+    process,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+pub const SOCKET: &str = "NOTIFY_SOCKET";
+pub const WATCHDOG: &str = "WATCHDOG_USEC";
+pub const WATCHDOG_PID: &str = "WATCHDOG_PID";
+pub const STORE: &str = "FDSTORE";
+
+/// Between two looks at what the status says: a person who asks the manager wants to see that it goes on.
+const STEP: Duration = Duration::from_secs(5);
+/// How much longer a drain may take, said at each step: three of them, so that one may come late.
+const EXTENSION: Duration = Duration::from_secs(15);
+/// Addresses that a status names.
+const NAMED: usize = 3;
+
+/// The manager's end, as the environment names it.
+struct Manager {
+    address: Option<SocketAddrUnix>,
+    /// How long it may hear nothing; none if it does not ask that of this process.
+    watchdog: Option<Duration>,
+    /// It keeps sockets.
+    stores: bool,
+}
+
+impl Manager {
+    fn from_environment() -> Self {
+        let text = |name| env::var(name).ok();
+        let pid = text(WATCHDOG_PID).is_none_or(|pid| pid.parse() == Ok(process::id()));
+        let watchdog = text(WATCHDOG).filter(|_| pid).and_then(|text| text.parse().ok());
+        Manager {
+            address: text(SOCKET).and_then(|text| socket_address(&text)),
+            watchdog: watchdog.filter(|microseconds| *microseconds > 0).map(Duration::from_micros),
+            stores: env::var_os(STORE).is_some(),
+        }
+    }
+
+    fn say(&self, message: &str) {
+        self.send(message, None);
+    }
+
+    /// A manager that does not read, or is gone, must not hold up the traffic.
+    fn send(&self, message: &str, descriptor: Option<BorrowedFd<'_>>) {
+        let Some(address) = &self.address else { return };
+        let send = || -> io::Result<()> {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            let descriptors = descriptor.as_ref().map(std::slice::from_ref);
+            if let Some(descriptors) = descriptors {
+                control.push(SendAncillaryMessage::ScmRights(descriptors));
+            }
+            let text = [IoSlice::new(message.as_bytes())];
+            sendmsg_addr(&socket, address, &text, &mut control, SendFlags::NOSIGNAL)?;
+            Ok(())
+        };
+        let _ = send();
+    }
+}
+
+/// `/path` or `@abstract`; another form, such as `vsock:`, is of no manager of this machine.
+fn socket_address(text: &str) -> Option<SocketAddrUnix> {
+    text.starts_with(['/', '@']).then(|| address::unix(Path::new(text)).ok()).flatten()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Accepting,
+    Draining,
+    /// Another process speaks for the service.
+    Silent,
+}
+
+/// A server as it tells its manager of itself. Dropping it ends that.
+pub struct Notify {
+    teller: Rc<Teller>,
+    _task: Option<Task<()>>,
+}
+
+struct Teller {
+    manager: Manager,
+    supervisors: Supervisors,
+    /// Where the server listens, for the status.
+    addresses: String,
+    passable: Passable,
+    phase: Cell<Phase>,
+    /// What the status says in place of how the server does.
+    note: RefCell<Option<String>>,
+    /// The status that the manager knows.
+    told: RefCell<String>,
+}
+
+impl Notify {
+    /// Nothing is said before [`Notify::ready`].
+    pub fn start(supervisors: Supervisors, addresses: &[String], passable: Passable) -> Self {
+        let manager = Manager::from_environment();
+        let (phase, note, told) = (Cell::new(Phase::Accepting), RefCell::default(), RefCell::default());
+        let addresses = shortened(addresses);
+        let teller = Rc::new(Teller { manager, supervisors, addresses, passable, phase, note, told });
+        let is_heard = teller.manager.address.is_some();
+        let task = is_heard.then(|| spawn(teller.clone().go_on()));
+        Notify { teller, _task: task }
+    }
+
+    /// Connections can be made; `taken_over` says that this process does it in place of another.
+    pub fn started(&self, taken_over: bool) {
+        self.store();
+        let main = if taken_over { format!("\nMAINPID={}", process::id()) } else { String::new() };
+        self.teller.say_with_status(&format!("READY=1{main}"));
+    }
+
+    /// Gives the sockets to the manager, which passes them to the next start if this process dies. Again after a reload.
+    pub fn store(&self) {
+        if !self.teller.manager.stores {
+            return;
+        }
+        for (name, descriptor) in self.teller.passable.listeners() {
+            self.teller.manager.send(&format!("FDSTORE=1\nFDNAME={name}"), Some(descriptor.as_fd()));
+        }
+    }
+
+    /// The manager shall not keep the sockets of this name any more.
+    pub fn forget(&self, name: &str) {
+        if self.teller.manager.stores {
+            self.teller.manager.say(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
+        }
+    }
+
+    /// A reload begins. [`Notify::reloaded`] has to follow.
+    pub fn reloading(&self) {
+        let now = clock_gettime(ClockId::Monotonic);
+        let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
+        self.teller.manager.say(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+    }
+
+    /// A reload has ended; if it was refused, the status says why until the next one.
+    pub fn reloaded(&self, refused: Option<&str>) {
+        *self.teller.note.borrow_mut() = refused.map(|why| format!("reload refused: {why}"));
+        self.teller.say_with_status("READY=1");
+    }
+
+    /// The drain begins.
+    pub fn stopping(&self) {
+        self.teller.phase.set(Phase::Draining);
+        *self.teller.note.borrow_mut() = None;
+        // What is closed from now on shall be refused, not kept by the manager.
+        self.teller.passable.names().iter().for_each(|name| self.forget(name));
+        self.teller.say_with_status(&format!("STOPPING=1\n{}", extension()));
+    }
+
+    /// Another process speaks for the service from now on.
+    pub fn fall_silent(&self) {
+        self.teller.phase.set(Phase::Silent);
+    }
+}
+
+impl Teller {
+    async fn go_on(self: Rc<Self>) {
+        let every = self.manager.watchdog.map(|longest| longest / 2);
+        let begin = Instant::now();
+        let (mut step, mut sign) = (begin + STEP, every.map(|every| begin + every));
+        loop {
+            sleep_until(sign.map_or(step, |sign| sign.min(step))).await;
+            if self.phase.get() == Phase::Silent {
+                return;
+            }
+            let now = Instant::now();
+            if let (Some(every), Some(due)) = (every, sign.filter(|due| *due <= now)) {
+                // A shard that does not answer has no sign of life for the others either.
+                if within(Some(every), self.supervisors.state()).await.is_some() {
+                    self.manager.say("WATCHDOG=1");
+                }
+                sign = Some((due + every).max(now));
+            }
+            if step <= now {
+                step = now + STEP;
+                if self.phase.get() == Phase::Draining {
+                    self.say_with_status(&extension());
+                } else if self.status() != *self.told.borrow() {
+                    self.say_with_status("");
+                }
+            }
+        }
+    }
+
+    fn say_with_status(&self, message: &str) {
+        let status = self.status();
+        self.manager.say(format!("{message}\nSTATUS={status}").trim_start());
+        *self.told.borrow_mut() = status;
+    }
+
+    fn status(&self) -> String {
+        if let Some(note) = &*self.note.borrow() {
+            return note.replace(['\n', '\r'], " ");
+        }
+        let live = self.supervisors.live();
+        let sessions = format!("{live} session{}", if live == 1 { "" } else { "s" });
+        match self.phase.get() {
+            Phase::Draining => format!("draining; {sessions}"),
+            _ => format!("accepting on {}; {sessions}", self.addresses),
+        }
+    }
+}
+
+fn extension() -> String {
+    format!("EXTEND_TIMEOUT_USEC={}", EXTENSION.as_micros())
+}
+
+fn shortened(addresses: &[String]) -> String {
+    let named = addresses[..addresses.len().min(NAMED)].join(", ");
+    match addresses.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_socket_of_this_machine_is_spoken_to() {
+        for text in ["/run/notify", "@notify"] {
+            assert!(socket_address(text).is_some(), "{text}");
+        }
+        for text in ["", "vsock:2:1234", "relative", &format!("/{}", "x".repeat(108))] {
+            assert!(socket_address(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_status_names_a_few_addresses() {
+        let addresses: Vec<String> = (1..=5).map(|port| format!("a:{port}")).collect();
+        assert_eq!(shortened(&addresses[..1]), "a:1");
+        assert_eq!(shortened(&addresses), "a:1, a:2, a:3 and 2 more");
+    }
+}
