@@ -9,6 +9,7 @@ mod audit;
 mod cause;
 mod client;
 mod close;
+mod config;
 mod ctl;
 mod deadline;
 mod death;
