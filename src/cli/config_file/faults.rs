@@ -5,7 +5,9 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::Serialize;
 use std::{collections::BTreeSet, ops::Range};
 
-/// More are not read by anybody; and a file of 10 MB may have a million.
+/// More are not read by anybody, and a large file may have a million.
+const FAULTS_MAX: usize = 1000;
+/// What is shown of them.
 const SHOWN_MAX: usize = 200;
 /// What is shown of a line beside the fault: a line may be as long as a file.
 const LINE_BYTES_MAX: usize = 1000;
@@ -183,8 +185,16 @@ impl<'a> Found<'a> {
         }
     }
 
+    /// Whether so much is wrong that no more needs to be found.
+    pub fn is_full(&self) -> bool {
+        self.faults.len() >= FAULTS_MAX
+    }
+
     /// Adds a fault of any line.
     pub fn push(&mut self, severity: Severity, span: Range<usize>, text: String, help: &str) {
+        if self.is_full() {
+            return;
+        }
         let help = (!help.is_empty()).then(|| help.to_owned());
         self.faults.push(Fault { severity, span, text, help });
     }

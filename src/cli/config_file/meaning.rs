@@ -22,7 +22,11 @@ use crate::{
         sources::SourceLimit,
     },
 };
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 /// Options of the command line by their names, without dashes, with the words of each.
 pub type Given = BTreeMap<String, Vec<String>>;
@@ -36,11 +40,12 @@ pub struct Meaning<'f, 'a> {
     /// Addresses of names, for every server.
     overrides: Arc<[Override]>,
     /// The names of the tables of upstreams.
-    tables: Vec<String>,
-    /// The bare addresses that routes lead to.
+    tables: BTreeSet<String>,
+    /// The bare addresses that routes lead to, and their names.
     addresses: Vec<PlannedUpstream>,
+    known: BTreeSet<String>,
     /// The tables of upstreams that a route leads to.
-    used: Vec<String>,
+    used: BTreeSet<String>,
 }
 
 /// A route, and where it stands.
@@ -56,8 +61,9 @@ const PER_SOURCE: &str = "max-per-source";
 
 impl<'f, 'a> Meaning<'f, 'a> {
     pub fn new(options: &'f Options, found: &'f mut Found<'a>, typed: &'f Given) -> Self {
-        let (tables, addresses, used) = Default::default();
-        Meaning { options, found, typed, overrides: Arc::default(), tables, addresses, used }
+        let (tables, addresses, known, used) = Default::default();
+        let overrides = Arc::default();
+        Meaning { options, found, typed, overrides, tables, addresses, known, used }
     }
 
     /// The plan, if its parts make one.
@@ -68,7 +74,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
         let program = run(&[&of_top, &without(&of_defaults, PER_SOURCE), self.typed]);
         self.overrides = program.as_ref().map(|run| run.resolve.clone().into()).unwrap_or_default();
         let upstreams = top.named("upstream");
-        self.tables = top.names("upstream");
+        self.tables = top.names("upstream").into_iter().collect();
         let shared = [&without(&of_top, PER_SOURCE), &of_defaults];
         let listeners = self.listeners(top, shared);
         let planned =
@@ -201,7 +207,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
             Ok(Destined::Address(endpoint)) => {
                 let planned = PlannedUpstream::address(endpoint, self.overrides.clone());
                 let name = planned.name.clone();
-                if !self.addresses.iter().any(|other| other.name == name) {
+                if self.known.insert(name.clone()) {
                     self.addresses.push(planned);
                 }
                 return Lead::Upstream(name);
@@ -219,7 +225,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
                 &help,
             );
         }
-        self.used.push(text.clone());
+        self.used.insert(text.clone());
         Lead::Upstream(text)
     }
 }

@@ -60,6 +60,9 @@ impl Shape<'_, '_> {
     pub fn table(&mut self, kind: Kind, table: &DeTable<'_>, inside_later: bool) {
         let known = kind.own();
         for (key, value) in in_order(table) {
+            if self.found.is_full() {
+                return;
+            }
             let text: &str = key.get_ref();
             if let Some(known) = known.iter().find(|known| known.name == text) {
                 if let (Some(what), false) = (known.comes_with, inside_later) {
