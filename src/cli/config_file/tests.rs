@@ -579,8 +579,8 @@ proptest! {
 
     #[test]
     fn no_change_of_the_sample_makes_the_reader_panic(at in 0..SAMPLE.len(), cut in 0..40_usize, put in "[\\[\\]=\"{},.#a0\\n-]{0,3}") {
-        let begin = SAMPLE.floor_char_boundary(at);
-        let end = SAMPLE.ceil_char_boundary((at + cut).min(SAMPLE.len()));
+        let begin = faults::floor(SAMPLE, at);
+        let end = faults::ceil(SAMPLE, at + cut);
         let text = format!("{}{put}{}", &SAMPLE[..begin], &SAMPLE[end..]);
         let Reading { source, faults, plan } = reading(&text, Purpose::Serve);
         rendered(&source, &faults, false);
