@@ -2,12 +2,17 @@
 
 use crate::support::{
     manager::{Manager, deaf, start_passing},
+    program,
     server::{Launch, Output, Server},
     stream::{self, exchange},
     wait::{LIMIT, within},
 };
 use rustix::process::Signal;
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 use tempfile::TempDir;
 
 #[test]
@@ -110,4 +115,38 @@ fn what_is_stored_is_given_up_when_it_is_closed_on_purpose() {
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let left = start_passing(&[], vec![socket.into()], Some("listener.gone"), 1);
     left.await_warning("no listener has the passed socket listener.gone any more");
+}
+
+/// The number of systemd's version, and the place of its check of units; none if it is not there.
+fn systemd() -> Option<(u32, &'static str)> {
+    const ANALYZE: &str = "/usr/bin/systemd-analyze";
+    let told = Command::new(ANALYZE).arg("--version").output().ok()?;
+    let text = String::from_utf8(told.stdout).unwrap();
+    Some((text.split([' ', '\n']).nth(1)?.parse().ok()?, ANALYZE))
+}
+
+#[test]
+fn systemd_has_nothing_to_say_against_the_unit() {
+    let Some((version, analyze)) = systemd() else {
+        return eprintln!("skipped: systemd-analyze is not installed (package systemd)");
+    };
+    let folder = TempDir::new().unwrap();
+    let verify = |words: &[&str]| {
+        let mut print = program::binary();
+        let unit = program::output({
+            print.args(["print", "systemd"]).args(words).stdout(Stdio::piped()).stderr(Stdio::piped());
+            print
+        });
+        let unit = String::from_utf8(unit.stdout).unwrap();
+        let path = folder.path().join("switchboard.service");
+        let here = unit.replace("/usr/local/bin/switchboard", env!("CARGO_BIN_EXE_switchboard"));
+        assert_ne!(here, unit);
+        fs::write(&path, here).unwrap();
+        let run = Command::new(analyze).arg("verify").arg(&path).output().unwrap();
+        String::from_utf8(run.stderr).unwrap()
+    };
+    assert_eq!(verify(&["--compat"]), "");
+    let new = verify(&[]);
+    // Before 253 it does not know the new type, which shows that it looks.
+    assert_eq!(new.contains("notify-reload"), version < 253, "{new}");
 }
