@@ -5,6 +5,7 @@
 mod support;
 
 mod abort;
+mod activation;
 mod audit;
 mod cause;
 mod client;
@@ -23,6 +24,7 @@ mod listen_only;
 mod listener;
 mod load;
 mod metrics;
+mod notify;
 mod origin;
 mod picture;
 mod readme;
@@ -36,3 +38,4 @@ mod stop;
 mod top;
 mod truncation;
 mod unix;
+mod upgrade;
