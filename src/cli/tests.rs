@@ -400,7 +400,7 @@ fn an_audit_is_of_our_own_proxy_or_of_one_that_runs() {
 #[test]
 fn only_a_listener_can_be_a_passed_socket() {
     let endpoints =
-        |line| server(line).listeners.into_iter().map(|mut one| one.endpoints.remove(0)).collect::<Vec<_>>();
+        |line| server(line).listeners.into_iter().flat_map(|one| one.endpoints).collect::<Vec<_>>();
     let passed = |name: &str| Endpoint::Passed(name.into());
     assert_eq!(endpoints("echo --listen fd:web -l fd:3"), [passed("web"), passed("3")]);
     assert_eq!(endpoints("proxy fd:web=8003"), [passed("web")]);

@@ -1,12 +1,12 @@
 //! The command that prints files which a system needs.
 
 use crate::{
-    cli::{commands, completions::Shell, manual},
+    cli::{commands, completions::Shell, config_file, manual},
     text::topics,
 };
 use argh::{ArgsInfo, FromArgs};
 
-/// print a file that the system needs: manual, completions, unit
+/// print a file: manual, completions, unit, configuration
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "print")]
 #[argh(note = "man                     the manual page; switchboard.1")]
@@ -14,6 +14,8 @@ use argh::{ArgsInfo, FromArgs};
 #[argh(note = "man TOPIC               that of a topic of the help; switchboard-TOPIC.7")]
 #[argh(note = "completions SHELL       for bash, zsh or fish")]
 #[argh(note = "systemd                 a unit that serves what /etc/switchboard.toml says")]
+#[argh(note = "config                  a sample of a configuration file")]
+#[argh(note = "schema                  its JSON Schema, for editors")]
 #[argh(note = "Exit: 0 printed, 1 it cannot be written, 2 usage")]
 #[argh(example = "switchboard print man proxy | man -l -")]
 #[argh(example = "switchboard print completions bash >/etc/bash_completion.d/switchboard")]
@@ -47,8 +49,10 @@ impl Print {
             },
             ["completions", name] => name.parse::<Shell>().map(Shell::script),
             ["completions"] => Err("which shell is missing; write completions bash, zsh or fish".into()),
+            ["config"] => Ok(config_file::SAMPLE.into()),
+            ["schema"] => Ok(config_file::schema::text()),
             [] => Err(format!("what to print is missing; write {WHAT}")),
-            [first, .., last] if ["man", "completions", "systemd"].contains(&first) => {
+            [first, .., last] if ["man", "completions", "systemd", "config", "schema"].contains(&first) => {
                 Err(format!("unexpected argument '{last}' after '{first}'"))
             }
             [first, ..] => Err(format!("'{first}' cannot be printed; write {WHAT}")),
@@ -67,4 +71,4 @@ fn unit(compat: bool) -> String {
     before.replace("TimeoutStopSec=", "ExecReload=/bin/kill -HUP $MAINPID\nTimeoutStopSec=")
 }
 
-const WHAT: &str = "man, completions or systemd";
+const WHAT: &str = "man, completions, systemd, config or schema";
