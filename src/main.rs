@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 use switchboard::{
-    cli::{self, Config, Parsed},
+    cli::{self, Answer, Config, Parsed},
     net::passed::Passed,
     runtime::shard,
     server::{server, supervisor::ServerOutcome, upgrade},
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1), std::env::vars_os()) {
         Ok(Parsed::Run(config)) => run(config),
         Ok(Parsed::Print(text)) => print(&text),
+        Ok(Parsed::Answer(answer)) => tell(&answer),
         Err(usage) => {
             complain(&usage);
             ExitCode::from(USAGE)
@@ -52,14 +53,17 @@ fn main() -> ExitCode {
 /// The one place where a configuration becomes a running program, and its outcome an exit code.
 fn run(config: Config) -> ExitCode {
     match config {
-        Config::Server { plan, notes } => {
+        Config::Server { plan, notes, load } => {
             // Before anything is opened: what is passed has its numbers already.
             let passed = match Passed::take() {
                 Ok(passed) => passed,
                 Err(error) => return fail(&error),
             };
             let busy_poll = plan.busy_poll;
-            match shard::run_looking(busy_poll, server::run(*plan, notes, passed, None)) {
+            match shard::run_looking(
+                busy_poll,
+                server::run(*plan, notes, passed, load.map(|reload| reload.0)),
+            ) {
                 Ok(Ok(ServerOutcome::Drained)) => ExitCode::SUCCESS,
                 Ok(Ok(ServerOutcome::Cut)) => ExitCode::from(CUT),
                 Ok(Err(error)) => fail(&error),
@@ -176,6 +180,15 @@ fn print(text: &str) -> ExitCode {
     match text::print(&mut shown(io::stdout()), text) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&format_args!("cannot write to standard output: {error}")),
+    }
+}
+
+/// What a configuration file says, or what is wrong with it.
+fn tell(answer: &Answer) -> ExitCode {
+    let _ = shown(io::stderr()).write_all(answer.notes.as_bytes());
+    match print(&answer.answer) {
+        ExitCode::SUCCESS if !answer.is_good => ExitCode::FAILURE,
+        code => code,
     }
 }
 

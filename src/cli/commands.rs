@@ -4,6 +4,7 @@
 mod audit;
 mod client;
 mod ctl;
+mod file;
 mod load;
 mod print;
 mod servers;
@@ -14,8 +15,10 @@ use argh::{ArgsInfo, FromArgs};
 use audit::Audit;
 use client::Client;
 use ctl::Ctl;
+use file::{Check, Explain};
 use load::Load;
 use print::Print;
+pub use servers::Run;
 use servers::{Echo, Origin, Proxy};
 use top::Top;
 
@@ -34,6 +37,9 @@ struct Typed {
 enum Command {
     Echo(Echo),
     Proxy(Proxy),
+    Run(Run),
+    Check(Check),
+    Explain(Explain),
     Client(Client),
     Origin(Origin),
     Ctl(Ctl),
@@ -49,7 +55,7 @@ pub fn commands() -> Vec<CommandInfo> {
 }
 
 /// The commands that serve.
-const SERVERS: [&str; 3] = ["echo", "proxy", "origin"];
+const SERVERS: [&str; 4] = ["echo", "proxy", "run", "origin"];
 
 /// Whether a command is a server: its options may come from the environment.
 pub fn serves(command: &str) -> bool {
@@ -74,6 +80,9 @@ pub fn parse(command: &str, words: &[&str]) -> Result<Parsed, String> {
         match Typed::from_args(&["switchboard"], &words).map_err(|exit| reason(&exit.output))?.command {
             Command::Echo(echo) => Ok(echo.config()),
             Command::Proxy(proxy) => proxy.config(),
+            Command::Run(run) => return Ok(run.loaded(&words[1..])),
+            Command::Check(check) => return Ok(Parsed::Answer(check.answer())),
+            Command::Explain(explain) => return explain.answer().map(Parsed::Answer),
             Command::Origin(origin) => Ok(origin.config()),
             Command::Client(client) => client.config(),
             Command::Ctl(ctl) => ctl.config(),

@@ -1,11 +1,12 @@
 //! The command line: from the words that a user typed to a [`Config`], the parsed run, or to one line that says what is wrong.
 //!
 //! `words` reads the words, `environment` the variables, `commands` declares the options, `values` judges their values,
-//! `help`, `manual` and `completions` describe them.
+//! `help`, `manual` and `completions` describe them. `config_file` reads a file that says the same.
 //! Only this folder names the argument parser.
 
 mod commands;
 mod completions;
+mod config_file;
 mod environment;
 mod help;
 mod manual;
@@ -15,21 +16,24 @@ mod values;
 mod words;
 
 use crate::{
-    server::plan::Plan,
+    server::plan::{LoadPlan, Plan},
     text::{escape::Terminal, topics},
     tools,
 };
 use environment::Environment;
-use std::ffi::OsString;
+use std::{ffi::OsString, fmt, sync::Arc};
 use words::Asked;
 
 /// The parsed run: a command with its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Config {
-    /// `echo`, `proxy` or `origin`; and what the start says of how its plan came about.
+    /// `echo`, `proxy`, `origin` or `run`.
     Server {
         plan: Box<Plan>,
+        /// What the start says of how the plan came about.
         notes: Vec<String>,
+        /// How it is read again; none if it came from the command line alone.
+        load: Option<Reload>,
     },
     Client(Box<tools::client::settings::Client>),
     Ctl(Box<tools::ctl::settings::Ctl>),
@@ -38,6 +42,24 @@ pub enum Config {
     Load(Box<tools::load::settings::Load>),
 }
 
+/// How a plan is read again. Two are equal if they are the same.
+#[derive(Clone)]
+pub struct Reload(pub LoadPlan);
+
+impl fmt::Debug for Reload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reload")
+    }
+}
+
+impl PartialEq for Reload {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Reload {}
+
 /// What a command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed {
@@ -45,6 +67,19 @@ pub enum Parsed {
     Run(Config),
     /// Write this text, which ends in a line feed, to standard output: help, the version, or a file for the system.
     Print(String),
+    /// What a configuration file says, or what is wrong with it.
+    Answer(Answer),
+}
+
+/// Texts, each with its last line end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// To standard output.
+    pub answer: String,
+    /// To standard error.
+    pub notes: String,
+    /// Whether all is as it should be.
+    pub is_good: bool,
 }
 
 /// What is wrong with a command line: one line for the user, without a control character.

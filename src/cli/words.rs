@@ -129,7 +129,7 @@ fn find<'a, 'k>(name: &str, known: &'k [FlagInfo<'a>]) -> Option<&'k FlagInfo<'a
 /// Longer than any name here: a longer word is no typing error.
 const NAME_BYTES_MAX: usize = 40;
 
-/// The candidate that the user probably meant: it begins with `word`, or differs in a few letters.
+/// The candidate that the user probably meant: it begins with `word`, or differs in a few letters (Levenshtein).
 pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     if word.len() > NAME_BYTES_MAX {
         return None;
@@ -139,27 +139,11 @@ pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Opt
         .filter_map(|candidate| {
             let name = candidate.trim_start_matches('-');
             let begins = bare.len() >= 3 && name.starts_with(bare);
-            let far = if begins { 0 } else { distance(bare, name) };
+            let far = if begins { 0 } else { strsim::levenshtein(bare, name) };
             (far <= name.len() / 3).then_some((far, candidate))
         })
         .min_by_key(|&(far, _)| far)
         .map(|(_, candidate)| candidate)
-}
-
-/// The number of letters to put in, leave out or change (Levenshtein).
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (line, char) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = line + 1;
-        for (column, &other) in to.iter().enumerate() {
-            let changed = diagonal + usize::from(char != other);
-            diagonal = row[column + 1];
-            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]
@@ -179,13 +163,6 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(nearest(word, names.into_iter()), meant, "{word}");
-        }
-    }
-
-    #[test]
-    fn the_distance_counts_single_letters() {
-        for (from, to, expected) in [("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3)] {
-            assert_eq!(distance(from, to), expected, "{from} {to}");
         }
     }
 }

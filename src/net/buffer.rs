@@ -14,8 +14,9 @@ use std::{
 
 /// One buffer's size: a page-multiple that holds most requests and replies whole. A read that fills it is bulk.
 pub const BUFFER_BYTES: usize = 16 * 1024;
-/// Free buffers that a shard keeps for reuse: 4 MiB. More are freed at once.
-const SPARE_BUFFERS: usize = 256;
+/// Free buffers that a shard keeps for reuse: 256 KiB. More are freed at once: nearly every chunk is written in the poll that
+/// read it, so that more are in use only while receivers are slow or dialled.
+const SPARE_BUFFERS: usize = 16;
 
 /// The free buffers of a shard, and their number, for others to see.
 struct SpareBuffers {

@@ -121,10 +121,14 @@ pub async fn dial(
     limit: Option<Duration>,
     own: &[Address],
 ) -> Result<Dialled, DialError> {
-    dial_with(None, destination, options, limit, own).await
+    let dialled = dial_with(None, destination, options, limit, own).await?;
+    if dialled.local.is_some() {
+        dialled.socket.watch_peer(options);
+    }
+    Ok(dialled)
 }
 
-/// As [`dial`]; the first attempt uses `reserved`.
+/// As [`dial`]; the first attempt uses `reserved`, and [`Socket::watch_peer`] is left to the caller.
 pub async fn dial_with(
     reserved: Option<Reserved>,
     destination: &Destination,
@@ -416,12 +420,19 @@ fn out_of_descriptors() -> bool {
 
 /// Connects to one address; waits while there is no descriptor. Dropping the future ends the attempt.
 pub async fn open(address: Address, options: &Options) -> io::Result<Socket> {
-    connected(claim(address.family()).await?, address, options).await
+    watched(connected(claim(address.family()).await?, address, options).await?, options)
 }
 
 /// As [`open`], but having no descriptor is an error too.
 pub async fn open_at_once(address: &Address, options: &Options) -> io::Result<Socket> {
-    connected(stream_socket(address.family())?, address.clone(), options).await
+    watched(connected(stream_socket(address.family())?, address.clone(), options).await?, options)
+}
+
+fn watched(socket: Socket, options: &Options) -> io::Result<Socket> {
+    if socket.local_address()?.ip().is_some() {
+        socket.watch_peer(options);
+    }
+    Ok(socket)
 }
 
 async fn connected(descriptor: OwnedFd, address: Address, options: &Options) -> io::Result<Socket> {
@@ -435,8 +446,6 @@ async fn connected(descriptor: OwnedFd, address: Address, options: &Options) -> 
             let socket = Socket::new(descriptor, false)?;
             socket.writable().await;
             socket.connect_result()?;
-            // Before, it would bound the handshake, which has a limit of its own. It must not fail a connection.
-            let _ = socket.set_user_timeout(options);
             Ok(socket)
         }
         Address::Unix(path) => {

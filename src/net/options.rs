@@ -81,26 +81,21 @@ impl Options {
     ///
     /// An option that the kernel refuses keeps the system's value: it must not fail a connection.
     pub(super) fn apply_to_listener(&self, descriptor: &OwnedFd, address: IpAddr) {
-        self.apply(descriptor, address);
+        self.apply_to_dialled(descriptor, address);
         let _ = sockopt::set_tcp_nodelay(descriptor, true);
-        if let Some(keepalive) = self.keepalive {
+        self.apply_watch(descriptor);
+        // It counts where an operator switches the user timeout off.
+        if let Some(keepalive) = self.keepalive.filter(|_| self.user_timeout.is_some()) {
             set_keepalive_probes(descriptor, keepalive.probes);
-        }
-        if self.user_timeout.is_some() {
-            let _ = self.apply_user_timeout(descriptor);
         }
     }
 
-    /// As [`Options::apply_to_listener`], of a socket that is to be connected to `address`. What only a connection needs,
-    /// or only its second write, is set then: a short connection does without.
+    /// As [`Options::apply_to_listener`], of a socket that is to be connected to `address`. What watches over a connection
+    /// is [`Options::apply_watch`]'s, and what only a second write needs is set then: a short connection does without.
     pub(super) fn apply_to_dialled(&self, descriptor: &OwnedFd, address: IpAddr) {
         self.apply(descriptor, address);
         if self.holds_ack {
             let _ = sockopt::set_tcp_quickack(descriptor, false);
-        }
-        // A user timeout overrides the number of probes (tcp(7)).
-        if let Some(keepalive) = self.keepalive.filter(|_| self.user_timeout.is_none()) {
-            set_keepalive_probes(descriptor, keepalive.probes);
         }
     }
 
@@ -110,11 +105,23 @@ impl Options {
         if let Some(name) = self.congestion.name_towards(address) {
             let _ = sockopt::set_tcp_congestion(descriptor, name);
         }
+    }
+
+    /// Sets what finds a peer that has vanished. On a socket that connects, it is set once that is done: it would bound the
+    /// handshake, which has a limit of its own.
+    pub(super) fn apply_watch(&self, descriptor: &OwnedFd) {
         if let Some(keepalive) = self.keepalive {
             let longest = Duration::from_secs(KEEPALIVE_SECONDS_MAX);
             let _ = sockopt::set_tcp_keepidle(descriptor, keepalive.idle.min(longest));
             let _ = sockopt::set_tcp_keepintvl(descriptor, keepalive.interval.min(longest));
             let _ = sockopt::set_socket_keepalive(descriptor, true);
+            // A user timeout overrides the number of probes (tcp(7)).
+            if self.user_timeout.is_none() {
+                set_keepalive_probes(descriptor, keepalive.probes);
+            }
+        }
+        if self.user_timeout.is_some() {
+            let _ = self.apply_user_timeout(descriptor);
         }
     }
 

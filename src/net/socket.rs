@@ -44,13 +44,33 @@ pub struct Socket {
     // Drop order: the registration's slot is free before the descriptor's number is.
     registration: Registration,
     descriptor: OwnedFd,
-    closes_clean: Cell<bool>,
-    /// Whether the kernel resets the connection at close(2). So it is from birth, until our stream has ended whole.
-    resets: Cell<bool>,
+    at_close: Cell<AtClose>,
+    incoming: Cell<Incoming>,
     /// Writes until the kernel is told to hold none back, which it does from the second on (RFC 896); then 0.
     writes_to_nodelay: Cell<u8>,
     /// The kernel tells of a lost connection once: after a failed write, a read would see a clean end.
     lost: Cell<bool>,
+}
+
+/// What close(2) does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AtClose {
+    /// It resets the connection. So it is from birth.
+    Reset,
+    /// Our stream has ended whole, and a process that dies leaves it so. A socket that is dropped is reset nevertheless.
+    Finished,
+    /// Both streams have ended.
+    Clean,
+}
+
+/// How far our reading is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Incoming {
+    GoesOn,
+    /// The peer's FIN was read, and all before it.
+    Ended,
+    /// Besides, the socket is closed once our stream has ended.
+    Last,
 }
 
 impl Socket {
@@ -60,8 +80,8 @@ impl Socket {
         Ok(Socket {
             registration: Registration::new(&descriptor, connected)?,
             descriptor,
-            closes_clean: Cell::new(false),
-            resets: Cell::new(true),
+            at_close: Cell::new(AtClose::Reset),
+            incoming: Cell::new(Incoming::GoesOn),
             // A listener has said so for the sockets that it accepts.
             writes_to_nodelay: Cell::new(if connected { 0 } else { 2 }),
             lost: Cell::new(false),
@@ -103,6 +123,9 @@ impl Socket {
             let (_, count) = retry(|| recv(&self.descriptor, &mut *room, RecvFlags::empty()))?;
             if count == 0 && self.lost.get() {
                 return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            if count == 0 && size > 0 && self.incoming.get() == Incoming::GoesOn {
+                self.incoming.set(Incoming::Ended);
             }
             // A read of nothing is the end: it stays readable.
             Ok((count, count > 0 && count < size))
@@ -231,9 +254,23 @@ impl Socket {
 
     /// Ends our stream: the peer gets FIN after all that was written (RFC 9293 §3.6), even if the process dies.
     /// Fails if the connection is gone already.
+    ///
+    /// If the socket is to be closed next ([`Socket::closes_next`]), close(2) sends the FIN.
     pub fn finish(&self) -> io::Result<()> {
         self.keep_at_close();
+        // Where the connection is known to be lost, shutdown(2) says how.
+        if self.incoming.get() == Incoming::Last && !self.registration.aborted() {
+            return Ok(());
+        }
         Ok(shutdown(&self.descriptor, Shutdown::Write)?)
+    }
+
+    /// Says that the socket is closed as soon as our stream has ended. It counts if the peer's was read to its end: else
+    /// close(2) may find bytes that were not read, and reset the connection (RFC 2525 §2.17).
+    pub fn closes_next(&self) {
+        if self.incoming.get() == Incoming::Ended {
+            self.incoming.set(Incoming::Last);
+        }
     }
 
     /// Closes after both streams have ended; nothing that was written is lost.
@@ -244,12 +281,13 @@ impl Socket {
     /// As [`Socket::close`], once it is dropped.
     pub fn close_when_dropped(&self) {
         self.keep_at_close();
-        self.closes_clean.set(true);
+        self.at_close.set(AtClose::Clean);
     }
 
     fn keep_at_close(&self) {
-        if self.resets.replace(false) {
+        if self.at_close.get() == AtClose::Reset {
             let _ = set_reset_at_close(&self.descriptor, false);
+            self.at_close.set(AtClose::Finished);
         }
     }
 
@@ -274,6 +312,12 @@ impl Socket {
         options.apply_user_timeout(&self.descriptor)
     }
 
+    /// Has the kernel find a peer that has vanished, as `options` say; what it refuses keeps the system's value. On a TCP
+    /// socket that is connected.
+    pub fn watch_peer(&self, options: &Options) {
+        options.apply_watch(&self.descriptor);
+    }
+
     pub fn local_address(&self) -> io::Result<Address> {
         Ok(Address::from_kernel(&getsockname(&self.descriptor)?))
     }
@@ -287,7 +331,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if !self.closes_clean.get() && !self.resets.get() {
+        if self.at_close.get() == AtClose::Finished {
             let _ = set_reset_at_close(&self.descriptor, true);
         }
     }

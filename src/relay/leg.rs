@@ -3,6 +3,7 @@
 use crate::{
     net::{
         buffer::{BUFFER_BYTES, Buffer},
+        options::Options,
         pipe::Pipe,
         socket::{Socket, settle},
     },
@@ -52,6 +53,13 @@ impl Leg {
     pub async fn settle(&self) {
         match self {
             Leg::Plain(socket) => settle(socket).await,
+        }
+    }
+
+    /// As [`Socket::watch_peer`].
+    pub fn watch_peer(&self, options: &Options) {
+        match self {
+            Leg::Plain(socket) => socket.watch_peer(options),
         }
     }
 
@@ -164,6 +172,12 @@ impl ChunkSource for LegReader<'_> {
             }
         })
     }
+
+    fn ended(&mut self) {
+        match self.leg {
+            Leg::Plain(socket) => socket.closes_next(),
+        }
+    }
 }
 
 impl<'a> LegWriter<'a> {
@@ -179,8 +193,8 @@ impl ChunkSink for LegWriter<'_> {
     }
 
     fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> {
-        let Leg::Plain(socket) = &**self.leg;
         poll_fn(move |context| {
+            let Leg::Plain(socket) = &**self.leg;
             loop {
                 ready!(socket.poll_writable(context));
                 match self.leg.try_write(chunk) {

@@ -8,10 +8,10 @@ use crate::{
     runtime::local::{Between, LocalReceiver, LocalSender, local},
 };
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell},
     future::poll_fn,
     io,
-    rc::Rc,
+    rc::{Rc, Weak},
     task::{Context, Poll, ready},
 };
 
@@ -25,37 +25,46 @@ pub enum Parcel {
     Fin,
 }
 
-pub struct LinkSender(LocalSender<Parcel, Offer>);
+pub struct LinkSender(LocalSender<Parcel, Offer, LINK_CHUNKS>);
 
-pub struct LinkReceiver(LocalReceiver<Parcel, Offer>);
+pub struct LinkReceiver(LocalReceiver<Parcel, Offer, LINK_CHUNKS>);
 
-/// Where the receiver writes, and why the sender could not write there.
+/// What the sender reads; where the receiver writes, and why the sender could not write there.
 #[derive(Default)]
 struct Offer {
-    sink: RefCell<Option<Rc<Leg>>>,
+    /// It leads nowhere if [`Nudge::source`] came first.
+    source: OnceCell<Weak<Leg>>,
+    sink: Cell<Option<Rc<Leg>>>,
     fault: Cell<Option<Box<io::Error>>>,
 }
 
-/// Lets the sender's half-loop look at its gate again; it may belong to another actor.
-pub struct Nudge(Rc<Between<Offer>>);
+/// The sender's half-loop, which may belong to another actor: has it look at its gate again.
+pub struct Nudge(Rc<Between<Parcel, Offer, LINK_CHUNKS>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiverGone;
 
 pub fn link() -> (LinkSender, LinkReceiver) {
-    let (sender, receiver) = local(LINK_CHUNKS);
+    let (sender, receiver) = local();
     (LinkSender(sender), LinkReceiver(receiver))
 }
 
 impl LinkSender {
+    /// Says what the sender reads; false if [`Nudge::source`] asked before.
+    pub fn set_source(&self, leg: &Rc<Leg>) -> bool {
+        self.0.source.set(Rc::downgrade(leg)).is_ok()
+    }
+
     /// Writes what can be written of `chunk` in the receiver's place, if the receiver waits for it and nothing acts on the
     /// stream; says whether that was all. The rest is to be sent.
     pub fn deliver(&self, chunk: &mut Chunk, direction: &Direction) -> bool {
         if !self.0.is_idle() || !direction.gate.is_open() {
             return false;
         }
-        let Some(sink) = &*self.0.sink.borrow() else { return false };
-        match sink.try_write(chunk) {
+        let Some(sink) = self.0.sink.take() else { return false };
+        let written = sink.try_write(chunk);
+        self.0.sink.set(Some(sink));
+        match written {
             Ok(count) => {
                 direction.add_delivered(count);
                 chunk.is_empty()
@@ -72,14 +81,20 @@ impl LinkSender {
 
     /// Waits for room, then sends a chunk, which is lost if the receiver is gone. Not cancel-safe.
     pub fn send(&self, chunk: Chunk) -> impl Future<Output = Result<(), ReceiverGone>> {
-        // Only a chunk that has to wait is held, and in a box: the half-loop would keep its place all the time.
-        let mut waits = self.try_send(Parcel::Data(chunk));
-        poll_fn(move |context| self.poll_send(&mut waits, context))
+        self.send_waiting(self.try_send(Parcel::Data(chunk)))
     }
 
     /// Ends the stream after all that was sent.
     pub fn finish(&self) -> impl Future<Output = Result<(), ReceiverGone>> {
-        let mut waits = self.try_send(Parcel::Fin);
+        self.send_waiting(self.try_send(Parcel::Fin))
+    }
+
+    /// Sends what `waits`, if anything does, once there is room. It is in a box: the half-loop would keep its place all the
+    /// time.
+    pub fn send_waiting(
+        &self,
+        mut waits: Option<Box<Parcel>>,
+    ) -> impl Future<Output = Result<(), ReceiverGone>> {
         poll_fn(move |context| self.poll_send(&mut waits, context))
     }
 
@@ -98,26 +113,25 @@ impl LinkSender {
         Poll::Ready(if self.0.is_closed() { Err(ReceiverGone) } else { Ok(()) })
     }
 
-    /// Ends when the receiver is gone.
-    pub fn closed(&self) -> impl Future<Output = ()> {
-        poll_fn(|context| self.0.poll_closed(context))
+    /// Ready when the receiver is gone.
+    pub fn poll_closed(&self, context: &Context<'_>) -> Poll<()> {
+        self.0.poll_closed(context)
     }
 }
 
 impl LinkReceiver {
     /// Lets the sender write to `sink` while this waits for a parcel.
     pub fn offer(&self, sink: Rc<Leg>) {
-        *self.0.sink.borrow_mut() = Some(sink);
+        self.0.sink.set(Some(sink));
     }
 
     /// The next parcel; none after an abort, and after `Fin`. Cancel-safe.
     /// Errors: that of a write which the sender did.
-    pub async fn next(&mut self) -> io::Result<Option<Parcel>> {
+    pub fn receive(&mut self) -> impl Future<Output = io::Result<Option<Parcel>>> {
         poll_fn(|context| match self.0.fault.take() {
             Some(error) => Poll::Ready(Err(*error)),
             None => self.0.poll_next(context).map(Ok),
         })
-        .await
     }
 
     /// What wakes the half-loop that sends here.
@@ -129,6 +143,12 @@ impl LinkReceiver {
 impl Nudge {
     pub fn wake(&self) {
         self.0.wake_sender();
+    }
+
+    /// What the sender reads. If it has not said so yet it never can: the one of both that comes second is left with what is to be
+    /// done about it.
+    pub fn source(&self) -> Option<Rc<Leg>> {
+        self.0.source.get_or_init(Weak::new).upgrade()
     }
 }
 
@@ -143,19 +163,19 @@ impl Drop for LinkReceiver {
 mod tests {
     use super::*;
     use crate::{
-        net::buffer::Buffer,
+        net::{buffer::Buffer, socket::Socket},
         runtime::{clock::within, shard},
     };
     use futures::{FutureExt, executor::block_on};
-    use std::{pin::pin, task::Poll, time::Duration};
+    use std::{os::unix::net::UnixStream, pin::pin, task::Poll, time::Duration};
 
     #[test]
     fn a_sender_that_goes_without_an_end_is_an_abort() {
         let (sender, mut receiver) = link();
         block_on(sender.send(Chunk::Bytes(Buffer::holding(b"x")))).unwrap();
         drop(sender);
-        assert!(matches!(block_on(receiver.next()), Ok(Some(Parcel::Data(_)))));
-        assert!(matches!(block_on(receiver.next()), Ok(None)));
+        assert!(matches!(block_on(receiver.receive()), Ok(Some(Parcel::Data(_)))));
+        assert!(matches!(block_on(receiver.receive()), Ok(None)));
     }
 
     #[test]
@@ -163,7 +183,7 @@ mod tests {
         let (sender, receiver) = link();
         let nudge = receiver.nudge();
         let mut polls = 0;
-        let mut closed = pin!(sender.closed());
+        let mut closed = pin!(poll_fn(|context| sender.poll_closed(context)));
         let polled_again = poll_fn(|context| {
             polls += 1;
             assert!(closed.as_mut().poll(context).is_pending());
@@ -174,9 +194,28 @@ mod tests {
     }
 
     #[test]
+    fn a_source_is_known_to_the_one_that_comes_second() {
+        shard::run(async {
+            let leg = |stream: UnixStream| {
+                stream.set_nonblocking(true).unwrap();
+                Rc::new(Leg::Plain(Socket::new(stream.into(), true).unwrap()))
+            };
+            let (one, _other) = UnixStream::pair().unwrap();
+            let leg = leg(one);
+            let (sender, receiver) = link();
+            assert!(sender.set_source(&leg));
+            assert!(Rc::ptr_eq(&receiver.nudge().source().unwrap(), &leg));
+            let (sender, receiver) = link();
+            assert!(receiver.nudge().source().is_none());
+            assert!(!sender.set_source(&leg));
+        })
+        .unwrap();
+    }
+
+    #[test]
     fn a_receiver_that_goes_is_told_to_the_sender() {
         let (sender, receiver) = link();
-        let mut closed = Box::pin(sender.closed());
+        let mut closed = Box::pin(poll_fn(|context| sender.poll_closed(context)));
         assert!(closed.as_mut().now_or_never().is_none());
         drop(receiver);
         assert!(closed.now_or_never().is_some());

@@ -11,16 +11,17 @@
 
 use crate::{
     relay::{
-        chunk::{ChunkSink, ChunkSource},
+        chunk::{Chunk, ChunkSink, ChunkSource},
         direction::{Direction, Ways},
         leg::{Leg, LegReader, LegWriter},
         link::{LinkReceiver, LinkSender, Parcel},
     },
     runtime::{clock::standstill, task::yield_now},
 };
-use futures::future::{Either, LocalBoxFuture, select};
+use futures::future::LocalBoxFuture;
 use pin_project_lite::pin_project;
 use std::{
+    future::poll_fn,
     io,
     pin::{Pin, pin},
     rc::Rc,
@@ -65,7 +66,8 @@ pub enum WriteEnd {
 
 /// Relays `leg` into `to_link` and `from_link` into `leg`, until the leg's end is known.
 ///
-/// The links are gone when it ends. The leg is still open: the owner closes it, or resets it by dropping it.
+/// The links are gone when it ends. The leg is still open: the owner closes it, or resets it by dropping it. After a clean
+/// end it closes it at once: our FIN may go with that ([`Socket::closes_next`](crate::net::socket::Socket::closes_next)).
 pub fn pump<'a>(
     leg: &'a Rc<Leg>,
     splice: bool,
@@ -97,7 +99,8 @@ pub fn duplex<'a>(
     }
 }
 
-// Plain functions that return an async block: an async function stores each argument twice, as passed and as used.
+// Plain functions that return an async block: an async function stores each argument twice, as passed and as used. What is
+// matched stands in functions of its own: an async block keeps it through every wait in an arm.
 
 /// Moves `source` into `link` until one of them ends. A failed source drops the link, which aborts it.
 pub fn read_into<'a>(
@@ -108,31 +111,70 @@ pub fn read_into<'a>(
     async move {
         let mut delivered: u8 = 0;
         loop {
-            let read = match select(pin!(source.read(direction)), pin!(link.closed())).await {
-                Either::Left((read, _)) => read,
-                Either::Right(((), _)) => return ReadEnd::Refused,
+            let read = {
+                let mut read = pin!(source.read(direction));
+                poll_fn(|context| match read.as_mut().poll(context) {
+                    Poll::Pending => link.poll_closed(context).map(|()| Read::Refused),
+                    Poll::Ready(read) => Poll::Ready(pass_on(read, &link, direction)),
+                })
+                .await
             };
-            let mut chunk = match read {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => {
-                    direction.set_ended();
-                    return link.finish().await.map_or(ReadEnd::Refused, |()| ReadEnd::Finished);
+            match read {
+                Read::Delivered => {
+                    delivered = delivered.wrapping_add(1);
+                    if delivered.is_multiple_of(TURN) {
+                        yield_now().await;
+                    }
                 }
-                Err(error) => return ReadEnd::Failed(error),
-            };
+                Read::Sent(waits) => {
+                    if link.send_waiting(waits).await.is_err() {
+                        return ReadEnd::Refused;
+                    }
+                }
+                Read::Ended(waits) => {
+                    if link.send_waiting(waits).await.is_err() {
+                        return ReadEnd::Refused;
+                    }
+                    source.ended();
+                    return ReadEnd::Finished;
+                }
+                Read::Refused => return ReadEnd::Refused,
+                Read::Failed(error) => return ReadEnd::Failed(error),
+            }
+        }
+    }
+}
+
+/// What became of what was read.
+enum Read {
+    /// It is written, in the receiver's place.
+    Delivered,
+    /// It was sent, or waits for room.
+    Sent(Option<Box<Parcel>>),
+    /// It was the end, which was sent, or waits for room.
+    Ended(Option<Box<Parcel>>),
+    Refused,
+    Failed(io::Error),
+}
+
+fn pass_on(read: io::Result<Option<Chunk>>, link: &LinkSender, direction: &Direction) -> Read {
+    match read {
+        Ok(Some(mut chunk)) => {
             match chunk.bytes() {
                 Some(bytes) => direction.receive(bytes),
                 None => direction.add_received(chunk.len()),
             }
             if link.deliver(&mut chunk, direction) {
-                delivered = delivered.wrapping_add(1);
-                if delivered.is_multiple_of(TURN) {
-                    yield_now().await;
-                }
-            } else if link.send(chunk).await.is_err() {
-                return ReadEnd::Refused;
+                Read::Delivered
+            } else {
+                Read::Sent(link.try_send(Parcel::Data(chunk)))
             }
         }
+        Ok(None) => {
+            direction.set_ended();
+            Read::Ended(link.try_send(Parcel::Fin))
+        }
+        Err(error) => Read::Failed(error),
     }
 }
 
@@ -147,23 +189,28 @@ pub fn write_from<'a>(
             link.offer(leg);
         }
         loop {
-            match link.next().await {
-                Ok(Some(Parcel::Data(mut chunk))) => {
-                    while !chunk.is_empty() {
-                        match sink.write(&mut chunk).await {
-                            Ok(0) => return WriteEnd::Failed(io::ErrorKind::WriteZero.into()),
-                            Ok(count) => direction.add_delivered(count),
-                            Err(error) => return WriteEnd::Failed(error),
-                        }
-                    }
+            let mut chunk = match next_chunk(link.receive().await, &mut sink) {
+                Ok(chunk) => chunk,
+                Err(end) => return end,
+            };
+            while !chunk.is_empty() {
+                match sink.write(&mut chunk).await {
+                    Ok(0) => return WriteEnd::Failed(io::ErrorKind::WriteZero.into()),
+                    Ok(count) => direction.add_delivered(count),
+                    Err(error) => return WriteEnd::Failed(error),
                 }
-                Ok(Some(Parcel::Fin)) => {
-                    return sink.finish().map_or_else(WriteEnd::Failed, |()| WriteEnd::Finished);
-                }
-                Ok(None) => return WriteEnd::Aborted,
-                Err(error) => return WriteEnd::Failed(error),
             }
         }
+    }
+}
+
+/// The chunk that is next, or the end that the writing has come to.
+fn next_chunk(next: io::Result<Option<Parcel>>, sink: &mut impl ChunkSink) -> Result<Chunk, WriteEnd> {
+    match next {
+        Ok(Some(Parcel::Data(chunk))) => Ok(chunk),
+        Ok(Some(Parcel::Fin)) => Err(sink.finish().map_or_else(WriteEnd::Failed, |()| WriteEnd::Finished)),
+        Ok(None) => Err(WriteEnd::Aborted),
+        Err(error) => Err(WriteEnd::Failed(error)),
     }
 }
 

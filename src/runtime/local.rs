@@ -1,8 +1,11 @@
 //! A bounded queue between two tasks of one shard. They wake each other by two cells: no message takes an allocation or a lock
 //! for a waiter. What both have to know beside the messages (`X`) stands between them.
+//!
+//! The queue itself is there from the first message until the receiver waits for another: between two that are silent there
+//! is none.
 
 use crate::runtime::{
-    mailbox::{MessageQueue, Refused, Sender, queue},
+    mailbox::{MessageQueue, Refused, Sender, queue as queue_of},
     waker::WakerCell,
 };
 use std::{
@@ -12,19 +15,17 @@ use std::{
     task::{Context, Poll},
 };
 
-pub struct LocalSender<T, X> {
-    queue: Sender<T>,
-    between: Rc<Between<X>>,
+pub struct LocalSender<T, X, const N: usize> {
+    between: Rc<Between<T, X, N>>,
 }
 
-pub struct LocalReceiver<T, X> {
-    queue: MessageQueue<T>,
-    between: Rc<Between<X>>,
+pub struct LocalReceiver<T, X, const N: usize> {
+    between: Rc<Between<T, X, N>>,
 }
 
 /// What both ends know. It derefs to what their owner put there.
-#[derive(Default)]
-pub struct Between<X> {
+pub struct Between<T, X, const N: usize> {
+    queue: Cell<Option<(Sender<T>, MessageQueue<T>)>>,
     sender: WakerCell,
     sender_gone: Cell<bool>,
     /// The sender waits for room.
@@ -36,20 +37,33 @@ pub struct Between<X> {
     more: X,
 }
 
-/// A queue for `capacity` messages.
-pub fn local<T, X: Default>(capacity: usize) -> (LocalSender<T, X>, LocalReceiver<T, X>) {
-    let (sender, receiver) = queue(capacity);
-    let between = Rc::<Between<X>>::default();
-    (LocalSender { queue: sender, between: between.clone() }, LocalReceiver { queue: receiver, between })
+/// A queue for `N` messages.
+pub fn local<T, X: Default, const N: usize>() -> (LocalSender<T, X, N>, LocalReceiver<T, X, N>) {
+    let between = Rc::new(Between {
+        queue: Cell::default(),
+        sender: WakerCell::default(),
+        sender_gone: Cell::default(),
+        lacks_room: Cell::default(),
+        receiver: WakerCell::default(),
+        receiver_gone: Cell::default(),
+        is_idle: Cell::default(),
+        more: X::default(),
+    });
+    (LocalSender { between: between.clone() }, LocalReceiver { between })
 }
 
-impl<T, X> LocalSender<T, X> {
+impl<T, X, const N: usize> LocalSender<T, X, N> {
     /// Sends without waiting; what has no room comes back. What has no receiver is dropped.
     pub fn try_send(&self, message: T) -> Result<(), T> {
         self.is_idle.set(false);
-        match self.queue.try_send(message) {
-            Err(Refused::Full(message)) => return Err(message),
-            Err(Refused::Closed(_)) => {}
+        if self.is_closed() {
+            return Ok(());
+        }
+        let queue = self.between.queue.take().unwrap_or_else(|| queue_of(N));
+        let sent = queue.0.try_send(message);
+        self.between.queue.set(Some(queue));
+        match sent {
+            Err(Refused::Full(message) | Refused::Closed(message)) => return Err(message),
             Ok(()) => self.receiver.wake(),
         }
         Ok(())
@@ -76,12 +90,13 @@ impl<T, X> LocalSender<T, X> {
     }
 }
 
-impl<T, X> LocalReceiver<T, X> {
+impl<T, X, const N: usize> LocalReceiver<T, X, N> {
     /// The next message; none when the sender is gone and all was taken.
     pub fn poll_next(&mut self, context: &Context<'_>) -> Poll<Option<T>> {
-        let next = self.queue.try_next();
+        let next = self.try_next();
         self.is_idle.set(next.is_none());
         if next.is_none() && !self.sender_gone.get() {
+            self.between.queue.set(None);
             self.receiver.register(context);
             return Poll::Pending;
         }
@@ -91,12 +106,19 @@ impl<T, X> LocalReceiver<T, X> {
         Poll::Ready(next)
     }
 
-    pub fn between(&self) -> Rc<Between<X>> {
+    fn try_next(&mut self) -> Option<T> {
+        let mut queue = self.between.queue.take()?;
+        let next = queue.1.try_next();
+        self.between.queue.set(Some(queue));
+        next
+    }
+
+    pub fn between(&self) -> Rc<Between<T, X, N>> {
         self.between.clone()
     }
 }
 
-impl<X> Between<X> {
+impl<T, X, const N: usize> Between<T, X, N> {
     /// Whether the receiver waits, with nothing queued.
     pub fn is_idle(&self) -> bool {
         self.is_idle.get()
@@ -113,7 +135,7 @@ impl<X> Between<X> {
     }
 }
 
-impl<X> Deref for Between<X> {
+impl<T, X, const N: usize> Deref for Between<T, X, N> {
     type Target = X;
 
     fn deref(&self) -> &X {
@@ -121,33 +143,33 @@ impl<X> Deref for Between<X> {
     }
 }
 
-impl<T, X> Deref for LocalSender<T, X> {
-    type Target = Between<X>;
+impl<T, X, const N: usize> Deref for LocalSender<T, X, N> {
+    type Target = Between<T, X, N>;
 
-    fn deref(&self) -> &Between<X> {
+    fn deref(&self) -> &Between<T, X, N> {
         &self.between
     }
 }
 
-impl<T, X> Deref for LocalReceiver<T, X> {
-    type Target = Between<X>;
+impl<T, X, const N: usize> Deref for LocalReceiver<T, X, N> {
+    type Target = Between<T, X, N>;
 
-    fn deref(&self) -> &Between<X> {
+    fn deref(&self) -> &Between<T, X, N> {
         &self.between
     }
 }
 
-impl<T, X> Drop for LocalSender<T, X> {
+impl<T, X, const N: usize> Drop for LocalSender<T, X, N> {
     fn drop(&mut self) {
         self.sender_gone.set(true);
         self.receiver.wake();
     }
 }
 
-impl<T, X> Drop for LocalReceiver<T, X> {
+impl<T, X, const N: usize> Drop for LocalReceiver<T, X, N> {
     fn drop(&mut self) {
         self.receiver_gone.set(true);
-        while self.queue.try_next().is_some() {}
+        self.between.queue.set(None);
         self.sender.wake();
     }
 }

@@ -119,6 +119,11 @@ impl Source {
         self.flags.get() & WRITABLE != 0
     }
 
+    /// Whether the peer is known to have reset the connection, or vanished.
+    pub fn aborted(&self) -> bool {
+        self.flags.get() & ABORTED != 0
+    }
+
     /// Whether an urgent byte was announced since the socket was last found empty.
     pub fn urgent(&self) -> bool {
         self.flags.get() & URGENT != 0

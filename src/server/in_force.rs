@@ -137,10 +137,11 @@ impl InForce {
             congestion
                 .check()
                 .map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
+            let key = planned.name.clone().or_else(|| planned.endpoints.first().map(ToString::to_string));
+            let key = key.unwrap_or_default();
+            let of_listener = Shared::new(planned, self.shared.get(&key));
+            shared.insert(key, of_listener.clone());
             for endpoint in &planned.endpoints {
-                let key = planned.name.clone().unwrap_or_else(|| endpoint.to_string());
-                let of_listener =
-                    shared.entry(key.clone()).or_insert_with(|| Shared::new(planned, self.shared.get(&key)));
                 let listening =
                     |address| of_listener.listening(plan.log, &groups, per_source.as_ref(), address);
                 let is_used = |one: &ListenAddress| {

@@ -6,6 +6,7 @@ pub mod control;
 pub mod diff;
 pub mod discover;
 mod drain;
+pub mod explain;
 pub mod groups;
 pub mod health;
 pub mod http;

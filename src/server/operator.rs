@@ -19,7 +19,7 @@ use crate::{
     server::{
         diff,
         in_force::PlanInForce,
-        plan::{Faults, Load},
+        plan::{Faults, LoadPlan},
         rates::{Look, Rates},
         supervisors::Supervisors,
         taps::{Form, OperatorTaps},
@@ -59,7 +59,7 @@ const MILLISECONDS_MAX: u64 = 100 * 31_557_600 * 1000;
 pub struct OperatedServer {
     pub in_force: PlanInForce,
     /// None if the server has no file.
-    pub load: Option<Load>,
+    pub load: Option<LoadPlan>,
     pub began: Instant,
     pub started: SystemTime,
     /// The limit of sessions at once; none begins while it is paused.

@@ -82,7 +82,7 @@ pub struct Plan {
 }
 
 /// Reads the plan again: that of the program's own file, or of another one.
-pub type Load = Arc<dyn Fn(Option<&Path>) -> Result<Plan, Faults> + Send + Sync>;
+pub type LoadPlan = Arc<dyn Fn(Option<&Path>) -> Result<Plan, Faults> + Send + Sync>;
 
 /// What is wrong with a plan that was to be read, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -230,7 +230,7 @@ pub enum ServerSource {
 }
 
 impl fmt::Display for ServerSource {
-    /// As in the configuration file.
+    /// As a file writes it: `dns:NAME:PORT`, `srv:NAME`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServerSource::Dns { name, port } => write!(f, "dns:{name}:{port}"),

@@ -33,7 +33,7 @@ use crate::{
         keeper::{Keepers, Surroundings},
         notify::Notify,
         operator::{OperatedServer, Operator, ReloadReply, ServerOrder},
-        plan::{Faults, Load, Plan},
+        plan::{Faults, LoadPlan, Plan},
         shards::Shards,
         side_door::SideDoor,
         supervisor::ServerOutcome,
@@ -74,7 +74,7 @@ pub async fn run(
     plan: Plan,
     notes: Vec<String>,
     passed: Passed,
-    load: Option<Load>,
+    load: Option<LoadPlan>,
 ) -> Result<ServerOutcome, Error> {
     let threads = plan.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     limits::reserve(threads, plan.listeners.iter().map(|one| one.endpoints.len()).sum());
@@ -117,7 +117,7 @@ pub async fn run(
 /// The actors of a server that accepts.
 struct Running {
     in_force: PlanInForce,
-    load: Option<Load>,
+    load: Option<LoadPlan>,
     context: Arc<Context>,
     /// Whether it is to stop, though it may still accept.
     is_stopping: Arc<AtomicBool>,
@@ -158,7 +158,7 @@ impl Running {
         prepared: Prepared,
         context: Context,
         (control, metrics): (Option<Listener>, Option<Listener>),
-        load: Option<Load>,
+        load: Option<LoadPlan>,
         reporter: Reporter,
     ) -> Result<Self, Error> {
         let Prepared { next, opened, threads, .. } = prepared;

@@ -25,6 +25,7 @@ use crate::{
         outcome::{Loss, Outcome},
         record::Record,
         target::Joined,
+        upstream,
     },
 };
 use futures::{
@@ -81,17 +82,23 @@ fn run(
             Err(error) => return record.conclude(Outcome::NoResources(error)),
         };
         let mut watch = begin(&socket, &record, &context);
-        let (mut orders, far_reader) = (None, OnceLock::new());
+        let (mut orders, far_reader, mut is_young) = (None, OnceLock::new(), true);
         let mut life = pin!(live(Rc::new(Leg::Plain(socket)), reserved, &record, &context, &far_reader));
         let outcome = loop {
-            let next_event = |context: &mut task::Context<'_>| {
-                if let Poll::Ready(outcome) = life.as_mut().poll(context) {
+            let next_event = |task: &mut task::Context<'_>| {
+                if let Poll::Ready(outcome) = life.as_mut().poll(task) {
                     return Poll::Ready(Event::Over(outcome));
                 }
-                if let Poll::Ready(cause) = watch.poll_expired(context) {
+                if let Poll::Ready(cause) = watch.poll_expired(task) {
                     return Poll::Ready(Event::Due(cause));
                 }
-                record.orders.poll_next(&mut orders, context).map(Event::Order)
+                if is_young && watch.has_lived() {
+                    is_young = false;
+                    if let Some(far) = far_reader.get().and_then(Nudge::source) {
+                        upstream::watch_peer(&far, &record, watch.stall());
+                    }
+                }
+                record.orders.poll_next(&mut orders, task).map(Event::Order)
             };
             match poll_fn(next_event).await {
                 Event::Over(outcome) => break outcome,
@@ -233,7 +240,6 @@ async fn last_delivery<T>(delivery: impl Future<Output = T> + Unpin, direction: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::upstream;
 
     /// What a session and its upstream hold while nothing flows, in bytes; the rest of an idle session is two links, a
     /// mailbox and two registrations.

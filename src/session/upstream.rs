@@ -44,7 +44,13 @@ pub(super) fn run(
     async move {
         // Boxed: what dialling needs is not kept while the connection lives.
         let (far, _place) = match Box::pin(reach(reserved, &record, &context, &routes)).await {
-            Ok(far) => far,
+            Ok((far, place)) => {
+                // A session that lives on has it set when it first looks at its deadlines.
+                if !down_sender.set_source(&far) {
+                    watch_peer(&far, &record, record.listening.settings.deadlines.get().stall);
+                }
+                (far, place)
+            }
             Err(outcome) => return outcome,
         };
         drop(routes);
@@ -64,6 +70,14 @@ pub(super) fn run(
                 Outcome::Aborted
             }
         }
+    }
+}
+
+/// Has the kernel find an upstream that has vanished.
+pub(super) fn watch_peer(far: &Leg, record: &Record, stall: Option<Duration>) {
+    // A UNIX socket has no peer that could.
+    if record.dial().is_some_and(|dial| dial.local.is_some()) {
+        far.watch_peer(&Options { user_timeout: stall, ..record.listening.settings.options.clone() });
     }
 }
 
@@ -124,7 +138,6 @@ async fn try_servers(
 ) -> (Selection, Reached) {
     let settings = &record.listening.settings;
     let deadlines = settings.deadlines.get();
-    let options = Options { user_timeout: deadlines.stall, ..settings.options.clone() };
     let limit = group.settings.connect_timeout.or(deadlines.connect);
     let (mut way, mut tried) = (Selection::default(), Vec::new());
     let (mut last, mut waited) = (None, 0);
@@ -132,7 +145,7 @@ async fn try_servers(
         let server = place.server.clone();
         let begin = Instant::now();
         let own = context.own.get();
-        match dial_with(reserved.take(), &server.destination, &options, limit, &own).await {
+        match dial_with(reserved.take(), &server.destination, &settings.options, limit, &own).await {
             Ok(dialled) => {
                 group.note_connected(&server);
                 (way.server, way.why) = (Some(safe(&server.address())), Some(safe(&place.why)));
@@ -199,7 +212,8 @@ mod tests {
         let record = Record::sample(1, target);
         // Nothing here watches our own deadline: the kernel's is the one that ends the connection.
         record.listening.settings.deadlines.change(|deadlines| deadlines.stall = Some(Duration::ZERO));
-        let ((up_sender, up_receiver), (down_sender, _down_receiver)) = (link(), link());
+        let ((up_sender, up_receiver), (down_sender, down_receiver)) = (link(), link());
+        assert!(down_receiver.nudge().source().is_none(), "it is the actor's to ask the kernel for it");
         let actor = run(None, record.clone(), Context::sample(), routes, up_receiver, down_sender);
         let upload = async {
             loop {

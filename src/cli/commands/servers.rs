@@ -1,7 +1,12 @@
 //! The commands that serve.
 
 use crate::{
-    cli::{Config, values},
+    cli::{
+        Answer, Config, Parsed,
+        commands::reason,
+        config_file::{self, Loaded, meaning::Given},
+        values,
+    },
     control::place::Control,
     net::{
         dial::Override,
@@ -20,13 +25,14 @@ use argh::{ArgsInfo, FromArgs};
 use std::{
     mem,
     num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
 /// Declares a server's command: its own options, then those of all servers.
 macro_rules! server {
-    ($(#[$about:meta])* struct $name:ident { $($own:tt)* }) => {
+    ($(#[$about:meta])* $vis:vis struct $name:ident { $($own:tt)* }) => {
         #[derive(FromArgs, ArgsInfo)]
         $(#[$about])*
         #[argh(note = "ADDR: 8002 (loopback), :8002 (all interfaces), host:8002, [::1]:8002, unix:/path,")]
@@ -34,7 +40,7 @@ macro_rules! server {
         #[argh(note = "TIME: 250ms, 10s, 1m30s, 1h, off.  -v is --dump text.")]
         #[argh(note = "Each option may come from the environment, as SWITCHBOARD_MAX_SESSIONS=10.")]
         #[argh(note = "Exit: 0 drained, 1 failed, 2 usage, 3 cut at the deadline or by a second signal")]
-        pub struct $name {
+        $vis struct $name {
             $($own)*
             /// sessions at once; more wait (default from ulimit -n)
             #[argh(option, short = 'c', arg_name = "N", from_str_fn(values::count))]
@@ -121,7 +127,7 @@ macro_rules! server {
 
         impl $name {
             /// A listener with these options; `connect` is how long it may dial.
-            fn listener(
+            pub fn listener(
                 &self,
                 name: Option<String>,
                 endpoints: Vec<Endpoint>,
@@ -153,12 +159,12 @@ macro_rules! server {
             }
 
             /// The limit of sessions from one source.
-            fn source_limit(&self) -> Option<SourceLimit> {
+            pub fn source_limit(&self) -> Option<SourceLimit> {
                 self.max_per_source.map(|sessions| SourceLimit { sessions, prefix: self.source_prefix })
             }
 
             /// The plan of a server with these listeners.
-            fn plan(self, listeners: Vec<PlannedListener>, upstreams: Vec<PlannedUpstream>) -> Plan {
+            pub fn plan(self, listeners: Vec<PlannedListener>, upstreams: Vec<PlannedUpstream>) -> Plan {
                 Plan {
                     listeners,
                     upstreams,
@@ -184,7 +190,7 @@ server! {
     #[argh(subcommand, name = "echo")]
     #[argh(example = "switchboard echo --dump text")]
     #[argh(example = "echo Foobar | nc -q 1 127.0.0.1 8001")]
-    struct Echo {
+    pub struct Echo {
         /// where to listen; may repeat (default 127.0.0.1:8001)
         #[argh(option, short = 'l', arg_name = "ADDR", from_str_fn(values::listen))]
         listen: Vec<Endpoint>,
@@ -197,7 +203,7 @@ server! {
     #[argh(note = "LISTEN=UPSTREAM: two ADDR, as in 5432=db:5432")]
     #[argh(example = "switchboard proxy 5432=db.example:5432 :6379=10.0.0.7:6379 unix:/tmp/web=8003")]
     #[argh(example = "switchboard proxy --listen :8002 --upstream www.google.com:80 --dump text")]
-    struct Proxy {
+    pub struct Proxy {
         /// a port, and where it leads; as many as you like
         #[argh(positional, arg_name = "LISTEN=UPSTREAM")]
         pairs: Vec<String>,
@@ -218,11 +224,30 @@ server! {
 }
 
 server! {
+    /// serve what a configuration file says; options win over the file
+    #[argh(subcommand, name = "run")]
+    #[argh(example = "switchboard run /etc/switchboard.toml")]
+    #[argh(example = "switchboard run /etc/switchboard.toml --log json --threads 2")]
+    pub struct Run {
+        /// what to read; 'help configuration' says what it may say
+        #[argh(positional, arg_name = "FILE")]
+        file: String,
+        /// addresses of a name, by commas; may repeat
+        #[argh(option, arg_name = "HOST:PORT:ADDR", from_str_fn(values::resolve))]
+        pub resolve: Vec<Override>,
+        /// to resolve and connect, all addresses (default 10s)
+        #[argh(option, arg_name = "TIME", default = "Some(deadline::CONNECT_TIMEOUT)")]
+        #[argh(from_str_fn(values::duration))]
+        pub connect_timeout: Option<Duration>,
+    }
+}
+
+server! {
     /// a small HTTP server, to stand in for the internet when offline
     #[argh(subcommand, name = "origin")]
     #[argh(example = "switchboard origin")]
     #[argh(example = "switchboard client http://127.0.0.1:8003/bytes/1000 --body")]
-    struct Origin {
+    pub struct Origin {
         /// where to listen; may repeat (default 127.0.0.1:8003)
         #[argh(option, short = 'l', arg_name = "ADDR", from_str_fn(values::listen))]
         listen: Vec<Endpoint>,
@@ -295,8 +320,49 @@ impl Proxy {
     }
 }
 
+impl Run {
+    /// The options of several places, as the command line has them.
+    pub fn of(given: &Given) -> Result<Self, String> {
+        let options = given.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+        let words: Vec<String> =
+            options.flat_map(|(name, value)| [format!("--{name}"), value.clone()]).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).chain(["--", ""]).collect();
+        Run::from_args(&["run"], &words).map_err(|exit| reason(&exit.output))
+    }
+
+    /// Errors: why `option` cannot have this value, as a sentence for the user.
+    pub fn check(option: &str, value: &str) -> Result<(), String> {
+        let parsed = Run::from_args(&["run"], &[option, value, "--", ""]);
+        parsed.map(drop).map_err(|exit| {
+            let reason = reason(&exit.output);
+            let known = format!("option '{option}' cannot be '{value}': ");
+            reason.strip_prefix(&known).unwrap_or(&reason).to_owned()
+        })
+    }
+
+    /// The plan of the file and of `words`, the command line in argh's form; or what is wrong with the file.
+    pub fn loaded(self, words: &[&str]) -> Parsed {
+        let mut typed = Given::new();
+        for option in words.split(|word| *word == "--").next().unwrap_or_default().chunks(2) {
+            if let [name, value] = option {
+                typed.entry(name.trim_start_matches('-').to_owned()).or_default().push((*value).to_owned());
+            }
+        }
+        let path = PathBuf::from(self.file);
+        match config_file::load(&path, &typed) {
+            Ok(Loaded { plan, warnings: notes }) => {
+                let load = Some(config_file::loader(path, typed));
+                Parsed::Run(Config::Server { plan: Box::new(plan), notes, load })
+            }
+            Err(faults) => {
+                Parsed::Answer(Answer { answer: String::new(), notes: faults.text, is_good: false })
+            }
+        }
+    }
+}
+
 fn config(plan: Plan, notes: Vec<String>) -> Config {
-    Config::Server { plan: Box::new(plan), notes }
+    Config::Server { plan: Box::new(plan), notes, load: None }
 }
 
 /// Without an address, that of `port`.

@@ -213,6 +213,53 @@ fn a_leg_settles_once_its_peer_has_all_that_was_written() {
     });
 }
 
+#[test]
+fn the_second_half_of_a_leg_ends_when_the_leg_is_closed_and_the_first_at_once() {
+    for peer_ends_first in [true, false] {
+        on_leg(async |leg, mut peer| {
+            let direction = Direction::new();
+            let ((to_link, from_leg), (to_leg, from_link)) = (link(), link());
+            let ways = Ways { incoming: &direction, outgoing: &direction };
+            let mut pump = Box::pin(pump(&leg, true, to_link, from_link, ways));
+            if peer_ends_first {
+                peer.shutdown(Shutdown::Write).unwrap();
+                while !direction.ended() {
+                    assert!(poll_fn(|context| Poll::Ready(pump.as_mut().poll(context))).await.is_pending());
+                    yield_now().await;
+                }
+                to_leg.finish().await.unwrap();
+            } else {
+                to_leg.finish().await.unwrap();
+                assert!(poll_fn(|context| Poll::Ready(pump.as_mut().poll(context))).await.is_pending());
+                assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+                peer.shutdown(Shutdown::Write).unwrap();
+            }
+            assert!(matches!(pump.await, LegEnd::Clean));
+            peer.set_nonblocking(true).unwrap();
+            let before = peer.read(&mut [0]);
+            assert_eq!(before.is_ok(), !peer_ends_first, "{before:?}");
+            leg.close();
+            peer.set_nonblocking(false).unwrap();
+            assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+            drop(from_leg);
+        });
+    }
+}
+
+#[test]
+fn a_leg_that_is_closed_without_having_been_read_to_its_end_has_sent_its_fin_before() {
+    on_leg(async |leg, mut peer| {
+        let direction = Direction::new();
+        let ((to_link, _from_leg), (to_leg, from_link)) = (link(), link());
+        // The gate ends the stream, and not its sender.
+        direction.gate.finish();
+        to_leg.finish().await.unwrap();
+        let ways = Ways { incoming: &direction, outgoing: &direction };
+        assert!(matches!(pump(&leg, true, to_link, from_link, ways).await, LegEnd::Clean));
+        assert_eq!(peer.read(&mut [0]).unwrap(), 0);
+    });
+}
+
 /// What each leg of two that are joined is sent, and the pieces in which its peer sends.
 type Sent = Vec<Vec<u8>>;
 
@@ -252,6 +299,7 @@ async fn join_legs(
     for direction in [&up, &down] {
         assert!(direction.ended() && direction.waiting() == 0);
     }
+    [near.0, far.0].into_iter().for_each(Leg::close);
     let received = peers.into_iter().map(|peer| peer.join().unwrap()).collect::<Vec<_>>();
     (received.try_into().unwrap(), [ends.0, ends.1])
 }

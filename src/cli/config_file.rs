@@ -1,0 +1,268 @@
+//! The configuration file: from its text to a [`Plan`], or to all that is wrong with it.
+//!
+//! `keys` lists what may stand where, `form` says what a key takes. `shape` judges each key by itself, `meaning` makes the
+//! plan and judges what keys say together, `warnings` what is legal and probably wrong. `faults` shows what was found.
+//! Options of the command line are read by the parser of the command line.
+
+pub mod faults;
+pub mod form;
+pub mod keys;
+mod listened;
+pub mod meaning;
+
+mod section;
+mod shape;
+mod syntax;
+mod tls;
+mod upstreams;
+
+mod warnings;
+
+use crate::{
+    cli::{Answer, Reload},
+    error::reason,
+    net::limits::{self, TooManySessions},
+    server::{
+        explain::{Question, explain},
+        groups::Groups,
+        plan::{self, Plan, PlannedListener, PlannedUpstream},
+    },
+    text::takes_colour,
+};
+use faults::{Fault, FaultRecord, Found, Severity, SourceText, count, lines, records, rendered};
+use keys::{Kind, Options};
+use meaning::{Given, Meaning};
+use section::Section;
+use serde::Serialize;
+use shape::Shape;
+use std::{
+    fs::File,
+    io::{self, IsTerminal, Read},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+use toml::de::DeTable;
+
+/// The sample file, as the documentation has it.
+pub const SAMPLE: &str = include_str!("config_file/sample.toml");
+
+/// A plan of ten thousand listeners has some 2 MB.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// What a file is read for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To say whether it is valid: keys that are known and not built yet are warned of.
+    Judge,
+    /// To do what it says: a server that ignored such a key would not do that.
+    Serve,
+}
+
+/// A file that was read.
+struct Reading {
+    source: SourceText,
+    /// In the order of the file.
+    faults: Vec<Fault>,
+    /// None if anything is wrong.
+    plan: Option<Plan>,
+}
+
+/// A plan as it was read.
+pub struct Loaded {
+    pub plan: Plan,
+    /// What is legal in it and probably wrong, a line each: `FILE:LINE:COLUMN: warning: text`.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the plan of a file; `typed` are options of the command line, which win.
+/// Errors: all that is wrong with the file.
+pub fn load(path: &Path, typed: &Given) -> Result<Loaded, plan::Faults> {
+    let Reading { source, faults, plan } = Reading::of(path, typed, Purpose::Serve);
+    match plan {
+        Some(plan) => Ok(Loaded { plan, warnings: lines(&source, &faults, Severity::Warning) }),
+        None => Err(plan::Faults {
+            text: rendered(&source, &faults, shows_colour()),
+            first: lines(&source, &faults, Severity::Error).into_iter().next().unwrap_or_default(),
+        }),
+    }
+}
+
+/// How the plan of a file is read again.
+pub fn loader(path: PathBuf, typed: Given) -> Reload {
+    let read = move |other: Option<&Path>| load(other.unwrap_or(&path), &typed);
+    Reload(Arc::new(move |other| read(other).map(|loaded| loaded.plan)))
+}
+
+/// What `check` says.
+#[derive(Serialize)]
+struct Checked<'a> {
+    file: &'a str,
+    valid: bool,
+    errors: usize,
+    warnings: usize,
+    faults: Vec<FaultRecord<'a>>,
+    /// None of a file that is not valid.
+    listeners: Option<usize>,
+    upstreams: Option<usize>,
+    servers: Option<usize>,
+}
+
+/// Whether a file is valid, and all that is wrong with it.
+pub fn check(path: &Path, json: bool) -> Answer {
+    let mut reading = Reading::of(path, &Given::new(), Purpose::Judge);
+    reading.warn_of_descriptors();
+    let Reading { source, faults, plan } = &reading;
+    let counts = plan.as_ref().map(|plan| {
+        let servers: usize = plan.upstreams.iter().map(|upstream| upstream.servers.len()).sum();
+        (plan.listeners.len(), plan.upstreams.len(), servers)
+    });
+    let (errors, warnings) = (count(faults, Severity::Error), count(faults, Severity::Warning));
+    if json {
+        let checked = Checked {
+            file: &source.name,
+            valid: plan.is_some(),
+            errors,
+            warnings,
+            faults: records(source, faults),
+            listeners: counts.map(|(listeners, ..)| listeners),
+            upstreams: counts.map(|(_, upstreams, _)| upstreams),
+            servers: counts.map(|(.., servers)| servers),
+        };
+        let answer = serde_json::to_string(&checked).unwrap_or_default() + "\n";
+        return Answer { answer, notes: String::new(), is_good: plan.is_some() };
+    }
+    let mut notes = rendered(source, faults, shows_colour());
+    let warned = if warnings == 0 { String::new() } else { format!("; {}", counted(warnings, "warning")) };
+    let Some((listeners, upstreams, servers)) = counts else {
+        notes += &format!("{}: not valid: {}{warned}\n", source.name, counted(errors, "error"));
+        return Answer { answer: String::new(), notes, is_good: false };
+    };
+    let [listeners, upstreams, servers] =
+        [(listeners, "listener"), (upstreams, "upstream"), (servers, "server")]
+            .map(|(n, what)| counted(n, what));
+    let answer = format!("{}: valid: {listeners}, {upstreams}, {servers}{warned}\n", source.name);
+    Answer { answer, notes, is_good: true }
+}
+
+/// What would become of a connection.
+/// Errors: what is wrong with the question.
+pub fn explained(path: &Path, question: &Question) -> Result<Answer, String> {
+    let Reading { source, faults, plan } = Reading::of(path, &Given::new(), Purpose::Judge);
+    let Some(plan) = plan else {
+        let notes = rendered(&source, &faults, shows_colour());
+        return Ok(Answer { answer: String::new(), notes, is_good: false });
+    };
+    let listener = asked(&plan, question)?;
+    // No check will ever have an answer: servers are taken as they are listed.
+    let unchecked = |upstream: &PlannedUpstream| PlannedUpstream { check: None, ..upstream.clone() };
+    let upstreams: Vec<_> = plan.upstreams.iter().map(unchecked).collect();
+    let groups = Groups::new(&upstreams, &Groups::default());
+    let target = groups.target(listener.name.clone().unwrap_or_default(), &listener.target);
+    let protocols = question.protocols();
+    let lines = explain(&listener.access, &target, &groups, &question.facts(&protocols));
+    Ok(Answer { answer: lines.join("\n") + "\n", notes: String::new(), is_good: true })
+}
+
+/// The listener that a question is about.
+fn asked<'p>(plan: &'p Plan, question: &Question) -> Result<&'p PlannedListener, String> {
+    let names = || plan.listeners.iter().filter_map(|listener| listener.name.as_deref());
+    let all = names().collect::<Vec<_>>().join(", ");
+    match (&question.listener, &plan.listeners[..]) {
+        (None, [only]) => Ok(only),
+        (None, _) => Err(format!("the question names no listener; write listener=NAME, of {all}")),
+        (Some(name), listeners) => {
+            let found = listeners.iter().find(|listener| listener.name.as_ref() == Some(name));
+            found.ok_or_else(|| format!("there is no listener '{name}' in the file; there is {all}"))
+        }
+    }
+}
+
+impl Reading {
+    fn of(path: &Path, typed: &Given, purpose: Purpose) -> Self {
+        let name = path.display().to_string();
+        match text(path) {
+            Ok((text, None)) => Reading::of_text(&name, text, None, typed, purpose),
+            Ok((text, Some(at))) => Reading::of_text(&name, text, Some(at), typed, purpose),
+            Err(error) => {
+                let text = format!("the file cannot be read: {}", reason(&error));
+                let help = Some("name a file that can be read".to_owned());
+                let fault = Fault { severity: Severity::Error, span: 0..0, text, help };
+                Reading { source: SourceText::new(&name, String::new()), faults: vec![fault], plan: None }
+            }
+        }
+    }
+
+    /// Reads a text; what is not UTF-8 in it begins at `foreign`.
+    fn of_text(name: &str, text: String, foreign: Option<usize>, typed: &Given, purpose: Purpose) -> Self {
+        let source = SourceText::new(name, text);
+        let mut found = Found::new(&source);
+        if let Some(at) = foreign {
+            let text = "the file is not UTF-8".to_owned();
+            found.push(Severity::Error, at..at, text, "write it in UTF-8");
+        }
+        let (table, errors) = DeTable::parse_recoverable(&source.text);
+        syntax::add(&errors, &mut found);
+        let top = Section { table: table.get_ref(), span: 0..0 };
+        let options = Options::new();
+        let mut shape = Shape { options: &options, found: &mut found, later: Vec::new() };
+        shape.table(Kind::Top, top.table, false);
+        for (span, what, brings) in shape.later {
+            let text = format!("{what} comes with {brings}");
+            match purpose {
+                Purpose::Judge => found.warn(span, text, ""),
+                Purpose::Serve => found.error(span, text, "leave it out: it is not built yet"),
+            }
+        }
+        let plan = Meaning::new(&options, &mut found, typed).plan(&top);
+        tls::judge(&mut found, &top);
+        let faults = found.into_faults();
+        let plan = plan.filter(|_| count(&faults, Severity::Error) == 0);
+        Reading { faults, plan, source }
+    }
+
+    /// More sessions than the descriptors of a process allow. A server says it itself when it starts.
+    fn warn_of_descriptors(&mut self) {
+        let Some((plan, sessions)) = self.plan.as_ref().and_then(|plan| Some((plan, plan.max_sessions?)))
+        else {
+            return;
+        };
+        let threads = plan.threads.or_else(|| thread::available_parallelism().ok());
+        limits::reserve(threads.map_or(1, NonZeroUsize::get), plan.listeners.len());
+        limits::raise_descriptor_limit();
+        let dials = plan.listeners.iter().any(|listener| listener.target.dials());
+        let Err(shortage) = TooManySessions::check(sessions, dials) else { return };
+        let key = "max-sessions";
+        let Some(at) = self.source.text.find(key) else { return };
+        let help = Some("raise the limit, as with LimitNOFILE= of systemd".to_owned());
+        let (severity, text) = (Severity::Warning, shortage.to_string());
+        self.faults.push(Fault { severity, span: at..at + key.len(), text, help });
+        self.faults.sort_by_key(|fault| fault.span.start);
+    }
+}
+
+/// The text of a file, and where it stops being UTF-8.
+fn text(path: &Path) -> io::Result<(String, Option<usize>)> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("it has more than {} MiB", FILE_BYTES_MAX >> 20)));
+    }
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => (text, None),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            (String::from_utf8_lossy(error.as_bytes()).into_owned(), Some(at))
+        }
+    })
+}
+
+/// Whether faults may have colour: they go to standard error.
+fn shows_colour() -> bool {
+    io::stderr().is_terminal() && takes_colour()
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}

@@ -1,0 +1,230 @@
+//! What is wrong with a file, and where: shown as a compiler does.
+
+use crate::cli::one_line;
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use serde::Serialize;
+use std::{collections::BTreeSet, ops::Range};
+
+/// More are not read by anybody; and a file of 10 MB may have a million.
+const SHOWN_MAX: usize = 200;
+/// What is shown of a line beside the fault: a line may be as long as a file.
+const LINE_BYTES_MAX: usize = 1000;
+/// What is shown of a value.
+const VALUE_CHARS_MAX: usize = 60;
+
+/// The text of a file, and its name as people read it.
+pub struct SourceText {
+    pub name: String,
+    pub text: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub severity: Severity,
+    /// Bytes of the text.
+    pub span: Range<usize>,
+    /// One lower-case sentence.
+    pub text: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+/// A fault for machines.
+#[derive(Serialize)]
+pub struct FaultRecord<'a> {
+    severity: Severity,
+    line: usize,
+    column: usize,
+    text: &'a str,
+    help: Option<&'a str>,
+}
+
+/// All that is wrong with a text.
+pub struct Found<'a> {
+    pub source: &'a SourceText,
+    faults: Vec<Fault>,
+    /// Lines that are no TOML, from 0: what was read of them is not what they say.
+    broken: BTreeSet<usize>,
+}
+
+impl SourceText {
+    pub fn new(name: &str, text: String) -> Self {
+        let begins = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let lines = [0].into_iter().chain(begins).collect();
+        SourceText { name: one_line(name), text, lines }
+    }
+
+    /// The number of the line of a byte, from 0.
+    fn line(&self, at: usize) -> usize {
+        self.lines.partition_point(|begin| *begin <= at).saturating_sub(1)
+    }
+
+    /// The text of a line, without its end.
+    fn line_text(&self, line: usize) -> &str {
+        let begin = self.lines.get(line).copied().unwrap_or(0);
+        let end = self.lines.get(line + 1).copied().unwrap_or(self.text.len());
+        self.text[begin..end].trim_end_matches(['\n', '\r'])
+    }
+
+    /// The line of a byte, shortened.
+    pub fn line_shown(&self, at: usize) -> String {
+        let line = self.line_text(self.line(at));
+        let begin = self.lines[self.line(at)];
+        self.shown(&(begin..begin + line.len()))
+    }
+
+    /// Line and column of a byte, from 1; the column counts characters.
+    fn position(&self, at: usize) -> (usize, usize) {
+        let at = self.text.floor_char_boundary(at);
+        let line = self.line(at);
+        (line + 1, self.text[self.lines[line]..at].chars().count() + 1)
+    }
+
+    /// What a span holds, in one short line.
+    pub fn shown(&self, span: &Range<usize>) -> String {
+        let begin = self.text.floor_char_boundary(span.start);
+        let end = self.text.ceil_char_boundary(span.end.max(begin));
+        let text = self.text[begin..end].trim();
+        match text.char_indices().nth(VALUE_CHARS_MAX) {
+            Some((cut, _)) => one_line(&format!("{}…", &text[..cut])),
+            None => one_line(text),
+        }
+    }
+
+    /// `FILE:LINE:COLUMN: error: text`.
+    pub fn first_line(&self, fault: &Fault) -> String {
+        let (line, column) = self.position(fault.span.start);
+        format!("{}:{line}:{column}: {}: {}", self.name, fault.severity.name(), fault.text)
+    }
+
+    /// A fault as a person reads it, with the place that it is about.
+    fn rendered(&self, fault: &Fault, colour: bool) -> String {
+        let (line, column) = self.position(fault.span.start);
+        let level = match fault.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let (text, span, first) = self.excerpt(&fault.span);
+        let snippet = Snippet::source(text).line_start(first + 1);
+        let snippet = snippet.annotation(AnnotationKind::Primary.span(span));
+        let mut group = level.primary_title(fault.text.as_str()).element(snippet);
+        if let Some(help) = &fault.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        format!("{}:{line}:{column}: {}\n", self.name, renderer.render(&[group]))
+    }
+
+    /// The lines of a span, at most two of them and not too long; the span in them; and the first line's number, from 0.
+    fn excerpt(&self, span: &Range<usize>) -> (&str, Range<usize>, usize) {
+        let start = self.text.floor_char_boundary(span.start);
+        let first = self.line(start);
+        let last = self.line(span.end.saturating_sub(1).max(start)).min(first + 1);
+        let begin = self.lines[first].max(start.saturating_sub(LINE_BYTES_MAX));
+        let begin = self.text.ceil_char_boundary(begin).min(start);
+        let end = self.lines.get(last + 1).copied().unwrap_or(self.text.len());
+        let end = self.text.floor_char_boundary(end.min(start.saturating_add(LINE_BYTES_MAX))).max(start);
+        let text = self.text[begin..end].trim_end_matches(['\n', '\r']);
+        let in_text =
+            |at: usize| self.text.floor_char_boundary(at.max(begin)).saturating_sub(begin).min(text.len());
+        let span_end = in_text(span.end).max(in_text(start));
+        (text, in_text(start)..span_end, first)
+    }
+}
+
+impl Severity {
+    fn name(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+}
+
+impl<'a> Found<'a> {
+    pub fn new(source: &'a SourceText) -> Self {
+        Found { source, faults: Vec::new(), broken: BTreeSet::new() }
+    }
+
+    /// Notes that the line of a byte is no TOML. Returns whether it is the first time: the rest follows from that.
+    pub fn break_at(&mut self, at: usize) -> bool {
+        self.broken.insert(self.source.line(at))
+    }
+
+    /// Whether a line that is no TOML has this word: then what is missing is probably there.
+    pub fn may_have_meant(&self, word: &str) -> bool {
+        self.broken.iter().any(|line| self.source.line_text(*line).contains(word))
+    }
+
+    /// Something is wrong; `help` may be empty.
+    pub fn error(&mut self, span: Range<usize>, text: impl Into<String>, help: &str) {
+        self.add(Severity::Error, span, text.into(), help);
+    }
+
+    /// Something is legal, and probably wrong; `help` may be empty.
+    pub fn warn(&mut self, span: Range<usize>, text: impl Into<String>, help: &str) {
+        self.add(Severity::Warning, span, text.into(), help);
+    }
+
+    /// Adds a fault, unless it is about a line that is no TOML.
+    fn add(&mut self, severity: Severity, span: Range<usize>, text: String, help: &str) {
+        if !self.broken.contains(&self.source.line(span.start)) {
+            self.push(severity, span, text, help);
+        }
+    }
+
+    /// Adds a fault of any line.
+    pub fn push(&mut self, severity: Severity, span: Range<usize>, text: String, help: &str) {
+        let help = (!help.is_empty()).then(|| help.to_owned());
+        self.faults.push(Fault { severity, span, text, help });
+    }
+
+    /// All of them, in the order of the file.
+    pub fn into_faults(mut self) -> Vec<Fault> {
+        self.faults.sort_by_key(|fault| fault.span.start);
+        self.faults.dedup();
+        self.faults
+    }
+}
+
+pub fn count(faults: &[Fault], severity: Severity) -> usize {
+    faults.iter().filter(|fault| fault.severity == severity).count()
+}
+
+/// The first line of each, as an editor reads it.
+pub fn lines(source: &SourceText, faults: &[Fault], severity: Severity) -> Vec<String> {
+    let faults = faults.iter().filter(|fault| fault.severity == severity);
+    faults.take(SHOWN_MAX).map(|fault| source.first_line(fault)).collect()
+}
+
+/// All of them, as a person reads them.
+pub fn rendered(source: &SourceText, faults: &[Fault], colour: bool) -> String {
+    let mut text = String::new();
+    for fault in faults.iter().take(SHOWN_MAX) {
+        text += &source.rendered(fault, colour);
+        text.push('\n');
+    }
+    match faults.len().saturating_sub(SHOWN_MAX) {
+        0 => text,
+        more => text + &format!("and {more} more, which are not shown\n"),
+    }
+}
+
+/// All of them, for machines.
+pub fn records<'f>(source: &SourceText, faults: &'f [Fault]) -> Vec<FaultRecord<'f>> {
+    let record = |fault: &'f Fault| {
+        let (line, column) = source.position(fault.span.start);
+        FaultRecord { severity: fault.severity, line, column, text: &fault.text, help: fault.help.as_deref() }
+    };
+    faults.iter().map(record).collect()
+}

@@ -1,0 +1,292 @@
+//! The keys of a file: which tables it has, which keys each of them, and what a key takes. The reader, the schema and the
+//! test of the documentation use this one list. Options of the command line are taken from the parser's declarations.
+
+use crate::cli::{
+    commands,
+    config_file::form::{Form, Value},
+};
+use argh::{FlagInfo, FlagInfoKind, Optionality};
+
+/// A table of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Top,
+    Defaults,
+    Listener,
+    Route,
+    Upstream,
+    Server,
+    Check,
+    Eject,
+    UpstreamTls,
+    Tls,
+    Certificate,
+}
+
+/// What the file may say in a table.
+pub struct Key {
+    pub name: &'static str,
+    pub form: Form,
+    pub about: &'static str,
+    /// What brings it, if it is known and not built yet.
+    pub comes_with: Option<&'static str>,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 11] = [
+        Kind::Top,
+        Kind::Defaults,
+        Kind::Listener,
+        Kind::Route,
+        Kind::Upstream,
+        Kind::Server,
+        Kind::Check,
+        Kind::Eject,
+        Kind::UpstreamTls,
+        Kind::Tls,
+        Kind::Certificate,
+    ];
+
+    /// As a person names it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Kind::Top => "the top of the file",
+            Kind::Defaults => "[defaults]",
+            Kind::Listener => "[listener.NAME]",
+            Kind::Route => "[[listener.NAME.route]]",
+            Kind::Upstream => "[upstream.NAME]",
+            Kind::Server => "a server of an upstream",
+            Kind::Check => "check of an upstream",
+            Kind::Eject => "eject of an upstream",
+            Kind::UpstreamTls => "tls of an upstream",
+            Kind::Tls => "[tls.NAME]",
+            Kind::Certificate => "certs of [tls.NAME]",
+        }
+    }
+
+    /// Its own keys; options of the command line are not among them.
+    pub fn own(self) -> Vec<Key> {
+        match self {
+            Kind::Top => top(),
+            Kind::Defaults => for_listeners(),
+            Kind::Listener => listener(),
+            Kind::Route => route(),
+            Kind::Upstream => upstream(),
+            Kind::Server => server(),
+            Kind::Check => check(),
+            Kind::Eject => eject(),
+            Kind::UpstreamTls => upstream_tls(),
+            Kind::Tls => tls(),
+            Kind::Certificate => certificate(),
+        }
+    }
+
+    /// Whether options of the command line are keys of it.
+    pub fn takes(self, option: &'static str) -> bool {
+        match self {
+            Kind::Top | Kind::Defaults => true,
+            Kind::Listener => !OF_THE_PROGRAM.contains(&option),
+            _ => false,
+        }
+    }
+}
+
+/// Options of the whole program: a listener has none of its own.
+pub const OF_THE_PROGRAM: [&str; 11] = [
+    "threads",
+    "control",
+    "group",
+    "metrics",
+    "log",
+    "max-sessions",
+    "drain-timeout",
+    "drain-delay",
+    "remember",
+    "busy-poll",
+    "resolve",
+];
+
+const TLS: Option<&str> = Some("TLS");
+const PROXY: Option<&str> = Some("PROXY");
+
+fn key(name: &'static str, form: Form, about: &'static str) -> Key {
+    Key { name, form, about, comes_with: None }
+}
+
+/// A key that is known and not built yet.
+fn later(comes_with: Option<&'static str>, name: &'static str, form: Form, about: &'static str) -> Key {
+    Key { name, form, about, comes_with }
+}
+
+fn top() -> Vec<Key> {
+    let tables = [
+        key("defaults", Form::Table(Kind::Defaults), "options of all listeners"),
+        key("listener", Form::Named(Kind::Listener), "the listeners, each by its name"),
+        key("upstream", Form::Named(Kind::Upstream), "the upstreams, each by its name"),
+        later(TLS, "tls", Form::Named(Kind::Tls), "what ends TLS, each by its name"),
+    ];
+    for_listeners().into_iter().chain(tables).collect()
+}
+
+/// What is not an option of the command line yet.
+fn for_listeners() -> Vec<Key> {
+    vec![
+        later(
+            PROXY,
+            "accept-proxy",
+            Form::Many(Value::Network),
+            "who must send a PROXY header; nobody else may connect",
+        ),
+        later(
+            TLS,
+            "handshake-timeout",
+            Form::One(Value::TimeOrOff),
+            "PROXY header, ClientHello and TLS handshake together",
+        ),
+    ]
+}
+
+fn listener() -> Vec<Key> {
+    let own = [
+        key("listen", Form::Many(Value::Listen), "the addresses that it listens on"),
+        key("upstream", Form::One(Value::Upstream), "where it leads; after all routes"),
+        key("route", Form::Tables(Kind::Route), "the routes: the first that fits a connection"),
+        key("mode", Form::One(Value::Mode), "the permissions of its UNIX sockets"),
+    ];
+    own.into_iter().chain(for_listeners()).collect()
+}
+
+fn route() -> Vec<Key> {
+    vec![
+        key("from", Form::Many(Value::Network), "networks, of which one has the source"),
+        later(TLS, "sni", Form::Many(Value::ServerName), "server names, of which one is the ClientHello's"),
+        later(TLS, "alpn", Form::Many(Value::Protocol), "protocols, of which the ClientHello offers one"),
+        later(TLS, "tls", Form::One(Value::Name), "ends TLS here, as a [tls.NAME] says"),
+        key("upstream", Form::One(Value::Upstream), "where it leads"),
+        key("refuse", Form::Truth, "whether it refuses, by RST"),
+    ]
+}
+
+fn upstream() -> Vec<Key> {
+    vec![
+        key("servers", Form::Servers, "the servers: addresses, or tables"),
+        key("discover", Form::One(Value::Discover), "where the servers are learnt"),
+        key("refresh", Form::One(Value::Time), "the longest time between two questions"),
+        key("resolver", Form::One(Value::Resolver), "the name server to ask"),
+        key("balance", Form::One(Value::Balance), "how a server is chosen"),
+        key("connect-timeout", Form::One(Value::TimeOrOff), "to resolve and connect, for one server"),
+        key("retries", Form::Number(0..=1000), "further servers, before anybody has had a byte"),
+        key("check", Form::TableOrTruth(Kind::Check), "how servers are checked"),
+        key("eject", Form::TableOrOff(Kind::Eject), "when a server is set aside whose connects fail"),
+        key("slow-start", Form::One(Value::TimeOrOff), "how long a server that recovers takes to its weight"),
+        key("on-down", Form::One(Value::OnDown), "what becomes of the sessions of a server that goes down"),
+        later(
+            PROXY,
+            "send-proxy",
+            Form::One(Value::SendProxy),
+            "the version of the PROXY header that it is sent",
+        ),
+        later(TLS, "tls", Form::TableOrTruth(Kind::UpstreamTls), "speaks TLS to its servers"),
+    ]
+}
+
+fn server() -> Vec<Key> {
+    vec![
+        key("address", Form::One(Value::Address), "where it is"),
+        key(
+            "weight",
+            Form::Number(1..=crate::server::plan::WEIGHT_MAX.into()),
+            "its share beside the other weights",
+        ),
+        key("backup", Form::Truth, "whether it serves only while no other does"),
+    ]
+}
+
+fn check() -> Vec<Key> {
+    vec![
+        key("every", Form::One(Value::Time), "from the begin of one check to the begin of the next"),
+        key("timeout", Form::One(Value::Time), "of one check, with its connect"),
+        key("fall", Form::Number(1..=1000), "failures in a row that take a server down"),
+        key("rise", Form::Number(1..=1000), "successes in a row that take it up again"),
+        key("send", Form::One(Value::Bytes), "what is sent once connected"),
+        key("expect", Form::One(Value::Bytes), "what the first 4 KiB of the answer must hold"),
+        later(TLS, "tls", Form::Truth, "whether it makes a TLS handshake"),
+    ]
+}
+
+fn eject() -> Vec<Key> {
+    vec![
+        key("failures", Form::Number(1..=1000), "connects in a row that fail"),
+        key("for", Form::One(Value::Time), "how long, the first time; it doubles, up to 5m"),
+    ]
+}
+
+fn upstream_tls() -> Vec<Key> {
+    vec![
+        later(TLS, "ca", Form::One(Value::File), "the authorities that are believed; none: the system's"),
+        later(TLS, "name", Form::One(Value::HostName), "the name that the certificate must have"),
+        later(TLS, "cert", Form::One(Value::File), "the certificate that is shown"),
+        later(TLS, "key", Form::One(Value::File), "its key"),
+        later(TLS, "verify", Form::Truth, "whether the certificate is verified"),
+    ]
+}
+
+fn tls() -> Vec<Key> {
+    vec![
+        later(TLS, "cert", Form::One(Value::File), "the certificate with its chain, in PEM"),
+        later(TLS, "key", Form::One(Value::File), "its key, in PEM"),
+        later(TLS, "certs", Form::Tables(Kind::Certificate), "several, in place of cert and key"),
+        later(
+            TLS,
+            "client-ca",
+            Form::One(Value::File),
+            "the authorities whose certificates clients must have",
+        ),
+        later(TLS, "client-cert", Form::One(Value::ClientCert), "whether clients must have one"),
+        later(TLS, "alpn", Form::Many(Value::Protocol), "the protocols that are spoken, the best first"),
+    ]
+}
+
+fn certificate() -> Vec<Key> {
+    vec![
+        later(TLS, "cert", Form::One(Value::File), "a certificate with its chain, in PEM"),
+        later(TLS, "key", Form::One(Value::File), "its key, in PEM"),
+    ]
+}
+
+/// The options of the command line that may stand in a file.
+pub struct Options(Vec<&'static FlagInfo<'static>>);
+
+impl Options {
+    pub fn new() -> Self {
+        let run = commands::commands().into_iter().find(|command| command.name == "run");
+        let flags = run.into_iter().flat_map(|run| run.flags);
+        Options(flags.filter(|flag| flag.long != "--help").collect())
+    }
+
+    /// Without the dashes.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|flag| name(flag))
+    }
+
+    pub fn find(&self, key: &str) -> Option<&'static FlagInfo<'static>> {
+        self.0.iter().copied().find(|flag| name(flag) == key)
+    }
+}
+
+fn name(flag: &FlagInfo<'static>) -> &'static str {
+    flag.long.trim_start_matches('-')
+}
+
+/// Whether an option may be given several times: in a file it takes a list.
+pub fn repeats(flag: &FlagInfo<'_>) -> bool {
+    matches!(flag.optionality, Optionality::Repeating)
+}
+
+/// What an option takes, as the help says it.
+pub fn value_of(flag: &FlagInfo<'static>) -> &'static str {
+    match flag.kind {
+        FlagInfoKind::Option { arg_name } => arg_name,
+        FlagInfoKind::Switch => "",
+    }
+}

@@ -1,0 +1,252 @@
+//! What a file means: the plan of its tables, and all that is wrong between its keys.
+
+use crate::{
+    cli::{
+        commands::Run,
+        config_file::{
+            faults::Found,
+            form::{self, Destined},
+            keys::{Options, repeats},
+            listened::Listened,
+            section::{Section, Word},
+            shape::in_order,
+            upstreams::upstream,
+            warnings,
+        },
+    },
+    control::place::Control,
+    net::{dial::Override, network::Network},
+    server::plan::{Lead, Plan, PlannedListener, PlannedRoute, PlannedTarget, PlannedUpstream},
+    session::{
+        route::{Condition, ServerName},
+        sources::SourceLimit,
+    },
+};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
+
+/// Options of the command line by their names, without dashes, with the words of each.
+pub type Given = BTreeMap<String, Vec<String>>;
+
+/// A file on its way to a plan.
+pub struct Meaning<'f, 'a> {
+    options: &'f Options,
+    found: &'f mut Found<'a>,
+    /// What the command line says; it wins.
+    typed: &'f Given,
+    /// Addresses of names, for every server.
+    overrides: Arc<[Override]>,
+    /// The names of the tables of upstreams.
+    tables: Vec<String>,
+    /// The bare addresses that routes lead to.
+    addresses: Vec<PlannedUpstream>,
+    /// The tables of upstreams that a route leads to.
+    used: Vec<String>,
+}
+
+/// A route, and where it stands.
+pub struct PlacedRoute {
+    pub route: PlannedRoute,
+    pub span: Range<usize>,
+    /// Whether its condition is all that the file says.
+    pub is_whole: bool,
+}
+
+/// The option that limits each listener by itself, if it is not at the top.
+const PER_SOURCE: &str = "max-per-source";
+
+impl<'f, 'a> Meaning<'f, 'a> {
+    pub fn new(options: &'f Options, found: &'f mut Found<'a>, typed: &'f Given) -> Self {
+        let (tables, addresses, used) = Default::default();
+        Meaning { options, found, typed, overrides: Arc::default(), tables, addresses, used }
+    }
+
+    /// The plan, if its parts make one.
+    pub fn plan(mut self, top: &Section<'_>) -> Option<Plan> {
+        let of_top = self.options_of(top);
+        let of_defaults =
+            top.section("defaults").map(|section| self.options_of(&section)).unwrap_or_default();
+        let program = run(&[&of_top, &without(&of_defaults, PER_SOURCE), self.typed]);
+        self.overrides = program.as_ref().map(|run| run.resolve.clone().into()).unwrap_or_default();
+        let upstreams = top.named("upstream");
+        self.tables = upstreams.iter().map(|(name, _)| name.clone()).collect();
+        let shared = [&without(&of_top, PER_SOURCE), &of_defaults];
+        let listeners = self.listeners(top, shared);
+        let planned =
+            upstreams.iter().map(|(name, section)| upstream(self.found, &self.overrides, name, section));
+        let mut planned: Vec<_> = planned.collect();
+        warnings::unused(self.found, &upstreams, &self.used);
+        planned.append(&mut self.addresses);
+        let plan = program?.plan(listeners, planned);
+        if plan.group.is_some() && !matches!(plan.control, Control::At(_)) {
+            let text = "`group` needs a `control` path: the user's own folder is closed to groups";
+            self.found.error(top.key_span("group"), text, "write control = \"/path/of/a.sock\"");
+        }
+        Some(plan)
+    }
+
+    /// The options of the command line that a section has.
+    fn options_of(&self, section: &Section<'_>) -> Given {
+        let mut given = Given::new();
+        for (key, _) in in_order(section.table) {
+            let key: &str = key.get_ref();
+            let Some(flag) = self.options.find(key) else { continue };
+            let words: Vec<String> = section.words(key).into_iter().map(|(text, _)| text).collect();
+            let are_right = words.iter().all(|word| Run::check(flag.long, word).is_ok());
+            if are_right && !words.is_empty() && (repeats(flag) || words.len() == 1) {
+                given.insert(key.to_owned(), words);
+            }
+        }
+        given
+    }
+
+    fn listeners(&mut self, top: &Section<'_>, shared: [&Given; 2]) -> Vec<PlannedListener> {
+        let listeners = top.named("listener");
+        if listeners.is_empty() {
+            top.missing(
+                self.found,
+                "listener",
+                "the file has no listener",
+                "begin one with a line [listener.NAME]",
+            );
+        }
+        let mut listened = Listened::default();
+        let mut planned = Vec::new();
+        for (name, section) in &listeners {
+            planned.extend(self.listener(name, section, shared));
+            for (text, span) in section.words("listen") {
+                listened.add(self.found, "listen", name, (text, span));
+            }
+        }
+        if let Some(word) = top.word("metrics") {
+            listened.add(self.found, "metrics", "metrics", word);
+        }
+        planned
+    }
+
+    fn listener(
+        &mut self,
+        name: &str,
+        section: &Section<'_>,
+        [top, defaults]: [&Given; 2],
+    ) -> Option<PlannedListener> {
+        let own = self.options_of(section);
+        let run = run(&[top, defaults, &own, &without(self.typed, PER_SOURCE)])?;
+        let has_limit = own.contains_key(PER_SOURCE) || defaults.contains_key(PER_SOURCE);
+        let per_source: Option<SourceLimit> = run.source_limit().filter(|_| has_limit);
+        if !section.has("listen") {
+            let help = "write listen = \":8080\", or another address";
+            section.missing(self.found, "listen", &format!("listener `{name}` has no address"), help);
+        }
+        let routes = self.routes(name, section);
+        warnings::shadowed(self.found, name, &routes);
+        warnings::mode(self.found, section);
+        let routes = routes.into_iter().map(|placed| placed.route).collect();
+        let endpoints = section.read_all("listen", form::listen);
+        let connect = run.connect_timeout;
+        let mut planned =
+            run.listener(Some(name.to_owned()), endpoints, PlannedTarget::Routes(routes), connect);
+        planned.mode = section.read("mode", form::mode);
+        planned.max_per_source = per_source;
+        warnings::access(self.found, section, &planned.access);
+        Some(planned)
+    }
+
+    /// The routes of a listener; after them, where the rest leads.
+    fn routes(&mut self, name: &str, section: &Section<'_>) -> Vec<PlacedRoute> {
+        let mut routes = Vec::new();
+        for route in section.sections("route") {
+            let lead = self.lead(&route);
+            let (condition, is_whole) = condition(&route);
+            routes.push(PlacedRoute {
+                route: PlannedRoute { condition, lead },
+                span: route.span.clone(),
+                is_whole,
+            });
+        }
+        if let Some(upstream) = section.word("upstream") {
+            let (lead, condition) = (self.upstream_of(upstream), Condition::default());
+            let span = section.key_span("upstream");
+            routes.push(PlacedRoute { route: PlannedRoute { condition, lead }, span, is_whole: true });
+        }
+        if !section.has("upstream") && !section.has("route") {
+            let help = "write upstream = \"NAME\" or \"host:port\", or routes [[listener.NAME.route]]";
+            section.missing(self.found, "upstream", &format!("listener `{name}` leads nowhere"), help);
+        }
+        routes
+    }
+
+    /// Where a route leads; if that cannot be told, it has been told why.
+    fn lead(&mut self, route: &Section<'_>) -> Lead {
+        let refuses = route.truth("refuse") == Some(true);
+        if refuses && route.has("upstream") {
+            let text = "`refuse` cannot be true: the route has an `upstream`";
+            self.found.error(route.key_span("refuse"), text, "leave one of them out");
+        }
+        match route.word("upstream") {
+            Some(upstream) => self.upstream_of(upstream),
+            None => {
+                if !refuses && !route.has("upstream") {
+                    let help = "write upstream = \"NAME\", or refuse = true";
+                    route.missing(self.found, "upstream", "the route leads nowhere", help);
+                }
+                Lead::Refuse
+            }
+        }
+    }
+
+    /// Where a route leads that names an upstream.
+    fn upstream_of(&mut self, (text, span): Word) -> Lead {
+        match form::upstream(&text) {
+            Err(_) => return Lead::Refuse,
+            Ok(Destined::Address(endpoint)) => {
+                let planned = PlannedUpstream::address(endpoint, self.overrides.clone());
+                let name = planned.name.clone();
+                if !self.addresses.iter().any(|other| other.name == name) {
+                    self.addresses.push(planned);
+                }
+                return Lead::Upstream(name);
+            }
+            Ok(Destined::Table(_)) => {}
+        }
+        let is_there = self.tables.contains(&text);
+        if !is_there && !self.found.may_have_meant(&text) {
+            let names: Vec<&str> = self.tables.iter().map(String::as_str).collect();
+            let new = format!("begin it with a line [upstream.{text}], or write an address with its port");
+            let help = form::instead(&text, &names, &new);
+            self.found.error(
+                span,
+                format!("`upstream` cannot be \"{text}\": there is no [upstream.{text}]"),
+                &help,
+            );
+        }
+        self.used.push(text.clone());
+        Lead::Upstream(text)
+    }
+}
+
+/// The options of several places, of which later ones win.
+fn run(places: &[&Given]) -> Option<Run> {
+    let mut all = Given::new();
+    places.iter().for_each(|place| all.extend((*place).clone()));
+    Run::of(&all).ok()
+}
+
+fn without(given: &Given, key: &str) -> Given {
+    let mut given = given.clone();
+    given.remove(key);
+    given
+}
+
+/// What a route asks, and whether that is all that the file says.
+fn condition(route: &Section<'_>) -> (Condition, bool) {
+    let condition = Condition {
+        from: route.read_all("from", str::parse::<Network>),
+        sni: route.read_all("sni", ServerName::parse),
+        alpn: route.read_all("alpn", |text| Ok(text.to_owned())),
+    };
+    let counts =
+        [("from", condition.from.len()), ("sni", condition.sni.len()), ("alpn", condition.alpn.len())];
+    let is_whole =
+        counts.iter().all(|(key, count)| !route.has(key) || (*count > 0 && *count == route.words(key).len()));
+    (condition, is_whole)
+}

@@ -1,0 +1,256 @@
+//! The shape of a file: that every key is known and takes what stands there, each by itself. It finds all that is wrong.
+
+use crate::cli::{
+    commands::Run,
+    config_file::{
+        faults::Found,
+        form::{Form, Value, is_tls, name},
+        keys::{Key, Kind, Options, repeats},
+    },
+    words::nearest,
+};
+use serde_spanned::Spanned;
+use std::ops::Range;
+use toml::de::{DeString, DeTable, DeValue};
+
+/// A key or a value, and where it stands.
+pub type Place<T> = Spanned<T>;
+
+/// What a run of the file's keys finds.
+pub struct Shape<'f, 'a> {
+    pub options: &'f Options,
+    pub found: &'f mut Found<'a>,
+    /// What is known and not built yet: where it stands, and what brings it.
+    pub later: Vec<(Range<usize>, String, &'static str)>,
+}
+
+/// The keys of a table in the order of the file.
+pub fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<(&'t Place<DeString<'i>>, &'t Place<DeValue<'i>>)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
+}
+
+/// A value as an option of the command line has it; none if it is a table, a list or a time of day.
+pub fn word(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) => {
+            let parsed = i64::from_str_radix(number.as_str(), number.radix());
+            Some(parsed.map_or_else(|_| number.to_string(), |number| number.to_string()))
+        }
+        DeValue::Float(number) => Some(number.to_string()),
+        DeValue::Boolean(false) => Some("off".to_owned()),
+        DeValue::Boolean(true) => Some("true".to_owned()),
+        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+}
+
+/// The words of a list, or of one value in its place, each with its span.
+pub fn words(value: &Place<DeValue<'_>>) -> Vec<(String, Range<usize>)> {
+    let one = |value: &Place<DeValue<'_>>| Some((word(value.get_ref())?, value.span()));
+    match value.get_ref() {
+        DeValue::Array(list) => list.iter().filter_map(one).collect(),
+        _ => one(value).into_iter().collect(),
+    }
+}
+
+impl Shape<'_, '_> {
+    /// Checks a table. `inside` is a table whose key is not built yet, so that nothing more is said of its keys.
+    pub fn table(&mut self, kind: Kind, table: &DeTable<'_>, inside_later: bool) {
+        let known = kind.own();
+        for (key, value) in in_order(table) {
+            let text: &str = key.get_ref();
+            if let Some(known) = known.iter().find(|known| known.name == text) {
+                if let (Some(what), false) = (known.comes_with, inside_later) {
+                    self.later.push((key.span(), format!("`{text}`"), what));
+                }
+                self.value(known, value, inside_later || known.comes_with.is_some());
+            } else if self.options.find(text).is_some_and(|flag| kind.takes(&flag.long[2..])) {
+                self.option(text, value);
+            } else {
+                self.unknown(kind, text, key.span(), &known);
+            }
+        }
+    }
+
+    fn value(&mut self, key: &Key, value: &Place<DeValue<'_>>, is_later: bool) {
+        match (&key.form, value.get_ref()) {
+            (Form::Many(what), DeValue::Array(list)) => {
+                if list.is_empty() {
+                    self.found.error(
+                        value.span(),
+                        format!("`{}` cannot be []: it is empty", key.name),
+                        "leave it out",
+                    );
+                }
+                list.iter().for_each(|one| self.text(key.name, *what, one));
+            }
+            (Form::One(what) | Form::Many(what), _) => self.text(key.name, *what, value),
+            (Form::Number(range), DeValue::Integer(number)) => {
+                let parsed = i64::from_str_radix(number.as_str(), number.radix()).ok();
+                if !parsed.and_then(|it| u64::try_from(it).ok()).is_some_and(|it| range.contains(&it)) {
+                    let reason = format!("it must be from {} to {}", range.start(), range.end());
+                    self.wrong(key.name, value, &reason);
+                }
+            }
+            (Form::Truth | Form::TableOrTruth(_), DeValue::Boolean(_)) => {}
+            (Form::TableOrOff(_), DeValue::Boolean(false)) => {}
+            (Form::TableOrOff(_), DeValue::String(text)) if text == "off" => {}
+            (
+                Form::Table(kind) | Form::TableOrTruth(kind) | Form::TableOrOff(kind),
+                DeValue::Table(table),
+            ) => {
+                self.table(*kind, table, is_later);
+            }
+            (Form::Named(kind), DeValue::Table(table)) => self.named(key, *kind, table, is_later),
+            (Form::Tables(kind), DeValue::Array(list)) => self.tables(key, *kind, list, is_later),
+            (Form::Servers, DeValue::Array(list)) => list.iter().for_each(|one| match one.get_ref() {
+                DeValue::Table(table) => self.table(Kind::Server, table, is_later),
+                _ => self.text(key.name, Value::Address, one),
+            }),
+            (form, _) => self.wrong(key.name, value, &needs(form)),
+        }
+    }
+
+    fn named(&mut self, key: &Key, kind: Kind, table: &DeTable<'_>, is_later: bool) {
+        for (name_of, value) in in_order(table) {
+            let text: &str = name_of.get_ref();
+            if let Err(reason) = name(text) {
+                let text = self.found.source.shown(&name_of.span());
+                self.found.error(
+                    name_of.span(),
+                    format!("`{}` cannot be named {text}: {reason}", key.name),
+                    "",
+                );
+            }
+            match value.get_ref() {
+                DeValue::Table(table) => self.table(kind, table, is_later),
+                _ => {
+                    let text = format!("`{text}` of `{}` is no table", key.name);
+                    self.found.error(
+                        value.span(),
+                        text,
+                        &format!("begin it with a line [{}.{}]", key.name, name_of.get_ref()),
+                    );
+                }
+            }
+        }
+    }
+
+    fn tables(&mut self, key: &Key, kind: Kind, list: &[Place<DeValue<'_>>], is_later: bool) {
+        for one in list {
+            match one.get_ref() {
+                DeValue::Table(table) => self.table(kind, table, is_later),
+                _ => self.wrong(key.name, one, &needs(&key.form)),
+            }
+        }
+    }
+
+    /// Checks a text, or what can be meant as one.
+    fn text(&mut self, key: &str, what: Value, value: &Place<DeValue<'_>>) {
+        let word = match value.get_ref() {
+            DeValue::String(text) => Some(text.to_string()),
+            DeValue::Integer(_) if matches!(what, Value::Listen | Value::Upstream | Value::Address) => {
+                word(value.get_ref())
+            }
+            DeValue::Boolean(false) if what == Value::TimeOrOff => word(value.get_ref()),
+            _ => None,
+        };
+        let Some(word) = word else {
+            return self.wrong(key, value, "it must be a text in quotes");
+        };
+        if let Err(reason) = what.check(&word) {
+            self.wrong(key, value, &reason);
+        } else if matches!(what, Value::Upstream | Value::Address) && is_tls(&word) {
+            self.later.push((
+                value.span(),
+                format!("{} of `{key}`", self.found.source.shown(&value.span())),
+                "TLS",
+            ));
+        }
+    }
+
+    /// Checks an option of the command line.
+    fn option(&mut self, key: &str, value: &Place<DeValue<'_>>) {
+        let Some(flag) = self.options.find(key) else { return };
+        match value.get_ref() {
+            DeValue::Array(list) if repeats(flag) => {
+                if list.is_empty() {
+                    self.found.error(
+                        value.span(),
+                        format!("`{key}` cannot be []: it is empty"),
+                        "leave it out",
+                    );
+                }
+                list.iter().for_each(|one| self.option_word(key, flag.long, one));
+            }
+            _ => self.option_word(key, flag.long, value),
+        }
+    }
+
+    fn option_word(&mut self, key: &str, option: &'static str, value: &Place<DeValue<'_>>) {
+        let Some(word) = word(value.get_ref()) else {
+            return self.wrong(key, value, "it must be a text in quotes, or a number");
+        };
+        if let Err(reason) = Run::check(option, &word) {
+            self.wrong(key, value, &reason);
+        }
+    }
+
+    fn unknown(&mut self, kind: Kind, key: &str, span: Range<usize>, known: &[Key]) {
+        let options = || self.options.names().filter(|option| kind.takes(option));
+        let here = || known.iter().map(|known| known.name).chain(options());
+        let elsewhere = |kind: &Kind| {
+            kind.own().iter().any(|known| known.name == key)
+                || (self.options.find(key).is_some_and(|flag| kind.takes(&flag.long[2..])))
+        };
+        let place = Kind::ALL.into_iter().find(elsewhere);
+        let shown = self.found.source.shown(&span);
+        let (text, help) = match (place, nearest(key, here())) {
+            (Some(Kind::Top), _) if kind == Kind::Listener => (
+                format!("`{shown}` belongs at the top of the file"),
+                "move it above the first [table]".to_owned(),
+            ),
+            (Some(place), _) => {
+                let text =
+                    format!("`{shown}` is no key of {}; it belongs in {}", kind.title(), place.title());
+                (text, format!("move it to {}", place.title()))
+            }
+            (None, Some(nearest)) => (
+                format!("`{shown}` is no key of {}; did you mean `{nearest}`?", kind.title()),
+                format!("write {nearest}"),
+            ),
+            (None, None) => {
+                let names: Vec<&str> = here().collect();
+                let most = if kind.takes("idle-timeout") { "options of the command line and " } else { "" };
+                let own: Vec<&str> =
+                    if most.is_empty() { names } else { known.iter().map(|key| key.name).collect() };
+                let help = format!("its keys are {most}{}", own.join(", "));
+                (format!("`{shown}` is no key of {}", kind.title()), help)
+            }
+        };
+        self.found.error(span, text, &help);
+    }
+
+    /// A key has a wrong value. The reason may say after a semicolon what to write.
+    fn wrong(&mut self, key: &str, value: &Place<DeValue<'_>>, reason: &str) {
+        let text = format!("`{key}` cannot be {}: {reason}", self.found.source.shown(&value.span()));
+        let help = reason.split_once("; ").map_or("", |(_, help)| help);
+        self.found.error(value.span(), text, help);
+    }
+}
+
+/// What a form wants, for a value of another type.
+fn needs(form: &Form) -> String {
+    match form {
+        Form::One(_) | Form::Many(_) => "it must be a text in quotes".to_owned(),
+        Form::Number(range) => format!("it must be a whole number from {} to {}", range.start(), range.end()),
+        Form::Truth => "it must be true or false".to_owned(),
+        Form::Table(_) | Form::Named(_) => "it must be a table".to_owned(),
+        Form::Tables(_) => "it must be a list of tables; begin each with a line [[...]]".to_owned(),
+        Form::TableOrTruth(_) => "it must be a table, or true or false".to_owned(),
+        Form::TableOrOff(_) => "it must be a table, or \"off\"".to_owned(),
+        Form::Servers => "it must be a list of addresses; put it in [ and ]".to_owned(),
+    }
+}

@@ -1,0 +1,153 @@
+//! The tables of upstreams: their servers, where they are learnt, and how they are chosen and checked.
+
+use crate::{
+    cli::{
+        config_file::{
+            faults::Found,
+            form,
+            section::Section,
+            shape::{Place, words},
+        },
+        values,
+    },
+    net::dial::{Destination, Override},
+    server::plan::{Check, Discover, PlannedServer, PlannedUpstream, REFRESH, REFRESH_MIN},
+    session::group::{Balance, EJECT, Eject, GroupSettings},
+};
+use std::sync::Arc;
+use strum::VariantArray;
+use toml::de::DeValue;
+
+/// The upstream of a table; `overrides` are addresses of names.
+pub fn upstream(
+    found: &mut Found<'_>,
+    overrides: &Arc<[Override]>,
+    name: &str,
+    section: &Section<'_>,
+) -> PlannedUpstream {
+    if !section.has("discover") && !section.has("servers") {
+        let help = "write servers = [\"host:port\"], or discover = \"dns:NAME:PORT\"";
+        section.missing(found, "servers", &format!("upstream `{name}` has no server"), help);
+    }
+    if section.has("discover") && section.has("servers") {
+        let is_later = section.key_span("discover").start > section.key_span("servers").start;
+        let (second, first) = if is_later { ("discover", "servers") } else { ("servers", "discover") };
+        let text = format!("`{second}` does not go with `{first}`: an upstream has one of them");
+        found.error(section.key_span(second), text, "leave one of them out");
+    }
+    if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
+        let text = format!("`upstream` cannot be named {name}: where a route says so, it means a port");
+        found.error(section.span.clone(), text, "put a letter into the name");
+    }
+    let check = match (section.section("check"), section.truth("check")) {
+        (Some(section), _) => Some(check(found, &section)),
+        (None, truth) => truth.unwrap_or(false).then(Check::default),
+    };
+    PlannedUpstream {
+        name: name.to_owned(),
+        is_address: false,
+        servers: servers(found, overrides, section),
+        discover: discover(found, section),
+        settings: settings(section),
+        check,
+    }
+}
+
+fn servers(found: &mut Found<'_>, overrides: &Arc<[Override]>, section: &Section<'_>) -> Vec<PlannedServer> {
+    let list = match section.value("servers").map(Place::get_ref) {
+        Some(DeValue::Array(list)) => list,
+        _ => return Vec::new(),
+    };
+    if list.is_empty() {
+        let text = "`servers` cannot be []: the upstream has no server";
+        found.error(section.key_span("servers"), text, "write servers = [\"host:port\"]");
+    }
+    let mut servers: Vec<PlannedServer> = Vec::new();
+    for one in list.iter() {
+        let table = Section::of(one);
+        let word = match &table {
+            Some(table) => table.word("address"),
+            None => words(one).into_iter().next(),
+        };
+        if let Some(table) = table.as_ref().filter(|table| !table.has("address")) {
+            let help = "write { address = \"host:port\" }";
+            table.missing(found, "address", "the server is nowhere", help);
+        }
+        let Some((text, span)) = word else { continue };
+        let Ok(endpoint) = form::address(&text) else { continue };
+        if servers.iter().any(|server| server.destination.endpoint == endpoint) {
+            let text = format!("`servers` has \"{text}\" twice");
+            found.error(span, text, "give it a weight, in place of listing it again");
+            continue;
+        }
+        let destination = Destination { endpoint, overrides: overrides.clone() };
+        let weight = table.as_ref().and_then(|table| table.number("weight")).unwrap_or(1);
+        let backup = table.as_ref().and_then(|table| table.truth("backup")).unwrap_or(false);
+        servers.push(PlannedServer { destination, weight, backup });
+    }
+    servers
+}
+
+fn discover(found: &mut Found<'_>, section: &Section<'_>) -> Option<Discover> {
+    for key in ["refresh", "resolver"].into_iter().filter(|key| section.has(key)) {
+        if !section.has("discover") {
+            let text = format!("`{key}` goes with `discover`, which the upstream does not have");
+            found.error(section.key_span(key), text, "leave it out");
+        }
+    }
+    let refresh = section.read("refresh", form::time).unwrap_or(REFRESH);
+    if refresh < REFRESH_MIN {
+        let (text, span) = section.word("refresh")?;
+        let text = format!("`refresh` is \"{text}\", which is taken as 1s, the least");
+        found.warn(span, text, "write refresh = \"1s\" or more");
+    }
+    let source = section.read("discover", form::discover)?;
+    let resolver = section.read("resolver", form::resolver);
+    Some(Discover { source, refresh: refresh.max(REFRESH_MIN), resolver })
+}
+
+fn check(found: &mut Found<'_>, section: &Section<'_>) -> Check {
+    let default = Check::default();
+    let every = section.read("every", form::time).unwrap_or(default.every);
+    let timeout = section.read("timeout", form::time).unwrap_or(default.timeout);
+    if timeout > every {
+        let key = if section.has("timeout") { "timeout" } else { "every" };
+        let span = section.word(key).map_or(section.span.clone(), |(_, span)| span);
+        let [timeout, every] = [timeout, every].map(humantime::format_duration);
+        let text =
+            format!("`check` is slower than its interval: it may take {timeout}, and `every` is {every}");
+        found.warn(span, text, "make timeout shorter, or every longer");
+    }
+    let bytes = |key| section.read(key, values::escaped).unwrap_or_default();
+    Check {
+        every,
+        timeout,
+        fall: section.number("fall").unwrap_or(default.fall),
+        rise: section.number("rise").unwrap_or(default.rise),
+        send: bytes("send"),
+        expect: bytes("expect"),
+    }
+}
+
+fn settings(section: &Section<'_>) -> GroupSettings {
+    let balance =
+        |text: &str| Balance::VARIANTS.iter().find(|one| one.name() == text).copied().ok_or(String::new());
+    let duration = |key| section.read(key, values::duration).flatten();
+    let eject = match section.section("eject") {
+        Some(eject) => Some(Eject {
+            failures: eject.number("failures").unwrap_or(EJECT.failures),
+            time: eject.read("for", form::time).unwrap_or(EJECT.time),
+        }),
+        // It is off.
+        None if section.has("eject") => None,
+        None => Some(EJECT),
+    };
+    GroupSettings {
+        balance: section.read("balance", balance).unwrap_or_default(),
+        connect_timeout: duration("connect-timeout"),
+        retries: section.number("retries"),
+        eject,
+        slow_start: duration("slow-start"),
+        cut_on_down: section.word("on-down").is_some_and(|(text, _)| text == "cut"),
+    }
+}
