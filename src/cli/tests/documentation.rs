@@ -5,9 +5,9 @@ use crate::{
     cli::{Parsed, commands},
     control::protocol::{Named, Setting},
     report::format::{Dump, Format, Log},
+    server::plan,
     session::{
         cause::Cause,
-        deadline::DRAIN_TIMEOUT,
         event::{Event, What},
         group::Change,
         health::Health,
@@ -383,7 +383,7 @@ fn files_for_the_system_are_printed() {
         assert!(has(&unit, line), "{line}");
     }
     let seconds = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
-    assert!(Duration::from_secs(seconds.parse().unwrap()) > DRAIN_TIMEOUT);
+    assert!(Duration::from_secs(seconds.parse().unwrap()) > plan::DRAIN_TIMEOUT);
     assert!(has(&unit, "Type=notify-reload") && !unit.contains("ExecReload"));
     let compat = text("print systemd --compat");
     assert!(has(&compat, "Type=notify") && has(&compat, "ExecReload=/bin/kill -HUP $MAINPID"));
