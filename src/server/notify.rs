@@ -257,7 +257,7 @@ mod tests {
             supervisor::IdleSupervisor,
             supervisors::Common,
         },
-        session::{context::Context, record::Record, target::Target},
+        session::{context::Context, event::Events, record::Record, target::Target},
     };
     use std::{
         os::unix::net::UnixDatagram,
@@ -291,7 +291,8 @@ mod tests {
         let listening: Arc<_> = Record::sample(1, Target::Echo).listening.clone();
         let remembered = Arc::new(Remembered::new(1));
         let books = Books::new(std::slice::from_ref(&listening), remembered.clone());
-        let common = Common { context: Context::sample(), last_id: AtomicU64::new(0) };
+        let context = Context::sample_telling(Events::new(None, Arc::default()));
+        let common = Common { context, last_id: AtomicU64::new(0) };
         let (supervisors, idle) = Supervisors::new(common, books, remembered, 2);
         let address = socket_address(path.to_str().unwrap());
         let manager = Manager { address, watchdog, stores: false };
