@@ -1,0 +1,1 @@
+//! Discovery of servers. Placeholder for the compiler; filled below.
