@@ -9,10 +9,13 @@ pub mod form;
 pub mod keys;
 mod listened;
 pub mod meaning;
+pub mod schema;
 
 mod section;
 mod shape;
 mod syntax;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod upstreams;
 

@@ -400,7 +400,7 @@ fn an_audit_is_of_our_own_proxy_or_of_one_that_runs() {
 #[test]
 fn only_a_listener_can_be_a_passed_socket() {
     let endpoints =
-        |line| server(line).listeners.into_iter().map(|mut one| one.endpoints.remove(0)).collect::<Vec<_>>();
+        |line| server(line).listeners.into_iter().flat_map(|one| one.endpoints).collect::<Vec<_>>();
     let passed = |name: &str| Endpoint::Passed(name.into());
     assert_eq!(endpoints("echo --listen fd:web -l fd:3"), [passed("web"), passed("3")]);
     assert_eq!(endpoints("proxy fd:web=8003"), [passed("web")]);
@@ -624,7 +624,7 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ),
         ("prox", &["unrecognized command 'prox'; did you mean 'proxy'?; try 'switchboard --help'"]),
         ("serve", &["unrecognized command 'serve'; the commands are echo,"]),
-        ("help serve", &["there is no topic 'serve'; the topics are modes"]),
+        ("help serve", &["there is no topic 'serve'; did you mean 'service'?"]),
         ("--listen 1 echo", &["option '--listen' comes before a command"]),
         ("proxy --frobnicate", &["unrecognized option '--frobnicate'; try 'switchboard proxy --help'"]),
         ("proxy --upstrem a", &["unrecognized option '--upstrem'; did you mean '--upstream'?"]),

@@ -129,7 +129,7 @@ fn find<'a, 'k>(name: &str, known: &'k [FlagInfo<'a>]) -> Option<&'k FlagInfo<'a
 /// Longer than any name here: a longer word is no typing error.
 const NAME_BYTES_MAX: usize = 40;
 
-/// The candidate that the user probably meant: it begins with `word`, or differs in a few letters (Levenshtein).
+/// The candidate that the user probably meant: it begins with `word`, or differs in a few letters (optimal string alignment).
 pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     if word.len() > NAME_BYTES_MAX {
         return None;
@@ -139,7 +139,7 @@ pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Opt
         .filter_map(|candidate| {
             let name = candidate.trim_start_matches('-');
             let begins = bare.len() >= 3 && name.starts_with(bare);
-            let far = if begins { 0 } else { strsim::levenshtein(bare, name) };
+            let far = if begins { 0 } else { strsim::osa_distance(bare, name) };
             (far <= name.len() / 3).then_some((far, candidate))
         })
         .min_by_key(|&(far, _)| far)

@@ -624,8 +624,7 @@ impl Standing {
     pub fn name(&self) -> &'static str {
         match self {
             Standing::Up => "up",
-            Standing::Awaited => "awaited",
-            Standing::Down { .. } => "down",
+            Standing::Awaited | Standing::Down { .. } => "down",
             Standing::Ejected { .. } => "ejected",
             Standing::Draining => "draining",
             Standing::Maintenance => "maintenance",

@@ -5,6 +5,7 @@
 mod support;
 
 mod abort;
+mod activation;
 mod audit;
 mod cause;
 mod client;
@@ -25,6 +26,7 @@ mod listen_only;
 mod listener;
 mod load;
 mod metrics;
+mod notify;
 mod origin;
 mod picture;
 mod readme;
@@ -38,3 +40,4 @@ mod stop;
 mod top;
 mod truncation;
 mod unix;
+mod upgrade;

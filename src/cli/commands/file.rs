@@ -7,15 +7,15 @@ use crate::{
 use argh::{ArgsInfo, FromArgs};
 use std::path::Path;
 
-/// say whether a configuration file is valid, and all that is wrong
+/// say all that is wrong with a configuration file
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "check")]
 #[argh(note = "Each fault begins FILE:LINE:COLUMN: error: ..., as editors read it.")]
 #[argh(note = "Exit: 0 valid, also with warnings, 1 not valid or unreadable, 2 usage")]
 #[argh(example = "switchboard check /etc/switchboard.toml")]
-#[argh(example = "switchboard print config >/tmp/switchboard.toml; switchboard check /tmp/switchboard.toml")]
+#[argh(example = "switchboard print config >switchboard.toml")]
 pub struct Check {
-    /// what to check; 'help configuration' says what it may say
+    /// a configuration; see 'help configuration'
     #[argh(positional, arg_name = "FILE")]
     file: String,
     /// one JSON object on standard output
@@ -23,18 +23,19 @@ pub struct Check {
     json: bool,
 }
 
-/// say what would become of a connection; nothing is resolved or dialled
+/// say where a connection would lead by a file, and why
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "explain")]
 #[argh(note = "QUESTION: KEY=VALUE apart by spaces; the keys are listener, from, sni, alpn.")]
+#[argh(note = "Nothing is resolved or dialled.")]
 #[argh(note = "Exit: 0 explained, 1 the file is not valid, 2 usage")]
 #[argh(example = "switchboard explain /etc/switchboard.toml 'listener=web from=192.0.2.7'")]
 #[argh(example = "switchboard explain /etc/switchboard.toml 'listener=web sni=a.test alpn=h2'")]
 pub struct Explain {
-    /// the configuration
+    /// a configuration; see 'help configuration'
     #[argh(positional, arg_name = "FILE")]
     file: String,
-    /// the connection
+    /// the connection, as in 'listener=web sni=a.test'
     #[argh(positional, arg_name = "QUESTION")]
     question: Vec<String>,
 }

@@ -229,7 +229,7 @@ server! {
     #[argh(example = "switchboard run /etc/switchboard.toml")]
     #[argh(example = "switchboard run /etc/switchboard.toml --log json --threads 2")]
     pub struct Run {
-        /// what to read; 'help configuration' says what it may say
+        /// a configuration; see 'help configuration'
         #[argh(positional, arg_name = "FILE")]
         file: String,
         /// addresses of a name, by commas; may repeat

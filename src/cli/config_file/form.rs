@@ -120,7 +120,7 @@ impl Value {
 
 /// What a listener listens on.
 pub fn listen(text: &str) -> Result<Endpoint, String> {
-    values::endpoint(text)
+    values::listen(text)
 }
 
 /// Where a route leads.

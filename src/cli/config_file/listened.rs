@@ -15,7 +15,7 @@ impl Listened {
         let Ok(endpoint) = form::listen(&text) else { return };
         if let Some((other, first)) = self.0.iter().find(|(other, _)| overlap(other, &endpoint)) {
             let form = if *other == endpoint { String::new() } else { format!(" as {other}") };
-            let text = format!("`{key}` cannot be \"{text}\": `{first}` listens on it already{form}");
+            let text = format!("'{key}' cannot be \"{text}\": '{first}' listens on it already{form}");
             found.error(span, text, "choose another address");
         }
         self.0.push((endpoint, owner.to_owned()));

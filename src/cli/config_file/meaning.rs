@@ -68,7 +68,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
         let program = run(&[&of_top, &without(&of_defaults, PER_SOURCE), self.typed]);
         self.overrides = program.as_ref().map(|run| run.resolve.clone().into()).unwrap_or_default();
         let upstreams = top.named("upstream");
-        self.tables = upstreams.iter().map(|(name, _)| name.clone()).collect();
+        self.tables = top.names("upstream");
         let shared = [&without(&of_top, PER_SOURCE), &of_defaults];
         let listeners = self.listeners(top, shared);
         let planned =
@@ -78,7 +78,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
         planned.append(&mut self.addresses);
         let plan = program?.plan(listeners, planned);
         if plan.group.is_some() && !matches!(plan.control, Control::At(_)) {
-            let text = "`group` needs a `control` path: the user's own folder is closed to groups";
+            let text = "'group' needs a 'control' path: the user's own folder is closed to groups";
             self.found.error(top.key_span("group"), text, "write control = \"/path/of/a.sock\"");
         }
         Some(plan)
@@ -135,7 +135,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
         let per_source: Option<SourceLimit> = run.source_limit().filter(|_| has_limit);
         if !section.has("listen") {
             let help = "write listen = \":8080\", or another address";
-            section.missing(self.found, "listen", &format!("listener `{name}` has no address"), help);
+            section.missing(self.found, "listen", &format!("listener '{name}' has no address"), help);
         }
         let routes = self.routes(name, section);
         warnings::shadowed(self.found, name, &routes);
@@ -170,7 +170,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
         }
         if !section.has("upstream") && !section.has("route") {
             let help = "write upstream = \"NAME\" or \"host:port\", or routes [[listener.NAME.route]]";
-            section.missing(self.found, "upstream", &format!("listener `{name}` leads nowhere"), help);
+            section.missing(self.found, "upstream", &format!("listener '{name}' leads nowhere"), help);
         }
         routes
     }
@@ -179,7 +179,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
     fn lead(&mut self, route: &Section<'_>) -> Lead {
         let refuses = route.truth("refuse") == Some(true);
         if refuses && route.has("upstream") {
-            let text = "`refuse` cannot be true: the route has an `upstream`";
+            let text = "'refuse' cannot be true: the route has an 'upstream'";
             self.found.error(route.key_span("refuse"), text, "leave one of them out");
         }
         match route.word("upstream") {
@@ -215,7 +215,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
             let help = form::instead(&text, &names, &new);
             self.found.error(
                 span,
-                format!("`upstream` cannot be \"{text}\": there is no [upstream.{text}]"),
+                format!("'upstream' cannot be \"{text}\": there is no [upstream.{text}]"),
                 &help,
             );
         }

@@ -84,6 +84,16 @@ impl<'t> Section<'t> {
         }
     }
 
+    /// The keys of a table.
+    pub fn names(&self, key: &str) -> Vec<String> {
+        let section = self.section(key);
+        section
+            .iter()
+            .flat_map(|section| section.table.keys())
+            .map(|name| name.get_ref().to_string())
+            .collect()
+    }
+
     /// The tables of a table, each with its name, in the order of the file.
     pub fn named(&self, key: &str) -> Vec<(String, Section<'t>)> {
         let Some(section) = self.section(key) else { return Vec::new() };
@@ -97,7 +107,7 @@ impl<'t> Section<'t> {
             name.get_ref() != key && nearest(name.get_ref(), [key].into_iter()).is_some()
         };
         if !found.may_have_meant(key) && !self.table.iter().any(is_misspelt) {
-            found.error(self.span.clone(), format!("`{key}` is missing: {why}"), help);
+            found.error(self.span.clone(), format!("'{key}' is missing: {why}"), help);
         }
     }
 }

@@ -63,7 +63,7 @@ impl Shape<'_, '_> {
             let text: &str = key.get_ref();
             if let Some(known) = known.iter().find(|known| known.name == text) {
                 if let (Some(what), false) = (known.comes_with, inside_later) {
-                    self.later.push((key.span(), format!("`{text}`"), what));
+                    self.later.push((key.span(), format!("'{text}'"), what));
                 }
                 self.value(known, value, inside_later || known.comes_with.is_some());
             } else if self.options.find(text).is_some_and(|flag| kind.takes(&flag.long[2..])) {
@@ -80,7 +80,7 @@ impl Shape<'_, '_> {
                 if list.is_empty() {
                     self.found.error(
                         value.span(),
-                        format!("`{}` cannot be []: it is empty", key.name),
+                        format!("'{}' cannot be []: it is empty", key.name),
                         "leave it out",
                     );
                 }
@@ -120,14 +120,14 @@ impl Shape<'_, '_> {
                 let text = self.found.source.shown(&name_of.span());
                 self.found.error(
                     name_of.span(),
-                    format!("`{}` cannot be named {text}: {reason}", key.name),
+                    format!("'{}' cannot be named {text}: {reason}", key.name),
                     "",
                 );
             }
             match value.get_ref() {
                 DeValue::Table(table) => self.table(kind, table, is_later),
                 _ => {
-                    let text = format!("`{text}` of `{}` is no table", key.name);
+                    let text = format!("'{text}' of '{}' is no table", key.name);
                     self.found.error(
                         value.span(),
                         text,
@@ -165,7 +165,7 @@ impl Shape<'_, '_> {
         } else if matches!(what, Value::Upstream | Value::Address) && is_tls(&word) {
             self.later.push((
                 value.span(),
-                format!("{} of `{key}`", self.found.source.shown(&value.span())),
+                format!("{} of '{key}'", self.found.source.shown(&value.span())),
                 "TLS",
             ));
         }
@@ -179,7 +179,7 @@ impl Shape<'_, '_> {
                 if list.is_empty() {
                     self.found.error(
                         value.span(),
-                        format!("`{key}` cannot be []: it is empty"),
+                        format!("'{key}' cannot be []: it is empty"),
                         "leave it out",
                     );
                 }
@@ -209,16 +209,16 @@ impl Shape<'_, '_> {
         let shown = self.found.source.shown(&span);
         let (text, help) = match (place, nearest(key, here())) {
             (Some(Kind::Top), _) if kind == Kind::Listener => (
-                format!("`{shown}` belongs at the top of the file"),
+                format!("'{shown}' belongs at the top of the file"),
                 "move it above the first [table]".to_owned(),
             ),
             (Some(place), _) => {
                 let text =
-                    format!("`{shown}` is no key of {}; it belongs in {}", kind.title(), place.title());
+                    format!("'{shown}' is no key of {}; it belongs in {}", kind.title(), place.title());
                 (text, format!("move it to {}", place.title()))
             }
             (None, Some(nearest)) => (
-                format!("`{shown}` is no key of {}; did you mean `{nearest}`?", kind.title()),
+                format!("'{shown}' is no key of {}; did you mean '{nearest}'?", kind.title()),
                 format!("write {nearest}"),
             ),
             (None, None) => {
@@ -227,7 +227,7 @@ impl Shape<'_, '_> {
                 let own: Vec<&str> =
                     if most.is_empty() { names } else { known.iter().map(|key| key.name).collect() };
                 let help = format!("its keys are {most}{}", own.join(", "));
-                (format!("`{shown}` is no key of {}", kind.title()), help)
+                (format!("'{shown}' is no key of {}", kind.title()), help)
             }
         };
         self.found.error(span, text, &help);
@@ -235,7 +235,7 @@ impl Shape<'_, '_> {
 
     /// A key has a wrong value. The reason may say after a semicolon what to write.
     fn wrong(&mut self, key: &str, value: &Place<DeValue<'_>>, reason: &str) {
-        let text = format!("`{key}` cannot be {}: {reason}", self.found.source.shown(&value.span()));
+        let text = format!("'{key}' cannot be {}: {reason}", self.found.source.shown(&value.span()));
         let help = reason.split_once("; ").map_or("", |(_, help)| help);
         self.found.error(value.span(), text, help);
     }

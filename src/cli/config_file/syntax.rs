@@ -8,14 +8,17 @@ const OF_LISTS: [&str; 4] = ["array elements", "in array", "unclosed array", "in
 
 /// Adds what is no TOML. Of several faults in a line the first is told: the others follow from it.
 pub fn add(errors: &[Error], found: &mut Found<'_>) {
-    let mut errors: Vec<_> =
-        errors.iter().map(|error| (error.span().unwrap_or(0..0), error.message())).collect();
+    let mut errors: Vec<_> = errors
+        .iter()
+        .map(|error| (error.span().unwrap_or(0..0), error.message().replace('`', "'")))
+        .collect();
     errors.sort_by_key(|(span, _)| span.start);
     let mut is_in_list = false;
     for (span, message) in errors {
+        let message = message.as_str();
         let line = found.source.line_shown(span.start);
         if message == "duplicate key" {
-            let text = format!("`{}` is given twice: `{line}`", found.source.shown(&span));
+            let text = format!("'{}' is given twice: '{line}'", found.source.shown(&span));
             found.push(Severity::Error, span, text, "leave one of them out");
             continue;
         }
@@ -25,7 +28,7 @@ pub fn add(errors: &[Error], found: &mut Found<'_>) {
             continue;
         }
         is_in_list |= is_of_list;
-        let text = if line.is_empty() { message.to_owned() } else { format!("{message}: `{line}`") };
+        let text = if line.is_empty() { message.to_owned() } else { format!("{message}: '{line}'") };
         found.push(Severity::Error, span, text, help(message));
     }
 }
@@ -33,7 +36,7 @@ pub fn add(errors: &[Error], found: &mut Found<'_>) {
 fn help(message: &str) -> &'static str {
     let of = [
         ("must be quoted", "put a text in quotes, as in \"10s\""),
-        ("expected `=`", "write KEY = VALUE"),
+        ("expected '='", "write KEY = VALUE"),
         ("invalid unquoted key", "write KEY = VALUE; a key has letters, digits, - and _"),
         ("keys cannot be empty", "write KEY = VALUE"),
         ("unclosed table", "close it with ]"),

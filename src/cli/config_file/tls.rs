@@ -11,13 +11,14 @@ pub fn judge(found: &mut Found<'_>, top: &Section<'_>) {
     let tables = top.named("tls");
     // Whoever uses it.
     tables.iter().for_each(|(name, section)| table(found, name, section));
-    let names: Vec<&str> = tables.iter().map(|(name, _)| name.as_str()).collect();
+    let names = top.names("tls");
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for (_, listener) in top.named("listener") {
         for (text, span) in listener.sections("route").iter().filter_map(|route| route.word("tls")) {
             let is_told = form::name(&text).is_err() || found.may_have_meant(&text);
             if !names.contains(&text.as_str()) && !is_told {
                 let help = form::instead(&text, &names, &format!("begin it with a line [tls.{text}]"));
-                found.error(span, format!("`tls` cannot be \"{text}\": there is no [tls.{text}]"), &help);
+                found.error(span, format!("'tls' cannot be \"{text}\": there is no [tls.{text}]"), &help);
             }
         }
     }
@@ -26,15 +27,15 @@ pub fn judge(found: &mut Found<'_>, top: &Section<'_>) {
         ["ca", "cert", "key"].iter().for_each(|key| file(found, &tls, key));
         if tls.truth("verify") == Some(false) {
             let text =
-                "`verify` is false: whoever is between here and the server can read and change all bytes";
-            found.warn(tls.key_span("verify"), text, "name the server's authority in `ca`");
+                "'verify' is false: whoever is between here and the server can read and change all bytes";
+            found.warn(tls.key_span("verify"), text, "name the server's authority in 'ca'");
         }
     }
 }
 
 fn table(found: &mut Found<'_>, name: &str, section: &Section<'_>) {
     if section.has("certs") && section.has("cert") {
-        let text = "`cert` does not go with `certs`: the certificates stand in one of them";
+        let text = "'cert' does not go with 'certs': the certificates stand in one of them";
         found.error(section.key_span("cert"), text, "leave one of them out");
     }
     match section.sections("certs") {
@@ -51,7 +52,7 @@ fn pair(found: &mut Found<'_>, name: &str, section: &Section<'_>) {
             file(found, section, key);
         } else {
             let help = format!("write {key} = \"/path/of/it.pem\"");
-            section.missing(found, key, &format!("tls `{name}` needs a certificate and its key"), &help);
+            section.missing(found, key, &format!("tls '{name}' needs a certificate and its key"), &help);
         }
     }
 }
@@ -59,7 +60,7 @@ fn pair(found: &mut Found<'_>, name: &str, section: &Section<'_>) {
 fn file(found: &mut Found<'_>, section: &Section<'_>, key: &str) {
     let Some((path, span)) = section.word(key).filter(|(path, _)| !path.is_empty()) else { return };
     if let Err(error) = readable(Path::new(&path)) {
-        let text = format!("`{key}` cannot be {}: {}", found.source.shown(&span), reason(&error));
+        let text = format!("'{key}' cannot be {}: {}", found.source.shown(&span), reason(&error));
         found.error(span, text, "name a file that can be read");
     }
 }

@@ -27,16 +27,16 @@ pub fn upstream(
 ) -> PlannedUpstream {
     if !section.has("discover") && !section.has("servers") {
         let help = "write servers = [\"host:port\"], or discover = \"dns:NAME:PORT\"";
-        section.missing(found, "servers", &format!("upstream `{name}` has no server"), help);
+        section.missing(found, "servers", &format!("upstream '{name}' has no server"), help);
     }
     if section.has("discover") && section.has("servers") {
         let is_later = section.key_span("discover").start > section.key_span("servers").start;
         let (second, first) = if is_later { ("discover", "servers") } else { ("servers", "discover") };
-        let text = format!("`{second}` does not go with `{first}`: an upstream has one of them");
+        let text = format!("'{second}' does not go with '{first}': an upstream has one of them");
         found.error(section.key_span(second), text, "leave one of them out");
     }
     if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
-        let text = format!("`upstream` cannot be named {name}: where a route says so, it means a port");
+        let text = format!("'upstream' cannot be named {name}: where a route says so, it means a port");
         found.error(section.span.clone(), text, "put a letter into the name");
     }
     let check = match (section.section("check"), section.truth("check")) {
@@ -59,7 +59,7 @@ fn servers(found: &mut Found<'_>, overrides: &Arc<[Override]>, section: &Section
         _ => return Vec::new(),
     };
     if list.is_empty() {
-        let text = "`servers` cannot be []: the upstream has no server";
+        let text = "'servers' cannot be []: the upstream has no server";
         found.error(section.key_span("servers"), text, "write servers = [\"host:port\"]");
     }
     let mut servers: Vec<PlannedServer> = Vec::new();
@@ -76,7 +76,7 @@ fn servers(found: &mut Found<'_>, overrides: &Arc<[Override]>, section: &Section
         let Some((text, span)) = word else { continue };
         let Ok(endpoint) = form::address(&text) else { continue };
         if servers.iter().any(|server| server.destination.endpoint == endpoint) {
-            let text = format!("`servers` has \"{text}\" twice");
+            let text = format!("'servers' has \"{text}\" twice");
             found.error(span, text, "give it a weight, in place of listing it again");
             continue;
         }
@@ -91,14 +91,14 @@ fn servers(found: &mut Found<'_>, overrides: &Arc<[Override]>, section: &Section
 fn discover(found: &mut Found<'_>, section: &Section<'_>) -> Option<Discover> {
     for key in ["refresh", "resolver"].into_iter().filter(|key| section.has(key)) {
         if !section.has("discover") {
-            let text = format!("`{key}` goes with `discover`, which the upstream does not have");
+            let text = format!("'{key}' goes with 'discover', which the upstream does not have");
             found.error(section.key_span(key), text, "leave it out");
         }
     }
     let refresh = section.read("refresh", form::time).unwrap_or(REFRESH);
     if refresh < REFRESH_MIN {
         let (text, span) = section.word("refresh")?;
-        let text = format!("`refresh` is \"{text}\", which is taken as 1s, the least");
+        let text = format!("'refresh' is \"{text}\", which is taken as 1s, the least");
         found.warn(span, text, "write refresh = \"1s\" or more");
     }
     let source = section.read("discover", form::discover)?;
@@ -115,7 +115,7 @@ fn check(found: &mut Found<'_>, section: &Section<'_>) -> Check {
         let span = section.word(key).map_or(section.span.clone(), |(_, span)| span);
         let [timeout, every] = [timeout, every].map(humantime::format_duration);
         let text =
-            format!("`check` is slower than its interval: it may take {timeout}, and `every` is {every}");
+            format!("'check' is slower than its interval: it may take {timeout}, and 'every' is {every}");
         found.warn(span, text, "make timeout shorter, or every longer");
     }
     let bytes = |key| section.read(key, values::escaped).unwrap_or_default();

@@ -9,7 +9,7 @@ use crate::{
 pub fn unused(found: &mut Found<'_>, upstreams: &[(String, Section<'_>)], used: &[String]) {
     for (name, section) in upstreams {
         if !used.contains(name) && !found.may_have_meant(name) {
-            let text = format!("upstream `{name}` is not used: no route leads to it");
+            let text = format!("upstream '{name}' is not used: no route leads to it");
             found.warn(section.span.clone(), text, "name it in a route, or leave it out");
         }
     }
@@ -36,7 +36,7 @@ pub fn shadowed(found: &mut Found<'_>, listener: &str, routes: &[PlacedRoute]) {
 pub fn mode(found: &mut Found<'_>, section: &Section<'_>) {
     let is_unix = |text: &str| text.starts_with("unix:");
     if section.has("mode") && !section.words("listen").iter().any(|(text, _)| is_unix(text)) {
-        let text = "`mode` is for UNIX sockets, and the listener has none";
+        let text = "'mode' is for UNIX sockets, and the listener has none";
         found.warn(section.key_span("mode"), text, "leave it out");
     }
 }
@@ -47,7 +47,7 @@ pub fn access(found: &mut Found<'_>, section: &Section<'_>, access: &Access) {
         let networks = text.split(',').filter_map(|one| one.trim().parse::<Network>().ok());
         for allowed in networks {
             if let Some(denied) = access.deny.iter().find(|denied| denied.covers(&allowed)) {
-                let text = format!("`allow` has {allowed}, and `deny` has {denied}, which counts first");
+                let text = format!("'allow' has {allowed}, and 'deny' has {denied}, which counts first");
                 found.warn(span.clone(), text, "leave one of them out");
             }
         }

@@ -58,29 +58,8 @@ impl Launch<'_> {
     /// Starts the server and waits until it says that connections can be made.
     pub fn start(self) -> Server {
         let listeners = self.flags.iter().filter(|flag| flag.starts_with("--listen")).count().max(1);
-        started(&mut self.command(), self.output, listeners)
+        Server::of(self.command(), listeners, self.output)
     }
-}
-
-/// Starts a server and waits until it says that it listens on so many addresses.
-fn started(command: &mut Command, output: Output, listeners: usize) -> Server {
-    let mut program = Program::start(command);
-    let errors = Lines::of(program.stderr.take().unwrap());
-    let stdout = program.stdout.take().unwrap();
-    let (lines, unread) = match output {
-        Output::Read => (Lines::of(stdout), None),
-        Output::Unread => (Lines::default(), Some(stdout)),
-        Output::Broken => (Lines::default(), None),
-    };
-    let mut server = Server { program, addresses: Vec::new(), lines, errors, unread };
-    server.addresses = within(LIMIT, "the start line", || {
-        let exit = server.program.try_wait().unwrap();
-        assert!(exit.is_none(), "it ended at start with {exit:?}: {:?}", server.errors.all());
-        let found: Vec<String> =
-            server.errors.all().iter().filter_map(|line| listening_address(line)).collect();
-        (found.len() == listeners).then_some(found)
-    });
-    server
 }
 
 /// The address in `listening on ADDRESS, …`.
@@ -103,6 +82,28 @@ pub struct Server {
 }
 
 impl Server {
+    /// Starts `command`, of [`Launch::command`], and waits until it says that connections can be made at `listeners`
+    /// addresses.
+    pub fn of(mut command: Command, listeners: usize, output: Output) -> Server {
+        let mut program = Program::start(&mut command);
+        let errors = Lines::of(program.stderr.take().unwrap());
+        let stdout = program.stdout.take().unwrap();
+        let (lines, unread) = match output {
+            Output::Read => (Lines::of(stdout), None),
+            Output::Unread => (Lines::default(), Some(stdout)),
+            Output::Broken => (Lines::default(), None),
+        };
+        let mut server = Server { program, addresses: Vec::new(), lines, errors, unread };
+        server.addresses = within(LIMIT, "the start line", || {
+            let exit = server.program.try_wait().unwrap();
+            assert!(exit.is_none(), "it ended at start with {exit:?}: {:?}", server.errors.all());
+            let found: Vec<String> =
+                server.errors.all().iter().filter_map(|line| listening_address(line)).collect();
+            (found.len() == listeners).then_some(found)
+        });
+        server
+    }
+
     /// Starts a server of this mode; see [`Launch::flags`].
     pub fn start(mode: &str, flags: &[&str]) -> Server {
         Launch { mode, flags, shell: None, output: Output::Read }.start()
@@ -117,7 +118,7 @@ impl Server {
         let mut command = binary();
         command.arg("run").arg(file);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        started(&mut command, Output::Read, 1)
+        Server::of(command, 1, Output::Read)
     }
 
     pub fn echo(flags: &[&str]) -> Server {

@@ -1,0 +1,589 @@
+//! Files, right and wrong.
+
+use super::*;
+use crate::{
+    cli::config_file::{form::Form, keys::repeats},
+    net::endpoint::Endpoint,
+    server::plan::{Lead, PlannedTarget, ServerSource},
+    session::group::Balance,
+    text::topics,
+};
+use proptest::prelude::*;
+use std::{collections::BTreeSet, time::Duration};
+
+/// A file that is valid, to which tests add.
+const BASE: &str =
+    "[listener.a]\nlisten = \":8080\"\nupstream = \"db\"\n[upstream.db]\nservers = [\"10.0.0.1:80\"]\n";
+
+fn reading(text: &str, purpose: Purpose) -> Reading {
+    Reading::of_text("f.toml", text.to_owned(), None, &Given::new(), purpose)
+}
+
+/// Each fault as `LINE:COLUMN: error: text`.
+fn told(text: &str) -> Vec<String> {
+    let Reading { source, faults, .. } = reading(text, Purpose::Judge);
+    let line = |fault: &Fault| source.first_line(fault).strip_prefix("f.toml:").unwrap().to_owned();
+    faults.iter().map(line).collect()
+}
+
+#[track_caller]
+fn plan(text: &str) -> Plan {
+    let Reading { source, faults, plan } = reading(text, Purpose::Serve);
+    plan.unwrap_or_else(|| panic!("{}", rendered(&source, &faults, false)))
+}
+
+/// The one fault of a text.
+#[track_caller]
+fn assert_tells(text: &str, wanted: &str) {
+    assert_eq!(told(text), [wanted], "{text}");
+}
+
+#[test]
+fn a_key_that_is_none_is_told_with_what_was_meant() {
+    for (text, wanted) in [
+        (
+            "max-sesions = 1\n",
+            "1:1: error: 'max-sesions' is no key of the top of the file; did you mean 'max-sessions'?",
+        ),
+        ("frobnicate = 1\n", "1:1: error: 'frobnicate' is no key of the top of the file"),
+        (
+            "listen = \":1\"\n",
+            "1:1: error: 'listen' is no key of the top of the file; it belongs in [listener.NAME]",
+        ),
+    ] {
+        assert_tells(&format!("{text}{BASE}"), wanted);
+    }
+    for (text, wanted) in [
+        ("weihgt = 2", "'weihgt' is no key of [upstream.NAME]"),
+        ("blance = \"source\"", "'blance' is no key of [upstream.NAME]; did you mean 'balance'?"),
+        ("weight = 2", "'weight' is no key of [upstream.NAME]; it belongs in a server of an upstream"),
+    ] {
+        assert_tells(&format!("{BASE}{text}\n"), &format!("6:1: error: {wanted}"));
+    }
+    let text = BASE.replace("upstream = ", "threads = 2\nupstream = ");
+    assert_tells(&text, "3:1: error: 'threads' belongs at the top of the file");
+}
+
+#[test]
+fn a_wrong_value_is_told_with_its_key_where_it_stands() {
+    for (text, wanted) in [
+        (
+            "idle-timeout = 10",
+            "1:16: error: 'idle-timeout' cannot be 10: it needs a unit; write 10s for seconds",
+        ),
+        (
+            "idle-timeout = true",
+            "1:16: error: 'idle-timeout' cannot be true: it is not a duration; write 250ms, 10s, 1m30s, 1h or off",
+        ),
+        ("threads = 0", "1:11: error: 'threads' cannot be 0: it must be at least 1"),
+        (
+            "max-sessions = 1.5",
+            "1:16: error: 'max-sessions' cannot be 1.5: it is not a whole number; write one from 1 to 1000000000",
+        ),
+        (
+            "max-sessions = [1]",
+            "1:16: error: 'max-sessions' cannot be [1]: it must be a text in quotes, or a number",
+        ),
+        (
+            "max-sessions = 1979-05-27",
+            "1:16: error: 'max-sessions' cannot be 1979-05-27: it must be a text in quotes, or a number",
+        ),
+        (
+            "log = \"xml\"",
+            "1:7: error: 'log' cannot be \"xml\": it is none of the choices; write text or json or off",
+        ),
+        (
+            "splice = \"perhaps\"",
+            "1:10: error: 'splice' cannot be \"perhaps\": it is none of the choices; write auto or off",
+        ),
+        ("metrics = \"x\"", "1:11: error: 'metrics' cannot be \"x\": it names no port; write host:port"),
+        (
+            "accept-rate = \"2000\"",
+            "1:15: error: 'accept-rate' cannot be \"2000\": it needs its unit; write 2000/s, or off for no limit",
+        ),
+        (
+            "allow = [\"10.0.0.0/8\", \"10.0.0.0/33\"]",
+            "1:24: error: 'allow' cannot be \"10.0.0.0/33\": the bits after the slash are a number from 0 to 32",
+        ),
+        ("deny = []", "1:8: error: 'deny' cannot be []: it is empty"),
+        (
+            "group = \"adm\"",
+            "1:1: error: 'group' needs a 'control' path: the user's own folder is closed to groups",
+        ),
+        ("defaults = 5", "1:12: error: 'defaults' cannot be 5: it must be a table"),
+        (
+            "accept-proxy = \"10.0.0.0/40\"",
+            "1:16: error: 'accept-proxy' cannot be \"10.0.0.0/40\": the bits after the slash are a number from 0 to 32",
+        ),
+    ] {
+        let text = format!("{text}\n{BASE}");
+        let told = told(&text).into_iter().filter(|line| !line.contains("comes with")).collect::<Vec<_>>();
+        assert_eq!(told, [wanted], "{text}");
+    }
+}
+
+#[test]
+fn a_wrong_value_of_an_upstream_is_told() {
+    for (text, column, wanted) in [
+        (
+            "balance = \"random\"",
+            11,
+            "'balance' cannot be \"random\": it is none of the choices; write round-robin or least-sessions or source or two-choices",
+        ),
+        ("balance = 5", 11, "'balance' cannot be 5: it must be a text in quotes"),
+        ("retries = -1", 11, "'retries' cannot be -1: it must be from 0 to 1000"),
+        ("retries = \"2\"", 11, "'retries' cannot be \"2\": it must be a whole number from 0 to 1000"),
+        (
+            "slow-start = \"soon\"",
+            14,
+            "'slow-start' cannot be \"soon\": it is not a duration; write 250ms, 10s, 1m30s, 1h or off",
+        ),
+        (
+            "on-down = \"kill\"",
+            11,
+            "'on-down' cannot be \"kill\": it is none of the choices; write keep or cut",
+        ),
+        ("check = \"yes\"", 9, "'check' cannot be \"yes\": it must be a table, or true or false"),
+        (
+            "check = { every = \"off\" }",
+            19,
+            "'every' cannot be \"off\": it cannot be off; write a duration, as in 2s",
+        ),
+        ("check = { fall = 0 }", 18, "'fall' cannot be 0: it must be from 1 to 1000"),
+        (
+            "check = { send = 'a\\q' }",
+            18,
+            "'send' cannot be 'a\\q': a backslash begins \\r \\n \\t \\0 \\xNN or \\\\; write \\\\ for itself",
+        ),
+        ("eject = 7", 9, "'eject' cannot be 7: it must be a table, or \"off\""),
+        (
+            "eject = { failures = \"3\" }",
+            22,
+            "'failures' cannot be \"3\": it must be a whole number from 1 to 1000",
+        ),
+        ("refresh = \"5s\"", 1, "'refresh' goes with 'discover', which the upstream does not have"),
+        ("resolver = \"127.0.0.1\"", 1, "'resolver' goes with 'discover', which the upstream does not have"),
+        (
+            "discover = \"dns:a.test:80\"",
+            1,
+            "'discover' does not go with 'servers': an upstream has one of them",
+        ),
+    ] {
+        assert_tells(&format!("{BASE}{text}\n"), &format!("6:{column}: error: {wanted}"));
+    }
+    for (servers, column, wanted) in [
+        ("[]", 1, "'servers' cannot be []: the upstream has no server"),
+        ("\"a:1\"", 11, "'servers' cannot be \"a:1\": it must be a list of addresses; put it in [ and ]"),
+        ("[\"a:1\", \"a:1\"]", 19, "'servers' has \"a:1\" twice"),
+        ("[\"a:1\", { address = \"a:1\" }]", 31, "'servers' has \"a:1\" twice"),
+        (
+            "[\"a:0\"]",
+            12,
+            "'servers' cannot be \"a:0\": port 0 takes no connections; write a port from 1 to 65535",
+        ),
+        ("[{ weight = 2 }]", 12, "'address' is missing: the server is nowhere"),
+        ("[{ address = \"a:1\", weight = 0 }]", 40, "'weight' cannot be 0: it must be from 1 to 65535"),
+        ("[{ address = \"a:1\", backup = 1 }]", 40, "'backup' cannot be 1: it must be true or false"),
+        ("[true]", 12, "'servers' cannot be true: it must be a text in quotes"),
+    ] {
+        let text = BASE.replace("[\"10.0.0.1:80\"]", servers);
+        assert_tells(&text, &format!("5:{column}: error: {wanted}"));
+    }
+    for (discover, wanted) in [
+        ("dns:a.test", "it names no port; write host:port"),
+        ("dns:10.0.0.1:80", "\"10.0.0.1:80\" is no name; list an address in servers"),
+        ("dns:a.test:0", "port 0 takes no connections; write a port from 1 to 65535"),
+        ("srv:a.test:80", "an SRV record brings the port; leave it out"),
+        ("http:a", "it is no way to learn servers; write dns:NAME:PORT or srv:NAME"),
+    ] {
+        let text = BASE.replace("servers = [\"10.0.0.1:80\"]", &format!("discover = \"{discover}\""));
+        assert_tells(&text, &format!("5:12: error: 'discover' cannot be \"{discover}\": {wanted}"));
+    }
+    let text =
+        BASE.replace("servers = [\"10.0.0.1:80\"]", "discover = \"srv:a.test\"\nresolver = \"ns.test\"");
+    assert_tells(
+        &text,
+        "6:12: error: 'resolver' cannot be \"ns.test\": it is no address of a name server; write 127.0.0.1 or 127.0.0.1:8600",
+    );
+}
+
+#[test]
+fn what_is_missing_is_told_at_its_table() {
+    for (text, wanted) in [
+        ("", "1:1: error: 'listener' is missing: the file has no listener"),
+        (
+            "[listener.a]\nupstream = \"a:1\"\n",
+            "1:1: error: 'listen' is missing: listener 'a' has no address",
+        ),
+        ("[listener.a]\nlisten = 80\n", "1:1: error: 'upstream' is missing: listener 'a' leads nowhere"),
+        (
+            "[listener.a]\nlisten = 80\n[[listener.a.route]]\nfrom = \"::1\"\n",
+            "3:1: error: 'upstream' is missing: the route leads nowhere",
+        ),
+        (
+            "[listener.a]\nlisten = 80\nupstream = \"b\"\n[upstream.b]\nretries = 1\n",
+            "4:1: error: 'servers' is missing: upstream 'b' has no server",
+        ),
+    ] {
+        assert_tells(text, wanted);
+    }
+    // What is misspelt is not missing too.
+    assert_tells(
+        "[listener.a]\nlissten = 80\nupstream = \"a:1\"\n",
+        "2:1: error: 'lissten' is no key of [listener.NAME]; did you mean 'listen'?",
+    );
+}
+
+#[test]
+fn what_names_something_else_must_find_it() {
+    for (upstream, wanted) in [
+        ("\"dbb\"", "'upstream' cannot be \"dbb\": there is no [upstream.dbb]"),
+        (
+            "\"two words\"",
+            "'upstream' cannot be \"two words\": it is neither the name of an upstream nor an address; write host:80 for an address",
+        ),
+        (
+            "\"www.a.test\"",
+            "'upstream' cannot be \"www.a.test\": it is neither the name of an upstream nor an address; write www.a.test:80 for an address",
+        ),
+        (
+            "\"a:99999\"",
+            "'upstream' cannot be \"a:99999\": \"99999\" is not a port; a port is a number from 0 to 65535",
+        ),
+    ] {
+        let text = BASE.replace("\"db\"", upstream);
+        let told: Vec<_> = told(&text).into_iter().filter(|line| line.contains("error")).collect();
+        assert_eq!(told, [format!("3:12: error: {wanted}")]);
+    }
+    let text = format!("{BASE}[[listener.a.route]]\ntls = \"x\"\nrefuse = true\n");
+    assert_eq!(told(&text)[2], "7:7: error: 'tls' cannot be \"x\": there is no [tls.x]");
+}
+
+#[test]
+fn an_address_that_is_listened_on_twice_is_told_at_the_second() {
+    for (second, wanted) in [
+        ("\":8080\"", "'listen' cannot be \":8080\": 'a' listens on it already"),
+        ("8080", "'listen' cannot be \"8080\": 'a' listens on it already as :8080"),
+        ("\"10.0.0.1:8080\"", "'listen' cannot be \"10.0.0.1:8080\": 'a' listens on it already as :8080"),
+    ] {
+        let text = format!("{BASE}[listener.b]\nlisten = {second}\nupstream = 80\n");
+        assert_tells(&text, &format!("7:10: error: {wanted}"));
+    }
+    let twice = |one: &str, other: &str| {
+        let listen = format!("[\"{one}\", \"{other}\"]");
+        !told(&BASE.replace("\":8080\"", &listen)).is_empty()
+    };
+    assert!(twice("unix:/a", "unix:/a") && twice("fd:web", "fd:web") && twice("0.0.0.0:1", "127.0.0.1:1"));
+    assert!(!twice("127.0.0.1:0", "127.0.0.1:0") && !twice("127.0.0.1:1", "127.0.0.2:1"));
+    assert!(!twice("0.0.0.0:1", "[::1]:1") && !twice("unix:/a", "unix:@a"));
+    let metrics = format!("metrics = \":8080\"\n{BASE}");
+    assert_tells(&metrics, "1:11: error: 'metrics' cannot be \":8080\": 'a' listens on it already");
+}
+
+#[test]
+fn a_key_given_twice_is_told_at_the_second() {
+    assert_tells(&format!("{BASE}servers = []\n"), "6:1: error: 'servers' is given twice: 'servers = []'");
+    assert_tells(&format!("{BASE}[upstream.db]\n"), "6:11: error: 'db' is given twice: '[upstream.db]'");
+    let text = BASE.replace("[\"10.0.0.1:80\"]", "[{ address = \"a:1\", address = \"b:1\" }]");
+    assert!(told(&text)[0].starts_with("5:31: error: 'address' is given twice"), "{:?}", told(&text));
+}
+
+#[test]
+fn a_name_has_letters_digits_and_two_signs() {
+    let text = BASE.replace("listener.a", "listener.\"a b\"");
+    assert_tells(
+        &text,
+        "1:11: error: 'listener' cannot be named \"a b\": a name has letters, digits, - and _",
+    );
+    let text = BASE.replace("\"db\"", "\"a:1\"").replace("upstream.db", "upstream.80");
+    assert!(told(&text)[0].starts_with("4:1: error: 'upstream' cannot be named 80:"), "{:?}", told(&text));
+    assert_tells(
+        &BASE.replace("[upstream.db]\nservers = [\"10.0.0.1:80\"]", "[upstream]\ndb = 80"),
+        "5:6: error: 'db' of 'upstream' is no table",
+    );
+}
+
+#[test]
+fn what_is_no_toml_is_told_once_a_line_and_the_rest_is_judged_too() {
+    for (text, wanted) in [
+        ("log = json\n", "1:7: error: string values must be quoted, expected literal string: 'log = json'"),
+        ("log: json\n", "1:4: error: invalid unquoted key, expected letters, numbers, '-', '_': 'log: json'"),
+        ("log =\n", "1:6: error: string values must be quoted, expected literal string: 'log ='"),
+        ("log = \"json\n", "1:12: error: invalid basic string, expected '\"': 'log = \"json'"),
+    ] {
+        let file = format!("{text}lgo = 1\n{BASE}");
+        let found = told(&file);
+        assert_eq!(found[0], wanted);
+        assert_eq!(found[1..], ["2:1: error: 'lgo' is no key of the top of the file; did you mean 'log'?"]);
+    }
+    // A header that is broken has what seems to be missing.
+    let found = told(&BASE.replace("[upstream.db]", "[upstream.db"));
+    assert!(found[0].starts_with("4:13: error: unclosed table"), "{found:?}");
+    // A list that is not closed swallows the rest.
+    let found =
+        told("[listener.a]\nlisten = [\":1\"\nupstream = \"db\"\n[upstream.db]\nservers = [\"a:1\"]\n");
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[test]
+fn what_is_legal_and_probably_wrong_is_a_warning() {
+    let routes = "[[listener.a.route]]\nfrom = \"10.0.0.0/8\"\nupstream = \"db\"\n[[listener.a.route]]\nfrom = \"10.1.0.0/16\"\nrefuse = true\n";
+    for (text, wanted) in [
+        (
+            format!("{BASE}{routes}"),
+            "9:1: warning: no connection takes route a#2: a#1 comes first, and fits all of them",
+        ),
+        (
+            format!("{BASE}[upstream.x]\nservers = [\"a:1\"]\n"),
+            "6:1: warning: upstream 'x' is not used: no route leads to it",
+        ),
+        (
+            format!("{BASE}check = {{ every = \"1s\", timeout = \"2s\" }}\n"),
+            "6:35: warning: 'check' is slower than its interval: it may take 2s, and 'every' is 1s",
+        ),
+        (
+            format!("allow = \"10.1.0.0/16\"\ndeny = [\"10.0.0.0/8\"]\n{BASE}")
+                .replace("upstream = \"db\"", "allow = [\"10.1.0.0/16\", \"::1\"]\nupstream = \"db\""),
+            "5:10: warning: 'allow' has 10.1.0.0/16, and 'deny' has 10.0.0.0/8, which counts first",
+        ),
+        (
+            BASE.replace("upstream = ", "mode = \"0660\"\nupstream = "),
+            "3:1: warning: 'mode' is for UNIX sockets, and the listener has none",
+        ),
+        (
+            BASE.replace("servers = [\"10.0.0.1:80\"]", "discover = \"srv:a.test\"\nrefresh = \"100ms\""),
+            "6:11: warning: 'refresh' is \"100ms\", which is taken as 1s, the least",
+        ),
+    ] {
+        assert_tells(&text, wanted);
+        assert!(reading(&text, Purpose::Judge).plan.is_some());
+    }
+    let text = format!("{BASE}tls = {{ verify = false }}\n");
+    assert!(told(&text)[1].starts_with("6:9: warning: 'verify' is false:"), "{:?}", told(&text));
+}
+
+#[test]
+fn all_faults_are_found_in_one_run() {
+    let text = "thread = 1\nlog = xml\n[listener.a]\nlisten = \":x\"\nupstream = \"nope\"\n[upstream.b]\nservers = []\n[tls.t]\ncert = \"/no/such\"\nkey = \"/no/such\"\n";
+    let lines: Vec<String> = told(text)
+        .iter()
+        .filter(|line| line.contains("error"))
+        .map(|line| line.split(':').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(lines, ["1", "2", "4", "5", "7", "9", "10"]);
+}
+
+#[test]
+fn what_is_not_built_yet_is_judged_and_not_served() {
+    let text = format!(
+        "handshake-timeout = \"5s\"\n{BASE}send-proxy = \"v2\"\n[[listener.a.route]]\nsni = \"a.test\"\nupstream = \"tls://a.test:443\"\n"
+    );
+    let wanted = [
+        "1:1: warning: 'handshake-timeout' comes with TLS",
+        "7:1: warning: 'send-proxy' comes with PROXY",
+        "9:1: warning: 'sni' comes with TLS",
+        "10:12: warning: \"tls://a.test:443\" of 'upstream' comes with TLS",
+    ];
+    assert_eq!(told(&text), wanted);
+    let Reading { source, faults, plan } = reading(&text, Purpose::Serve);
+    assert!(plan.is_none());
+    assert_eq!(lines(&source, &faults, Severity::Error).len(), 4);
+}
+
+#[test]
+fn a_fault_is_shown_with_its_place() {
+    let text = BASE.replace("upstream = ", "\tidle-timeout = \"ten\" # ü\nupstream = ");
+    let Reading { source, faults, .. } = reading(&text, Purpose::Judge);
+    let shown = rendered(&source, &faults, false);
+    let wanted = "f.toml:3:17: error: 'idle-timeout' cannot be \"ten\": it is not a duration; write 250ms, 10s, 1m30s, 1h or off
+  |
+3 |     idle-timeout = \"ten\" # ü
+  |                    ^^^^^
+  |
+  = help: write 250ms, 10s, 1m30s, 1h or off
+
+";
+    assert_eq!(shown, wanted);
+    assert!(rendered(&source, &faults, true).contains("\x1b["));
+}
+
+#[test]
+fn nothing_in_a_file_controls_a_terminal() {
+    let text = format!("\"\\u001b[31m\" = 1\n\"\x1b]0;x\x07\" = '\x1b[2J'\n{BASE}");
+    let Reading { source, faults, .. } = reading(&text, Purpose::Judge);
+    let shown = rendered(&source, &faults, false);
+    assert!(shown.len() > 100 && shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
+}
+
+#[test]
+fn options_hold_for_all_listeners_unless_a_nearer_place_says_other() {
+    let text = "idle-timeout = \"1h\"\nsplice = \"off\"\nmax-sessions = 50_000\nmax-per-source = 9\nallow = [\"10.0.0.0/8\"]\nmetrics = false\n
+        [defaults]\nidle-timeout = \"2h\"\nmax-per-source = 5\nbacklog = 0x10\n
+        [listener.a]\nlisten = 8080\nupstream = 80\nidle-timeout = false\nallow = \"::1\"\nmax-per-source = 7\n
+        [listener.b]\nlisten = [\"unix:/a\", \"unix:@b\", \"fd:web\"]\nmode = \"0660\"\nupstream = \"unix:/c\"\n";
+    let plan = plan(text);
+    assert_eq!((plan.max_sessions, plan.max_per_source.map(|limit| limit.sessions)), (Some(50_000), Some(9)));
+    let [a, b] = &plan.listeners[..] else { panic!("{plan:?}") };
+    assert_eq!((a.name.as_deref(), b.name.as_deref()), (Some("a"), Some("b")));
+    assert_eq!((a.deadlines.idle, b.deadlines.idle), (None, Some(Duration::from_secs(7200))));
+    assert_eq!(
+        (a.max_per_source.map(|limit| limit.sessions), b.max_per_source.map(|limit| limit.sessions)),
+        (Some(7), Some(5))
+    );
+    assert_eq!((a.splice, a.backlog, b.mode), (false, 16, Some(0o660)));
+    assert_eq!(
+        (
+            a.access.allow.len(),
+            a.access.allow[0].to_string().as_str(),
+            b.access.allow[0].to_string().as_str()
+        ),
+        (1, "::1", "10.0.0.0/8")
+    );
+    assert_eq!(
+        b.endpoints.iter().map(Endpoint::to_string).collect::<Vec<_>>(),
+        ["unix:/a", "unix:@b", "fd:web"]
+    );
+    let names: Vec<&str> = plan.upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+    assert_eq!(names, ["127.0.0.1:80", "unix:/c"]);
+}
+
+#[test]
+fn the_command_line_wins_over_the_file() {
+    let typed = [("idle-timeout", "3h"), ("threads", "2"), ("allow", "::1"), ("max-per-source", "3")];
+    let typed: Given =
+        typed.iter().map(|(key, value)| ((*key).to_owned(), vec![(*value).to_owned()])).collect();
+    let text = format!("threads = 8\nallow = \"10.0.0.0/8\"\n[defaults]\nmax-per-source = 5\n{BASE}")
+        .replace("upstream = ", "idle-timeout = \"1h\"\nupstream = ");
+    let plan = Reading::of_text("f", text, None, &typed, Purpose::Serve).plan.unwrap();
+    let [a] = &plan.listeners[..] else { panic!("{plan:?}") };
+    assert_eq!(
+        (plan.threads.map(NonZeroUsize::get), a.deadlines.idle),
+        (Some(2), Some(Duration::from_secs(10_800)))
+    );
+    assert_eq!(a.access.allow[0].to_string(), "::1");
+    // That of the whole program is another limit than that of a listener.
+    assert_eq!((plan.max_per_source.unwrap().sessions, a.max_per_source.unwrap().sessions), (3, 5));
+}
+
+#[test]
+fn an_upstream_has_what_its_table_says_and_defaults() {
+    let text = "[listener.a]\nlisten = 1\nupstream = \"one\"\n[[listener.a.route]]\nfrom = \"::1\"\nupstream = \"two\"\n[upstream.one]\nservers = [\"a:1\", { address = \"b:1\", weight = 3, backup = true }]\nbalance = \"source\"\nretries = 0\nconnect-timeout = \"2s\"\neject = \"off\"\nslow-start = \"30s\"\non-down = \"cut\"\ncheck = { every = \"5s\", send = 'PING\\r\\n', expect = \"PONG\\u0000\" }\n[upstream.two]\ndiscover = \"dns:web.test:8443\"\nresolver = \"127.0.0.1\"\n";
+    let plan = plan(text);
+    let [one, two] = &plan.upstreams[..] else { panic!("{plan:?}") };
+    assert_eq!(
+        (one.servers[1].weight, one.servers[1].backup, one.settings.balance),
+        (3, true, Balance::Source)
+    );
+    assert_eq!((one.settings.retries, one.settings.eject, one.settings.cut_on_down), (Some(0), None, true));
+    let check = one.check.as_ref().unwrap();
+    assert_eq!(
+        (check.every, check.fall, &check.send[..], &check.expect[..]),
+        (Duration::from_secs(5), 3, &b"PING\r\n"[..], &b"PONG\0"[..])
+    );
+    let discover = two.discover.as_ref().unwrap();
+    assert_eq!(discover.source, ServerSource::Dns { name: "web.test".into(), port: 8443 });
+    assert_eq!(
+        (discover.refresh, discover.resolver.unwrap().to_string()),
+        (Duration::from_secs(5), "127.0.0.1:53".into())
+    );
+    assert_eq!(
+        (two.settings.eject, two.settings.retries, &two.check),
+        (Some(crate::session::group::EJECT), None, &None)
+    );
+    // Routes come before what is left.
+    let PlannedTarget::Routes(routes) = &plan.listeners[0].target else { panic!("{plan:?}") };
+    let leads: Vec<_> = routes.iter().map(|route| route.lead.clone()).collect();
+    assert_eq!(leads, [Lead::Upstream("two".into()), Lead::Upstream("one".into())]);
+}
+
+#[test]
+fn faults_of_a_large_file_are_bounded() {
+    let text = "x = 1\n".repeat(300) + BASE;
+    let Reading { source, faults, .. } = reading(&text, Purpose::Judge);
+    assert!(faults.len() > 290);
+    assert!(rendered(&source, &faults, false).ends_with("which are not shown\n"));
+}
+
+/// The schema, ready to judge a file.
+fn judge() -> jsonschema::Validator {
+    let schema: serde_json::Value = serde_json::from_str(&schema::text()).unwrap();
+    jsonschema::draft202012::options().build(&schema).unwrap()
+}
+
+fn as_json(text: &str) -> serde_json::Value {
+    serde_json::to_value(text.parse::<toml::Table>().unwrap()).unwrap()
+}
+
+#[test]
+fn the_schema_takes_the_sample_and_refuses_what_the_reader_refuses() {
+    let validator = judge();
+    let sample = as_json(SAMPLE);
+    let errors: Vec<String> = validator.iter_errors(&sample).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    assert!(validator.is_valid(&as_json(BASE)));
+    for wrong in [
+        "lisen = 1",
+        "threads = []",
+        "log = \"xml\"",
+        "idle-timeout = \"soon\"",
+        "[upstream.x]\nbalance = \"y\"",
+        "[upstream.x]\nretries = -1",
+        "[listener.\"a b\"]",
+    ] {
+        assert!(!validator.is_valid(&as_json(wrong)), "{wrong}");
+        assert!(told(wrong).iter().any(|line| line.contains("error")), "{wrong}");
+    }
+}
+
+#[test]
+fn every_key_is_in_the_topic_and_no_other() {
+    let text = topics::find("configuration").unwrap().text;
+    let options = Options::new();
+    let mut known: BTreeSet<String> = options.names().map(str::to_owned).collect();
+    known
+        .extend(Kind::ALL.into_iter().flat_map(|kind| kind.own().into_iter().map(|key| key.name.to_owned())));
+    let cells = text.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let documented: BTreeSet<String> = cells
+        .flat_map(|cell| cell.split('`').filter(|part| part.len() > 1 && !part.contains(", ")))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(documented, known);
+    // Each table lists its own.
+    for kind in Kind::ALL.into_iter().filter(|kind| ![Kind::Top, Kind::Defaults].contains(kind)) {
+        let section = text
+            .split("\n## ")
+            .find(|section| section.lines().next().is_some_and(|title| title.contains(kind.title())));
+        let section = section.unwrap_or_else(|| panic!("no section of {}", kind.title()));
+        for key in kind.own() {
+            assert!(section.contains(&format!("`{}`", key.name)), "{} of {}", key.name, kind.title());
+        }
+    }
+}
+
+#[test]
+fn options_of_the_program_are_options() {
+    let options = Options::new();
+    for name in keys::OF_THE_PROGRAM {
+        assert!(options.find(name).is_some(), "{name}");
+        assert!(!Kind::Listener.takes(name) && Kind::Top.takes(name));
+    }
+    assert!(repeats(options.find("allow").unwrap()) && !repeats(options.find("log").unwrap()));
+    assert!(matches!(Kind::Upstream.own()[0].form, Form::Servers));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "\\PC*") {
+        told(&text);
+    }
+
+    #[test]
+    fn no_change_of_the_sample_makes_the_reader_panic(at in 0..SAMPLE.len(), cut in 0..40_usize, put in "[\\[\\]=\"{},.#a0\\n-]{0,3}") {
+        let begin = SAMPLE.floor_char_boundary(at);
+        let end = SAMPLE.ceil_char_boundary((at + cut).min(SAMPLE.len()));
+        let text = format!("{}{put}{}", &SAMPLE[..begin], &SAMPLE[end..]);
+        let Reading { source, faults, plan } = reading(&text, Purpose::Serve);
+        rendered(&source, &faults, false);
+        prop_assert!(plan.is_none() || faults.iter().all(|fault| fault.severity == Severity::Warning));
+    }
+}
