@@ -10,6 +10,7 @@ mod audit;
 mod cause;
 mod client;
 mod close;
+mod config;
 mod ctl;
 mod deadline;
 mod death;
