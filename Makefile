@@ -17,6 +17,8 @@ DUMP = $(if $(filter --dump --dump=%,$(value ARGS)),,--dump text)
 
 PREFIX ?= /usr/local
 SHARE = $(DESTDIR)$(PREFIX)/share
+# The unit for systemd before 253, where that is what this machine has.
+COMPAT = $(shell systemctl --version 2>/dev/null | awk 'NR == 1 && $$2 < 253 { print "--compat" }')
 MUSL := $(shell uname -m)-unknown-linux-musl
 
 ## Targets:
@@ -49,7 +51,7 @@ install: ## the binary, manual pages, completions and a unit [PREFIX DESTDIR]
 	@"$(BIN)" print completions bash >"$(SHARE)/bash-completion/completions/switchboard"
 	@"$(BIN)" print completions zsh >"$(SHARE)/zsh/site-functions/_switchboard"
 	@"$(BIN)" print completions fish >"$(SHARE)/fish/vendor_completions.d/switchboard.fish"
-	@"$(BIN)" print systemd | sed 's|/usr/local/bin|$(PREFIX)/bin|' >"$(DESTDIR)$(PREFIX)/lib/systemd/system/switchboard.service"
+	@"$(BIN)" print systemd $(COMPAT) | sed 's|/usr/local/bin|$(PREFIX)/bin|' >"$(DESTDIR)$(PREFIX)/lib/systemd/system/switchboard.service"
 	@install -Dm644 -t "$(SHARE)/doc/switchboard" README.md LICENSE-MIT LICENSE-APACHE
 deb: build ## a Debian package in target/debian; needs cargo-deb
 	@cargo deb --version >/dev/null 2>&1 || \

@@ -51,6 +51,9 @@
 //! wait for a session, or follow what sessions say, are [`session::onlookers`]; what happens beside the bytes is a
 //! [`Mark`](session::mark::Mark) in a tap.
 //!
+//! A server may be passed its sockets ([`net::passed`]), by a service manager that it tells how it does ([`server::notify`]), or
+//! by the process that it replaces at SIGUSR2 ([`server::upgrade`]).
+//!
 //! # The rooms
 //! Each room imports only from those above it in this table.
 //!
@@ -81,6 +84,8 @@
 //! - A session counts the same alive and ended: `server/books.rs`; it leaves nothing behind: `tests/it/leaks.rs`.
 //! - An idle session is small: `session/session.rs`.
 //! - Nothing that a peer sends ends a line of the log or controls a terminal: `report/format.rs`.
+//! - An upgrade refuses no connection, loses no queue, and takes itself back if it fails: `tests/it/upgrade.rs`. A service manager
+//!   that does not read holds nothing up: `tests/it/notify.rs`.
 //! - The floors of the rooms, and which of them may name which crate: `tests/it/house.rs`.
 //!
 //! # What is deliberately absent

@@ -629,7 +629,7 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ),
         ("prox", &["unrecognized command 'prox'; did you mean 'proxy'?; try 'switchboard --help'"]),
         ("serve", &["unrecognized command 'serve'; the commands are echo,"]),
-        ("help serve", &["there is no topic 'serve'; the topics are modes"]),
+        ("help serve", &["there is no topic 'serve'; did you mean 'service'?"]),
         ("--listen 1 echo", &["option '--listen' comes before a command"]),
         ("proxy --frobnicate", &["unrecognized option '--frobnicate'; try 'switchboard proxy --help'"]),
         ("proxy --upstrem a", &["unrecognized option '--upstrem'; did you mean '--upstream'?"]),

@@ -147,6 +147,31 @@ pub enum Request {
     Resume,
     /// As SIGTERM.
     Drain,
+    /// Whether it takes connections.
+    Ready,
+    /// Read the file again and put it in force.
+    Reload,
+    /// What a reload would change.
+    Diff {
+        /// Another file than the server's own; an absolute path.
+        #[serde(default)]
+        file: Option<String>,
+    },
+    /// What would become of a connection: `listener=web from=192.0.2.7 sni=a.test alpn=h2`.
+    Explain {
+        question: String,
+    },
+    /// The servers of upstreams, and how each stands; or what an operator says of one.
+    Server {
+        /// Those of this upstream; none: of all.
+        #[serde(default)]
+        upstream: Option<String>,
+        #[serde(default)]
+        address: Option<String>,
+        /// Sets it; none: tells it.
+        #[serde(default)]
+        state: Option<Named<AdminOrder>>,
+    },
     /// Change a limit; sessions to come follow it.
     Set {
         setting: Named<Setting>,
@@ -154,6 +179,56 @@ pub enum Request {
         #[serde(deserialize_with = "Option::deserialize")]
         value: Option<u64>,
     },
+}
+
+/// What an operator says of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, strum::VariantArray)]
+#[serde(rename_all = "snake_case")]
+pub enum AdminOrder {
+    /// It takes no new sessions.
+    Drain,
+    /// It is as well as its checks say.
+    Ready,
+    /// It is under maintenance: it takes no new sessions, and is expected not to answer.
+    Down,
+}
+
+/// How a reload went, or what it would change, or what became of a question: in lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct PlanAnswer {
+    pub ok: bool,
+    /// What changes; or, if it is not ok, what is wrong.
+    pub lines: Vec<SafeText>,
+}
+
+/// Whether a server takes connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct ReadyAnswer {
+    pub ready: bool,
+    /// `accepting`, `paused` or `draining`.
+    pub state: SafeText,
+}
+
+/// A server of an upstream, and how it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct GroupServer {
+    pub upstream: SafeText,
+    pub server: SafeText,
+    /// `up`, `down`, `ejected`, `draining`, `maintenance` or `leaving`.
+    pub state: SafeText,
+    /// How long it is down, or how long it stays ejected.
+    pub for_ms: Option<u64>,
+    /// Why it is down or ejected.
+    pub why: Option<SafeText>,
+    /// Sessions that it has.
+    pub live: u64,
+    /// Sessions that it ever had.
+    pub sessions: u64,
+    pub weight: u32,
+    pub backup: bool,
 }
 
 /// Which sessions are tapped, and what is shown of them.

@@ -22,6 +22,7 @@ use rustix::{
 };
 use std::{
     io,
+    ops::Range,
     os::fd::BorrowedFd,
     sync::{
         Arc,
@@ -38,6 +39,8 @@ const EVENTS: usize = 8192;
 const WARNINGS: usize = 64;
 /// Lines are gathered up to this size and written at once.
 const BATCH_BYTES: usize = 64 * 1024;
+/// What a pipe takes whole (`PIPE_BUF`, pipe(7)): at an upgrade two processes write to the same one, and lines stay lines.
+const AT_ONCE_BYTES: usize = 4096;
 /// Between an event that finds the reporter idle and its line. Each wake-up costs the traffic more than
 /// the events themselves, so there is at most one in this time; a person does not see it.
 const GATHER: Duration = Duration::from_millis(2);
@@ -166,7 +169,7 @@ impl Lines {
             }
             Ok(()) => {
                 self.rest.clear();
-                match write_all(stdio::stdout(), bytes) {
+                match write_lines(stdio::stdout(), bytes, &self.ends) {
                     Ok(()) => self.ends.len() - 1,
                     Err(Cut { written }) => {
                         let begun = self.ends.partition_point(|end| *end < written);
@@ -190,6 +193,26 @@ struct Cut {
     written: usize,
 }
 
+/// Writes lines of these `ends`.
+fn write_lines(to: BorrowedFd<'_>, bytes: &[u8], ends: &[usize]) -> Result<(), Cut> {
+    for piece in pieces(ends) {
+        let begin = piece.start;
+        write_all(to, &bytes[piece]).map_err(|cut| Cut { written: begin + cut.written })?;
+    }
+    Ok(())
+}
+
+/// Whole lines, as many as go into a pipe at once, or one that is longer. The first of `ends` is where the first begins.
+fn pieces(ends: &[usize]) -> impl Iterator<Item = Range<usize>> {
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        let begin = *ends.get(next)?;
+        let fit = ends.partition_point(|end| *end <= begin + AT_ONCE_BYTES) - 1;
+        next = fit.max(next + 1);
+        ends.get(next).map(|end| begin..*end)
+    })
+}
+
 /// Writes all of `bytes`, also to a descriptor that another program made non-blocking.
 fn write_all(to: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Cut> {
     let mut written = 0;
@@ -206,4 +229,18 @@ fn write_all(to: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Cut> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_is_whole_lines_that_a_pipe_takes_at_once() {
+        let of = |ends: &[usize]| pieces(ends).collect::<Vec<_>>();
+        assert!(of(&[0]).is_empty());
+        assert_eq!(of(&[0, 10, 20]), [0..20]);
+        assert_eq!(of(&[0, 2000, 4096, 4097]), [0..4096, 4096..4097]);
+        assert_eq!(of(&[0, 10, 5000, 5010]), [0..10, 10..5000, 5000..5010]);
+    }
 }

@@ -5,46 +5,50 @@ use crate::runtime::{shard::Shard, waker::WakerCell};
 use futures::future::{Either, select};
 use rustix::time::{ClockId, clock_gettime};
 use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeMap,
+    cell::RefCell,
+    collections::BTreeSet,
+    mem,
+    num::NonZeroU64,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-/// The sleepers of a shard, by when they are due.
-#[derive(Default)]
+/// The sleepers of a shard. Each has a place, and no allocation of its own: nearly every session has a sleeper.
 pub(super) struct Clock {
-    sleepers: RefCell<BTreeMap<Key, Rc<Sleeper>>>,
-    last_number: Cell<u64>,
+    /// What instants are counted from.
+    begin: Instant,
+    sleepers: RefCell<Sleepers>,
 }
 
-/// When a sleeper is due, and its number.
-type Key = (Instant, u64);
+#[derive(Default)]
+struct Sleepers {
+    /// When they are due, in nanoseconds, and their places.
+    due: BTreeSet<(u64, u32)>,
+    places: Vec<Place>,
+    free: Vec<u32>,
+}
 
 #[derive(Default)]
-struct Sleeper {
-    fired: Cell<bool>,
+struct Place {
+    /// When the sleeper is due; none once it was.
+    due_ns: Option<NonZeroU64>,
     waker: WakerCell,
 }
 
 /// A future that ends at an instant. Dropping it takes it off the clock.
 #[must_use = "it sleeps only while it is awaited"]
 pub struct Sleep {
-    key: Key,
-    sleeper: Rc<Sleeper>,
+    clock: Rc<Clock>,
+    place: u32,
 }
 
 /// Ends at `when`, never before.
 pub fn sleep_until(when: Instant) -> Sleep {
-    let shard = Shard::here().expect("a task sleeps on a shard");
-    let sleeper = Rc::new(Sleeper::default());
-    let clock = &shard.clock;
-    clock.last_number.set(clock.last_number.get() + 1);
-    let key = (when, clock.last_number.get());
-    clock.sleepers.borrow_mut().insert(key, sleeper.clone());
-    Sleep { key, sleeper }
+    let clock = Shard::here().expect("a task sleeps on a shard").clock.clone();
+    let place = clock.set(when);
+    Sleep { clock, place }
 }
 
 /// No sleep is longer: a thousand years, which every clock and timer of the kernel can add.
@@ -90,22 +94,55 @@ pub fn now_ns() -> u64 {
 /// The longest tick of a Linux kernel (`CONFIG_HZ=100`), by which [`coarse_ms`] may lag.
 pub const TICK: Duration = Duration::from_millis(10);
 
+impl Default for Clock {
+    fn default() -> Self {
+        Clock { begin: Instant::now(), sleepers: RefCell::default() }
+    }
+}
+
 impl Clock {
     /// Wakes the sleepers that are due, and says when the next will be.
     pub(super) fn wake_due(&self) -> Option<Instant> {
         let mut now = None;
         loop {
             let mut sleepers = self.sleepers.borrow_mut();
-            let next = sleepers.first_entry()?;
-            let when = next.key().0;
+            let (due_ns, number) = *sleepers.due.first()?;
+            let when = self.begin + Duration::from_nanos(due_ns);
             if when > *now.get_or_insert_with(Instant::now) {
                 return Some(when);
             }
-            let sleeper = next.remove();
+            sleepers.due.pop_first();
+            let Place { waker, .. } = mem::take(&mut sleepers.places[number as usize]);
             drop(sleepers);
-            sleeper.fired.set(true);
-            sleeper.waker.wake();
+            waker.wake();
         }
+    }
+
+    /// Gives a sleeper that is due at `when` a place.
+    fn set(&self, when: Instant) -> u32 {
+        // What is due already is due at the beginning; what 64 bits do not hold is 584 years away.
+        let ns = when.saturating_duration_since(self.begin).as_nanos();
+        let due_ns = NonZeroU64::new(u64::try_from(ns).unwrap_or(u64::MAX)).unwrap_or(NonZeroU64::MIN);
+        let mut sleepers = self.sleepers.borrow_mut();
+        let number = sleepers.free.pop().unwrap_or_else(|| {
+            sleepers.places.push(Place::default());
+            u32::try_from(sleepers.places.len() - 1).expect("memory does not hold as many sleepers")
+        });
+        sleepers.places[number as usize].due_ns = Some(due_ns);
+        sleepers.due.insert((due_ns.get(), number));
+        number
+    }
+
+    fn take_off(&self, number: u32) {
+        let mut sleepers = self.sleepers.borrow_mut();
+        let place = mem::take(&mut sleepers.places[number as usize]);
+        if let Some(due_ns) = place.due_ns {
+            sleepers.due.remove(&(due_ns.get(), number));
+        }
+        sleepers.free.push(number);
+        // Not under the borrow: nothing says what goes with the last waker of a task.
+        drop(sleepers);
+        drop(place);
     }
 }
 
@@ -113,19 +150,18 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.sleeper.fired.get() {
+        let place = &self.clock.sleepers.borrow().places[self.place as usize];
+        if place.due_ns.is_none() {
             return Poll::Ready(());
         }
-        self.sleeper.waker.register(context);
+        place.waker.register(context);
         Poll::Pending
     }
 }
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Some(shard) = Shard::here() {
-            shard.clock.sleepers.borrow_mut().remove(&self.key);
-        }
+        self.clock.take_off(self.place);
     }
 }
 
@@ -165,10 +201,14 @@ mod tests {
             let gone = sleep(Duration::from_secs(1));
             let stays = sleep(Duration::from_secs(2));
             let due = || Shard::here().unwrap().clock.wake_due();
-            assert_eq!(due(), Some(gone.key.0));
+            let first = due().unwrap();
             drop(gone);
-            assert_eq!(due(), Some(stays.key.0));
+            assert!(due().unwrap() >= first + Duration::from_secs(1));
+            // The place is given to another, and what was due there is not.
+            let another = sleep(Duration::from_secs(3));
             drop(stays);
+            assert!(due().unwrap() >= first + Duration::from_secs(2));
+            drop(another);
             assert_eq!(due(), None);
         })
         .unwrap();

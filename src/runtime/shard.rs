@@ -58,7 +58,7 @@ thread_local! {
 pub struct Shard {
     ready: RefCell<VecDeque<Runnable>>,
     remote: Arc<Remote>,
-    pub(super) clock: Clock,
+    pub(super) clock: Rc<Clock>,
     pub(super) readiness: Poller,
     /// Bulk was moved since the last wait.
     pub(super) bulk: Cell<bool>,
@@ -249,7 +249,7 @@ impl Here {
         let shard = Rc::new(Shard {
             ready: RefCell::default(),
             remote: Arc::new(remote),
-            clock: Clock::default(),
+            clock: Rc::default(),
             readiness,
             bulk: Cell::new(false),
             owned: RefCell::default(),

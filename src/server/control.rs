@@ -4,7 +4,7 @@ use crate::{
     control::{
         lines::LineSocket,
         place,
-        protocol::{Line, Request, TapItem},
+        protocol::{Line, PlanAnswer, ReadyAnswer, Request, TapItem},
     },
     error::{Error, reason},
     net::{
@@ -14,7 +14,8 @@ use crate::{
     report::{format::Format, json::EventLine, reporter::Reporter},
     runtime::{clock::within, task::yield_now},
     server::{
-        operator::{Operator, Refusal},
+        operator::{Operator, Readiness, Refusal},
+        plan::Faults,
         side_door::{SideDoor, Silence},
         taps::OperatorTaps,
     },
@@ -23,7 +24,7 @@ use crate::{
 };
 use futures::{FutureExt, select_biased};
 use serde::Serialize;
-use std::{io, pin::pin, rc::Rc, time::Duration};
+use std::{io, path::PathBuf, pin::pin, rc::Rc, time::Duration};
 
 /// Operators at once, and one that waits until another gives way. Each has a descriptor of the reserve.
 const CONNECTIONS_MAX: usize = 16;
@@ -122,6 +123,14 @@ impl<'a> From<&'a Event> for FollowedEvent<'a> {
     }
 }
 
+/// What a plan changes; or every line of what is wrong with it.
+fn plan_answer(answer: Result<Vec<String>, Faults>) -> PlanAnswer {
+    match answer {
+        Ok(lines) => PlanAnswer { ok: true, lines: lines.iter().map(|line| line.as_str().into()).collect() },
+        Err(faults) => PlanAnswer { ok: false, lines: faults.text.lines().map(SafeText::from).collect() },
+    }
+}
+
 /// The client has said something, or has gone.
 fn ended_by_client(more: io::Result<bool>) -> io::Result<()> {
     if more? { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
@@ -197,6 +206,29 @@ impl Conversation {
             Request::Pause => self.operator.pause(),
             Request::Resume => self.operator.resume(),
             Request::Drain => self.operator.drain(),
+            Request::Ready => {
+                let ready = self.operator.ready().await;
+                let is_ready = ready == Readiness::Accepting;
+                self.push_item(&ReadyAnswer { ready: is_ready, state: ready.name().into() });
+            }
+            Request::Reload => {
+                let answer = self.operator.reload().await?;
+                self.push_item(&plan_answer(answer));
+            }
+            Request::Diff { file } => {
+                let answer = self.operator.diff(file.map(PathBuf::from)).await;
+                self.push_item(&plan_answer(answer));
+            }
+            Request::Explain { question } => {
+                let lines = self.operator.explain(&question)?;
+                self.push_item(&plan_answer(Ok(lines)));
+            }
+            Request::Server { upstream: Some(upstream), address: Some(address), state: Some(state) } => {
+                self.operator.set_server(&upstream, &address, state)?;
+            }
+            Request::Server { upstream, .. } => {
+                self.operator.group_servers(upstream.as_deref())?.iter().for_each(|one| self.push_item(one));
+            }
             Request::Set { setting, value } => self.operator.set(setting, value).await?,
         }
         Ok(None)

@@ -205,8 +205,8 @@ fn upstream(old: &PlannedUpstream, new: &PlannedUpstream, lines: &mut Vec<String
     for server in &new.servers {
         if let Some(former) = old.servers.iter().find(|one| address(one) == address(server)) {
             let address = address(server);
-            changed(&mut own, &format!("server {address}: weight"), former.weight, server.weight);
-            changed(&mut own, &format!("server {address}: backup"), former.backup, server.backup);
+            changed(&mut own, &format!("server {address} weight"), former.weight, server.weight);
+            changed(&mut own, &format!("server {address} backup"), former.backup, server.backup);
         }
     }
     let (was, is) = (&old.settings, &new.settings);

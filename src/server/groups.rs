@@ -171,3 +171,72 @@ fn left_by(group: &Arc<Group>, upstreams: &[PlannedUpstream]) -> Vec<Arc<Server>
     all.retain(|server| !next.is_some_and(|next| has(next, server)));
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        net::dial::Destination,
+        server::plan::{Check, PlannedServer},
+        session::group::{GroupSettings, Standing},
+    };
+    use std::time::Instant;
+
+    fn planned(name: &str, ports: &[u16]) -> PlannedUpstream {
+        let server = |port: &u16| PlannedServer {
+            destination: Destination {
+                endpoint: format!("10.0.0.1:{port}").parse().unwrap(),
+                overrides: [].into(),
+            },
+            weight: 1,
+            backup: false,
+        };
+        PlannedUpstream {
+            name: name.into(),
+            is_address: false,
+            servers: ports.iter().map(server).collect(),
+            discover: None,
+            settings: GroupSettings::default(),
+            check: Some(Check::default()),
+        }
+    }
+
+    fn server(groups: &Groups, name: &str, at: usize) -> Arc<Server> {
+        groups.find(name).unwrap().members()[at].server.clone()
+    }
+
+    #[test]
+    fn a_server_keeps_its_state_over_every_change_of_its_group_and_with_it_into_another() {
+        let before = Groups::new(&[planned("a", &[1, 2])], &Groups::default());
+        let (one, two) = (server(&before, "a", 0), server(&before, "a", 1));
+        one.note_check(Err("x".into()), 1, 1);
+        let same = Groups::new(&[planned("a", &[1, 2])], &before);
+        assert!(Arc::ptr_eq(before.find("a").unwrap(), same.find("a").unwrap()), "nothing has changed");
+        let changed = Groups::new(&[planned("a", &[3, 1])], &same);
+        assert!(Arc::ptr_eq(&server(&changed, "a", 1), &one));
+        assert!(matches!(one.standing(Instant::now()), Standing::Down { .. }));
+        let renamed = Groups::new(&[planned("b", &[1, 2])], &before);
+        assert!(Arc::ptr_eq(&server(&renamed, "b", 0), &one) && Arc::ptr_eq(&server(&renamed, "b", 1), &two));
+        let moved = Groups::new(&[planned("a", &[2]), planned("b", &[1])], &before);
+        assert!(Arc::ptr_eq(&server(&moved, "b", 0), &one) && Arc::ptr_eq(&server(&moved, "a", 0), &two));
+    }
+
+    #[test]
+    fn two_groups_never_share_a_server() {
+        let before = Groups::new(&[planned("a", &[1])], &Groups::default());
+        let one = server(&before, "a", 0);
+        let both = Groups::new(&[planned("b", &[1]), planned("a", &[1, 2])], &before);
+        assert!(Arc::ptr_eq(&server(&both, "a", 0), &one) && !Arc::ptr_eq(&server(&both, "b", 0), &one));
+        let split = Groups::new(&[planned("c", &[1]), planned("d", &[1])], &before);
+        assert!(Arc::ptr_eq(&server(&split, "c", 0), &one) && !Arc::ptr_eq(&server(&split, "d", 0), &one));
+    }
+
+    #[test]
+    fn servers_that_are_checked_no_more_count_as_up() {
+        let before = Groups::new(&[planned("a", &[1])], &Groups::default());
+        server(&before, "a", 0).note_check(Err("x".into()), 1, 1);
+        let unchecked = PlannedUpstream { check: None, ..planned("a", &[1]) };
+        let after = Groups::new(&[unchecked], &before);
+        assert_eq!(server(&after, "a", 0).standing(Instant::now()), Standing::Up);
+    }
+}

@@ -109,6 +109,25 @@ impl InForce {
         })
     }
 
+    /// The listener of this name, or the only one.
+    /// Errors: which there are.
+    pub fn listening(&self, name: Option<&str>) -> Result<Arc<Listening>, String> {
+        let all = self.listenings();
+        let names = || {
+            let mut names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
+            names.dedup();
+            names.join(", ")
+        };
+        match name {
+            Some(name) => {
+                let found = all.iter().find(|one| one.name == name);
+                found.cloned().ok_or_else(|| format!("there is no listener '{name}'; there is {}", names()))
+            }
+            None if all.iter().all(|one| one.name == all[0].name) && !all.is_empty() => Ok(all[0].clone()),
+            None => Err(format!("which listener is missing; write listener=NAME, of {}", names())),
+        }
+    }
+
     pub fn own_addresses(&self) -> Vec<Address> {
         self.listenings().iter().map(|one| one.address.clone()).collect()
     }

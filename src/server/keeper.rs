@@ -28,8 +28,10 @@ pub struct Surroundings {
     /// Tells a line that concerns no session.
     pub warn: Rc<dyn Fn(String)>,
     /// Cuts the sessions of a server that went down, in a group that wants that.
-    pub on_down: Rc<dyn Fn(&Group, &Server) -> LocalBoxFuture<'static, ()>>,
+    pub on_down: Rc<OnDown>,
 }
+
+pub type OnDown = dyn Fn(&Group, &Server) -> LocalBoxFuture<'static, ()>;
 
 /// The keepers of the groups of a plan.
 #[derive(Default)]

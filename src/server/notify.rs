@@ -120,7 +120,10 @@ struct Teller {
 impl Notify {
     /// Nothing is said before [`Notify::ready`].
     pub fn start(supervisors: Supervisors, addresses: &[String], passable: Passable) -> Self {
-        let manager = Manager::from_environment();
+        Self::over(Manager::from_environment(), supervisors, addresses, passable)
+    }
+
+    fn over(manager: Manager, supervisors: Supervisors, addresses: &[String], passable: Passable) -> Self {
         let (phase, note, told) = (Cell::new(Phase::Accepting), RefCell::default(), RefCell::default());
         let addresses = shortened(addresses);
         let teller = Rc::new(Teller { manager, supervisors, addresses, passable, phase, note, told });
@@ -155,9 +158,7 @@ impl Notify {
 
     /// A reload begins. [`Notify::reloaded`] has to follow.
     pub fn reloading(&self) {
-        let now = clock_gettime(ClockId::Monotonic);
-        let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
-        self.teller.manager.say(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+        self.teller.manager.say(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_microseconds()));
     }
 
     /// A reload has ended; if it was refused, the status says why until the next one.
@@ -229,6 +230,11 @@ impl Teller {
     }
 }
 
+fn monotonic_microseconds() -> i64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec * 1_000_000 + now.tv_nsec / 1000
+}
+
 fn extension() -> String {
     format!("EXTEND_TIMEOUT_USEC={}", EXTENSION.as_micros())
 }
@@ -244,6 +250,20 @@ fn shortened(addresses: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        runtime::{clock::sleep, shard::run},
+        server::{
+            books::{Books, Remembered},
+            supervisor::IdleSupervisor,
+            supervisors::Common,
+        },
+        session::{context::Context, event::Events, record::Record, target::Target},
+    };
+    use std::{
+        os::unix::net::UnixDatagram,
+        sync::{Arc, atomic::AtomicU64},
+    };
+    use tempfile::TempDir;
 
     #[test]
     fn only_a_socket_of_this_machine_is_spoken_to() {
@@ -260,5 +280,68 @@ mod tests {
         let addresses: Vec<String> = (1..=5).map(|port| format!("a:{port}")).collect();
         assert_eq!(shortened(&addresses[..1]), "a:1");
         assert_eq!(shortened(&addresses), "a:1, a:2, a:3 and 2 more");
+    }
+
+    /// A server of two shards that have not begun, and what its manager hears.
+    fn sample(watchdog: Option<Duration>) -> (Notify, Vec<IdleSupervisor>, UnixDatagram, TempDir) {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let listening: Arc<_> = Record::sample(1, Target::Echo).listening.clone();
+        let remembered = Arc::new(Remembered::new(1));
+        let books = Books::new(std::slice::from_ref(&listening), remembered.clone());
+        let context = Context::sample_telling(Events::new(None, Arc::default()));
+        let common = Common { context, last_id: AtomicU64::new(0) };
+        let (supervisors, idle) = Supervisors::new(common, books, remembered, 2);
+        let address = socket_address(path.to_str().unwrap());
+        let manager = Manager { address, watchdog, stores: false };
+        (Notify::over(manager, supervisors, &["a:1".into()], Passable::default()), idle, socket, folder)
+    }
+
+    fn heard(socket: &UnixDatagram) -> Vec<String> {
+        let mut room = [0; 512];
+        let next = || socket.recv(&mut room).ok().map(|count| String::from_utf8_lossy(&room[..count]).into());
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn a_shard_that_does_not_answer_takes_the_sign_of_life_away() {
+        let every = Duration::from_millis(10);
+        run(async {
+            let (_notify, idle, socket, _folder) = sample(Some(every * 2));
+            let mut idle = idle.into_iter();
+            let _first = spawn(idle.next().unwrap().run());
+            sleep(every * 20).await;
+            assert_eq!(heard(&socket), Vec::<String>::new(), "the second shard does nothing");
+            let _second = spawn(idle.next().unwrap().run());
+            let signs = async {
+                while heard(&socket).is_empty() {
+                    sleep(every).await;
+                }
+            };
+            assert!(within(Some(Duration::from_secs(10)), signs).await.is_some());
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_reload_is_one_message_with_its_time_and_ends_with_another_also_if_it_is_refused() {
+        run(async {
+            let (notify, _idle, socket, _folder) = sample(None);
+            let before = monotonic_microseconds();
+            notify.reloading();
+            notify.reloaded(Some("a.toml:1:2: error:\nwhat"));
+            notify.reloading();
+            notify.reloaded(None);
+            let heard = heard(&socket);
+            let time: i64 = heard[0].strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap().parse().unwrap();
+            assert!((before..=monotonic_microseconds()).contains(&time));
+            assert_eq!(heard[1], "READY=1\nSTATUS=reload refused: a.toml:1:2: error: what");
+            assert_eq!(heard[3], "READY=1\nSTATUS=accepting on a:1; 0 sessions");
+            notify.stopping();
+            notify.fall_silent();
+        })
+        .unwrap();
     }
 }

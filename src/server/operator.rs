@@ -4,8 +4,8 @@
 
 use crate::{
     control::protocol::{
-        Choice, EndedSession, Greeting, ListedSession, Named, Phase, ServerStats, SessionDetail, Setting,
-        SettingValue, Sort, TapChoice, VERSION,
+        AdminOrder, Choice, EndedSession, Greeting, GroupServer, ListedSession, Named, Phase, ServerStats,
+        SessionDetail, Setting, SettingValue, Sort, TapChoice, VERSION,
     },
     net::{
         address::{Address, EscapedAddress},
@@ -18,6 +18,7 @@ use crate::{
     runtime::{blocking::blocking, clock::coarse_ms, limit::Slots, lock::Lock, mailbox},
     server::{
         diff,
+        explain::{self, Question},
         in_force::PlanInForce,
         plan::{Faults, LoadPlan},
         rates::{Look, Rates},
@@ -28,6 +29,7 @@ use crate::{
         deadline::Deadlines,
         delivery::Queue,
         event::{Event, Events},
+        group::{self, Admin, Group, Standing},
         health::Health,
         mark::Mark,
         onlookers::{Onlooker, Wanted},
@@ -104,6 +106,16 @@ pub enum Readiness {
     Draining,
 }
 
+impl Readiness {
+    pub fn name(self) -> &'static str {
+        match self {
+            Readiness::Accepting => "accepting",
+            Readiness::Paused => "paused",
+            Readiness::Draining => "draining",
+        }
+    }
+}
+
 /// Why a verb was not followed, as a sentence for the user.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -129,6 +141,14 @@ pub enum Refusal {
     DrainBegun(Named<Setting>),
     #[error("{0} cannot work: idle-timeout ends such a session sooner, after {time}", time = duration(*.1))]
     IdleSooner(Named<Setting>, Duration),
+    #[error("{0}")]
+    Question(String),
+    #[error("there is no upstream '{0}'; 'ctl server' shows them")]
+    NoUpstream(SafeText),
+    #[error("upstream '{0}' has no server '{1}'; 'ctl server' shows them")]
+    NoServer(SafeText, SafeText),
+    #[error("a server cannot be set to '{0}'; it can be drain, ready or down")]
+    NoOrder(SafeText),
     #[error("the server is ending")]
     Ending,
 }
@@ -335,6 +355,42 @@ impl Operator {
         Ok(in_force.plan.as_ref().map(|plan| diff::changes(plan, &next)).unwrap_or_default())
     }
 
+    /// What would become of a connection, as things stand.
+    pub fn explain(&self, question: &str) -> Result<Vec<String>, Refusal> {
+        let question: Question = question.parse().map_err(Refusal::Question)?;
+        let in_force = self.server.in_force.get();
+        let listening = in_force.listening(question.listener.as_deref()).map_err(Refusal::Question)?;
+        let protocols = question.protocols();
+        let facts = question.facts(&protocols);
+        Ok(explain::explain(&listening.access, &listening.target, &in_force.groups, &facts))
+    }
+
+    /// The servers of an upstream, or of all, and how each stands.
+    pub fn group_servers(&self, upstream: Option<&str>) -> Result<Vec<GroupServer>, Refusal> {
+        let in_force = self.server.in_force.get();
+        if let Some(name) = upstream.filter(|name| in_force.groups.find(name).is_none()) {
+            return Err(Refusal::NoUpstream(name.into()));
+        }
+        let wanted = in_force.groups.all().filter(|group| upstream.is_none_or(|name| group.name == name));
+        Ok(wanted.flat_map(|group| told_servers(group)).collect())
+    }
+
+    /// Says of a server of an upstream that it is to take sessions or not.
+    pub fn set_server(&self, upstream: &str, address: &str, order: Named<AdminOrder>) -> Result<(), Refusal> {
+        let in_force = self.server.in_force.get();
+        let group = in_force.groups.find(upstream).ok_or_else(|| Refusal::NoUpstream(upstream.into()))?;
+        let servers = group.servers();
+        let found = servers.iter().find(|(server, _)| server.address() == address);
+        let (server, _) = found.ok_or_else(|| Refusal::NoServer(upstream.into(), address.into()))?;
+        server.set_admin(match order {
+            Named::Known(AdminOrder::Drain) => Some(Admin::Draining),
+            Named::Known(AdminOrder::Down) => Some(Admin::Maintenance),
+            Named::Known(AdminOrder::Ready) => None,
+            Named::Other(name) => return Err(Refusal::NoOrder(name)),
+        });
+        Ok(())
+    }
+
     pub fn note_refused_reload(&self) {
         self.refused_reloads.fetch_add(1, Relaxed);
     }
@@ -536,6 +592,36 @@ fn listed(record: &Record, rates: &Look, draining: bool) -> ListedSession {
         client_queued: client_takes.bytes(),
         upstream_queued: if record.listening.target.loops() { 0 } else { to_client.bytes() },
     }
+}
+
+/// The servers of a group, and how each stands.
+fn told_servers(group: &Group) -> Vec<GroupServer> {
+    let (now, members) = (Instant::now(), group.members());
+    let told = |(server, standing): (Arc<group::Server>, Standing)| {
+        let member = members.iter().find(|member| Arc::ptr_eq(&member.server, &server));
+        let (time, why) = match &standing {
+            Standing::Down { since, why } => {
+                (Some(now.saturating_duration_since(*since)), Some(why.as_str()))
+            }
+            Standing::Ejected { until, why } => {
+                (Some(until.saturating_duration_since(now)), Some(why.as_str()))
+            }
+            Standing::Awaited => (None, Some("its first check has no answer yet")),
+            _ => (None, None),
+        };
+        GroupServer {
+            upstream: group.name.as_str().into(),
+            server: server.address().as_str().into(),
+            state: standing.name().into(),
+            for_ms: time.map(whole_milliseconds),
+            why: why.map(SafeText::from),
+            live: server.live() as u64,
+            sessions: server.sessions(),
+            weight: member.map_or(0, |member| member.weight),
+            backup: member.is_some_and(|member| member.backup),
+        }
+    };
+    group.servers().into_iter().map(told).collect()
 }
 
 fn detail(record: &Record, rates: &Look, draining: bool) -> SessionDetail {

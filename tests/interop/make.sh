@@ -58,7 +58,11 @@ installs() {
         - "$usr/share/bash-completion/completions/switchboard")" = "text json off" ]
     if command -v zsh >/dev/null; then zsh -n "$usr/share/zsh/site-functions/_switchboard"; fi
     if command -v fish >/dev/null; then fish -n "$usr/share/fish/vendor_completions.d/switchboard.fish"; fi
-    grep -q '^ExecStart=/usr/bin/switchboard proxy' "$usr/lib/systemd/system/switchboard.service"
+    grep -q '^ExecStart=/usr/bin/switchboard run /etc/switchboard.toml' "$usr/lib/systemd/system/switchboard.service"
+    if command -v systemd-analyze >/dev/null; then
+        sed "s|^ExecStart=/usr|ExecStart=$usr|" "$usr/lib/systemd/system/switchboard.service" >"$TMP/switchboard.service"
+        ! systemd-analyze verify "$TMP/switchboard.service" 2>&1 | grep .
+    fi
 }
 
 check "make install puts the binary, manual pages, completions and a unit below DESTDIR" installs

@@ -7,6 +7,7 @@ use crate::{
         protocol::{Choice, Named, Request, Setting, Sort, TapChoice},
     },
     net::network::Network,
+    server::explain::Question,
     session::health::Health,
     text::{plain::takes_unicode, takes_colour},
     tools::ctl::settings::{self, Verb},
@@ -28,6 +29,11 @@ use strum::VariantArray;
 #[argh(note = "cut ID… [--fin]    end sessions by RST, or by FIN after what is under way")]
 #[argh(note = "pause, resume      accept no more connections, and go on")]
 #[argh(note = "drain              stop the server as SIGTERM does")]
+#[argh(note = "ready              whether it takes connections; exit 1 if not")]
+#[argh(note = "reload             read the file again, and say what changed")]
+#[argh(note = "diff [FILE]        what a reload would change")]
+#[argh(note = "explain QUESTION   the route of a connection, and its servers, as they are")]
+#[argh(note = "server [NAME[/ADDR drain|ready|down]]   servers of upstreams, and one's state")]
 #[argh(note = "get [LIMIT]        a limit as it is, or all")]
 #[argh(note = "set LIMIT VALUE    max-sessions, or a timeout as the server's, for new ones")]
 #[argh(note = "Exit: 0 done, 1 not done, 2 usage")]
@@ -134,6 +140,29 @@ impl Ctl {
             ["pause"] => Request::Pause,
             ["resume"] => Request::Resume,
             ["drain"] => Request::Drain,
+            ["ready"] => Request::Ready,
+            ["reload"] => Request::Reload,
+            ["diff"] => Request::Diff { file: None },
+            ["diff", file] => Request::Diff { file: Some(absolute(file)?) },
+            ["explain", ref words @ ..] if !words.is_empty() => {
+                let question = words.join(" ");
+                question.parse::<Question>()?;
+                Request::Explain { question }
+            }
+            ["explain"] => {
+                return Err("'explain' needs a question; write 'listener=web from=192.0.2.7'".into());
+            }
+            ["server"] => Request::Server { upstream: None, address: None, state: None },
+            ["server", upstream] if !upstream.contains('/') => {
+                Request::Server { upstream: Some(upstream.to_owned()), address: None, state: None }
+            }
+            ["server", name, state] => group_server(name, state)?,
+            ["server", ..] => {
+                return Err(
+                    "'server' needs a name, an address and a state; write server db/10.0.0.1:5432 drain"
+                        .into(),
+                );
+            }
             ["get"] => Request::Get { setting: None },
             ["get", name] => Request::Get { setting: Some(known_setting(name)?) },
             ["set", name, value] => return setting(name, value),
@@ -207,8 +236,33 @@ impl Ctl {
     }
 }
 
-const COMMANDS: &str =
-    "servers, list, show, closed, stats, events, tap, cut, pause, resume, drain, get or set";
+const COMMANDS: &str = "servers, list, show, closed, stats, events, tap, cut, pause, resume, drain, ready, reload, \
+                        diff, explain, server, get or set";
+
+/// The path of a file that the server is to read.
+fn absolute(file: &str) -> Result<String, String> {
+    let path = std::path::absolute(file).map_err(|error| format!("'{file}' is no path: {error}"))?;
+    path.to_str().map(str::to_owned).ok_or_else(|| format!("'{file}' is not UTF-8; write it in UTF-8"))
+}
+
+/// `server NAME/ADDRESS STATE`.
+fn group_server(name: &str, state: &str) -> Result<Request, String> {
+    let form = "write server db/10.0.0.1:5432 drain";
+    let Some((upstream, address)) = name.split_once('/') else {
+        return Err(format!("'{name}' names no server of an upstream; {form}"));
+    };
+    let state = match Named::of(state) {
+        Named::Other(_) => {
+            return Err(format!("a server cannot be set to '{state}'; write drain, ready or down"));
+        }
+        known => known,
+    };
+    Ok(Request::Server {
+        upstream: Some(upstream.to_owned()),
+        address: Some(address.to_owned()),
+        state: Some(state),
+    })
+}
 
 fn limits() -> String {
     let names: Vec<_> = Setting::VARIANTS.iter().map(|known| Named::Known(known).to_string()).collect();

@@ -13,7 +13,7 @@ use argh::{ArgsInfo, FromArgs};
 #[argh(note = "man COMMAND             that of a command; switchboard-COMMAND.1")]
 #[argh(note = "man TOPIC               that of a topic of the help; switchboard-TOPIC.7")]
 #[argh(note = "completions SHELL       for bash, zsh or fish")]
-#[argh(note = "systemd                 a unit that runs 'switchboard proxy'")]
+#[argh(note = "systemd                 a unit that serves what /etc/switchboard.toml says")]
 #[argh(note = "config                  a sample of a configuration file")]
 #[argh(note = "schema                  its JSON Schema, for editors")]
 #[argh(note = "Exit: 0 printed, 1 it cannot be written, 2 usage")]
@@ -24,6 +24,9 @@ pub struct Print {
     /// what to print
     #[argh(positional, arg_name = "WHAT")]
     words: Vec<String>,
+    /// systemd: a unit for versions before 253
+    #[argh(switch)]
+    compat: bool,
 }
 
 impl Print {
@@ -31,6 +34,10 @@ impl Print {
     pub fn text(self) -> Result<String, String> {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         match words[..] {
+            ["systemd"] => Ok(unit(self.compat)),
+            [first, ..] if self.compat => {
+                Err(format!("option '--compat' does not go with '{first}'; write systemd --compat"))
+            }
             ["man"] => Ok(manual::program()),
             ["man", name] => match commands::commands().iter().find(|command| command.name == name) {
                 Some(command) => Ok(manual::command(command)),
@@ -44,7 +51,6 @@ impl Print {
             ["completions"] => Err("which shell is missing; write completions bash, zsh or fish".into()),
             ["config"] => Ok(config_file::SAMPLE.into()),
             ["schema"] => Ok(config_file::schema::text()),
-            ["systemd"] => Ok(include_str!("switchboard.service").into()),
             [] => Err(format!("what to print is missing; write {WHAT}")),
             [first, .., last] if ["man", "completions", "systemd", "config", "schema"].contains(&first) => {
                 Err(format!("unexpected argument '{last}' after '{first}'"))
@@ -52,6 +58,17 @@ impl Print {
             [first, ..] => Err(format!("'{first}' cannot be printed; write {WHAT}")),
         }
     }
+}
+
+/// Reloads by SIGHUP: `Type=notify-reload` sends it by itself, and has come with systemd 253.
+fn unit(compat: bool) -> String {
+    let unit = include_str!("switchboard.service");
+    if !compat {
+        return unit.to_owned();
+    }
+    let before =
+        unit.replace("Type=notify-reload", "Type=notify").replace("print systemd", "print systemd --compat");
+    before.replace("TimeoutStopSec=", "ExecReload=/bin/kill -HUP $MAINPID\nTimeoutStopSec=")
 }
 
 const WHAT: &str = "man, completions, systemd, config or schema";

@@ -5,6 +5,7 @@ use crate::{
     cli::{Parsed, commands},
     control::protocol::{Named, Setting},
     report::format::{Dump, Format, Log},
+    server::plan,
     session::{
         cause::Cause,
         event::{Event, What},
@@ -83,7 +84,7 @@ fn a_documented_option_exists() {
     // `--flag` stands for any.
     known.extend(["--version", "--flag"]);
     // Of other programs, in recipes.
-    known.extend(["--network", "--now"]);
+    known.extend(["--network", "--now", "--fdname"]);
     for topic in TOPICS {
         for option in options(topic.text) {
             assert!(known.contains(&*option), "{option} of topic {}", topic.name);
@@ -376,7 +377,16 @@ fn files_for_the_system_are_printed() {
         assert!(page.contains(".SH DESCRIPTION"), "{}", topic.name);
     }
     let unit = text("print systemd");
-    assert!(unit.contains("ExecStart=") && unit.contains("SuccessExitStatus=3"));
+    let has = |unit: &str, line: &str| unit.lines().any(|other| other == line);
+    let run = "ExecStart=/usr/local/bin/switchboard run /etc/switchboard.toml";
+    for line in [run, "NotifyAccess=all", "FileDescriptorStoreMax=64", "SuccessExitStatus=3"] {
+        assert!(has(&unit, line), "{line}");
+    }
+    let seconds = unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
+    assert!(Duration::from_secs(seconds.parse().unwrap()) > plan::DRAIN_TIMEOUT);
+    assert!(has(&unit, "Type=notify-reload") && !unit.contains("ExecReload"));
+    let compat = text("print systemd --compat");
+    assert!(has(&compat, "Type=notify") && has(&compat, "ExecReload=/bin/kill -HUP $MAINPID"));
     for line in [
         "print",
         "print nothing",
@@ -384,6 +394,8 @@ fn files_for_the_system_are_printed() {
         "print completions",
         "print completions csh",
         "print systemd x",
+        "print man --compat",
+        "print --compat",
     ] {
         assert!(parse_words(&line.split(' ').collect::<Vec<_>>()).is_err(), "{line}");
     }

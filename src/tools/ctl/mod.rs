@@ -8,7 +8,7 @@ pub mod tap;
 use crate::{
     control::{
         client::{ControlClient, Trouble},
-        protocol::{Choice, Named, Request, ServerStats, Setting, SettingValue},
+        protocol::{Choice, Named, PlanAnswer, ReadyAnswer, Request, ServerStats, Setting, SettingValue},
     },
     error::Error,
     runtime::clock::sleep_until,
@@ -86,6 +86,10 @@ pub async fn run(config: Ctl, mut streams: Streams) -> Result<(), Failure> {
             let text = set(client, setting, *value).await?;
             if config.json { Ok(()) } else { streams.print(&text) }
         }
+        Verb::Ask(request @ (Request::Reload | Request::Diff { .. } | Request::Explain { .. })) => {
+            told(client, request, config.json, reader, streams).await
+        }
+        Verb::Ask(Request::Ready) => ready(client, config.json, streams).await,
         Verb::Ask(request) => {
             let text = ask(client, request, config.json, reader).await?;
             streams.print(&text)
@@ -116,6 +120,7 @@ async fn ask(
             let stats = client.ask::<Value>(request).await?;
             laid_out(&stats, reader, |stats| page::stats(&client.greeting, stats))
         }
+        Request::Server { state: None, .. } => reader.group_servers(&client.ask(request).await?),
         Request::Get { .. } => reader.settings(&client.ask(request).await?),
         _ => {
             let items = client.ask::<Value>(request).await?;
@@ -138,6 +143,46 @@ fn laid_out<T: DeserializeOwned + Serialize>(
         Err(_) => report::other_facts(item, &Value::Null, ""),
     };
     items.iter().map(page).collect()
+}
+
+/// Prints what a plan changes, or what becomes of a question; what is wrong goes to standard error.
+async fn told(
+    mut client: ControlClient,
+    request: &Request,
+    json: bool,
+    reader: Reader,
+    mut streams: Streams,
+) -> Result<(), Failure> {
+    let answers = client.ask::<PlanAnswer>(request).await?;
+    let answer = answers.into_iter().next().unwrap_or_default();
+    let text: String = answer.lines.iter().map(|line| format!("{line}\n")).collect();
+    if json {
+        streams.print(&format!("{}\n", serde_json::json!(answer)))?;
+    } else if !answer.ok {
+        written(streams.notes.write_all(reader.shown(text).as_bytes()))?;
+    } else if text.is_empty() {
+        streams.print("nothing has changed\n")?;
+    } else {
+        streams.print(&reader.shown(text))?;
+    }
+    match (answer.ok, request) {
+        (true, _) => Ok(()),
+        (false, Request::Reload) => Err(Failure("reload refused: everything goes on as before".into())),
+        (false, _) => Err(Failure("the file cannot be used".into())),
+    }
+}
+
+/// Says whether the server takes connections; that it does not is a failure.
+async fn ready(mut client: ControlClient, json: bool, mut streams: Streams) -> Result<(), Failure> {
+    let answer = client.ask::<ReadyAnswer>(&Request::Ready).await?.into_iter().next().unwrap_or_default();
+    if json {
+        streams.print(&format!("{}\n", serde_json::json!(answer)))?;
+    }
+    match answer.ready {
+        true if json => Ok(()),
+        true => streams.print(&format!("{}\n", answer.state)),
+        false => Err(Failure(format!("the server is not ready: it is {}", answer.state))),
+    }
 }
 
 /// Changes a setting, and says what it was before.

@@ -3,7 +3,7 @@
 use crate::{
     control::protocol::{EndedSession, Greeting, ListedSession, Named, ServerStats, SessionDetail},
     net::kernel::TcpInfo,
-    session::{event::Mode, health::Health},
+    session::{event::Mode, health::Health, record::Selection},
     text::{
         columns::width,
         safe::SafeText,
@@ -118,6 +118,23 @@ fn addresses(facts: &SessionDetail) -> Vec<Line> {
         lines.push(labelled("upstream", format!("{} to {}", ends[0], ends[1])));
         lines.push(labelled("dialled", dialled(facts.resolve_ms, facts.connect_ms, facts.first_byte_ms)));
     }
+    lines.extend(way(&facts.choice));
+    lines
+}
+
+/// Which way a session went, if there was a choice: its route, its server, and those that could not be reached.
+fn way(choice: &Selection) -> Vec<Line> {
+    let Selection { route, upstream_group, server, why, tried } = choice;
+    let mut lines: Vec<Line> = route.iter().map(|route| labelled("route", route.to_string())).collect();
+    if let Some(group) = upstream_group {
+        let server = SafeText::or_dash(server.as_ref());
+        let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        lines.push(labelled("server", format!("{server} of {group}{why}")));
+    }
+    lines.extend(tried.iter().map(|one| {
+        let time = Duration::try_from_secs_f64(one.ms / 1e3).map_or_else(|_| "-".to_owned(), duration);
+        labelled("tried", format!("{}: {} after {time}", one.server, one.error))
+    }));
     lines
 }
 
@@ -233,6 +250,7 @@ pub fn ended(one: &EndedSession) -> Vec<Line> {
         lines.push(labelled("upstream", SafeText::or_dash(one.upstream.as_ref()).to_owned()));
         lines.push(labelled("dialled", dialled(one.resolve_ms, one.connect_ms, one.first_byte_ms)));
     }
+    lines.extend(way(&one.choice));
     let life = Duration::try_from_secs_f64(one.duration_ms / 1e3).unwrap_or_default();
     lines.push(labelled("life", duration(life)));
     lines.extend(one.error.as_ref().map(|error| labelled("error", error.to_string())));

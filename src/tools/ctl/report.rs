@@ -3,7 +3,7 @@
 use crate::{
     control::{
         client::ControlClient,
-        protocol::{EndedSession, ListedSession, Named, ServerStats, Setting, SettingValue},
+        protocol::{EndedSession, GroupServer, ListedSession, Named, ServerStats, Setting, SettingValue},
     },
     text::{
         plain::plain_char,
@@ -196,6 +196,34 @@ impl Reader {
                 span(stats.uptime_ms).into(),
                 page::numbers(stats).into(),
                 path.into(),
+            ]
+        };
+        self.table(&columns, &servers.iter().map(row).collect::<Vec<_>>())
+    }
+
+    pub fn group_servers(&self, servers: &[GroupServer]) -> String {
+        let columns = [
+            Column::words("UPSTREAM", 0),
+            Column::addresses("SERVER", 0),
+            Column::words("STATE", 0),
+            Column::numbers("FOR", 3),
+            Column::numbers("WEIGHT", 4),
+            Column::numbers("LIVE", 0),
+            Column::numbers("SESSIONS", 2),
+            Column { shorten: Shorten::End(60), ..Column::words("WHY", 1) },
+        ];
+        let row = |one: &GroupServer| {
+            let weight = format!("{}{}", one.weight, if one.backup { " backup" } else { "" });
+            let time = one.for_ms.map_or_else(|| "-".to_owned(), span);
+            vec![
+                one.upstream.to_string().into(),
+                one.server.to_string().into(),
+                one.state.to_string().into(),
+                time.into(),
+                weight.into(),
+                one.live.to_string().into(),
+                one.sessions.to_string().into(),
+                SafeText::or_dash(one.why.as_ref()).into(),
             ]
         };
         self.table(&columns, &servers.iter().map(row).collect::<Vec<_>>())

@@ -3,6 +3,7 @@
 pub mod data_path;
 pub mod fake;
 pub mod lines;
+pub mod manager;
 pub mod openmetrics;
 pub mod operator;
 pub mod pattern;

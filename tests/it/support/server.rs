@@ -10,8 +10,10 @@ use crate::support::{
 use rustix::process::Signal;
 use serde_json::Value;
 use std::{
+    fs,
     net::{SocketAddr, TcpStream},
     os::unix::process::ExitStatusExt,
+    path::Path,
     process::{ChildStdout, Command, Stdio},
     thread,
 };
@@ -56,23 +58,7 @@ impl Launch<'_> {
     /// Starts the server and waits until it says that connections can be made.
     pub fn start(self) -> Server {
         let listeners = self.flags.iter().filter(|flag| flag.starts_with("--listen")).count().max(1);
-        let mut program = Program::start(&mut self.command());
-        let errors = Lines::of(program.stderr.take().unwrap());
-        let stdout = program.stdout.take().unwrap();
-        let (lines, unread) = match self.output {
-            Output::Read => (Lines::of(stdout), None),
-            Output::Unread => (Lines::default(), Some(stdout)),
-            Output::Broken => (Lines::default(), None),
-        };
-        let mut server = Server { program, addresses: Vec::new(), lines, errors, unread };
-        server.addresses = within(LIMIT, "the start line", || {
-            let exit = server.program.try_wait().unwrap();
-            assert!(exit.is_none(), "it ended at start with {exit:?}: {:?}", server.errors.all());
-            let found: Vec<String> =
-                server.errors.all().iter().filter_map(|line| listening_address(line)).collect();
-            (found.len() == listeners).then_some(found)
-        });
-        server
+        Server::of(self.command(), listeners, self.output)
     }
 }
 
@@ -96,9 +82,43 @@ pub struct Server {
 }
 
 impl Server {
+    /// Starts `command`, of [`Launch::command`], and waits until it says that connections can be made at `listeners`
+    /// addresses.
+    pub fn of(mut command: Command, listeners: usize, output: Output) -> Server {
+        let mut program = Program::start(&mut command);
+        let errors = Lines::of(program.stderr.take().unwrap());
+        let stdout = program.stdout.take().unwrap();
+        let (lines, unread) = match output {
+            Output::Read => (Lines::of(stdout), None),
+            Output::Unread => (Lines::default(), Some(stdout)),
+            Output::Broken => (Lines::default(), None),
+        };
+        let mut server = Server { program, addresses: Vec::new(), lines, errors, unread };
+        server.addresses = within(LIMIT, "the start line", || {
+            let exit = server.program.try_wait().unwrap();
+            assert!(exit.is_none(), "it ended at start with {exit:?}: {:?}", server.errors.all());
+            let found: Vec<String> =
+                server.errors.all().iter().filter_map(|line| listening_address(line)).collect();
+            (found.len() == listeners).then_some(found)
+        });
+        server
+    }
+
     /// Starts a server of this mode; see [`Launch::flags`].
     pub fn start(mode: &str, flags: &[&str]) -> Server {
         Launch { mode, flags, shell: None, output: Output::Read }.start()
+    }
+
+    /// Starts `run FILE` with one listener, which leads to the upstream `db`: that table's text is given.
+    pub fn of_upstream(file: &Path, upstream: &str) -> Server {
+        // More threads than many machines have cores.
+        let program = "control = \"off\"\nlog = \"json\"\nthreads = 4\n";
+        let listener = "[listener.test]\nlisten = \"127.0.0.1:0\"\nupstream = \"db\"\n";
+        fs::write(file, format!("{program}{listener}[upstream.db]\n{upstream}")).unwrap();
+        let mut command = binary();
+        command.arg("run").arg(file);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Server::of(command, 1, Output::Read)
     }
 
     pub fn echo(flags: &[&str]) -> Server {
