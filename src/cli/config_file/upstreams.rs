@@ -2,18 +2,14 @@
 
 use crate::{
     cli::{
-        config_file::{
-            faults::Found,
-            form,
-            section::Section,
-            shape::{Place, words},
-        },
+        config_file::{faults::Found, form, section::Section, shape::words},
         values,
     },
     net::dial::{Destination, Override},
     server::plan::{Check, Discover, PlannedServer, PlannedUpstream, REFRESH, REFRESH_MIN},
     session::group::{Balance, EJECT, Eject, GroupSettings},
 };
+use serde_spanned::Spanned;
 use std::{collections::HashSet, sync::Arc};
 use strum::VariantArray;
 use toml::de::DeValue;
@@ -54,7 +50,7 @@ pub fn upstream(
 }
 
 fn servers(found: &mut Found<'_>, overrides: &Arc<[Override]>, section: &Section<'_>) -> Vec<PlannedServer> {
-    let list = match section.value("servers").map(Place::get_ref) {
+    let list = match section.value("servers").map(Spanned::get_ref) {
         Some(DeValue::Array(list)) => list,
         _ => return Vec::new(),
     };
