@@ -183,7 +183,8 @@ impl Passed {
         if let Some(socket) = others.first() {
             return Err(unclaimed(socket, wanted));
         }
-        let left = ours.into_iter().map(|socket| socket.name).collect();
+        let mut left: Vec<String> = ours.into_iter().map(|socket| socket.name).collect();
+        left.dedup();
         Ok(Claimed { sockets, former: self.channel, left })
     }
 
