@@ -205,7 +205,13 @@ impl Reading {
             let text = "the file is not UTF-8".to_owned();
             found.push(Severity::Error, at..at, text, "write it in UTF-8");
         }
-        let (table, errors) = DeTable::parse_recoverable(&source.text);
+        let (table, mut errors) = DeTable::parse_recoverable(&source.text);
+        let repaired = syntax::repaired(&source, &errors);
+        let table = repaired.as_ref().map_or(table, |text| {
+            let (table, more) = DeTable::parse_recoverable(text);
+            errors.extend(more);
+            table
+        });
         syntax::add(&errors, &mut found);
         let top = Section { table: table.get_ref(), span: 0..0 };
         let options = Options::new();

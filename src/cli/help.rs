@@ -11,7 +11,7 @@ use argh::{FlagInfo, FlagInfoKind};
 /// Descriptions of options begin here; a longer name has a line to itself.
 const COLUMN: usize = 33;
 /// The same of commands and topics.
-const NAME_COLUMN: usize = 14;
+const NAME_COLUMN: usize = 17;
 
 /// The options of a help in groups: title, and names. What is in none of them stands first.
 const GROUPS: [(&str, &[&str]); 6] = [

@@ -68,7 +68,7 @@ pub type DomainName = Name<Vec<u8>>;
 
 /// What is asked, without case.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct DnsQuestion {
     pub name: DomainName,
     pub kind: RecordKind,
 }
@@ -106,7 +106,7 @@ pub enum LookupFailure {
 
 /// What a message is to a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ReadFault {
     /// It is no answer to it.
     Stray,
     /// It did not fit.
@@ -149,7 +149,7 @@ impl NameServers {
         let mut missing = None;
         for name in self.candidates(name) {
             let Ok(name) = name.parse::<DomainName>() else { continue };
-            match self.ask(&Question { name, kind }).await {
+            match self.ask(&DnsQuestion { name, kind }).await {
                 Ok(records) => return Ok(records),
                 Err(failure @ LookupFailure::Unknown(_)) => return Err(failure),
                 // A name that is there says more than one that is not.
@@ -173,16 +173,16 @@ impl NameServers {
     }
 
     /// Asks each server by UDP, then each by TCP, until one says whether there are records.
-    pub async fn ask(&self, question: &Question) -> Result<Records, LookupFailure> {
+    pub async fn ask(&self, question: &DnsQuestion) -> Result<Records, LookupFailure> {
         let mut why = "there is no name server to ask".to_owned();
         for over_tcp in [false, true] {
             for server in &self.addresses {
                 let attempt = attempt(*server, question, over_tcp);
                 match within(Some(self.timeout), attempt).await {
                     Some(Ok(records)) => return Ok(records),
-                    Some(Err(Fault::NoSuchName)) => return Err(LookupFailure::NoSuchName),
-                    Some(Err(Fault::NoRecord)) => return Err(LookupFailure::NoRecord(question.kind)),
-                    Some(Err(Fault::Useless(text))) => why = format!("name server {server}: {text}"),
+                    Some(Err(ReadFault::NoSuchName)) => return Err(LookupFailure::NoSuchName),
+                    Some(Err(ReadFault::NoRecord)) => return Err(LookupFailure::NoRecord(question.kind)),
+                    Some(Err(ReadFault::Useless(text))) => why = format!("name server {server}: {text}"),
                     Some(Err(fault)) => why = format!("name server {server}: {fault}"),
                     None => {
                         why = format!("name server {server}: no answer within {}", duration(self.timeout))
@@ -195,8 +195,8 @@ impl NameServers {
 }
 
 /// Asks one server once.
-async fn attempt(server: SocketAddr, question: &Question, over_tcp: bool) -> Result<Records, Fault> {
-    let broken = |error: io::Error| Fault::Useless(reason(&error));
+async fn attempt(server: SocketAddr, question: &DnsQuestion, over_tcp: bool) -> Result<Records, ReadFault> {
+    let broken = |error: io::Error| ReadFault::Useless(reason(&error));
     let mut has_options = true;
     loop {
         let id = random() as u16;
@@ -207,11 +207,11 @@ async fn attempt(server: SocketAddr, question: &Question, over_tcp: bool) -> Res
             ask_over_udp(server, &query, |answer| question.read(id, answer)).await.map_err(broken)?
         };
         match result {
-            Err(Fault::Truncated) if !over_tcp => {
+            Err(ReadFault::Truncated) if !over_tcp => {
                 return question.read(id, &ask_over_tcp(server, &query).await.map_err(broken)?);
             }
             // An old server (RFC 6891 §7).
-            Err(Fault::NotUnderstood) if has_options => has_options = false,
+            Err(ReadFault::NotUnderstood) if has_options => has_options = false,
             result => return result,
         }
     }
@@ -221,8 +221,8 @@ async fn attempt(server: SocketAddr, question: &Question, over_tcp: bool) -> Res
 async fn ask_over_udp(
     server: SocketAddr,
     query: &[u8],
-    read: impl Fn(&[u8]) -> Result<Records, Fault>,
-) -> io::Result<Result<Records, Fault>> {
+    read: impl Fn(&[u8]) -> Result<Records, ReadFault>,
+) -> io::Result<Result<Records, ReadFault>> {
     let any: IpAddr =
         if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     // The kernel chooses the port at random, and takes datagrams of this server only.
@@ -241,11 +241,11 @@ async fn ask_over_udp(
             }
         };
         match read(&room[..count]) {
-            Err(Fault::Stray) => {}
+            Err(ReadFault::Stray) => {}
             result => return Ok(result),
         }
     }
-    Ok(Err(Fault::Stray))
+    Ok(Err(ReadFault::Stray))
 }
 
 async fn ask_over_tcp(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
@@ -275,7 +275,7 @@ async fn read_exactly(socket: &Socket, room: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
-impl Question {
+impl DnsQuestion {
     /// The message that asks it: at most 300 bytes.
     fn query(&self, id: u16, has_options: bool) -> Vec<u8> {
         const FITS: &str = "a vector has room for a question";
@@ -296,41 +296,41 @@ impl Question {
     }
 
     /// Reads an answer to the query with this number, of any bytes.
-    pub fn read(&self, id: u16, answer: &[u8]) -> Result<Records, Fault> {
-        let message = Message::from_octets(answer).map_err(|_| Fault::Stray)?;
+    pub fn read(&self, id: u16, answer: &[u8]) -> Result<Records, ReadFault> {
+        let message = Message::from_octets(answer).map_err(|_| ReadFault::Stray)?;
         let header = message.header();
         if !header.qr() || header.id() != id {
-            return Err(Fault::Stray);
+            return Err(ReadFault::Stray);
         }
         // Only a server that cannot read the question may leave it out.
         match message.header_counts().qdcount() {
             0 if header.rcode() != Rcode::NOERROR && header.rcode() != Rcode::NXDOMAIN => {}
             1 => {
-                let asked = message.sole_question().map_err(|_| Fault::Stray)?;
+                let asked = message.sole_question().map_err(|_| ReadFault::Stray)?;
                 let is_it = asked.qname().name_eq(&self.name)
                     && asked.qtype() == self.kind.number()
                     && asked.qclass() == Class::IN;
                 if !is_it {
-                    return Err(Fault::Stray);
+                    return Err(ReadFault::Stray);
                 }
             }
-            _ => return Err(Fault::Stray),
+            _ => return Err(ReadFault::Stray),
         }
         match header.rcode() {
-            Rcode::NXDOMAIN => return Err(Fault::NoSuchName),
-            Rcode::FORMERR | Rcode::NOTIMP => return Err(Fault::NotUnderstood),
-            Rcode::NOERROR if header.tc() => return Err(Fault::Truncated),
+            Rcode::NXDOMAIN => return Err(ReadFault::NoSuchName),
+            Rcode::FORMERR | Rcode::NOTIMP => return Err(ReadFault::NotUnderstood),
+            Rcode::NOERROR if header.tc() => return Err(ReadFault::Truncated),
             Rcode::NOERROR => {}
-            code => return Err(Fault::Useless(format!("it says {code}"))),
+            code => return Err(ReadFault::Useless(format!("it says {code}"))),
         }
         self.records(&message)
     }
 
     /// The records of the name, or of the name for which it is an alias.
-    fn records(&self, message: &Message<&[u8]>) -> Result<Records, Fault> {
-        let malformed = |_| Fault::Useless("its answer is malformed".into());
+    fn records(&self, message: &Message<&[u8]>) -> Result<Records, ReadFault> {
+        let malformed = |_| ReadFault::Useless("its answer is malformed".into());
         if usize::from(message.header_counts().ancount()) > RECORDS_MAX {
-            return Err(Fault::Useless(format!("its answer has more than {RECORDS_MAX} records")));
+            return Err(ReadFault::Useless(format!("its answer has more than {RECORDS_MAX} records")));
         }
         let mut ttl = u32::MAX;
         let mut name = self.name.clone();
@@ -355,7 +355,7 @@ impl Question {
         };
         ttl = ttl.min(found.map_err(malformed)?);
         if records.addresses.is_empty() && records.services.is_empty() {
-            return Err(Fault::NoRecord);
+            return Err(ReadFault::NoRecord);
         }
         records.ttl = Duration::from_secs(ttl.into());
         Ok(records)
@@ -410,15 +410,15 @@ impl fmt::Display for LookupFailure {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ReadFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Fault::Stray => "it answers another question",
-            Fault::Truncated => "its answer is cut off",
-            Fault::NotUnderstood => "it does not understand the question",
-            Fault::NoSuchName => "the name does not exist",
-            Fault::NoRecord => "the name has no such record",
-            Fault::Useless(why) => why,
+            ReadFault::Stray => "it answers another question",
+            ReadFault::Truncated => "its answer is cut off",
+            ReadFault::NotUnderstood => "it does not understand the question",
+            ReadFault::NoSuchName => "the name does not exist",
+            ReadFault::NoRecord => "the name has no such record",
+            ReadFault::Useless(why) => why,
         })
     }
 }
@@ -551,8 +551,8 @@ mod tests {
 
     const LIMIT: Option<Duration> = Some(Duration::from_secs(20));
 
-    fn question(name: &str, kind: RecordKind) -> Question {
-        Question { name: name.parse().unwrap(), kind }
+    fn question(name: &str, kind: RecordKind) -> DnsQuestion {
+        DnsQuestion { name: name.parse().unwrap(), kind }
     }
 
     fn servers(addresses: &[SocketAddr]) -> NameServers {
@@ -808,7 +808,7 @@ mod tests {
     }
 
     /// A whole answer with aliases and services, compressed by hand.
-    fn sample() -> (Question, Vec<u8>) {
+    fn sample() -> (DnsQuestion, Vec<u8>) {
         let question = question("_db._tcp.test", RecordKind::Srv);
         let query = question.query(7, false);
         let records = [
@@ -827,7 +827,7 @@ mod tests {
         for target in [owner, owner + 2, 0x3fff] {
             let mut looped = answer.clone();
             looped[owner..owner + 2].copy_from_slice(&(0xc000 | target as u16).to_be_bytes());
-            assert_eq!(question.read(7, &looped), Err(Fault::Useless("its answer is malformed".into())));
+            assert_eq!(question.read(7, &looped), Err(ReadFault::Useless("its answer is malformed".into())));
         }
     }
 

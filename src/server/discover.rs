@@ -164,7 +164,13 @@ impl Discoverer {
                         let found = resolve(name, *port, &[]).await.map_err(|error| reason(&error))?;
                         (found.iter().map(SocketAddr::ip).collect(), None)
                     }
-                    Some(address) => self.addresses(&NameServers::one(address), name).await?,
+                    Some(address) => {
+                        let found = self.addresses(&NameServers::one(address), name).await;
+                        found.map_err(|failure| match failure {
+                            LookupFailure::NoRecord(_) => "the name has no address".to_owned(),
+                            failure => failure.to_string(),
+                        })?
+                    }
                 };
                 let servers = addresses.into_iter().map(|ip| (SocketAddr::new(ip, *port), part));
                 Ok(Answer { servers: servers.collect(), ttl })
@@ -179,33 +185,36 @@ impl Discoverer {
         }
     }
 
-    /// All addresses of a name, and how long they hold; none if it has none.
+    /// All addresses of a name, and how long they hold.
     async fn addresses(
         &self,
         servers: &NameServers,
         name: &str,
-    ) -> Result<(Vec<IpAddr>, Option<Duration>), String> {
+    ) -> Result<(Vec<IpAddr>, Option<Duration>), LookupFailure> {
         let families = [(RecordKind::A, false), (RecordKind::Aaaa, true)];
         let [v4, v6] = families.map(|(kind, _)| servers.look_up(name, kind));
         let (v4, v6) = join(v4, v6).await;
         let (mut all, mut ttl, mut failure) = (Vec::new(), None::<Duration>, None);
         for ((_, is_v6), found) in families.into_iter().zip([v4, v6]) {
             let key = (name.to_owned(), is_v6);
+            let mut known = self.known.borrow_mut();
             match found {
                 Ok(records) => {
                     ttl = Some(ttl.map_or(records.ttl, |ttl| ttl.min(records.ttl)));
                     all.extend(&records.addresses);
-                    let mut known = self.known.borrow_mut();
                     if known.len() < 2 * SERVERS_MAX || known.contains_key(&key) {
                         known.insert(key, records.addresses);
                     }
+                    continue;
                 }
-                Err(LookupFailure::Unknown(why)) => {
-                    all.extend(self.known.borrow().get(&key).into_iter().flatten());
+                Err(why @ LookupFailure::Unknown(_)) => {
+                    all.extend(known.get(&key).into_iter().flatten());
                     failure = Some(why);
                 }
-                Err(LookupFailure::NoSuchName | LookupFailure::NoRecord(_)) => {
-                    self.known.borrow_mut().remove(&key);
+                Err(why) => {
+                    known.remove(&key);
+                    // What is not known counts for more than what is not there.
+                    failure = failure.or(Some(why));
                 }
             }
         }
@@ -224,8 +233,11 @@ impl Discoverer {
         // What is no target any more is forgotten.
         self.known.borrow_mut().retain(|(name, _), _| targets.contains(name));
         let look_up = |target: String| async move {
-            let found = self.addresses(servers, &target).await;
-            found.map_err(|why| format!("{target} {why}")).map(|found| (target, found))
+            match self.addresses(servers, &target).await {
+                Ok(found) => Ok((target, found)),
+                Err(LookupFailure::Unknown(why)) => Err(format!("{target} {why}")),
+                Err(_) => Ok((target, (Vec::new(), None))),
+            }
         };
         let found_targets = stream::iter(targets).map(look_up).buffer_unordered(TARGETS_AT_ONCE);
         let addresses: BTreeMap<_, _> = found_targets.try_collect().await?;

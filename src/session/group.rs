@@ -162,14 +162,18 @@ pub enum Standing {
     Leaving,
 }
 
-/// A session's place at a server, until it is dropped.
+/// A server that was chosen for a session.
 pub struct Place {
     pub server: Arc<Server>,
     /// Why this one, in words; empty for a bare address.
     pub why: String,
     /// No server was up: this one is the last resort.
     pub is_last_resort: bool,
+    pub seat: Seat,
 }
+
+/// A session counts for its server until this is dropped.
+pub struct Seat(Arc<Server>);
 
 /// A change of a server that is worth a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -430,7 +434,8 @@ impl Group {
         let server = members.present[index].server.clone();
         server.live.fetch_add(1, Relaxed);
         server.sessions.fetch_add(1, Relaxed);
-        Some(Place { server, why, is_last_resort })
+        let seat = Seat(server.clone());
+        Some(Place { server, why, is_last_resort, seat })
     }
 
     /// The order in which servers would be tried if each of them failed, without a change of their turns.
@@ -588,9 +593,9 @@ impl Group {
     }
 }
 
-impl Drop for Place {
+impl Drop for Seat {
     fn drop(&mut self) {
-        self.server.live.fetch_sub(1, Relaxed);
+        self.0.live.fetch_sub(1, Relaxed);
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
         context::Context,
         delivery,
         event::{Side, What},
-        group::{Group, Place},
+        group::{Group, Place, Seat},
         outcome::{Loss, Outcome},
         record::{Dial, Record, Selection, Tried},
         route::{Facts, Routes},
@@ -43,13 +43,13 @@ pub(super) fn run(
 ) -> impl Future<Output = Outcome> {
     async move {
         // Boxed: what dialling needs is not kept while the connection lives.
-        let (far, _place) = match Box::pin(reach(reserved, &record, &context, &routes)).await {
-            Ok((far, place)) => {
+        let (far, _seat) = match Box::pin(reach(reserved, &record, &context, &routes)).await {
+            Ok((far, seat)) => {
                 // A session that lives on has it set when it first looks at its deadlines.
                 if !down_sender.set_source(&far) {
                     watch_peer(&far, &record, record.listening.settings.deadlines.get().stall);
                 }
-                (far, place)
+                (far, seat)
             }
             Err(outcome) => return outcome,
         };
@@ -87,7 +87,7 @@ async fn reach(
     record: &Record,
     context: &Context,
     routes: &Routes,
-) -> Result<(Rc<Leg>, Place), Outcome> {
+) -> Result<(Rc<Leg>, Seat), Outcome> {
     let facts = Facts { source: record.client.ip(), ..Facts::default() };
     let refused = |why: String| Err(Outcome::Refused(Cause::NoRoute, why.into()));
     let Some(chosen) = routes.choose(&facts) else {
@@ -123,7 +123,7 @@ async fn reach(
         connect,
         choice: selection.map(Box::new),
     });
-    Ok((Rc::new(Leg::Plain(socket)), place))
+    Ok((Rc::new(Leg::Plain(socket)), place.seat))
 }
 
 /// How a group was reached; else how long the last name took to resolve, and the outcome.

@@ -65,7 +65,7 @@ impl SourceText {
     }
 
     /// The number of the line of a byte, from 0.
-    fn line(&self, at: usize) -> usize {
+    pub fn line(&self, at: usize) -> usize {
         self.lines.partition_point(|begin| *begin <= at).saturating_sub(1)
     }
 
@@ -191,7 +191,7 @@ impl<'a> Found<'a> {
 
     /// All of them, in the order of the file.
     pub fn into_faults(mut self) -> Vec<Fault> {
-        self.faults.sort_by_key(|fault| fault.span.start);
+        self.faults.sort_by(|one, other| (one.span.start, &one.text).cmp(&(other.span.start, &other.text)));
         self.faults.dedup();
         self.faults
     }

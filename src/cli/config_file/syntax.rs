@@ -1,10 +1,28 @@
 //! What of a file is no TOML, as the library found it.
 
-use crate::cli::config_file::faults::{Found, Severity};
+use crate::cli::config_file::faults::{Found, Severity, SourceText};
+use std::collections::BTreeSet;
 use toml::de::Error;
 
 /// A list that is not closed swallows what follows, with a fault for each line: the first one tells it.
 const OF_LISTS: [&str; 4] = ["array elements", "in array", "unclosed array", "inline table"];
+
+/// The library does not read on after a key without a value. The text without such lines, with all else in its place; none
+/// if it has none.
+pub fn repaired(source: &SourceText, errors: &[Error]) -> Option<String> {
+    let stops = errors.iter().filter(|error| error.message().contains("key with no value"));
+    let lines: BTreeSet<usize> =
+        stops.filter_map(|error| error.span()).map(|span| source.line(span.start)).collect();
+    let blank = |(line, text): (usize, &str)| {
+        let is_left_out = lines.contains(&line);
+        if is_left_out {
+            text.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect()
+        } else {
+            text.to_owned()
+        }
+    };
+    (!lines.is_empty()).then(|| source.text.split_inclusive('\n').enumerate().map(blank).collect())
+}
 
 /// Adds what is no TOML. Of several faults in a line the first is told: the others follow from it.
 pub fn add(errors: &[Error], found: &mut Found<'_>) {

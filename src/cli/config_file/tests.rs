@@ -313,7 +313,7 @@ fn what_is_no_toml_is_told_once_a_line_and_the_rest_is_judged_too() {
     ] {
         let file = format!("{text}lgo = 1\n{BASE}");
         let found = told(&file);
-        assert_eq!(found[0], wanted);
+        assert_eq!(found[0], wanted, "{found:?}");
         assert_eq!(found[1..], ["2:1: error: 'lgo' is no key of the top of the file; did you mean 'log'?"]);
     }
     // A header that is broken has what seems to be missing.

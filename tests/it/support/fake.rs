@@ -3,6 +3,7 @@
 pub mod faulty_relay;
 pub mod http;
 pub mod load_target;
+pub mod name_server;
 pub mod peer;
 pub mod unreachable;
 

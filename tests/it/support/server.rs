@@ -10,8 +10,10 @@ use crate::support::{
 use rustix::process::Signal;
 use serde_json::Value;
 use std::{
+    fs,
     net::{SocketAddr, TcpStream},
     os::unix::process::ExitStatusExt,
+    path::Path,
     process::{ChildStdout, Command, Stdio},
     thread,
 };
@@ -105,6 +107,18 @@ impl Server {
     /// Starts a server of this mode; see [`Launch::flags`].
     pub fn start(mode: &str, flags: &[&str]) -> Server {
         Launch { mode, flags, shell: None, output: Output::Read }.start()
+    }
+
+    /// Starts `run FILE` with one listener, which leads to the upstream `db`: that table's text is given.
+    pub fn of_upstream(file: &Path, upstream: &str) -> Server {
+        // More threads than many machines have cores.
+        let program = "control = \"off\"\nlog = \"json\"\nthreads = 4\n";
+        let listener = "[listener.test]\nlisten = \"127.0.0.1:0\"\nupstream = \"db\"\n";
+        fs::write(file, format!("{program}{listener}[upstream.db]\n{upstream}")).unwrap();
+        let mut command = binary();
+        command.arg("run").arg(file);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Server::of(command, 1, Output::Read)
     }
 
     pub fn echo(flags: &[&str]) -> Server {

@@ -27,6 +27,17 @@ pub fn echoes() -> Fake {
     })
 }
 
+/// Says its port at once, then reads to the end of the stream and closes. Its point: the connection stands.
+pub fn says_its_port() -> Fake {
+    Fake::start(|mut stream, checkpoint| {
+        checkpoint.reach();
+        let port = stream.local_addr().unwrap().port();
+        let _ = write!(stream, "{port}");
+        let _ = stream.shutdown(Shutdown::Write);
+        read_to_end(&mut stream)
+    })
+}
+
 /// Reads to the end of the stream, then closes. Its point: the connection stands.
 pub fn takes_all() -> Fake {
     Fake::start(|mut stream, checkpoint| {
