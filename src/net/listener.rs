@@ -37,7 +37,8 @@ use std::{
     },
 };
 
-/// A socket that listens, and that no shard waits for yet.
+/// A socket that listens, and that no shard waits for yet. A clone is the same socket, which closes with the last of them.
+#[derive(Clone)]
 pub struct ListenSocket {
     opened: Arc<Opened>,
     address: Address,
@@ -224,6 +225,11 @@ impl ListenSocket {
         descriptors.map(socket).collect()
     }
 
+    /// Whether both are one socket.
+    pub fn is_same(&self, other: &ListenSocket) -> bool {
+        Arc::ptr_eq(&self.opened, &other.opened)
+    }
+
     pub fn handle(&self) -> ListenHandle {
         ListenHandle(Arc::downgrade(&self.opened))
     }
@@ -292,6 +298,15 @@ impl ListenHandle {
     /// Whether both are of one socket.
     pub fn is_same(&self, other: &ListenHandle) -> bool {
         Weak::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.socket.opened) > 1 {
+            // It stays open, and must not wake a shard that does not accept at it.
+            self.registration.withdraw(&self.socket.opened.descriptor);
+        }
     }
 }
 

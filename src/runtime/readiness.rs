@@ -133,6 +133,13 @@ impl Registration {
         Self::with(socket, false, EventFlags::IN | EventFlags::ET | EventFlags::EXCLUSIVE)
     }
 
+    /// Does not wait for `socket` any more, though it stays open: for a socket that other shards wait for too.
+    pub fn withdraw(&self, socket: impl AsFd) {
+        if let Some(shard) = Shard::here() {
+            let _ = epoll::delete(&shard.readiness.epoll, socket);
+        }
+    }
+
     fn with(socket: impl AsFd, writable: bool, interest: EventFlags) -> io::Result<Self> {
         let readiness = &Shard::here().expect("a socket is registered with a shard").readiness;
         let source = Rc::new(Source::new(writable));

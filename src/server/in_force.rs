@@ -13,7 +13,7 @@ use crate::{
     runtime::lock::Lock,
     server::{
         groups::{self, Groups, Shared},
-        plan::{Plan, PlannedListener},
+        plan::{self, Plan, PlannedListener},
     },
     session::{
         sources::SourceCounts,
@@ -126,6 +126,18 @@ impl InForce {
             None if all.iter().all(|one| one.name == all[0].name) && !all.is_empty() => Ok(all[0].clone()),
             None => Err(format!("which listener is missing; write listener=NAME, of {}", names())),
         }
+    }
+
+    /// Another socket of an address, for one more shard.
+    pub fn another(&self, of: &Arc<CurrentListening>, socket: &mut ListenSocket) -> io::Result<ListenSocket> {
+        let planned = self.plan.iter().flat_map(|plan| &plan.listeners);
+        let endpoint =
+            self.addresses.iter().find(|one| Arc::ptr_eq(&one.current, of)).map(|one| &one.endpoint);
+        let planned = planned.into_iter().find(|one| endpoint.is_some_and(|it| one.endpoints.contains(it)));
+        let (backlog, options) = planned.map_or((plan::BACKLOG, Options::default()), |planned| {
+            (planned.backlog, groups::options(planned))
+        });
+        socket.another(backlog, &options)
     }
 
     pub fn own_addresses(&self) -> Vec<Address> {

@@ -9,7 +9,7 @@ use crate::{
         limits::{self, TooManySessions},
         listener::{ListenSocket, Listener},
         options::Options,
-        passed::{CONTROL, METRICS, Passable, Passed},
+        passed::{CONTROL, METRICS, Passable, Passed, listener_name},
         pipe,
     },
     report::{
@@ -40,7 +40,7 @@ use crate::{
         supervisors::{Common, Supervisors},
         upgrade::{Former, Inherited, Upgrade},
     },
-    session::{context::Context, event::What, onlookers::Onlookers},
+    session::{context::Context, event::What, onlookers::Onlookers, target::CurrentListening},
     text::{plain::takes_unicode, takes_colour, units::duration},
 };
 use futures::{FutureExt, select_biased};
@@ -76,7 +76,7 @@ pub async fn run(
     passed: Passed,
     load: Option<LoadPlan>,
 ) -> Result<ServerOutcome, Error> {
-    let threads = plan.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let threads = threads(&plan);
     limits::reserve(threads, plan.listeners.iter().map(|one| one.endpoints.len()).sum());
     let share = limits::share(limits::raise_descriptor_limit());
     set_pipes(&plan);
@@ -397,6 +397,18 @@ impl Running {
         for listening in &closed {
             self.shards.close(listening).await;
         }
+        let threads = threads(&next);
+        if threads != self.threads {
+            let (in_force, passable) = (self.in_force.get(), self.passable.clone());
+            let another = |of: &Arc<CurrentListening>, socket: &mut ListenSocket| {
+                let another = in_force.another(of, socket)?;
+                let listening = of.get();
+                passable.add(&listener_name(Some(&listening.name), &Endpoint::loopback(0)), another.handle());
+                Ok(another)
+            };
+            self.shards.resize(threads, another).await?;
+            self.threads = threads;
+        }
         self.change_program(&next);
         if let Some(listener) = metrics {
             self.serve_metrics(&next, listener);
@@ -418,6 +430,11 @@ impl Running {
         self.remembered.set_keep(plan.remember);
         self.reporter.set_format(format(plan));
     }
+}
+
+/// How many shards a plan wants.
+fn threads(plan: &Plan) -> usize {
+    plan.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
 }
 
 /// What a reload says that changes nothing.

@@ -45,10 +45,18 @@ pub struct Shards {
     supervisors: Supervisors,
     /// One for each part, which accepts as long as it is there.
     orders: Vec<Sender<Order>>,
+    /// How many of the parts accept, the first ones; the others keep the sessions that they have.
+    active: usize,
+    slots: Slots,
+    reporter: Reporter,
+    /// How long a shard looks for events before it sleeps.
+    look_for: Option<Duration>,
     /// Acceptors that run.
     accepting: Arc<AtomicUsize>,
     /// Woken when one of them fails; it ends when the last part has stopped accepting.
     failures: Mailbox<()>,
+    /// For the parts to come; none when the server stops.
+    failures_address: Option<Sender<()>>,
     /// A part that could not go on, and whether the others have been cut for it.
     failed: Option<(Panicked, bool)>,
     outcome: ServerOutcome,
@@ -60,6 +68,10 @@ enum Order {
     Accept(ListenSocket, Arc<CurrentListening>, Sender<io::Result<()>>),
     /// Serve the queues of the sockets of this listener, and close them; the address is dropped when that is done.
     Close(Arc<CurrentListening>, Sender<()>),
+    /// Say which sockets it accepts at.
+    Sockets(Sender<Vec<(Arc<CurrentListening>, ListenSocket)>>),
+    /// Leave a socket to another part; the address is dropped when that is done.
+    Leave(ListenSocket, Sender<()>),
 }
 
 /// What one shard runs.
@@ -85,30 +97,126 @@ impl Shards {
         look_for: Option<Duration>,
     ) -> Result<Self, Error> {
         let (failures_address, failures) = mailbox(FAILURES);
-        let accepting = Arc::new(AtomicUsize::new(0));
-        let (parts, mut orders) = (FuturesUnordered::new(), Vec::new());
-        for (number, supervisor) in idle.into_iter().enumerate() {
-            let (address, inbox) = mailbox(ORDERS);
-            orders.push(address);
-            let part = Part {
-                number,
-                supervisor,
-                supervisors: supervisors.clone(),
-                slots: slots.clone(),
-                reporter: reporter.clone(),
-                orders: inbox,
-                accepting: accepting.clone(),
-                failures: failures_address.clone(),
-            };
-            parts.push(match number {
-                0 => spawn(part.run()).boxed_local(),
-                _ => shard::start(format!("shard {number}"), look_for, || part.run())
-                    .map_err(|error| Error::new("cannot start a thread", error))?
-                    .boxed_local(),
-            });
+        let mut shards = Shards {
+            parts: FuturesUnordered::new(),
+            supervisors: supervisors.clone(),
+            orders: Vec::new(),
+            active: idle.len(),
+            slots: slots.clone(),
+            reporter: reporter.clone(),
+            look_for,
+            accepting: Arc::default(),
+            failures,
+            failures_address: Some(failures_address),
+            failed: None,
+            outcome: ServerOutcome::Drained,
+        };
+        idle.into_iter().try_for_each(|supervisor| shards.add(supervisor))?;
+        Ok(shards)
+    }
+
+    /// Starts another part.
+    /// Fails if there is no thread to be had.
+    fn add(&mut self, supervisor: IdleSupervisor) -> Result<(), Error> {
+        let (address, orders) = mailbox(ORDERS);
+        let number = self.orders.len();
+        let Some(failures) = self.failures_address.clone() else { return Ok(()) };
+        let part = Part {
+            number,
+            supervisor,
+            supervisors: self.supervisors.clone(),
+            slots: self.slots.clone(),
+            reporter: self.reporter.clone(),
+            orders,
+            accepting: self.accepting.clone(),
+            failures,
+        };
+        self.parts.push(match number {
+            0 => spawn(part.run()).boxed_local(),
+            _ => shard::start(format!("shard {number}"), self.look_for, || part.run())
+                .map_err(|error| Error::new("cannot start a thread", error))?
+                .boxed_local(),
+        });
+        self.orders.push(address);
+        Ok(())
+    }
+
+    /// Has as many parts accept from now on, each at one socket of every listener at least. Sockets of those that are too many
+    /// go to the others, with their queues; `another` makes one where there are too few.
+    /// Fails if there is no thread or no socket to be had; connections are accepted in any case.
+    pub async fn resize(
+        &mut self,
+        count: usize,
+        another: impl Fn(&Arc<CurrentListening>, &mut ListenSocket) -> io::Result<ListenSocket>,
+    ) -> Result<(), Error> {
+        for supervisor in self.supervisors.resize(count) {
+            self.add(supervisor)?;
         }
-        let (supervisors, outcome) = (supervisors.clone(), ServerOutcome::Drained);
-        Ok(Shards { parts, supervisors, orders, accepting, failures, failed: None, outcome })
+        let mut all: Vec<(Arc<CurrentListening>, Vec<(usize, ListenSocket)>)> = Vec::new();
+        for (number, part) in self.orders.iter().enumerate() {
+            let (reply, mut answer) = mailbox(1);
+            let _ = part.send(Order::Sockets(reply)).await;
+            for (listening, socket) in answer.next().await.unwrap_or_default() {
+                match all.iter_mut().find(|(of, _)| Arc::ptr_eq(of, &listening)) {
+                    Some((_, sockets)) => sockets.push((number, socket)),
+                    None => all.push((listening, vec![(number, socket)])),
+                }
+            }
+        }
+        self.active = count;
+        for (listening, sockets) in all {
+            self.spread(&listening, sockets, &another)
+                .await
+                .map_err(|error| Error::new("cannot spread the sockets over the threads", error))?;
+        }
+        Ok(())
+    }
+
+    /// Gives each part that accepts a socket of this listener, of those that are there and their parts.
+    async fn spread(
+        &self,
+        listening: &Arc<CurrentListening>,
+        mut sockets: Vec<(usize, ListenSocket)>,
+        another: impl Fn(&Arc<CurrentListening>, &mut ListenSocket) -> io::Result<ListenSocket>,
+    ) -> io::Result<()> {
+        let mut held = vec![0; self.active.max(self.orders.len())];
+        sockets.iter().for_each(|(part, _)| held[*part] += 1);
+        let lacking = |held: &[usize]| (0..self.active).find(|part| held[*part] == 0);
+        // Surplus sockets first to the parts that have none, then to any.
+        for (part, socket) in &sockets {
+            let is_surplus = *part >= self.active || held[*part] > 1;
+            let Some(to) = lacking(&held).or((*part >= self.active).then_some(part % self.active)) else {
+                continue;
+            };
+            if is_surplus {
+                held[*part] -= 1;
+                held[to] += 1;
+                // A socket that shards share may be there already.
+                if !sockets.iter().any(|(part, other)| *part == to && other.is_same(socket)) {
+                    self.accept_at(to, socket.clone(), listening).await?;
+                }
+                let (done, mut left) = mailbox::<()>(1);
+                let _ = self.orders[*part].send(Order::Leave(socket.clone(), done)).await;
+                left.next().await;
+            }
+        }
+        while let Some(to) = lacking(&held) {
+            let socket = another(listening, &mut sockets[0].1)?;
+            held[to] += 1;
+            self.accept_at(to, socket, listening).await?;
+        }
+        Ok(())
+    }
+
+    async fn accept_at(
+        &self,
+        part: usize,
+        socket: ListenSocket,
+        listening: &Arc<CurrentListening>,
+    ) -> io::Result<()> {
+        let (reply, mut answer) = mailbox(1);
+        let _ = self.orders[part].send(Order::Accept(socket, listening.clone(), reply)).await;
+        answer.next().await.unwrap_or(Ok(()))
     }
 
     /// Has the parts accept on these sockets, one or more for each; returns when they do.
@@ -118,16 +226,8 @@ impl Shards {
         sockets: Vec<ListenSocket>,
         listening: &Arc<CurrentListening>,
     ) -> io::Result<()> {
-        let mut answers = Vec::new();
         for (index, socket) in sockets.into_iter().enumerate() {
-            let (reply, answer) = mailbox(1);
-            let order = Order::Accept(socket, listening.clone(), reply);
-            if self.orders[index % self.orders.len()].send(order).await.is_ok() {
-                answers.push(answer);
-            }
-        }
-        for mut answer in answers {
-            answer.next().await.unwrap_or(Ok(()))?;
+            self.accept_at(index % self.active, socket, listening).await?;
         }
         Ok(())
     }
@@ -160,6 +260,7 @@ impl Shards {
     /// Has every part take the connections that are there, and close its listeners.
     pub async fn stop_accepting(&mut self) {
         self.orders.clear();
+        self.failures_address = None;
         while self.failures.next().await.is_some() {}
     }
 
@@ -193,8 +294,8 @@ enum PartEvent {
     Failed(usize),
 }
 
-/// An acceptor of a part, and its listener.
-type Accepting = (Arc<CurrentListening>, Acceptor);
+/// An acceptor of a part, its listener, and its socket.
+type Accepting = (Arc<CurrentListening>, ListenSocket, Acceptor);
 
 impl Part {
     async fn run(self) -> ServerOutcome {
@@ -215,6 +316,7 @@ impl Part {
                     let _ = failures.try_send(());
                 }
                 PartEvent::Order(Order::Accept(socket, listening, reply)) => {
+                    let kept = socket.clone();
                     let admission = supervisors.admission(number);
                     let started = Acceptor::start(
                         socket,
@@ -224,20 +326,32 @@ impl Part {
                         reporter.clone(),
                     );
                     let answer = started.map(|acceptor| {
-                        acceptors.push((listening, acceptor));
+                        acceptors.push((listening, kept, acceptor));
                         accepting.fetch_add(1, Relaxed);
                     });
                     let _ = reply.try_send(answer);
                 }
+                PartEvent::Order(Order::Sockets(reply)) => {
+                    let sockets = acceptors.iter().map(|(of, socket, _)| (of.clone(), socket.clone()));
+                    let _ = reply.try_send(sockets.collect());
+                }
+                PartEvent::Order(Order::Leave(left, _done)) => {
+                    let is_it = |(_, socket, _): &Accepting| socket.is_same(&left);
+                    if let Some(index) = acceptors.iter().position(is_it) {
+                        let (_, _socket, acceptor) = acceptors.swap_remove(index);
+                        accepting.fetch_sub(1, Relaxed);
+                        acceptor.stop().await;
+                    }
+                }
                 PartEvent::Order(Order::Close(listening, _done)) => {
-                    let is_it = |(of, _): &mut Accepting| Arc::ptr_eq(of, &listening);
+                    let is_it = |(of, ..): &mut Accepting| Arc::ptr_eq(of, &listening);
                     let closing: Vec<_> = acceptors.extract_if(.., is_it).collect();
                     accepting.fetch_sub(closing.len(), Relaxed);
-                    join_all(closing.into_iter().map(|(_, acceptor)| acceptor.stop())).await;
+                    join_all(closing.into_iter().map(|(.., acceptor)| acceptor.stop())).await;
                 }
             }
         }
-        join_all(acceptors.into_iter().map(|(_, acceptor)| acceptor.stop())).await;
+        join_all(acceptors.into_iter().map(|(.., acceptor)| acceptor.stop())).await;
         drop(failures);
         // The panic goes on: a part whose supervisor ended cannot.
         sessions.await.unwrap_or_else(|panicked| panic!("{panicked}"))
@@ -249,6 +363,6 @@ async fn first_to_end(acceptors: &mut [Accepting]) -> usize {
     if acceptors.is_empty() {
         pending::<()>().await;
     }
-    let ends = acceptors.iter_mut().map(|(_, acceptor)| Box::pin(acceptor.ended()));
+    let ends = acceptors.iter_mut().map(|(.., acceptor)| Box::pin(acceptor.ended()));
     select_all(ends).await.1
 }

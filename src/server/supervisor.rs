@@ -19,7 +19,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -31,6 +31,8 @@ const CONNECTIONS: usize = 64;
 pub struct Supervisor {
     address: Sender<Message>,
     live: Arc<AtomicUsize>,
+    /// Whether new sessions may come.
+    takes: Arc<AtomicBool>,
 }
 
 enum Message {
@@ -84,7 +86,7 @@ impl Supervisor {
     /// A supervisor for one shard.
     pub fn new(common: Arc<Common>, books: Books) -> (Self, IdleSupervisor) {
         let (address, mailbox) = mailbox(CONNECTIONS);
-        let handle = Supervisor { address, live: Arc::default() };
+        let handle = Supervisor { address, live: Arc::default(), takes: Arc::new(AtomicBool::new(true)) };
         (handle.clone(), IdleSupervisor { mailbox, handle, common, books })
     }
 
@@ -92,6 +94,15 @@ impl Supervisor {
     pub async fn admit(&self, connection: Connection) {
         self.live.fetch_add(1, Relaxed);
         let _ = self.address.send(Message::Admit(Box::new(connection))).await;
+    }
+
+    /// Whether new sessions may come; those that are here stay in any case.
+    pub fn takes(&self) -> bool {
+        self.takes.load(Relaxed)
+    }
+
+    pub fn set_takes(&self, takes: bool) {
+        self.takes.store(takes, Relaxed);
     }
 
     /// How many sessions live, or are about to.

@@ -2,6 +2,7 @@
 
 use crate::{
     report::{tally::Tally, verdict::Ended},
+    runtime::lock::Lock,
     server::{
         acceptor::Connection,
         books::{Books, Remembered},
@@ -34,7 +35,8 @@ pub struct Common {
 /// The supervisors of a server, in the order of their shards.
 #[derive(Clone)]
 pub struct Supervisors {
-    supervisors: Arc<[Supervisor]>,
+    /// It only grows.
+    supervisors: Arc<Lock<Arc<[Supervisor]>>>,
     common: Arc<Common>,
     remembered: Arc<Remembered>,
 }
@@ -48,7 +50,7 @@ pub struct SupervisorState {
 
 /// Where an acceptor brings its connections: to its own shard, or to one that has fewer sessions.
 pub struct Admission {
-    supervisors: Arc<[Supervisor]>,
+    supervisors: Supervisors,
     own: usize,
     /// Moves that are left until an instant.
     moves: (u32, Instant),
@@ -65,38 +67,55 @@ impl Supervisors {
         let common = Arc::new(common);
         let (supervisors, idle): (Vec<_>, _) =
             (0..shards).map(|_| Supervisor::new(common.clone(), books.clone())).unzip();
-        (Supervisors { supervisors: supervisors.into(), common, remembered }, idle)
+        let supervisors = Arc::new(Lock::new(supervisors.into()));
+        (Supervisors { supervisors, common, remembered }, idle)
+    }
+
+    /// As many shards as this take new sessions from now on. Gives the supervisors that are to be begun for it.
+    pub fn resize(&self, shards: usize) -> Vec<IdleSupervisor> {
+        let mut list = self.supervisors.lock();
+        let missing = shards.saturating_sub(list.len());
+        let make = |_| Supervisor::new(self.common.clone(), Books::new(&[], self.remembered.clone()));
+        let (new, idle): (Vec<_>, _) = (0..missing).map(make).unzip();
+        *list = list.iter().cloned().chain(new).collect();
+        list.iter().enumerate().for_each(|(number, one)| one.set_takes(number < shards));
+        idle
+    }
+
+    /// All of them, in the order of their shards.
+    fn all(&self) -> Arc<[Supervisor]> {
+        self.supervisors.lock().clone()
     }
 
     /// For an acceptor of this shard.
     pub fn admission(&self, shard: usize) -> Admission {
-        Admission { supervisors: self.supervisors.clone(), own: shard, moves: (MOVES, Instant::now()) }
+        Admission { supervisors: self.clone(), own: shard, moves: (MOVES, Instant::now()) }
     }
 
     /// Lets live sessions finish for at most `limit`, then cuts the rest; the supervisors end with the last.
     pub async fn drain(&self, limit: Option<Duration>) {
-        join_all(self.supervisors.iter().map(|one| one.drain(limit))).await;
+        join_all(self.all().iter().map(|one| one.drain(limit))).await;
     }
 
     pub async fn cut(&self) {
-        join_all(self.supervisors.iter().map(Supervisor::cut)).await;
+        join_all(self.all().iter().map(Supervisor::cut)).await;
     }
 
     /// How many sessions live.
     pub fn live(&self) -> usize {
-        self.supervisors.iter().map(Supervisor::live).sum()
+        self.all().iter().map(Supervisor::live).sum()
     }
 
     /// The records of all live sessions, in the order of their numbers; none if the supervisors have ended.
     pub async fn list(&self) -> Vec<Arc<Record>> {
-        let lists = join_all(self.supervisors.iter().map(Supervisor::list)).await;
+        let lists = join_all(self.all().iter().map(Supervisor::list)).await;
         let mut records: Vec<_> = lists.into_iter().flatten().flatten().collect();
         records.sort_unstable_by_key(|record| record.id);
         records
     }
 
     pub async fn find(&self, id: u64) -> Option<Arc<Record>> {
-        join_all(self.supervisors.iter().map(|one| one.find(id))).await.into_iter().flatten().next()
+        join_all(self.all().iter().map(|one| one.find(id))).await.into_iter().flatten().next()
     }
 
     /// The newest `count` of the sessions that ended, the newest last.
@@ -111,14 +130,14 @@ impl Supervisors {
 
     /// How far they are, without a look at the sessions, of which there may be many; none if they have ended.
     pub async fn state(&self) -> Option<SupervisorState> {
-        let drain = join_all(self.supervisors.iter().map(Supervisor::draining)).await;
+        let drain = join_all(self.all().iter().map(Supervisor::draining)).await;
         let draining = drain.into_iter().flatten().reduce(|one, other| one || other)?;
         Some(SupervisorState { opened: self.common.last_id.load(Relaxed), draining })
     }
 
     /// The sums of all sessions, live ones included; none if the supervisors have ended.
     pub async fn tally(&self) -> Option<Tally> {
-        let tallies = join_all(self.supervisors.iter().map(Supervisor::tally)).await;
+        let tallies = join_all(self.all().iter().map(Supervisor::tally)).await;
         tallies.into_iter().flatten().reduce(|mut sum, tally| {
             sum.add(&tally);
             sum
@@ -130,7 +149,7 @@ impl Supervisors {
         // One that is named twice is there the first time only.
         ids.sort_unstable();
         ids.dedup();
-        for supervisor in &*self.supervisors {
+        for supervisor in &*self.all() {
             ids = supervisor.cut_some(ids, fin).await;
         }
         ids
@@ -152,25 +171,30 @@ impl Supervisors {
 impl Admission {
     /// Makes a session of the connection.
     pub fn admit(&mut self, connection: Connection) -> impl Future<Output = ()> + use<> {
-        let supervisor = self.choose().clone();
+        let supervisor = self.choose();
         async move { supervisor.admit(connection).await }
     }
 
     /// The supervisor of this shard, unless another has fewer sessions and a move is left.
-    fn choose(&mut self) -> &Supervisor {
-        let own = &self.supervisors[self.own];
-        let Some(emptiest) = self.supervisors.iter().min_by_key(|one| one.live()) else { return own };
+    fn choose(&mut self) -> Supervisor {
+        let all = self.supervisors.all();
+        let own = &all[self.own];
+        let taking = all.iter().filter(|one| one.takes());
+        let Some(emptiest) = taking.min_by_key(|one| one.live()) else { return own.clone() };
+        if !own.takes() {
+            return emptiest.clone();
+        }
         if own.live() <= emptiest.live() {
-            return own;
+            return own.clone();
         }
         if self.moves.1.elapsed() >= MOVES_EVERY {
             self.moves = (MOVES, Instant::now());
         }
         if self.moves.0 == 0 {
-            return own;
+            return own.clone();
         }
         self.moves.0 -= 1;
-        emptiest
+        emptiest.clone()
     }
 }
 
@@ -261,12 +285,12 @@ mod tests {
                 let (connection, client) = connection(&listening, &slots).await;
                 admissions[shard].admit(connection).await;
                 clients.push(client);
-                assert_eq!([0, 1].map(|shard: usize| supervisors.supervisors[shard].live()), live);
+                assert_eq!([0, 1].map(|shard: usize| supervisors.all()[shard].live()), live);
             }
             admissions[0].moves = (0, Instant::now() + Duration::from_secs(3600));
             let (connection, _client) = connection(&listening, &slots).await;
             admissions[0].admit(connection).await;
-            assert_eq!(supervisors.supervisors[0].live(), 4, "no move is left");
+            assert_eq!(supervisors.all()[0].live(), 4, "no move is left");
         })
         .unwrap();
     }

@@ -178,7 +178,9 @@ fn a_fault_anywhere_changes_nothing_and_says_where() {
     fs::remove_file(server.file()).unwrap();
     assert_eq!(server.ctl(&["reload"]).0, 1);
     exchange(&mut before, b"before and after");
-    let states: Vec<_> = server.configs().iter().map(|one| one["state"].clone()).collect();
+    let states = || server.configs().iter().map(|one| one["state"].clone()).collect::<Vec<_>>();
+    within(LIMIT, "each refusal is told", || (states().len() == 3).then_some(()));
+    let states = states();
     assert_eq!(states, ["refused"; 3]);
     assert_eq!(server.reload(&good), ["nothing has changed"]);
 }
@@ -318,4 +320,47 @@ fn reloads_under_load_lose_no_connection_and_change_no_transfer() {
         .filter(|close| !["done", "client_reset"].contains(&close["cause"].as_str().unwrap()))
         .collect();
     assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+#[test]
+fn threads_come_and_go_and_no_connection_is_lost() {
+    let (web, peer) = (free(), peer::echoes());
+    let text = |threads: usize| listener("web", web, peer.address).replacen("", &format!("# {threads}\n"), 1);
+    let server = Reloaded::start(&text(2), 1);
+    let count = |server: &Reloaded| {
+        fs::read_dir(format!("/proc/{}/task", server.server.process().0))
+            .unwrap()
+            .filter(|task| {
+                let name = fs::read_to_string(task.as_ref().unwrap().path().join("comm")).unwrap_or_default();
+                name.starts_with("shard ")
+            })
+            .count()
+    };
+    let mut before: Vec<_> = (0..8).map(|_| connect(web)).collect();
+    before.iter_mut().for_each(|client| exchange(client, b"before"));
+    let over = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let over = over.clone();
+            thread::spawn(move || {
+                while !over.load(Relaxed) {
+                    exchange(&mut connect(web), b"short");
+                }
+            })
+        })
+        .collect();
+    let mut now = 2;
+    for (threads, more) in [(4, 3), (1, 3), (3, 3), (2, 3), (5, 4)] {
+        let file = fs::read_to_string(server.file()).unwrap();
+        let file = file.replace(&format!("threads = {now}\n"), &format!("threads = {threads}\n"));
+        fs::write(server.file(), file).unwrap();
+        let (code, told, wrong) = server.ctl(&["reload"]);
+        assert_eq!((code, told, wrong), (0, format!("threads: {now} to {threads}\n"), String::new()));
+        // A shard that takes no new sessions stays for those that it has.
+        assert_eq!(count(&server), more, "{threads}");
+        before.iter_mut().for_each(|client| exchange(client, b"lives on"));
+        now = threads;
+    }
+    over.store(true, Relaxed);
+    clients.into_iter().for_each(|client| client.join().unwrap());
 }
