@@ -80,21 +80,21 @@ pub struct Loaded {
 }
 
 /// Reads the plan of a file; `typed` are options of the command line, which win.
-/// Errors: all that is wrong with the file.
-pub fn load(path: &Path, typed: &GivenOptions) -> Result<Loaded, plan::Faults> {
+/// Errors: all that is wrong with the file; with `colour` if a terminal shows it.
+pub fn load(path: &Path, typed: &GivenOptions, colour: bool) -> Result<Loaded, plan::Faults> {
     let Reading { source, faults, plan } = Reading::of(path, typed, Purpose::Serve);
     match plan {
         Some(plan) => Ok(Loaded { plan, warnings: lines(&source, &faults, Severity::Warning) }),
         None => Err(plan::Faults {
-            text: rendered(&source, &faults, shows_colour()),
+            text: rendered(&source, &faults, colour),
             first: lines(&source, &faults, Severity::Error).into_iter().next().unwrap_or_default(),
         }),
     }
 }
 
-/// How the plan of a file is read again.
+/// How the plan of a file is read again. Whoever asked for that may be elsewhere: without colour.
 pub fn loader(path: PathBuf, typed: GivenOptions) -> Reload {
-    let read = move |other: Option<&Path>| load(other.unwrap_or(&path), &typed);
+    let read = move |other: Option<&Path>| load(other.unwrap_or(&path), &typed, false);
     Reload(Arc::new(move |other| read(other).map(|loaded| loaded.plan)))
 }
 
@@ -274,7 +274,7 @@ fn text(path: &Path) -> io::Result<(String, Option<usize>)> {
 }
 
 /// Whether faults may have colour: they go to standard error.
-fn shows_colour() -> bool {
+pub fn shows_colour() -> bool {
     io::stderr().is_terminal() && takes_colour()
 }
 

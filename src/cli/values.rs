@@ -85,6 +85,11 @@ pub fn duration(text: &str) -> Result<Option<Duration>, String> {
     }
 }
 
+/// A duration that may be zero, which is `None`.
+pub fn delay(text: &str) -> Result<Option<Duration>, String> {
+    if ["0", "0s", "0ms"].contains(&text) { Ok(None) } else { duration(text) }
+}
+
 pub fn interval(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Some(interval) if interval >= INTERVAL_MIN => Ok(interval),

@@ -83,7 +83,7 @@ macro_rules! server {
             #[argh(from_str_fn(values::duration))]
             drain_timeout: Option<Duration>,
             /// accept so long after a signal, not ready (default off)
-            #[argh(option, arg_name = "TIME", default = "None", from_str_fn(values::duration))]
+            #[argh(option, arg_name = "TIME", default = "None", from_str_fn(values::delay))]
             drain_delay: Option<Duration>,
             /// idle time, interval, probes of TCP (default 60s/10s/6)
             #[argh(option, arg_name = "I/I/P|off", default = "Some(options::KEEPALIVE)")]
@@ -349,7 +349,7 @@ impl Run {
             }
         }
         let path = PathBuf::from(self.file);
-        match config_file::load(&path, &typed) {
+        match config_file::load(&path, &typed, config_file::shows_colour()) {
             Ok(Loaded { plan, warnings: notes }) => {
                 let load = Some(config_file::loader(path, typed));
                 Parsed::Run(Config::Server { plan: Box::new(plan), notes, load })

@@ -417,7 +417,7 @@ fn nothing_in_a_file_controls_a_terminal() {
 
 #[test]
 fn options_hold_for_all_listeners_unless_a_nearer_place_says_other() {
-    let text = "idle-timeout = \"1h\"\nsplice = \"off\"\nmax-sessions = 50_000\nmax-per-source = 9\nallow = [\"10.0.0.0/8\"]\nmetrics = false\n
+    let text = "idle-timeout = \"1h\"\nsplice = \"off\"\nmax-sessions = 50_000\nmax-per-source = 9\nallow = [\"10.0.0.0/8\"]\nmetrics = false\ndrain-delay = 0\n
         [defaults]\nidle-timeout = \"2h\"\nmax-per-source = 5\nbacklog = 0x10\n
         [listener.a]\nlisten = 8080\nupstream = 80\nidle-timeout = false\nallow = \"::1\"\nmax-per-source = 7\n
         [listener.b]\nlisten = [\"unix:/a\", \"unix:@b\", \"fd:web\"]\nmode = \"0660\"\nupstream = \"unix:/c\"\n";
