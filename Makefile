@@ -13,7 +13,7 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/release/switchboard
 RUN := @exec "$(BIN)"
 DUMP = $(if $(filter --dump --dump=%,$(value ARGS)),,--dump text)
 
-.PHONY: help build echo proxy client origin demo install deb static test interop picture bench check audit clean
+.PHONY: help build echo proxy client origin demo install deb static test interop picture bench fuzz check audit clean
 
 PREFIX ?= /usr/local
 SHARE = $(DESTDIR)$(PREFIX)/share
@@ -71,6 +71,12 @@ picture: ## draws the picture of top in README again, from the real screen
 	@PICTURE=1 cargo test --test it picture
 bench: ## beside a direct connection and other relays [QUICK=1]
 	@cargo bench --bench compare -- $(value ARGS)
+fuzz: ## what peers send, at random, a minute each; needs cargo-fuzz and the nightly toolchain
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || \
+		{ echo "make fuzz needs cargo-fuzz and the nightly toolchain; install them: rustup toolchain install nightly, cargo install --locked cargo-fuzz" >&2; exit 1; }
+	@for target in $$(cargo +nightly fuzz list --fuzz-dir tests/fuzz); do \
+		cargo +nightly fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz $$target -- -max_len=4096 -max_total_time=60 || exit 1; \
+	done
 check: ## format, lints, tests and docs, as CI runs them
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
