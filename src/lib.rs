@@ -16,8 +16,8 @@
 //! ```
 //!
 //! # One connection's life
-//! 1. [`cli`] makes a [`Plan`](server::plan::Plan) of the command line. [`server::server::run`] binds every listener, starts
-//!    the actors, waits for a signal or an operator, and drains.
+//! 1. [`cli`] makes a [`Plan`](server::plan::Plan) of the command line, and of the configuration file that it names.
+//!    [`server::server::run`] binds every listener, starts the actors, waits for a signal or an operator, and drains.
 //! 2. The [`Acceptor`](server::acceptor::Acceptor) of a listener only accepts. Each connection takes one of the
 //!    [`Slots`](runtime::limit::Slots): without a free slot it waits in the kernel's backlog.
 //! 3. The [`Supervisor`](server::supervisor::Supervisor) holds the set of a shard's live sessions. It numbers the connection,
@@ -91,7 +91,7 @@
 //!
 //! # What is deliberately absent
 //! No task that moves between threads, no TLS, no UDP, no protocol parsing on the relay's path, no retry of a dial after the
-//! client has been reset, no configuration file, no platform but Linux, no unsafe code.
+//! client has been reset, no platform but Linux, no unsafe code.
 #![forbid(unsafe_code)]
 
 pub mod cli;

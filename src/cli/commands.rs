@@ -15,7 +15,7 @@ use argh::{ArgsInfo, FromArgs};
 use audit::Audit;
 use client::Client;
 use ctl::Ctl;
-use file::{Check, Explain};
+use file::{CheckFile, ExplainFile};
 use load::Load;
 use print::Print;
 pub use servers::Run;
@@ -38,8 +38,8 @@ enum Command {
     Echo(Echo),
     Proxy(Proxy),
     Run(Run),
-    Check(Check),
-    Explain(Explain),
+    Check(CheckFile),
+    Explain(ExplainFile),
     Client(Client),
     Origin(Origin),
     Ctl(Ctl),

@@ -2,7 +2,7 @@
 //!
 //! `keys` lists what may stand where, `form` says what a key takes. `shape` judges each key by itself, `meaning` makes the
 //! plan and judges what keys say together, `warnings` what is legal and probably wrong. `faults` shows what was found.
-//! Options of the command line are read by the parser of the command line.
+//! FileOptions of the command line are read by the parser of the command line.
 
 pub mod faults;
 pub mod form;
@@ -33,8 +33,8 @@ use crate::{
     text::takes_colour,
 };
 use faults::{Fault, FaultRecord, Found, Severity, SourceText, count, lines, records, rendered};
-use keys::{Kind, Options};
-use meaning::{Given, Meaning};
+use keys::{FileOptions, Kind};
+use meaning::{GivenOptions, Meaning};
 use section::Section;
 use serde::Serialize;
 use shape::Shape;
@@ -51,8 +51,8 @@ use toml::de::DeTable;
 /// The sample file, as the documentation has it.
 pub const SAMPLE: &str = include_str!("config_file/sample.toml");
 
-/// A plan of ten thousand listeners has some 2 MB.
-const FILE_BYTES_MAX: u64 = 16 << 20;
+/// Ten thousand listeners with their upstreams have some 2 MB. Reading takes up to a hundred times as much memory.
+const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// What a file is read for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub struct Loaded {
 
 /// Reads the plan of a file; `typed` are options of the command line, which win.
 /// Errors: all that is wrong with the file.
-pub fn load(path: &Path, typed: &Given) -> Result<Loaded, plan::Faults> {
+pub fn load(path: &Path, typed: &GivenOptions) -> Result<Loaded, plan::Faults> {
     let Reading { source, faults, plan } = Reading::of(path, typed, Purpose::Serve);
     match plan {
         Some(plan) => Ok(Loaded { plan, warnings: lines(&source, &faults, Severity::Warning) }),
@@ -93,7 +93,7 @@ pub fn load(path: &Path, typed: &Given) -> Result<Loaded, plan::Faults> {
 }
 
 /// How the plan of a file is read again.
-pub fn loader(path: PathBuf, typed: Given) -> Reload {
+pub fn loader(path: PathBuf, typed: GivenOptions) -> Reload {
     let read = move |other: Option<&Path>| load(other.unwrap_or(&path), &typed);
     Reload(Arc::new(move |other| read(other).map(|loaded| loaded.plan)))
 }
@@ -114,7 +114,7 @@ struct Checked<'a> {
 
 /// Whether a file is valid, and all that is wrong with it.
 pub fn check(path: &Path, json: bool) -> Answer {
-    let mut reading = Reading::of(path, &Given::new(), Purpose::Judge);
+    let mut reading = Reading::of(path, &GivenOptions::new(), Purpose::Judge);
     reading.warn_of_descriptors();
     let Reading { source, faults, plan } = &reading;
     let counts = plan.as_ref().map(|plan| {
@@ -152,7 +152,7 @@ pub fn check(path: &Path, json: bool) -> Answer {
 /// What would become of a connection.
 /// Errors: what is wrong with the question.
 pub fn explained(path: &Path, question: &Question) -> Result<Answer, String> {
-    let Reading { source, faults, plan } = Reading::of(path, &Given::new(), Purpose::Judge);
+    let Reading { source, faults, plan } = Reading::of(path, &GivenOptions::new(), Purpose::Judge);
     let Some(plan) = plan else {
         let notes = rendered(&source, &faults, shows_colour());
         return Ok(Answer { answer: String::new(), notes, is_good: false });
@@ -183,7 +183,7 @@ fn asked<'p>(plan: &'p Plan, question: &Question) -> Result<&'p PlannedListener,
 }
 
 impl Reading {
-    fn of(path: &Path, typed: &Given, purpose: Purpose) -> Self {
+    fn of(path: &Path, typed: &GivenOptions, purpose: Purpose) -> Self {
         let name = path.display().to_string();
         match text(path) {
             Ok((text, None)) => Reading::of_text(&name, text, None, typed, purpose),
@@ -198,7 +198,13 @@ impl Reading {
     }
 
     /// Reads a text; what is not UTF-8 in it begins at `foreign`.
-    fn of_text(name: &str, text: String, foreign: Option<usize>, typed: &Given, purpose: Purpose) -> Self {
+    fn of_text(
+        name: &str,
+        text: String,
+        foreign: Option<usize>,
+        typed: &GivenOptions,
+        purpose: Purpose,
+    ) -> Self {
         let source = SourceText::new(name, text);
         let mut found = Found::new(&source);
         if let Some(at) = foreign {
@@ -214,7 +220,7 @@ impl Reading {
         });
         syntax::add(&errors, &mut found);
         let top = Section { table: table.get_ref(), span: 0..0 };
-        let options = Options::new();
+        let options = FileOptions::new();
         let mut shape = Shape { options: &options, found: &mut found, later: Vec::new() };
         shape.table(Kind::Top, top.table, false);
         for (span, what, brings) in shape.later {

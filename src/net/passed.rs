@@ -184,7 +184,8 @@ impl Passed {
         if let Some(socket) = others.first() {
             return Err(unclaimed(socket, wanted));
         }
-        let left = ours.into_iter().map(|socket| socket.name).collect();
+        let mut left: Vec<String> = ours.into_iter().map(|socket| socket.name).collect();
+        left.dedup();
         Ok(Claimed { sockets, former: self.channel, left })
     }
 
@@ -230,8 +231,12 @@ impl Passed {
         self.take_if(|socket| socket.taken.as_ref().is_ok_and(|(_, address)| addresses.contains(address)))
     }
 
-    /// Those that this program named by that listener: of one address, unless the listener has all of a name.
+    /// Those that this program named by that listener, if its address does not tell: of one address, unless the listener has
+    /// all of a name.
     fn take_ours(&mut self, one: &Claimant<'_>) -> Vec<PassedSocket> {
+        if !matches!(one.endpoint, Endpoint::Passed(_) | Endpoint::Tcp { port: 0, .. }) {
+            return Vec::new();
+        }
         let address = |socket: &PassedSocket| socket.taken.as_ref().ok().map(|(_, address)| address.clone());
         let first = self.sockets.iter().find(|socket| socket.name == one.name).and_then(address);
         let all = matches!(one.endpoint, Endpoint::Passed(_));
@@ -297,8 +302,9 @@ impl Passable {
 
     /// The names of the listeners, each once.
     pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.0.lock().iter().map(|(name, _)| name.clone()).collect();
-        names.retain(|name| name.starts_with(OURS));
+        let all = self.0.lock();
+        let open = all.iter().filter(|(name, handle)| name.starts_with(OURS) && handle.is_open());
+        let mut names: Vec<String> = open.map(|(name, _)| name.clone()).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -480,6 +486,9 @@ mod tests {
         let sockets = vec![listens(3, &name).0, listens(4, &name).0, listens(5, "listener.gone").0];
         let claimed = claim(sockets, &[(&name, &any), (&name, &any)]);
         assert_eq!(claimed, Ok((vec![vec![1], vec![1]], vec!["listener.gone".into()])));
+        // A listener that has moved to another address has nothing of its former one.
+        let moved = claim(vec![listens(3, "listener.web").0], &[("listener.web", &Endpoint::loopback(1))]);
+        assert_eq!(moved, Ok((vec![vec![]], vec!["listener.web".into()])));
     }
 
     #[test]

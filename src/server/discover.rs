@@ -14,7 +14,7 @@ use crate::{
     server::plan::{Discover, REFRESH_MIN, ServerSource},
     session::group::Group,
 };
-use futures::{StreamExt, TryStreamExt, future::join, stream};
+use futures::{StreamExt, future::join, stream};
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -70,6 +70,8 @@ struct Answer {
     servers: BTreeMap<SocketAddr, Part>,
     /// None if the answer does not say how long it holds.
     ttl: Option<Duration>,
+    /// Why a part of it is missing; the last answer of that part is in its place.
+    missing: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,13 +106,17 @@ impl Discoverer {
     pub async fn ask(&mut self) -> Duration {
         self.state.questions.fetch_add(1, Relaxed);
         let answer = self.look_up().await.and_then(|answer| match answer.servers.len() {
-            0 => Err("the answer names no server".to_owned()),
+            0 => Err(answer.missing.unwrap_or_else(|| "the answer names no server".to_owned())),
             1..=SERVERS_MAX => Ok(answer),
             _ => Err(format!("the answer names more than {SERVERS_MAX} servers")),
         });
         match answer {
             Ok(answer) => {
                 self.take(&answer);
+                if let Some(why) = answer.missing {
+                    return self.fail(why);
+                }
+                self.note_success();
                 let time = answer.ttl.map_or(self.discover.refresh, |ttl| ttl.min(self.discover.refresh));
                 jittered(time).max(REFRESH_MIN)
             }
@@ -118,12 +124,15 @@ impl Discoverer {
         }
     }
 
-    fn take(&mut self, answer: &Answer) {
+    fn note_success(&mut self) {
         if self.failures_in_a_row > 0 {
             (self.warn)(format!("upstream {}: {} answers again", self.group.name, self.discover.source));
         }
         self.failures_in_a_row = 0;
         *self.state.failure.lock() = None;
+    }
+
+    fn take(&self, answer: &Answer) {
         let destination = |address: &SocketAddr| Destination {
             endpoint: Endpoint::Tcp { host: Host::Ip(address.ip()), port: address.port() },
             overrides: [].into(),
@@ -173,7 +182,7 @@ impl Discoverer {
                     }
                 };
                 let servers = addresses.into_iter().map(|ip| (SocketAddr::new(ip, *port), part));
-                Ok(Answer { servers: servers.collect(), ttl })
+                Ok(Answer { servers: servers.collect(), ttl, missing: None })
             }
             ServerSource::Srv { name } => {
                 let servers = match self.discover.resolver {
@@ -224,6 +233,16 @@ impl Discoverer {
         }
     }
 
+    fn last_addresses(&self, name: &str) -> Vec<IpAddr> {
+        let known = self.known.borrow();
+        [false, true]
+            .into_iter()
+            .filter_map(|is_v6| known.get(&(name.to_owned(), is_v6)))
+            .flatten()
+            .copied()
+            .collect()
+    }
+
     /// The servers of SRV records: each target with all its addresses.
     async fn services(&self, servers: &NameServers, name: &str) -> Result<Answer, String> {
         let found = servers.look_up(name, RecordKind::Srv).await.map_err(|failure| failure.to_string())?;
@@ -233,22 +252,26 @@ impl Discoverer {
         // What is no target any more is forgotten.
         self.known.borrow_mut().retain(|(name, _), _| targets.contains(name));
         let look_up = |target: String| async move {
-            match self.addresses(servers, &target).await {
-                Ok(found) => Ok((target, found)),
-                Err(LookupFailure::Unknown(why)) => Err(format!("{target} {why}")),
-                Err(_) => Ok((target, (Vec::new(), None))),
-            }
+            let (found, missing) = match self.addresses(servers, &target).await {
+                Ok(found) => (found, None),
+                Err(LookupFailure::Unknown(why)) => ((self.last_addresses(&target), None), Some(why)),
+                Err(_) => ((Vec::new(), None), None),
+            };
+            (target, found, missing)
         };
-        let found_targets = stream::iter(targets).map(look_up).buffer_unordered(TARGETS_AT_ONCE);
-        let addresses: BTreeMap<_, _> = found_targets.try_collect().await?;
-        let ttls = addresses.values().filter_map(|(_, ttl)| *ttl);
-        let ttl = ttls.fold(found.ttl, Duration::min);
+        let mut looked_up = stream::iter(targets).map(look_up).buffer_unordered(TARGETS_AT_ONCE);
+        let (mut addresses, mut ttl, mut missing) = (BTreeMap::new(), found.ttl, None);
+        while let Some((target, (all, its_ttl), why)) = looked_up.next().await {
+            ttl = its_ttl.map_or(ttl, |its_ttl| ttl.min(its_ttl));
+            missing = missing.or(why.map(|why| format!("{target} {why}")));
+            addresses.insert(target, all);
+        }
         let of = |service: &Service| {
             let found = target(service).and_then(|target| addresses.get(&target));
-            found.map(|(addresses, _)| addresses.clone()).unwrap_or_default()
+            found.cloned().unwrap_or_default()
         };
         let services: Vec<_> = found.services.iter().map(|service| (service, of(service))).collect();
-        Ok(Answer { servers: shares(&services), ttl: Some(ttl) })
+        Ok(Answer { servers: shares(&services), ttl: Some(ttl), missing })
     }
 }
 
@@ -555,10 +578,14 @@ mod tests {
             scene.fails("a.test A", Some(Rcode::SERVFAIL));
             scene.set("c.test A", &[Data::A("10.0.0.4")]);
             scene.ask().await;
-            assert_eq!(scene.members(), ["10.0.0.1:5432 3", "([fd00::3]:5433 5)"], "all or nothing");
-            let fake = scene.fake.address;
-            let why = format!("a.test. name server {fake}: it says SERVFAIL");
-            assert_eq!(scene.told(), [format!("upstream web: srv:_db._tcp.test: {why}; its 2 servers stay")]);
+            let expected = ["10.0.0.1:5432 3", "(10.0.0.4:5433 5)", "([fd00::3]:5433 5)"];
+            assert_eq!(scene.members(), expected, "the last of what a server fails to say, and what it says");
+            let why = format!("a.test. name server {}: it says SERVFAIL", scene.fake.address);
+            let told = format!("upstream web: srv:_db._tcp.test: {why}; its 3 servers stay");
+            assert_eq!(scene.told(), ["upstream web: 10.0.0.4:5433 joined".to_owned(), told]);
+            scene.set("a.test A", &[Data::A("10.0.0.1")]);
+            scene.ask().await;
+            assert_eq!(scene.told(), ["upstream web: srv:_db._tcp.test answers again"]);
         })
         .unwrap();
     }

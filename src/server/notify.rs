@@ -108,8 +108,10 @@ struct Teller {
     manager: Manager,
     supervisors: Supervisors,
     /// Where the server listens, for the status.
-    addresses: String,
+    addresses: RefCell<String>,
     passable: Passable,
+    /// The names of the sockets that the manager keeps.
+    stored: RefCell<Vec<String>>,
     phase: Cell<Phase>,
     /// What the status says in place of how the server does.
     note: RefCell<Option<String>>,
@@ -125,8 +127,8 @@ impl Notify {
 
     fn over(manager: Manager, supervisors: Supervisors, addresses: &[String], passable: Passable) -> Self {
         let (phase, note, told) = (Cell::new(Phase::Accepting), RefCell::default(), RefCell::default());
-        let addresses = shortened(addresses);
-        let teller = Rc::new(Teller { manager, supervisors, addresses, passable, phase, note, told });
+        let (addresses, stored) = (RefCell::new(shortened(addresses)), RefCell::default());
+        let teller = Rc::new(Teller { manager, supervisors, addresses, passable, stored, phase, note, told });
         let is_heard = teller.manager.address.is_some();
         let task = is_heard.then(|| spawn(teller.clone().go_on()));
         Notify { teller, _task: task }
@@ -144,9 +146,12 @@ impl Notify {
         if !self.teller.manager.stores {
             return;
         }
+        // A name may have lost some of its sockets.
+        self.teller.stored.take().iter().for_each(|name| self.forget(name));
         for (name, descriptor) in self.teller.passable.listeners() {
             self.teller.manager.send(&format!("FDSTORE=1\nFDNAME={name}"), Some(descriptor.as_fd()));
         }
+        *self.teller.stored.borrow_mut() = self.teller.passable.names();
     }
 
     /// The manager shall not keep the sockets of this name any more.
@@ -154,6 +159,11 @@ impl Notify {
         if self.teller.manager.stores {
             self.teller.manager.say(&format!("FDSTOREREMOVE=1\nFDNAME={name}"));
         }
+    }
+
+    /// The server accepts at other addresses than before.
+    pub fn moved(&self, addresses: &[String]) {
+        *self.teller.addresses.borrow_mut() = shortened(addresses);
     }
 
     /// A reload begins. [`Notify::reloaded`] has to follow.
@@ -172,7 +182,7 @@ impl Notify {
         self.teller.phase.set(Phase::Draining);
         *self.teller.note.borrow_mut() = None;
         // What is closed from now on shall be refused, not kept by the manager.
-        self.teller.passable.names().iter().for_each(|name| self.forget(name));
+        self.teller.stored.take().iter().for_each(|name| self.forget(name));
         self.teller.say_with_status(&format!("STOPPING=1\n{}", extension()));
     }
 
@@ -225,7 +235,7 @@ impl Teller {
         let sessions = format!("{live} session{}", if live == 1 { "" } else { "s" });
         match self.phase.get() {
             Phase::Draining => format!("draining; {sessions}"),
-            _ => format!("accepting on {}; {sessions}", self.addresses),
+            _ => format!("accepting on {}; {sessions}", self.addresses.borrow()),
         }
     }
 }
@@ -339,6 +349,9 @@ mod tests {
             assert!((before..=monotonic_microseconds()).contains(&time));
             assert_eq!(heard[1], "READY=1\nSTATUS=reload refused: a.toml:1:2: error: what");
             assert_eq!(heard[3], "READY=1\nSTATUS=accepting on a:1; 0 sessions");
+            notify.moved(&["a:2".into()]);
+            notify.reloaded(None);
+            assert_eq!(self::heard(&socket), ["READY=1\nSTATUS=accepting on a:2; 0 sessions"]);
             notify.stopping();
             notify.fall_silent();
         })

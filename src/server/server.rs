@@ -265,6 +265,8 @@ impl Running {
     fn put_in_force(&mut self, next: InForce) {
         self.context.own.set(next.own_addresses());
         next.handles().for_each(|(name, handle)| self.passable.add(&name, handle.clone()));
+        let addresses: Vec<_> = next.listenings().iter().map(|one| one.address.to_string()).collect();
+        self.notify.moved(&addresses);
         self.in_force.set(next);
     }
 

@@ -96,6 +96,8 @@ pub struct Member {
 /// One server. Its state outlives the plan that names it.
 pub struct Server {
     pub destination: Destination,
+    /// The hash of its address.
+    key: u64,
     live: AtomicUsize,
     sessions: AtomicU64,
     state: Lock<State>,
@@ -192,8 +194,10 @@ impl Balance {
 impl Server {
     fn new(destination: Destination, check: Checked) -> Self {
         let state = State { check, ..State::default() };
+        let key = hash(destination.endpoint.to_string().as_bytes());
         Server {
             destination,
+            key,
             live: AtomicUsize::new(0),
             sessions: AtomicU64::new(0),
             state: Lock::new(state),
@@ -340,7 +344,7 @@ struct Candidate {
 impl Group {
     pub fn new(name: String, is_address: bool, settings: GroupSettings) -> Self {
         // Any seed will do: it only spreads.
-        let members = Members { random: hash(0, name.as_bytes()), ..Members::default() };
+        let members = Members { random: hash(name.as_bytes()), ..Members::default() };
         Group { name, is_address, settings, members: Lock::new(members) }
     }
 
@@ -438,6 +442,12 @@ impl Group {
         Some(Place { server, why, is_last_resort, seat })
     }
 
+    /// Whether a server is left for a session past those that were `tried`.
+    pub fn has_more(&self, tried: &[Arc<Server>]) -> bool {
+        let members = self.members.lock();
+        !self.candidates(&members.present, tried, Instant::now()).0.is_empty()
+    }
+
     /// The order in which servers would be tried if each of them failed, without a change of their turns.
     pub fn order(&self, source: Option<IpAddr>) -> Vec<Arc<Server>> {
         let copy = Group::new(self.name.clone(), true, self.settings.clone());
@@ -499,11 +509,11 @@ impl Group {
             }
             (Balance::Source, all) => {
                 let source = source.map(|ip| ip.to_canonical().to_string()).unwrap_or_default();
-                let score = |one: &&Candidate| {
-                    let server = members.present[one.index].server.address();
-                    rendezvous(&source, &server, one.weight)
-                };
-                all.iter().max_by(|one, other| score(one).total_cmp(&score(other))).map(|one| one.index)
+                let source = hash(source.as_bytes());
+                let score =
+                    |one: &Candidate| rendezvous(source, members.present[one.index].server.key, one.weight);
+                let scores = all.iter().map(|one| (score(one), one.index));
+                scores.max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, index)| index)
             }
             (Balance::TwoChoices, all) => {
                 let mut random = || {
@@ -701,8 +711,8 @@ fn weighted(candidates: &[Candidate], random: u64) -> Option<&Candidate> {
 }
 
 /// Weighted rendezvous hashing: the highest score wins. A server that leaves moves only its own sources.
-fn rendezvous(source: &str, server: &str, weight: u64) -> f64 {
-    let hash = hash(hash(0, source.as_bytes()), server.as_bytes());
+fn rendezvous(source: u64, server: u64, weight: u64) -> f64 {
+    let hash = mix(source ^ mix(server.wrapping_add(GOLDEN)));
     // In (0, 1): 53 bits are what a float holds.
     let uniform = ((hash >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
     -(weight as f64) / uniform.ln()
@@ -712,9 +722,9 @@ fn rendezvous(source: &str, server: &str, weight: u64) -> f64 {
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// FNV-1a, mixed: the same in every process and every release, so that a fleet chooses alike.
-fn hash(seed: u64, bytes: &[u8]) -> u64 {
-    let begin = 0xcbf2_9ce4_8422_2325 ^ seed;
-    mix(bytes.iter().fold(begin, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)))
+fn hash(bytes: &[u8]) -> u64 {
+    const BEGIN: u64 = 0xcbf2_9ce4_8422_2325;
+    mix(bytes.iter().fold(BEGIN, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)))
 }
 
 /// The finish of SplitMix64.
@@ -934,6 +944,7 @@ mod tests {
             tried.push(place.server.clone());
         }
         assert_eq!(tried.iter().map(|one| number(one)).collect::<Vec<_>>(), [1, 2, 9]);
+        assert!(group.has_more(&tried[..2]) && !group.has_more(&tried));
     }
 
     #[test]
@@ -1098,7 +1109,7 @@ mod tests {
             assert_eq!(one.standing(Instant::now()).name(), name, "a check does not change that");
         }
         server(&group, 2).set_admin(Some(Admin::Draining));
-        assert!(group.choose(None, &[]).is_none(), "not even as a last resort");
+        assert!(group.choose(None, &[]).is_none() && !group.has_more(&[]), "not even as a last resort");
         one.set_admin(None);
         assert_eq!(choose(&group), 1);
         server(&group, 2).set_admin(None);

@@ -176,7 +176,7 @@ async fn try_servers(
         return (way, Err((None, Outcome::NoServer(why.into()))));
     };
     let resolve = error.resolve;
-    let is_whole = tried.len() > 1 && group.choose(record.client.ip(), &tried).is_none();
+    let is_whole = tried.len() > 1 && !group.has_more(&tried);
     let outcome = if !group.is_address && (is_whole || was_last_resort) {
         let servers =
             if tried.len() == 1 { "1 server".to_owned() } else { format!("{} servers", tried.len()) };

@@ -37,6 +37,13 @@ fn fails_to_connect(server: &Server) -> Value {
 
 /// As [`fails_to_connect`], of a client that is there already.
 fn is_not_connected(server: &Server, client: &mut TcpStream) -> Value {
+    let close = is_not_connected_after(server, client);
+    assert!(!server.events().iter().any(|event| event["event"] == "connect"));
+    close
+}
+
+/// As [`is_not_connected`], after sessions that were.
+fn is_not_connected_after(server: &Server, client: &mut TcpStream) -> Value {
     let received = read_to_end(client);
     assert_eq!((received.bytes.len(), received.end), (0, End::Reset));
     let close = close_of(server, client);
@@ -44,7 +51,6 @@ fn is_not_connected(server: &Server, client: &mut TcpStream) -> Value {
     assert_eq!(close["first_closer"], Value::Null, "{close}");
     assert_eq!(close["connect_ms"], Value::Null, "{close}");
     assert!(close["error"].as_str().is_some_and(|error| !error.is_empty()), "{close}");
-    assert!(!server.events().iter().any(|event| event["event"] == "connect"));
     close
 }
 
@@ -193,8 +199,52 @@ fn refused_limit() -> Value {
     close_of(&server, &second)
 }
 
+fn refused_access() -> Value {
+    let server = Server::echo(&["--allow", "127.0.0.0/8", "--deny", "127.0.0.1,10.0.0.0/8"]);
+    let mut denied = server.connect();
+    let received = read_to_end(&mut denied);
+    assert_eq!((received.bytes.len(), received.end), (0, End::Reset));
+    exchange(&mut connect_from([127, 0, 0, 2].into(), server.address()), b"in");
+    close_of(&server, &denied)
+}
+
+fn no_route() -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = peer::echoes();
+    let text = format!(
+        "control = \"off\"\nlog = \"json\"\n[listener.web]\nlisten = \"127.0.0.1:0\"\n\
+         [[listener.web.route]]\nfrom = \"127.0.0.2\"\nupstream = \"{0}\"\n\
+         [[listener.web.route]]\nfrom = \"127.0.0.3\"\nrefuse = true\n\
+         [[listener.web.route]]\nfrom = [\"127.0.0.3\", \"127.0.0.4\"]\nupstream = \"{0}\"\n",
+        upstream.address
+    );
+    let server = Server::run(&folder.path().join("a.toml"), &text, 1);
+    for (last, fits) in [(2, true), (3, false), (4, true), (1, false)] {
+        let mut client = connect_from([127, 0, 0, last].into(), server.address());
+        if fits {
+            exchange(&mut client, b"in");
+        } else {
+            assert_eq!(read_to_end(&mut client).end, End::Reset, "127.0.0.{last}");
+        }
+    }
+    let mut client = server.connect();
+    is_not_connected_after(&server, &mut client)
+}
+
+fn no_server() -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let ((first, _one), (second, _other)) = (unreachable::refuses(), unreachable::refuses());
+    let upstream = format!("servers = [\"{first}\", \"{second}\"]\n");
+    let server = Server::of_upstream(&folder.path().join("a.toml"), &upstream);
+    let close = fails_to_connect(&server);
+    let tried = close["tried"].as_array().unwrap();
+    assert!(tried.len() == 2 && tried.iter().all(|one| one["error"] == "connect_refused"), "{close}");
+    assert_eq!(close["upstream_group"], "db", "{close}");
+    close
+}
+
 /// Every cause that a peer, a user's flag, an operator or a signal can bring about, and a scenario that does.
-const SCENARIOS: [(Cause, fn() -> Value); 15] = [
+const SCENARIOS: [(Cause, fn() -> Value); 18] = [
     (Cause::Done, done),
     (Cause::ClientReset, client_reset),
     (Cause::UpstreamReset, upstream_reset),
@@ -210,6 +260,9 @@ const SCENARIOS: [(Cause, fn() -> Value); 15] = [
     (Cause::Cut, cut),
     (Cause::Drain, drain),
     (Cause::RefusedLimit, refused_limit),
+    (Cause::RefusedAccess, refused_access),
+    (Cause::NoRoute, no_route),
+    (Cause::NoServer, no_server),
 ];
 /// `internal` is a fault of the program itself: no peer, flag, operator or signal can bring it about.
 const NOT_FROM_OUTSIDE: [Cause; 1] = [Cause::Internal];

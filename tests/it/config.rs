@@ -151,17 +151,18 @@ fn what_is_not_a_file_of_text_is_refused_at_its_place() {
     foreign.extend(b"# caf\xe9\n");
     assert_refused(&Written::new(foreign).path, "6:6", "not UTF-8");
     assert_refused(&Written::new([0_u8; 64]).path, "1:1", "");
-    assert_refused("/dev/zero", "1:1", "more than 16 MiB");
+    assert_refused("/dev/zero", "1:1", "more than 4 MiB");
 }
 
 #[test]
-fn a_file_of_ten_megabytes_takes_a_moment() {
-    let comment = "# 0123456789abcdef\n".repeat(550_000);
-    assert_eq!(Written::new(comment + VALID).check().code, Some(0));
-    // All in one line, and a million faults.
-    let line = format!("x = [{}]\n", "1,".repeat(5_000_000));
+fn a_large_file_takes_a_moment() {
+    let comment = "# 0123456789abcdef\n".repeat(200_000);
+    assert_eq!(Written::new(comment.clone() + VALID).check().code, Some(0));
+    assert_refused(&Written::new(comment.repeat(3) + VALID).path, "1:1", "more than 4 MiB");
+    // All in one line, and many faults.
+    let line = format!("x = [{}]\n", "1,".repeat(500_000));
     assert_refused(&Written::new(line + VALID).path, "1:1", "'x' is no key");
-    let faults: String = (0..700_000).map(|number| format!("key{number} = 1\n")).collect();
+    let faults: String = (0..100_000).map(|number| format!("key{number} = 1\n")).collect();
     assert_refused(&Written::new(faults + VALID).path, "1:1", "'key0' is no key");
 }
 
@@ -170,8 +171,7 @@ fn a_file_that_is_half_written_is_judged_wherever_it_ends() {
     let sample = run(&["print", "config"]).stdout;
     let mut refused = 0;
     for part in 1..24 {
-        let end = sample.floor_char_boundary(sample.len() * part / 24);
-        let checked = Written::new(&sample[..end]).check();
+        let checked = Written::new(&sample.as_bytes()[..sample.len() * part / 24]).check();
         assert!(checked.code.is_some_and(|code| code < 2), "{:?}: {}", checked.code, checked.stderr);
         assert!(!checked.stderr.contains("panicked"), "{}", checked.stderr);
         refused += usize::from(checked.code == Some(1));

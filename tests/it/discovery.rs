@@ -20,7 +20,7 @@ use tempfile::NamedTempFile;
 
 /// Echoes on one port of several addresses of this machine.
 fn echoes_on(addresses: &[u8]) -> u16 {
-    let port = 'free: loop {
+    'free: loop {
         let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = first.local_addr().unwrap().port();
         drop(first);
@@ -42,9 +42,8 @@ fn echoes_on(addresses: &[u8]) -> u16 {
                 }
             });
         }
-        break port;
-    };
-    port
+        return port;
+    }
 }
 
 fn local(last: u8) -> Ipv4Addr {

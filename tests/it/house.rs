@@ -116,6 +116,7 @@ fn a_crate_for_one_thing_is_named_in_one_place() {
     only(&["report/metrics.rs"], &["prometheus_client"]);
     only(&["tools/top/"], &["ratatui", "crossterm"]);
     only(&["net/http/"], &["httparse"]);
+    only(&["cli/config_file.rs", "cli/config_file/"], &["toml", "annotate_snippets"]);
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod origin;
 mod picture;
 mod readme;
 mod relay;
+mod reload;
 mod sleepers;
 mod slow_peers;
 mod socket_options;

@@ -8,6 +8,7 @@ use crate::support::{
 use rustix::process::Signal;
 use std::{
     collections::{BTreeSet, HashMap},
+    fs,
     net::TcpListener,
     path::Path,
     process::{Command, Stdio},
@@ -82,6 +83,13 @@ impl Stage {
         command.split(' ').map(word).collect()
     }
 
+    /// Writes the configuration of the README where it says.
+    fn write_file(&self) {
+        let (_, file) = README.split_once("```toml\n").unwrap();
+        let text = self.words(file.split("```").next().unwrap()).join(" ");
+        fs::write(self.folder.path().join("switchboard.toml"), text).unwrap();
+    }
+
     fn command(&self, words: &[String]) -> Command {
         let mut command = binary();
         command.args(words).env("XDG_RUNTIME_DIR", self.folder.path());
@@ -94,7 +102,7 @@ impl Stage {
     fn play(&mut self, example: &Example) {
         let Example { command, output } = example;
         let words = self.words(command.strip_prefix("switchboard ").unwrap());
-        if !["echo", "proxy", "origin"].contains(&&*words[0]) {
+        if !["echo", "proxy", "run", "origin"].contains(&&*words[0]) {
             let ran = || run(self.command(&words), b"");
             // A session that has just ended is booked a moment later.
             let ran = match *words[0] == *"ctl" {
@@ -147,6 +155,7 @@ fn is_a_target(name: &str) -> bool {
 fn every_command_works_and_prints_what_it_says() {
     let examples = examples();
     let mut stage = Stage::new();
+    stage.write_file();
     let mut ran = 0;
     for example in &examples {
         match example.command.split_once(' ') {

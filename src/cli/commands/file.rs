@@ -14,7 +14,7 @@ use std::path::Path;
 #[argh(note = "Exit: 0 valid, also with warnings, 1 not valid or unreadable, 2 usage")]
 #[argh(example = "switchboard check /etc/switchboard.toml")]
 #[argh(example = "switchboard print config >switchboard.toml")]
-pub struct Check {
+pub struct CheckFile {
     /// a configuration; see 'help configuration'
     #[argh(positional, arg_name = "FILE")]
     file: String,
@@ -31,7 +31,7 @@ pub struct Check {
 #[argh(note = "Exit: 0 explained, 1 the file is not valid, 2 usage")]
 #[argh(example = "switchboard explain /etc/switchboard.toml 'listener=web from=192.0.2.7'")]
 #[argh(example = "switchboard explain /etc/switchboard.toml 'listener=web sni=a.test alpn=h2'")]
-pub struct Explain {
+pub struct ExplainFile {
     /// a configuration; see 'help configuration'
     #[argh(positional, arg_name = "FILE")]
     file: String,
@@ -40,13 +40,13 @@ pub struct Explain {
     question: Vec<String>,
 }
 
-impl Check {
+impl CheckFile {
     pub fn answer(self) -> Answer {
         config_file::check(Path::new(&self.file), self.json)
     }
 }
 
-impl Explain {
+impl ExplainFile {
     /// Errors: what is wrong with the question.
     pub fn answer(self) -> Result<Answer, String> {
         let question: Question = self.question.join(" ").parse()?;

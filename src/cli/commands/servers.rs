@@ -4,7 +4,7 @@ use crate::{
     cli::{
         Answer, Config, Parsed,
         commands::reason,
-        config_file::{self, Loaded, meaning::Given},
+        config_file::{self, Loaded, meaning::GivenOptions},
         values,
     },
     control::place::Control,
@@ -326,7 +326,7 @@ impl Proxy {
 
 impl Run {
     /// The options of several places, as the command line has them.
-    pub fn of(given: &Given) -> Result<Self, String> {
+    pub fn of(given: &GivenOptions) -> Result<Self, String> {
         let options = given.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
         let words: Vec<String> =
             options.flat_map(|(name, value)| [format!("--{name}"), value.clone()]).collect();
@@ -346,7 +346,7 @@ impl Run {
 
     /// The plan of the file and of `words`, the command line in argh's form; or what is wrong with the file.
     pub fn loaded(self, words: &[&str]) -> Parsed {
-        let mut typed = Given::new();
+        let mut typed = GivenOptions::new();
         for option in words.split(|word| *word == "--").next().unwrap_or_default().chunks(2) {
             if let [name, value] = option {
                 typed.entry(name.trim_start_matches('-').to_owned()).or_default().push((*value).to_owned());

@@ -5,7 +5,9 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::Serialize;
 use std::{collections::BTreeSet, ops::Range};
 
-/// More are not read by anybody; and a file of 10 MB may have a million.
+/// More are not read by anybody, and a large file may have a million.
+const FAULTS_MAX: usize = 1000;
+/// What is shown of them.
 const SHOWN_MAX: usize = 200;
 /// What is shown of a line beside the fault: a line may be as long as a file.
 const LINE_BYTES_MAX: usize = 1000;
@@ -85,15 +87,15 @@ impl SourceText {
 
     /// Line and column of a byte, from 1; the column counts characters.
     fn position(&self, at: usize) -> (usize, usize) {
-        let at = self.text.floor_char_boundary(at);
+        let at = floor(&self.text, at);
         let line = self.line(at);
         (line + 1, self.text[self.lines[line]..at].chars().count() + 1)
     }
 
     /// What a span holds, in one short line.
     pub fn shown(&self, span: &Range<usize>) -> String {
-        let begin = self.text.floor_char_boundary(span.start);
-        let end = self.text.ceil_char_boundary(span.end.max(begin));
+        let begin = floor(&self.text, span.start);
+        let end = ceil(&self.text, span.end.max(begin));
         let text = self.text[begin..end].trim();
         match text.char_indices().nth(VALUE_CHARS_MAX) {
             Some((cut, _)) => one_line(&format!("{}…", &text[..cut])),
@@ -127,16 +129,15 @@ impl SourceText {
 
     /// The lines of a span, at most two of them and not too long; the span in them; and the first line's number, from 0.
     fn excerpt(&self, span: &Range<usize>) -> (&str, Range<usize>, usize) {
-        let start = self.text.floor_char_boundary(span.start);
+        let start = floor(&self.text, span.start);
         let first = self.line(start);
         let last = self.line(span.end.saturating_sub(1).max(start)).min(first + 1);
         let begin = self.lines[first].max(start.saturating_sub(LINE_BYTES_MAX));
-        let begin = self.text.ceil_char_boundary(begin).min(start);
+        let begin = ceil(&self.text, begin).min(start);
         let end = self.lines.get(last + 1).copied().unwrap_or(self.text.len());
-        let end = self.text.floor_char_boundary(end.min(start.saturating_add(LINE_BYTES_MAX))).max(start);
+        let end = floor(&self.text, end.min(start.saturating_add(LINE_BYTES_MAX))).max(start);
         let text = self.text[begin..end].trim_end_matches(['\n', '\r']);
-        let in_text =
-            |at: usize| self.text.floor_char_boundary(at.max(begin)).saturating_sub(begin).min(text.len());
+        let in_text = |at: usize| floor(&self.text, at.max(begin)).saturating_sub(begin).min(text.len());
         let span_end = in_text(span.end).max(in_text(start));
         (text, in_text(start)..span_end, first)
     }
@@ -183,8 +184,16 @@ impl<'a> Found<'a> {
         }
     }
 
+    /// Whether so much is wrong that no more needs to be found.
+    pub fn is_full(&self) -> bool {
+        self.faults.len() >= FAULTS_MAX
+    }
+
     /// Adds a fault of any line.
     pub fn push(&mut self, severity: Severity, span: Range<usize>, text: String, help: &str) {
+        if self.is_full() {
+            return;
+        }
         let help = (!help.is_empty()).then(|| help.to_owned());
         self.faults.push(Fault { severity, span, text, help });
     }
@@ -195,6 +204,17 @@ impl<'a> Found<'a> {
         self.faults.dedup();
         self.faults
     }
+}
+
+/// The begin of the character that has this byte, or the end of the text.
+pub fn floor(text: &str, at: usize) -> usize {
+    let at = at.min(text.len());
+    (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// The begin of the first character at this byte or behind it, or the end of the text.
+pub fn ceil(text: &str, at: usize) -> usize {
+    (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
 }
 
 pub fn count(faults: &[Fault], severity: Severity) -> usize {

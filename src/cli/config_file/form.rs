@@ -18,7 +18,7 @@ use strum::VariantArray;
 
 /// The form of what stands after a key.
 #[derive(Clone, Debug)]
-pub enum Form {
+pub enum KeyForm {
     One(Value),
     /// A list, or one in place of it.
     Many(Value),

@@ -1,9 +1,9 @@
 //! The keys of a file: which tables it has, which keys each of them, and what a key takes. The reader, the schema and the
-//! test of the documentation use this one list. Options of the command line are taken from the parser's declarations.
+//! test of the documentation use this one list. FileOptions of the command line are taken from the parser's declarations.
 
 use crate::cli::{
     commands,
-    config_file::form::{Form, Value},
+    config_file::form::{KeyForm, Value},
 };
 use argh::{FlagInfo, FlagInfoKind, Optionality};
 
@@ -26,7 +26,7 @@ pub enum Kind {
 /// What the file may say in a table.
 pub struct Key {
     pub name: &'static str,
-    pub form: Form,
+    pub form: KeyForm,
     pub about: &'static str,
     /// What brings it, if it is known and not built yet.
     pub comes_with: Option<&'static str>,
@@ -110,21 +110,21 @@ pub const OF_THE_PROGRAM: [&str; 12] = [
 const TLS: Option<&str> = Some("TLS");
 const PROXY: Option<&str> = Some("PROXY");
 
-fn key(name: &'static str, form: Form, about: &'static str) -> Key {
+fn key(name: &'static str, form: KeyForm, about: &'static str) -> Key {
     Key { name, form, about, comes_with: None }
 }
 
 /// A key that is known and not built yet.
-fn later(comes_with: Option<&'static str>, name: &'static str, form: Form, about: &'static str) -> Key {
+fn later(comes_with: Option<&'static str>, name: &'static str, form: KeyForm, about: &'static str) -> Key {
     Key { name, form, about, comes_with }
 }
 
 fn top() -> Vec<Key> {
     let tables = [
-        key("defaults", Form::Table(Kind::Defaults), "options of all listeners"),
-        key("listener", Form::Named(Kind::Listener), "the listeners, each by its name"),
-        key("upstream", Form::Named(Kind::Upstream), "the upstreams, each by its name"),
-        later(TLS, "tls", Form::Named(Kind::Tls), "what ends TLS, each by its name"),
+        key("defaults", KeyForm::Table(Kind::Defaults), "options of all listeners"),
+        key("listener", KeyForm::Named(Kind::Listener), "the listeners, each by its name"),
+        key("upstream", KeyForm::Named(Kind::Upstream), "the upstreams, each by its name"),
+        later(TLS, "tls", KeyForm::Named(Kind::Tls), "what ends TLS, each by its name"),
     ];
     for_listeners().into_iter().chain(tables).collect()
 }
@@ -135,13 +135,13 @@ fn for_listeners() -> Vec<Key> {
         later(
             PROXY,
             "accept-proxy",
-            Form::Many(Value::Network),
+            KeyForm::Many(Value::Network),
             "who must send a PROXY header; nobody else may connect",
         ),
         later(
             TLS,
             "handshake-timeout",
-            Form::One(Value::TimeOrOff),
+            KeyForm::One(Value::TimeOrOff),
             "PROXY header, ClientHello and TLS handshake together",
         ),
     ]
@@ -149,120 +149,133 @@ fn for_listeners() -> Vec<Key> {
 
 fn listener() -> Vec<Key> {
     let own = [
-        key("listen", Form::Many(Value::Listen), "the addresses that it listens on"),
-        key("upstream", Form::One(Value::Upstream), "where it leads; after all routes"),
-        key("route", Form::Tables(Kind::Route), "the routes: the first that fits a connection"),
-        key("mode", Form::One(Value::Mode), "the permissions of its UNIX sockets"),
+        key("listen", KeyForm::Many(Value::Listen), "the addresses that it listens on"),
+        key("upstream", KeyForm::One(Value::Upstream), "where it leads; after all routes"),
+        key("route", KeyForm::Tables(Kind::Route), "the routes: the first that fits a connection"),
+        key("mode", KeyForm::One(Value::Mode), "the permissions of its UNIX sockets"),
     ];
     own.into_iter().chain(for_listeners()).collect()
 }
 
 fn route() -> Vec<Key> {
     vec![
-        key("from", Form::Many(Value::Network), "networks, of which one has the source"),
-        later(TLS, "sni", Form::Many(Value::ServerName), "server names, of which one is the ClientHello's"),
-        later(TLS, "alpn", Form::Many(Value::Protocol), "protocols, of which the ClientHello offers one"),
-        later(TLS, "tls", Form::One(Value::Name), "ends TLS here, as a [tls.NAME] says"),
-        key("upstream", Form::One(Value::Upstream), "where it leads"),
-        key("refuse", Form::Truth, "whether it refuses, by RST"),
+        key("from", KeyForm::Many(Value::Network), "networks, of which one has the source"),
+        later(
+            TLS,
+            "sni",
+            KeyForm::Many(Value::ServerName),
+            "server names, of which one is the ClientHello's",
+        ),
+        later(TLS, "alpn", KeyForm::Many(Value::Protocol), "protocols, of which the ClientHello offers one"),
+        later(TLS, "tls", KeyForm::One(Value::Name), "ends TLS here, as a [tls.NAME] says"),
+        key("upstream", KeyForm::One(Value::Upstream), "where it leads"),
+        key("refuse", KeyForm::Truth, "whether it refuses, by RST"),
     ]
 }
 
 fn upstream() -> Vec<Key> {
     vec![
-        key("servers", Form::Servers, "the servers: addresses, or tables"),
-        key("discover", Form::One(Value::Discover), "where the servers are learnt"),
-        key("refresh", Form::One(Value::Time), "the longest time between two questions"),
-        key("resolver", Form::One(Value::Resolver), "the name server to ask"),
-        key("balance", Form::One(Value::Balance), "how a server is chosen"),
-        key("connect-timeout", Form::One(Value::TimeOrOff), "to resolve and connect, for one server"),
-        key("retries", Form::Number(0..=1000), "further servers, before anybody has had a byte"),
-        key("check", Form::TableOrTruth(Kind::Check), "how servers are checked"),
-        key("eject", Form::TableOrOff(Kind::Eject), "when a server is set aside whose connects fail"),
-        key("slow-start", Form::One(Value::TimeOrOff), "how long a server that recovers takes to its weight"),
-        key("on-down", Form::One(Value::OnDown), "what becomes of the sessions of a server that goes down"),
+        key("servers", KeyForm::Servers, "the servers: addresses, or tables"),
+        key("discover", KeyForm::One(Value::Discover), "where the servers are learnt"),
+        key("refresh", KeyForm::One(Value::Time), "the longest time between two questions"),
+        key("resolver", KeyForm::One(Value::Resolver), "the name server to ask"),
+        key("balance", KeyForm::One(Value::Balance), "how a server is chosen"),
+        key("connect-timeout", KeyForm::One(Value::TimeOrOff), "to resolve and connect, for one server"),
+        key("retries", KeyForm::Number(0..=1000), "further servers, before anybody has had a byte"),
+        key("check", KeyForm::TableOrTruth(Kind::Check), "how servers are checked"),
+        key("eject", KeyForm::TableOrOff(Kind::Eject), "when a server is set aside whose connects fail"),
+        key(
+            "slow-start",
+            KeyForm::One(Value::TimeOrOff),
+            "how long a server that recovers takes to its weight",
+        ),
+        key(
+            "on-down",
+            KeyForm::One(Value::OnDown),
+            "what becomes of the sessions of a server that goes down",
+        ),
         later(
             PROXY,
             "send-proxy",
-            Form::One(Value::SendProxy),
+            KeyForm::One(Value::SendProxy),
             "the version of the PROXY header that it is sent",
         ),
-        later(TLS, "tls", Form::TableOrTruth(Kind::UpstreamTls), "speaks TLS to its servers"),
+        later(TLS, "tls", KeyForm::TableOrTruth(Kind::UpstreamTls), "speaks TLS to its servers"),
     ]
 }
 
 fn server() -> Vec<Key> {
     vec![
-        key("address", Form::One(Value::Address), "where it is"),
+        key("address", KeyForm::One(Value::Address), "where it is"),
         key(
             "weight",
-            Form::Number(1..=crate::server::plan::WEIGHT_MAX.into()),
+            KeyForm::Number(1..=crate::server::plan::WEIGHT_MAX.into()),
             "its share beside the other weights",
         ),
-        key("backup", Form::Truth, "whether it serves only while no other does"),
+        key("backup", KeyForm::Truth, "whether it serves only while no other does"),
     ]
 }
 
 fn check() -> Vec<Key> {
     vec![
-        key("every", Form::One(Value::Time), "from the begin of one check to the begin of the next"),
-        key("timeout", Form::One(Value::Time), "of one check, with its connect"),
-        key("fall", Form::Number(1..=1000), "failures in a row that take a server down"),
-        key("rise", Form::Number(1..=1000), "successes in a row that take it up again"),
-        key("send", Form::One(Value::Bytes), "what is sent once connected"),
-        key("expect", Form::One(Value::Bytes), "what the first 4 KiB of the answer must hold"),
-        later(TLS, "tls", Form::Truth, "whether it makes a TLS handshake"),
+        key("every", KeyForm::One(Value::Time), "from the begin of one check to the begin of the next"),
+        key("timeout", KeyForm::One(Value::Time), "of one check, with its connect"),
+        key("fall", KeyForm::Number(1..=1000), "failures in a row that take a server down"),
+        key("rise", KeyForm::Number(1..=1000), "successes in a row that take it up again"),
+        key("send", KeyForm::One(Value::Bytes), "what is sent once connected"),
+        key("expect", KeyForm::One(Value::Bytes), "what the first 4 KiB of the answer must hold"),
+        later(TLS, "tls", KeyForm::Truth, "whether it makes a TLS handshake"),
     ]
 }
 
 fn eject() -> Vec<Key> {
     vec![
-        key("failures", Form::Number(1..=1000), "connects in a row that fail"),
-        key("for", Form::One(Value::Time), "how long, the first time; it doubles, up to 5m"),
+        key("failures", KeyForm::Number(1..=1000), "connects in a row that fail"),
+        key("for", KeyForm::One(Value::Time), "how long, the first time; it doubles, up to 5m"),
     ]
 }
 
 fn upstream_tls() -> Vec<Key> {
     vec![
-        later(TLS, "ca", Form::One(Value::File), "the authorities that are believed; none: the system's"),
-        later(TLS, "name", Form::One(Value::HostName), "the name that the certificate must have"),
-        later(TLS, "cert", Form::One(Value::File), "the certificate that is shown"),
-        later(TLS, "key", Form::One(Value::File), "its key"),
-        later(TLS, "verify", Form::Truth, "whether the certificate is verified"),
+        later(TLS, "ca", KeyForm::One(Value::File), "the authorities that are believed; none: the system's"),
+        later(TLS, "name", KeyForm::One(Value::HostName), "the name that the certificate must have"),
+        later(TLS, "cert", KeyForm::One(Value::File), "the certificate that is shown"),
+        later(TLS, "key", KeyForm::One(Value::File), "its key"),
+        later(TLS, "verify", KeyForm::Truth, "whether the certificate is verified"),
     ]
 }
 
 fn tls() -> Vec<Key> {
     vec![
-        later(TLS, "cert", Form::One(Value::File), "the certificate with its chain, in PEM"),
-        later(TLS, "key", Form::One(Value::File), "its key, in PEM"),
-        later(TLS, "certs", Form::Tables(Kind::Certificate), "several, in place of cert and key"),
+        later(TLS, "cert", KeyForm::One(Value::File), "the certificate with its chain, in PEM"),
+        later(TLS, "key", KeyForm::One(Value::File), "its key, in PEM"),
+        later(TLS, "certs", KeyForm::Tables(Kind::Certificate), "several, in place of cert and key"),
         later(
             TLS,
             "client-ca",
-            Form::One(Value::File),
+            KeyForm::One(Value::File),
             "the authorities whose certificates clients must have",
         ),
-        later(TLS, "client-cert", Form::One(Value::ClientCert), "whether clients must have one"),
-        later(TLS, "alpn", Form::Many(Value::Protocol), "the protocols that are spoken, the best first"),
+        later(TLS, "client-cert", KeyForm::One(Value::ClientCert), "whether clients must have one"),
+        later(TLS, "alpn", KeyForm::Many(Value::Protocol), "the protocols that are spoken, the best first"),
     ]
 }
 
 fn certificate() -> Vec<Key> {
     vec![
-        later(TLS, "cert", Form::One(Value::File), "a certificate with its chain, in PEM"),
-        later(TLS, "key", Form::One(Value::File), "its key, in PEM"),
+        later(TLS, "cert", KeyForm::One(Value::File), "a certificate with its chain, in PEM"),
+        later(TLS, "key", KeyForm::One(Value::File), "its key, in PEM"),
     ]
 }
 
 /// The options of the command line that may stand in a file.
-pub struct Options(Vec<&'static FlagInfo<'static>>);
+pub struct FileOptions(Vec<&'static FlagInfo<'static>>);
 
-impl Options {
+impl FileOptions {
     pub fn new() -> Self {
         let run = commands::commands().into_iter().find(|command| command.name == "run");
         let flags = run.into_iter().flat_map(|run| run.flags);
-        Options(flags.filter(|flag| flag.long != "--help").collect())
+        FileOptions(flags.filter(|flag| flag.long != "--help").collect())
     }
 
     /// Without the dashes.

@@ -4,21 +4,27 @@ use crate::{
     cli::config_file::{faults::Found, form, section::Word},
     net::endpoint::{Endpoint, Host},
 };
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 
+/// By their ports; those without one have 0.
 #[derive(Default)]
-pub struct Listened(Vec<(Endpoint, String)>);
+pub struct Listened(HashMap<u16, Vec<(Endpoint, String)>>);
 
 impl Listened {
     /// Adds an address that `owner` listens on, which stands after `key`. It may be listened on already.
     pub fn add(&mut self, found: &mut Found<'_>, key: &str, owner: &str, (text, span): Word) {
         let Ok(endpoint) = form::listen(&text) else { return };
-        if let Some((other, first)) = self.0.iter().find(|(other, _)| overlap(other, &endpoint)) {
+        let port = match endpoint {
+            Endpoint::Tcp { port, .. } => port,
+            _ => 0,
+        };
+        let same_port = self.0.entry(port).or_default();
+        if let Some((other, first)) = same_port.iter().find(|(other, _)| overlap(other, &endpoint)) {
             let form = if *other == endpoint { String::new() } else { format!(" as {other}") };
             let text = format!("'{key}' cannot be \"{text}\": '{first}' listens on it already{form}");
             found.error(span, text, "choose another address");
         }
-        self.0.push((endpoint, owner.to_owned()));
+        same_port.push((endpoint, owner.to_owned()));
     }
 }
 

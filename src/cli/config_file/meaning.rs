@@ -6,7 +6,7 @@ use crate::{
         config_file::{
             faults::Found,
             form::{self, Destined},
-            keys::{Options, repeats},
+            keys::{FileOptions, repeats},
             listened::Listened,
             section::{Section, Word},
             shape::in_order,
@@ -22,25 +22,30 @@ use crate::{
         sources::SourceLimit,
     },
 };
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
-/// Options of the command line by their names, without dashes, with the words of each.
-pub type Given = BTreeMap<String, Vec<String>>;
+/// FileOptions of the command line by their names, without dashes, with the words of each.
+pub type GivenOptions = BTreeMap<String, Vec<String>>;
 
 /// A file on its way to a plan.
 pub struct Meaning<'f, 'a> {
-    options: &'f Options,
+    options: &'f FileOptions,
     found: &'f mut Found<'a>,
     /// What the command line says; it wins.
-    typed: &'f Given,
+    typed: &'f GivenOptions,
     /// Addresses of names, for every server.
     overrides: Arc<[Override]>,
     /// The names of the tables of upstreams.
-    tables: Vec<String>,
-    /// The bare addresses that routes lead to.
+    tables: BTreeSet<String>,
+    /// The bare addresses that routes lead to, and their names.
     addresses: Vec<PlannedUpstream>,
+    known: BTreeSet<String>,
     /// The tables of upstreams that a route leads to.
-    used: Vec<String>,
+    used: BTreeSet<String>,
 }
 
 /// A route, and where it stands.
@@ -55,9 +60,10 @@ pub struct PlacedRoute {
 const PER_SOURCE: &str = "max-per-source";
 
 impl<'f, 'a> Meaning<'f, 'a> {
-    pub fn new(options: &'f Options, found: &'f mut Found<'a>, typed: &'f Given) -> Self {
-        let (tables, addresses, used) = Default::default();
-        Meaning { options, found, typed, overrides: Arc::default(), tables, addresses, used }
+    pub fn new(options: &'f FileOptions, found: &'f mut Found<'a>, typed: &'f GivenOptions) -> Self {
+        let (tables, addresses, known, used) = Default::default();
+        let overrides = Arc::default();
+        Meaning { options, found, typed, overrides, tables, addresses, known, used }
     }
 
     /// The plan, if its parts make one.
@@ -68,7 +74,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
         let program = run(&[&of_top, &without(&of_defaults, PER_SOURCE), self.typed]);
         self.overrides = program.as_ref().map(|run| run.resolve.clone().into()).unwrap_or_default();
         let upstreams = top.named("upstream");
-        self.tables = top.names("upstream");
+        self.tables = top.names("upstream").into_iter().collect();
         let shared = [&without(&of_top, PER_SOURCE), &of_defaults];
         let listeners = self.listeners(top, shared);
         let planned =
@@ -85,8 +91,8 @@ impl<'f, 'a> Meaning<'f, 'a> {
     }
 
     /// The options of the command line that a section has.
-    fn options_of(&self, section: &Section<'_>) -> Given {
-        let mut given = Given::new();
+    fn options_of(&self, section: &Section<'_>) -> GivenOptions {
+        let mut given = GivenOptions::new();
         for (key, _) in in_order(section.table) {
             let key: &str = key.get_ref();
             let Some(flag) = self.options.find(key) else { continue };
@@ -99,7 +105,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
         given
     }
 
-    fn listeners(&mut self, top: &Section<'_>, shared: [&Given; 2]) -> Vec<PlannedListener> {
+    fn listeners(&mut self, top: &Section<'_>, shared: [&GivenOptions; 2]) -> Vec<PlannedListener> {
         let listeners = top.named("listener");
         if listeners.is_empty() {
             top.missing(
@@ -129,7 +135,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
         &mut self,
         name: &str,
         section: &Section<'_>,
-        [top, defaults]: [&Given; 2],
+        [top, defaults]: [&GivenOptions; 2],
     ) -> Option<PlannedListener> {
         let own = self.options_of(section);
         let run = run(&[top, defaults, &own, &without(self.typed, PER_SOURCE)])?;
@@ -203,7 +209,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
             Ok(Destined::Address(endpoint)) => {
                 let planned = PlannedUpstream::address(endpoint, self.overrides.clone());
                 let name = planned.name.clone();
-                if !self.addresses.iter().any(|other| other.name == name) {
+                if self.known.insert(name.clone()) {
                     self.addresses.push(planned);
                 }
                 return Lead::Upstream(name);
@@ -221,19 +227,19 @@ impl<'f, 'a> Meaning<'f, 'a> {
                 &help,
             );
         }
-        self.used.push(text.clone());
+        self.used.insert(text.clone());
         Lead::Upstream(text)
     }
 }
 
 /// The options of several places, of which later ones win.
-fn run(places: &[&Given]) -> Option<Run> {
-    let mut all = Given::new();
+fn run(places: &[&GivenOptions]) -> Option<Run> {
+    let mut all = GivenOptions::new();
     places.iter().for_each(|place| all.extend((*place).clone()));
     Run::of(&all).ok()
 }
 
-fn without(given: &Given, key: &str) -> Given {
+fn without(given: &GivenOptions, key: &str) -> GivenOptions {
     let mut given = given.clone();
     given.remove(key);
     given

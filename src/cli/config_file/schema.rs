@@ -1,8 +1,8 @@
 //! The JSON Schema (2020-12) of a file, for editors: made from the keys that the reader uses.
 
 use crate::cli::config_file::{
-    form::{Form, Value},
-    keys::{Key, Kind, Options, repeats, value_of},
+    form::{KeyForm, Value},
+    keys::{FileOptions, Key, Kind, repeats, value_of},
 };
 use argh::FlagInfo;
 use serde_json::{Map, Value as Json, json};
@@ -12,7 +12,7 @@ const DURATION: &str = "^(off|([0-9]+ *[a-zA-Zµ]+ *)+)$";
 
 /// The schema as a file: readable, with its last line end.
 pub fn text() -> String {
-    let options = Options::new();
+    let options = FileOptions::new();
     let definitions: Map<String, Json> = Kind::ALL
         .into_iter()
         .filter(|kind| *kind != Kind::Top)
@@ -46,7 +46,7 @@ fn name(kind: Kind) -> &'static str {
     }
 }
 
-fn table(kind: Kind, options: &Options) -> Json {
+fn table(kind: Kind, options: &FileOptions) -> Json {
     let mut properties: Map<String, Json> = options
         .names()
         .filter(|name| kind.takes(name))
@@ -75,22 +75,22 @@ fn many(one: &Json) -> Json {
 
 fn form(key: &Key) -> Json {
     match &key.form {
-        Form::One(what) => value(*what),
-        Form::Many(what) => many(&value(*what)),
-        Form::Number(range) => {
+        KeyForm::One(what) => value(*what),
+        KeyForm::Many(what) => many(&value(*what)),
+        KeyForm::Number(range) => {
             json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() })
         }
-        Form::Truth => json!({ "type": "boolean" }),
-        Form::Table(kind) => reference(*kind),
-        Form::Tables(kind) => json!({ "type": "array", "items": reference(*kind) }),
-        Form::Named(kind) => json!({
+        KeyForm::Truth => json!({ "type": "boolean" }),
+        KeyForm::Table(kind) => reference(*kind),
+        KeyForm::Tables(kind) => json!({ "type": "array", "items": reference(*kind) }),
+        KeyForm::Named(kind) => json!({
             "type": "object",
             "patternProperties": { "^[A-Za-z0-9_-]+$": reference(*kind) },
             "additionalProperties": false,
         }),
-        Form::TableOrTruth(kind) => json!({ "anyOf": [reference(*kind), { "type": "boolean" }] }),
-        Form::TableOrOff(kind) => json!({ "anyOf": [reference(*kind), { "enum": ["off", false] }] }),
-        Form::Servers => {
+        KeyForm::TableOrTruth(kind) => json!({ "anyOf": [reference(*kind), { "type": "boolean" }] }),
+        KeyForm::TableOrOff(kind) => json!({ "anyOf": [reference(*kind), { "enum": ["off", false] }] }),
+        KeyForm::Servers => {
             let one = json!({ "anyOf": [value(Value::Address), reference(Kind::Server)] });
             json!({ "type": "array", "items": one, "minItems": 1 })
         }

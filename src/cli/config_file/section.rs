@@ -4,10 +4,11 @@
 use crate::cli::{
     config_file::{
         faults::Found,
-        shape::{Place, in_order, words},
+        shape::{in_order, words},
     },
     words::nearest,
 };
+use serde_spanned::Spanned;
 use std::ops::Range;
 use toml::de::{DeString, DeTable, DeValue};
 
@@ -22,14 +23,14 @@ pub struct Section<'t> {
 pub type Word = (String, Range<usize>);
 
 impl<'t> Section<'t> {
-    pub fn of(value: &'t Place<DeValue<'t>>) -> Option<Self> {
+    pub fn of(value: &'t Spanned<DeValue<'t>>) -> Option<Self> {
         match value.get_ref() {
             DeValue::Table(table) => Some(Section { table, span: value.span() }),
             _ => None,
         }
     }
 
-    pub fn value(&self, key: &str) -> Option<&'t Place<DeValue<'t>>> {
+    pub fn value(&self, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
         self.table.get(key)
     }
 
@@ -78,7 +79,7 @@ impl<'t> Section<'t> {
 
     /// The tables of a list.
     pub fn sections(&self, key: &str) -> Vec<Section<'t>> {
-        match self.value(key).map(Place::get_ref) {
+        match self.value(key).map(Spanned::get_ref) {
             Some(DeValue::Array(list)) => list.iter().filter_map(Section::of).collect(),
             _ => Vec::new(),
         }
@@ -103,7 +104,7 @@ impl<'t> Section<'t> {
 
     /// Tells that a key is missing, unless it is probably there: misspelt, or in a line that is no TOML.
     pub fn missing(&self, found: &mut Found<'_>, key: &str, why: &str, help: &str) {
-        let is_misspelt = |(name, _): (&Place<DeString<'_>>, _)| {
+        let is_misspelt = |(name, _): (&Spanned<DeString<'_>>, _)| {
             name.get_ref() != key && nearest(name.get_ref(), [key].into_iter()).is_some()
         };
         if !found.may_have_meant(key) && !self.table.iter().any(is_misspelt) {

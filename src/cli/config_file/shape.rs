@@ -4,8 +4,8 @@ use crate::cli::{
     commands::Run,
     config_file::{
         faults::Found,
-        form::{Form, Value, is_tls, name},
-        keys::{Key, Kind, Options, repeats},
+        form::{KeyForm, Value, is_tls, name},
+        keys::{FileOptions, Key, Kind, repeats},
     },
     words::nearest,
 };
@@ -13,19 +13,18 @@ use serde_spanned::Spanned;
 use std::ops::Range;
 use toml::de::{DeString, DeTable, DeValue};
 
-/// A key or a value, and where it stands.
-pub type Place<T> = Spanned<T>;
-
 /// What a run of the file's keys finds.
 pub struct Shape<'f, 'a> {
-    pub options: &'f Options,
+    pub options: &'f FileOptions,
     pub found: &'f mut Found<'a>,
     /// What is known and not built yet: where it stands, and what brings it.
     pub later: Vec<(Range<usize>, String, &'static str)>,
 }
 
 /// The keys of a table in the order of the file.
-pub fn in_order<'t, 'i>(table: &'t DeTable<'i>) -> Vec<(&'t Place<DeString<'i>>, &'t Place<DeValue<'i>>)> {
+pub fn in_order<'t, 'i>(
+    table: &'t DeTable<'i>,
+) -> Vec<(&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>)> {
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
@@ -47,8 +46,8 @@ pub fn word(value: &DeValue<'_>) -> Option<String> {
 }
 
 /// The words of a list, or of one value in its place, each with its span.
-pub fn words(value: &Place<DeValue<'_>>) -> Vec<(String, Range<usize>)> {
-    let one = |value: &Place<DeValue<'_>>| Some((word(value.get_ref())?, value.span()));
+pub fn words(value: &Spanned<DeValue<'_>>) -> Vec<(String, Range<usize>)> {
+    let one = |value: &Spanned<DeValue<'_>>| Some((word(value.get_ref())?, value.span()));
     match value.get_ref() {
         DeValue::Array(list) => list.iter().filter_map(one).collect(),
         _ => one(value).into_iter().collect(),
@@ -60,6 +59,9 @@ impl Shape<'_, '_> {
     pub fn table(&mut self, kind: Kind, table: &DeTable<'_>, inside_later: bool) {
         let known = kind.own();
         for (key, value) in in_order(table) {
+            if self.found.is_full() {
+                return;
+            }
             let text: &str = key.get_ref();
             if let Some(known) = known.iter().find(|known| known.name == text) {
                 if let (Some(what), false) = (known.comes_with, inside_later) {
@@ -74,9 +76,9 @@ impl Shape<'_, '_> {
         }
     }
 
-    fn value(&mut self, key: &Key, value: &Place<DeValue<'_>>, is_later: bool) {
+    fn value(&mut self, key: &Key, value: &Spanned<DeValue<'_>>, is_later: bool) {
         match (&key.form, value.get_ref()) {
-            (Form::Many(what), DeValue::Array(list)) => {
+            (KeyForm::Many(what), DeValue::Array(list)) => {
                 if list.is_empty() {
                     self.found.error(
                         value.span(),
@@ -86,26 +88,26 @@ impl Shape<'_, '_> {
                 }
                 list.iter().for_each(|one| self.text(key.name, *what, one));
             }
-            (Form::One(what) | Form::Many(what), _) => self.text(key.name, *what, value),
-            (Form::Number(range), DeValue::Integer(number)) => {
+            (KeyForm::One(what) | KeyForm::Many(what), _) => self.text(key.name, *what, value),
+            (KeyForm::Number(range), DeValue::Integer(number)) => {
                 let parsed = i64::from_str_radix(number.as_str(), number.radix()).ok();
                 if !parsed.and_then(|it| u64::try_from(it).ok()).is_some_and(|it| range.contains(&it)) {
                     let reason = format!("it must be from {} to {}", range.start(), range.end());
                     self.wrong(key.name, value, &reason);
                 }
             }
-            (Form::Truth | Form::TableOrTruth(_), DeValue::Boolean(_)) => {}
-            (Form::TableOrOff(_), DeValue::Boolean(false)) => {}
-            (Form::TableOrOff(_), DeValue::String(text)) if text == "off" => {}
+            (KeyForm::Truth | KeyForm::TableOrTruth(_), DeValue::Boolean(_)) => {}
+            (KeyForm::TableOrOff(_), DeValue::Boolean(false)) => {}
+            (KeyForm::TableOrOff(_), DeValue::String(text)) if text == "off" => {}
             (
-                Form::Table(kind) | Form::TableOrTruth(kind) | Form::TableOrOff(kind),
+                KeyForm::Table(kind) | KeyForm::TableOrTruth(kind) | KeyForm::TableOrOff(kind),
                 DeValue::Table(table),
             ) => {
                 self.table(*kind, table, is_later);
             }
-            (Form::Named(kind), DeValue::Table(table)) => self.named(key, *kind, table, is_later),
-            (Form::Tables(kind), DeValue::Array(list)) => self.tables(key, *kind, list, is_later),
-            (Form::Servers, DeValue::Array(list)) => list.iter().for_each(|one| match one.get_ref() {
+            (KeyForm::Named(kind), DeValue::Table(table)) => self.named(key, *kind, table, is_later),
+            (KeyForm::Tables(kind), DeValue::Array(list)) => self.tables(key, *kind, list, is_later),
+            (KeyForm::Servers, DeValue::Array(list)) => list.iter().for_each(|one| match one.get_ref() {
                 DeValue::Table(table) => self.table(Kind::Server, table, is_later),
                 _ => self.text(key.name, Value::Address, one),
             }),
@@ -138,7 +140,7 @@ impl Shape<'_, '_> {
         }
     }
 
-    fn tables(&mut self, key: &Key, kind: Kind, list: &[Place<DeValue<'_>>], is_later: bool) {
+    fn tables(&mut self, key: &Key, kind: Kind, list: &[Spanned<DeValue<'_>>], is_later: bool) {
         for one in list {
             match one.get_ref() {
                 DeValue::Table(table) => self.table(kind, table, is_later),
@@ -148,7 +150,7 @@ impl Shape<'_, '_> {
     }
 
     /// Checks a text, or what can be meant as one.
-    fn text(&mut self, key: &str, what: Value, value: &Place<DeValue<'_>>) {
+    fn text(&mut self, key: &str, what: Value, value: &Spanned<DeValue<'_>>) {
         let word = match value.get_ref() {
             DeValue::String(text) => Some(text.to_string()),
             DeValue::Integer(_) if matches!(what, Value::Listen | Value::Upstream | Value::Address) => {
@@ -172,7 +174,7 @@ impl Shape<'_, '_> {
     }
 
     /// Checks an option of the command line.
-    fn option(&mut self, key: &str, value: &Place<DeValue<'_>>) {
+    fn option(&mut self, key: &str, value: &Spanned<DeValue<'_>>) {
         let Some(flag) = self.options.find(key) else { return };
         match value.get_ref() {
             DeValue::Array(list) if repeats(flag) => {
@@ -189,7 +191,7 @@ impl Shape<'_, '_> {
         }
     }
 
-    fn option_word(&mut self, key: &str, option: &'static str, value: &Place<DeValue<'_>>) {
+    fn option_word(&mut self, key: &str, option: &'static str, value: &Spanned<DeValue<'_>>) {
         let Some(word) = word(value.get_ref()) else {
             return self.wrong(key, value, "it must be a text in quotes, or a number");
         };
@@ -234,7 +236,7 @@ impl Shape<'_, '_> {
     }
 
     /// A key has a wrong value. The reason may say after a semicolon what to write.
-    fn wrong(&mut self, key: &str, value: &Place<DeValue<'_>>, reason: &str) {
+    fn wrong(&mut self, key: &str, value: &Spanned<DeValue<'_>>, reason: &str) {
         let text = format!("'{key}' cannot be {}: {reason}", self.found.source.shown(&value.span()));
         let help = reason.split_once("; ").map_or("", |(_, help)| help);
         self.found.error(value.span(), text, help);
@@ -242,15 +244,17 @@ impl Shape<'_, '_> {
 }
 
 /// What a form wants, for a value of another type.
-fn needs(form: &Form) -> String {
+fn needs(form: &KeyForm) -> String {
     match form {
-        Form::One(_) | Form::Many(_) => "it must be a text in quotes".to_owned(),
-        Form::Number(range) => format!("it must be a whole number from {} to {}", range.start(), range.end()),
-        Form::Truth => "it must be true or false".to_owned(),
-        Form::Table(_) | Form::Named(_) => "it must be a table".to_owned(),
-        Form::Tables(_) => "it must be a list of tables; begin each with a line [[...]]".to_owned(),
-        Form::TableOrTruth(_) => "it must be a table, or true or false".to_owned(),
-        Form::TableOrOff(_) => "it must be a table, or \"off\"".to_owned(),
-        Form::Servers => "it must be a list of addresses; put it in [ and ]".to_owned(),
+        KeyForm::One(_) | KeyForm::Many(_) => "it must be a text in quotes".to_owned(),
+        KeyForm::Number(range) => {
+            format!("it must be a whole number from {} to {}", range.start(), range.end())
+        }
+        KeyForm::Truth => "it must be true or false".to_owned(),
+        KeyForm::Table(_) | KeyForm::Named(_) => "it must be a table".to_owned(),
+        KeyForm::Tables(_) => "it must be a list of tables; begin each with a line [[...]]".to_owned(),
+        KeyForm::TableOrTruth(_) => "it must be a table, or true or false".to_owned(),
+        KeyForm::TableOrOff(_) => "it must be a table, or \"off\"".to_owned(),
+        KeyForm::Servers => "it must be a list of addresses; put it in [ and ]".to_owned(),
     }
 }

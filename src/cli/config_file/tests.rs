@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    cli::config_file::{form::Form, keys::repeats},
+    cli::config_file::{form::KeyForm, keys::repeats},
     net::endpoint::Endpoint,
     server::plan::{Lead, PlannedTarget, ServerSource},
     session::group::Balance,
@@ -16,7 +16,7 @@ const BASE: &str =
     "[listener.a]\nlisten = \":8080\"\nupstream = \"db\"\n[upstream.db]\nservers = [\"10.0.0.1:80\"]\n";
 
 fn reading(text: &str, purpose: Purpose) -> Reading {
-    Reading::of_text("f.toml", text.to_owned(), None, &Given::new(), purpose)
+    Reading::of_text("f.toml", text.to_owned(), None, &GivenOptions::new(), purpose)
 }
 
 /// Each fault as `LINE:COLUMN: error: text`.
@@ -452,7 +452,7 @@ fn options_hold_for_all_listeners_unless_a_nearer_place_says_other() {
 #[test]
 fn the_command_line_wins_over_the_file() {
     let typed = [("idle-timeout", "3h"), ("threads", "2"), ("allow", "::1"), ("max-per-source", "3")];
-    let typed: Given =
+    let typed: GivenOptions =
         typed.iter().map(|(key, value)| ((*key).to_owned(), vec![(*value).to_owned()])).collect();
     let text = format!("threads = 8\nallow = \"10.0.0.0/8\"\n[defaults]\nmax-per-source = 5\n{BASE}")
         .replace("upstream = ", "idle-timeout = \"1h\"\nupstream = ");
@@ -540,7 +540,7 @@ fn the_schema_takes_the_sample_and_refuses_what_the_reader_refuses() {
 #[test]
 fn every_key_is_in_the_topic_and_no_other() {
     let text = topics::find("configuration").unwrap().text;
-    let options = Options::new();
+    let options = FileOptions::new();
     let mut known: BTreeSet<String> = options.names().map(str::to_owned).collect();
     known
         .extend(Kind::ALL.into_iter().flat_map(|kind| kind.own().into_iter().map(|key| key.name.to_owned())));
@@ -564,13 +564,13 @@ fn every_key_is_in_the_topic_and_no_other() {
 
 #[test]
 fn options_of_the_program_are_options() {
-    let options = Options::new();
+    let options = FileOptions::new();
     for name in keys::OF_THE_PROGRAM {
         assert!(options.find(name).is_some(), "{name}");
         assert!(!Kind::Listener.takes(name) && Kind::Top.takes(name));
     }
     assert!(repeats(options.find("allow").unwrap()) && !repeats(options.find("log").unwrap()));
-    assert!(matches!(Kind::Upstream.own()[0].form, Form::Servers));
+    assert!(matches!(Kind::Upstream.own()[0].form, KeyForm::Servers));
 }
 
 proptest! {
@@ -581,8 +581,8 @@ proptest! {
 
     #[test]
     fn no_change_of_the_sample_makes_the_reader_panic(at in 0..SAMPLE.len(), cut in 0..40_usize, put in "[\\[\\]=\"{},.#a0\\n-]{0,3}") {
-        let begin = SAMPLE.floor_char_boundary(at);
-        let end = SAMPLE.ceil_char_boundary((at + cut).min(SAMPLE.len()));
+        let begin = faults::floor(SAMPLE, at);
+        let end = faults::ceil(SAMPLE, at + cut);
         let text = format!("{}{put}{}", &SAMPLE[..begin], &SAMPLE[end..]);
         let Reading { source, faults, plan } = reading(&text, Purpose::Serve);
         rendered(&source, &faults, false);

@@ -2,19 +2,15 @@
 
 use crate::{
     cli::{
-        config_file::{
-            faults::Found,
-            form,
-            section::Section,
-            shape::{Place, words},
-        },
+        config_file::{faults::Found, form, section::Section, shape::words},
         values,
     },
     net::dial::{Destination, Override},
     server::plan::{Check, Discover, PlannedServer, PlannedUpstream, REFRESH, REFRESH_MIN},
     session::group::{Balance, EJECT, Eject, GroupSettings},
 };
-use std::sync::Arc;
+use serde_spanned::Spanned;
+use std::{collections::HashSet, sync::Arc};
 use strum::VariantArray;
 use toml::de::DeValue;
 
@@ -54,7 +50,7 @@ pub fn upstream(
 }
 
 fn servers(found: &mut Found<'_>, overrides: &Arc<[Override]>, section: &Section<'_>) -> Vec<PlannedServer> {
-    let list = match section.value("servers").map(Place::get_ref) {
+    let list = match section.value("servers").map(Spanned::get_ref) {
         Some(DeValue::Array(list)) => list,
         _ => return Vec::new(),
     };
@@ -62,7 +58,7 @@ fn servers(found: &mut Found<'_>, overrides: &Arc<[Override]>, section: &Section
         let text = "'servers' cannot be []: the upstream has no server";
         found.error(section.key_span("servers"), text, "write servers = [\"host:port\"]");
     }
-    let mut servers: Vec<PlannedServer> = Vec::new();
+    let (mut servers, mut known) = (Vec::new(), HashSet::new());
     for one in list.iter() {
         let table = Section::of(one);
         let word = match &table {
@@ -75,7 +71,7 @@ fn servers(found: &mut Found<'_>, overrides: &Arc<[Override]>, section: &Section
         }
         let Some((text, span)) = word else { continue };
         let Ok(endpoint) = form::address(&text) else { continue };
-        if servers.iter().any(|server| server.destination.endpoint == endpoint) {
+        if !known.insert(endpoint.clone()) {
             let text = format!("'servers' has \"{text}\" twice");
             found.error(span, text, "give it a weight, in place of listing it again");
             continue;

@@ -4,9 +4,13 @@ use crate::{
     cli::config_file::{faults::Found, meaning::PlacedRoute, section::Section},
     net::network::{Access, Network},
 };
+use std::collections::BTreeSet;
+
+/// Each route is compared with all before it.
+const COMPARED_MAX: usize = 1000;
 
 /// An upstream that no route leads to.
-pub fn unused(found: &mut Found<'_>, upstreams: &[(String, Section<'_>)], used: &[String]) {
+pub fn unused(found: &mut Found<'_>, upstreams: &[(String, Section<'_>)], used: &BTreeSet<String>) {
     for (name, section) in upstreams {
         if !used.contains(name) && !found.may_have_meant(name) {
             let text = format!("upstream '{name}' is not used: no route leads to it");
@@ -17,7 +21,7 @@ pub fn unused(found: &mut Found<'_>, upstreams: &[(String, Section<'_>)], used: 
 
 /// A route that a former one shadows.
 pub fn shadowed(found: &mut Found<'_>, listener: &str, routes: &[PlacedRoute]) {
-    for (index, later) in routes.iter().enumerate() {
+    for (index, later) in routes.iter().enumerate().take(COMPARED_MAX) {
         let covers = |former: &PlacedRoute| {
             former.is_whole && later.is_whole && former.route.condition.covers(&later.route.condition)
         };

@@ -109,16 +109,21 @@ impl Server {
         Launch { mode, flags, shell: None, output: Output::Read }.start()
     }
 
+    /// Starts `run FILE` with this text, which has `listeners` addresses to listen on.
+    pub fn run(file: &Path, text: &str, listeners: usize) -> Server {
+        fs::write(file, text).unwrap();
+        let mut command = binary();
+        command.arg("run").arg(file);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Server::of(command, listeners, Output::Read)
+    }
+
     /// Starts `run FILE` with one listener, which leads to the upstream `db`: that table's text is given.
     pub fn of_upstream(file: &Path, upstream: &str) -> Server {
         // More threads than many machines have cores.
         let program = "control = \"off\"\nlog = \"json\"\nthreads = 4\n";
         let listener = "[listener.test]\nlisten = \"127.0.0.1:0\"\nupstream = \"db\"\n";
-        fs::write(file, format!("{program}{listener}[upstream.db]\n{upstream}")).unwrap();
-        let mut command = binary();
-        command.arg("run").arg(file);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Server::of(command, 1, Output::Read)
+        Server::run(file, &format!("{program}{listener}[upstream.db]\n{upstream}"), 1)
     }
 
     pub fn echo(flags: &[&str]) -> Server {
