@@ -46,7 +46,8 @@
 //! only if that one has fewer sessions ([`server::supervisors`]).
 //!
 //! Beside this walk stands the [`Operator`](server::operator::Operator): the verbs that look into a running server and change
-//! it. The control socket ([`server::control`]) and the metrics pages ([`server::http`]) encode its answers. What it says of a
+//! it. The control socket ([`server::control`]) and the metrics pages ([`server::http`]) encode its answers, and the
+//! [`agent`](server::agent) tells balancers how much the server can take. What it says of a
 //! session is computed once: how it does ([`session::health`]), and how much it moves a second ([`server::rates`]). Operators who
 //! wait for a session, or follow what sessions say, are [`session::onlookers`]; what happens beside the bytes is a
 //! [`Mark`](session::mark::Mark) in a tap.

@@ -49,7 +49,7 @@ fn choices<'a>(option: &FlagInfo<'a>) -> Vec<&'a str> {
 /// Words that follow a command and are no options.
 fn operands(command: &CommandInfo) -> Vec<&'static str> {
     match command.name {
-        "print" => vec!["man", "completions", "systemd", "config", "schema"],
+        "print" => vec!["man", "completions", "systemd", "kubernetes", "config", "schema"],
         "ctl" => command.notes.iter().filter_map(|note| verb(note)).collect(),
         _ => Vec::new(),
     }

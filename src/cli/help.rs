@@ -69,6 +69,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "--dump",
             "--dump-limit",
             "--metrics",
+            "--agent",
             "--control",
             "--group",
             "--remember",

@@ -126,6 +126,7 @@ fn a_bare_command_means_the_defaults() {
         group: None,
         remember: plan::REMEMBER,
         metrics: None,
+        agent: None,
     };
     let upstream = PlannedUpstream::address("www.google.com:80".parse().unwrap(), [].into());
     let target = PlannedTarget::to("www.google.com:80".into());
@@ -162,7 +163,7 @@ fn every_option_of_a_server_reaches_its_setting() {
          --max-per-source 3 --source-prefix 48 --backlog 4 --connect-timeout 5ms --idle-timeout off --half-close-timeout 1m30s \
          --stall-timeout 7s --max-lifetime 8h --drain-timeout off --drain-delay 6s --allow 10.0.0.0/8,::1 \
          --allow 192.0.2.1 --deny 10.1.0.0/16 --accept-rate 14/s --keepalive 9s/10s/11 --log json --dump hex \
-         --dump-limit 12 --splice off --threads 3 --busy-poll off --metrics 13 \
+         --dump-limit 12 --splice off --threads 3 --busy-poll off --metrics 13 --agent 14 \
          --control /run/a.sock --group ops --remember 13 --congestion cubic",
     );
     let addresses = ["::1", "::2", "1.2.3.4"].map(|address| address.parse().unwrap()).to_vec();
@@ -204,6 +205,7 @@ fn every_option_of_a_server_reaches_its_setting() {
         group: Some("ops".to_owned()),
         remember: 13,
         metrics: Some(Endpoint::loopback(13)),
+        agent: Some(Endpoint::loopback(14)),
     };
     assert_eq!(proxy, expected);
 }
@@ -769,6 +771,7 @@ fn a_value_that_makes_no_sense_is_refused_with_its_option_and_the_reason() {
     let limit = SourceLimit { sessions: 1, prefix: 64 };
     assert_eq!(server("proxy --max-per-source 1").max_per_source, Some(limit));
     assert_eq!(server("proxy --metrics off").metrics, None);
+    assert_eq!(server("proxy --agent off").agent, None);
 }
 
 #[test]

@@ -45,6 +45,7 @@ const COUNT_MAX: usize = 1 << 20;
 pub const CHANNEL: &str = "upgrade";
 /// The names of the sockets beside the traffic.
 pub const METRICS: &str = "metrics";
+pub const AGENT: &str = "agent";
 pub const CONTROL: &str = "control";
 const OURS: &str = "listener.";
 

@@ -49,6 +49,7 @@ fn whole_program(old: &Plan, new: &Plan, lines: &mut Vec<String>) {
     changed(lines, "remember", old.remember, new.remember);
     changed(lines, "busy-poll", time(old.busy_poll), time(new.busy_poll));
     changed(lines, "metrics", or_off(old.metrics.as_ref()), or_off(new.metrics.as_ref()));
+    changed(lines, "agent", or_off(old.agent.as_ref()), or_off(new.agent.as_ref()));
     for (key, differs) in [
         ("log", old.log != new.log),
         ("control", old.control != new.control),

@@ -1,6 +1,7 @@
 //! A server: binds, starts the actors, answers its operators, drains.
 
 pub mod acceptor;
+pub mod agent;
 pub mod books;
 pub mod control;
 pub mod diff;

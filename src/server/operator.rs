@@ -272,6 +272,11 @@ impl Operator {
         })
     }
 
+    /// How many sessions hold a slot, and how many may.
+    pub fn slots(&self) -> (usize, usize) {
+        self.server.slots.count()
+    }
+
     pub async fn ready(&self) -> Readiness {
         match self.server.slots.paused() {
             _ if self.server.is_stopping.load(Relaxed) => Readiness::Draining,

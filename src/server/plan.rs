@@ -79,6 +79,8 @@ pub struct Plan {
     pub remember: usize,
     /// Where to answer scrapers and health checks; `None`: nowhere.
     pub metrics: Option<Endpoint>,
+    /// Where to tell balancers how much this server can take; `None`: nowhere.
+    pub agent: Option<Endpoint>,
 }
 
 /// Reads the plan again: that of the program's own file, or of another one.

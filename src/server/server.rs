@@ -9,7 +9,7 @@ use crate::{
         limits::{self, TooManySessions},
         listener::{ListenSocket, Listener},
         options::Options,
-        passed::{CONTROL, METRICS, Passable, Passed, listener_name},
+        passed::{AGENT, CONTROL, METRICS, Passable, Passed, listener_name},
         pipe,
     },
     report::{
@@ -25,6 +25,7 @@ use crate::{
         signals::{ServerSignal, ServerSignals},
     },
     server::{
+        agent::Agent,
         books::{Books, Remembered},
         control, diff,
         drain::Drain,
@@ -86,6 +87,7 @@ pub async fn run(
     let prepared =
         InForce::default().prepare(plan.clone(), threads, std::mem::take(&mut inherited.endpoints))?;
     let metrics = open_metrics(&plan, inherited.metrics.take())?;
+    let agent = open_agent(&plan, inherited.agent.take())?;
     // A log that is off may be on after a reload.
     let wanted = (plan.log != Log::Off || load.is_some()).then(|| format(&plan));
     let (reporter, finish) =
@@ -103,8 +105,8 @@ pub async fn run(
     notes.iter().for_each(|note| reporter.warn(note));
     let left = inherited.left;
     left.iter().for_each(|name| reporter.warn(format!("no listener has the passed socket {name} any more")));
-    let exposed = exposed(&prepared.next, metrics.as_ref());
-    let running = Running::start(plan, prepared, context, (control, metrics), load, reporter).await?;
+    let exposed = exposed(&prepared.next, [&metrics, &agent]);
+    let running = Running::start(plan, prepared, context, (control, metrics, agent), load, reporter).await?;
     left.iter().for_each(|name| running.notify.forget(name));
     running.notify.started(inherited.former.is_some());
     inherited.former.map_or(Ok(()), Former::tell_ready)?;
@@ -129,6 +131,7 @@ struct Running {
     operator: Operator,
     control: Option<SideDoor>,
     metrics: Option<SideDoor>,
+    agent: Option<Agent>,
     passable: Passable,
     notify: Notify,
     upgrade: Upgrade,
@@ -157,7 +160,7 @@ impl Running {
         plan: Plan,
         prepared: Prepared,
         context: Context,
-        (control, metrics): (Option<Listener>, Option<Listener>),
+        (control, metrics, agent): (Option<Listener>, Option<Listener>, Option<Listener>),
         load: Option<LoadPlan>,
         reporter: Reporter,
     ) -> Result<Self, Error> {
@@ -202,6 +205,7 @@ impl Running {
             operator,
             control: None,
             metrics: None,
+            agent: None,
             passable,
             notify,
             upgrade,
@@ -215,6 +219,7 @@ impl Running {
         };
         running.serve_control(&plan, control);
         running.serve_metrics(&plan, metrics);
+        running.serve_agent(agent);
         running.context.own.set(next.own_addresses());
         running.keepers.keep(&next.groups, &running.surroundings).await;
         running.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
@@ -236,6 +241,14 @@ impl Running {
             self.reporter.warn(format!("metrics on {}", listener.address()));
             let host = plan.metrics.as_ref().and_then(Endpoint::name);
             http::start(listener, host, self.operator.clone(), self.reporter.clone())
+        });
+    }
+
+    fn serve_agent(&mut self, listener: Option<Listener>) {
+        self.agent = listener.map(|listener| {
+            self.passable.add(AGENT, listener.handle());
+            self.reporter.warn(format!("agent on {}", listener.address()));
+            Agent::start(listener, self.operator.clone(), self.reporter.clone())
         });
     }
 
@@ -298,7 +311,10 @@ impl Running {
         if failure.is_none() && !is_replaced {
             self.delay(&mut signals).await;
         }
+        // Who asks for a reload now is told that the server is ending.
+        drop(self.orders);
         self.shards.stop_accepting().await;
+        self.agent.iter().for_each(Agent::go_down);
         let limit = *self.drain_timeout.lock();
         let mut drain = Drain::begin(self.supervisors, limit, self.reporter).await;
         let end = loop {
@@ -332,10 +348,12 @@ impl Running {
         // A control socket in the user's folder is named by its process, and stays.
         let control = self.control.as_mut().filter(|_| self.upgrade.has_passed(CONTROL));
         self.metrics.iter_mut().chain(control).for_each(SideDoor::leave);
+        self.agent.iter_mut().for_each(Agent::leave);
     }
 
-    /// Goes on accepting for a while: balancers notice late that this server is not ready any more. Another signal ends it.
-    async fn delay(&self, signals: &mut ServerSignals) {
+    /// Goes on accepting for a while: balancers notice late that this server is not ready any more. Another order to stop
+    /// ends it.
+    async fn delay(&mut self, signals: &mut ServerSignals) {
         let delay = self.in_force.get().plan.as_ref().map_or(Duration::ZERO, |plan| plan.drain_delay);
         if delay.is_zero() {
             return;
@@ -343,9 +361,17 @@ impl Running {
         let time = duration(delay);
         self.reporter
             .warn(format!("stopping: not ready any more, accepting for {time}; again to drain at once"));
-        select_biased! {
-            _ = signals.next().fuse() => {}
-            () = sleep(delay).fuse() => {}
+        let mut over = pin!(sleep(delay).fuse());
+        loop {
+            let is_over = select_biased! {
+                signal = signals.next().fuse() => signal == ServerSignal::Stop,
+                // An operator who wants a reload is told that the server is ending.
+                order = pin!(self.orders.next().fuse()) => !matches!(order, Some(ServerOrder::Reload(_))),
+                () = over => true,
+            };
+            if is_over {
+                return;
+            }
         }
     }
 
@@ -382,6 +408,10 @@ impl Running {
             true => None,
             false => Some(open_metrics(&next, None)?),
         };
+        let agent = match next.agent == old.agent {
+            true => None,
+            false => Some(open_agent(&next, None)?),
+        };
         let control = match (&next.control, &next.group) == (&old.control, &old.group) {
             true => None,
             false => Some(control::bind(&next.control, next.group.as_deref(), None, |text| {
@@ -412,6 +442,9 @@ impl Running {
         self.change_program(&next);
         if let Some(listener) = metrics {
             self.serve_metrics(&next, listener);
+        }
+        if let Some(listener) = agent {
+            self.serve_agent(listener);
         }
         if let Some(listener) = control {
             self.serve_control(&next, listener);
@@ -456,12 +489,26 @@ fn set_pipes(plan: &Plan) {
 }
 
 fn open_metrics(plan: &Plan, passed: Option<ListenSocket>) -> Result<Option<Listener>, Error> {
-    let socket = match (&plan.metrics, passed) {
-        (Some(endpoint), None) => Some(listen(endpoint, "--metrics", http::BACKLOG, &Options::default())?),
+    let listener = open_beside(plan.metrics.as_ref(), "--metrics", passed)?.transpose();
+    listener.map_err(|error| Error::new("cannot serve metrics", error))
+}
+
+fn open_agent(plan: &Plan, passed: Option<ListenSocket>) -> Result<Option<Listener>, Error> {
+    let listener = open_beside(plan.agent.as_ref(), "--agent", passed)?.transpose();
+    listener.map_err(|error| Error::new("cannot serve the agent", error))
+}
+
+/// A listener beside the traffic; none if it has no place.
+fn open_beside(
+    endpoint: Option<&Endpoint>,
+    option: &'static str,
+    passed: Option<ListenSocket>,
+) -> Result<Option<io::Result<Listener>>, Error> {
+    let socket = match (endpoint, passed) {
+        (Some(endpoint), None) => Some(listen(endpoint, option, http::BACKLOG, &Options::default())?),
         (_, passed) => passed,
     };
-    let listener = socket.map(Listener::open).transpose();
-    listener.map_err(|error| Error::new("cannot serve metrics", error))
+    Ok(socket.map(Listener::open))
 }
 
 /// What the keepers of groups need of a server.
@@ -478,10 +525,10 @@ fn surroundings(context: &Arc<Context>, reporter: &Reporter, supervisors: &Super
 }
 
 /// The line that says which listeners other machines reach; none if they reach none.
-fn exposed(next: &InForce, metrics: Option<&Listener>) -> Option<String> {
+fn exposed(next: &InForce, beside: [&Option<Listener>; 2]) -> Option<String> {
     let beyond_loopback = |address: &Address| address.ip().is_some_and(|ip| !ip.is_loopback());
     let own = next.own_addresses();
-    let all = own.iter().chain(metrics.map(Listener::address));
+    let all = own.iter().chain(beside.into_iter().flatten().map(Listener::address));
     let found: Vec<String> =
         all.filter(|address| beyond_loopback(address)).map(ToString::to_string).collect();
     let verb = if found.len() == 1 { "is" } else { "are" };

@@ -14,8 +14,8 @@ use crate::{
         listener::ListenSocket,
         options::Options,
         passed::{
-            CHANNEL, CONTROL, COUNT, Claimant, FILES, FIRST_NUMBER, METRICS, NAMES, PID, Passable, Passed,
-            listener_name,
+            AGENT, CHANNEL, CONTROL, COUNT, Claimant, FILES, FIRST_NUMBER, METRICS, NAMES, PID, Passable,
+            Passed, listener_name,
         },
         socket::Socket,
     },
@@ -78,6 +78,7 @@ pub struct Inherited {
     /// For each endpoint of each listener, in their order: the sockets of each address; none if it is to be opened.
     pub endpoints: VecDeque<Vec<Vec<ListenSocket>>>,
     pub metrics: Option<ListenSocket>,
+    pub agent: Option<ListenSocket>,
     pub control: Option<ListenSocket>,
     /// Names of sockets that no listener has any more.
     pub left: Vec<String>,
@@ -90,7 +91,8 @@ impl Inherited {
             Control::At(path) => Some(Endpoint::Unix(path.clone())),
             Control::Default | Control::Off => None,
         };
-        let beside = [(METRICS, plan.metrics.as_ref()), (CONTROL, control.as_ref())];
+        let beside =
+            [(METRICS, plan.metrics.as_ref()), (AGENT, plan.agent.as_ref()), (CONTROL, control.as_ref())];
         let named = |planned: &'_ PlannedListener, endpoint| listener_name(planned.name.as_deref(), endpoint);
         let listeners = plan.listeners.iter().flat_map(|planned| {
             planned
@@ -111,9 +113,10 @@ impl Inherited {
             let sockets = if wanted { beside.next() } else { None };
             sockets.into_iter().flatten().flatten().next()
         };
-        let (metrics, control) = (next(plan.metrics.is_some()), next(control.is_some()));
+        let (metrics, agent) = (next(plan.metrics.is_some()), next(plan.agent.is_some()));
+        let control = next(control.is_some());
         let former = claimed.former.map(Former);
-        Ok(Inherited { endpoints: endpoints.into(), metrics, control, left: claimed.left, former })
+        Ok(Inherited { endpoints: endpoints.into(), metrics, agent, control, left: claimed.left, former })
     }
 }
 

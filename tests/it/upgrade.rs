@@ -151,7 +151,7 @@ fn a_connection_that_waits_in_the_queue_is_served_by_either() {
 }
 
 #[test]
-fn control_metrics_and_the_files_of_sockets_go_over() {
+fn control_metrics_agent_and_the_files_of_sockets_go_over() {
     let folder = TempDir::new().unwrap();
     let [socket, control] = ["socket", "control"].map(|name| folder.path().join(name));
     let listen = format!("unix:{}", socket.display());
@@ -159,10 +159,12 @@ fn control_metrics_and_the_files_of_sockets_go_over() {
         ["--listen", &listen],
         ["--control", control.to_str().unwrap()],
         ["--metrics", "127.0.0.1:0"],
+        ["--agent", "127.0.0.1:0"],
         ["--drain-timeout", "60s"],
     ];
     let mut server = Server::echo(&flags.concat());
     let metrics = server.await_warning("metrics on ");
+    let agent = server.await_warning("agent on ");
     let connect = || {
         let client = UnixStream::connect(&socket).unwrap();
         client.set_read_timeout(Some(LIMIT)).unwrap();
@@ -181,9 +183,15 @@ fn control_metrics_and_the_files_of_sockets_go_over() {
         assert_eq!(Talk::connect(&control).greeting["pid"], successor.0);
     }
     let again = server.errors.all();
-    assert_eq!(again.iter().filter(|line| **line == metrics).count(), 2, "the same address: {again:?}");
+    for line in [&metrics, &agent] {
+        assert_eq!(again.iter().filter(|other| *other == line).count(), 2, "the same address: {again:?}");
+    }
     let at = metrics.strip_prefix("metrics on ").unwrap().parse().unwrap();
-    assert_eq!(scrape::get(at, "/readyz").status, 200);
+    let agent = agent.strip_prefix("agent on ").unwrap().parse().unwrap();
+    for _ in 0..10 {
+        assert_eq!(scrape::get(at, "/readyz").status, 200);
+        assert_eq!(read_to_end(&mut stream::connect(agent)).bytes, b"up 100% ready\n");
+    }
     exchange(&mut live, b"live still");
     drop(live);
     assert_eq!(server.await_exit(), 0);

@@ -6,7 +6,7 @@ use crate::{
 };
 use argh::{ArgsInfo, FromArgs};
 
-/// print a file: manual, completions, unit, configuration
+/// print a file: manual, completions, unit, manifests, configuration
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "print")]
 #[argh(note = "man                     the manual page; switchboard.1")]
@@ -14,6 +14,7 @@ use argh::{ArgsInfo, FromArgs};
 #[argh(note = "man TOPIC               that of a topic of the help; switchboard-TOPIC.7")]
 #[argh(note = "completions SHELL       for bash, zsh or fish")]
 #[argh(note = "systemd                 a unit that serves what /etc/switchboard.toml says")]
+#[argh(note = "kubernetes              manifests: Deployment, Services, ConfigMap, disruption budget")]
 #[argh(note = "config                  a sample of a configuration file")]
 #[argh(note = "schema                  its JSON Schema, for editors")]
 #[argh(note = "Exit: 0 printed, 1 it cannot be written, 2 usage")]
@@ -47,12 +48,15 @@ impl Print {
                     )
                 }),
             },
+            ["kubernetes"] => Ok(kubernetes()),
             ["completions", name] => name.parse::<Shell>().map(Shell::script),
             ["completions"] => Err("which shell is missing; write completions bash, zsh or fish".into()),
             ["config"] => Ok(config_file::SAMPLE.into()),
             ["schema"] => Ok(config_file::schema::text()),
             [] => Err(format!("what to print is missing; write {WHAT}")),
-            [first, .., last] if ["man", "completions", "systemd", "config", "schema"].contains(&first) => {
+            [first, .., last]
+                if ["man", "completions", "systemd", "kubernetes", "config", "schema"].contains(&first) =>
+            {
                 Err(format!("unexpected argument '{last}' after '{first}'"))
             }
             [first, ..] => Err(format!("'{first}' cannot be printed; write {WHAT}")),
@@ -71,4 +75,9 @@ fn unit(compat: bool) -> String {
     before.replace("TimeoutStopSec=", "ExecReload=/bin/kill -HUP $MAINPID\nTimeoutStopSec=")
 }
 
-const WHAT: &str = "man, completions, systemd, config or schema";
+/// Its image has the number of this version.
+fn kubernetes() -> String {
+    include_str!("kubernetes.yaml").replace("VERSION", env!("CARGO_PKG_VERSION"))
+}
+
+const WHAT: &str = "man, completions, systemd, kubernetes, config or schema";

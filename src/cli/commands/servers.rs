@@ -51,7 +51,7 @@ macro_rules! server {
             /// bits of an IPv6 address that make a source (default 64)
             #[argh(option, arg_name = "N", default = "SOURCE_PREFIX", from_str_fn(values::source_prefix))]
             source_prefix: u8,
-            /// networks that may connect, by commas; may repeat
+            /// networks that may connect; may repeat
             #[argh(option, arg_name = "CIDR,...", from_str_fn(values::networks))]
             allow: Vec<Vec<Network>>,
             /// networks that may not, before --allow; may repeat
@@ -123,6 +123,9 @@ macro_rules! server {
             /// serves /metrics, /healthz and /readyz (default off)
             #[argh(option, arg_name = "ADDR|off", default = "None", from_str_fn(values::endpoint_or_off))]
             metrics: Option<Endpoint>,
+            /// tells HAProxy's agent-check the load (default off)
+            #[argh(option, arg_name = "ADDR|off", default = "None", from_str_fn(values::endpoint_or_off))]
+            agent: Option<Endpoint>,
         }
 
         impl $name {
@@ -179,6 +182,7 @@ macro_rules! server {
                     group: self.group,
                     remember: self.remember,
                     metrics: self.metrics,
+                    agent: self.agent,
                 }
             }
         }

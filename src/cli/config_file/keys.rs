@@ -91,12 +91,13 @@ impl Kind {
     }
 }
 
-/// FileOptions of the whole program: a listener has none of its own.
-pub const OF_THE_PROGRAM: [&str; 11] = [
+/// Options of the whole program: a listener has none of its own.
+pub const OF_THE_PROGRAM: [&str; 12] = [
     "threads",
     "control",
     "group",
     "metrics",
+    "agent",
     "log",
     "max-sessions",
     "drain-timeout",

@@ -123,8 +123,10 @@ impl<'f, 'a> Meaning<'f, 'a> {
                 listened.add(self.found, "listen", name, (text, span));
             }
         }
-        if let Some(word) = top.word("metrics") {
-            listened.add(self.found, "metrics", "metrics", word);
+        for key in ["metrics", "agent"] {
+            if let Some(word) = top.word(key) {
+                listened.add(self.found, key, key, word);
+            }
         }
         planned
     }

@@ -278,6 +278,8 @@ fn an_address_that_is_listened_on_twice_is_told_at_the_second() {
     assert!(!twice("0.0.0.0:1", "[::1]:1") && !twice("unix:/a", "unix:@a"));
     let metrics = format!("metrics = \":8080\"\n{BASE}");
     assert_tells(&metrics, "1:11: error: 'metrics' cannot be \":8080\": 'a' listens on it already");
+    let agent = format!("metrics = \":9100\"\nagent = \":9100\"\n{BASE}");
+    assert_tells(&agent, "2:9: error: 'agent' cannot be \":9100\": 'metrics' listens on it already");
 }
 
 #[test]

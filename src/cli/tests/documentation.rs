@@ -394,6 +394,8 @@ fn files_for_the_system_are_printed() {
         "print completions",
         "print completions csh",
         "print systemd x",
+        "print kubernetes x",
+        "print kubernetes --compat",
         "print man --compat",
         "print --compat",
     ] {
