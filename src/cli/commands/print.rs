@@ -6,7 +6,7 @@ use crate::{
 };
 use argh::{ArgsInfo, FromArgs};
 
-/// print a file: manual, completions, unit, manifests, configuration
+/// print a file: manual, completions, unit, manifests, sample
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "print")]
 #[argh(note = "man                     the manual page; switchboard.1")]

@@ -10,7 +10,7 @@ use crate::{
 use argh::{ArgsInfo, FromArgs};
 use std::{path::PathBuf, time::Duration};
 
-/// watch the running servers of this user: a live table of their sessions
+/// watch the sessions of the running servers of this user, live
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "top")]
 #[argh(note = "Keys, of which ? shows all:")]
