@@ -17,6 +17,7 @@ use client::Client;
 use ctl::Ctl;
 use file::{CheckFile, ExplainFile};
 use load::Load;
+pub use print::PRINTED;
 use print::Print;
 pub use servers::Run;
 use servers::{Echo, Origin, Proxy};

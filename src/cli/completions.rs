@@ -1,7 +1,7 @@
 //! Completions for shells, made from the parser's declarations.
 
 use crate::{
-    cli::commands::{CommandInfo, commands},
+    cli::commands::{CommandInfo, PRINTED, commands},
     text::topics::TOPICS,
 };
 use argh::{FlagInfo, FlagInfoKind};
@@ -49,7 +49,7 @@ fn choices<'a>(option: &FlagInfo<'a>) -> Vec<&'a str> {
 /// Words that follow a command and are no options.
 fn operands(command: &CommandInfo) -> Vec<&'static str> {
     match command.name {
-        "print" => vec!["man", "completions", "systemd", "kubernetes", "config", "schema"],
+        "print" => PRINTED.to_vec(),
         "ctl" => command.notes.iter().filter_map(|note| verb(note)).collect(),
         _ => Vec::new(),
     }

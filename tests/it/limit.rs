@@ -258,7 +258,8 @@ fn out_of_descriptors_spare_pipes_are_given_back() {
     let _crowd: Vec<TcpStream> = (0..100).map(|_| server.connect()).collect();
     server.await_warning("pauses accepting");
     assert!(with_spare > fresh, "no pipe was used");
-    assert_eq!(pipes(), fresh);
+    // One that was in use at that moment is given back at the next try.
+    within(LIMIT, "pipes are given back", || (pipes() == fresh).then_some(()));
 }
 
 #[test]

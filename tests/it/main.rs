@@ -29,6 +29,7 @@ mod listen_only;
 mod listener;
 mod load;
 mod metrics;
+mod monitoring;
 mod notify;
 mod origin;
 mod picture;

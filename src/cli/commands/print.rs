@@ -6,7 +6,11 @@ use crate::{
 };
 use argh::{ArgsInfo, FromArgs};
 
+<<<<<<< HEAD
 /// print a file: manual, completions, unit, manifests, sample
+=======
+/// print a file: manual, unit, manifests, dashboard, configuration
+>>>>>>> fleet
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "print")]
 #[argh(note = "man                     the manual page; switchboard.1")]
@@ -15,6 +19,8 @@ use argh::{ArgsInfo, FromArgs};
 #[argh(note = "completions SHELL       for bash, zsh or fish")]
 #[argh(note = "systemd                 a unit that serves what /etc/switchboard.toml says")]
 #[argh(note = "kubernetes              manifests: Deployment, Services, ConfigMap, disruption budget")]
+#[argh(note = "grafana                 a dashboard over the metrics, as JSON")]
+#[argh(note = "alerts                  rules for Prometheus")]
 #[argh(note = "config                  a sample of a configuration file")]
 #[argh(note = "schema                  its JSON Schema, for editors")]
 #[argh(note = "Exit: 0 printed, 1 it cannot be written, 2 usage")]
@@ -49,14 +55,14 @@ impl Print {
                 }),
             },
             ["kubernetes"] => Ok(kubernetes()),
+            ["grafana"] => Ok(include_str!("grafana.json").into()),
+            ["alerts"] => Ok(include_str!("alerts.yaml").into()),
             ["completions", name] => name.parse::<Shell>().map(Shell::script),
             ["completions"] => Err("which shell is missing; write completions bash, zsh or fish".into()),
             ["config"] => Ok(config_file::SAMPLE.into()),
             ["schema"] => Ok(config_file::schema::text()),
             [] => Err(format!("what to print is missing; write {WHAT}")),
-            [first, .., last]
-                if ["man", "completions", "systemd", "kubernetes", "config", "schema"].contains(&first) =>
-            {
+            [first, .., last] if PRINTED.contains(&first) => {
                 Err(format!("unexpected argument '{last}' after '{first}'"))
             }
             [first, ..] => Err(format!("'{first}' cannot be printed; write {WHAT}")),
@@ -80,4 +86,6 @@ fn kubernetes() -> String {
     include_str!("kubernetes.yaml").replace("VERSION", env!("CARGO_PKG_VERSION"))
 }
 
-const WHAT: &str = "man, completions, systemd, kubernetes, config or schema";
+pub const PRINTED: [&str; 8] =
+    ["man", "completions", "systemd", "kubernetes", "grafana", "alerts", "config", "schema"];
+const WHAT: &str = "man, completions, systemd, kubernetes, grafana, alerts, config or schema";
