@@ -6,11 +6,7 @@ use crate::{
 };
 use argh::{ArgsInfo, FromArgs};
 
-<<<<<<< HEAD
-/// print a file: manual, completions, unit, manifests, sample
-=======
-/// print a file: manual, unit, manifests, dashboard, configuration
->>>>>>> fleet
+/// print a file: manual, unit, manifests, dashboard, sample
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "print")]
 #[argh(note = "man                     the manual page; switchboard.1")]
