@@ -17,15 +17,18 @@
 //!
 //! # One connection's life
 //! 1. [`cli`] makes a [`Plan`](server::plan::Plan) of the command line, and of the configuration file that it names.
-//!    [`server::server::run`] binds every listener, starts the actors, waits for a signal or an operator, and drains.
+//!    [`server::server::run`] puts it [in force](server::in_force), starts the actors, waits for a signal or an operator, and
+//!    drains. A reload puts the next plan in force: what may fail comes first, and live sessions keep what they began with.
 //! 2. The [`Acceptor`](server::acceptor::Acceptor) of a listener only accepts. Each connection takes one of the
 //!    [`Slots`](runtime::limit::Slots): without a free slot it waits in the kernel's backlog.
 //! 3. The [`Supervisor`](server::supervisor::Supervisor) holds the set of a shard's live sessions. It numbers the connection,
-//!    opens its [`Record`](session::record::Record) and starts its session, which stays on that shard.
+//!    opens its [`Record`](session::record::Record), asks who may connect ([`Access`](net::network::Access)) and how often
+//!    ([`session::sources`]), and starts its session, which stays on that shard.
 //! 4. The session actor ([`session::session`]) owns the near [`Leg`](relay::leg::Leg), the client's connection. It asks the
 //!    [`Target`](session::target::Target) of its listener for the other end.
 //! 5. An echo is joined to its own link; an origin ([`session::origin`]) answers as an HTTP server; otherwise the upstream
-//!    actor ([`session::upstream`]) [dials](net::dial::dial) and owns the far leg.
+//!    actor ([`session::upstream`]) takes the first [route](session::route) that fits, tries servers of its
+//!    [group](session::group) until one is [dialled](net::dial::dial), and owns the far leg.
 //! 6. Around each leg runs a [`pump`](relay::pump::pump()): [`read_into`](relay::pump::read_into) moves the leg into a link,
 //!    [`write_from`](relay::pump::write_from) a link into the leg. Small chunks are copied, bulk is spliced
 //!    ([`relay::leg`]).
@@ -51,6 +54,10 @@
 //! session is computed once: how it does ([`session::health`]), and how much it moves a second ([`server::rates`]). Operators who
 //! wait for a session, or follow what sessions say, are [`session::onlookers`]; what happens beside the bytes is a
 //! [`Mark`](session::mark::Mark) in a tap.
+//!
+//! The states of servers come from beside the walk too: a [keeper](server::keeper) for each group [checks](server::health) its
+//! servers and [discovers](server::discover) them. What a reload would change is told by [`server::diff`], and where a connection
+//! would lead by [`server::explain`].
 //!
 //! A server may be passed its sockets ([`net::passed`]), by a service manager that it tells how it does ([`server::notify`]), or
 //! by the process that it replaces at SIGUSR2 ([`server::upgrade`]).
@@ -87,10 +94,13 @@
 //! - Nothing that a peer sends ends a line of the log or controls a terminal: `report/format.rs`.
 //! - An upgrade refuses no connection, loses no queue, and takes itself back if it fails: `tests/it/upgrade.rs`. A service manager
 //!   that does not read holds nothing up: `tests/it/notify.rs`.
+//! - A refused reload changes nothing, a reload loses no connection and no session: `tests/it/reload.rs`. The state of a server
+//!   goes with its address: `server/groups.rs`. A name server that fails changes nothing: `server/discover.rs`.
+//! - No client is lost while one server of its group is left: `tests/it/groups.rs`.
 //! - The floors of the rooms, and which of them may name which crate: `tests/it/house.rs`.
 //!
 //! # What is deliberately absent
-//! No task that moves between threads, no TLS, no UDP, no protocol parsing on the relay's path, no retry of a dial after the
+//! No task that moves between threads, no TLS, no relaying of UDP, no protocol parsing on the relay's path, no retry of a dial after the
 //! client has been reset, no platform but Linux, no unsafe code.
 #![forbid(unsafe_code)]
 
