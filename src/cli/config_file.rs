@@ -2,7 +2,7 @@
 //!
 //! `keys` lists what may stand where, `form` says what a key takes. `shape` judges each key by itself, `meaning` makes the
 //! plan and judges what keys say together, `warnings` what is legal and probably wrong. `faults` shows what was found.
-//! options of the command line are read by the parser of the command line.
+//! Options of the command line are read by the parser of the command line.
 
 pub mod faults;
 pub mod form;

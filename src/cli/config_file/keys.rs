@@ -1,5 +1,5 @@
 //! The keys of a file: which tables it has, which keys each of them, and what a key takes. The reader, the schema and the
-//! test of the documentation use this one list. options of the command line are taken from the parser's declarations.
+//! test of the documentation use this one list. Options of the command line are taken from the parser's declarations.
 
 use crate::cli::{
     commands,

@@ -28,7 +28,7 @@ use std::{
     sync::Arc,
 };
 
-/// options of the command line by their names, without dashes, with the words of each.
+/// Options of the command line by their names, without dashes, with the words of each.
 pub type GivenOptions = BTreeMap<String, Vec<String>>;
 
 /// A file on its way to a plan.
