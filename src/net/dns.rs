@@ -1,8 +1,8 @@
 //! Questions to name servers (RFC 1035): what getaddrinfo(3) does not tell, which is SRV records and how long an answer holds.
 //!
 //! An answer counts only if it comes from the server that was asked, with the number and the question of the query; both
-//! number and port are chosen at random. What it costs is bounded: a datagram of [`UDP_BYTES`], over TCP a message of 64 KiB,
-//! [`RECORDS_MAX`] records, [`ALIASES_MAX`] aliases, [`STRAYS_MAX`] datagrams that answer another question.
+//! number and port are chosen at random. What it costs is bounded: a datagram of `UDP_BYTES`, over TCP a message of 64 KiB,
+//! `RECORDS_MAX` records, `ALIASES_MAX` aliases, `STRAYS_MAX` datagrams that answer another question.
 
 use crate::{
     error::reason,

@@ -120,7 +120,7 @@ struct Teller {
 }
 
 impl Notify {
-    /// Nothing is said before [`Notify::ready`].
+    /// Nothing is said before [`Notify::started`].
     pub fn start(supervisors: Supervisors, addresses: &[String], passable: Passable) -> Self {
         Self::over(Manager::from_environment(), supervisors, addresses, passable)
     }

@@ -152,7 +152,7 @@ impl Shards {
         for supervisor in self.supervisors.resize(count) {
             self.add(supervisor)?;
         }
-        let mut all: Vec<(Arc<CurrentListening>, Vec<(usize, ListenSocket)>)> = Vec::new();
+        let mut all: Vec<(Arc<CurrentListening>, Vec<PartSocket>)> = Vec::new();
         for (number, part) in self.orders.iter().enumerate() {
             let (reply, mut answer) = mailbox(1);
             let _ = part.send(Order::Sockets(reply)).await;
@@ -176,7 +176,7 @@ impl Shards {
     async fn spread(
         &self,
         listening: &Arc<CurrentListening>,
-        mut sockets: Vec<(usize, ListenSocket)>,
+        mut sockets: Vec<PartSocket>,
         another: impl Fn(&Arc<CurrentListening>, &mut ListenSocket) -> io::Result<ListenSocket>,
     ) -> io::Result<()> {
         let mut held = vec![0; self.active.max(self.orders.len())];
@@ -293,6 +293,9 @@ enum PartEvent {
     /// An acceptor ended by itself.
     Failed(usize),
 }
+
+/// The number of a part, and a socket at which it accepts.
+type PartSocket = (usize, ListenSocket);
 
 /// An acceptor of a part, its listener, and its socket.
 type Accepting = (Arc<CurrentListening>, ListenSocket, Acceptor);

@@ -287,8 +287,8 @@ fn reloads_under_load_lose_no_connection_and_change_no_transfer() {
     let (web, more, one, other) = (free(), free(), peer::echoes(), peer::echoes());
     let (_refusing, _kept) = unreachable::refuses();
     let text = |turn: usize| {
-        let to = if turn % 2 == 0 { one.address } else { other.address };
-        let second = if turn % 3 == 0 { listener("more", more, to) } else { String::new() };
+        let to = if turn.is_multiple_of(2) { one.address } else { other.address };
+        let second = if turn.is_multiple_of(3) { listener("more", more, to) } else { String::new() };
         listener("web", web, to) + &second + &format!("idle-timeout = \"{}m\"\n", turn + 1)
     };
     let mut server = Reloaded::start(&text(1), 1);
