@@ -73,6 +73,8 @@ pub struct OperatedServer {
     pub events: Events,
     /// Whether it is to stop, though it may still accept.
     pub is_stopping: Arc<AtomicBool>,
+    /// Whether another process has taken over what this one listened on.
+    pub is_replaced: Arc<AtomicBool>,
     /// What concerns the server as a whole.
     pub orders: mailbox::Sender<ServerOrder>,
 }
@@ -104,6 +106,8 @@ pub enum Readiness {
     Paused,
     /// It takes none any more; live sessions may finish.
     Draining,
+    /// As draining, and another process takes those that come to its addresses.
+    Replaced,
 }
 
 impl Readiness {
@@ -111,7 +115,7 @@ impl Readiness {
         match self {
             Readiness::Accepting => "accepting",
             Readiness::Paused => "paused",
-            Readiness::Draining => "draining",
+            Readiness::Draining | Readiness::Replaced => "draining",
         }
     }
 }
@@ -279,6 +283,7 @@ impl Operator {
 
     pub async fn ready(&self) -> Readiness {
         match self.server.slots.paused() {
+            _ if self.server.is_replaced.load(Relaxed) => Readiness::Replaced,
             _ if self.server.is_stopping.load(Relaxed) => Readiness::Draining,
             true => Readiness::Paused,
             false => Readiness::Accepting,

@@ -123,6 +123,8 @@ struct Running {
     context: Arc<Context>,
     /// Whether it is to stop, though it may still accept.
     is_stopping: Arc<AtomicBool>,
+    /// Whether another process has taken over what this one listened on.
+    is_replaced: Arc<AtomicBool>,
     /// From the begin of a drain to the cut.
     drain_timeout: Arc<Lock<Option<Duration>>>,
     remembered: Arc<Remembered>,
@@ -173,7 +175,7 @@ impl Running {
         let (supervisors, idle) = Supervisors::new(common, books, remembered.clone(), threads);
         let (orders_address, orders) = mailbox(ORDERS);
         let drain_timeout = Arc::new(Lock::new(plan.drain_timeout));
-        let is_stopping = Arc::new(AtomicBool::new(false));
+        let (is_stopping, is_replaced): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
         let operator = Operator::new(OperatedServer {
             in_force: in_force.clone(),
             load: load.clone(),
@@ -182,6 +184,7 @@ impl Running {
             slots: slots.clone(),
             drain_timeout: drain_timeout.clone(),
             is_stopping: is_stopping.clone(),
+            is_replaced: is_replaced.clone(),
             supervisor: supervisors.clone(),
             events: reporter.events().clone(),
             orders: orders_address,
@@ -199,6 +202,7 @@ impl Running {
             load,
             context,
             is_stopping,
+            is_replaced,
             drain_timeout,
             remembered,
             orders,
@@ -340,6 +344,7 @@ impl Running {
     /// taken over.
     fn begin_end(&mut self, is_replaced: bool) {
         self.upgrade.end();
+        self.is_replaced.store(is_replaced, Relaxed);
         self.is_stopping.store(true, Relaxed);
         if !is_replaced {
             return self.notify.stopping();
