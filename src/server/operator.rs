@@ -71,12 +71,18 @@ pub struct OperatedServer {
     pub supervisor: Supervisors,
     /// Knows the lines that were dropped.
     pub events: Events,
-    /// Whether it is to stop, though it may still accept.
-    pub is_stopping: Arc<AtomicBool>,
-    /// Whether another process has taken over what this one listened on.
-    pub is_replaced: Arc<AtomicBool>,
+    pub ending: Arc<Ending>,
     /// What concerns the server as a whole.
     pub orders: mailbox::Sender<ServerOrder>,
+}
+
+/// What balancers are to know of a server that ends.
+#[derive(Default)]
+pub struct Ending {
+    /// Whether it is to stop, though it may still accept.
+    pub is_stopping: AtomicBool,
+    /// Whether another process has taken over what this one listened on.
+    pub is_replaced: AtomicBool,
 }
 
 /// What an operator asks of the server as a whole.
@@ -283,8 +289,8 @@ impl Operator {
 
     pub async fn ready(&self) -> Readiness {
         match self.server.slots.paused() {
-            _ if self.server.is_replaced.load(Relaxed) => Readiness::Replaced,
-            _ if self.server.is_stopping.load(Relaxed) => Readiness::Draining,
+            _ if self.server.ending.is_replaced.load(Relaxed) => Readiness::Replaced,
+            _ if self.server.ending.is_stopping.load(Relaxed) => Readiness::Draining,
             true => Readiness::Paused,
             false => Readiness::Accepting,
         }
