@@ -78,6 +78,14 @@ pub fn prepare(folder: &Path, pid: u32) -> io::Result<PathBuf> {
     Ok(path)
 }
 
+/// Lets another group use the socket at `path`, or only its owner.
+pub fn change_group(path: &Path, group: Option<&str>) -> io::Result<()> {
+    match group {
+        Some(group) => open_to(path, group),
+        None => Ok(chmod(path, Mode::RUSR | Mode::WUSR)?),
+    }
+}
+
 /// Lets a group, by name or number, use the socket at `path` as its owner does.
 pub fn open_to(path: &Path, group: &str) -> io::Result<()> {
     let number = match group.parse() {

@@ -20,7 +20,7 @@ use crate::{
 use futures::FutureExt;
 use rustix::{
     io::Errno,
-    net::{AddressFamily, connect, sockopt},
+    net::{AddressFamily, connect},
 };
 use std::{
     cell::Cell,
@@ -96,7 +96,10 @@ pub enum DialFailureKind {
 }
 
 /// A socket for a dial that is to come. A session whose far leg has one needs no other descriptor.
-pub struct Reserved(OwnedFd);
+pub struct Reserved {
+    socket: OwnedFd,
+    family: AddressFamily,
+}
 
 /// Whether the last name that this shard looked up led to an IPv6 address: the next one probably does too.
 #[derive(Default)]
@@ -165,7 +168,7 @@ impl Destination {
             Err(_) if own::<NamesAreV6>().0.get() => AddressFamily::INET6,
             Err(_) => AddressFamily::INET,
         };
-        stream_socket(family).map(Reserved)
+        stream_socket(family).map(|socket| Reserved { socket, family })
     }
 
     /// The address to connect to; an error if that is a name, with its port.
@@ -196,12 +199,9 @@ impl Destination {
             let text = format!("{} is this proxy's own listener", self.endpoint);
             return Err((DialFailureKind::Refused, text));
         }
-        // The family of a name was a guess.
-        let fits = |socket: &OwnedFd| {
-            let needed = addresses.front().map(Address::family);
-            progress.resolve.is_none() || sockopt::socket_domain(socket).ok() == needed
-        };
-        let reserved = reserved.filter(|Reserved(socket)| fits(socket));
+        // The family was a guess: of a name, or of a group's first server.
+        let needed = addresses.front().map(Address::family);
+        let reserved = reserved.filter(|reserved| Some(reserved.family) == needed);
         let (claim, worst, made) = (None, None, 0);
         let (count, attempts) = (addresses.len(), VecDeque::new());
         let race =
@@ -343,7 +343,7 @@ impl Race<'_> {
             self.oldest_gives_way();
         }
         let family = address.family();
-        let reserved = self.reserved.take().map(|Reserved(socket)| Ok(socket));
+        let reserved = self.reserved.take().map(|reserved| Ok(reserved.socket));
         match reserved.unwrap_or_else(|| stream_socket(family)) {
             Err(error) if classify(&error) == AcceptError::Resources => {
                 self.claim = Some((address, Box::pin(claim(family))));

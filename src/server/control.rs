@@ -205,7 +205,7 @@ impl Conversation {
             Request::Events => self.events().await?,
             Request::Pause => self.operator.pause(),
             Request::Resume => self.operator.resume(),
-            Request::Drain => self.operator.drain(),
+            Request::Drain => self.operator.drain().await,
             Request::Ready => {
                 let ready = self.operator.ready().await;
                 let is_ready = ready == Readiness::Accepting;

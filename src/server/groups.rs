@@ -55,15 +55,19 @@ impl Groups {
             // A server has one group.
             let members = group.members();
             left.retain(|server| !members.iter().any(|one| Arc::ptr_eq(&one.server, server)));
-            if planned.check.is_none() {
-                group.members().iter().for_each(|member| member.server.forget_checks());
-            }
             if let Some((_, former)) = former {
                 group.inherit(former);
             }
             (planned.clone(), Arc::new(group))
         });
         Groups(groups.collect())
+    }
+
+    /// They are in force: what checks said of servers that are not checked any more does not count.
+    pub fn begin(&self) {
+        let unchecked = self.0.iter().filter(|(planned, _)| planned.check.is_none());
+        let members = unchecked.flat_map(|(_, group)| group.members());
+        members.for_each(|member| member.server.forget_checks());
     }
 
     pub fn all(&self) -> impl Iterator<Item = &Arc<Group>> {

@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, reason},
     net::{
-        address::Address,
+        address::{Address, is_abstract},
         dial::{Destination, is_loop},
         endpoint::Endpoint,
         listener::{AcceptErrors, ListenHandle, ListenSocket},
@@ -22,7 +22,9 @@ use crate::{
 };
 use std::{
     collections::{HashMap, VecDeque},
+    fs::{self, Permissions},
     io,
+    os::unix::fs::PermissionsExt,
     sync::Arc,
 };
 
@@ -46,7 +48,20 @@ pub struct ListenAddress {
     pub endpoint: Endpoint,
     pub current: Arc<CurrentListening>,
     pub errors: Arc<AcceptErrors>,
-    handles: Vec<ListenHandle>,
+    /// Of the sockets that there are now.
+    handles: Arc<Lock<Vec<ListenHandle>>>,
+}
+
+impl ListenAddress {
+    /// The name under which its sockets are passed on.
+    fn passing_name(&self) -> String {
+        listener_name(self.current.get().given_name().as_deref(), &self.endpoint)
+    }
+
+    /// Whether it is listened on still.
+    fn is_open(&self) -> bool {
+        self.handles.lock().iter().any(ListenHandle::is_open)
+    }
 }
 
 /// The plan in force, as its readers share it.
@@ -74,7 +89,14 @@ pub struct Kept {
 impl Kept {
     pub fn put_in_force(self) {
         let options = groups::options(&self.planned);
-        self.address.handles.iter().for_each(|socket| socket.change(self.planned.backlog, &options));
+        for socket in &*self.address.handles.lock() {
+            socket.change(self.planned.backlog, &options);
+        }
+        if let (Endpoint::Unix(path), Some(mode)) = (&self.address.endpoint, self.planned.mode)
+            && !is_abstract(path)
+        {
+            let _ = fs::set_permissions(path, Permissions::from_mode(mode));
+        }
         self.address.current.set(self.next);
     }
 }
@@ -101,11 +123,11 @@ impl InForce {
     }
 
     /// The sockets of each listener, by the name under which they are passed on.
-    pub fn handles(&self) -> impl Iterator<Item = (String, &ListenHandle)> {
+    pub fn handles(&self) -> impl Iterator<Item = (String, ListenHandle)> {
         self.addresses.iter().flat_map(|one| {
-            let given = one.current.get().given_name();
-            let name = listener_name(given.as_deref(), &one.endpoint);
-            one.handles.iter().map(move |handle| (name.clone(), handle))
+            let name = one.passing_name();
+            let handles = one.handles.lock().clone();
+            handles.into_iter().map(move |handle| (name.clone(), handle))
         })
     }
 
@@ -130,14 +152,16 @@ impl InForce {
 
     /// Another socket of an address, for one more shard.
     pub fn another(&self, of: &Arc<CurrentListening>, socket: &mut ListenSocket) -> io::Result<ListenSocket> {
-        let planned = self.plan.iter().flat_map(|plan| &plan.listeners);
-        let endpoint =
-            self.addresses.iter().find(|one| Arc::ptr_eq(&one.current, of)).map(|one| &one.endpoint);
-        let planned = planned.into_iter().find(|one| endpoint.is_some_and(|it| one.endpoints.contains(it)));
-        let (backlog, options) = planned.map_or((plan::BACKLOG, Options::default()), |planned| {
-            (planned.backlog, groups::options(planned))
-        });
-        socket.another(backlog, &options)
+        let address = self.addresses.iter().find(|one| Arc::ptr_eq(&one.current, of));
+        let mut planned = self.plan.iter().flat_map(|plan| &plan.listeners);
+        let planned = planned.find(|one| address.is_some_and(|it| one.endpoints.contains(&it.endpoint)));
+        let (backlog, options) = match planned {
+            Some(planned) => (planned.backlog, groups::options(planned)),
+            None => (plan::BACKLOG, Options::default()),
+        };
+        let another = socket.another(backlog, &options)?;
+        address.iter().for_each(|it| it.handles.lock().push(another.handle()));
+        Ok(another)
     }
 
     pub fn own_addresses(&self) -> Vec<Address> {
@@ -178,7 +202,10 @@ impl InForce {
                 let is_used = |one: &ListenAddress| {
                     addresses.iter().any(|used| Arc::ptr_eq(&used.current, &one.current))
                 };
-                let there = self.addresses.iter().filter(|one| one.endpoint == *endpoint && !is_used(one));
+                let there = self
+                    .addresses
+                    .iter()
+                    .filter(|one| one.endpoint == *endpoint && one.is_open() && !is_used(one));
                 let there: Vec<_> = there.cloned().collect();
                 kept.extend(there.iter().map(|one| {
                     let next = listening(one.current.get().address.clone());
@@ -191,7 +218,8 @@ impl InForce {
                 for sockets in made {
                     let (address, errors) = (sockets[0].address().clone(), sockets[0].errors());
                     let current = Arc::new(CurrentListening::new(listening(address)));
-                    let handles = sockets.iter().map(ListenSocket::handle).collect();
+                    let handles = sockets.iter().map(ListenSocket::handle).collect::<Vec<_>>();
+                    let handles = Arc::new(Lock::new(handles));
                     let endpoint = endpoint.clone();
                     addresses.push(ListenAddress { endpoint, current: current.clone(), errors, handles });
                     opened.push(Opened { current, sockets });

@@ -189,7 +189,7 @@ impl Operator {
             switchboard: VERSION,
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
-            // All listeners lead to the same.
+            // Where they differ, that of the first.
             mode: first.map_or_else(Named::default, |first| Named::Known(first.target.mode())),
             listeners: listeners.iter().map(|one| shown(&one.address)).collect(),
             names: listeners.iter().map(|one| one.name.as_str().into()).collect(),
@@ -351,9 +351,9 @@ impl Operator {
     }
 
     /// As SIGTERM.
-    pub fn drain(&self) {
-        // A full mailbox holds the same already.
-        let _ = self.server.orders.try_send(ServerOrder::Drain);
+    pub async fn drain(&self) {
+        // A server that has ended drains no more.
+        let _ = self.server.orders.send(ServerOrder::Drain).await;
     }
 
     /// Has the plan read again and put in force; what that changed, or what is wrong with it.

@@ -1,7 +1,7 @@
 //! A server from its start to its end: puts its plan in force, waits for signals and operators, drains.
 
 use crate::{
-    control::place::Control,
+    control::place::{self, Control},
     error::Error,
     net::{
         address::Address,
@@ -9,7 +9,7 @@ use crate::{
         limits::{self, TooManySessions},
         listener::{ListenSocket, Listener},
         options::Options,
-        passed::{AGENT, CONTROL, METRICS, Passable, Passed, listener_name},
+        passed::{AGENT, CONTROL, METRICS, Passable, Passed},
         pipe,
     },
     report::{
@@ -41,7 +41,7 @@ use crate::{
         supervisors::{Common, Supervisors},
         upgrade::{Former, Inherited, Upgrade},
     },
-    session::{context::Context, event::What, onlookers::Onlookers, target::CurrentListening},
+    session::{context::Context, event::What, onlookers::Onlookers},
     text::{plain::takes_unicode, takes_colour, units::duration},
 };
 use futures::{FutureExt, select_biased};
@@ -129,6 +129,8 @@ struct Running {
     orders: Mailbox<ServerOrder>,
     operator: Operator,
     control: Option<SideDoor>,
+    /// Control sockets of plans before, whose operators may still have an answer to get.
+    retired: Vec<SideDoor>,
     metrics: Option<SideDoor>,
     agent: Option<Agent>,
     passable: Passable,
@@ -138,8 +140,8 @@ struct Running {
     surroundings: Surroundings,
     supervisors: Supervisors,
     shards: Shards,
-    /// How many shards there are.
-    threads: usize,
+    /// A hangup came while the file was read.
+    again: bool,
     reporter: Reporter,
     onlookers: Arc<Onlookers>,
 }
@@ -203,6 +205,7 @@ impl Running {
             orders,
             operator,
             control: None,
+            retired: Vec::new(),
             metrics: None,
             agent: None,
             passable,
@@ -212,7 +215,7 @@ impl Running {
             surroundings,
             supervisors,
             shards,
-            threads,
+            again: false,
             reporter,
             onlookers,
         };
@@ -231,7 +234,8 @@ impl Running {
             self.passable.add(CONTROL, listener.handle());
         }
         let start = |listener| control::start(listener, self.operator.clone(), self.reporter.clone());
-        self.control = listener.map(start);
+        // The operator who asked for it has its answer first.
+        self.retired.extend(std::mem::replace(&mut self.control, listener.map(start)));
     }
 
     fn serve_metrics(&mut self, plan: &Plan, listener: Option<Listener>) {
@@ -263,13 +267,16 @@ impl Running {
 
     fn put_in_force(&mut self, next: InForce) {
         self.context.own.set(next.own_addresses());
-        next.handles().for_each(|(name, handle)| self.passable.add(&name, handle.clone()));
+        next.handles().for_each(|(name, handle)| self.passable.add(&name, handle));
         let addresses: Vec<_> = next.listenings().iter().map(|one| one.address.to_string()).collect();
         self.notify.moved(&addresses);
         self.in_force.set(next);
     }
 
     async fn next_event(&mut self, signals: &mut ServerSignals) -> Event {
+        if std::mem::take(&mut self.again) {
+            return Event::Reload(None);
+        }
         let orders = async {
             match self.orders.next().await {
                 Some(ServerOrder::Drain) => Event::Stop,
@@ -300,9 +307,12 @@ impl Running {
                     break false;
                 }
                 Event::Reload(reply) => {
-                    let answer = self.reload().await;
+                    let Some(answer) = self.reload(&mut signals).await else { break false };
                     // An asker that is gone gets nothing.
                     let _ = reply.map(|reply| reply.try_send(answer));
+                    for door in std::mem::take(&mut self.retired) {
+                        door.stop(control::LAST_WORDS).await;
+                    }
                 }
             }
         };
@@ -375,10 +385,14 @@ impl Running {
         }
     }
 
-    /// Reads the plan again and puts it in force, or leaves everything as it is. Tells what it changed.
-    async fn reload(&mut self) -> Result<Vec<String>, Faults> {
+    /// Reads the plan again and puts it in force, or leaves everything as it is. Tells what it changed; none if the server is to
+    /// stop before that.
+    async fn reload(&mut self, signals: &mut ServerSignals) -> Option<Result<Vec<String>, Faults>> {
         self.notify.reloading();
-        let answer = self.try_reload().await;
+        let answer = match self.read(signals).await? {
+            Ok(next) => self.follow(next).await,
+            Err(faults) => Err(faults),
+        };
         let (applied, lines) = match &answer {
             Ok(lines) if lines.is_empty() => (true, vec![NOTHING.to_owned()]),
             Ok(lines) => (true, lines.clone()),
@@ -394,75 +408,119 @@ impl Running {
         }
         self.reporter.events().tell(What::Config { applied, lines });
         self.notify.reloaded(answer.as_ref().err().map(|faults| faults.first.as_str()));
-        answer
+        Some(answer)
     }
 
-    async fn try_reload(&mut self) -> Result<Vec<String>, Faults> {
-        let Some(load) = self.load.clone() else { return Err(Faults::no_file()) };
-        let next = blocking(move || load(None)).await?;
+    /// Reads the plan again; none if the server is to stop before that. What it reads may be slow, or never end.
+    async fn read(&mut self, signals: &mut ServerSignals) -> Option<Result<Plan, Faults>> {
+        let Some(load) = self.load.clone() else { return Some(Err(Faults::no_file())) };
+        let mut plan = pin!(blocking(move || load(None)).fuse());
+        loop {
+            select_biased! {
+                plan = plan => return Some(plan),
+                signal = signals.next().fuse() => match signal {
+                    ServerSignal::Stop => return None,
+                    // What has changed since may have been read already.
+                    ServerSignal::Hangup => self.again = true,
+                },
+            }
+        }
+    }
+
+    /// Puts a plan in force: first what may fail, in the order in which it can be taken back.
+    async fn follow(&mut self, next: Plan) -> Result<Vec<String>, Faults> {
         let in_force = self.in_force.get();
         let Some(old) = &in_force.plan else { return Ok(Vec::new()) };
         let changes = diff::changes(old, &next);
-        let prepared = in_force.prepare(next.clone(), self.threads, Default::default())?;
-        let metrics = match next.metrics == old.metrics {
-            true => None,
-            false => Some(open_metrics(&next, None)?),
-        };
-        let agent = match next.agent == old.agent {
-            true => None,
-            false => Some(open_agent(&next, None)?),
-        };
-        let control = match (&next.control, &next.group) == (&old.control, &old.group) {
-            true => None,
-            false => Some(control::bind(&next.control, next.group.as_deref(), None, |text| {
-                self.reporter.warn(text)
-            })?),
-        };
+        let threads = threads(&next);
+        let prepared =
+            in_force.prepare(next.clone(), threads.max(self.shards.active()), Default::default())?;
+        let doors = self.open_doors(old, &next)?;
+        self.shards.grow(threads)?;
         let Prepared { next: coming, opened, kept, closed, .. } = prepared;
-        // From here on nothing can fail but a shard's wait for a new socket.
         self.keepers.keep(&coming.groups, &self.surroundings).await;
-        self.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
+        let fresh: Vec<_> = opened.iter().map(|one| one.current.clone()).collect();
+        if let Err(error) = self.accept(opened).await {
+            for listening in &fresh {
+                self.shards.close(listening).await;
+            }
+            self.keepers.keep(&in_force.groups, &self.surroundings).await;
+            return Err(Error::new("cannot accept", error).into());
+        }
+        // From here on nothing fails.
         kept.into_iter().for_each(Kept::put_in_force);
+        coming.groups.begin();
         self.put_in_force(coming);
         for listening in &closed {
             self.shards.close(listening).await;
         }
-        let threads = threads(&next);
-        if threads != self.threads {
-            let (in_force, passable) = (self.in_force.get(), self.passable.clone());
-            let another = |of: &Arc<CurrentListening>, socket: &mut ListenSocket| {
-                let another = in_force.another(of, socket)?;
-                let listening = of.get();
-                passable.add(&listener_name(Some(&listening.name), &Endpoint::loopback(0)), another.handle());
-                Ok(another)
-            };
-            self.shards.resize(threads, another).await?;
-            self.threads = threads;
+        if threads != self.shards.active() {
+            let in_force = self.in_force.get();
+            self.shards.set_active(threads, |of, socket| in_force.another(of, socket)).await;
+            in_force.handles().for_each(|(name, handle)| self.passable.add(&name, handle));
         }
-        self.change_program(&next);
-        if let Some(listener) = metrics {
-            self.serve_metrics(&next, listener);
-        }
-        if let Some(listener) = agent {
-            self.serve_agent(listener);
-        }
-        if let Some(listener) = control {
-            self.serve_control(&next, listener);
-        }
+        self.change_program(old, &next);
+        self.serve_doors(&next, doors);
         self.notify.store();
         Ok(changes)
     }
 
+    /// Opens the listeners beside the traffic that are other ones in `next`.
+    fn open_doors(&self, old: &Plan, next: &Plan) -> Result<Doors, Error> {
+        let changed = |differs: bool| differs.then_some(());
+        let warn = |text: String| self.reporter.warn(text);
+        let group = next.group.as_deref();
+        Ok(Doors {
+            metrics: changed(next.metrics != old.metrics).map(|()| open_metrics(next, None)).transpose()?,
+            agent: changed(next.agent != old.agent).map(|()| open_agent(next, None)).transpose()?,
+            control: match &next.control {
+                // The same socket with another right.
+                Control::At(path) if next.control == old.control && next.group != old.group => {
+                    let opened = place::change_group(path, group);
+                    opened
+                        .map_err(|error| Error::new("cannot change who may use the control socket", error))?;
+                    None
+                }
+                control if *control != old.control => Some(control::bind(control, group, None, warn)?),
+                _ => None,
+            },
+        })
+    }
+
+    fn serve_doors(&mut self, plan: &Plan, doors: Doors) {
+        if let Some(listener) = doors.metrics {
+            self.serve_metrics(plan, listener);
+        }
+        if let Some(listener) = doors.agent {
+            self.serve_agent(listener);
+        }
+        if let Some(listener) = doors.control {
+            self.serve_control(plan, listener);
+        }
+    }
+
     /// Puts in force what concerns the whole program.
-    fn change_program(&self, plan: &Plan) {
-        limits::reserve(self.threads, plan.listeners.iter().map(|one| one.endpoints.len()).sum());
+    /// What an operator has set stays where the plan says the same as before.
+    fn change_program(&self, old: &Plan, plan: &Plan) {
+        limits::reserve(self.shards.active(), plan.listeners.iter().map(|one| one.endpoints.len()).sum());
         set_pipes(plan);
-        let most = limits::share(limits::raise_descriptor_limit()).sessions;
-        self.context.slots.set_limit(plan.max_sessions.unwrap_or(most));
-        *self.drain_timeout.lock() = plan.drain_timeout;
+        if plan.max_sessions != old.max_sessions {
+            let most = limits::share(limits::raise_descriptor_limit()).sessions;
+            self.context.slots.set_limit(plan.max_sessions.unwrap_or(most));
+        }
+        if plan.drain_timeout != old.drain_timeout {
+            *self.drain_timeout.lock() = plan.drain_timeout;
+        }
         self.remembered.set_keep(plan.remember);
         self.reporter.set_format(format(plan));
     }
+}
+
+/// Listeners beside the traffic that a reload opened; none where nothing changes.
+struct Doors {
+    metrics: Option<Option<Listener>>,
+    agent: Option<Option<Listener>>,
+    control: Option<Option<Listener>>,
 }
 
 /// How many shards a plan wants.

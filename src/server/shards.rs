@@ -2,7 +2,7 @@
 //! of the server itself, each other one on a thread of its own.
 
 use crate::{
-    error::Error,
+    error::{Error, reason},
     net::{kernel, listener::ListenSocket},
     report::reporter::Reporter,
     runtime::{
@@ -21,6 +21,7 @@ use crate::{
 use futures::{
     FutureExt, StreamExt,
     future::{Either, LocalBoxFuture, join_all, select, select_all},
+    select_biased,
     stream::FuturesUnordered,
 };
 use std::{
@@ -141,17 +142,27 @@ impl Shards {
         Ok(())
     }
 
-    /// Has as many parts accept from now on, each at one socket of every listener at least. Sockets of those that are too many
-    /// go to the others, with their queues; `another` makes one where there are too few.
-    /// Fails if there is no thread or no socket to be had; connections are accepted in any case.
-    pub async fn resize(
+    /// Starts parts until there are `count`; they accept nothing yet.
+    /// Fails if there is no thread to be had.
+    pub fn grow(&mut self, count: usize) -> Result<(), Error> {
+        while self.orders.len() < count {
+            let (supervisor, idle) = self.supervisors.make();
+            self.add(idle)?;
+            self.supervisors.publish(supervisor);
+        }
+        Ok(())
+    }
+
+    /// Has `count` of the parts that there are accept from now on, each at one socket of every listener at least. Sockets of
+    /// those that are too many go to the others, with their queues; `another` makes one where there are too few. What cannot be
+    /// made is told: the others go on accepting.
+    pub async fn set_active(
         &mut self,
         count: usize,
         another: impl Fn(&Arc<CurrentListening>, &mut ListenSocket) -> io::Result<ListenSocket>,
-    ) -> Result<(), Error> {
-        for supervisor in self.supervisors.resize(count) {
-            self.add(supervisor)?;
-        }
+    ) {
+        self.active = count.clamp(1, self.orders.len());
+        self.supervisors.set_taking(self.active);
         let mut all: Vec<(Arc<CurrentListening>, Vec<PartSocket>)> = Vec::new();
         for (number, part) in self.orders.iter().enumerate() {
             let (reply, mut answer) = mailbox(1);
@@ -163,13 +174,18 @@ impl Shards {
                 }
             }
         }
-        self.active = count;
         for (listening, sockets) in all {
-            self.spread(&listening, sockets, &another)
-                .await
-                .map_err(|error| Error::new("cannot spread the sockets over the threads", error))?;
+            if let Err(error) = self.spread(&listening, sockets, &another).await {
+                let address = &listening.get().address;
+                self.reporter
+                    .warn(format!("{address} is not accepted at by every thread: {}", reason(&error)));
+            }
         }
-        Ok(())
+    }
+
+    /// How many parts accept.
+    pub fn active(&self) -> usize {
+        self.active
     }
 
     /// Gives each part that accepts a socket of this listener, of those that are there and their parts.
@@ -292,6 +308,8 @@ enum PartEvent {
     Order(Order),
     /// An acceptor ended by itself.
     Failed(usize),
+    /// Its supervisor ended, before the server stops.
+    Ended(Result<ServerOutcome, Panicked>),
 }
 
 /// The number of a part, and a socket at which it accepts.
@@ -304,15 +322,18 @@ impl Part {
     async fn run(self) -> ServerOutcome {
         let Part { number, supervisor, supervisors, slots, reporter, mut orders, accepting, failures } = self;
         kernel::open();
-        let sessions = spawn(supervisor.run());
+        let mut sessions = spawn(supervisor.run());
         let mut acceptors: Vec<Accepting> = Vec::new();
         loop {
-            let event = match select(pin!(orders.next()), pin!(first_to_end(&mut acceptors))).await {
-                Either::Left((order, _)) => order.map_or(PartEvent::Stop, PartEvent::Order),
-                Either::Right((index, _)) => PartEvent::Failed(index),
+            let event = select_biased! {
+                order = pin!(orders.next().fuse()) => order.map_or(PartEvent::Stop, PartEvent::Order),
+                index = pin!(first_to_end(&mut acceptors).fuse()) => PartEvent::Failed(index),
+                end = (&mut sessions).fuse() => PartEvent::Ended(end),
             };
             match event {
                 PartEvent::Stop => break,
+                // A part whose supervisor ended cannot go on: its panic goes on instead.
+                PartEvent::Ended(end) => return end.unwrap_or_else(|panicked| panic!("{panicked}")),
                 PartEvent::Failed(index) => {
                     acceptors.swap_remove(index);
                     accepting.fetch_sub(1, Relaxed);

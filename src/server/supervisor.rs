@@ -93,7 +93,9 @@ impl Supervisor {
     /// Makes a session of the connection. Waits while the supervisor is behind; resets the client if the supervisor is gone.
     pub async fn admit(&self, connection: Connection) {
         self.live.fetch_add(1, Relaxed);
-        let _ = self.address.send(Message::Admit(Box::new(connection))).await;
+        if self.address.send(Message::Admit(Box::new(connection))).await.is_err() {
+            self.live.fetch_sub(1, Relaxed);
+        }
     }
 
     /// Whether new sessions may come; those that are here stay in any case.

@@ -71,15 +71,21 @@ impl Supervisors {
         (Supervisors { supervisors, common, remembered }, idle)
     }
 
-    /// As many shards as this take new sessions from now on. Gives the supervisors that are to be begun for it.
-    pub fn resize(&self, shards: usize) -> Vec<IdleSupervisor> {
+    /// Another supervisor, for a shard that is to be started; [`Supervisors::publish`] makes it one of these.
+    pub fn make(&self) -> (Supervisor, IdleSupervisor) {
+        Supervisor::new(self.common.clone(), Books::new(&[], self.remembered.clone()))
+    }
+
+    /// It runs. It takes no sessions yet.
+    pub fn publish(&self, supervisor: Supervisor) {
+        supervisor.set_takes(false);
         let mut list = self.supervisors.lock();
-        let missing = shards.saturating_sub(list.len());
-        let make = |_| Supervisor::new(self.common.clone(), Books::new(&[], self.remembered.clone()));
-        let (new, idle): (Vec<_>, _) = (0..missing).map(make).unzip();
-        *list = list.iter().cloned().chain(new).collect();
-        list.iter().enumerate().for_each(|(number, one)| one.set_takes(number < shards));
-        idle
+        *list = list.iter().cloned().chain([supervisor]).collect();
+    }
+
+    /// The first `shards` of them take new sessions from now on.
+    pub fn set_taking(&self, shards: usize) {
+        self.all().iter().enumerate().for_each(|(number, one)| one.set_takes(number < shards));
     }
 
     /// All of them, in the order of their shards.
@@ -128,11 +134,14 @@ impl Supervisors {
         self.remembered.find(id)
     }
 
-    /// How far they are, without a look at the sessions, of which there may be many; none if they have ended.
+    /// How far they are, without a look at the sessions, of which there may be many; none if one of them cannot answer and
+    /// no drain is under way, or if all have ended.
     pub async fn state(&self) -> Option<SupervisorState> {
         let drain = join_all(self.all().iter().map(Supervisor::draining)).await;
-        let draining = drain.into_iter().flatten().reduce(|one, other| one || other)?;
-        Some(SupervisorState { opened: self.common.last_id.load(Relaxed), draining })
+        let draining = drain.contains(&Some(true));
+        let all_answer = drain.iter().all(Option::is_some);
+        let opened = self.common.last_id.load(Relaxed);
+        (draining || all_answer).then_some(SupervisorState { opened, draining })
     }
 
     /// The sums of all sessions, live ones included; none if the supervisors have ended.

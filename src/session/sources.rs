@@ -7,10 +7,7 @@ use crate::{
 use std::{
     collections::{HashMap, hash_map::Entry},
     hash::{BuildHasher, RandomState},
-    sync::{
-        Arc, MutexGuard,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::{Arc, MutexGuard},
 };
 
 /// The network that one customer gets (RFC 6177): of the addresses in it, that customer's machines take what they like.
@@ -27,10 +24,14 @@ pub struct SourceLimit {
 /// The sources of a server are spread over as many maps, so that shards seldom wait for each other.
 const STRIPES: usize = 16;
 
-/// The sessions of each source, on all shards. Clients of a UNIX socket have no source.
+/// The sessions of each source, on all shards, and their limit. Clients of a UNIX socket have no source.
 pub struct SourceCounts {
-    sessions: AtomicUsize,
-    prefix: u8,
+    limit: SourceLimit,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
     stripes: [Lock<HashMap<Network, usize>>; STRIPES],
     hasher: RandomState,
 }
@@ -38,24 +39,14 @@ pub struct SourceCounts {
 impl SourceCounts {
     /// No sessions yet.
     pub fn new(limit: SourceLimit) -> Self {
-        let sessions = AtomicUsize::new(limit.sessions);
-        SourceCounts {
-            sessions,
-            prefix: limit.prefix,
-            stripes: Default::default(),
-            hasher: RandomState::new(),
-        }
+        SourceCounts { limit, counts: Arc::default() }
     }
 
-    /// Counts with another limit from now on. Sources of another size are counted anew.
+    /// The same counts under another limit. Sources of another size are counted anew.
     pub fn with_limit(former: Option<&Arc<Self>>, limit: SourceLimit) -> Arc<Self> {
-        match former.filter(|former| former.prefix == limit.prefix) {
-            Some(former) => {
-                former.sessions.store(limit.sessions, Relaxed);
-                former.clone()
-            }
-            None => Arc::new(Self::new(limit)),
-        }
+        let former = former.filter(|former| former.limit.prefix == limit.prefix);
+        let counts = former.map_or_else(Arc::default, |former| former.counts.clone());
+        Arc::new(SourceCounts { limit, counts })
     }
 
     /// Counts a session of `client`.
@@ -63,7 +54,7 @@ impl SourceCounts {
     pub fn enter(&self, client: &Address) -> Result<(), Box<str>> {
         let Some(source) = self.source(client) else { return Ok(()) };
         let mut counts = self.counts(&source);
-        let (count, limit) = (counts.entry(source).or_default(), self.sessions.load(Relaxed));
+        let (count, limit) = (counts.entry(source).or_default(), self.limit.sessions);
         if *count >= limit {
             let sessions = if limit == 1 { "session" } else { "sessions" };
             return Err(format!("{source} has {limit} {sessions} already").into());
@@ -85,13 +76,13 @@ impl SourceCounts {
 
     /// The map of a source.
     fn counts(&self, source: &Network) -> MutexGuard<'_, HashMap<Network, usize>> {
-        let stripe = self.hasher.hash_one(source) as usize % STRIPES;
+        let stripe = self.counts.hasher.hash_one(source) as usize % STRIPES;
         // Every change under the lock is one step.
-        self.stripes[stripe].lock()
+        self.counts.stripes[stripe].lock()
     }
 
     fn source(&self, client: &Address) -> Option<Network> {
-        client.ip().map(|ip| Network::around(ip, self.prefix))
+        client.ip().map(|ip| Network::around(ip, self.limit.prefix))
     }
 }
 
@@ -132,6 +123,6 @@ mod tests {
     fn what_has_no_source_is_not_counted() {
         let counts = SourceCounts::new(SourceLimit { sessions: 1, prefix: 64 });
         (0..2).for_each(|_| counts.enter(&Address::unnamed()).unwrap());
-        assert!(counts.stripes.iter().all(|stripe| stripe.lock().is_empty()));
+        assert!(counts.counts.stripes.iter().all(|stripe| stripe.lock().is_empty()));
     }
 }

@@ -364,3 +364,109 @@ fn threads_come_and_go_and_no_connection_is_lost() {
     over.store(true, Relaxed);
     clients.into_iter().for_each(|client| client.join().unwrap());
 }
+
+#[test]
+fn a_refused_reload_changes_no_limit_and_no_state_of_a_server() {
+    let (web, one) = (free(), peer::echoes());
+    let (down, _kept) = unreachable::refuses();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let group = |check: &str| {
+        let servers = format!("servers = [\"{}\", \"{down}\"]\n", one.address);
+        format!("[upstream.db]\n{servers}{check}eject = {{ failures = 1000 }}\n")
+    };
+    let check = "check = { every = \"100ms\", fall = 1 }\n";
+    let mut server = Reloaded::start(
+        &(String::from("max-per-source = 50\n") + &listener("web", web, "db") + &group(check)),
+        1,
+    );
+    let states = |server: &Reloaded| {
+        let (_, listed, _) = server.ctl(&["server", "--json"]);
+        let state = |line: &str| serde_json::from_str::<Value>(line).unwrap()["state"].clone();
+        listed.lines().map(state).collect::<Vec<_>>()
+    };
+    within(LIMIT, "a check finds it", || (states(&server) == ["up", "down"]).then_some(()));
+    let refused = String::from("max-per-source = 1\nmax-sessions = 1\n")
+        + &listener("web", web, "db")
+        + &listener("taken", taken.local_addr().unwrap(), "db")
+        + &group("");
+    server.write(&refused);
+    assert_eq!(server.ctl(&["reload"]).0, 1);
+    assert_eq!(states(&server), ["up", "down"]);
+    let mut clients: Vec<_> = (0..3).map(|_| connect(web)).collect();
+    clients.iter_mut().for_each(|client| exchange(client, b"no other limit"));
+    drop(taken);
+    assert!(!server.reload(&refused.replace("max-sessions = 1\n", "")).is_empty());
+    assert_eq!(states(&server), ["up"; 2], "it is not checked any more");
+    assert_eq!(read_to_end(&mut connect(web)).end, End::Reset, "the new limit counts those that are there");
+}
+
+#[test]
+fn a_group_may_have_servers_of_several_families_and_a_reload_may_go_from_one_to_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let (web, one) = (free(), peer::echoes());
+    let Ok(six) = TcpListener::bind("[::1]:0") else { return };
+    let six_address = six.local_addr().unwrap();
+    thread::spawn(move || {
+        for client in six.incoming() {
+            let mut client = client.unwrap();
+            thread::spawn(move || std::io::copy(&mut client.try_clone().unwrap(), &mut client));
+        }
+    });
+    let path = folder.path().join("peer");
+    let unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    thread::spawn(move || {
+        for client in unix.incoming() {
+            let mut client = client.unwrap();
+            thread::spawn(move || std::io::copy(&mut client.try_clone().unwrap(), &mut client));
+        }
+    });
+    let all = format!("[\"{}\", \"{six_address}\", \"unix:{}\"]", one.address, path.display());
+    let group = |servers: &str| listener("web", web, "db") + &format!("[upstream.db]\nservers = {servers}\n");
+    let mut server = Reloaded::start(&group(&all), 1);
+    for _ in 0..9 {
+        exchange(&mut connect(web), b"by turns");
+    }
+    let closes = server.server.await_closes(9);
+    let of = |address: &str| closes.iter().filter(|close| close["server"] == address).count();
+    assert_eq!([of(&one.address.to_string()), of(&six_address.to_string())], [3, 3], "{closes:?}");
+    for servers in [format!("[\"{}\"]", one.address), format!("[\"{six_address}\"]"), all] {
+        server.reload(&group(&servers));
+        for _ in 0..3 {
+            exchange(&mut connect(web), b"after a reload");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_does_not_end_keeps_no_server_from_stopping() {
+    let (web, peer) = (free(), peer::echoes());
+    let mut server = Reloaded::start(&listener("web", web, peer.address), 1);
+    fs::remove_file(server.file()).unwrap();
+    let mkfifo = std::process::Command::new("mkfifo").arg(server.file()).status().unwrap();
+    assert!(mkfifo.success());
+    server.server.signal(Signal::HUP);
+    exchange(&mut connect(web), b"it serves meanwhile");
+    assert_eq!(server.server.stop(), 0);
+}
+
+#[test]
+fn the_control_socket_moves_after_the_answer_and_metrics_move_without_a_gap() {
+    let (web, peer, metrics) = (free(), peer::echoes(), free());
+    let mut server = Reloaded::start(&listener("web", web, peer.address), 1);
+    let file = fs::read_to_string(server.file()).unwrap();
+    let moved = server.folder.path().join("moved");
+    let file = file.replace(server.folder.path().join("c").to_str().unwrap(), moved.to_str().unwrap());
+    fs::write(server.file(), format!("metrics = \"{metrics}\"\n{file}")).unwrap();
+    let (code, told, wrong) = server.ctl(&["reload"]);
+    assert_eq!((code, wrong.as_str()), (0, ""), "{told}");
+    assert!(
+        told.contains("control: another one") && told.contains(&format!("metrics: off to {metrics}")),
+        "{told}"
+    );
+    let mut command = binary();
+    command.arg("ctl").arg("--control").arg(&moved).arg("ready");
+    let answer = run(command);
+    assert_eq!((answer.code, answer.stdout.as_str()), (0, "accepting\n"));
+    assert!(TcpStream::connect(metrics).is_ok());
+    server.applied += 1;
+}
