@@ -82,9 +82,13 @@ impl Answers {
 
     async fn line(&self) -> String {
         let readiness = self.operator.ready().await;
-        if readiness != Readiness::Accepting {
-            self.up_since.set(Instant::now());
-            return if self.is_down.get() { "down\n".into() } else { "drain\n".into() };
+        match readiness {
+            // Another process accepts at the addresses that the question is of.
+            Readiness::Accepting | Readiness::Replaced => {}
+            Readiness::Paused | Readiness::Draining => {
+                self.up_since.set(Instant::now());
+                return if self.is_down.get() { "down\n".into() } else { "drain\n".into() };
+            }
         }
         let (taken, limit) = self.operator.slots();
         let ready = if self.up_since.get().elapsed() < READY_FOR { " ready" } else { "" };

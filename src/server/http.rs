@@ -105,7 +105,8 @@ impl Pages {
 
     async fn ready(&self) -> Page {
         match self.operator.ready().await {
-            Readiness::Accepting => text(StatusCode::OK, "accepting\n"),
+            // A question that came just before another process took over is of the address.
+            Readiness::Accepting | Readiness::Replaced => text(StatusCode::OK, "accepting\n"),
             Readiness::Paused => text(StatusCode::SERVICE_UNAVAILABLE, "paused\n"),
             Readiness::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         }

@@ -71,10 +71,18 @@ pub struct OperatedServer {
     pub supervisor: Supervisors,
     /// Knows the lines that were dropped.
     pub events: Events,
-    /// Whether it is to stop, though it may still accept.
-    pub is_stopping: Arc<AtomicBool>,
+    pub ending: Arc<Ending>,
     /// What concerns the server as a whole.
     pub orders: mailbox::Sender<ServerOrder>,
+}
+
+/// What balancers are to know of a server that ends.
+#[derive(Default)]
+pub struct Ending {
+    /// Whether it is to stop, though it may still accept.
+    pub is_stopping: AtomicBool,
+    /// Whether another process has taken over what this one listened on.
+    pub is_replaced: AtomicBool,
 }
 
 /// What an operator asks of the server as a whole.
@@ -104,6 +112,8 @@ pub enum Readiness {
     Paused,
     /// It takes none any more; live sessions may finish.
     Draining,
+    /// As draining, and another process takes those that come to its addresses.
+    Replaced,
 }
 
 impl Readiness {
@@ -111,7 +121,7 @@ impl Readiness {
         match self {
             Readiness::Accepting => "accepting",
             Readiness::Paused => "paused",
-            Readiness::Draining => "draining",
+            Readiness::Draining | Readiness::Replaced => "draining",
         }
     }
 }
@@ -279,7 +289,8 @@ impl Operator {
 
     pub async fn ready(&self) -> Readiness {
         match self.server.slots.paused() {
-            _ if self.server.is_stopping.load(Relaxed) => Readiness::Draining,
+            _ if self.server.ending.is_replaced.load(Relaxed) => Readiness::Replaced,
+            _ if self.server.ending.is_stopping.load(Relaxed) => Readiness::Draining,
             true => Readiness::Paused,
             false => Readiness::Accepting,
         }

@@ -33,7 +33,7 @@ use crate::{
         in_force::{InForce, Kept, Opened, PlanInForce, Prepared, listen},
         keeper::{Keepers, Surroundings},
         notify::Notify,
-        operator::{OperatedServer, Operator, ReloadReply, ServerOrder},
+        operator::{Ending, OperatedServer, Operator, ReloadReply, ServerOrder},
         plan::{Faults, LoadPlan, Plan},
         shards::Shards,
         side_door::SideDoor,
@@ -53,7 +53,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
     time::{Duration, Instant, SystemTime},
@@ -121,8 +121,7 @@ struct Running {
     in_force: PlanInForce,
     load: Option<LoadPlan>,
     context: Arc<Context>,
-    /// Whether it is to stop, though it may still accept.
-    is_stopping: Arc<AtomicBool>,
+    ending: Arc<Ending>,
     /// From the begin of a drain to the cut.
     drain_timeout: Arc<Lock<Option<Duration>>>,
     remembered: Arc<Remembered>,
@@ -175,7 +174,7 @@ impl Running {
         let (supervisors, idle) = Supervisors::new(common, books, remembered.clone(), threads);
         let (orders_address, orders) = mailbox(ORDERS);
         let drain_timeout = Arc::new(Lock::new(plan.drain_timeout));
-        let is_stopping = Arc::new(AtomicBool::new(false));
+        let ending: Arc<Ending> = Arc::default();
         let operator = Operator::new(OperatedServer {
             in_force: in_force.clone(),
             load: load.clone(),
@@ -183,7 +182,7 @@ impl Running {
             started: SystemTime::now(),
             slots: slots.clone(),
             drain_timeout: drain_timeout.clone(),
-            is_stopping: is_stopping.clone(),
+            ending: ending.clone(),
             supervisor: supervisors.clone(),
             events: reporter.events().clone(),
             orders: orders_address,
@@ -200,7 +199,7 @@ impl Running {
             in_force,
             load,
             context,
-            is_stopping,
+            ending,
             drain_timeout,
             remembered,
             orders,
@@ -350,7 +349,8 @@ impl Running {
     /// taken over.
     fn begin_end(&mut self, is_replaced: bool) {
         self.upgrade.end();
-        self.is_stopping.store(true, Relaxed);
+        self.ending.is_replaced.store(is_replaced, Relaxed);
+        self.ending.is_stopping.store(true, Relaxed);
         if !is_replaced {
             return self.notify.stopping();
         }

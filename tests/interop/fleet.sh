@@ -17,7 +17,7 @@ fi
 need haproxy unshare ip
 for way in "" "--map-root-user"; do
     # A network of its own: its ports and its addresses are nobody else's.
-    if unshare $way --net true 2>/dev/null; then NETWORK=(unshare $way --net); fi
+    if unshare $way --net true 2>/dev/null; then NETWORK=(unshare $way --net); break; fi
 done
 [ -n "${NETWORK:-}" ] || { skip "needs a network namespace"; exit 0; }
 check "one drained, one killed, one upgraded: only the kill's sessions end, by RST" \

@@ -203,6 +203,27 @@ fn control_metrics_agent_and_the_files_of_sockets_go_over() {
 }
 
 #[test]
+fn who_asked_just_before_is_not_told_that_its_address_drains() {
+    let mut server = Server::echo(&["--metrics", "127.0.0.1:0", "--drain-timeout", "60s"]);
+    let mut live = server.connect();
+    exchange(&mut live, b"live");
+    let at = scrape::address(&server);
+    let mut early = stream::connect(at);
+    early.write_all(b"GET /readyz HTTP/1.1\r\n").unwrap();
+    // It came after the first one, which so has been accepted.
+    assert_eq!(scrape::get(at, "/readyz").status, 200);
+    server.signal(Signal::USR2);
+    let successor = Successor::of(&server, 1);
+    server.await_warning("draining: 1 session");
+    early.write_all(b"Host: localhost\r\n\r\n").unwrap();
+    let answer = String::from_utf8(read_to_end(&mut early).bytes).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    drop(live);
+    assert_eq!(server.await_exit(), 0);
+    drop(successor);
+}
+
+#[test]
 fn the_manager_hears_of_the_new_process_and_nothing_of_the_end_of_the_old() {
     let manager = Manager::start();
     let variables = [("WATCHDOG_USEC", "1000000"), ("FDSTORE", "64")];
