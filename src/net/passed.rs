@@ -272,9 +272,10 @@ impl Passable {
     pub fn add(&self, name: &str, handle: ListenHandle) {
         let mut all = self.0.lock();
         all.retain(|(_, other)| other.is_open());
-        // Several shards may wait for one socket.
-        if !all.iter().any(|(_, other)| other.is_same(&handle)) {
-            all.push((name.to_owned(), handle));
+        // Several shards may wait for one socket, and a reload may give its listener another name.
+        match all.iter_mut().find(|(_, other)| other.is_same(&handle)) {
+            Some((known, _)) => name.clone_into(known),
+            None => all.push((name.to_owned(), handle)),
         }
     }
 
@@ -489,6 +490,18 @@ mod tests {
         // A listener that has moved to another address has nothing of its former one.
         let moved = claim(vec![listens(3, "listener.web").0], &[("listener.web", &Endpoint::loopback(1))]);
         assert_eq!(moved, Ok((vec![vec![]], vec!["listener.web".into()])));
+    }
+
+    #[test]
+    fn a_socket_is_passed_on_by_the_last_name_of_its_listener() {
+        let bind = || ListenSocket::bind(&Endpoint::loopback(0), 1, &Options::default(), None).unwrap();
+        let (passable, renamed, other) = (Passable::default(), bind(), bind());
+        passable.add("listener.before", renamed.handle());
+        passable.add("listener.other", other.handle());
+        passable.add("listener.after", renamed.handle());
+        let sockets = passable.sockets().unwrap();
+        let names: Vec<&str> = sockets.iter().map(|(name, ..)| name.as_str()).collect();
+        assert_eq!(names, ["listener.after", "listener.other"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! SIGUSR2: the program is started anew on the same sockets.
 
 use crate::support::{
-    manager::Manager,
+    manager::{Manager, passing},
     operator::Talk,
     pattern::pattern,
     proc::Process,
@@ -312,6 +312,30 @@ fn if_the_new_process_fails_the_old_one_goes_on() {
     exchange(&mut server.connect(), b"by the successor");
     let name = fs::read_to_string(format!("/proc/{}/comm", successor.0)).unwrap();
     assert_eq!(name.trim(), "switchboard", "it is known by its name");
+}
+
+#[test]
+fn a_passed_socket_whose_listener_has_another_name_now_is_passed_on() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("a.toml");
+    let write = |name: &str| {
+        let program = "control = \"off\"\nlog = \"json\"\nthreads = 2\n";
+        let text = format!("{program}[listener.{name}]\nlisten = \"fd:web\"\necho = true\n");
+        fs::write(&file, text).unwrap();
+    };
+    write("before");
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let words = [file.to_str().unwrap()];
+    let command = passing("run", &words, vec![socket.into()], Some("web"));
+    let mut server = Server::of(command, 1, Output::Read);
+    write("after");
+    server.signal(Signal::HUP);
+    server.await_event("config", |_| true);
+    server.signal(Signal::USR2);
+    let successor = Successor::of(&server, 1);
+    assert_eq!(server.await_exit(), 0);
+    exchange(&mut server.connect(), b"by the successor");
+    drop(successor);
 }
 
 #[test]
