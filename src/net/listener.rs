@@ -216,7 +216,7 @@ impl ListenSocket {
                     options.apply_to_listener(&descriptor, at.ip());
                     None
                 }
-                Address::Unix(path) => has_file.then(|| SocketFile::at(path)),
+                Address::Unix(path) => has_file.then(|| SocketFile::passed(path, from_former)),
             };
             let opened = Arc::new(Opened { file, descriptor });
             let passed = Some(if from_former { Source::Former } else { Source::Manager });
@@ -289,6 +289,13 @@ impl ListenHandle {
             options.apply_to_listener(&opened.descriptor, at.ip());
         }
         let _ = listen(&opened.descriptor, backlog);
+    }
+
+    /// From now on the file goes with the socket here.
+    pub fn take_file(&self) {
+        if let Some(file) = self.0.upgrade().as_ref().and_then(|opened| opened.file.as_ref()) {
+            file.stays.store(false, Ordering::Relaxed);
+        }
     }
 
     pub fn is_open(&self) -> bool {
@@ -420,7 +427,12 @@ struct SocketFile {
 
 impl SocketFile {
     fn at(path: &Path) -> Self {
-        SocketFile { path: path.to_owned(), number: number(path), stays: AtomicBool::new(false) }
+        Self::passed(path, false)
+    }
+
+    /// The file of a former program's socket is that program's until this one takes over.
+    fn passed(path: &Path, of_former: bool) -> Self {
+        SocketFile { path: path.to_owned(), number: number(path), stays: AtomicBool::new(of_former) }
     }
 }
 

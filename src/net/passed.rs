@@ -311,6 +311,11 @@ impl Passable {
         names
     }
 
+    /// The files of sockets that were passed go with them here from now on.
+    pub fn take_files(&self) {
+        self.0.lock().iter().for_each(|(_, handle)| handle.take_file());
+    }
+
     /// The files stay when the sockets are closed here: they go with those of another program.
     pub fn leave_files(&self) {
         self.0.lock().iter().for_each(|(_, handle)| handle.leave_file());

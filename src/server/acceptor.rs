@@ -15,6 +15,7 @@ use crate::{
     },
     report::reporter::Reporter,
     runtime::{
+        clock::sleep,
         limit::{Rank, Slot, Slots, WaitPlace, WaitQueue, descriptors},
         mailbox::{self, Mailbox, mailbox},
         task::{Task, contain, spawn},
@@ -36,6 +37,9 @@ use std::{
 
 /// A shortage that comes and goes is reported at most this often.
 const SHORTAGE_REPORTED_EVERY: Duration = Duration::from_secs(30);
+
+/// How long an acceptor that is to end waits for descriptors before it tries again.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(250);
 
 /// A connection that was accepted, before a shard waits for its socket.
 pub struct Connection {
@@ -120,7 +124,9 @@ struct Actor<L, H, W> {
     /// Where it waits for descriptors, and its place there while it does.
     queue: Arc<WaitQueue>,
     place: Option<WaitPlace>,
+    /// A word asks for an end after the kernel's queue is served; its end, for one at once.
     stop: Mailbox<()>,
+    is_patient: bool,
 }
 
 impl Acceptor {
@@ -153,7 +159,9 @@ impl Acceptor {
     ) -> Self {
         let (address, stop) = mailbox(1);
         let (queue, place) = (descriptors(), None);
-        let actor = Actor { name, listener, slots, hand_on, warn, shortage_told: None, queue, place, stop };
+        let (shortage_told, is_patient) = (None, false);
+        let actor =
+            Actor { name, listener, slots, hand_on, warn, shortage_told, queue, place, stop, is_patient };
         Acceptor { task: spawn(actor.run()).fuse(), stop: Some(address) }
     }
 
@@ -164,7 +172,13 @@ impl Acceptor {
         }
     }
 
-    /// Takes the connections that are already there, then closes the listener.
+    /// Has it take the connections that are already there, however long that has to wait for slots, and then end.
+    pub fn finish(&self) {
+        // A second word says nothing new.
+        let _ = self.stop.as_ref().map(|stop| stop.try_send(()));
+    }
+
+    /// Takes the connections that are already there, as far as there are slots for them, then closes the listener.
     pub async fn stop(mut self) {
         self.stop = None;
         self.ended().await;
@@ -205,6 +219,9 @@ where
                 },
             }
         }
+        if self.is_patient {
+            self.serve_queue().await;
+        }
         while let Some(slot) = self.slots.take().now_or_never() {
             match self.listener.try_accept() {
                 Ok(accepted) => (self.hand_on)(&self.listener, accepted, slot).await,
@@ -215,9 +232,31 @@ where
         }
     }
 
+    /// Takes what is in the kernel's queue, each connection once there is a slot for it, until it is empty or the server stops.
+    async fn serve_queue(&mut self) {
+        loop {
+            let stopped = self.stop.next();
+            let slots = self.slots.take();
+            pin_mut!(slots, stopped);
+            let Either::Left((slot, _)) = select(slots, stopped).await else { return };
+            match self.listener.try_accept() {
+                Ok(accepted) => (self.hand_on)(&self.listener, accepted, slot).await,
+                Err(error) => match classify(&error) {
+                    _ if error.kind() == io::ErrorKind::WouldBlock => return,
+                    AcceptError::Connection => {}
+                    AcceptError::Resources => {
+                        drop(slot);
+                        sleep(SHORTAGE_PAUSE).await;
+                    }
+                    AcceptError::Fatal => return,
+                },
+            }
+        }
+    }
+
     /// A slot for the next connection, once that and descriptors may be there; none when the actor is stopped.
     async fn next_slot(&mut self) -> Option<Slot> {
-        let Actor { listener, slots, queue, place, stop, .. } = self;
+        let Actor { listener, slots, queue, place, stop, is_patient, .. } = self;
         let wait = async {
             listener.readable().await;
             // Dials of sessions that have begun come first.
@@ -238,7 +277,10 @@ where
         pin_mut!(wait, stopped);
         match select(wait, stopped).await {
             Either::Left((slot, _)) => Some(slot),
-            Either::Right(_) => None,
+            Either::Right((word, _)) => {
+                *is_patient = word.is_some();
+                None
+            }
         }
     }
 
@@ -315,6 +357,7 @@ mod tests {
             queue: queue.clone(),
             place: None,
             stop,
+            is_patient: false,
         };
         let end = shard::run(within(Some(Duration::from_secs(1)), actor.run())).unwrap();
         let taken = taken.into_inner().into_iter().map(|(number, _)| number).collect();

@@ -13,7 +13,7 @@ use crate::{
         group::{Group, Server},
         route::{Route, Routes},
         sources::SourceCounts,
-        target::{Listening, Target},
+        target::{Listening, Refusals, Target},
     },
 };
 use std::sync::Arc;
@@ -141,6 +141,7 @@ impl Shared {
             name,
             address,
             access: planned.access.clone(),
+            refusals: Refusals::default(),
             accept_rate: self.accept_rate.clone(),
             per_source: of_program.into_iter().chain(&self.per_source).cloned().collect(),
             settings: Settings {

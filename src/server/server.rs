@@ -44,7 +44,7 @@ use crate::{
     session::{context::Context, event::What, onlookers::Onlookers},
     text::{plain::takes_unicode, takes_colour, units::duration},
 };
-use futures::{FutureExt, select_biased};
+use futures::{FutureExt, lock::Mutex, select_biased};
 use std::{
     future::pending,
     io::{self, IsTerminal},
@@ -110,6 +110,7 @@ pub async fn run(
     left.iter().for_each(|name| running.notify.forget(name));
     running.notify.started(inherited.former.is_some());
     inherited.former.map_or(Ok(()), Former::tell_ready)?;
+    running.passable.take_files();
     exposed.iter().for_each(|line| running.reporter.warn(line));
     let outcome = running.until_stopped(signals).await;
     wind_up(gone, finish, outcome.as_ref().ok()).await;
@@ -136,6 +137,8 @@ struct Running {
     passable: Passable,
     notify: Notify,
     upgrade: Upgrade,
+    /// Held by a reload, or by a process that is being started: either passes on what the other leaves.
+    turn: Rc<Mutex<()>>,
     keepers: Keepers,
     surroundings: Surroundings,
     supervisors: Supervisors,
@@ -190,7 +193,8 @@ impl Running {
         let passable = Passable::default();
         let addresses: Vec<_> = next.listenings().iter().map(|one| one.address.to_string()).collect();
         let notify = Notify::start(supervisors.clone(), &addresses, passable.clone());
-        let upgrade = Upgrade::start(passable.clone(), reporter.clone())
+        let turn = Rc::<Mutex<()>>::default();
+        let upgrade = Upgrade::start(passable.clone(), reporter.clone(), turn.clone())
             .map_err(|error| Error::new("cannot take signals over", error))?;
         let shards = Shards::start(&supervisors, idle, &slots, &reporter, plan.busy_poll)?;
         let onlookers = reporter.events().onlookers().clone();
@@ -211,6 +215,7 @@ impl Running {
             passable,
             notify,
             upgrade,
+            turn,
             keepers: Keepers::default(),
             surroundings,
             supervisors,
@@ -429,6 +434,8 @@ impl Running {
 
     /// Puts a plan in force: first what may fail, in the order in which it can be taken back.
     async fn follow(&mut self, next: Plan) -> Result<Vec<String>, Faults> {
+        let turn = self.turn.clone();
+        let _turn = turn.lock().await;
         let in_force = self.in_force.get();
         let Some(old) = &in_force.plan else { return Ok(Vec::new()) };
         let changes = diff::changes(old, &next);

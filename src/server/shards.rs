@@ -6,6 +6,7 @@ use crate::{
     net::{kernel, listener::ListenSocket},
     report::reporter::Reporter,
     runtime::{
+        clock::within,
         limit::Slots,
         mailbox::{Mailbox, Sender, mailbox},
         shard,
@@ -39,6 +40,9 @@ use std::{
 const ORDERS: usize = 4;
 /// Ends of acceptors that may wait to be heard of: more than fit are heard of with these.
 const FAILURES: usize = 4;
+
+/// A reload waits so long until the queue of a listener that goes is served; one that waits for room goes on beside it.
+const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
 /// The parts of a server that run.
 pub struct Shards {
@@ -324,6 +328,8 @@ impl Part {
         kernel::open();
         let mut sessions = spawn(supervisor.run());
         let mut acceptors: Vec<Accepting> = Vec::new();
+        // Of listeners that are closed, and whose queues are served still.
+        let mut finishing: Vec<Acceptor> = Vec::new();
         loop {
             let event = select_biased! {
                 order = pin!(orders.next().fuse()) => order.map_or(PartEvent::Stop, PartEvent::Order),
@@ -371,11 +377,17 @@ impl Part {
                     let is_it = |(of, ..): &mut Accepting| Arc::ptr_eq(of, &listening);
                     let closing: Vec<_> = acceptors.extract_if(.., is_it).collect();
                     accepting.fetch_sub(closing.len(), Relaxed);
-                    join_all(closing.into_iter().map(|(.., acceptor)| acceptor.stop())).await;
+                    let mut closing: Vec<Acceptor> =
+                        closing.into_iter().map(|(.., acceptor)| acceptor).collect();
+                    closing.iter().for_each(Acceptor::finish);
+                    within(Some(CLOSE_WAIT), join_all(closing.iter_mut().map(Acceptor::ended))).await;
+                    // Those that wait for room go on.
+                    finishing.append(&mut closing);
                 }
             }
         }
-        join_all(acceptors.into_iter().map(|(.., acceptor)| acceptor.stop())).await;
+        let accepting = acceptors.into_iter().map(|(.., acceptor)| acceptor);
+        join_all(accepting.chain(finishing).map(Acceptor::stop)).await;
         drop(failures);
         // The panic goes on: a part whose supervisor ended cannot.
         sessions.await.unwrap_or_else(|panicked| panic!("{panicked}"))

@@ -204,9 +204,7 @@ impl Actor {
         let record = Arc::new(Record::new(id, listening, local, client));
         self.books.open(&record);
         if let Err((cause, why)) = self.judge(&record) {
-            record.conclude(Outcome::Refused(cause, why));
-            // Dropping what was accepted resets the client.
-            return self.close(&record);
+            return self.refuse(&record, cause, why);
         }
         let address = self.handle.address.clone();
         let finished = move || async move {
@@ -233,6 +231,19 @@ impl Actor {
         Ok(())
     }
 
+    /// Ends a session that has not begun; dropping what was accepted resets the client.
+    fn refuse(&mut self, record: &Record, cause: Cause, mut why: Box<str>) {
+        let untold = match cause {
+            Cause::RefusedAccess => record.listening.refusals.tell(),
+            _ => Some(0),
+        };
+        if let Some(more @ 1..) = untold {
+            why = format!("{why}, as {more} before it").into();
+        }
+        record.conclude(Outcome::Refused(cause, why));
+        self.close(record, untold.is_some());
+    }
+
     /// Ends one session, by `fin` after what is under way or else by force; false if it is not there.
     fn cut_one(&mut self, id: u64, fin: bool) -> bool {
         let Some(entry) = self.live.get(&id) else { return false };
@@ -249,7 +260,7 @@ impl Actor {
         let Some(entry) = self.live.remove(&id) else { return };
         let counted = &entry.record.listening.per_source;
         counted.iter().for_each(|counts| counts.leave(&entry.record.client));
-        self.close(&entry.record);
+        self.close(&entry.record, true);
     }
 
     fn cut(&mut self) {
@@ -260,12 +271,14 @@ impl Actor {
         self.end_all(|| Outcome::Drained);
     }
 
-    /// Books the end of a session that is not in the set any more, tells it, and remembers it.
-    fn close(&mut self, record: &Record) {
+    /// Books the end of a session that is not in the set any more, tells it unless too many are, and remembers it.
+    fn close(&mut self, record: &Record, is_told: bool) {
         self.handle.live.fetch_sub(1, Relaxed);
         let ended = Ended::now(record);
         record.taps.end(|| ended.verdict());
-        self.common.context.events.tell_with(|| What::Close(Box::new(ended.close.clone())));
+        if is_told {
+            self.common.context.events.tell_with(|| What::Close(Box::new(ended.close.clone())));
+        }
         self.books.close(record, ended);
     }
 
@@ -273,7 +286,7 @@ impl Actor {
         for entry in std::mem::take(&mut self.live).into_values() {
             entry.record.conclude(outcome());
             delivery::note_lost(&entry.record);
-            self.close(&entry.record);
+            self.close(&entry.record, true);
         }
     }
 }

@@ -33,7 +33,10 @@ use crate::{
     },
 };
 use command_fds::{CommandFdExt, FdMapping};
-use futures::future::{Either, select};
+use futures::{
+    future::{Either, select},
+    lock::Mutex,
+};
 use rustix::{net::sockopt, process::test_kill_process};
 use std::{
     collections::VecDeque,
@@ -46,6 +49,7 @@ use std::{
     },
     pin::pin,
     process::{self, Child, Command, ExitStatus},
+    rc::Rc,
     time::Duration,
 };
 
@@ -146,7 +150,7 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
-    pub fn start(passable: Passable, reporter: Reporter) -> io::Result<Self> {
+    pub fn start(passable: Passable, reporter: Reporter, turn: Rc<Mutex<()>>) -> io::Result<Self> {
         let mut signals = UpgradeSignals::new()?;
         let (tell, done) = mailbox(1);
         let (may, mut over) = mailbox::<()>(1);
@@ -155,6 +159,7 @@ impl Upgrade {
             let attempts = async {
                 loop {
                     signals.next().await;
+                    let _turn = turn.lock().await;
                     match replace(&passable).await {
                         Ok(pid) => return reporter.warn(format!("process {pid} has taken over")),
                         Err(why) => reporter.warn(format!("cannot start anew: {why}; this process goes on")),

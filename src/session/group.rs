@@ -33,7 +33,8 @@ pub struct GroupSettings {
     pub balance: Balance,
     /// To resolve and connect, for one server; `None`: the listener's `--connect-timeout`.
     pub connect_timeout: Option<Duration>,
-    /// Further servers that are tried, at most; `None`: [`RETRIES`], and as many more as refuse at once.
+    /// Further servers that are tried; those that refuse at once cost no time and do not count, unless it is less than
+    /// [`RETRIES`], which is the default.
     pub retries: Option<u32>,
     /// `None`: no server is set aside for failed connects.
     pub eject: Option<Eject>,
@@ -567,8 +568,8 @@ impl Group {
     /// Whether a session may try another server after `tried` of them, of which it has waited for some until the limit.
     pub fn may_try(&self, tried: usize, waited: u32) -> bool {
         match self.settings.retries {
-            Some(retries) => tried <= retries as usize,
-            None => waited <= RETRIES,
+            Some(retries) if retries < RETRIES => tried <= retries as usize,
+            retries => waited <= retries.unwrap_or(RETRIES),
         }
     }
 

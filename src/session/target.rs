@@ -23,7 +23,14 @@ use crate::{
         upstream,
     },
 };
-use std::{fmt, io, sync::Arc};
+use std::{
+    fmt, io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Those who are not let in may come in any number, and each is counted in any case.
+const REFUSALS_TOLD_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub enum Target {
@@ -42,11 +49,31 @@ pub struct Listening {
     pub address: Address,
     pub target: Target,
     pub access: Access,
+    /// Of connections that it does not let in.
+    pub refusals: Refusals,
     /// Connections that it accepts in a second.
     pub accept_rate: Option<Arc<Rate>>,
     /// The limits for each source: the program's, and its own.
     pub per_source: Vec<Arc<SourceCounts>>,
     pub settings: Settings,
+}
+
+/// Which of many refusals are told: one a second, with the number of those before it that were not.
+#[derive(Default)]
+pub struct Refusals(Lock<(Option<Instant>, u64)>);
+
+impl Refusals {
+    /// Whether the next one is to be told, and how many were not.
+    pub fn tell(&self) -> Option<u64> {
+        let mut state = self.0.lock();
+        let (last, untold) = &mut *state;
+        if last.is_some_and(|last| last.elapsed() < REFUSALS_TOLD_EVERY) {
+            *untold += 1;
+            return None;
+        }
+        *last = Some(Instant::now());
+        Some(std::mem::take(untold))
+    }
 }
 
 /// The other end of a session, once it is joined.

@@ -10,7 +10,7 @@ use crate::{
         group::{Group, GroupSettings},
         record::Record,
         route::{Condition, Route, Routes},
-        target::{Listening, Target},
+        target::{Listening, Refusals, Target},
     },
 };
 use std::sync::Arc;
@@ -22,6 +22,7 @@ impl Listening {
             address,
             target,
             access: Access::default(),
+            refusals: Refusals::default(),
             accept_rate: None,
             per_source: Vec::new(),
             settings: Settings {
