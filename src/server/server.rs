@@ -177,7 +177,7 @@ impl Running {
         let (supervisors, idle) = Supervisors::new(common, books, remembered.clone(), threads);
         let (orders_address, orders) = mailbox(ORDERS);
         let drain_timeout = Arc::new(Lock::new(plan.drain_timeout));
-        let ending: Arc<Ending> = Arc::default();
+        let (ending, passable) = (Arc::<Ending>::default(), Passable::default());
         let operator = Operator::new(OperatedServer {
             in_force: in_force.clone(),
             load: load.clone(),
@@ -190,7 +190,6 @@ impl Running {
             events: reporter.events().clone(),
             orders: orders_address,
         });
-        let passable = Passable::default();
         let addresses: Vec<_> = next.listenings().iter().map(|one| one.address.to_string()).collect();
         let notify = Notify::start(supervisors.clone(), &addresses, passable.clone());
         let turn = Rc::<Mutex<()>>::default();
