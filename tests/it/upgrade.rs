@@ -1,6 +1,7 @@
 //! SIGUSR2: the program is started anew on the same sockets.
 
 use crate::support::{
+    fake::peer,
     manager::{Manager, passing},
     operator::Talk,
     pattern::pattern,
@@ -297,10 +298,11 @@ fn if_the_new_process_fails_the_old_one_goes_on() {
 fn a_passed_socket_whose_listener_has_another_name_now_is_passed_on() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("a.toml");
+    let peer = peer::echoes();
     let write = |name: &str| {
         let program = "control = \"off\"\nlog = \"json\"\nthreads = 2\n";
-        let text = format!("{program}[listener.{name}]\nlisten = \"fd:web\"\necho = true\n");
-        fs::write(&file, text).unwrap();
+        let listener = format!("[listener.{name}]\nlisten = \"fd:web\"\nupstream = \"{}\"\n", peer.address);
+        fs::write(&file, format!("{program}{listener}")).unwrap();
     };
     write("before");
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
