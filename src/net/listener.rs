@@ -310,10 +310,8 @@ impl ListenHandle {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if Arc::strong_count(&self.socket.opened) > 1 {
-            // It stays open, and must not wake a shard that does not accept at it.
-            self.registration.withdraw(&self.socket.opened.descriptor);
-        }
+        // It may stay open, of another shard or another process, and must not wake a shard that does not accept at it.
+        self.registration.withdraw(self.descriptor());
     }
 }
 
@@ -477,6 +475,8 @@ fn listens(line: &[u8], path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::shard::run;
+    use rustix::fs::fstat;
     use std::os::unix::net::UnixListener;
 
     #[test]
@@ -493,6 +493,29 @@ mod tests {
         drop(SocketFile::at(&path));
         assert!(!path.exists());
         drop(second);
+    }
+
+    /// The sockets of this number that an epoll of this process waits for (proc(5), `fdinfo`).
+    fn watches(number: u64) -> usize {
+        let files = fs::read_dir("/proc/self/fdinfo").unwrap();
+        let texts = files.filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());
+        let entry = format!(" ino:{number:x} ");
+        texts
+            .map(|text| text.lines().filter(|line| line.starts_with("tfd:") && line.contains(&entry)).count())
+            .sum()
+    }
+
+    #[test]
+    fn a_shard_waits_no_more_for_a_socket_that_another_process_goes_on_with() {
+        run(async {
+            let listener = Listener::bind(&Endpoint::loopback(0), 1, &Options::default()).unwrap();
+            let passed = listener.handle().descriptor().unwrap().unwrap();
+            let number = fstat(&passed).unwrap().st_ino;
+            assert_eq!(watches(number), 1);
+            drop(listener);
+            assert_eq!(watches(number), 0);
+        })
+        .unwrap();
     }
 
     #[test]

@@ -247,7 +247,7 @@ impl Passed {
 impl PassedSocket {
     /// Whether this program named it: in a former life, or the one that this one replaces.
     fn is_ours(&self) -> bool {
-        self.name.starts_with(OURS) || [METRICS, CONTROL].contains(&&*self.name)
+        self.name.starts_with(OURS) || [METRICS, AGENT, CONTROL].contains(&&*self.name)
     }
 }
 
@@ -297,8 +297,9 @@ impl Passable {
         listeners.filter_map(|(name, handle)| Some((name.clone(), handle.descriptor().ok()??))).collect()
     }
 
+    /// Whether a socket of this name is open.
     pub fn has(&self, name: &str) -> bool {
-        self.0.lock().iter().any(|(other, _)| other == name)
+        self.0.lock().iter().any(|(other, handle)| other == name && handle.is_open())
     }
 
     /// The names of the listeners, each once.
@@ -507,6 +508,17 @@ mod tests {
         let sockets = passable.sockets().unwrap();
         let names: Vec<&str> = sockets.iter().map(|(name, ..)| name.as_str()).collect();
         assert_eq!(names, ["listener.after", "listener.other"]);
+        drop(other);
+        assert!(passable.has("listener.after"));
+        assert!(!passable.has("listener.before") && !passable.has("listener.other"));
+    }
+
+    #[test]
+    fn what_is_left_of_a_former_start_is_closed_by_its_name() {
+        let names = [METRICS, AGENT, CONTROL, "listener.gone"];
+        let sockets = names.iter().zip(3..).map(|(name, number)| listens(number, name).0).collect();
+        let left = names.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(claim(sockets, &[]), Ok((vec![], left)));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Readiness: one edge-triggered epoll (epoll(7)) for every socket of a shard. A socket is registered once; an event sets its
 //! flags and wakes the tasks that wait.
 //!
-//! A registration ends with its socket: the kernel drops it when the descriptor closes, and a generation in each event's token
-//! keeps late events of a closed socket from a new one in the same slot.
+//! A registration ends with its socket: the kernel drops it when the last descriptor of the socket closes, and a generation in
+//! each event's token keeps late events of a closed socket from a new one in the same slot. A socket that another shard or
+//! another process may hold open, as a listening one, is withdrawn first: else it would go on waking this shard.
 
 use crate::runtime::{shard::Shard, source::Source};
 use rustix::event::{
@@ -133,7 +134,7 @@ impl Registration {
         Self::with(socket, false, EventFlags::IN | EventFlags::ET | EventFlags::EXCLUSIVE)
     }
 
-    /// Does not wait for `socket` any more, though it stays open: for a socket that other shards wait for too.
+    /// Does not wait for `socket` any more, though it stays open: for a socket that others may wait for too.
     pub fn withdraw(&self, socket: impl AsFd) {
         if let Some(shard) = Shard::here() {
             let _ = epoll::delete(&shard.readiness.epoll, socket);

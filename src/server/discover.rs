@@ -10,7 +10,7 @@ use crate::{
         endpoint::{Endpoint, Host},
         resolve::resolve,
     },
-    runtime::{lock::Lock, random::jittered},
+    runtime::random::jittered,
     server::plan::{Discover, REFRESH_MIN, ServerSource},
     session::group::Group,
 };
@@ -20,10 +20,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -41,14 +38,6 @@ const PARTS_MAX: u64 = 60;
 /// Servers that a line names.
 const NAMED: usize = 8;
 
-/// How discovery stands.
-#[derive(Default)]
-pub struct Discovery {
-    questions: AtomicU64,
-    failures: AtomicU64,
-    failure: Lock<Option<String>>,
-}
-
 /// The part of an actor that asks.
 pub struct Discoverer {
     group: Arc<Group>,
@@ -56,7 +45,6 @@ pub struct Discoverer {
     /// Whether its servers are checked.
     checked: bool,
     warn: Rc<dyn Fn(String)>,
-    state: Arc<Discovery>,
     failures_in_a_row: u32,
     known: Known,
 }
@@ -80,31 +68,13 @@ struct Part {
     backup: bool,
 }
 
-impl Discovery {
-    /// Questions that were asked, and those without a useful answer.
-    pub fn count(&self) -> (u64, u64) {
-        (self.questions.load(Relaxed), self.failures.load(Relaxed))
-    }
-
-    /// Why the last question has no answer; none if it has.
-    pub fn failure(&self) -> Option<String> {
-        self.failure.lock().clone()
-    }
-}
-
 impl Discoverer {
     pub fn new(group: Arc<Group>, discover: Discover, checked: bool, warn: Rc<dyn Fn(String)>) -> Self {
-        let (state, known) = (Arc::default(), Known::default());
-        Discoverer { group, discover, checked, warn, state, failures_in_a_row: 0, known }
-    }
-
-    pub fn state(&self) -> Arc<Discovery> {
-        self.state.clone()
+        Discoverer { group, discover, checked, warn, failures_in_a_row: 0, known: Known::default() }
     }
 
     /// Asks once. The group has what came of it; says when to ask again.
     pub async fn ask(&mut self) -> Duration {
-        self.state.questions.fetch_add(1, Relaxed);
         let answer = self.look_up().await.and_then(|answer| match answer.servers.len() {
             0 => Err(answer.missing.unwrap_or_else(|| "the answer names no server".to_owned())),
             1..=SERVERS_MAX => Ok(answer),
@@ -114,13 +84,13 @@ impl Discoverer {
             Ok(answer) => {
                 self.take(&answer);
                 if let Some(why) = answer.missing {
-                    return self.fail(why);
+                    return self.fail(&why);
                 }
                 self.note_success();
                 let time = answer.ttl.map_or(self.discover.refresh, |ttl| ttl.min(self.discover.refresh));
                 jittered(time).max(REFRESH_MIN)
             }
-            Err(why) => self.fail(why),
+            Err(why) => self.fail(&why),
         }
     }
 
@@ -129,7 +99,6 @@ impl Discoverer {
             (self.warn)(format!("upstream {}: {} answers again", self.group.name, self.discover.source));
         }
         self.failures_in_a_row = 0;
-        *self.state.failure.lock() = None;
     }
 
     fn take(&self, answer: &Answer) {
@@ -147,7 +116,7 @@ impl Discoverer {
         }
     }
 
-    fn fail(&mut self, why: String) -> Duration {
+    fn fail(&mut self, why: &str) -> Duration {
         if self.failures_in_a_row == 0 {
             let (name, source) = (&self.group.name, &self.discover.source);
             let stays = match self.group.members().len() {
@@ -157,8 +126,6 @@ impl Discoverer {
             };
             (self.warn)(format!("upstream {name}: {source}: {why}; {stays}"));
         }
-        self.state.failures.fetch_add(1, Relaxed);
-        *self.state.failure.lock() = Some(why);
         let pause = RETRY.saturating_mul(2_u32.saturating_pow(self.failures_in_a_row)).min(RETRY_MAX);
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         jittered(pause).max(RETRY)
@@ -347,7 +314,7 @@ mod tests {
     use super::*;
     use crate::{
         net::dns::fake::{Asked, Data, FakeNameServer, Rcode, answer},
-        runtime::{clock::within, shard::run},
+        runtime::{clock::within, lock::Lock, shard::run},
         session::group::GroupSettings,
     };
     use std::time::Instant;
@@ -471,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_changes_nothing_and_is_told_once_and_counted_and_asked_again_less_and_less_often() {
+    fn a_failure_changes_nothing_and_is_told_once_and_asked_again_less_and_less_often() {
         run(async {
             let mut scene = Scene::dns();
             scene.set(A, &[Data::A("10.0.0.1"), Data::A("10.0.0.2")]);
@@ -494,16 +461,13 @@ mod tests {
                 pauses.push(scene.ask().await);
                 assert_eq!((scene.members(), scene.told()), (members.clone(), vec![]));
             }
-            let why = scene.discoverer.state().failure().unwrap();
-            assert!(why.ends_with("its answer has more than 512 records"), "{why}");
             for (pause, seconds) in pauses.iter().zip([1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]) {
                 assert!((seconds * 0.9..=seconds * 1.1).contains(&pause.as_secs_f64()), "{pauses:?}");
             }
-            assert_eq!(scene.discoverer.state().count(), (8, 7));
             scene.set(A, &[Data::A("10.0.0.1"), Data::A("10.0.0.2")]);
             scene.ask().await;
             assert_eq!(scene.told(), ["upstream web: dns:web.test:80 answers again"]);
-            assert_eq!((scene.members(), scene.discoverer.state().failure()), (members, None));
+            assert_eq!((scene.members(), scene.discoverer.failures_in_a_row), (members, 0));
         })
         .unwrap();
     }

@@ -27,40 +27,39 @@ impl Groups {
     /// that in the group of the same name, else that in one which has it no more.
     pub fn new(upstreams: &[PlannedUpstream], before: &Groups) -> Self {
         let mut left: Vec<Arc<Server>> = before.all().flat_map(|group| left_by(group, upstreams)).collect();
-        let groups = upstreams.iter().map(|planned| {
-            let former = before.0.iter().find(|(other, _)| other.name == planned.name);
-            if let Some((other, group)) = former
-                && other == planned
+        let next = |planned: &PlannedUpstream| {
+            let former = before.former(planned, upstreams);
+            (planned.clone(), next_group(planned, former, &mut left))
+        };
+        let groups = Groups(upstreams.iter().map(next).collect());
+        let members: Vec<_> = groups.all().flat_map(|group| group.members()).map(|one| one.server).collect();
+        for (planned, group) in groups.planned() {
+            if let Some((_, former)) = before.former(planned, upstreams)
+                && !Arc::ptr_eq(group, former)
             {
-                return (planned.clone(), group.clone());
-            }
-            let settings = planned.settings.clone();
-            let group = Group::new(planned.name.clone(), planned.is_address, settings);
-            let own: Vec<_> = former.map(|(_, group)| servers(group)).unwrap_or_default();
-            let known: Vec<_> = own.into_iter().chain(left.iter().cloned()).collect();
-            let fixed = planned.servers.iter();
-            let mut wanted: Vec<_> =
-                fixed.map(|server| (server.destination.clone(), server.weight, server.backup)).collect();
-            if let Some((other, former)) = former
-                && planned.discover.is_some()
-                && other.discover.as_ref().map(|one| &one.source)
-                    == planned.discover.as_ref().map(|one| &one.source)
-            {
-                // What was discovered stays until the next answer.
-                let members = former.members().into_iter();
-                wanted =
-                    members.map(|one| (one.server.destination.clone(), one.weight, one.backup)).collect();
-            }
-            group.set_members(&wanted, &known, planned.check.is_some());
-            // A server has one group.
-            let members = group.members();
-            left.retain(|server| !members.iter().any(|one| Arc::ptr_eq(&one.server, server)));
-            if let Some((_, former)) = former {
                 group.inherit(former);
             }
-            (planned.clone(), Arc::new(group))
-        });
-        Groups(groups.collect())
+            group.give_up(&members);
+        }
+        groups
+    }
+
+    /// The group that `planned` follows: that of its name; else one that is gone and was discovered in the same way, for no
+    /// address tells whose servers a discovered group will have.
+    fn former(
+        &self,
+        planned: &PlannedUpstream,
+        upstreams: &[PlannedUpstream],
+    ) -> Option<&(PlannedUpstream, Arc<Group>)> {
+        let was = |name: &str| self.0.iter().find(|(other, _)| other.name == name);
+        if let Some(same) = was(&planned.name) {
+            return Some(same);
+        }
+        // A group that is gone is followed by one.
+        let first = upstreams.iter().find(|one| was(&one.name).is_none() && has_same_source(one, planned))?;
+        let is_gone = |other: &PlannedUpstream| !upstreams.iter().any(|one| one.name == other.name);
+        let mut gone = self.0.iter().filter(|(other, _)| is_gone(other) && has_same_source(other, planned));
+        gone.next().filter(|_| first.name == planned.name)
     }
 
     /// They are in force: what checks said of servers that are not checked any more does not count.
@@ -161,6 +160,46 @@ pub fn options(planned: &PlannedListener) -> Options {
     Options { keepalive, user_timeout, congestion, ..Options::default() }
 }
 
+/// The group of `planned`, which follows `former`. Of the servers that others `left`, it takes those that it has.
+fn next_group(
+    planned: &PlannedUpstream,
+    former: Option<&(PlannedUpstream, Arc<Group>)>,
+    left: &mut Vec<Arc<Server>>,
+) -> Arc<Group> {
+    if let Some((other, group)) = former
+        && other == planned
+    {
+        return group.clone();
+    }
+    let group = Group::new(planned.name.clone(), planned.is_address, planned.settings.clone());
+    // Those of a group that is gone are among the others.
+    let own = former.filter(|(other, _)| other.name == planned.name);
+    let own: Vec<_> = own.map(|(_, group)| servers(group)).unwrap_or_default();
+    let known: Vec<_> = own.iter().chain(&*left).cloned().collect();
+    let fixed = planned.servers.iter();
+    let mut wanted: Vec<_> =
+        fixed.map(|server| (server.destination.clone(), server.weight, server.backup)).collect();
+    if let Some((_, former)) = former.filter(|(other, _)| has_same_source(other, planned)) {
+        // What was discovered stays until the next answer.
+        let members = former.members().into_iter();
+        wanted = members.map(|one| (one.server.destination.clone(), one.weight, one.backup)).collect();
+    }
+    group.set_members(&wanted, &known, planned.check.is_some());
+    // A server has one group.
+    let members = group.members();
+    left.retain(|server| !members.iter().any(|one| one.server.is(server)));
+    if planned.discover.is_some() && members.is_empty() {
+        group.remember(own);
+    }
+    Arc::new(group)
+}
+
+/// Whether both are discovered, and in the same way.
+fn has_same_source(one: &PlannedUpstream, other: &PlannedUpstream) -> bool {
+    let source = |of: &PlannedUpstream| of.discover.as_ref().map(|discover| discover.source.clone());
+    source(one).is_some() && source(one) == source(other)
+}
+
 fn servers(group: &Arc<Group>) -> Vec<Arc<Server>> {
     group.servers().into_iter().map(|(server, _)| server).collect()
 }
@@ -170,7 +209,7 @@ fn left_by(group: &Arc<Group>, upstreams: &[PlannedUpstream]) -> Vec<Arc<Server>
     let next = upstreams.iter().find(|next| next.name == group.name);
     let has = |planned: &PlannedUpstream, server: &Server| {
         let mut all = planned.servers.iter();
-        planned.discover.is_some() || all.any(|one| one.destination == server.destination)
+        planned.discover.is_some() || all.any(|one| one.destination.endpoint == server.destination.endpoint)
     };
     let mut all = servers(group);
     all.retain(|server| !next.is_some_and(|next| has(next, server)));
@@ -181,9 +220,9 @@ fn left_by(group: &Arc<Group>, upstreams: &[PlannedUpstream]) -> Vec<Arc<Server>
 mod tests {
     use super::*;
     use crate::{
-        net::dial::Destination,
-        server::plan::{Check, PlannedServer},
-        session::group::{GroupSettings, Standing},
+        net::dial::{Destination, Override},
+        server::plan::{Check, Discover, PlannedServer, REFRESH, ServerSource},
+        session::group::{Admin, GroupSettings, Standing},
     };
     use std::time::Instant;
 
@@ -224,6 +263,70 @@ mod tests {
         assert!(Arc::ptr_eq(&server(&renamed, "b", 0), &one) && Arc::ptr_eq(&server(&renamed, "b", 1), &two));
         let moved = Groups::new(&[planned("a", &[2]), planned("b", &[1])], &before);
         assert!(Arc::ptr_eq(&server(&moved, "b", 0), &one) && Arc::ptr_eq(&server(&moved, "a", 0), &two));
+    }
+
+    fn discovered(name: &str, source: &str) -> PlannedUpstream {
+        let source = ServerSource::Srv { name: source.into() };
+        let discover = Discover { source, refresh: REFRESH, resolver: None };
+        PlannedUpstream { discover: Some(discover), ..planned(name, &[]) }
+    }
+
+    /// Has discovery find these.
+    fn find(groups: &Groups, name: &str, ports: &[u16]) {
+        let found: Vec<_> =
+            planned("", ports).servers.into_iter().map(|one| (one.destination, 1, false)).collect();
+        groups.find(name).unwrap().set_members(&found, &[], true);
+    }
+
+    #[test]
+    fn a_server_keeps_its_state_if_its_name_is_resolved_in_another_way_also_in_another_group() {
+        let before = Groups::new(&[planned("a", &[1])], &Groups::default());
+        server(&before, "a", 0).set_admin(Some(Admin::Maintenance));
+        let override_ = Override { host: "x".into(), port: 1, addresses: Vec::new() };
+        for name in ["a", "b"] {
+            let mut other = planned(name, &[1]);
+            other.servers[0].destination.overrides = [override_.clone()].into();
+            let after = Groups::new(&[other], &before);
+            assert_eq!(server(&after, name, 0).standing(Instant::now()), Standing::Maintenance);
+            assert_eq!(server(&after, name, 0).destination.overrides[..], [override_.clone()]);
+        }
+    }
+
+    #[test]
+    fn discovered_servers_keep_their_states_if_the_group_has_another_name_or_another_source() {
+        let before = Groups::new(&[discovered("a", "x.test")], &Groups::default());
+        find(&before, "a", &[1, 2]);
+        let two = server(&before, "a", 1);
+        two.set_admin(Some(Admin::Maintenance));
+        let renamed = Groups::new(&[discovered("c", "y.test"), discovered("b", "x.test")], &before);
+        assert!(server(&renamed, "b", 1).is(&two), "it is there at once");
+        assert!(renamed.find("c").unwrap().members().is_empty());
+        for (moved, name) in [(renamed, "b"), (Groups::new(&[discovered("a", "y.test")], &before), "a")] {
+            find(&moved, name, &[3, 2]);
+            assert!(server(&moved, name, 1).is(&two));
+        }
+        let split = Groups::new(&[discovered("b", "x.test"), discovered("c", "x.test")], &before);
+        assert!(server(&split, "b", 1).is(&two) && split.find("c").unwrap().members().is_empty());
+    }
+
+    #[test]
+    fn a_server_that_moves_into_another_group_is_shown_only_there() {
+        let before = Groups::new(&[planned("a", &[1, 2]), planned("b", &[3])], &Groups::default());
+        let one = server(&before, "a", 0);
+        one.note_check(Ok(()), 1, 1);
+        let _place = before.find("a").unwrap().choose(None, &[]).unwrap();
+        assert_eq!(one.live(), 1);
+        let shown = |groups: &Groups, name: &str| -> Vec<String> {
+            let servers = groups.find(name).unwrap().servers().into_iter();
+            servers.map(|(server, standing)| format!("{} {}", server.address(), standing.name())).collect()
+        };
+        let gone = Groups::new(&[planned("a", &[2]), planned("b", &[3])], &before);
+        assert_eq!(shown(&gone, "a"), ["10.0.0.1:2 down", "10.0.0.1:1 leaving"]);
+        for before in [before, gone] {
+            let moved = Groups::new(&[planned("a", &[2]), planned("b", &[3, 1])], &before);
+            assert_eq!(shown(&moved, "a"), ["10.0.0.1:2 down"]);
+            assert_eq!(shown(&moved, "b"), ["10.0.0.1:3 down", "10.0.0.1:1 up"]);
+        }
     }
 
     #[test]

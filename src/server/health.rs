@@ -17,7 +17,10 @@ use crate::{
         random::jittered,
         task::{Task, spawn},
     },
-    server::{keeper::Surroundings, plan::Check},
+    server::{
+        keeper::{Surroundings, persist},
+        plan::Check,
+    },
     session::{
         event::What,
         group::{Change, Group, Server, Standing},
@@ -72,7 +75,12 @@ impl Checkers {
             if !self.running.iter().any(|(server, _)| Arc::ptr_eq(server, &member.server)) {
                 let (group, server) = (self.group.clone(), member.server.clone());
                 let (check, surroundings) = (self.check.clone(), self.surroundings.clone());
-                let task = spawn(watch(group, server.clone(), check, surroundings));
+                let watched = server.clone();
+                let task = spawn(async move {
+                    let name = format!("upstream {}: server {}", group.name, watched.address());
+                    let watch = async || watch(&group, &watched, &check, &surroundings).await;
+                    persist(&name, "its checks", &*surroundings.warn, watch).await;
+                });
                 self.running.push((server, task));
             }
         }
@@ -80,24 +88,24 @@ impl Checkers {
 }
 
 /// The actor of one server.
-async fn watch(group: Arc<Group>, server: Arc<Server>, check: Arc<Check>, surroundings: Surroundings) {
+async fn watch(group: &Group, server: &Arc<Server>, check: &Check, surroundings: &Surroundings) {
     loop {
         // A checker before this one may have asked a moment ago.
         sleep_until(server.next_check(jittered(check.every))).await;
         server.note_check_begun();
         let own = surroundings.context.own.get();
-        let result = match ask(&server.destination, &check, &own).await {
+        let result = match ask(&server.destination, check, &own).await {
             Ok(()) => Ok(()),
             Err(Failure::Server(why)) => Err(why),
             Err(Failure::Shortage) => continue,
         };
         let Some(change) = server.note_check(result, check.fall, check.rise) else { continue };
         if group.settings.cut_on_down && matches!(change, Change::Down(_)) {
-            (surroundings.on_down)(&group, &server).await;
+            (surroundings.on_down)(group, server).await;
         }
         // An operator who takes it out knows that it will be down.
         if server.standing(Instant::now()) != Standing::Maintenance {
-            surroundings.context.events.tell(What::server(&group, &server, change));
+            surroundings.context.events.tell(What::server(group, server, change));
         }
     }
 }
@@ -193,6 +201,7 @@ fn not_held(check: &Check) -> String {
 mod tests {
     use super::*;
     use crate::{
+        net::endpoint::Endpoint,
         runtime::{
             blocking::blocking,
             clock::sleep,
@@ -207,7 +216,7 @@ mod tests {
     };
     use futures::{FutureExt, future::ready};
     use std::{
-        cell::Cell,
+        cell::{Cell, RefCell},
         fs,
         io::{Read, Write},
         net::{TcpListener, TcpStream},
@@ -416,6 +425,33 @@ mod tests {
             assert_eq!(next_change(&mut events).await, (address.to_string(), Change::Up));
             // Two good ones in a row: one period lies between them.
             assert!(begin.elapsed() >= every.mul_f64(0.9));
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_fault_of_a_check_is_told_and_the_server_is_checked_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (server, told) = (to(listener.local_addr().unwrap()), Rc::<RefCell<Vec<String>>>::default());
+        run(async {
+            let (group, surroundings, mut events, _) = kept(&[&server]);
+            let lines = told.clone();
+            let warn = Rc::new(move |line| lines.borrow_mut().push(line));
+            let on_down = Rc::new(|_: &Group, _: &Server| panic!("on purpose"));
+            let check = Check { every: Duration::from_millis(10), ..check("", "") };
+            let mut checkers = Checkers::new(group, check, Surroundings { warn, on_down, ..surroundings });
+            checkers.follow();
+            assert_eq!(next_change(&mut events).await.1, Change::Up);
+            drop(listener);
+            while told.borrow().is_empty() {
+                sleep(Duration::from_millis(5)).await;
+            }
+            let name = format!("upstream db: server {}", server.endpoint);
+            let line = format!("{name}: internal fault: on purpose; its checks begin again in 1 s");
+            assert_eq!(told.take(), [line]);
+            let Endpoint::Tcp { port, .. } = server.endpoint else { unreachable!() };
+            let _listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+            assert_eq!(next_change(&mut events).await.1, Change::Up);
         })
         .unwrap();
     }

@@ -3,23 +3,23 @@
 use crate::{
     runtime::{
         clock::{sleep, within},
-        mailbox::{Mailbox, mailbox},
-        task::{Task, spawn},
+        mailbox::{Mailbox, Sender, mailbox},
+        task::{Task, contain, spawn},
     },
-    server::{
-        discover::{Discoverer, Discovery},
-        groups::Groups,
-        health::Checkers,
-        plan::PlannedUpstream,
-    },
+    server::{discover::Discoverer, groups::Groups, health::Checkers, plan::PlannedUpstream},
     session::{
         context::Context,
         deadline::CONNECT_TIMEOUT,
         group::{Group, Server},
     },
+    text::units::duration,
 };
 use futures::future::{LocalBoxFuture, join_all};
 use std::{future::pending, rc::Rc, sync::Arc, time::Duration};
+
+/// After the first panic, and at most after many.
+const FAULT_PAUSE: Duration = Duration::from_secs(1);
+const FAULT_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// What the keepers of a server share.
 #[derive(Clone)]
@@ -42,7 +42,6 @@ pub struct Keeper {
     group: Arc<Group>,
     /// Ends once the first question has its answer, or has failed.
     first: Mailbox<()>,
-    discovery: Option<Arc<Discovery>>,
     _task: Task<()>,
 }
 
@@ -63,39 +62,20 @@ impl Keepers {
         });
         join_all(ready).await;
     }
-
-    /// How the servers of groups are discovered, by the names of these.
-    pub fn discoveries(&self) -> impl Iterator<Item = (&str, &Arc<Discovery>)> {
-        self.0.iter().filter_map(|keeper| Some((keeper.group.name.as_str(), keeper.discovery()?)))
-    }
 }
 
 impl Keeper {
     /// Begins, on this thread's shard. One group has one keeper at a time.
     pub fn start(group: Arc<Group>, planned: &PlannedUpstream, surroundings: Surroundings) -> Self {
-        let (check, discover) = (planned.check.clone(), planned.discover.clone());
-        let is_checked = check.is_some();
-        let mut checkers = check.map(|check| Checkers::new(group.clone(), check, surroundings.clone()));
-        let discoverer =
-            discover.map(|discover| Discoverer::new(group.clone(), discover, is_checked, surroundings.warn));
-        let discovery = discoverer.as_ref().map(Discoverer::state);
         let (answered, first) = mailbox(1);
+        let (of, planned) = (group.clone(), planned.clone());
         let task = async move {
-            let mut follow = || checkers.iter_mut().for_each(Checkers::follow);
-            follow();
             let mut answered = Some(answered);
-            let Some(mut discoverer) = discoverer else {
-                drop(answered.take());
-                return pending().await;
-            };
-            loop {
-                let pause = discoverer.ask().await;
-                drop(answered.take());
-                follow();
-                sleep(pause).await;
-            }
+            let (name, warn) = (format!("upstream {}", of.name), surroundings.warn.clone());
+            let care = async || care(&of, &planned, &surroundings, &mut answered).await;
+            persist(&name, "its checks and its discovery", &*warn, care).await;
         };
-        Keeper { group, first, discovery, _task: spawn(task) }
+        Keeper { group, first, _task: spawn(task) }
     }
 
     /// Waits until the servers of the group are known, or cannot be known now, at most for `limit`. Without discovery they
@@ -103,10 +83,41 @@ impl Keeper {
     pub async fn ready(&mut self, limit: Duration) {
         within(Some(limit), self.first.next()).await;
     }
+}
 
-    /// How the servers are discovered; none if they are given.
-    pub fn discovery(&self) -> Option<&Arc<Discovery>> {
-        self.discovery.as_ref()
+/// Has the servers of a group checked and discovered; lets go of `answered` once they are known, or cannot be known now.
+async fn care(
+    group: &Arc<Group>,
+    planned: &PlannedUpstream,
+    surroundings: &Surroundings,
+    answered: &mut Option<Sender<()>>,
+) {
+    let check = planned.check.clone();
+    let is_checked = check.is_some();
+    let mut checkers = check.map(|check| Checkers::new(group.clone(), check, surroundings.clone()));
+    let mut follow = || checkers.iter_mut().for_each(Checkers::follow);
+    follow();
+    let Some(discover) = planned.discover.clone() else {
+        drop(answered.take());
+        return pending().await;
+    };
+    let mut discoverer = Discoverer::new(group.clone(), discover, is_checked, surroundings.warn.clone());
+    loop {
+        let pause = discoverer.ask().await;
+        drop(answered.take());
+        follow();
+        sleep(pause).await;
+    }
+}
+
+/// Runs what has no end of its own, and begins it again if it panics: a fault in the care for one server or group is told, and
+/// leaves none of them without.
+pub async fn persist(name: &str, what: &str, warn: &dyn Fn(String), mut run: impl AsyncFnMut()) {
+    let mut pause = FAULT_PAUSE;
+    while let Err(panicked) = contain(run()).await {
+        warn(format!("{name}: {panicked}; {what} begin again in {}", duration(pause)));
+        sleep(pause).await;
+        pause = pause.saturating_mul(2).min(FAULT_PAUSE_MAX);
     }
 }
 
@@ -121,7 +132,7 @@ mod tests {
     };
     use futures::{FutureExt, future::ready};
     use std::{
-        cell::RefCell,
+        cell::{Cell, RefCell},
         net::{SocketAddr, TcpListener},
         time::Instant,
     };
@@ -176,35 +187,64 @@ mod tests {
             assert_eq!(group.members().len(), 2, "they are known when this returns");
             let standing = |at: usize| group.servers()[at].1.clone();
             until(|| standing(0) == Standing::Up && matches!(standing(1), Standing::Down { .. })).await;
-            let (_, discovery) = keepers.discoveries().next().unwrap();
-            until(|| discovery.count() >= (2, 0)).await;
+            until_asked(&fake, 4).await;
+        })
+        .unwrap();
+    }
+
+    /// A name server that knows `a.test`; each answer holds for the shortest time.
+    fn knows_a() -> FakeNameServer {
+        FakeNameServer::start(|asked| {
+            let records = [("a.test", 0, Data::A("127.0.0.1"))];
+            let records = if asked.text.ends_with(" A") { &records[..] } else { &[] };
+            vec![answer(asked.query, Rcode::NOERROR, records)]
+        })
+    }
+
+    /// Waits until it was asked so often since the last look.
+    async fn until_asked(fake: &FakeNameServer, count: usize) {
+        let asked = Cell::new(0);
+        until(|| asked.replace(asked.get() + fake.asked().len()) >= count).await;
+    }
+
+    #[test]
+    fn a_group_that_stays_is_kept_on_and_one_that_goes_is_asked_for_no_more() {
+        let [of_stays, of_goes] = [knows_a(), knows_a()];
+        run(async {
+            let (surroundings, _) = surroundings();
+            let (stays, goes) =
+                (discovered("stays", of_stays.address, 1), discovered("goes", of_goes.address, 2));
+            let before = Groups::new(&[stays.clone(), goes], &Groups::default());
+            let mut keepers = Keepers::default();
+            keepers.keep(&before, &surroundings).await;
+            assert_eq!([of_stays.asked().len(), of_goes.asked().len()], [2, 2], "each for both families");
+            let after = Groups::new(&[stays], &before);
+            keepers.keep(&after, &surroundings).await;
+            assert_eq!(of_stays.asked(), [""; 0], "it does not begin anew");
+            until_asked(&of_stays, 4).await;
+            assert_eq!(of_goes.asked(), [""; 0]);
         })
         .unwrap();
     }
 
     #[test]
-    fn a_group_that_stays_is_kept_on_and_one_that_goes_is_asked_for_no_more() {
-        let fake = FakeNameServer::start(|asked| {
-            let records = [("a.test", 0, Data::A("127.0.0.1"))];
-            let records = if asked.text.ends_with(" A") { &records[..] } else { &[] };
-            vec![answer(asked.query, Rcode::NOERROR, records)]
-        });
+    fn a_fault_is_told_and_the_group_is_kept_on() {
+        let fake = knows_a();
         run(async {
-            let (surroundings, _) = surroundings();
-            let (stays, goes) = (discovered("stays", fake.address, 1), discovered("goes", fake.address, 2));
-            let before = Groups::new(&[stays.clone(), goes], &Groups::default());
+            let told = Rc::<RefCell<Vec<String>>>::default();
+            let lines = told.clone();
+            let warn = Rc::new(move |line: String| {
+                lines.borrow_mut().push(line);
+                assert!(lines.borrow().len() != 1, "on purpose");
+            });
+            let surroundings = Surroundings { warn, ..surroundings().0 };
+            let groups = Groups::new(&[discovered("db", fake.address, 1)], &Groups::default());
             let mut keepers = Keepers::default();
-            keepers.keep(&before, &surroundings).await;
-            let states: Vec<_> = keepers.discoveries().map(|(_, state)| state.clone()).collect();
-            let after = Groups::new(&[stays], &before);
-            keepers.keep(&after, &surroundings).await;
-            let left = keepers.discoveries().map(|(name, state)| (name.to_owned(), state.clone()));
-            let left: Vec<_> = left.collect();
-            assert_eq!(left.len(), 1);
-            assert!(left[0].0 == "stays" && Arc::ptr_eq(&left[0].1, &states[0]));
-            let count = states[1].count();
-            until(|| states[0].count().0 >= 3).await;
-            assert_eq!(states[1].count(), count);
+            keepers.keep(&groups, &surroundings).await;
+            until_asked(&fake, 6).await;
+            let fault =
+                "upstream db: internal fault: on purpose; its checks and its discovery begin again in 1 s";
+            assert_eq!(told.take(), ["upstream db: 127.0.0.1:1 joined", fault]);
         })
         .unwrap();
     }

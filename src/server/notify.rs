@@ -61,13 +61,15 @@ impl Manager {
         }
     }
 
-    fn say(&self, message: &str) {
-        self.send(message, None);
+    /// As [`Manager::send`].
+    fn say(&self, message: &str) -> bool {
+        self.send(message, None)
     }
 
-    /// A manager that does not read, or is gone, must not hold up the traffic.
-    fn send(&self, message: &str, descriptor: Option<BorrowedFd<'_>>) {
-        let Some(address) = &self.address else { return };
+    /// Whether it need not be said again. A manager that does not read, or is gone, must not hold up the traffic; one whose queue
+    /// is full has not got it yet.
+    fn send(&self, message: &str, descriptor: Option<BorrowedFd<'_>>) -> bool {
+        let Some(address) = &self.address else { return true };
         let send = || -> io::Result<()> {
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
@@ -81,7 +83,7 @@ impl Manager {
             sendmsg_addr(&socket, address, &text, &mut control, SendFlags::NOSIGNAL)?;
             Ok(())
         };
-        let _ = send();
+        send().err().is_none_or(|error| error.kind() != io::ErrorKind::WouldBlock)
     }
 }
 
@@ -117,6 +119,8 @@ struct Teller {
     note: RefCell<Option<String>>,
     /// The status that the manager knows.
     told: RefCell<String>,
+    /// What it has to be told again with the status, for its queue was full.
+    unsaid: RefCell<String>,
 }
 
 impl Notify {
@@ -126,9 +130,17 @@ impl Notify {
     }
 
     fn over(manager: Manager, supervisors: Supervisors, addresses: &[String], passable: Passable) -> Self {
-        let (phase, note, told) = (Cell::new(Phase::Accepting), RefCell::default(), RefCell::default());
-        let (addresses, stored) = (RefCell::new(shortened(addresses)), RefCell::default());
-        let teller = Rc::new(Teller { manager, supervisors, addresses, passable, stored, phase, note, told });
+        let teller = Rc::new(Teller {
+            manager,
+            supervisors,
+            addresses: RefCell::new(shortened(addresses)),
+            passable,
+            stored: RefCell::default(),
+            phase: Cell::new(Phase::Accepting),
+            note: RefCell::default(),
+            told: RefCell::default(),
+            unsaid: RefCell::default(),
+        });
         let is_heard = teller.manager.address.is_some();
         let task = is_heard.then(|| spawn(teller.clone().go_on()));
         Notify { teller, _task: task }
@@ -136,9 +148,10 @@ impl Notify {
 
     /// Connections can be made; `taken_over` says that this process does it in place of another.
     pub fn started(&self, taken_over: bool) {
-        self.store();
         let main = if taken_over { format!("\nMAINPID={}", process::id()) } else { String::new() };
         self.teller.say_with_status(&format!("READY=1{main}"));
+        // So many sockets may fill the manager's queue.
+        self.store();
     }
 
     /// Gives the sockets to the manager, which passes them to the next start if this process dies. Again after a reload.
@@ -212,10 +225,11 @@ impl Teller {
             }
             if step <= now {
                 step = now + STEP;
-                if self.phase.get() == Phase::Draining {
+                let unsaid = self.unsaid.take();
+                if self.phase.get() == Phase::Draining && unsaid.is_empty() {
                     self.say_with_status(&extension());
-                } else if self.status() != *self.told.borrow() {
-                    self.say_with_status("");
+                } else if !unsaid.is_empty() || self.status() != *self.told.borrow() {
+                    self.say_with_status(&unsaid);
                 }
             }
         }
@@ -223,8 +237,11 @@ impl Teller {
 
     fn say_with_status(&self, message: &str) {
         let status = self.status();
-        self.manager.say(format!("{message}\nSTATUS={status}").trim_start());
-        *self.told.borrow_mut() = status;
+        let is_said = self.manager.say(format!("{message}\nSTATUS={status}").trim_start());
+        *self.unsaid.borrow_mut() = if is_said { String::new() } else { message.to_owned() };
+        if is_said {
+            *self.told.borrow_mut() = status;
+        }
     }
 
     fn status(&self) -> String {
@@ -331,6 +348,30 @@ mod tests {
                 }
             };
             assert!(within(Some(Duration::from_secs(10)), signs).await.is_some());
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn what_does_not_fit_the_managers_queue_is_said_again() {
+        run(async {
+            let (notify, _idle, socket, folder) = sample(None);
+            let filler = UnixDatagram::unbound().unwrap();
+            filler.set_nonblocking(true).unwrap();
+            while filler.send_to(b"x", folder.path().join("notify")).is_ok() {}
+            notify.started(true);
+            assert!(heard(&socket).iter().all(|text| text == "x"));
+            let said = async {
+                loop {
+                    if let Some(text) = heard(&socket).pop() {
+                        return text;
+                    }
+                    sleep(Duration::from_millis(50)).await;
+                }
+            };
+            let said = within(Some(STEP * 3), said).await;
+            let ready = format!("READY=1\nMAINPID={}\nSTATUS=accepting on a:1; 0 sessions", process::id());
+            assert_eq!(said, Some(ready));
         })
         .unwrap();
     }

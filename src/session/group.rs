@@ -81,6 +81,8 @@ struct Members {
     present: Vec<Member>,
     /// Servers that left while they had sessions.
     leaving: Vec<Arc<Server>>,
+    /// Servers that the first members to come may be among.
+    former: Vec<Arc<Server>>,
     random: u64,
 }
 
@@ -94,11 +96,17 @@ pub struct Member {
     turn: i64,
 }
 
-/// One server. Its state outlives the plan that names it.
+/// One server, as a plan has it reached.
 pub struct Server {
     pub destination: Destination,
     /// The hash of its address.
     key: u64,
+    /// It outlives the plan that names the server, and goes with its address, whatever that is resolved to.
+    past: Arc<Past>,
+}
+
+#[derive(Default)]
+struct Past {
     live: AtomicUsize,
     sessions: AtomicU64,
     state: Lock<State>,
@@ -194,15 +202,23 @@ impl Balance {
 
 impl Server {
     fn new(destination: Destination, check: Checked) -> Self {
-        let state = State { check, ..State::default() };
+        let state = Lock::new(State { check, ..State::default() });
         let key = hash(destination.endpoint.to_string().as_bytes());
-        Server {
-            destination,
-            key,
-            live: AtomicUsize::new(0),
-            sessions: AtomicU64::new(0),
-            state: Lock::new(state),
+        Server { destination, key, past: Arc::new(Past { state, ..Past::default() }) }
+    }
+
+    /// The same server, which the plan has reached so from now on.
+    fn reached_by(self: &Arc<Self>, destination: &Destination) -> Arc<Self> {
+        if self.destination == *destination {
+            return self.clone();
         }
+        let (destination, past) = (destination.clone(), self.past.clone());
+        Arc::new(Server { destination, key: self.key, past })
+    }
+
+    /// Whether both are one server.
+    pub fn is(&self, other: &Server) -> bool {
+        Arc::ptr_eq(&self.past, &other.past)
     }
 
     /// As it is named: an address, or a name with its port.
@@ -212,16 +228,16 @@ impl Server {
 
     /// Sessions that are here, or on their way.
     pub fn live(&self) -> usize {
-        self.live.load(Relaxed)
+        self.past.live.load(Relaxed)
     }
 
     /// Sessions that ever came.
     pub fn sessions(&self) -> u64 {
-        self.sessions.load(Relaxed)
+        self.past.sessions.load(Relaxed)
     }
 
     pub fn standing(&self, now: Instant) -> Standing {
-        let state = self.state.lock();
+        let state = self.past.state.lock();
         match (&state.operator, &state.check, &state.ejected) {
             (Some(Admin::Maintenance), _, _) => Standing::Maintenance,
             (Some(Admin::Draining), _, _) => Standing::Draining,
@@ -235,7 +251,7 @@ impl Server {
     }
 
     fn is_up(&self, now: Instant) -> bool {
-        let state = self.state.lock();
+        let state = self.past.state.lock();
         let is_ejected = state.ejected.as_ref().is_some_and(|(until, _)| *until > now);
         state.operator.is_none() && matches!(state.check, Checked::Up) && !is_ejected
     }
@@ -243,7 +259,7 @@ impl Server {
     /// How much it may be preferred among those that are not up: whose check is awaited before those that are down; none if
     /// an operator said no.
     fn last_resort(&self) -> Option<u8> {
-        let state = self.state.lock();
+        let state = self.past.state.lock();
         match (&state.operator, &state.check) {
             (Some(_), _) => None,
             (None, Checked::Awaited) => Some(0),
@@ -254,7 +270,7 @@ impl Server {
 
     /// Notes how a check went; `fall` and `rise` are how many in a row change the state.
     pub fn note_check(&self, result: Result<(), String>, fall: u32, rise: u32) -> Option<Change> {
-        let mut state = self.state.lock();
+        let mut state = self.past.state.lock();
         let (now, is_good) = (Instant::now(), result.is_ok());
         let mut was_ejected = false;
         if is_good {
@@ -298,22 +314,22 @@ impl Server {
     /// When its next check is due, with one in each `period`.
     pub fn next_check(&self, period: Duration) -> Instant {
         let now = Instant::now();
-        self.state.lock().checked.map_or(now, |last| (last + period).max(now))
+        self.past.state.lock().checked.map_or(now, |last| (last + period).max(now))
     }
 
     pub fn note_check_begun(&self) {
-        self.state.lock().checked = Some(Instant::now());
+        self.past.state.lock().checked = Some(Instant::now());
     }
 
     /// It is not checked any more.
     pub fn forget_checks(&self) {
-        let mut state = self.state.lock();
+        let mut state = self.past.state.lock();
         (state.check, state.against) = (Checked::Up, 0);
     }
 
     /// What an operator says of it; none: it is as well as it is.
     pub fn set_admin(&self, admin: Option<Admin>) {
-        let mut state = self.state.lock();
+        let mut state = self.past.state.lock();
         state.operator = admin;
         if admin.is_none() {
             (state.ejected, state.ejections, state.failures) = (None, 0, 0);
@@ -323,7 +339,7 @@ impl Server {
     /// What it gets now, as its weight times a hundred.
     fn weight_now(&self, weight: u32, slow_start: Option<Duration>, now: Instant) -> u64 {
         let whole = u64::from(weight) * 100;
-        let (Some(time), Some(begin)) = (slow_start, self.state.lock().recovered) else { return whole };
+        let (Some(time), Some(begin)) = (slow_start, self.past.state.lock().recovered) else { return whole };
         let gone = now.saturating_duration_since(begin);
         if gone >= time {
             return whole;
@@ -362,29 +378,33 @@ impl Group {
         let mut members = self.members.lock();
         let before = std::mem::take(&mut members.present);
         let leaving = std::mem::take(&mut members.leaving);
+        let former = if wanted.is_empty() { Vec::new() } else { std::mem::take(&mut members.former) };
         let mut came = Vec::new();
-        let first = |at: usize| !wanted[..at].iter().any(|(other, ..)| *other == wanted[at].0);
+        let is_same = |one: &Destination, other: &Destination| one.endpoint == other.endpoint;
+        let first = |at: usize| !wanted[..at].iter().any(|(other, ..)| is_same(other, &wanted[at].0));
         let present: Vec<Member> = wanted
             .iter()
             .enumerate()
             .filter(|(at, _)| first(*at))
             .map(|(_, (destination, weight, backup))| {
-                let is_it = |server: &Server| server.destination == *destination;
+                let is_it = |server: &Server| is_same(&server.destination, destination);
                 let there = before.iter().find(|member| is_it(&member.server));
                 let turn = there.map_or(0, |member| member.turn);
                 let found = there.map(|member| &member.server);
-                let found = found.or_else(|| leaving.iter().chain(known).find(|server| is_it(server)));
+                let others = || leaving.iter().chain(&former).chain(known);
+                let found = found.or_else(|| others().find(|server| is_it(server)));
                 if there.is_none() {
                     came.push(destination.endpoint.to_string());
                 }
-                let server = found.cloned().unwrap_or_else(|| {
+                let new = || {
                     let check = if checked { Checked::Awaited } else { Checked::Up };
                     Arc::new(Server::new(destination.clone(), check))
-                });
+                };
+                let server = found.map_or_else(new, |server| server.reached_by(destination));
                 Member { server, weight: *weight, backup: *backup, turn }
             })
             .collect();
-        let stays = |server: &Arc<Server>| present.iter().any(|member| Arc::ptr_eq(&member.server, server));
+        let stays = |server: &Arc<Server>| present.iter().any(|member| member.server.is(server));
         let gone: Vec<_> = before.into_iter().map(|member| member.server).filter(|one| !stays(one)).collect();
         let left = gone.iter().map(|server| server.address()).collect();
         members.leaving = leaving.into_iter().filter(|one| !stays(one)).chain(gone).collect();
@@ -393,17 +413,27 @@ impl Group {
         (came, left)
     }
 
+    /// Has those of `servers` that are among the next members bring their states: until these are known, it may be a while.
+    pub fn remember(&self, servers: Vec<Arc<Server>>) {
+        self.members.lock().former = servers;
+    }
+
     /// Has the servers that left `former`, or that are not in this one, shown here until their last session has ended.
     pub fn inherit(&self, former: &Group) {
         let there = former.servers();
         let mut members = self.members.lock();
         for (server, _) in there {
-            let is_here = members.present.iter().any(|member| Arc::ptr_eq(&member.server, &server))
-                || members.leaving.iter().any(|one| Arc::ptr_eq(one, &server));
+            let is_here = members.present.iter().any(|member| member.server.is(&server))
+                || members.leaving.iter().any(|one| one.is(&server));
             if !is_here && server.live() > 0 {
                 members.leaving.push(server);
             }
         }
+    }
+
+    /// Shows no servers as leaving that are members of a group again.
+    pub fn give_up(&self, members: &[Arc<Server>]) {
+        self.members.lock().leaving.retain(|server| !members.iter().any(|one| one.is(server)));
     }
 
     /// The members, in their order.
@@ -437,8 +467,8 @@ impl Group {
         let why =
             if self.is_address { String::new() } else { self.why(&candidates, index, &members, source, now) };
         let server = members.present[index].server.clone();
-        server.live.fetch_add(1, Relaxed);
-        server.sessions.fetch_add(1, Relaxed);
+        server.past.live.fetch_add(1, Relaxed);
+        server.past.sessions.fetch_add(1, Relaxed);
         let seat = Seat(server.clone());
         Some(Place { server, why, is_last_resort, seat })
     }
@@ -453,9 +483,8 @@ impl Group {
     pub fn order(&self, source: Option<IpAddr>) -> Vec<Arc<Server>> {
         let copy = Group::new(self.name.clone(), true, self.settings.clone());
         {
-            let (mut from, mut to) = (self.members.lock(), copy.members.lock());
-            to.present = from.present.clone();
-            (to.random, from.random) = (from.random, from.random);
+            let (from, mut to) = (self.members.lock(), copy.members.lock());
+            (to.present, to.random) = (from.present.clone(), from.random);
         }
         let mut tried = Vec::new();
         while let Some(server) = copy.peek(source, &tried) {
@@ -477,7 +506,7 @@ impl Group {
             let weight = member.server.weight_now(member.weight, self.settings.slow_start, now);
             Candidate { index, weight, live: member.server.live() }
         };
-        let untried = |member: &Member| !tried.iter().any(|one| Arc::ptr_eq(one, &member.server));
+        let untried = |member: &Member| !tried.iter().any(|one| one.is(&member.server));
         let pick = |wanted: &dyn Fn(&Member) -> bool| -> Vec<Candidate> {
             let all = present.iter().enumerate().filter(|(_, member)| untried(member) && wanted(member));
             all.map(|(index, member)| of(index, member)).collect()
@@ -575,7 +604,7 @@ impl Group {
 
     /// Notes that a session's connect to a server succeeded.
     pub fn note_connected(&self, server: &Server) {
-        let mut state = server.state.lock();
+        let mut state = server.past.state.lock();
         if state.failures > 0 || state.ejections > 0 {
             (state.failures, state.ejections, state.ejected) = (0, 0, None);
         }
@@ -586,9 +615,9 @@ impl Group {
         let eject = self.settings.eject?;
         let now = Instant::now();
         let members = self.members.lock();
-        let is_other = |member: &&Member| !Arc::ptr_eq(&member.server, server);
+        let is_other = |member: &&Member| !member.server.is(server);
         let others_serve = members.present.iter().filter(is_other).any(|member| member.server.is_up(now));
-        let mut state = server.state.lock();
+        let mut state = server.past.state.lock();
         state.failures = state.failures.saturating_add(1);
         let is_ejected = state.ejected.as_ref().is_some_and(|(until, _)| *until > now);
         let counts = matches!(state.check, Checked::Up) && state.operator.is_none() && !is_ejected;
@@ -606,7 +635,7 @@ impl Group {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.live.fetch_sub(1, Relaxed);
+        self.0.past.live.fetch_sub(1, Relaxed);
     }
 }
 
@@ -738,6 +767,7 @@ fn mix(value: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::dial::Override;
     use std::collections::BTreeMap;
 
     const CHOICES: usize = 10_000;
@@ -820,7 +850,7 @@ mod tests {
 
     /// Has the time that a server is set aside for pass.
     fn end_ejection(server: &Server) {
-        let mut state = server.state.lock();
+        let mut state = server.past.state.lock();
         let (until, _) = state.ejected.as_mut().unwrap();
         *until = Instant::now();
     }
@@ -992,7 +1022,7 @@ mod tests {
             assert_eq!(spread(&group).into_keys().collect::<Vec<_>>(), [2]);
             assert_eq!(fail_connects(&group, &server), (10, None), "those that were under way do not count");
             end_ejection(&server);
-            server.state.lock().failures = 0;
+            server.past.state.lock().failures = 0;
             assert_eq!(server.standing(Instant::now()), Standing::Up);
         }
         group.note_connected(&server);
@@ -1084,7 +1114,7 @@ mod tests {
         fail_check(&one);
         pass_check(&one);
         for (gone, percent) in [(0.0, 10.0), (0.5, 55.0), (0.9, 91.0), (1.0, 100.0), (2.0, 100.0)] {
-            one.state.lock().recovered = Instant::now().checked_sub(time.mul_f64(gone));
+            one.past.state.lock().recovered = Instant::now().checked_sub(time.mul_f64(gone));
             assert!((part() * 100.0 - percent).abs() < 1.5, "{} after {gone}: {}", percent, part() * 100.0);
         }
     }
@@ -1154,6 +1184,27 @@ mod tests {
         assert_eq!(server(&other, 7).standing(Instant::now()), Standing::Awaited);
         drop(place);
         assert_eq!(one.live(), 0);
+    }
+
+    #[test]
+    fn a_server_keeps_its_state_and_its_turn_if_its_name_is_resolved_in_another_way() {
+        let group = group(Balance::RoundRobin, &[(1, 1), (2, 1)]);
+        let _place = group.choose(None, &[]).unwrap();
+        server(&group, 1).set_admin(Some(Admin::Maintenance));
+        let mut next = wanted(&[(1, 1), (2, 1)]);
+        let address = "10.9.9.9".parse().unwrap();
+        let other = Override { host: "a".into(), port: 1, addresses: vec![address] };
+        next.iter_mut().for_each(|(destination, ..)| destination.overrides = [other.clone()].into());
+        assert_eq!(group.set_members(&next, &[], true), (Vec::new(), Vec::new()));
+        let shown = group.servers();
+        assert_eq!(shown.len(), 2, "none of them left");
+        assert_eq!((shown[0].1.name(), shown[0].0.live()), ("maintenance", 1));
+        assert_eq!(shown[1].1, Standing::Up);
+        assert!(shown.iter().all(|(one, _)| one.destination.overrides[..] == [other.clone()]));
+        let former = server(&group, 2);
+        group.set_members(&wanted(&[(2, 1), (1, 1)]), &[], true);
+        assert!(!group.has_more(&[former.clone()]), "it was tried, as it was reached before");
+        assert_eq!(fail_connects(&group, &former), (10, None), "it is the last one");
     }
 
     #[test]

@@ -470,3 +470,39 @@ fn the_control_socket_moves_after_the_answer_and_metrics_move_without_a_gap() {
     assert!(TcpStream::connect(metrics).is_ok());
     server.applied += 1;
 }
+
+#[test]
+fn the_queue_of_a_listener_that_goes_is_served_once_there_is_room() {
+    let (web, peer) = (free(), peer::echoes());
+    let mut server = Reloaded::start(&listener("web", web, peer.address), 1);
+    assert_eq!(server.ctl(&["pause"]).0, 0);
+    let mut waiting: Vec<_> = (0..10).map(|_| connect(web)).collect();
+    waiting.iter_mut().for_each(|client| client.write_all(b"waits").unwrap());
+    let other = free();
+    server.reload(&listener("web", other, peer.address));
+    assert_eq!(server.ctl(&["resume"]).0, 0);
+    for client in &mut waiting {
+        let mut answer = [0; 5];
+        std::io::Read::read_exact(client, &mut answer).unwrap();
+        assert_eq!(&answer, b"waits");
+    }
+    within(LIMIT, "then it is closed", || refuses(web).then_some(()));
+    exchange(&mut connect(other), b"here");
+}
+
+#[test]
+fn those_who_may_not_connect_have_a_line_a_second_and_each_is_counted() {
+    const COUNT: usize = 40;
+    let (web, peer) = (free(), peer::echoes());
+    let text = listener("web", web, peer.address) + "deny = \"127.0.0.2\"\n";
+    let server = Reloaded::start(&text, 1);
+    for _ in 0..COUNT {
+        let mut client = connect_from([127, 0, 0, 2].into(), web);
+        assert_eq!(read_to_end(&mut client).end, End::Reset);
+    }
+    let (_, stats, _) = server.ctl(&["stats", "--json"]);
+    let stats: Value = serde_json::from_str(stats.trim()).unwrap();
+    assert_eq!(stats["causes"]["refused_access"], COUNT);
+    let lines = server.server.events().iter().filter(|event| event["event"] == "close").count();
+    assert!(lines < COUNT / 2, "{lines}");
+}

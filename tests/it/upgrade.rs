@@ -1,6 +1,7 @@
 //! SIGUSR2: the program is started anew on the same sockets.
 
 use crate::support::{
+    fake::peer,
     manager::{Manager, passing},
     operator::Talk,
     pattern::pattern,
@@ -285,7 +286,11 @@ fn if_the_new_process_fails_the_old_one_goes_on() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let metrics = format!("exec \"$REAL\" \"$@\" --metrics {}", taken.local_addr().unwrap());
     let program = Replaceable::new();
-    let mut server = program.start(&[]);
+    let folder = TempDir::new().unwrap();
+    let files = ["unix", "control"].map(|name| folder.path().join(name));
+    let unix = format!("unix:{}", files[0].display());
+    let own = ["--listen", "127.0.0.1:0", "--listen", &unix, "--control", files[1].to_str().unwrap()];
+    let mut server = program.start(&own);
     let mut live = server.connect();
     exchange(&mut live, b"live");
     for (words, told) in [
@@ -298,6 +303,9 @@ fn if_the_new_process_fails_the_old_one_goes_on() {
         server.await_warning(&format!("{told}; this process goes on"));
         exchange(&mut live, b"live still");
         exchange(&mut server.connect(), b"accepted still");
+        for file in &files {
+            assert!(UnixStream::connect(file).is_ok(), "{words}: {}", file.display());
+        }
     }
     server.await_warning("already in use");
     fs::remove_file(&program.path).unwrap();
@@ -318,10 +326,11 @@ fn if_the_new_process_fails_the_old_one_goes_on() {
 fn a_passed_socket_whose_listener_has_another_name_now_is_passed_on() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("a.toml");
+    let peer = peer::echoes();
     let write = |name: &str| {
         let program = "control = \"off\"\nlog = \"json\"\nthreads = 2\n";
-        let text = format!("{program}[listener.{name}]\nlisten = \"fd:web\"\necho = true\n");
-        fs::write(&file, text).unwrap();
+        let listener = format!("[listener.{name}]\nlisten = \"fd:web\"\nupstream = \"{}\"\n", peer.address);
+        fs::write(&file, format!("{program}{listener}")).unwrap();
     };
     write("before");
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
