@@ -133,7 +133,11 @@ pub enum Request {
         setting: Option<Named<Setting>>,
     },
     Cut {
+        #[serde(default)]
         sessions: Vec<u64>,
+        /// All sessions of this listener.
+        #[serde(default)]
+        listener: Option<String>,
         /// By FIN after what is under way, and not by RST.
         #[serde(default)]
         fin: bool,

@@ -197,7 +197,8 @@ impl Conversation {
             Request::Get { setting } => {
                 self.operator.get(setting)?.iter().for_each(|value| self.push_item(value));
             }
-            Request::Cut { sessions, fin } => self.operator.cut(sessions, fin).await?,
+            Request::Cut { sessions, listener: None, fin } => self.operator.cut(sessions, fin).await?,
+            Request::Cut { listener: Some(name), fin, .. } => self.operator.cut_listener(&name, fin).await?,
             Request::Tap(choice) => {
                 let taps = self.operator.tap(&choice).await?;
                 self.tap(taps).await?;

@@ -345,6 +345,8 @@ mod tests {
         server(&before, "a", 0).note_check(Err("x".into()), 1, 1);
         let unchecked = PlannedUpstream { check: None, ..planned("a", &[1]) };
         let after = Groups::new(&[unchecked], &before);
+        assert_ne!(server(&after, "a", 0).standing(Instant::now()), Standing::Up, "it is not in force yet");
+        after.begin();
         assert_eq!(server(&after, "a", 0).standing(Instant::now()), Standing::Up);
     }
 }

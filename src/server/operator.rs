@@ -302,6 +302,19 @@ impl Operator {
         if missing.is_empty() { Ok(()) } else { Err(self.wrong(&missing).await) }
     }
 
+    /// Ends all sessions of a listener; one that is there no more may still have some.
+    pub async fn cut_listener(&self, name: &str, fin: bool) -> Result<(), Refusal> {
+        let sessions = self.server.supervisor.list().await;
+        let own = sessions.iter().filter(|record| record.listening.name == name).map(|record| record.id);
+        let own: Vec<u64> = own.collect();
+        if own.is_empty() {
+            self.server.in_force.get().listening(Some(name)).map_err(Refusal::Question)?;
+        }
+        // One that has ended meanwhile has ended.
+        self.server.supervisor.cut_some(own, fin).await;
+        Ok(())
+    }
+
     /// Shows what sessions move: those that are named, all, or those to come.
     pub async fn tap(&self, choice: &TapChoice) -> Result<OperatorTaps, Refusal> {
         let named = choice.named();

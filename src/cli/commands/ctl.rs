@@ -84,6 +84,9 @@ pub struct Ctl {
     /// cut: by FIN, after what is under way
     #[argh(switch)]
     fin: bool,
+    /// cut: all sessions of this listener
+    #[argh(option, arg_name = "NAME")]
+    listener: Option<String>,
     /// closed, list: at most N; also -n N
     #[argh(option, short = 'n', arg_name = "N", from_str_fn(values::count))]
     last: Option<usize>,
@@ -134,8 +137,13 @@ impl Ctl {
                 Request::Events
             }
             ["cut", ref ids @ ..] if !ids.is_empty() => {
-                Request::Cut { sessions: sessions(ids)?, fin: take(&mut self.fin) }
+                Request::Cut { sessions: sessions(ids)?, listener: None, fin: take(&mut self.fin) }
             }
+            ["cut"] if self.listener.is_some() => Request::Cut {
+                sessions: Vec::new(),
+                listener: self.listener.take(),
+                fin: take(&mut self.fin),
+            },
             ["tap", ref ids @ ..] if !ids.is_empty() || self.next || self.all => return self.tap(ids),
             ["pause"] => Request::Pause,
             ["resume"] => Request::Resume,
@@ -227,6 +235,7 @@ impl Ctl {
             ("--from", !self.from.is_empty()),
             ("--last", self.last.is_some()),
             ("--fin", self.fin),
+            ("--listener", self.listener.is_some()),
             ("--dump", self.dump.is_some()),
             ("--next", self.next),
             ("--all", self.all),

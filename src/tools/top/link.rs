@@ -256,7 +256,7 @@ async fn follow(client: &mut ControlClient, question: &Question) -> Result<Answe
     match question {
         Question::Look { choice, session, ended } => look(client, choice.clone(), *session, *ended).await,
         Question::Cut { session, fin } => {
-            let request = Request::Cut { sessions: vec![*session], fin: *fin };
+            let request = Request::Cut { sessions: vec![*session], listener: None, fin: *fin };
             let refused = match client.ask::<IgnoredAny>(&request).await {
                 Ok(_) => None,
                 Err(Trouble::Refused(reason)) => Some(reason),
