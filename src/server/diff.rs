@@ -1,6 +1,7 @@
 //! What a reload changes, in words: one line for each listener, upstream and server that is another one afterwards.
 
 use crate::{
+    net::dial::Override,
     server::plan::{Check, Lead, Plan, PlannedListener, PlannedServer, PlannedTarget, PlannedUpstream},
     text::units::duration,
 };
@@ -54,11 +55,18 @@ fn whole_program(old: &Plan, new: &Plan, lines: &mut Vec<String>) {
         ("log", old.log != new.log),
         ("control", old.control != new.control),
         ("group", old.group != new.group),
+        ("resolve", resolve(old).zip(resolve(new)).is_some_and(|(old, new)| old != new)),
     ] {
         if differs {
             lines.push(format!("{key}: another one"));
         }
     }
+}
+
+/// It holds for every server that is named; none if none is.
+fn resolve(plan: &Plan) -> Option<&[Override]> {
+    let mut servers = plan.upstreams.iter().flat_map(|upstream| &upstream.servers);
+    servers.next().map(|server| &server.destination.overrides[..])
 }
 
 fn listener_name(listener: &PlannedListener) -> String {
@@ -117,6 +125,9 @@ fn listener(name: &str, old: &PlannedListener, new: &PlannedListener, lines: &mu
     let rate = |one: &PlannedListener| or_off(one.accept_rate.map(|rate| format!("{rate}/s")));
     changed(&mut own, "accept-rate", rate(old), rate(new));
     changed(&mut own, "max-per-source", limit(old), limit(new));
+    if let (Some(old), Some(new)) = (old.max_per_source, new.max_per_source) {
+        changed(&mut own, "source-prefix", old.prefix, new.prefix);
+    }
     changed(&mut own, "backlog", old.backlog, new.backlog);
     let (before, after) = (&old.deadlines, &new.deadlines);
     for (key, old, new) in [
@@ -243,4 +254,67 @@ fn nets(networks: &[crate::net::network::Network]) -> String {
 
 fn joined<T: ToString>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        control::place::Control,
+        net::network::Access,
+        report::format::{Dump, Log},
+        session::{deadline::Deadlines, sources::SourceLimit},
+    };
+
+    /// One listener that leads to an address.
+    fn plan() -> Plan {
+        let listener = PlannedListener {
+            name: Some("web".into()),
+            endpoints: vec!["1".parse().unwrap()],
+            mode: None,
+            target: PlannedTarget::to("b:80".into()),
+            access: Access::default(),
+            accept_rate: None,
+            max_per_source: Some(SourceLimit { sessions: 2, prefix: 64 }),
+            backlog: 1,
+            deadlines: Deadlines::default(),
+            keepalive: None,
+            congestion: "cubic".parse().unwrap(),
+            splice: true,
+            dump: Dump::Off,
+            dump_limit: 1,
+        };
+        Plan {
+            listeners: vec![listener],
+            upstreams: vec![PlannedUpstream::address("b:80".parse().unwrap(), [].into())],
+            max_sessions: None,
+            max_per_source: None,
+            drain_timeout: None,
+            drain_delay: Duration::ZERO,
+            log: Log::Off,
+            threads: None,
+            busy_poll: None,
+            control: Control::Off,
+            group: None,
+            remember: 0,
+            metrics: None,
+            agent: None,
+        }
+    }
+
+    #[test]
+    fn what_makes_a_source_and_what_names_resolve_to_is_told() {
+        assert_eq!(changes(&plan(), &plan()), [""; 0]);
+        let mut next = plan();
+        next.listeners[0].max_per_source = Some(SourceLimit { sessions: 2, prefix: 48 });
+        assert_eq!(changes(&plan(), &next), ["listener web: source-prefix: 64 to 48"]);
+        next.listeners[0].max_per_source = None;
+        assert_eq!(changes(&plan(), &next), ["listener web: max-per-source: 2 to off"]);
+        let mut next = plan();
+        let other = Override { host: "b".into(), port: 80, addresses: Vec::new() };
+        next.upstreams[0].servers[0].destination.overrides = [other].into();
+        assert_eq!(changes(&plan(), &next), ["resolve: another one"]);
+        next.upstreams.clear();
+        assert_eq!(changes(&plan(), &next), [""; 0], "no server is named");
+    }
 }

@@ -282,13 +282,13 @@ mod tests {
     fn a_server_keeps_its_state_if_its_name_is_resolved_in_another_way_also_in_another_group() {
         let before = Groups::new(&[planned("a", &[1])], &Groups::default());
         server(&before, "a", 0).set_admin(Some(Admin::Maintenance));
-        let override_ = Override { host: "x".into(), port: 1, addresses: Vec::new() };
+        let overrides: Arc<[_]> = [Override { host: "x".into(), port: 1, addresses: Vec::new() }].into();
         for name in ["a", "b"] {
             let mut other = planned(name, &[1]);
-            other.servers[0].destination.overrides = [override_.clone()].into();
+            other.servers[0].destination.overrides = overrides.clone();
             let after = Groups::new(&[other], &before);
             assert_eq!(server(&after, name, 0).standing(Instant::now()), Standing::Maintenance);
-            assert_eq!(server(&after, name, 0).destination.overrides[..], [override_.clone()]);
+            assert_eq!(server(&after, name, 0).destination.overrides, overrides);
         }
     }
 

@@ -231,7 +231,7 @@ impl Server {
         self.past.live.load(Relaxed)
     }
 
-    /// Sessions that ever came.
+    /// Sessions that ever reached it.
     pub fn sessions(&self) -> u64 {
         self.past.sessions.load(Relaxed)
     }
@@ -468,7 +468,6 @@ impl Group {
             if self.is_address { String::new() } else { self.why(&candidates, index, &members, source, now) };
         let server = members.present[index].server.clone();
         server.past.live.fetch_add(1, Relaxed);
-        server.past.sessions.fetch_add(1, Relaxed);
         let seat = Seat(server.clone());
         Some(Place { server, why, is_last_resort, seat })
     }
@@ -604,6 +603,7 @@ impl Group {
 
     /// Notes that a session's connect to a server succeeded.
     pub fn note_connected(&self, server: &Server) {
+        server.past.sessions.fetch_add(1, Relaxed);
         let mut state = server.past.state.lock();
         if state.failures > 0 || state.ejections > 0 {
             (state.failures, state.ejections, state.ejected) = (0, 0, None);
@@ -1030,6 +1030,16 @@ mod tests {
     }
 
     #[test]
+    fn a_session_counts_for_the_server_that_it_reaches() {
+        let group = group(Balance::RoundRobin, &[(1, 1), (2, 1)]);
+        let first = group.choose(None, &[]).unwrap().server;
+        group.note_failed(&first, "connect refused");
+        let second = group.choose(None, std::slice::from_ref(&first)).unwrap().server;
+        group.note_connected(&second);
+        assert_eq!([first.sessions(), second.sessions()], [0, 1]);
+    }
+
+    #[test]
     fn the_last_server_is_never_set_aside() {
         let group = group(Balance::RoundRobin, &[(1, 1), (2, 1), (3, 1)]);
         let [one, two, three] = [1, 2, 3].map(|number| server(&group, number));
@@ -1170,6 +1180,7 @@ mod tests {
     fn states_are_kept_by_address() {
         let group = group(Balance::RoundRobin, &[(1, 1), (2, 1)]);
         let place = group.choose(None, &[]).unwrap();
+        group.note_connected(&place.server);
         fail_check(&server(&group, 1));
         group.set_members(&wanted(&[(2, 7), (1, -2)]), &[], true);
         let one = server(&group, 1);
@@ -1203,7 +1214,7 @@ mod tests {
         assert!(shown.iter().all(|(one, _)| one.destination.overrides[..] == [other.clone()]));
         let former = server(&group, 2);
         group.set_members(&wanted(&[(2, 1), (1, 1)]), &[], true);
-        assert!(!group.has_more(&[former.clone()]), "it was tried, as it was reached before");
+        assert!(!group.has_more(std::slice::from_ref(&former)), "it was tried, as it was reached before");
         assert_eq!(fail_connects(&group, &former), (10, None), "it is the last one");
     }
 

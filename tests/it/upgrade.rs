@@ -2,15 +2,17 @@
 
 use crate::support::{
     fake::peer,
-    manager::{Manager, passing},
+    manager::Manager,
     operator::Talk,
     pattern::pattern,
     proc::Process,
+    program::binary_in_shell,
     scrape,
     server::{Launch, Output, Server},
     stream::{self, End, Received, exchange, read_to_end},
     wait::{LIMIT, within},
 };
+use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::{
     fs::{self, Permissions},
@@ -21,6 +23,7 @@ use std::{
         net::UnixStream,
     },
     path::{Path, PathBuf},
+    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -334,8 +337,10 @@ fn a_passed_socket_whose_listener_has_another_name_now_is_passed_on() {
     };
     write("before");
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    let words = [file.to_str().unwrap()];
-    let command = passing("run", &words, vec![socket.into()], Some("web"));
+    let mut command = binary_in_shell("export LISTEN_PID=$$; exec \"$0\" \"$@\"");
+    command.arg("run").arg(&file).env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "web");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.fd_mappings(vec![FdMapping { parent_fd: socket.into(), child_fd: 3 }]).unwrap();
     let mut server = Server::of(command, 1, Output::Read);
     write("after");
     server.signal(Signal::HUP);
