@@ -41,7 +41,7 @@ use crate::{
         supervisors::{Common, Supervisors},
         upgrade::{Former, Inherited, Upgrade},
     },
-    session::{context::Context, event::What, onlookers::Onlookers},
+    session::{context::Context, event::What},
     text::{plain::takes_unicode, takes_colour, units::duration},
 };
 use futures::{FutureExt, lock::Mutex, select_biased};
@@ -146,7 +146,6 @@ struct Running {
     /// A hangup came while the file was read.
     again: bool,
     reporter: Reporter,
-    onlookers: Arc<Onlookers>,
 }
 
 /// All that can wake a server.
@@ -196,7 +195,6 @@ impl Running {
         let upgrade = Upgrade::start(passable.clone(), reporter.clone(), turn.clone())
             .map_err(|error| Error::new("cannot take signals over", error))?;
         let shards = Shards::start(&supervisors, idle, &slots, &reporter, plan.busy_poll)?;
-        let onlookers = reporter.events().onlookers().clone();
         let surroundings = surroundings(&context, &reporter, &supervisors);
         let mut running = Running {
             in_force,
@@ -221,7 +219,6 @@ impl Running {
             shards,
             again: false,
             reporter,
-            onlookers,
         };
         running.serve_control(&plan, control);
         running.serve_metrics(&plan, metrics);
@@ -342,7 +339,7 @@ impl Running {
             }
         };
         drain.end(end.as_ref());
-        self.onlookers.end();
+        self.context.events.onlookers().end();
         if let Some(control) = self.control {
             control.stop(control::LAST_WORDS).await;
         }

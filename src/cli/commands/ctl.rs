@@ -160,17 +160,7 @@ impl Ctl {
             ["explain"] => {
                 return Err("'explain' needs a question; write 'listener=web from=192.0.2.7'".into());
             }
-            ["server"] => Request::Server { upstream: None, address: None, state: None },
-            ["server", upstream] if !upstream.contains('/') => {
-                Request::Server { upstream: Some(upstream.to_owned()), address: None, state: None }
-            }
-            ["server", name, state] => group_server(name, state)?,
-            ["server", ..] => {
-                return Err(
-                    "'server' needs a name, an address and a state; write server db/10.0.0.1:5432 drain"
-                        .into(),
-                );
-            }
+            ["server", ref words @ ..] => server(words)?,
             ["get"] => Request::Get { setting: None },
             ["get", name] => Request::Get { setting: Some(known_setting(name)?) },
             ["set", name, value] => return setting(name, value),
@@ -252,6 +242,17 @@ const COMMANDS: &str = "servers, list, show, closed, stats, events, tap, cut, pa
 fn absolute(file: &str) -> Result<String, String> {
     let path = std::path::absolute(file).map_err(|error| format!("'{file}' is no path: {error}"))?;
     path.to_str().map(str::to_owned).ok_or_else(|| format!("'{file}' is not UTF-8; write it in UTF-8"))
+}
+
+/// `server`, with nothing, a name, or a name, an address and a state.
+fn server(words: &[&str]) -> Result<Request, String> {
+    let listed = |upstream| Request::Server { upstream, address: None, state: None };
+    match *words {
+        [] => Ok(listed(None)),
+        [upstream] if !upstream.contains('/') => Ok(listed(Some(upstream.to_owned()))),
+        [name, state] => group_server(name, state),
+        _ => Err("'server' needs a name, an address and a state; write server db/10.0.0.1:5432 drain".into()),
+    }
 }
 
 /// `server NAME/ADDRESS STATE`.
