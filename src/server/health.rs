@@ -443,9 +443,12 @@ mod tests {
             checkers.follow();
             assert_eq!(next_change(&mut events).await.1, Change::Up);
             drop(listener);
-            while told.borrow().is_empty() {
-                sleep(Duration::from_millis(5)).await;
-            }
+            let line = async {
+                while told.borrow().is_empty() {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            };
+            within(Some(LIMIT), line).await.expect("it is told");
             let name = format!("upstream db: server {}", server.endpoint);
             let line = format!("{name}: internal fault: on purpose; its checks begin again in 1 s");
             assert_eq!(told.take(), [line]);
