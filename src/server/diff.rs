@@ -3,6 +3,7 @@
 use crate::{
     net::dial::Override,
     server::plan::{Check, Lead, Plan, PlannedListener, PlannedServer, PlannedTarget, PlannedUpstream},
+    session::group::RETRIES,
     text::units::duration,
 };
 use std::{collections::BTreeSet, fmt::Display, time::Duration};
@@ -48,7 +49,8 @@ fn whole_program(old: &Plan, new: &Plan, lines: &mut Vec<String>) {
     changed(lines, "drain-timeout", time(old.drain_timeout), time(new.drain_timeout));
     changed(lines, "drain-delay", duration(old.drain_delay), duration(new.drain_delay));
     changed(lines, "remember", old.remember, new.remember);
-    changed(lines, "busy-poll", time(old.busy_poll), time(new.busy_poll));
+    // A shard looks as it began.
+    changed(lines, "busy-poll, from the next start", time(old.busy_poll), time(new.busy_poll));
     changed(lines, "metrics", or_off(old.metrics.as_ref()), or_off(new.metrics.as_ref()));
     changed(lines, "agent", or_off(old.agent.as_ref()), or_off(new.agent.as_ref()));
     for (key, differs) in [
@@ -223,8 +225,9 @@ fn upstream(old: &PlannedUpstream, new: &PlannedUpstream, lines: &mut Vec<String
     }
     let (was, is) = (&old.settings, &new.settings);
     changed(&mut own, "balance", was.balance.name(), is.balance.name());
-    changed(&mut own, "connect-timeout", time(was.connect_timeout), time(is.connect_timeout));
-    changed(&mut own, "retries", or_auto(was.retries), or_auto(is.retries));
+    let of_listener = |limit: Option<Duration>| limit.map_or_else(|| "the listener's".to_owned(), duration);
+    changed(&mut own, "connect-timeout", of_listener(was.connect_timeout), of_listener(is.connect_timeout));
+    changed(&mut own, "retries", was.retries.unwrap_or(RETRIES), is.retries.unwrap_or(RETRIES));
     changed(&mut own, "slow-start", time(was.slow_start), time(is.slow_start));
     let on_down = |cuts: bool| if cuts { "cut" } else { "keep" };
     changed(&mut own, "on-down", on_down(was.cut_on_down), on_down(is.cut_on_down));

@@ -254,7 +254,8 @@ fn open(
         socket.handle().change(planned.backlog, &options);
     }
     if all.is_empty() {
-        let mode = planned.mode.filter(|_| matches!(endpoint, Endpoint::Unix(_)));
+        // A socket without a file has no mode.
+        let mode = planned.mode.filter(|_| matches!(endpoint, Endpoint::Unix(path) if !is_abstract(path)));
         let own = ListenSocket::bind(endpoint, planned.backlog, &options, mode);
         all.push(vec![own.map_err(|error| cannot_listen(endpoint, "--listen", &error))?]);
     }

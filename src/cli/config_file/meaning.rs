@@ -128,6 +128,9 @@ impl<'f, 'a> Meaning<'f, 'a> {
                 listened.add(self.found, key, key, word);
             }
         }
+        if let Some((path, span)) = top.word("control").filter(|(path, _)| path != "off") {
+            listened.add(self.found, "control", "control", (format!("unix:{path}"), span));
+        }
         planned
     }
 

@@ -278,6 +278,8 @@ fn an_address_that_is_listened_on_twice_is_told_at_the_second() {
     assert!(!twice("0.0.0.0:1", "[::1]:1") && !twice("unix:/a", "unix:@a"));
     let metrics = format!("metrics = \":8080\"\n{BASE}");
     assert_tells(&metrics, "1:11: error: 'metrics' cannot be \":8080\": 'a' listens on it already");
+    let control = format!("control = \"/run/c\"\n{}", BASE.replace("\":8080\"", "\"unix:/run/c\""));
+    assert_tells(&control, "1:11: error: 'control' cannot be \"unix:/run/c\": 'a' listens on it already");
     let agent = format!("metrics = \":9100\"\nagent = \":9100\"\n{BASE}");
     assert_tells(&agent, "2:9: error: 'agent' cannot be \":9100\": 'metrics' listens on it already");
 }
@@ -350,7 +352,7 @@ fn what_is_legal_and_probably_wrong_is_a_warning() {
         ),
         (
             BASE.replace("upstream = ", "mode = \"0660\"\nupstream = "),
-            "3:1: warning: 'mode' is for UNIX sockets, and the listener has none",
+            "3:1: warning: 'mode' is for UNIX sockets with a file, and the listener has none",
         ),
         (
             BASE.replace("servers = [\"10.0.0.1:80\"]", "discover = \"srv:a.test\"\nrefresh = \"100ms\""),

@@ -36,11 +36,11 @@ pub fn shadowed(found: &mut Found<'_>, listener: &str, routes: &[PlacedRoute]) {
     }
 }
 
-/// Permissions without a UNIX socket.
+/// Permissions without a UNIX socket that has a file.
 pub fn mode(found: &mut Found<'_>, section: &Section<'_>) {
-    let is_unix = |text: &str| text.starts_with("unix:");
+    let is_unix = |text: &str| text.starts_with("unix:") && !text.starts_with("unix:@");
     if section.has("mode") && !section.words("listen").iter().any(|(text, _)| is_unix(text)) {
-        let text = "'mode' is for UNIX sockets, and the listener has none";
+        let text = "'mode' is for UNIX sockets with a file, and the listener has none";
         found.warn(section.key_span("mode"), text, "leave it out");
     }
 }
