@@ -30,7 +30,7 @@ use crate::{
         groups::Groups,
         plan::{self, Plan, PlannedListener, PlannedUpstream},
     },
-    text::takes_colour,
+    text::{takes_colour, units::counted},
 };
 use faults::{Fault, FaultRecord, Found, Severity, SourceText, count, lines, records, rendered};
 use keys::{FileOptions, Kind};
@@ -92,7 +92,7 @@ pub fn load(path: &Path, typed: &GivenOptions, colour: bool) -> Result<Loaded, p
     }
 }
 
-/// How the plan of a file is read again. Whoever asked for that may be elsewhere: without colour.
+/// How the plan of a file is read again. The operator who asked for that may be elsewhere: without colour.
 pub fn loader(path: PathBuf, typed: GivenOptions) -> Reload {
     let read = move |other: Option<&Path>| load(other.unwrap_or(&path), &typed, false);
     Reload(Arc::new(move |other| read(other).map(|loaded| loaded.plan)))
@@ -276,8 +276,4 @@ fn text(path: &Path) -> io::Result<(String, Option<usize>)> {
 /// Whether faults may have colour: they go to standard error.
 pub fn shows_colour() -> bool {
     io::stderr().is_terminal() && takes_colour()
-}
-
-fn counted(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

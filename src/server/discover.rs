@@ -13,6 +13,7 @@ use crate::{
     runtime::random::jittered,
     server::plan::{Discover, REFRESH_MIN, ServerSource},
     session::group::Group,
+    text::units::listed,
 };
 use futures::{StreamExt, future::join, stream};
 use std::{
@@ -110,7 +111,7 @@ impl Discoverer {
             answer.servers.iter().map(|(address, part)| (destination(address), part.weight, part.backup));
         let (came, left) = self.group.set_members(&wanted.collect::<Vec<_>>(), &[], self.checked);
         let changes = [(came, "joined"), (left, "left")].into_iter().filter(|(who, _)| !who.is_empty());
-        let changes: Vec<_> = changes.map(|(who, verb)| format!("{} {verb}", list(&who))).collect();
+        let changes: Vec<_> = changes.map(|(who, verb)| format!("{} {verb}", listed(&who, NAMED))).collect();
         if !changes.is_empty() {
             (self.warn)(format!("upstream {}: {}", self.group.name, changes.join("; ")));
         }
@@ -298,15 +299,6 @@ fn least_common_multiple(one: u64, other: u64) -> u64 {
     }
     let multiple = one / a.max(1) * other;
     if multiple > PARTS_MAX { PARTS_MAX } else { multiple }
-}
-
-/// The first of them, and how many more there are.
-fn list(names: &[String]) -> String {
-    let shown = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(NAMED) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }
 
 #[cfg(test)]
@@ -641,7 +633,7 @@ mod tests {
     #[test]
     fn a_line_names_a_few_servers() {
         let names: Vec<String> = (1..=10).map(|number| number.to_string()).collect();
-        assert_eq!(list(&names[..8]), "1, 2, 3, 4, 5, 6, 7, 8");
-        assert_eq!(list(&names), "1, 2, 3, 4, 5, 6, 7, 8 and 2 more");
+        assert_eq!(listed(&names[..8], NAMED), "1, 2, 3, 4, 5, 6, 7, 8");
+        assert_eq!(listed(&names, NAMED), "1, 2, 3, 4, 5, 6, 7, 8 and 2 more");
     }
 }

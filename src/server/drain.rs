@@ -6,7 +6,7 @@ use crate::{
     runtime::clock::sleep,
     server::{supervisor::ServerOutcome, supervisors::Supervisors},
     session::{cause::Cause, record::Record},
-    text::units,
+    text::units::{self, counted},
 };
 use std::{
     sync::Arc,
@@ -85,7 +85,7 @@ impl Drain {
                 format!("{} left", units::duration(left))
             }
         };
-        self.reporter.warn(format!("draining: {}, {time}; again to cut them", counted(sessions)));
+        self.reporter.warn(format!("draining: {}, {time}; again to cut them", counted(sessions, "session")));
     }
 
     fn cuts(&self) -> String {
@@ -97,10 +97,6 @@ impl Drain {
             0 => String::new(),
             more => format!(", and {more} more"),
         };
-        format!("cut {} {why}: {}{more}", counted(cut.len()), named.join(", "))
+        format!("cut {} {why}: {}{more}", counted(cut.len(), "session"), named.join(", "))
     }
-}
-
-fn counted(sessions: usize) -> String {
-    format!("{sessions} session{}", if sessions == 1 { "" } else { "s" })
 }

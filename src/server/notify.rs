@@ -8,6 +8,7 @@ use crate::{
         task::{Task, spawn},
     },
     server::supervisors::Supervisors,
+    text::units::{counted, listed},
 };
 use rustix::{
     io::IoSlice,
@@ -133,7 +134,7 @@ impl Notify {
         let teller = Rc::new(Teller {
             manager,
             supervisors,
-            addresses: RefCell::new(shortened(addresses)),
+            addresses: RefCell::new(listed(addresses, NAMED)),
             passable,
             stored: RefCell::default(),
             phase: Cell::new(Phase::Accepting),
@@ -150,7 +151,7 @@ impl Notify {
     pub fn started(&self, taken_over: bool) {
         let main = if taken_over { format!("\nMAINPID={}", process::id()) } else { String::new() };
         self.teller.say_with_status(&format!("READY=1{main}"));
-        // So many sockets may fill the manager's queue.
+        // A socket for each listener and thread may fill the manager's queue.
         self.store();
     }
 
@@ -176,7 +177,7 @@ impl Notify {
 
     /// The server accepts at other addresses than before.
     pub fn moved(&self, addresses: &[String]) {
-        *self.teller.addresses.borrow_mut() = shortened(addresses);
+        *self.teller.addresses.borrow_mut() = listed(addresses, NAMED);
     }
 
     /// A reload begins. [`Notify::reloaded`] has to follow.
@@ -249,7 +250,7 @@ impl Teller {
             return note.replace(['\n', '\r'], " ");
         }
         let live = self.supervisors.live();
-        let sessions = format!("{live} session{}", if live == 1 { "" } else { "s" });
+        let sessions = counted(live, "session");
         match self.phase.get() {
             Phase::Draining => format!("draining; {sessions}"),
             _ => format!("accepting on {}; {sessions}", self.addresses.borrow()),
@@ -264,14 +265,6 @@ fn monotonic_microseconds() -> i64 {
 
 fn extension() -> String {
     format!("EXTEND_TIMEOUT_USEC={}", EXTENSION.as_micros())
-}
-
-fn shortened(addresses: &[String]) -> String {
-    let named = addresses[..addresses.len().min(NAMED)].join(", ");
-    match addresses.len().saturating_sub(NAMED) {
-        0 => named,
-        more => format!("{named} and {more} more"),
-    }
 }
 
 #[cfg(test)]
@@ -300,13 +293,6 @@ mod tests {
         for text in ["", "vsock:2:1234", "relative", &format!("/{}", "x".repeat(108))] {
             assert!(socket_address(text).is_none(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_status_names_a_few_addresses() {
-        let addresses: Vec<String> = (1..=5).map(|port| format!("a:{port}")).collect();
-        assert_eq!(shortened(&addresses[..1]), "a:1");
-        assert_eq!(shortened(&addresses), "a:1, a:2, a:3 and 2 more");
     }
 
     /// A server of two shards that have not begun, and what its manager hears.

@@ -97,6 +97,20 @@ pub fn milliseconds(duration: Duration) -> f64 {
     (nanos / NANOS_PER_MICRO).round() / MICROS_PER_MILLI
 }
 
+/// `1 session`, `2 sessions`.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The first `most` of them, and how many more there are.
+pub fn listed(names: &[String], most: usize) -> String {
+    let shown = names[..names.len().min(most)].join(", ");
+    match names.len().saturating_sub(most) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,5 +192,17 @@ mod tests {
         assert_eq!(per_second(500, Duration::from_millis(250)), 2000);
         assert_eq!(per_second(0, Duration::ZERO), 0);
         assert_eq!(per_second(u64::MAX, Duration::ZERO), u64::MAX);
+    }
+
+    #[test]
+    fn a_list_names_a_few() {
+        let addresses: Vec<String> = (1..=5).map(|port| format!("a:{port}")).collect();
+        assert_eq!(listed(&addresses[..1], 3), "a:1");
+        assert_eq!(listed(&addresses, 3), "a:1, a:2, a:3 and 2 more");
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "route")), ["0 routes", "1 route", "2 routes"]);
     }
 }
