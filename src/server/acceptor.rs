@@ -219,39 +219,33 @@ where
                 },
             }
         }
-        if self.is_patient {
-            self.serve_queue().await;
-        }
-        while let Some(slot) = self.slots.take().now_or_never() {
-            match self.listener.try_accept() {
-                Ok(accepted) => (self.hand_on)(&self.listener, accepted, slot).await,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if classify(&error) == AcceptError::Connection => {}
-                Err(_) => return,
-            }
-        }
-    }
-
-    /// Takes what is in the kernel's queue, each connection once there is a slot for it, until it is empty or the server stops.
-    async fn serve_queue(&mut self) {
-        loop {
-            let stopped = self.stop.next();
-            let slots = self.slots.take();
-            pin_mut!(slots, stopped);
-            let Either::Left((slot, _)) = select(slots, stopped).await else { return };
+        while let Some(slot) = self.last_slot().await {
             match self.listener.try_accept() {
                 Ok(accepted) => (self.hand_on)(&self.listener, accepted, slot).await,
                 Err(error) => match classify(&error) {
                     _ if error.kind() == io::ErrorKind::WouldBlock => return,
                     AcceptError::Connection => {}
-                    AcceptError::Resources => {
+                    AcceptError::Resources if self.is_patient => {
                         drop(slot);
                         sleep(SHORTAGE_PAUSE).await;
                     }
-                    AcceptError::Fatal => return,
+                    AcceptError::Resources | AcceptError::Fatal => return,
                 },
             }
         }
+    }
+
+    /// A slot for a connection that the kernel holds when the actor is to end; an end at once does not wait for one.
+    async fn last_slot(&mut self) -> Option<Slot> {
+        if self.is_patient {
+            let (slots, stopped) = (self.slots.take(), self.stop.next());
+            pin_mut!(slots, stopped);
+            if let Either::Left((slot, _)) = select(slots, stopped).await {
+                return Some(slot);
+            }
+            self.is_patient = false;
+        }
+        self.slots.take().now_or_never()
     }
 
     /// A slot for the next connection, once that and descriptors may be there; none when the actor is stopped.
