@@ -2,9 +2,9 @@
 
 pub mod response;
 
-use crate::{net::buffer::Buffer, runtime::clock::within};
+use crate::{net::stream::discard, runtime::clock::within};
 use futures::{
-    AsyncReadExt, AsyncWriteExt, FutureExt,
+    AsyncWriteExt, FutureExt,
     io::{AsyncRead, AsyncWrite},
 };
 use http_body_util::Full;
@@ -64,18 +64,6 @@ where
 /// Errors: why the connection was lost.
 pub async fn linger(stream: impl AsyncRead + Unpin, limits: &Limits) -> io::Result<bool> {
     within(Some(limits.linger), discard(stream, limits.linger_silence)).await.unwrap_or(Ok(false))
-}
-
-/// Reads on until the client has ended its stream: closing with input unread would make the kernel reset the connection,
-/// and destroy the end of the answer on its way (RFC 9112 §9.6).
-async fn discard(mut stream: impl AsyncRead + Unpin, silence: Duration) -> io::Result<bool> {
-    let mut buffer = Buffer::take();
-    while let Some(read) = within(Some(silence), stream.read(buffer.room())).await {
-        if read? == 0 {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// The connection's own error, if one is behind an error of hyper; a request cut short by FIN is none.

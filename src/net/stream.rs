@@ -1,11 +1,18 @@
 //! A socket as the byte stream that libraries expect (`AsyncRead`, `AsyncWrite` of futures).
 
-use crate::net::socket::Socket;
-use futures::io::{AsyncRead, AsyncWrite};
+use crate::{
+    net::{buffer::Buffer, socket::Socket},
+    runtime::clock::within,
+};
+use futures::{
+    AsyncReadExt,
+    io::{AsyncRead, AsyncWrite},
+};
 use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 /// A socket as a byte stream. Closing it ends our direction; the socket stays with its owner.
@@ -38,4 +45,16 @@ impl AsyncWrite for Stream<'_> {
             ended => ended,
         })
     }
+}
+
+/// Reads on until the peer has ended its stream: closing with input unread would make the kernel reset the connection, and
+/// destroy the end of what was sent on its way (RFC 9112 §9.6). False if it had not, and was silent for `silence`.
+pub async fn discard(mut stream: impl AsyncRead + Unpin, silence: Duration) -> io::Result<bool> {
+    let mut buffer = Buffer::take();
+    while let Some(read) = within(Some(silence), stream.read(buffer.room())).await {
+        if read? == 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -10,7 +10,7 @@ use crate::{
     net::{
         listener::Listener,
         socket::{Socket, settle},
-        stream::Stream,
+        stream::{Stream, discard},
     },
     report::reporter::Reporter,
     runtime::clock::within,
@@ -19,7 +19,7 @@ use crate::{
         side_door::{SideDoor, Silence},
     },
 };
-use futures::{AsyncReadExt, AsyncWriteExt};
+use futures::AsyncWriteExt;
 use std::{
     cell::Cell,
     io,
@@ -108,13 +108,7 @@ async fn tell(socket: &Socket, line: &str, silence: &Silence) -> io::Result<()> 
     stream.close().await?;
     // To give way, or to be closed with words of the balancer unread (agent-send), is a reset, which must not destroy the line.
     settle(socket).await;
-    let mut room = [0; 256];
-    silence
-        .during(async {
-            while stream.read(&mut room).await? > 0 {}
-            Ok(())
-        })
-        .await
+    silence.during(discard(stream, CONNECTION_MAX)).await.map(drop)
 }
 
 #[cfg(test)]
