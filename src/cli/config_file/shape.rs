@@ -79,13 +79,7 @@ impl Shape<'_, '_> {
     fn value(&mut self, key: &Key, value: &Spanned<DeValue<'_>>, is_later: bool) {
         match (&key.form, value.get_ref()) {
             (KeyForm::Many(what), DeValue::Array(list)) => {
-                if list.is_empty() {
-                    self.found.error(
-                        value.span(),
-                        format!("'{}' cannot be []: it is empty", key.name),
-                        "leave it out",
-                    );
-                }
+                self.refuse_empty(key.name, list, value.span());
                 list.iter().for_each(|one| self.text(key.name, *what, one));
             }
             (KeyForm::One(what) | KeyForm::Many(what), _) => self.text(key.name, *what, value),
@@ -112,6 +106,12 @@ impl Shape<'_, '_> {
                 _ => self.text(key.name, Value::Address, one),
             }),
             (form, _) => self.wrong(key.name, value, &needs(form)),
+        }
+    }
+
+    fn refuse_empty(&mut self, key: &str, list: &[Spanned<DeValue<'_>>], span: Range<usize>) {
+        if list.is_empty() {
+            self.found.error(span, format!("'{key}' cannot be []: it is empty"), "leave it out");
         }
     }
 
@@ -178,13 +178,7 @@ impl Shape<'_, '_> {
         let Some(flag) = self.options.find(key) else { return };
         match value.get_ref() {
             DeValue::Array(list) if repeats(flag) => {
-                if list.is_empty() {
-                    self.found.error(
-                        value.span(),
-                        format!("'{key}' cannot be []: it is empty"),
-                        "leave it out",
-                    );
-                }
+                self.refuse_empty(key, list, value.span());
                 list.iter().for_each(|one| self.option_word(key, flag.long, one));
             }
             _ => self.option_word(key, flag.long, value),

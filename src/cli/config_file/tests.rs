@@ -171,6 +171,10 @@ fn a_wrong_value_of_an_upstream_is_told() {
     ] {
         assert_tells(&format!("{BASE}{text}\n"), &format!("6:{column}: error: {wanted}"));
     }
+}
+
+#[test]
+fn a_wrong_list_of_servers_is_told() {
     for (servers, column, wanted) in [
         ("[]", 1, "'servers' cannot be []: the upstream has no server"),
         ("\"a:1\"", 11, "'servers' cannot be \"a:1\": it must be a list of addresses; put it in [ and ]"),
@@ -189,6 +193,10 @@ fn a_wrong_value_of_an_upstream_is_told() {
         let text = BASE.replace("[\"10.0.0.1:80\"]", servers);
         assert_tells(&text, &format!("5:{column}: error: {wanted}"));
     }
+}
+
+#[test]
+fn a_wrong_discovery_is_told() {
     for (discover, wanted) in [
         ("dns:a.test", "it names no port; write host:port"),
         ("dns:10.0.0.1:80", "\"10.0.0.1:80\" is no name; list an address in servers"),
