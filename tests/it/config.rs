@@ -3,7 +3,7 @@
 use crate::support::{
     fake::peer,
     lines::Lines,
-    program::{self, Program, binary},
+    program::{Program, Run, binary, run_binary},
     stream::{connect, exchange, read_exactly},
     wait::{LIMIT, within},
 };
@@ -17,21 +17,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
-
-/// What a run printed, and how it ended.
-struct Run {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-fn run(arguments: &[&str]) -> Run {
-    let mut command = binary();
-    command.args(arguments);
-    let output = program::run(command, b"");
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Run { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
 
 /// A file in a folder that ends with the test.
 struct Written {
@@ -55,12 +40,13 @@ impl Written {
         for name in ["www.pem", "www.key", "people.pem", "inside.pem"] {
             fs::write(format!("{folder}/{name}"), "").unwrap();
         }
-        fs::write(&written.path, run(&["print", "config"]).stdout.replace("/etc/ssl", folder)).unwrap();
+        fs::write(&written.path, run_binary(&["print", "config"]).stdout.replace("/etc/ssl", folder))
+            .unwrap();
         written
     }
 
     fn check(&self) -> Run {
-        run(&["check", &self.path])
+        run_binary(&["check", &self.path])
     }
 }
 
@@ -70,7 +56,7 @@ const VALID: &str = "[listener.web]\nlisten = \"127.0.0.1:0\"\nupstream = \"db\"
 #[track_caller]
 fn assert_refused(path: &str, place: &str, part: &str) {
     let begin = Instant::now();
-    let checked = run(&["check", path]);
+    let checked = run_binary(&["check", path]);
     let first = checked.stderr.lines().next().unwrap_or_default();
     assert_eq!(checked.code, Some(1), "{}", checked.stderr);
     assert_eq!(checked.stdout, "");
@@ -78,7 +64,7 @@ fn assert_refused(path: &str, place: &str, part: &str) {
     assert!(!checked.stderr.contains("panicked"), "{}", checked.stderr);
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     // A server refuses it with the same words.
-    let served = run(&["run", path, "--control", "off"]);
+    let served = run_binary(&["run", path, "--control", "off"]);
     assert_eq!((served.code, served.stdout.as_str()), (Some(1), ""));
     assert_eq!(served.stderr.lines().next(), Some(first));
 }
@@ -103,7 +89,7 @@ fn the_sample_is_valid_to_the_letter() {
         assert!(line.contains(": warning: ") && is_expected, "{line}");
     }
     // What a server could not do, it does not begin.
-    let served = run(&["run", &file.path]);
+    let served = run_binary(&["run", &file.path]);
     assert_eq!(served.code, Some(1));
     let errors: Vec<&str> = served.stderr.lines().filter(about).collect();
     assert!(errors.len() > 5 && errors.iter().all(|line| line.contains(": error: ")), "{}", served.stderr);
@@ -126,7 +112,7 @@ fn a_certificate_that_is_not_there_is_told_even_if_nobody_uses_it() {
 fn a_fault_is_told_with_its_line_for_machines_too() {
     let file = Written::new(VALID.replace("upstream = \"db\"", "upsteam = \"db\""));
     assert_refused(&file.path, "3:1", "'upsteam' is no key of [listener.NAME]; did you mean 'upstream'?");
-    let checked = run(&["check", &file.path, "--json"]);
+    let checked = run_binary(&["check", &file.path, "--json"]);
     assert_eq!((checked.code, checked.stderr.as_str()), (Some(1), ""));
     let told: Value = serde_json::from_str(&checked.stdout).unwrap();
     assert_eq!((&told["valid"], &told["file"]), (&Value::Bool(false), &Value::from(file.path.as_str())));
@@ -134,7 +120,7 @@ fn a_fault_is_told_with_its_line_for_machines_too() {
     let place = (fault["line"].as_u64(), fault["column"].as_u64(), fault["severity"].as_str());
     assert_eq!(place, (Some(3), Some(1), Some("error")));
     let told: Value =
-        serde_json::from_str(&run(&["check", "--json", &Written::new(VALID).path]).stdout).unwrap();
+        serde_json::from_str(&run_binary(&["check", "--json", &Written::new(VALID).path]).stdout).unwrap();
     assert_eq!((&told["valid"], &told["listeners"]), (&Value::Bool(true), &Value::from(1)));
 }
 
@@ -168,7 +154,7 @@ fn a_large_file_takes_a_moment() {
 
 #[test]
 fn a_file_that_is_half_written_is_judged_wherever_it_ends() {
-    let sample = run(&["print", "config"]).stdout;
+    let sample = run_binary(&["print", "config"]).stdout;
     let mut refused = 0;
     for part in 1..24 {
         let checked = Written::new(&sample.as_bytes()[..sample.len() * part / 24]).check();
@@ -193,11 +179,11 @@ fn usage_is_another_fault_than_the_files() {
         &["explain", &file.path, "colour=red"],
         &["explain", &file.path, "listener"],
     ] {
-        let ran = run(words);
+        let ran = run_binary(words);
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{words:?}: {}", ran.stderr);
         assert_eq!(ran.stderr.lines().count(), 1, "{words:?}: {}", ran.stderr);
     }
-    assert_eq!(run(&["explain", "/no/such/file", "listener=web"]).code, Some(1));
+    assert_eq!(run_binary(&["explain", "/no/such/file", "listener=web"]).code, Some(1));
 }
 
 #[test]
@@ -211,7 +197,7 @@ fn explain_says_where_a_connection_would_lead_and_why() {
          [listener.mail]\nlisten = \":8025\"\nupstream = \"10.0.0.7:25\"\n",
     );
     let ask = |question: &str| {
-        let ran = run(&["explain", &file.path, question]);
+        let ran = run_binary(&["explain", &file.path, question]);
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{question}");
         ran.stdout
     };
@@ -266,7 +252,7 @@ fn a_file_is_served_and_the_command_line_wins() {
 
 #[test]
 fn what_editors_need_is_printed() {
-    let schema: Value = serde_json::from_str(&run(&["print", "schema"]).stdout).unwrap();
+    let schema: Value = serde_json::from_str(&run_binary(&["print", "schema"]).stdout).unwrap();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     for key in ["idle-timeout", "listener", "upstream", "defaults"] {
         assert!(schema["properties"][key]["description"].is_string(), "{key}");

@@ -3,7 +3,7 @@
 use crate::support::{
     fake::peer,
     lines::Lines,
-    program::{self, Program, binary},
+    program::{self, Program, binary, run_binary},
     server::Server,
     stream::{End, connect, exchange, read_exactly, read_to_end},
     wait::{LIMIT, within},
@@ -14,28 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a run printed, and how it ended.
-struct Run {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-fn run(arguments: &[&str]) -> Run {
-    let mut command = binary();
-    command.args(arguments);
-    let output = program::run(command, b"");
-    Run {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
 /// The run fails with `code`, at once, and says why in at most `lines` lines that name `value`.
 fn assert_fails(arguments: &[&str], code: i32, lines: usize, value: &str) {
     let begin = Instant::now();
-    let run = run(arguments);
+    let run = run_binary(arguments);
     let outcome = format!("{arguments:?}: {:?}: {}", run.code, run.stderr);
     assert_eq!(run.code, Some(code), "{outcome}");
     assert!(begin.elapsed() < Duration::from_secs(4), "{outcome} after {:?}", begin.elapsed());
@@ -48,7 +30,7 @@ fn assert_fails(arguments: &[&str], code: i32, lines: usize, value: &str) {
 /// A usage error: exit code 2, one line and the hint to the help.
 fn assert_usage(arguments: &[&str], value: &str) {
     assert_fails(arguments, 2, 2, value);
-    assert!(run(arguments).stderr.contains("--help"), "{arguments:?}: no hint to the help");
+    assert!(run_binary(arguments).stderr.contains("--help"), "{arguments:?}: no hint to the help");
 }
 
 #[test]
@@ -64,7 +46,7 @@ fn a_port_in_use_is_named() {
 fn one_listener_of_several_that_fails_ends_all() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let run = run(&["echo", "--listen", "127.0.0.1:0", "--listen", &address]);
+    let run = run_binary(&["echo", "--listen", "127.0.0.1:0", "--listen", &address]);
     assert_eq!(run.code, Some(1), "{}", run.stderr);
     assert!(run.stderr.contains(&address), "{}", run.stderr);
     assert!(!run.stderr.contains("listening on"), "it is said too early: {}", run.stderr);
@@ -113,7 +95,7 @@ fn unknown_words_are_usage_errors() {
     assert_usage(&["no-such-mode"], "no-such-mode");
     assert_usage(&["echo", "superfluous"], "superfluous");
     assert_usage(&["echo", "--listen"], "--listen");
-    let run = run(&[]);
+    let run = run_binary(&[]);
     assert_eq!(run.code, Some(2), "{}", run.stderr);
 }
 
@@ -126,7 +108,7 @@ fn help_goes_to_standard_output_and_ends_in_examples() {
         &["client", "--help"],
         &["origin", "--help"],
     ] {
-        let run = run(arguments);
+        let run = run_binary(arguments);
         assert_eq!(run.code, Some(0), "{arguments:?}: {}", run.stderr);
         assert!(run.stdout.to_lowercase().contains("example"), "{arguments:?}: {}", run.stdout);
         assert!(run.stdout.lines().count() <= 60, "{arguments:?} does not fit a screen");
@@ -199,7 +181,7 @@ fn a_bad_value_in_the_environment_is_a_usage_error() {
 
 #[test]
 fn the_version_names_the_commit_or_nothing() {
-    let stdout = run(&["--version"]).stdout;
+    let stdout = run_binary(&["--version"]).stdout;
     let version = env!("CARGO_PKG_VERSION");
     let rest = stdout.trim_end().strip_prefix(&format!("switchboard {version}")).unwrap();
     // Outside a checkout there is none.
@@ -285,7 +267,7 @@ fn a_proxy_to_itself_is_refused_at_start() {
     let itself = [("--listen", address.as_str()), ("--upstream", address.as_str())];
     for listen in [address.clone(), port.to_string(), format!("0.0.0.0:{port}"), format!(":{port}")] {
         let arguments = ["proxy", "--listen", &listen, itself[1].0, itself[1].1];
-        let run = run(&arguments);
+        let run = run_binary(&arguments);
         assert!(matches!(run.code, Some(1 | 2)), "{arguments:?}: {:?}", run.code);
         assert!(run.stderr.contains(&address) && !run.stderr.contains("listening on"), "{}", run.stderr);
     }

@@ -81,12 +81,8 @@ impl Operated {
 
 /// Runs to the end, which every command but `tap` has at once.
 pub fn run(command: Command) -> Run {
-    let output = program::run(command, b"");
-    Run {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    let program::Run { code, stdout, stderr } = program::run_text(command);
+    Run { code: code.unwrap(), stdout, stderr }
 }
 
 /// A control connection, line by line.

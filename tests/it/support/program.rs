@@ -118,6 +118,27 @@ pub fn run(command: Command, input: &[u8]) -> Output {
     assert_cmd::Command::from_std(command).write_stdin(input).timeout(LIMIT).output().unwrap()
 }
 
+/// What a run of the built binary printed, and how it ended.
+pub struct Run {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs the built binary to its end, with nothing to read.
+pub fn run_binary(arguments: &[&str]) -> Run {
+    let mut command = binary();
+    command.args(arguments);
+    run_text(command)
+}
+
+/// As [`run`], with nothing to read and text to print.
+pub fn run_text(command: Command) -> Run {
+    let output = run(command, b"");
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Run { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Program, guarded};
