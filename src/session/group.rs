@@ -587,7 +587,7 @@ impl Group {
         for member in members.present.iter().take(NAMED) {
             let standing = member.server.standing(now);
             if standing != Standing::Up {
-                let _ = write!(why, "; {} {}", member.server.address(), Told { standing, now });
+                let _ = write!(why, "; {} {}", member.server.address(), StandingAt { standing, now });
             }
         }
         why
@@ -640,12 +640,12 @@ impl Drop for Seat {
 }
 
 /// A standing in words, at an instant.
-pub struct Told {
+pub struct StandingAt {
     pub standing: Standing,
     pub now: Instant,
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for StandingAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = |time: Duration| time.as_secs();
         match &self.standing {
@@ -819,7 +819,7 @@ mod tests {
         spread
     }
 
-    /// Fails if a server's part differs from its weight's by more than so many percent of it.
+    /// Fails if a server's part differs from its weight's by more than that many percent of it.
     #[track_caller]
     fn assert_balanced(spread: &BTreeMap<u8, usize>, weights: &[(u8, i32)], percent: f64) {
         let total: i32 = weights.iter().map(|(_, weight)| weight).sum();

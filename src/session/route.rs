@@ -3,6 +3,7 @@
 use crate::{
     net::{dial::Reserved, network::Network},
     session::group::Group,
+    text::units::counted,
 };
 use std::{fmt, io, net::IpAddr, sync::Arc};
 
@@ -85,7 +86,7 @@ impl Routes {
     }
 
     /// What is told of a choice: its name, and what was found; none if there is no other route and no condition.
-    pub fn told(&self, chosen: &Chosen<'_>, facts: &Facts<'_>) -> Option<String> {
+    pub fn description(&self, chosen: &Chosen<'_>, facts: &Facts<'_>) -> Option<String> {
         let condition = &chosen.route.condition;
         if self.routes.len() == 1 && condition.is_empty() {
             return None;
@@ -117,7 +118,7 @@ impl fmt::Display for Routes {
             [Route { condition, group: Some(group) }] if condition.is_empty() => {
                 write!(f, "to {}", group.name)
             }
-            routes => write!(f, "by {} route{}", routes.len(), if routes.len() == 1 { "" } else { "s" }),
+            routes => write!(f, "by {}", counted(routes.len(), "route")),
         }
     }
 }

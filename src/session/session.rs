@@ -133,7 +133,7 @@ fn begin<'a>(near: &Leg, record: &'a Arc<Record>, context: &'a Context) -> Watch
         mode: record.mode(),
         listener: record.listening.address.clone(),
         client: record.client.clone(),
-        name: record.listening.given_name(),
+        name: record.listening.given_name.clone(),
     });
     context.dump(record);
     context.events.onlookers().meet(record);

@@ -1,11 +1,7 @@
 //! What a session is joined to. A mode is one target; nothing else in the program asks which it is.
 
 use crate::{
-    net::{
-        address::{Address, EscapedAddress},
-        dial::Reserved,
-        network::Access,
-    },
+    net::{address::Address, dial::Reserved, network::Access},
     relay::link::{LinkReceiver, LinkSender, Nudge, link},
     runtime::{
         limit::Rate,
@@ -46,6 +42,8 @@ pub enum Target {
 pub struct Listening {
     /// On the command line, its address.
     pub name: String,
+    /// The same, if a file gives it.
+    pub given_name: Option<Arc<str>>,
     pub address: Address,
     pub target: Target,
     pub access: Access,
@@ -100,14 +98,6 @@ impl CurrentListening {
 
     pub fn set(&self, listening: Arc<Listening>) {
         *self.0.lock() = listening;
-    }
-}
-
-impl Listening {
-    /// The name that a file gives it; none if its address is its name.
-    pub fn given_name(&self) -> Option<Arc<str>> {
-        let address = EscapedAddress(&self.address).to_string();
-        (address != self.name).then(|| self.name.as_str().into())
     }
 }
 

@@ -19,6 +19,7 @@ impl Listening {
     pub fn sample(address: Address, target: Target) -> Arc<Self> {
         Arc::new(Listening {
             name: address.to_string(),
+            given_name: None,
             address,
             target,
             access: Access::default(),

@@ -23,7 +23,11 @@ use crate::{
         record::{Dial, Record, Selection, Tried},
         route::{Facts, Routes},
     },
-    text::{escape::Escaped, safe::SafeText, units::milliseconds},
+    text::{
+        escape::Escaped,
+        safe::SafeText,
+        units::{counted, milliseconds},
+    },
 };
 use std::{
     rc::Rc,
@@ -96,13 +100,18 @@ async fn reach(
     let Some(group) = &chosen.route.group else {
         return refused(format!("{} refuses it", routes.name(chosen.number)));
     };
-    let route = routes.told(&chosen, &facts);
-    let (way, reached) = try_servers(group, reserved, record, context).await;
+    let route = routes.description(&chosen, &facts);
+    let (tried, reached) = try_servers(group, reserved, record, context).await;
     // Of a bare address there is nothing to tell.
-    let selection = (!group.is_address || route.is_some()).then(|| Selection {
-        route: route.as_deref().map(SafeText::from),
-        upstream_group: (!group.is_address).then(|| group.name.as_str().into()),
-        ..way
+    let selection = (!group.is_address || route.is_some()).then(|| {
+        let place = reached.as_ref().ok().map(|(_, place)| place);
+        Selection {
+            route: route.as_deref().map(SafeText::from),
+            upstream_group: (!group.is_address).then(|| group.name.as_str().into()),
+            server: place.map(|place| safe(&place.server.address())),
+            why: place.filter(|_| !group.is_address).map(|place| safe(&place.why)),
+            tried,
+        }
     });
     if let Some(selection) = &selection {
         record.set_choice(selection.clone());
@@ -129,17 +138,17 @@ async fn reach(
 /// How a group was reached; else how long the last name took to resolve, and the outcome.
 type Reached = Result<(Dialled, Place), (Option<Duration>, Outcome)>;
 
-/// Tries servers of the group until one is reached or none is left to try.
+/// Tries servers of the group until one is reached or none is left to try; which could not be reached, and how it went.
 async fn try_servers(
     group: &Group,
     mut reserved: Option<Reserved>,
     record: &Record,
     context: &Context,
-) -> (Selection, Reached) {
+) -> (Vec<Tried>, Reached) {
     let settings = &record.listening.settings;
     let deadlines = settings.deadlines.get();
     let limit = group.settings.connect_timeout.or(deadlines.connect);
-    let (mut way, mut tried) = (Selection::default(), Vec::new());
+    let (mut told, mut tried) = (Vec::new(), Vec::new());
     let (mut last, mut waited) = (None, 0);
     while let Some(place) = group.choose(record.client.ip(), &tried) {
         let server = place.server.clone();
@@ -148,19 +157,18 @@ async fn try_servers(
         match dial_with(reserved.take(), &server.destination, &settings.options, limit, &own).await {
             Ok(dialled) => {
                 group.note_connected(&server);
-                (way.server, way.why) = (Some(safe(&server.address())), Some(safe(&place.why)));
-                return (way, Ok((dialled, place)));
+                return (told, Ok((dialled, place)));
             }
             Err(error) => {
                 // Being short of descriptors is no fault of the server.
                 if error.kind == DialFailureKind::Resources {
-                    return (way, Err((error.resolve, Outcome::NotReached(Box::new(error)))));
+                    return (told, Err((error.resolve, Outcome::NotReached(Box::new(error)))));
                 }
                 if let Some(change) = group.note_failed(&server, &error.text) {
                     context.events.tell(What::server(group, &server, change));
                 }
                 let (cause, ms) = (Cause::from(error.kind), milliseconds(begin.elapsed()));
-                way.tried.push(Tried { server: safe(&server.address()), error: cause.name().into(), ms });
+                told.push(Tried { server: safe(&server.address()), error: cause.name().into(), ms });
                 let was_last_resort = place.is_last_resort;
                 tried.push(server);
                 waited += u32::from(error.kind != DialFailureKind::Refused);
@@ -173,18 +181,17 @@ async fn try_servers(
     }
     let Some((error, was_last_resort)) = last else {
         let why = format!("no server of {} takes sessions", group.name);
-        return (way, Err((None, Outcome::NoServer(why.into()))));
+        return (told, Err((None, Outcome::NoServer(why.into()))));
     };
     let resolve = error.resolve;
     let is_whole = tried.len() > 1 && !group.has_more(&tried);
     let outcome = if !group.is_address && (is_whole || was_last_resort) {
-        let servers =
-            if tried.len() == 1 { "1 server".to_owned() } else { format!("{} servers", tried.len()) };
+        let servers = counted(tried.len(), "server");
         Outcome::NoServer(format!("tried {servers} of {}; the last: {}", group.name, error.text).into())
     } else {
         Outcome::NotReached(Box::new(error))
     };
-    (way, Err((resolve, outcome)))
+    (told, Err((resolve, outcome)))
 }
 
 fn safe(text: &str) -> SafeText {
