@@ -5,7 +5,7 @@ use crate::{
     net::network::Access,
     server::groups::Groups,
     session::{
-        group::{Server, Standing, Told},
+        group::{Server, Standing, StandingAt},
         route::{Facts, Route, Routes},
         target::Target,
     },
@@ -98,7 +98,7 @@ pub fn explain(access: &Access, target: &Target, groups: &Groups, facts: &Facts<
             let order = group.order(facts.source);
             let server = |server: &Arc<Server>| match server.standing(now) {
                 Standing::Up => server.address(),
-                standing => format!("{} ({})", server.address(), Told { standing, now }),
+                standing => format!("{} ({})", server.address(), StandingAt { standing, now }),
             };
             let servers: Vec<String> = order.iter().map(server).collect();
             let servers =

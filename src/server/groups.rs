@@ -101,7 +101,7 @@ impl Groups {
 
 /// What all addresses of a listener share.
 #[derive(Clone)]
-pub struct Shared {
+pub struct ListenerState {
     planned: PlannedListener,
     deadlines: Arc<CurrentDeadlines>,
     accept_rate: Option<Arc<Rate>>,
@@ -109,14 +109,14 @@ pub struct Shared {
     per_source: Option<Arc<SourceCounts>>,
 }
 
-impl Shared {
+impl ListenerState {
     /// Of a listener that was there before, sources stay counted; if it has not changed, what an operator set stays too.
-    pub fn new(planned: &PlannedListener, former: Option<&Shared>) -> Self {
+    pub fn new(planned: &PlannedListener, former: Option<&ListenerState>) -> Self {
         if let Some(former) = former.filter(|former| former.planned == *planned) {
             return former.clone();
         }
         let counts = former.and_then(|former| former.per_source.as_ref());
-        Shared {
+        ListenerState {
             planned: planned.clone(),
             deadlines: Arc::new(CurrentDeadlines::new(planned.deadlines)),
             accept_rate: planned.accept_rate.map(|rate| Arc::new(Rate::new(rate))),
@@ -138,6 +138,7 @@ impl Shared {
         Arc::new(Listening {
             target: groups.target(name.clone(), &planned.target),
             name,
+            given_name: planned.name.as_deref().map(Arc::from),
             address,
             access: planned.access.clone(),
             refusals: Refusals::default(),

@@ -18,7 +18,7 @@ use crate::{
         task::{Task, spawn},
     },
     server::{
-        keeper::{Surroundings, persist},
+        keeper::{KeeperContext, persist},
         plan::Check,
     },
     session::{
@@ -36,7 +36,7 @@ use std::{
 
 /// What is searched of an answer.
 const ANSWER_BYTES: usize = 4096;
-/// After its last word a server has so long to end its stream, and so many bytes; then it has no manners of its own.
+/// After its last word a server has this long to end its stream, and this many bytes; then the connection is closed without it.
 const FAREWELL: Duration = Duration::from_millis(500);
 const FAREWELL_BYTES: usize = 64 * 1024;
 /// What an error shows of the bytes that were expected.
@@ -46,7 +46,7 @@ const SHOWN_BYTES: usize = 40;
 pub struct Checkers {
     group: Arc<Group>,
     check: Arc<Check>,
-    surroundings: Surroundings,
+    surroundings: KeeperContext,
     running: Vec<(Arc<Server>, Task<()>)>,
 }
 
@@ -61,11 +61,11 @@ enum Failure {
 
 impl Checkers {
     /// None run yet.
-    pub fn new(group: Arc<Group>, check: Check, surroundings: Surroundings) -> Self {
+    pub fn new(group: Arc<Group>, check: Check, surroundings: KeeperContext) -> Self {
         Checkers { group, check: Arc::new(check), surroundings, running: Vec::new() }
     }
 
-    /// Has each member checked, and nobody else.
+    /// Has each member checked, and no other server.
     pub fn follow(&mut self) {
         let members = self.group.members();
         let is_member =
@@ -88,7 +88,7 @@ impl Checkers {
 }
 
 /// The actor of one server.
-async fn watch(group: &Group, server: &Arc<Server>, check: &Check, surroundings: &Surroundings) {
+async fn watch(group: &Group, server: &Arc<Server>, check: &Check, surroundings: &KeeperContext) {
     loop {
         // A checker before this one may have asked a moment ago.
         sleep_until(server.next_check(jittered(check.every))).await;
@@ -381,7 +381,7 @@ mod tests {
     }
 
     /// A group of these servers, its surroundings, and what it tells.
-    fn kept(servers: &[&Destination]) -> (Arc<Group>, Surroundings, Mailbox<Event>, Rc<Cell<usize>>) {
+    fn kept(servers: &[&Destination]) -> (Arc<Group>, KeeperContext, Mailbox<Event>, Rc<Cell<usize>>) {
         let settings = GroupSettings { cut_on_down: true, ..GroupSettings::default() };
         let group = Arc::new(Group::new("db".into(), false, settings));
         let wanted: Vec<_> = servers.iter().map(|&server| (server.clone(), 1, false)).collect();
@@ -394,7 +394,7 @@ mod tests {
             count.set(count.get() + 1);
             ready(()).boxed_local()
         });
-        (group, Surroundings { context, warn: Rc::new(|_| ()), on_down }, events, cut)
+        (group, KeeperContext { context, warn: Rc::new(|_| ()), on_down }, events, cut)
     }
 
     async fn next_change(events: &mut Mailbox<Event>) -> (String, Change) {
@@ -439,7 +439,7 @@ mod tests {
             let warn = Rc::new(move |line| lines.borrow_mut().push(line));
             let on_down = Rc::new(|_: &Group, _: &Server| panic!("on purpose"));
             let check = Check { every: Duration::from_millis(10), ..check("", "") };
-            let mut checkers = Checkers::new(group, check, Surroundings { warn, on_down, ..surroundings });
+            let mut checkers = Checkers::new(group, check, KeeperContext { warn, on_down, ..surroundings });
             checkers.follow();
             assert_eq!(next_change(&mut events).await.1, Change::Up);
             drop(listener);

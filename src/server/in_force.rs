@@ -12,8 +12,8 @@ use crate::{
     },
     runtime::lock::Lock,
     server::{
-        groups::{self, Groups, Shared},
-        plan::{self, Plan, PlannedListener},
+        groups::{self, Groups, ListenerState},
+        plan::{Plan, PlannedListener},
     },
     session::{
         sources::SourceCounts,
@@ -39,7 +39,7 @@ pub struct InForce {
     /// Of all listeners together.
     per_source: Option<Arc<SourceCounts>>,
     /// By the listener's name.
-    shared: HashMap<String, Shared>,
+    shared: HashMap<String, ListenerState>,
 }
 
 /// An address that is listened on.
@@ -48,6 +48,8 @@ pub struct ListenAddress {
     pub endpoint: Endpoint,
     pub current: Arc<CurrentListening>,
     pub errors: Arc<AcceptErrors>,
+    /// Its listener's, as it is now.
+    planned: PlannedListener,
     /// Of the sockets that there are now.
     handles: Arc<Lock<Vec<ListenHandle>>>,
 }
@@ -55,7 +57,14 @@ pub struct ListenAddress {
 impl ListenAddress {
     /// The name under which its sockets are passed on.
     fn passing_name(&self) -> String {
-        listener_name(self.current.get().given_name().as_deref(), &self.endpoint)
+        listener_name(self.planned.name.as_deref(), &self.endpoint)
+    }
+
+    /// Another socket of it, for one more shard.
+    fn another(&self, socket: &mut ListenSocket) -> io::Result<ListenSocket> {
+        let another = socket.another(self.planned.backlog, &groups::options(&self.planned))?;
+        self.handles.lock().push(another.handle());
+        Ok(another)
     }
 
     /// Whether it is listened on still.
@@ -75,29 +84,27 @@ pub struct Prepared {
     pub kept: Vec<Kept>,
     /// Addresses that are not listened on any more.
     pub closed: Vec<Arc<CurrentListening>>,
-    /// How many sockets each opened address has at least.
-    pub threads: usize,
 }
 
 /// An address that stays, with what sessions to come are to know.
 pub struct Kept {
     address: ListenAddress,
     next: Arc<Listening>,
-    planned: PlannedListener,
 }
 
 impl Kept {
     pub fn put_in_force(self) {
-        let options = groups::options(&self.planned);
-        for socket in &*self.address.handles.lock() {
-            socket.change(self.planned.backlog, &options);
+        let ListenAddress { endpoint, current, planned, handles, .. } = self.address;
+        let options = groups::options(&planned);
+        for socket in &*handles.lock() {
+            socket.change(planned.backlog, &options);
         }
-        if let (Endpoint::Unix(path), Some(mode)) = (&self.address.endpoint, self.planned.mode)
+        if let (Endpoint::Unix(path), Some(mode)) = (&endpoint, planned.mode)
             && !is_abstract(path)
         {
             let _ = fs::set_permissions(path, Permissions::from_mode(mode));
         }
-        self.address.current.set(self.next);
+        current.set(self.next);
     }
 }
 
@@ -150,22 +157,19 @@ impl InForce {
         }
     }
 
-    /// Another socket of an address, for one more shard.
+    /// Another socket of a listener's address, for one more shard.
     pub fn another(&self, of: &Arc<CurrentListening>, socket: &mut ListenSocket) -> io::Result<ListenSocket> {
         let address = self.addresses.iter().find(|one| Arc::ptr_eq(&one.current, of));
-        let mut planned = self.plan.iter().flat_map(|plan| &plan.listeners);
-        let planned = planned.find(|one| address.is_some_and(|it| one.endpoints.contains(&it.endpoint)));
-        let (backlog, options) = match planned {
-            Some(planned) => (planned.backlog, groups::options(planned)),
-            None => (plan::BACKLOG, Options::default()),
-        };
-        let another = socket.another(backlog, &options)?;
-        address.iter().for_each(|it| it.handles.lock().push(another.handle()));
-        Ok(another)
+        address.expect("what is accepted at is in force").another(socket)
     }
 
     pub fn own_addresses(&self) -> Vec<Address> {
         self.listenings().iter().map(|one| one.address.clone()).collect()
+    }
+
+    /// Where it listens, for people.
+    pub fn address_texts(&self) -> Vec<String> {
+        self.own_addresses().iter().map(ToString::to_string).collect()
     }
 
     /// Whether some session may have to dial.
@@ -194,7 +198,7 @@ impl InForce {
                 .map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
             let key = planned.name.clone().or_else(|| planned.endpoints.first().map(ToString::to_string));
             let key = key.unwrap_or_default();
-            let of_listener = Shared::new(planned, self.shared.get(&key));
+            let of_listener = ListenerState::new(planned, self.shared.get(&key));
             shared.insert(key, of_listener.clone());
             for endpoint in &planned.endpoints {
                 let listening =
@@ -206,10 +210,11 @@ impl InForce {
                     .addresses
                     .iter()
                     .filter(|one| one.endpoint == *endpoint && one.is_open() && !is_used(one));
-                let there: Vec<_> = there.cloned().collect();
+                let there = there.map(|one| ListenAddress { planned: planned.clone(), ..one.clone() });
+                let there: Vec<_> = there.collect();
                 kept.extend(there.iter().map(|one| {
                     let next = listening(one.current.get().address.clone());
-                    Kept { address: one.clone(), next, planned: planned.clone() }
+                    Kept { address: one.clone(), next }
                 }));
                 let passed = passed.pop_front().unwrap_or_default();
                 let made =
@@ -220,8 +225,9 @@ impl InForce {
                     let current = Arc::new(CurrentListening::new(listening(address)));
                     let handles = sockets.iter().map(ListenSocket::handle).collect::<Vec<_>>();
                     let handles = Arc::new(Lock::new(handles));
-                    let endpoint = endpoint.clone();
-                    addresses.push(ListenAddress { endpoint, current: current.clone(), errors, handles });
+                    let (endpoint, planned) = (endpoint.clone(), planned.clone());
+                    let current_of = current.clone();
+                    addresses.push(ListenAddress { endpoint, current: current_of, errors, planned, handles });
                     opened.push(Opened { current, sockets });
                 }
             }
@@ -231,7 +237,7 @@ impl InForce {
         let closed = self.addresses.iter().filter(|one| !stays(one)).map(|one| one.current.clone()).collect();
         let next = InForce { plan: Some(plan), groups, addresses, per_source, shared };
         next.refuse_loops()?;
-        Ok(Prepared { next, opened, kept, closed, threads })
+        Ok(Prepared { next, opened, kept, closed })
     }
 
     fn refuse_loops(&self) -> Result<(), Error> {

@@ -23,7 +23,7 @@ const FAULT_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// What the keepers of a server share.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct KeeperContext {
     pub context: Arc<Context>,
     /// Tells a line that concerns no session.
     pub warn: Rc<dyn Fn(String)>,
@@ -48,7 +48,7 @@ pub struct Keeper {
 impl Keepers {
     /// Keeps these groups and no others; a group that was kept goes on as it is. Returns once the servers of each are known,
     /// but does not wait longer than a session would wait for one.
-    pub async fn keep(&mut self, groups: &Groups, surroundings: &Surroundings) {
+    pub async fn keep(&mut self, groups: &Groups, surroundings: &KeeperContext) {
         let mut before = std::mem::take(&mut self.0);
         for (planned, group) in groups.planned() {
             let found = before.iter().position(|keeper| Arc::ptr_eq(&keeper.group, group));
@@ -66,7 +66,7 @@ impl Keepers {
 
 impl Keeper {
     /// Begins, on this thread's shard. One group has one keeper at a time.
-    pub fn start(group: Arc<Group>, planned: &PlannedUpstream, surroundings: Surroundings) -> Self {
+    pub fn start(group: Arc<Group>, planned: &PlannedUpstream, surroundings: KeeperContext) -> Self {
         let (answered, first) = mailbox(1);
         let (of, planned) = (group.clone(), planned.clone());
         let task = async move {
@@ -89,7 +89,7 @@ impl Keeper {
 async fn care(
     group: &Arc<Group>,
     planned: &PlannedUpstream,
-    surroundings: &Surroundings,
+    surroundings: &KeeperContext,
     answered: &mut Option<Sender<()>>,
 ) {
     let check = planned.check.clone();
@@ -139,12 +139,12 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(20);
 
-    fn surroundings() -> (Surroundings, Rc<RefCell<Vec<String>>>) {
+    fn surroundings() -> (KeeperContext, Rc<RefCell<Vec<String>>>) {
         let told = Rc::<RefCell<Vec<String>>>::default();
         let lines = told.clone();
         let warn = Rc::new(move |line| lines.borrow_mut().push(line));
         let on_down = Rc::new(|_: &Group, _: &Server| ready(()).boxed_local());
-        (Surroundings { context: Context::sample(), warn, on_down }, told)
+        (KeeperContext { context: Context::sample(), warn, on_down }, told)
     }
 
     /// An upstream whose servers a name server tells.
@@ -237,7 +237,7 @@ mod tests {
                 lines.borrow_mut().push(line);
                 assert!(lines.borrow().len() != 1, "on purpose");
             });
-            let surroundings = Surroundings { warn, ..surroundings().0 };
+            let surroundings = KeeperContext { warn, ..surroundings().0 };
             let groups = Groups::new(&[discovered("db", fake.address, 1)], &Groups::default());
             let mut keepers = Keepers::default();
             keepers.keep(&groups, &surroundings).await;

@@ -401,7 +401,7 @@ impl Operator {
             return Err(Refusal::NoUpstream(name.into()));
         }
         let wanted = in_force.groups.all().filter(|group| upstream.is_none_or(|name| group.name == name));
-        Ok(wanted.flat_map(|group| told_servers(group)).collect())
+        Ok(wanted.flat_map(|group| group_servers_of(group)).collect())
     }
 
     /// Says of a server of an upstream that it is to take sessions or not.
@@ -624,7 +624,7 @@ fn listed(record: &Record, rates: &Look, draining: bool) -> ListedSession {
 }
 
 /// The servers of a group, and how each stands.
-fn told_servers(group: &Group) -> Vec<GroupServer> {
+fn group_servers_of(group: &Group) -> Vec<GroupServer> {
     let (now, members) = (Instant::now(), group.members());
     let told = |(server, standing): (Arc<group::Server>, Standing)| {
         let member = members.iter().find(|member| Arc::ptr_eq(&member.server, &server));

@@ -31,7 +31,7 @@ use crate::{
         drain::Drain,
         http,
         in_force::{InForce, Kept, Opened, PlanInForce, Prepared, listen},
-        keeper::{Keepers, Surroundings},
+        keeper::{KeeperContext, Keepers},
         notify::Notify,
         operator::{Ending, OperatedServer, Operator, ReloadReply, ServerOrder},
         plan::{Faults, LoadPlan, Plan},
@@ -140,7 +140,7 @@ struct Running {
     /// Held by a reload, or by a process that is being started: either passes on what the other leaves.
     turn: Rc<Mutex<()>>,
     keepers: Keepers,
-    surroundings: Surroundings,
+    surroundings: KeeperContext,
     supervisors: Supervisors,
     shards: Shards,
     /// A hangup came while the file was read.
@@ -167,13 +167,13 @@ impl Running {
         load: Option<LoadPlan>,
         reporter: Reporter,
     ) -> Result<Self, Error> {
-        let Prepared { next, opened, threads, .. } = prepared;
+        let Prepared { next, opened, .. } = prepared;
         let (context, in_force) = (Arc::new(context), PlanInForce::default());
         let slots = context.slots.clone();
         let remembered = Arc::new(Remembered::new(plan.remember));
         let books = Books::new(&next.listenings(), remembered.clone());
         let common = Common { context: context.clone(), last_id: AtomicU64::new(0) };
-        let (supervisors, idle) = Supervisors::new(common, books, remembered.clone(), threads);
+        let (supervisors, idle) = Supervisors::new(common, books, remembered.clone(), threads(&plan));
         let (orders_address, orders) = mailbox(ORDERS);
         let drain_timeout = Arc::new(Lock::new(plan.drain_timeout));
         let (ending, passable) = (Arc::<Ending>::default(), Passable::default());
@@ -189,8 +189,7 @@ impl Running {
             events: reporter.events().clone(),
             orders: orders_address,
         });
-        let addresses: Vec<_> = next.listenings().iter().map(|one| one.address.to_string()).collect();
-        let notify = Notify::start(supervisors.clone(), &addresses, passable.clone());
+        let notify = Notify::start(supervisors.clone(), &next.address_texts(), passable.clone());
         let turn = Rc::<Mutex<()>>::default();
         let upgrade = Upgrade::start(passable.clone(), reporter.clone(), turn.clone())
             .map_err(|error| Error::new("cannot take signals over", error))?;
@@ -269,8 +268,7 @@ impl Running {
     fn put_in_force(&mut self, next: InForce) {
         self.context.own.set(next.own_addresses());
         next.handles().for_each(|(name, handle)| self.passable.add(&name, handle));
-        let addresses: Vec<_> = next.listenings().iter().map(|one| one.address.to_string()).collect();
-        self.notify.moved(&addresses);
+        self.notify.moved(&next.address_texts());
         self.in_force.set(next);
     }
 
@@ -440,7 +438,7 @@ impl Running {
             in_force.prepare(next.clone(), threads.max(self.shards.active()), Default::default())?;
         let doors = self.open_doors(old, &next)?;
         self.shards.grow(threads)?;
-        let Prepared { next: coming, opened, kept, closed, .. } = prepared;
+        let Prepared { next: coming, opened, kept, closed } = prepared;
         self.keepers.keep(&coming.groups, &self.surroundings).await;
         let fresh: Vec<_> = opened.iter().map(|one| one.current.clone()).collect();
         if let Err(error) = self.accept(opened).await {
@@ -573,9 +571,9 @@ fn open_beside(
 }
 
 /// What the keepers of groups need of a server.
-fn surroundings(context: &Arc<Context>, reporter: &Reporter, supervisors: &Supervisors) -> Surroundings {
+fn surroundings(context: &Arc<Context>, reporter: &Reporter, supervisors: &Supervisors) -> KeeperContext {
     let (reporter, supervisors) = (reporter.clone(), supervisors.clone());
-    Surroundings {
+    KeeperContext {
         context: context.clone(),
         warn: Rc::new(move |line| reporter.warn(line)),
         on_down: Rc::new(move |group, server| {
