@@ -31,7 +31,7 @@ use std::{
 const PORT: u16 = 53;
 /// The largest datagram that is asked for (RFC 6891 §6.2.5). Consul leaves out what does not fit, and does not say so.
 const UDP_BYTES: u16 = 4096;
-/// An answer with more is refused as a whole: no choice among so many servers is needed, and each costs a state and a check.
+/// An answer with more is refused as a whole: no choice among more servers is needed, and each costs a state and a check.
 pub const RECORDS_MAX: usize = 512;
 /// Name servers follow some 11 (Bind, Unbound).
 const ALIASES_MAX: usize = 16;
@@ -52,7 +52,7 @@ pub struct NameServers {
     addresses: Vec<SocketAddr>,
     /// Domains to look for a name in.
     search: Vec<String>,
-    /// A name with so many dots is looked for as it is first.
+    /// A name with this many dots is looked for as it is first.
     dots: usize,
     timeout: Duration,
 }

@@ -108,7 +108,7 @@ impl Drop for Slot {
     }
 }
 
-/// So many of something in a second, by any number of tasks; a second's worth at once after a pause.
+/// A number of something in a second, by any number of tasks; a second's worth at once after a pause.
 pub struct Rate {
     per_second: u32,
     state: Lock<RateState>,

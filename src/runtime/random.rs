@@ -1,4 +1,4 @@
-//! Numbers that nobody can foretell, from the kernel.
+//! Numbers that no peer can foretell, from the kernel.
 
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::{

@@ -64,7 +64,7 @@ pub enum Value {
     File,
 }
 
-/// What nobody serves on: port 53 of the domain name system (RFC 1035 §4.2).
+/// Port 53 of the domain name system (RFC 1035 §4.2).
 const DNS_PORT: u16 = 53;
 /// One byte holds its length (RFC 7301 §3.1).
 const PROTOCOL_BYTES_MAX: usize = 255;

@@ -9,7 +9,7 @@ use std::{fs::File, io, path::Path};
 /// Judges all that a file says of TLS.
 pub fn judge(found: &mut Found<'_>, top: &Section<'_>) {
     let tables = top.named("tls");
-    // Whoever uses it.
+    // Also where no route names it.
     tables.iter().for_each(|(name, section)| table(found, name, section));
     let names = top.names("tls");
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
