@@ -219,13 +219,14 @@ impl Running {
             again: false,
             reporter,
         };
+        running.context.own.set(next.own_addresses());
+        running.keepers.keep(&next.groups, &running.surroundings).await;
+        running.put_in_force(next);
+        // Whoever asks, finds the listeners; until then they wait in the kernel's queue.
         running.serve_control(&plan, control);
         running.serve_metrics(&plan, metrics);
         running.serve_agent(agent);
-        running.context.own.set(next.own_addresses());
-        running.keepers.keep(&next.groups, &running.surroundings).await;
         running.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
-        running.put_in_force(next);
         Ok(running)
     }
 
