@@ -16,3 +16,4 @@ pub mod pipe;
 pub mod resolve;
 pub mod socket;
 pub mod stream;
+pub mod tls;

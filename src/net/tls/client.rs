@@ -1,0 +1,303 @@
+//! The client's side: whom a server has to be, and who the program is to it.
+
+use crate::net::tls::{
+    HAS_VERSIONS,
+    certificate::ReadCertificate,
+    explain::IssuerFault,
+    files::{CertificatePair, MadeOfFiles, Reading, Renewable, TlsFault, TlsKey, TlsRenewal},
+    protocols, provider,
+};
+use jiff::Timestamp;
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, KeyLogFile, OtherError,
+    RootCertStore, SignatureScheme,
+    client::{
+        Resumption, WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
+    crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    server::ParsedCertificate,
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+/// What is kept to resume sessions with servers, of which each has its own name: 8 tickets for each of 8 names.
+const SESSIONS_MAX: usize = 64;
+
+/// What a client's TLS is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientTlsFiles {
+    /// The authorities of servers, or the very certificates of servers. Without them those of the system.
+    pub ca: Option<PathBuf>,
+    /// The name that a server's certificate has to have, if it is not the one that is dialled.
+    pub name: Option<String>,
+    /// The client's own certificate, for servers that ask for one.
+    pub pair: Option<CertificatePair>,
+    /// Off: whoever is between here and the server can read and change all bytes.
+    pub verify: bool,
+    /// The protocols that are offered, the best first.
+    pub alpn: Vec<String>,
+}
+
+/// The client's side of TLS, as it is now. Equal are those of the same files with the same certificates in them.
+#[derive(Clone, Debug)]
+pub struct ClientTls(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    files: ClientTlsFiles,
+    now: Renewable<ClientConfig>,
+}
+
+impl ClientTls {
+    /// Reads all files, and finds all their faults. It waits for the file system.
+    pub fn load(files: ClientTlsFiles) -> Result<Self, Vec<TlsFault>> {
+        let now = Renewable::new(load(&files)?);
+        Ok(ClientTls(Arc::new(Inner { files, now })))
+    }
+
+    /// The begin of a handshake with a host, a name or an IP address. Errors: why it cannot begin, in words.
+    pub fn connection(&self, host: &str) -> Result<ClientConnection, String> {
+        let name = server_name(self.expects(host))?;
+        ClientConnection::new(self.0.now.now().config.clone(), name).map_err(|error| error.to_string())
+    }
+
+    /// The name that the certificate of a host has to have.
+    fn expects<'a>(&'a self, host: &'a str) -> &'a str {
+        self.0.files.name.as_deref().unwrap_or(host)
+    }
+
+    /// The name that a host is asked for; none if that is an IP address, which is not sent (RFC 6066 §3).
+    pub fn asks_for(&self, host: &str) -> Option<String> {
+        match server_name(self.expects(host)) {
+            Ok(ServerName::DnsName(name)) => Some(name.as_ref().to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Whether a server has to prove who it is.
+    pub fn verifies(&self) -> bool {
+        self.0.files.verify
+    }
+
+    /// Compares the files with those that were read, and reads them anew if they are others. It waits for the file system.
+    pub fn look(&self) -> TlsRenewal {
+        self.0.now.look(|_| load(&self.0.files))
+    }
+}
+
+impl PartialEq for ClientTls {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.files == other.0.files && self.0.now.now().material.is_same(&other.0.now.now().material)
+    }
+}
+
+impl Eq for ClientTls {}
+
+fn server_name(name: &str) -> Result<ServerName<'static>, String> {
+    // The dot of the root is no part of a name here (RFC 6066 §3).
+    let relative = name.strip_suffix('.').unwrap_or(name);
+    let error =
+        |_| format!("\"{name}\" is neither a host name nor an IP address, so no certificate can have it");
+    ServerName::try_from(relative.to_owned()).map_err(error)
+}
+
+fn load(files: &ClientTlsFiles) -> Result<MadeOfFiles<ClientConfig>, Vec<TlsFault>> {
+    let provider = provider();
+    let mut reading = Reading::default();
+    let pair = files.pair.as_ref().and_then(|pair| reading.pair(0, pair, &provider));
+    let verifier = verifier(&mut reading, files);
+    let alpn = protocols(&files.alpn).unwrap_or_else(|text| {
+        reading.fault(TlsKey::Alpn, text);
+        Vec::new()
+    });
+    if let Some(Err(text)) = files.name.as_deref().map(server_name) {
+        reading.fault(TlsKey::Name, text);
+    }
+    let material = Arc::new(reading.finish()?);
+    let verifier = verifier.expect("without one there is a fault");
+    Ok(MadeOfFiles { config: Arc::new(configure(pair, verifier, alpn)), material })
+}
+
+fn configure(
+    pair: Option<CertifiedKey>,
+    verifier: Arc<dyn ServerCertVerifier>,
+    alpn: Vec<Vec<u8>>,
+) -> ClientConfig {
+    let builder = ClientConfig::builder_with_provider(provider());
+    let builder = builder.with_safe_default_protocol_versions().expect(HAS_VERSIONS);
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let mut config = match pair {
+        Some(pair) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair))),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = alpn;
+    config.key_log = Arc::new(KeyLogFile::new());
+    config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+    config
+}
+
+/// None: there is a fault.
+fn verifier(reading: &mut Reading, files: &ClientTlsFiles) -> Option<Arc<dyn ServerCertVerifier>> {
+    let named = match &files.ca {
+        Some(path) => Some((reading.authorities(TlsKey::Ca, path)?, reading.read_for(TlsKey::Ca))),
+        None => None,
+    };
+    if !files.verify {
+        return Some(Arc::new(Unverified(provider().signature_verification_algorithms)));
+    }
+    let (roots, pinned) = match named {
+        Some((roots, certificates)) => (Arc::new(roots), certificates),
+        None => match system_roots() {
+            Ok(roots) => (roots, Vec::new()),
+            Err(text) => {
+                reading.fault(TlsKey::Ca, text);
+                return None;
+            }
+        },
+    };
+    let by_authority = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
+    match by_authority {
+        Ok(by_authority) => Some(Arc::new(Verifier { by_authority, pinned })),
+        Err(error) => {
+            reading.fault(TlsKey::Ca, error.to_string());
+            None
+        }
+    }
+}
+
+/// The system's authorities, or those of SSL_CERT_FILE and SSL_CERT_DIR. They are read once a process.
+fn system_roots() -> Result<Arc<RootCertStore>, String> {
+    static ROOTS: OnceLock<Result<Arc<RootCertStore>, String>> = OnceLock::new();
+    let read = || {
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(found.certs);
+        match (roots.is_empty(), found.errors.first()) {
+            (false, _) => Ok(Arc::new(roots)),
+            (true, None) => Err("the system has no authorities: name them in 'ca'".to_owned()),
+            (true, Some(error)) => Err(format!("the system's authorities cannot be read: {error}")),
+        }
+    };
+    ROOTS.get_or_init(read).clone()
+}
+
+/// What rustls checks, and two things more: it says whether an unknown certificate is self-signed, and takes a certificate
+/// that the user named itself, even if it is one of an authority, as `openssl req -x509` makes them.
+#[derive(Debug)]
+struct Verifier {
+    by_authority: Arc<WebPkiServerVerifier>,
+    pinned: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let judged = self.by_authority.verify_server_cert(leaf, others, name, ocsp_response, now);
+        let (Err(Error::InvalidCertificate(fault)), Some(read)) = (&judged, ReadCertificate::read(leaf))
+        else {
+            return judged;
+        };
+        let issuer_is_unknown = matches!(fault, CertificateError::UnknownIssuer);
+        match fault {
+            CertificateError::UnknownIssuer | CertificateError::Other(_) => {}
+            _ => return judged,
+        }
+        if self.pinned.iter().any(|pinned| pinned == leaf) {
+            is_in_time(&read, now)?;
+            verify_server_name(&ParsedCertificate::try_from(leaf)?, name)?;
+            return Ok(ServerCertVerified::assertion());
+        }
+        let fault = match read.is_self_signed() {
+            true => IssuerFault::SelfSigned,
+            false if issuer_is_unknown => IssuerFault::Unknown(read.issuer()),
+            false => return judged,
+        };
+        Err(CertificateError::Other(OtherError(Arc::new(fault))).into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.by_authority.verify_tls12_signature(message, leaf, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.by_authority.verify_tls13_signature(message, leaf, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.by_authority.supported_verify_schemes()
+    }
+}
+
+fn is_in_time(certificate: &ReadCertificate<'_>, time: UnixTime) -> Result<(), CertificateError> {
+    let at = |moment: Timestamp| {
+        UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(moment.as_second()).unwrap_or(0)))
+    };
+    let (not_before, not_after) = (at(certificate.begins()), at(certificate.ends()));
+    match time {
+        _ if time < not_before => Err(CertificateError::NotValidYetContext { time, not_before }),
+        _ if time > not_after => Err(CertificateError::ExpiredContext { time, not_after }),
+        _ => Ok(()),
+    }
+}
+
+/// `verify = false`: the server proves that it has the key of its certificate, and nothing of who it is.
+#[derive(Debug)]
+struct Unverified(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, leaf, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, leaf, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
