@@ -54,15 +54,6 @@ pub const SAMPLE: &str = include_str!("config_file/sample.toml");
 /// Ten thousand listeners with their upstreams have some 2 MB. Reading takes up to a hundred times as much memory.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// What a file is read for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// To say whether it is valid: keys that are known and not built yet are warned of.
-    Judge,
-    /// To do what it says: a server that ignored such a key would not do that.
-    Serve,
-}
-
 /// A file that was read.
 struct Reading {
     source: SourceText,
@@ -82,7 +73,7 @@ pub struct Loaded {
 /// Reads the plan of a file; `typed` are options of the command line, which win.
 /// Errors: all that is wrong with the file; with `colour` if a terminal shows it.
 pub fn load(path: &Path, typed: &GivenOptions, colour: bool) -> Result<Loaded, plan::Faults> {
-    let Reading { source, faults, plan } = Reading::of(path, typed, Purpose::Serve);
+    let Reading { source, faults, plan } = Reading::of(path, typed);
     match plan {
         Some(plan) => Ok(Loaded { plan, warnings: lines(&source, &faults, Severity::Warning) }),
         None => Err(plan::Faults {
@@ -114,7 +105,7 @@ struct Checked<'a> {
 
 /// Whether a file is valid, and all that is wrong with it.
 pub fn check(path: &Path, json: bool) -> Answer {
-    let mut reading = Reading::of(path, &GivenOptions::new(), Purpose::Judge);
+    let mut reading = Reading::of(path, &GivenOptions::new());
     reading.warn_of_descriptors();
     let Reading { source, faults, plan } = &reading;
     let counts = plan.as_ref().map(|plan| {
@@ -152,7 +143,7 @@ pub fn check(path: &Path, json: bool) -> Answer {
 /// What would become of a connection.
 /// Errors: what is wrong with the question.
 pub fn explained(path: &Path, question: &Question) -> Result<Answer, String> {
-    let Reading { source, faults, plan } = Reading::of(path, &GivenOptions::new(), Purpose::Judge);
+    let Reading { source, faults, plan } = Reading::of(path, &GivenOptions::new());
     let Some(plan) = plan else {
         let notes = rendered(&source, &faults, shows_colour());
         return Ok(Answer { answer: String::new(), notes, is_good: false });
@@ -183,11 +174,11 @@ fn asked<'p>(plan: &'p Plan, question: &Question) -> Result<&'p PlannedListener,
 }
 
 impl Reading {
-    fn of(path: &Path, typed: &GivenOptions, purpose: Purpose) -> Self {
+    fn of(path: &Path, typed: &GivenOptions) -> Self {
         let name = path.display().to_string();
         match text(path) {
-            Ok((text, None)) => Reading::of_text(&name, text, None, typed, purpose),
-            Ok((text, Some(at))) => Reading::of_text(&name, text, Some(at), typed, purpose),
+            Ok((text, None)) => Reading::of_text(&name, text, None, typed),
+            Ok((text, Some(at))) => Reading::of_text(&name, text, Some(at), typed),
             Err(error) => {
                 let text = format!("the file cannot be read: {}", reason(&error));
                 let help = Some("name a file that can be read".to_owned());
@@ -198,13 +189,7 @@ impl Reading {
     }
 
     /// Reads a text; what is not UTF-8 in it begins at `foreign`.
-    fn of_text(
-        name: &str,
-        text: String,
-        foreign: Option<usize>,
-        typed: &GivenOptions,
-        purpose: Purpose,
-    ) -> Self {
+    fn of_text(name: &str, text: String, foreign: Option<usize>, typed: &GivenOptions) -> Self {
         let source = SourceText::new(name, text);
         let mut found = Found::new(&source);
         if let Some(at) = foreign {
@@ -221,15 +206,7 @@ impl Reading {
         syntax::add(&errors, &mut found);
         let top = Section { table: table.get_ref(), span: 0..0 };
         let options = FileOptions::new();
-        let mut shape = Shape { options: &options, found: &mut found, later: Vec::new() };
-        shape.table(Kind::Top, top.table, false);
-        for (span, what, brings) in shape.later {
-            let text = format!("{what} comes with {brings}");
-            match purpose {
-                Purpose::Judge => found.warn(span, text, ""),
-                Purpose::Serve => found.error(span, text, "leave it out: it is not built yet"),
-            }
-        }
+        Shape { options: &options, found: &mut found }.table(Kind::Top, top.table);
         let plan = Meaning::new(&options, &mut found, typed).plan(&top);
         tls::judge(&mut found, &top);
         let faults = found.into_faults();

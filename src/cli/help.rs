@@ -11,7 +11,7 @@ use argh::{FlagInfo, FlagInfoKind};
 /// Descriptions of options begin here; a longer name has a line to itself.
 const COLUMN: usize = 33;
 /// The same of commands and topics.
-const NAME_COLUMN: usize = 17;
+const NAME_COLUMN: usize = 18;
 
 /// The options of a help in groups: title, and names. What is in none of them stands first.
 const GROUPS: [(&str, &[&str]); 6] = [
@@ -24,11 +24,30 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "--source-prefix",
             "--allow",
             "--deny",
+            "--accept-proxy",
             "--accept-rate",
             "--backlog",
+            "--tls-cert",
+            "--tls-key",
+            "--client-ca",
+            "--tls-self-signed",
         ],
     ),
-    ("Upstream", &["--upstream", "--via", "--origin", "--self", "--resolve", "--connect-timeout"]),
+    (
+        "Upstream",
+        &[
+            "--upstream",
+            "--via",
+            "--origin",
+            "--self",
+            "--resolve",
+            "--connect-timeout",
+            "--send-proxy",
+            "--upstream-tls",
+            "--upstream-ca",
+            "--upstream-name",
+        ],
+    ),
     (
         "Request",
         &[
@@ -55,6 +74,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "--idle-timeout",
             "--half-close-timeout",
             "--stall-timeout",
+            "--handshake-timeout",
             "--max-lifetime",
             "--drain-timeout",
             "--drain-delay",
@@ -107,11 +127,7 @@ pub fn overview(commands: &[CommandInfo]) -> String {
     for command in commands {
         text += &row(&format!("  {}", command.name), NAME_COLUMN, command.description);
     }
-    text += &row(
-        "  help",
-        NAME_COLUMN,
-        "this text; help COMMAND: its options; help TOPIC: one of these in depth",
-    );
+    text += &row("  help", NAME_COLUMN, "this text; of a command, its options; of a topic, all of it");
     text += "\nTopics:\n";
     for topic in TOPICS {
         text += &row(&format!("  {}", topic.name), NAME_COLUMN, topic.title());

@@ -56,6 +56,9 @@ fn planned(endpoint: Endpoint, target: PlannedTarget) -> PlannedListener {
         mode: None,
         target,
         access: Access::default(),
+        accept_proxy: Vec::new(),
+        tls: None,
+        handshake_timeout: plan::HANDSHAKE_TIMEOUT,
         accept_rate: None,
         max_per_source: None,
         backlog: 4096,
@@ -648,7 +651,7 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ("proxy 1=udp:a:1", &["UDP is out of scope"]),
         ("proxy --upstream udp:a:1", &["'--upstream' cannot be 'udp:a:1': UDP is out of scope"]),
         ("echo --listen udp://:53", &["UDP is out of scope"]),
-        ("proxy --upstream tls://a:1", &["tls:// comes with TLS"]),
+        ("proxy --upstream tls:a:1", &["TLS is spoken to an upstream of proxy only, as in tls://host:443"]),
         (
             "proxy --upstream a --upstream b",
             &["option '--upstream' is given 2 times", "write proxy LISTEN=UPSTREAM"],

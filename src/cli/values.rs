@@ -24,7 +24,7 @@ use crate::{
     },
 };
 use std::{
-    fmt::Write,
+    fmt::{self, Write},
     net::IpAddr,
     num::{NonZeroU32, NonZeroUsize},
     time::Duration,
@@ -51,6 +51,9 @@ const ANSWER_MAX: u64 = 1 << 40;
 /// More than any machine has processors.
 const THREADS_MAX: usize = 256;
 const HTTP_PORT: u16 = 80;
+/// What the port of most servers that speak TLS from the first byte is (RFC 9110 §4.2.2).
+const TLS_PORT: u16 = 443;
+const TLS_SCHEME: &str = "tls://";
 /// Said of `fd:NAME` where no listener of a server is meant.
 const NOT_PASSED: &str = "fd: names a socket that a service manager passes, and only a listener can have one; write \
                           host:port or unix:/path";
@@ -182,9 +185,32 @@ pub fn peer(text: &str) -> Result<Endpoint, String> {
     connectable(endpoint_or(None, text)?)
 }
 
-/// An address to connect to; by default port 80.
-pub fn upstream(text: &str) -> Result<Endpoint, String> {
-    connectable(endpoint_or(Some(80), text)?)
+/// Where to relay to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamAddress {
+    pub endpoint: Endpoint,
+    /// It stands after `tls://`.
+    pub is_tls: bool,
+}
+
+impl fmt::Display for UpstreamAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.is_tls { TLS_SCHEME } else { "" }, self.endpoint)
+    }
+}
+
+/// An address to relay to, by default port 80; after `tls://` TLS is spoken there, by default port 443.
+pub fn upstream(text: &str) -> Result<UpstreamAddress, String> {
+    match text.split_at_checked(TLS_SCHEME.len()) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(TLS_SCHEME) => {
+            if rest.is_empty() || split_scheme(rest).is_some() {
+                return Err("it names no host; write tls://host:port".into());
+            }
+            let endpoint = connectable(Endpoint::parse(rest, Some(TLS_PORT))?)?;
+            Ok(UpstreamAddress { endpoint, is_tls: true })
+        }
+        _ => Ok(UpstreamAddress { endpoint: connectable(endpoint_or(Some(80), text)?)?, is_tls: false }),
+    }
 }
 
 /// One rule for every command: an address alone, or after `tcp://`.
@@ -205,13 +231,15 @@ fn refuse_other_transports(text: &str) -> Result<(), String> {
         return Err("UDP is out of scope; write a TCP address, as in host:port".into());
     }
     if lower.starts_with("tls:") {
-        return Err("tls:// comes with TLS, which is not built yet; write host:port for plain TCP".into());
+        let text =
+            "TLS is spoken to an upstream of proxy only, as in tls://host:443; write host:port for plain TCP";
+        return Err(text.into());
     }
     Ok(())
 }
 
 /// Listeners, and where each leads to: `5432=db:5432`.
-pub fn pairs(words: &[String]) -> Result<Vec<(Endpoint, Endpoint)>, String> {
+pub fn pairs(words: &[String]) -> Result<Vec<(Endpoint, UpstreamAddress)>, String> {
     if let [listen, upstream] = words
         && !listen.contains('=')
         && self::listen(listen).is_ok()
@@ -222,7 +250,7 @@ pub fn pairs(words: &[String]) -> Result<Vec<(Endpoint, Endpoint)>, String> {
     words.iter().map(|word| pair(word)).collect()
 }
 
-fn pair(word: &str) -> Result<(Endpoint, Endpoint), String> {
+fn pair(word: &str) -> Result<(Endpoint, UpstreamAddress), String> {
     let sides = || word.match_indices('=').map(|(at, _)| (&word[..at], &word[at + 1..]));
     let read = |(listen, to)| Ok::<_, String>((self::listen(listen)?, upstream(to)?));
     // A path may hold an equals sign: it is the one that leaves two addresses.
@@ -640,7 +668,38 @@ mod tests {
             assert_eq!(target(text).unwrap(), Target::Tcp(Endpoint::loopback(8001)), "{text}");
         }
         assert_eq!(target("unix:/tmp/a").unwrap(), Target::Tcp("unix:/tmp/a".parse().unwrap()));
-        assert_eq!(upstream("tcp://127.0.0.1:8001"), Ok(Endpoint::loopback(8001)));
+    }
+
+    #[test]
+    fn an_upstream_is_an_address_that_tls_may_be_spoken_to() {
+        for (text, address, is_tls) in [
+            ("tcp://127.0.0.1:8001", "127.0.0.1:8001", false),
+            ("a", "a:80", false),
+            ("tls://a", "a:443", true),
+            ("TLS://a:1", "a:1", true),
+            ("tls://[::1]:1", "[::1]:1", true),
+            ("tls://unix:/a", "unix:/a", true),
+        ] {
+            let upstream = upstream(text).unwrap();
+            assert_eq!(
+                (upstream.endpoint.to_string().as_str(), upstream.is_tls),
+                (address, is_tls),
+                "{text}"
+            );
+            let shown = if is_tls { format!("tls://{address}") } else { address.to_owned() };
+            assert_eq!(upstream.to_string(), shown);
+        }
+        for (text, reason) in [
+            ("tls://", "names no host"),
+            ("tls://tcp://a:1", "names no host"),
+            ("tls:a:1", "tls://host:443"),
+            ("tls://a:0", "port 0"),
+            ("tls://a b", "not a host name"),
+            ("tls://fd:a", "only a listener"),
+        ] {
+            let refused = upstream(text).unwrap_err();
+            assert!(refused.contains(reason), "{text}: {refused}");
+        }
     }
 
     #[test]
@@ -652,7 +711,7 @@ mod tests {
             ("http://:80/", "names no host"),
             ("https://a/", "comes with TLS"),
             ("HTTPS://a/", "comes with TLS"),
-            ("tls://a:1", "comes with TLS"),
+            ("tls://a:1", "to an upstream of proxy only"),
             ("udp:a:1", "UDP is out of scope"),
             ("UDP://a:1", "UDP is out of scope"),
             ("ftp://a/", "\"ftp\" is not spoken"),

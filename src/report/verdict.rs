@@ -75,6 +75,14 @@ impl Ended {
                 self.close.error.clone().unwrap_or_else(|| "its source had too many sessions".into())
             }
             Cause::RefusedAccess => "its source may not connect here".into(),
+            Cause::ProxyHeader => "its PROXY header was malformed, missing or late".into(),
+            Cause::HandshakeTimeout => "its handshake was not through in time".into(),
+            Cause::TlsClient => "TLS with the client failed".into(),
+            Cause::TlsUpstream => "TLS with the upstream failed".into(),
+            Cause::ClientTruncated => "the client's TLS ended without close_notify, perhaps too early".into(),
+            Cause::UpstreamTruncated => {
+                "the upstream's TLS ended without close_notify, perhaps too early".into()
+            }
             Cause::NoRoute => "no route leads anywhere for it".into(),
             Cause::NoServer => "none of the upstream's servers could be reached".into(),
             Cause::Internal => "a fault of this program ended it".into(),

@@ -124,6 +124,8 @@ fn listener(name: &str, old: &PlannedListener, new: &PlannedListener, lines: &mu
     changed(&mut own, "mode", mode(old), mode(new));
     changed(&mut own, "allow", nets(&old.access.allow), nets(&new.access.allow));
     changed(&mut own, "deny", nets(&old.access.deny), nets(&new.access.deny));
+    changed(&mut own, "accept-proxy", nets(&old.accept_proxy), nets(&new.accept_proxy));
+    changed(&mut own, "tls", or_off(old.tls.as_ref()), or_off(new.tls.as_ref()));
     let rate = |one: &PlannedListener| or_off(one.accept_rate.map(|rate| format!("{rate}/s")));
     changed(&mut own, "accept-rate", rate(old), rate(new));
     changed(&mut own, "max-per-source", limit(old), limit(new));
@@ -133,6 +135,7 @@ fn listener(name: &str, old: &PlannedListener, new: &PlannedListener, lines: &mu
     changed(&mut own, "backlog", old.backlog, new.backlog);
     let (before, after) = (&old.deadlines, &new.deadlines);
     for (key, old, new) in [
+        ("handshake-timeout", old.handshake_timeout, new.handshake_timeout),
         ("connect-timeout", before.connect, after.connect),
         ("idle-timeout", before.idle, after.idle),
         ("half-close-timeout", before.half_close, after.half_close),
@@ -277,6 +280,9 @@ mod tests {
             mode: None,
             target: PlannedTarget::to("b:80".into()),
             access: Access::default(),
+            accept_proxy: Vec::new(),
+            tls: None,
+            handshake_timeout: None,
             accept_rate: None,
             max_per_source: Some(SourceLimit { sessions: 2, prefix: 64 }),
             backlog: 1,

@@ -7,7 +7,7 @@ use crate::{
     net::{
         dial::{Destination, Override},
         endpoint::Endpoint,
-        network::Access,
+        network::{Access, Network},
         options::{Congestion, Keepalive},
     },
     report::format::{Dump, Log},
@@ -31,6 +31,10 @@ pub const PROXY_PORT: u16 = 8002;
 pub const ORIGIN_PORT: u16 = 8003;
 /// The upstream of the lab that this program grew from.
 pub const UPSTREAM: &str = "www.google.com:80";
+
+/// A client has its first bytes ready; three lost segments are sent again within 7 s (1 s, 2 s and 4 s after the first, RFC
+/// 6298 §5). The PROXY protocol asks for 3 s at least.
+pub const HANDSHAKE_TIMEOUT: Option<Duration> = Some(Duration::from_secs(10));
 
 /// Holds 2,000 connects at once; Linux's own default limit (`net.core.somaxconn`).
 pub const BACKLOG: i32 = 4096;
@@ -120,6 +124,12 @@ pub struct PlannedListener {
     pub mode: Option<u32>,
     pub target: PlannedTarget,
     pub access: Access,
+    /// Networks whose connections begin with a PROXY header; nobody else may connect. Empty: nobody sends one.
+    pub accept_proxy: Vec<Network>,
+    /// What ends TLS, by the name of one of the plan's [`PlannedTls`], where no route says it; `None`: plain TCP.
+    pub tls: Option<String>,
+    /// For the PROXY header, the ClientHello and the TLS handshake together; `None`: no limit.
+    pub handshake_timeout: Option<Duration>,
     /// Connections that it accepts in a second; `None`: no limit.
     pub accept_rate: Option<NonZeroU32>,
     /// Sessions at once from one source on this listener; `None`: no limit of its own.
@@ -146,6 +156,8 @@ pub enum PlannedTarget {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedRoute {
     pub condition: Condition,
+    /// What ends TLS, by the name of one of the plan's [`PlannedTls`]; `None`: what comes is passed on.
+    pub tls: Option<String>,
     pub lead: Lead,
 }
 
@@ -185,7 +197,7 @@ impl PlannedTarget {
     /// One route for every connection.
     pub fn to(upstream: String) -> Self {
         let lead = Lead::Upstream(upstream);
-        PlannedTarget::Routes(vec![PlannedRoute { condition: Condition::default(), lead }])
+        PlannedTarget::Routes(vec![PlannedRoute { condition: Condition::default(), tls: None, lead }])
     }
 
     /// Whether a far leg may have to be dialled.

@@ -41,8 +41,20 @@ pub enum Cause {
     Drain,
     /// Its source address had `--max-per-source` sessions already.
     RefusedLimit,
-    /// Its source address is denied, or is not one of those that are allowed.
+    /// Its source address is denied, or not one of those that are allowed, or not one of those that send PROXY headers.
     RefusedAccess,
+    /// Its PROXY header was malformed or missing, or not whole within `--handshake-timeout`.
+    ProxyHeader,
+    /// Its TLS handshake, or the ClientHello that its route needs, was not through within `--handshake-timeout`.
+    HandshakeTimeout,
+    /// Its TLS handshake failed, or it broke the protocol later.
+    TlsClient,
+    /// The TLS handshake with the upstream failed, with its certificate among the reasons, or it broke the protocol later.
+    TlsUpstream,
+    /// The client ended its TLS connection by FIN without close_notify (RFC 8446 §6.1): what came may not be all.
+    ClientTruncated,
+    /// The upstream ended its TLS connection by FIN without close_notify: what came may not be all.
+    UpstreamTruncated,
     /// No route of its listener leads anywhere for it.
     NoRoute,
     /// None of the servers of its upstream could be reached.

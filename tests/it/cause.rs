@@ -266,10 +266,19 @@ const SCENARIOS: [(Cause, fn() -> Value); 18] = [
 ];
 /// `internal` is a fault of the program itself: no peer, flag, operator or signal can bring it about.
 const NOT_FROM_OUTSIDE: [Cause; 1] = [Cause::Internal];
+/// No session ends with these yet.
+const NOT_YET: [Cause; 6] = [
+    Cause::ProxyHeader,
+    Cause::HandshakeTimeout,
+    Cause::TlsClient,
+    Cause::TlsUpstream,
+    Cause::ClientTruncated,
+    Cause::UpstreamTruncated,
+];
 
 #[test]
 fn every_cause_has_a_scenario() {
-    let covered = SCENARIOS.iter().map(|(cause, _)| *cause).chain(NOT_FROM_OUTSIDE);
+    let covered = SCENARIOS.iter().map(|(cause, _)| *cause).chain(NOT_FROM_OUTSIDE).chain(NOT_YET);
     let covered: BTreeSet<&str> = covered.map(Cause::name).collect();
     assert_eq!(covered, Cause::VARIANTS.iter().map(|cause| cause.name()).collect());
 }

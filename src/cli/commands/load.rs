@@ -13,7 +13,7 @@ use crate::{
 use argh::{ArgsInfo, FromArgs};
 use std::{path::PathBuf, time::Duration};
 
-/// load a server with requests, verify its answers, and measure it
+/// load a server with requests, verify its answers, measure
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "load")]
 #[argh(note = "TARGET: tcp://host:port, unix:/path, http://host[:port]/path.  SIZE: 64, 16k, 1m")]

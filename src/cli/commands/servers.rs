@@ -5,7 +5,7 @@ use crate::{
         Answer, Config, Parsed,
         commands::reason,
         config_file::{self, Loaded, meaning::GivenOptions},
-        values,
+        values::{self, UpstreamAddress},
     },
     control::place::Control,
     net::{
@@ -35,8 +35,8 @@ macro_rules! server {
     ($(#[$about:meta])* $vis:vis struct $name:ident { $($own:tt)* }) => {
         #[derive(FromArgs, ArgsInfo)]
         $(#[$about])*
-        #[argh(note = "ADDR: 8002 (loopback), :8002 (all interfaces), host:8002, [::1]:8002, unix:/path,")]
-        #[argh(note = "  unix:@name; of a listener also fd:NAME, a socket of the service manager")]
+        #[argh(note = "ADDR: 8002 (loopback), :8002 (all interfaces), host:8002, [::1]:8002,")]
+        #[argh(note = "  unix:/path, unix:@name; of a listener also fd:NAME, a passed socket")]
         #[argh(note = "TIME: 250ms, 10s, 1m30s, 1h, off.  -v is --dump text.")]
         #[argh(note = "Each option may come from the environment, as SWITCHBOARD_MAX_SESSIONS=10.")]
         #[argh(note = "Exit: 0 drained, 1 failed, 2 usage, 3 cut at the deadline or by a second signal")]
@@ -54,9 +54,12 @@ macro_rules! server {
             /// networks that may connect; may repeat
             #[argh(option, arg_name = "CIDR,...", from_str_fn(values::networks))]
             allow: Vec<Vec<Network>>,
-            /// networks that may not, before --allow; may repeat
+            /// networks that may not; counts before --allow
             #[argh(option, arg_name = "CIDR,...", from_str_fn(values::networks))]
             deny: Vec<Vec<Network>>,
+            /// networks that must send a PROXY header
+            #[argh(option, arg_name = "CIDR,...", from_str_fn(values::networks))]
+            accept_proxy: Vec<Vec<Network>>,
             /// connections to accept a second; more wait (default off)
             #[argh(option, arg_name = "N/s|off", default = "None", from_str_fn(values::rate_or_off))]
             accept_rate: Option<NonZeroU32>,
@@ -75,6 +78,10 @@ macro_rules! server {
             #[argh(option, arg_name = "TIME", default = "Some(deadline::STALL_TIMEOUT)")]
             #[argh(from_str_fn(values::duration))]
             stall_timeout: Option<Duration>,
+            /// PROXY header, hello and handshake of TLS (default 10s)
+            #[argh(option, arg_name = "TIME", default = "plan::HANDSHAKE_TIMEOUT")]
+            #[argh(from_str_fn(values::duration))]
+            handshake_timeout: Option<Duration>,
             /// longest life of a session (default off)
             #[argh(option, arg_name = "TIME", default = "None", from_str_fn(values::duration))]
             max_lifetime: Option<Duration>,
@@ -114,7 +121,7 @@ macro_rules! server {
             #[argh(option, arg_name = "PATH|off", default = "Control::default()")]
             #[argh(from_str_fn(values::control))]
             control: Control,
-            /// a group that may use that socket too, at a --control PATH
+            /// a group that may use it too, if a PATH is given
             #[argh(option, arg_name = "NAME", from_str_fn(values::group))]
             group: Option<String>,
             /// ended sessions that 'ctl closed' knows (default 1000)
@@ -143,6 +150,9 @@ macro_rules! server {
                     mode: None,
                     target,
                     access: Access { allow: self.allow.concat(), deny: self.deny.concat() },
+                    accept_proxy: self.accept_proxy.concat(),
+                    tls: None,
+                    handshake_timeout: self.handshake_timeout,
                     accept_rate: self.accept_rate,
                     max_per_source: None,
                     backlog: self.backlog,
@@ -216,7 +226,7 @@ server! {
         listen: Vec<Endpoint>,
         /// where to relay to (default www.google.com:80)
         #[argh(option, short = 'u', arg_name = "ADDR", from_str_fn(values::upstream))]
-        upstream: Vec<Endpoint>,
+        upstream: Vec<UpstreamAddress>,
         /// addresses of a name, by commas; may repeat
         #[argh(option, arg_name = "HOST:PORT:ADDR", from_str_fn(values::resolve))]
         resolve: Vec<Override>,
@@ -228,7 +238,7 @@ server! {
 }
 
 server! {
-    /// serve what a configuration file says; options win over the file
+    /// serve what a configuration file says; options win
     #[argh(subcommand, name = "run")]
     #[argh(example = "switchboard run /etc/switchboard.toml")]
     #[argh(example = "switchboard run /etc/switchboard.toml --log json --threads 2")]
@@ -285,7 +295,7 @@ impl Proxy {
         let (mut pairs, mut notes) = (Vec::new(), Vec::new());
         let (words, listen, upstream) =
             (mem::take(&mut self.pairs), mem::take(&mut self.listen), mem::take(&mut self.upstream));
-        let to = |upstream: Endpoint| {
+        let to = |upstream: UpstreamAddress| {
             let listen = or_loopback(listen.clone(), plan::PROXY_PORT).into_iter();
             listen.map(move |endpoint| (endpoint, upstream.clone()))
         };
@@ -313,7 +323,7 @@ impl Proxy {
         let overrides: Arc<[Override]> = mem::take(&mut self.resolve).into();
         let (mut listeners, mut upstreams) = (Vec::new(), Vec::new());
         for (listen, upstream) in pairs {
-            let upstream = PlannedUpstream::address(upstream, overrides.clone());
+            let upstream = PlannedUpstream::address(upstream.endpoint, overrides.clone());
             let target = PlannedTarget::to(upstream.name.clone());
             listeners.push(self.listener(None, vec![listen], target, self.connect_timeout));
             if !upstreams.contains(&upstream) {
@@ -378,7 +388,7 @@ fn or_loopback(mut listen: Vec<Endpoint>, port: u16) -> Vec<Endpoint> {
 }
 
 /// Several upstreams, and it is not said which listener leads to which.
-fn several_upstreams(listen: &[Endpoint], upstream: &[Endpoint]) -> String {
+fn several_upstreams(listen: &[Endpoint], upstream: &[UpstreamAddress]) -> String {
     let form = if listen.len() == upstream.len() {
         let pairs = listen.iter().zip(upstream).map(|(listen, upstream)| format!("{listen}={upstream}"));
         pairs.collect::<Vec<_>>().join(" ")

@@ -1,7 +1,11 @@
 //! What a key of the file takes: the form of its value, and the reason why a text is none of that form.
 
 use crate::{
-    cli::{config_file::keys::Kind, values, words::nearest},
+    cli::{
+        config_file::keys::Kind,
+        values::{self, UpstreamAddress},
+        words::nearest,
+    },
     net::{
         endpoint::{Endpoint, Host},
         network::Network,
@@ -128,7 +132,7 @@ pub fn listen(text: &str) -> Result<Endpoint, String> {
 pub enum Destined {
     /// To the upstream of a table.
     Table(String),
-    Address(Endpoint),
+    Address(UpstreamAddress),
 }
 
 /// The name of a table, or an address: that has a colon, or is a number.
@@ -149,18 +153,8 @@ pub fn upstream(text: &str) -> Result<Destined, String> {
 }
 
 /// A server's address, which TLS may be spoken to.
-pub fn address(text: &str) -> Result<Endpoint, String> {
-    match text.get(..TLS_SCHEME.len()).filter(|scheme| scheme.eq_ignore_ascii_case(TLS_SCHEME)) {
-        Some(_) => values::upstream(&text[TLS_SCHEME.len()..]),
-        None => values::upstream(text),
-    }
-}
-
-const TLS_SCHEME: &str = "tls://";
-
-/// Whether TLS is to be spoken to an address.
-pub fn is_tls(text: &str) -> bool {
-    text.get(..TLS_SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(TLS_SCHEME))
+pub fn address(text: &str) -> Result<UpstreamAddress, String> {
+    values::upstream(text)
 }
 
 /// The advice for a name that is none of `names`; `new` is how one comes to be.

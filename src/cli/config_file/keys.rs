@@ -28,8 +28,6 @@ pub struct Key {
     pub name: &'static str,
     pub form: KeyForm,
     pub about: &'static str,
-    /// What brings it, if it is known and not built yet.
-    pub comes_with: Option<&'static str>,
 }
 
 impl Kind {
@@ -68,7 +66,7 @@ impl Kind {
     pub fn own(self) -> Vec<Key> {
         match self {
             Kind::Top => top(),
-            Kind::Defaults => for_listeners(),
+            Kind::Defaults => Vec::new(),
             Kind::Listener => listener(),
             Kind::Route => route(),
             Kind::Upstream => upstream(),
@@ -107,67 +105,34 @@ pub const OF_THE_PROGRAM: [&str; 12] = [
     "resolve",
 ];
 
-const TLS: Option<&str> = Some("TLS");
-const PROXY: Option<&str> = Some("PROXY");
-
 fn key(name: &'static str, form: KeyForm, about: &'static str) -> Key {
-    Key { name, form, about, comes_with: None }
-}
-
-/// A key that is known and not built yet.
-fn later(comes_with: Option<&'static str>, name: &'static str, form: KeyForm, about: &'static str) -> Key {
-    Key { name, form, about, comes_with }
+    Key { name, form, about }
 }
 
 fn top() -> Vec<Key> {
-    let tables = [
+    vec![
         key("defaults", KeyForm::Table(Kind::Defaults), "options of all listeners"),
         key("listener", KeyForm::Named(Kind::Listener), "the listeners, each by its name"),
         key("upstream", KeyForm::Named(Kind::Upstream), "the upstreams, each by its name"),
-        later(TLS, "tls", KeyForm::Named(Kind::Tls), "what ends TLS, each by its name"),
-    ];
-    for_listeners().into_iter().chain(tables).collect()
-}
-
-/// What is not an option of the command line yet.
-fn for_listeners() -> Vec<Key> {
-    vec![
-        later(
-            PROXY,
-            "accept-proxy",
-            KeyForm::Many(Value::Network),
-            "who must send a PROXY header; nobody else may connect",
-        ),
-        later(
-            TLS,
-            "handshake-timeout",
-            KeyForm::One(Value::TimeOrOff),
-            "PROXY header, ClientHello and TLS handshake together",
-        ),
+        key("tls", KeyForm::Named(Kind::Tls), "what ends TLS, each by its name"),
     ]
 }
 
 fn listener() -> Vec<Key> {
-    let own = [
+    vec![
         key("listen", KeyForm::Many(Value::Listen), "the addresses that it listens on"),
         key("upstream", KeyForm::One(Value::Upstream), "where it leads; after all routes"),
         key("route", KeyForm::Tables(Kind::Route), "the routes: the first that fits a connection"),
         key("mode", KeyForm::One(Value::Mode), "the permissions of its UNIX sockets"),
-    ];
-    own.into_iter().chain(for_listeners()).collect()
+    ]
 }
 
 fn route() -> Vec<Key> {
     vec![
         key("from", KeyForm::Many(Value::Network), "networks, of which one has the source"),
-        later(
-            TLS,
-            "sni",
-            KeyForm::Many(Value::ServerName),
-            "server names, of which one is the ClientHello's",
-        ),
-        later(TLS, "alpn", KeyForm::Many(Value::Protocol), "protocols, of which the ClientHello offers one"),
-        later(TLS, "tls", KeyForm::One(Value::Name), "ends TLS here, as a [tls.NAME] says"),
+        key("sni", KeyForm::Many(Value::ServerName), "server names, of which one is the ClientHello's"),
+        key("alpn", KeyForm::Many(Value::Protocol), "protocols, of which the ClientHello offers one"),
+        key("tls", KeyForm::One(Value::Name), "ends TLS here, as a [tls.NAME] says"),
         key("upstream", KeyForm::One(Value::Upstream), "where it leads"),
         key("refuse", KeyForm::Truth, "whether it refuses, by RST"),
     ]
@@ -194,13 +159,8 @@ fn upstream() -> Vec<Key> {
             KeyForm::One(Value::OnDown),
             "what becomes of the sessions of a server that goes down",
         ),
-        later(
-            PROXY,
-            "send-proxy",
-            KeyForm::One(Value::SendProxy),
-            "the version of the PROXY header that it is sent",
-        ),
-        later(TLS, "tls", KeyForm::TableOrTruth(Kind::UpstreamTls), "speaks TLS to its servers"),
+        key("send-proxy", KeyForm::One(Value::SendProxy), "the version of the PROXY header that it is sent"),
+        key("tls", KeyForm::TableOrTruth(Kind::UpstreamTls), "speaks TLS to its servers"),
     ]
 }
 
@@ -224,7 +184,7 @@ fn check() -> Vec<Key> {
         key("rise", KeyForm::Number(1..=1000), "successes in a row that take it up again"),
         key("send", KeyForm::One(Value::Bytes), "what is sent once connected"),
         key("expect", KeyForm::One(Value::Bytes), "what the first 4 KiB of the answer must hold"),
-        later(TLS, "tls", KeyForm::Truth, "whether it makes a TLS handshake"),
+        key("tls", KeyForm::Truth, "whether it makes a TLS handshake"),
     ]
 }
 
@@ -237,34 +197,29 @@ fn eject() -> Vec<Key> {
 
 fn upstream_tls() -> Vec<Key> {
     vec![
-        later(TLS, "ca", KeyForm::One(Value::File), "the authorities that are believed; none: the system's"),
-        later(TLS, "name", KeyForm::One(Value::HostName), "the name that the certificate must have"),
-        later(TLS, "cert", KeyForm::One(Value::File), "the certificate that is shown"),
-        later(TLS, "key", KeyForm::One(Value::File), "its key"),
-        later(TLS, "verify", KeyForm::Truth, "whether the certificate is verified"),
+        key("ca", KeyForm::One(Value::File), "the authorities that are believed; none: the system's"),
+        key("name", KeyForm::One(Value::HostName), "the name that the certificate must have"),
+        key("cert", KeyForm::One(Value::File), "the certificate that is shown"),
+        key("key", KeyForm::One(Value::File), "its key"),
+        key("verify", KeyForm::Truth, "whether the certificate is verified"),
     ]
 }
 
 fn tls() -> Vec<Key> {
     vec![
-        later(TLS, "cert", KeyForm::One(Value::File), "the certificate with its chain, in PEM"),
-        later(TLS, "key", KeyForm::One(Value::File), "its key, in PEM"),
-        later(TLS, "certs", KeyForm::Tables(Kind::Certificate), "several, in place of cert and key"),
-        later(
-            TLS,
-            "client-ca",
-            KeyForm::One(Value::File),
-            "the authorities whose certificates clients must have",
-        ),
-        later(TLS, "client-cert", KeyForm::One(Value::ClientCert), "whether clients must have one"),
-        later(TLS, "alpn", KeyForm::Many(Value::Protocol), "the protocols that are spoken, the best first"),
+        key("cert", KeyForm::One(Value::File), "the certificate with its chain, in PEM"),
+        key("key", KeyForm::One(Value::File), "its key, in PEM"),
+        key("certs", KeyForm::Tables(Kind::Certificate), "several, in place of cert and key"),
+        key("client-ca", KeyForm::One(Value::File), "the authorities whose certificates clients must have"),
+        key("client-cert", KeyForm::One(Value::ClientCert), "whether clients must have one"),
+        key("alpn", KeyForm::Many(Value::Protocol), "the protocols that are spoken, the best first"),
     ]
 }
 
 fn certificate() -> Vec<Key> {
     vec![
-        later(TLS, "cert", KeyForm::One(Value::File), "a certificate with its chain, in PEM"),
-        later(TLS, "key", KeyForm::One(Value::File), "its key, in PEM"),
+        key("cert", KeyForm::One(Value::File), "a certificate with its chain, in PEM"),
+        key("key", KeyForm::One(Value::File), "its key, in PEM"),
     ]
 }
 

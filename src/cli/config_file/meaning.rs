@@ -13,6 +13,7 @@ use crate::{
             upstreams::upstream,
             warnings,
         },
+        values::UpstreamAddress,
     },
     control::place::Control,
     net::{dial::Override, network::Network},
@@ -168,8 +169,9 @@ impl<'f, 'a> Meaning<'f, 'a> {
         for route in section.sections("route") {
             let lead = self.lead(&route);
             let (condition, is_whole) = condition(&route);
+            let tls = route.word("tls").map(|(name, _)| name);
             routes.push(PlacedRoute {
-                route: PlannedRoute { condition, lead },
+                route: PlannedRoute { condition, tls, lead },
                 span: route.span.clone(),
                 is_whole,
             });
@@ -177,7 +179,11 @@ impl<'f, 'a> Meaning<'f, 'a> {
         if let Some(upstream) = section.word("upstream") {
             let (lead, condition) = (self.upstream_of(upstream), Condition::default());
             let span = section.key_span("upstream");
-            routes.push(PlacedRoute { route: PlannedRoute { condition, lead }, span, is_whole: true });
+            routes.push(PlacedRoute {
+                route: PlannedRoute { condition, tls: None, lead },
+                span,
+                is_whole: true,
+            });
         }
         if !section.has("upstream") && !section.has("route") {
             let help = "write upstream = \"NAME\" or \"host:port\", or routes [[listener.NAME.route]]";
@@ -209,7 +215,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
     fn upstream_of(&mut self, (text, span): Word) -> Lead {
         match form::upstream(&text) {
             Err(_) => return Lead::Refuse,
-            Ok(Destined::Address(endpoint)) => {
+            Ok(Destined::Address(UpstreamAddress { endpoint, .. })) => {
                 let planned = PlannedUpstream::address(endpoint, self.overrides.clone());
                 let name = planned.name.clone();
                 if self.known.insert(name.clone()) {

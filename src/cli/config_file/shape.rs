@@ -4,7 +4,7 @@ use crate::cli::{
     commands::Run,
     config_file::{
         faults::Found,
-        form::{KeyForm, Value, is_tls, name},
+        form::{KeyForm, Value, name},
         keys::{FileOptions, Key, Kind, repeats},
     },
     words::nearest,
@@ -17,8 +17,6 @@ use toml::de::{DeString, DeTable, DeValue};
 pub struct Shape<'f, 'a> {
     pub options: &'f FileOptions,
     pub found: &'f mut Found<'a>,
-    /// What is known and not built yet: where it stands, and what brings it.
-    pub later: Vec<(Range<usize>, String, &'static str)>,
 }
 
 /// The keys of a table in the order of the file.
@@ -55,8 +53,8 @@ pub fn words(value: &Spanned<DeValue<'_>>) -> Vec<(String, Range<usize>)> {
 }
 
 impl Shape<'_, '_> {
-    /// Checks a table. `inside` is a table whose key is not built yet, so that nothing more is said of its keys.
-    pub fn table(&mut self, kind: Kind, table: &DeTable<'_>, inside_later: bool) {
+    /// Checks a table.
+    pub fn table(&mut self, kind: Kind, table: &DeTable<'_>) {
         let known = kind.own();
         for (key, value) in in_order(table) {
             if self.found.is_full() {
@@ -64,10 +62,7 @@ impl Shape<'_, '_> {
             }
             let text: &str = key.get_ref();
             if let Some(known) = known.iter().find(|known| known.name == text) {
-                if let (Some(what), false) = (known.comes_with, inside_later) {
-                    self.later.push((key.span(), format!("'{text}'"), what));
-                }
-                self.value(known, value, inside_later || known.comes_with.is_some());
+                self.value(known, value);
             } else if self.options.find(text).is_some_and(|flag| kind.takes(&flag.long[2..])) {
                 self.option(text, value);
             } else {
@@ -76,7 +71,7 @@ impl Shape<'_, '_> {
         }
     }
 
-    fn value(&mut self, key: &Key, value: &Spanned<DeValue<'_>>, is_later: bool) {
+    fn value(&mut self, key: &Key, value: &Spanned<DeValue<'_>>) {
         match (&key.form, value.get_ref()) {
             (KeyForm::Many(what), DeValue::Array(list)) => {
                 self.refuse_empty(key.name, list, value.span());
@@ -97,12 +92,12 @@ impl Shape<'_, '_> {
                 KeyForm::Table(kind) | KeyForm::TableOrTruth(kind) | KeyForm::TableOrOff(kind),
                 DeValue::Table(table),
             ) => {
-                self.table(*kind, table, is_later);
+                self.table(*kind, table);
             }
-            (KeyForm::Named(kind), DeValue::Table(table)) => self.named(key, *kind, table, is_later),
-            (KeyForm::Tables(kind), DeValue::Array(list)) => self.tables(key, *kind, list, is_later),
+            (KeyForm::Named(kind), DeValue::Table(table)) => self.named(key, *kind, table),
+            (KeyForm::Tables(kind), DeValue::Array(list)) => self.tables(key, *kind, list),
             (KeyForm::Servers, DeValue::Array(list)) => list.iter().for_each(|one| match one.get_ref() {
-                DeValue::Table(table) => self.table(Kind::Server, table, is_later),
+                DeValue::Table(table) => self.table(Kind::Server, table),
                 _ => self.text(key.name, Value::Address, one),
             }),
             (form, _) => self.wrong(key.name, value, &needs(form)),
@@ -115,7 +110,7 @@ impl Shape<'_, '_> {
         }
     }
 
-    fn named(&mut self, key: &Key, kind: Kind, table: &DeTable<'_>, is_later: bool) {
+    fn named(&mut self, key: &Key, kind: Kind, table: &DeTable<'_>) {
         for (name_of, value) in in_order(table) {
             let text: &str = name_of.get_ref();
             if let Err(reason) = name(text) {
@@ -127,7 +122,7 @@ impl Shape<'_, '_> {
                 );
             }
             match value.get_ref() {
-                DeValue::Table(table) => self.table(kind, table, is_later),
+                DeValue::Table(table) => self.table(kind, table),
                 _ => {
                     let text = format!("'{text}' of '{}' is no table", key.name);
                     self.found.error(
@@ -140,10 +135,10 @@ impl Shape<'_, '_> {
         }
     }
 
-    fn tables(&mut self, key: &Key, kind: Kind, list: &[Spanned<DeValue<'_>>], is_later: bool) {
+    fn tables(&mut self, key: &Key, kind: Kind, list: &[Spanned<DeValue<'_>>]) {
         for one in list {
             match one.get_ref() {
-                DeValue::Table(table) => self.table(kind, table, is_later),
+                DeValue::Table(table) => self.table(kind, table),
                 _ => self.wrong(key.name, one, &needs(&key.form)),
             }
         }
@@ -164,12 +159,6 @@ impl Shape<'_, '_> {
         };
         if let Err(reason) = what.check(&word) {
             self.wrong(key, value, &reason);
-        } else if matches!(what, Value::Upstream | Value::Address) && is_tls(&word) {
-            self.later.push((
-                value.span(),
-                format!("{} of '{key}'", self.found.source.shown(&value.span())),
-                "TLS",
-            ));
         }
     }
 

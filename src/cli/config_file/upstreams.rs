@@ -3,7 +3,7 @@
 use crate::{
     cli::{
         config_file::{faults::Found, form, section::Section, shape::words},
-        values,
+        values::{self, UpstreamAddress},
     },
     net::dial::{Destination, Override},
     server::plan::{Check, Discover, PlannedServer, PlannedUpstream, REFRESH, REFRESH_MIN},
@@ -70,7 +70,7 @@ fn servers(found: &mut Found<'_>, overrides: &Arc<[Override]>, section: &Section
             table.missing(found, "address", "the server is nowhere", help);
         }
         let Some((text, span)) = word else { continue };
-        let Ok(endpoint) = form::address(&text) else { continue };
+        let Ok(UpstreamAddress { endpoint, .. }) = form::address(&text) else { continue };
         if !known.insert(endpoint.clone()) {
             let text = format!("'servers' has \"{text}\" twice");
             found.error(span, text, "give it a weight, in place of listing it again");
