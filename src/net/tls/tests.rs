@@ -20,10 +20,11 @@ use rustls::{
     version,
 };
 use std::{
-    fs,
+    env, fs,
     io::{Read, Write},
     os::unix::fs::symlink,
     path::PathBuf,
+    process::Command,
     sync::Arc,
     time::Duration,
 };
@@ -364,14 +365,14 @@ fn a_pair_that_does_not_fit_keeps_the_old_until_it_does() {
         assert_eq!(server.look(), TlsRenewal::Refused(text));
         assert_eq!(Wire::between(&folder.client(), "a.test", &server).through().shown(), old);
     };
-    fs::copy(&other.cert, &pair.cert).unwrap();
+    folder.write("a.pem", &fs::read_to_string(&other.cert).unwrap());
     let (cert, key) = (pair.cert.display(), pair.key.display());
     for _ in 0..2 {
         refused(format!("the key in {key} does not fit the certificate in {cert}"));
     }
     fs::remove_file(&pair.key).unwrap();
     refused(format!("cannot read {key}: no such file or directory"));
-    fs::copy(&other.key, &pair.key).unwrap();
+    folder.write("a.key", &fs::read_to_string(&other.key).unwrap());
     assert_eq!(server.look(), TlsRenewal::Renewed(vec![pair.cert.clone()]));
     assert_eq!(Wire::between(&folder.client(), "a.test", &server).through().shown(), in_file(&other));
 }
@@ -454,6 +455,17 @@ fn a_server_whose_own_certificate_is_named_is_trusted_for_what_it_says() {
 }
 
 #[test]
+fn what_a_certificate_says_cannot_disturb_a_line() {
+    let folder = Folder::new();
+    let mut params = params(&["a.test"]);
+    params.distinguished_name.push(DnType::CommonName, "a\n\u{1b}[2J");
+    let server = server_of(&[&folder.pair_of("a", params)]);
+    let wire = Wire::between(&folder.client(), "a.test", &server).through();
+    let peer = TlsFacts::of_client(&wire.client, &folder.client(), "a.test").peer;
+    assert_eq!(peer.as_deref(), Some("a\\n\\x1b[2J"));
+}
+
+#[test]
 fn what_is_no_tls_is_told() {
     let folder = Folder::new();
     let pair = folder.pair("a", &["a.test"]);
@@ -479,6 +491,8 @@ fn a_name_of_the_configuration_wins_over_the_one_that_is_dialled() {
     assert_eq!(wire.facts().sni.as_deref(), Some("web.internal"));
     let facts = TlsFacts::of_client(&wire.client, &client, "10.0.0.7");
     assert_eq!(facts.sni.as_deref(), Some("web.internal"));
+    assert_eq!(folder.client().asks_for("a.test.").as_deref(), Some("a.test"));
+    assert_eq!(folder.client().asks_for("10.0.0.7"), None);
     let error = folder.client().connection("no name").unwrap_err();
     assert_eq!(error, "\"no name\" is neither a host name nor an IP address, so no certificate can have it");
 }
@@ -490,7 +504,7 @@ fn a_client_follows_its_files_too() {
     let (server, client) = (server_of(&[&pair]), folder.client());
     assert!(Wire::between(&client, "a.test", &server).client_error.is_some());
     assert_eq!(client.look(), TlsRenewal::Same);
-    fs::copy(&pair.cert, folder.path("ca.pem")).unwrap();
+    folder.write("ca.pem", &fs::read_to_string(&pair.cert).unwrap());
     assert_eq!(client.look(), TlsRenewal::Renewed(vec![folder.path("ca.pem")]));
     Wire::between(&client, "a.test", &server).through();
     folder.write("ca.pem", "nothing");
@@ -720,4 +734,28 @@ fn a_certificate_is_made_for_names_without_files() {
     assert_eq!(server, ServerTls::self_signed(&names, &words(&["h2"])).unwrap());
     assert_ne!(server, ServerTls::self_signed(&names, &[]).unwrap());
     assert!(ServerTls::self_signed(&words(&["no n\u{e4}me"]), &[]).unwrap_err().contains("cannot make"));
+}
+
+#[test]
+fn the_environment_names_authorities_and_a_file_for_keys() {
+    const FOLDER: &str = "FOLDER_OF_THE_TEST";
+    const NAME: &str = "net::tls::tests::the_environment_names_authorities_and_a_file_for_keys";
+    if let Some(folder) = env::var_os(FOLDER) {
+        let path = |name| PathBuf::from(&folder).join(name);
+        let server = server_of(&[&CertificatePair { cert: path("a.pem"), key: path("a.key") }]);
+        let files = ClientTlsFiles { ca: None, name: None, pair: None, verify: true, alpn: Vec::new() };
+        Wire::between(&client_of(files), "a.test", &server).through();
+        return;
+    }
+    let folder = Folder::new();
+    folder.pair("a", &["a.test"]);
+    // An environment is a process's: this test, run by itself.
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", NAME]).env(FOLDER, folder.folder.path());
+    command.env("SSL_CERT_FILE", folder.path("ca.pem")).env("SSLKEYLOGFILE", folder.path("keys"));
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    let keys = fs::read_to_string(folder.path("keys")).unwrap();
+    assert_eq!(keys.matches("CLIENT_TRAFFIC_SECRET_0 ").count(), 2, "of both sides: {keys}");
 }
