@@ -327,8 +327,9 @@ mod tests {
     use super::*;
     use crate::{
         control::place::Control,
-        net::network::Access,
+        net::{network::Access, tls::server::ServerTls},
         report::format::{Dump, Log},
+        server::plan::PlannedTls,
         session::{deadline::Deadlines, sources::SourceLimit},
     };
 
@@ -370,6 +371,50 @@ mod tests {
             metrics: None,
             agent: None,
         }
+    }
+
+    #[test]
+    fn what_is_done_with_tls_and_proxy_is_told() {
+        let tls = ServerTls::self_signed(&["a.test".to_owned()], &[]).unwrap();
+        let files = ServerTlsFiles {
+            pairs: vec![CertificatePair { cert: "a.pem".into(), key: "a.key".into() }],
+            client_ca: None,
+            client_cert: ClientCertificates::Required,
+            alpn: Vec::new(),
+        };
+        let with = |files: &ServerTlsFiles| Plan {
+            tls: vec![PlannedTls { name: "www".into(), files: Some(files.clone()), tls: tls.clone() }],
+            ..plan()
+        };
+        assert_eq!(changes(&plan(), &with(&files)), ["tls www: added"]);
+        assert_eq!(changes(&with(&files), &plan()), ["tls www: removed"]);
+        assert_eq!(changes(&with(&files), &with(&files)), [""; 0]);
+        let other = ServerTlsFiles {
+            pairs: vec![CertificatePair { cert: "b.pem".into(), key: "a.key".into() }],
+            client_ca: Some("ca.pem".into()),
+            client_cert: ClientCertificates::Optional,
+            alpn: vec!["h2".into(), "http/1.1".into()],
+        };
+        let expected = [
+            "tls www: cert: a.pem to b.pem",
+            "tls www: client-ca: none to ca.pem",
+            "tls www: client-cert: required to optional",
+            "tls www: alpn: none to h2, http/1.1",
+        ];
+        assert_eq!(changes(&with(&files), &with(&other)), expected);
+        let mut renewed = with(&files);
+        renewed.tls[0].tls = ServerTls::self_signed(&["b.test".to_owned()], &[]).unwrap();
+        assert_eq!(changes(&with(&files), &renewed), ["tls www: certificates renewed"]);
+        let mut next = plan();
+        next.listeners[0].target = PlannedTarget::ending_tls(Some("www".into()), "b:80".into());
+        next.listeners[0].accept_proxy = vec!["10.0.0.0/8".parse().unwrap()];
+        next.listeners[0].handshake_timeout = Some(Duration::from_secs(3));
+        let expected = [
+            "listener web: routes changed",
+            "listener web: accept-proxy: none to 10.0.0.0/8",
+            "listener web: handshake-timeout: off to 3 s",
+        ];
+        assert_eq!(changes(&plan(), &next), expected);
     }
 
     #[test]

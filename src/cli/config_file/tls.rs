@@ -7,7 +7,7 @@ use crate::{
             form::{self, Value},
             section::Section,
         },
-        one_line,
+        one_line, values,
     },
     error::reason,
     net::tls::{
@@ -136,7 +136,7 @@ pub fn client(found: &mut Found<'_>, section: &Section<'_>, name: Option<String>
     };
     let files = ClientTlsFiles {
         ca: section.word("ca").map(|(path, _)| path.into()),
-        name: section.word("name").map(|(name, _)| name).or(name),
+        name: section.read("name", values::host_name).or(name),
         pair,
         verify: section.truth("verify").unwrap_or(true),
         alpn: Vec::new(),

@@ -81,11 +81,12 @@ fn speaks_tls(found: &mut Found<'_>, section: &Section<'_>) -> bool {
         }),
         None => None,
     };
+    let is_clear = told.is_none();
     if let Some((span, why)) = told {
         let text = format!("'servers' cannot have {}: {why}", found.source.shown(span));
         found.error(span.clone(), text, "write tls = true for all, or another upstream for the others");
     }
-    says.unwrap_or(is_addressed)
+    says.unwrap_or(is_addressed) && is_clear
 }
 
 /// How TLS is spoken to the servers of an upstream, whose certificates must have a name.
