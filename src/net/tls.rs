@@ -6,6 +6,8 @@ pub mod explain;
 pub mod facts;
 pub mod files;
 pub mod server;
+#[cfg(test)]
+mod tests;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use std::sync::Arc;

@@ -7,7 +7,6 @@ use crate::net::tls::{
     files::{CertificatePair, MadeOfFiles, Reading, Renewable, TlsFault, TlsKey, TlsRenewal},
     protocols, provider,
 };
-use jiff::Timestamp;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, KeyLogFile, OtherError,
     RootCertStore, SignatureScheme,
@@ -24,7 +23,6 @@ use rustls::{
 use std::{
     path::PathBuf,
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
 /// What is kept to resume sessions with servers, of which each has its own name: 8 tickets for each of 8 names.
@@ -174,18 +172,18 @@ fn verifier(reading: &mut Reading, files: &ClientTlsFiles) -> Option<Arc<dyn Ser
 
 /// The system's authorities, or those of SSL_CERT_FILE and SSL_CERT_DIR. They are read once a process.
 fn system_roots() -> Result<Arc<RootCertStore>, String> {
-    static ROOTS: OnceLock<Result<Arc<RootCertStore>, String>> = OnceLock::new();
-    let read = || {
-        let found = rustls_native_certs::load_native_certs();
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(found.certs);
-        match (roots.is_empty(), found.errors.first()) {
-            (false, _) => Ok(Arc::new(roots)),
-            (true, None) => Err("the system has no authorities: name them in 'ca'".to_owned()),
-            (true, Some(error)) => Err(format!("the system's authorities cannot be read: {error}")),
-        }
-    };
-    ROOTS.get_or_init(read).clone()
+    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    if let Some(roots) = ROOTS.get() {
+        return Ok(roots.clone());
+    }
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    match found.errors.first() {
+        _ if !roots.is_empty() => Ok(ROOTS.get_or_init(|| Arc::new(roots)).clone()),
+        Some(error) => Err(format!("the system's authorities cannot be read: {error}")),
+        None => Err("the system has no authorities: name them in 'ca'".to_owned()),
+    }
 }
 
 /// What rustls checks, and two things more: it says whether an unknown certificate is self-signed, and takes a certificate
@@ -216,7 +214,7 @@ impl ServerCertVerifier for Verifier {
             _ => return judged,
         }
         if self.pinned.iter().any(|pinned| pinned == leaf) {
-            is_in_time(&read, now)?;
+            // Its time was judged before its issuer.
             verify_server_name(&ParsedCertificate::try_from(leaf)?, name)?;
             return Ok(ServerCertVerified::assertion());
         }
@@ -248,18 +246,6 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.by_authority.supported_verify_schemes()
-    }
-}
-
-fn is_in_time(certificate: &ReadCertificate<'_>, time: UnixTime) -> Result<(), CertificateError> {
-    let at = |moment: Timestamp| {
-        UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(moment.as_second()).unwrap_or(0)))
-    };
-    let (not_before, not_after) = (at(certificate.begins()), at(certificate.ends()));
-    match time {
-        _ if time < not_before => Err(CertificateError::NotValidYetContext { time, not_before }),
-        _ if time > not_after => Err(CertificateError::ExpiredContext { time, not_after }),
-        _ => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why TLS failed, in words.
 
+use crate::text::escape::Escaped;
 use jiff::{Timestamp, tz::TimeZone};
 use rustls::{
     AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible,
@@ -96,10 +97,11 @@ fn wrong_name(expected: &ServerName<'_>, presented: &[String]) -> String {
     text + &format!(", not {expected}")
 }
 
-/// A name as it stands in the certificate: rustls tells its kind too, `DnsName("a.test")`, `IpAddress(10.0.0.1)`.
+/// A name as it stands in the certificate: rustls tells its kind too, `DnsName("a.test")`, `IpAddress(10.0.0.1)`. The peer
+/// may have put any byte in it.
 fn plain(name: &str) -> String {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
-    inner.trim_matches('"').to_owned()
+    Escaped(inner.trim_matches('"').as_bytes()).to_string()
 }
 
 fn listed(names: &[String]) -> String {
@@ -172,4 +174,45 @@ fn date(moment: UnixTime) -> String {
     let seconds = i64::try_from(moment.as_secs()).unwrap_or(i64::MAX);
     let moment = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
     moment.to_zoned(TimeZone::UTC).date().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_has_the_name_of_its_standard() {
+        let names = [
+            (AlertDescription::HandshakeFailure, "handshake_failure"),
+            (AlertDescription::UnknownCA, "unknown_ca"),
+            (AlertDescription::BadRecordMac, "bad_record_mac"),
+            (AlertDescription::UnrecognisedName, "unrecognized_name"),
+            (AlertDescription::UnknownPSKIdentity, "unknown_psk_identity"),
+            (AlertDescription::Unknown(200), "200"),
+        ];
+        names.into_iter().for_each(|(alert, name)| assert_eq!(alert_name(alert), name));
+        let text = explain(&Error::AlertReceived(AlertDescription::InternalError));
+        assert_eq!(text, "the peer sent the alert internal_error");
+    }
+
+    #[test]
+    fn names_of_a_peer_are_few_and_harmless() {
+        let expected = ServerName::try_from("c.test").unwrap();
+        let presented = ["DnsName(\"a\u{1b}[2J.test\")".to_owned(), "IpAddress(10.0.0.1)".to_owned()];
+        let text = "wrong name: the certificate has a\\x1b[2J.test and 10.0.0.1, not c.test";
+        assert_eq!(wrong_name(&expected, &presented), text);
+        let many: Vec<String> = (0..10).map(|at| format!("DnsName(\"{at}.test\")")).collect();
+        assert!(wrong_name(&expected, &many).contains("6.test and 7.test and 2 more, not c.test"));
+        assert!(wrong_name(&expected, &many[..8]).contains("6.test and 7.test, not c.test"));
+    }
+
+    #[test]
+    fn what_two_sides_lack_in_common_is_told() {
+        let version = PeerIncompatible::ServerDoesNotSupportTls12Or13;
+        assert!(explain(&version.into()).contains("neither TLS 1.2 nor 1.3"));
+        assert_eq!(
+            explain(&PeerIncompatible::NoCipherSuitesInCommon.into()),
+            "no cipher suite that both sides know"
+        );
+    }
 }

@@ -250,3 +250,29 @@ fn self_signed_pair(names: &[String]) -> Result<CertifiedKey, String> {
     CertifiedKey::from_der(vec![certificate.der().clone()], der, &provider())
         .map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SignatureAlgorithm};
+
+    #[test]
+    fn of_two_certificates_for_a_name_a_client_gets_the_one_that_it_can_verify() {
+        let pair = |kind: &'static SignatureAlgorithm| {
+            let key = KeyPair::generate_for(kind).unwrap();
+            let params = CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+            let der = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+            CertifiedKey::from_der(vec![params.self_signed(&key).unwrap().der().clone()], der, &provider())
+                .unwrap()
+        };
+        let choice = CertificateChoice::new(vec![pair(&PKCS_ED25519), pair(&PKCS_ECDSA_P256_SHA256)]);
+        let chosen =
+            |name, can_verify: &[SignatureScheme]| choice.choose(name, can_verify).unwrap().key.algorithm();
+        let (edwards, ecdsa) = (SignatureScheme::ED25519, SignatureScheme::ECDSA_NISTP256_SHA256);
+        let first = chosen(Some("a.test"), &[ecdsa, edwards]);
+        assert_eq!(first, chosen(Some("a.test"), &[edwards]));
+        assert_ne!(first, chosen(Some("a.test"), &[ecdsa]));
+        assert_eq!(first, chosen(Some("a.test"), &[]), "which fails, and says why");
+        assert_eq!(first, chosen(None, &[edwards]));
+    }
+}
