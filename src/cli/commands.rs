@@ -80,11 +80,11 @@ pub fn parse(command: &str, words: &[&str]) -> Result<Parsed, String> {
     let config =
         match Typed::from_args(&["switchboard"], &words).map_err(|exit| reason(&exit.output))?.command {
             Command::Echo(echo) => Ok(echo.config()),
-            Command::Proxy(proxy) => proxy.config(),
+            Command::Proxy(proxy) => return proxy.parsed(),
             Command::Run(run) => return Ok(run.loaded(&words[1..])),
             Command::Check(check) => return Ok(Parsed::Answer(check.answer())),
             Command::Explain(explain) => return explain.answer().map(Parsed::Answer),
-            Command::Origin(origin) => Ok(origin.config()),
+            Command::Origin(origin) => return Ok(origin.parsed()),
             Command::Client(client) => client.config(),
             Command::Ctl(ctl) => ctl.config(),
             Command::Top(top) => Ok(top.config()),

@@ -208,7 +208,6 @@ impl Reading {
         let options = FileOptions::new();
         Shape { options: &options, found: &mut found }.table(Kind::Top, top.table);
         let plan = Meaning::new(&options, &mut found, typed).plan(&top);
-        tls::judge(&mut found, &top);
         let faults = found.into_faults();
         let plan = plan.filter(|_| count(&faults, Severity::Error) == 0);
         Reading { faults, plan, source }

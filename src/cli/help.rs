@@ -14,7 +14,7 @@ const COLUMN: usize = 33;
 const NAME_COLUMN: usize = 18;
 
 /// The options of a help in groups: title, and names. What is in none of them stands first.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     (
         "Listening",
         &[
@@ -27,22 +27,19 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "--accept-proxy",
             "--accept-rate",
             "--backlog",
-            "--tls-cert",
-            "--tls-key",
-            "--client-ca",
-            "--tls-self-signed",
         ],
     ),
     (
         "Upstream",
+        &["--upstream", "--via", "--origin", "--self", "--resolve", "--connect-timeout", "--send-proxy"],
+    ),
+    (
+        "TLS",
         &[
-            "--upstream",
-            "--via",
-            "--origin",
-            "--self",
-            "--resolve",
-            "--connect-timeout",
-            "--send-proxy",
+            "--tls-cert",
+            "--tls-key",
+            "--client-ca",
+            "--tls-self-signed",
             "--upstream-tls",
             "--upstream-ca",
             "--upstream-name",

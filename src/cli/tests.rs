@@ -118,6 +118,7 @@ fn a_bare_command_means_the_defaults() {
     let echo = Plan {
         listeners: vec![planned(Endpoint::loopback(8001), PlannedTarget::Echo)],
         upstreams: Vec::new(),
+        tls: Vec::new(),
         max_sessions: None,
         max_per_source: None,
         drain_timeout: Some(plan::DRAIN_TIMEOUT),
@@ -197,6 +198,7 @@ fn every_option_of_a_server_reaches_its_setting() {
     let expected = Plan {
         listeners: [":1", "unix:/a"].map(listener).into(),
         upstreams: vec![PlannedUpstream::address("b:80".parse().unwrap(), overrides)],
+        tls: Vec::new(),
         max_sessions: Some(2),
         max_per_source: Some(SourceLimit { sessions: 3, prefix: 48 }),
         drain_timeout: None,
@@ -211,6 +213,67 @@ fn every_option_of_a_server_reaches_its_setting() {
         agent: Some(Endpoint::loopback(14)),
     };
     assert_eq!(proxy, expected);
+}
+
+#[test]
+fn options_of_tls_and_proxy_reach_their_settings() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(vec!["a.test".to_owned()]).unwrap().self_signed(&key).unwrap();
+    std::fs::write(path("pem"), certificate.pem()).unwrap();
+    std::fs::write(path("key"), key.serialize_pem()).unwrap();
+    let line = format!(
+        "proxy 1=tls://b.test:2 3=c.test:4 --tls-cert {pem} --tls-key {key} --client-ca {pem} --upstream-ca {pem} \
+         --upstream-name a.test --accept-proxy 10.0.0.0/8,::1 --accept-proxy 192.0.2.1 --handshake-timeout off",
+        pem = path("pem"),
+        key = path("key"),
+    );
+    let plan = server(&line);
+    let [tls] = &plan.tls[..] else { panic!("{plan:?}") };
+    let files = tls.files.as_ref().unwrap();
+    assert_eq!((files.pairs.len(), files.client_ca.clone()), (1, Some(path("pem").into())));
+    for (listener, upstream) in plan.listeners.iter().zip(["tls://b.test:2", "c.test:4"]) {
+        assert_eq!(listener.target, PlannedTarget::ending_tls(Some(tls.name.clone()), upstream.into()));
+        assert_eq!((listener.accept_proxy.len(), listener.handshake_timeout), (3, None));
+    }
+    let [over_tls, plain] = &plan.upstreams[..] else { panic!("{plan:?}") };
+    assert_eq!(over_tls.tls.as_ref().unwrap().asks_for("b.test").as_deref(), Some("a.test"));
+    assert_eq!(
+        (&plain.tls, over_tls.servers[0].destination.endpoint.to_string()),
+        (&None, "b.test:2".into())
+    );
+    // The switch is for all.
+    let plan = server(&format!("{line} --upstream-tls"));
+    assert_eq!(plan.upstreams[1].name, "tls://c.test:4");
+    assert!(plan.upstreams.iter().all(|upstream| upstream.tls.is_some()));
+    let origin = server("origin --listen 1 --listen a.test:2 --tls-self-signed");
+    assert_eq!(origin.tls.len(), 1);
+    assert!(origin.listeners.iter().all(|listener| listener.tls.as_ref() == Some(&origin.tls[0].name)));
+    assert_eq!(server("echo --accept-proxy ::1").listeners[0].accept_proxy.len(), 1);
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_no_usage_error() {
+    for (line, wanted) in [
+        (
+            "proxy --tls-cert /no/a.pem --tls-key /no/a.key",
+            "switchboard: option '--tls-cert': cannot read /no/a.pem: no such file or directory; option '--tls-key': \
+             cannot read /no/a.key: no such file or directory\n",
+        ),
+        (
+            "proxy 1=tls://a.test --upstream-ca /no/ca.pem",
+            "switchboard: option '--upstream-ca': cannot read /no/ca.pem: no such file or directory\n",
+        ),
+    ] {
+        match parse_line(line) {
+            Ok(Parsed::Answer(Answer { answer, notes, is_good: false })) => {
+                assert_eq!((answer.as_str(), notes.as_str()), ("", wanted));
+            }
+            other => panic!("{line}: {other:?}"),
+        }
+    }
 }
 
 #[test]
@@ -560,7 +623,9 @@ fn a_help_fits_a_screen_and_ends_in_examples_that_work() {
     .map(help)
     {
         let help = printed(line.trim());
-        assert!(help.lines().count() <= 60, "{line}: {} lines", help.lines().count());
+        // A proxy has what a file says of listeners and upstreams.
+        let most = if line.starts_with("proxy") { 72 } else { 60 };
+        assert!(help.lines().count() <= most, "{line}: {} lines", help.lines().count());
         let widest = help.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(widest <= 80, "{line}: {widest} columns");
         let examples = help.split("Examples:\n").nth(1).expect("a help has examples");
@@ -652,6 +717,41 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ("proxy --upstream udp:a:1", &["'--upstream' cannot be 'udp:a:1': UDP is out of scope"]),
         ("echo --listen udp://:53", &["UDP is out of scope"]),
         ("proxy --upstream tls:a:1", &["TLS is spoken to an upstream of proxy only, as in tls://host:443"]),
+        (
+            "proxy --upstream a:1 --tls-cert x",
+            &["option '--tls-cert' needs another one; write --tls-key FILE"],
+        ),
+        (
+            "proxy --upstream a:1 --tls-key x",
+            &["option '--tls-key' needs another one; write --tls-cert FILE"],
+        ),
+        (
+            "proxy --upstream a:1 --client-ca x",
+            &["'--client-ca' needs another one; write --tls-cert FILE --tls-key FILE"],
+        ),
+        (
+            "proxy --upstream a:1 --upstream-ca x",
+            &["option '--upstream-ca' is about TLS, which is not spoken; write --upstream-tls"],
+        ),
+        ("proxy 1=a:1 --upstream-name x", &["option '--upstream-name' is about TLS", "--upstream-tls"]),
+        ("proxy 1=tls://a:1 --upstream-name x:1", &["'--upstream-name' cannot be 'x:1': it is no host name"]),
+        (
+            "proxy 1=tls://unix:/a",
+            &["the certificate of 'tls://unix:/a' must have a name", "write --upstream-name HOST"],
+        ),
+        ("proxy 1=:1 --upstream-tls", &["the certificate of ':1' must have a name"]),
+        ("proxy 1=tls://", &["'tls://' in '1=tls://' is no upstream: it names no host"]),
+        (
+            "proxy --accept-proxy 10.0.0.0/33",
+            &["'--accept-proxy' cannot be '10.0.0.0/33': the bits after the slash"],
+        ),
+        (
+            "proxy --handshake-timeout 10",
+            &["'--handshake-timeout' cannot be '10': it needs a unit; write 10s"],
+        ),
+        ("proxy --tls-self-signed", &["unrecognized option '--tls-self-signed'"]),
+        ("echo --tls-cert a", &["unrecognized option '--tls-cert'"]),
+        ("origin --tls-self-signed=yes", &["option '--tls-self-signed' takes no value"]),
         (
             "proxy --upstream a --upstream b",
             &["option '--upstream' is given 2 times", "write proxy LISTEN=UPSTREAM"],

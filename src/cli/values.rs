@@ -193,9 +193,24 @@ pub struct UpstreamAddress {
     pub is_tls: bool,
 }
 
+impl UpstreamAddress {
+    /// Whether it has a host, a name or an IP address, that a certificate could have.
+    pub fn has_name(&self) -> bool {
+        matches!(&self.endpoint, Endpoint::Tcp { host: Host::Name(_) | Host::Ip(_), .. })
+    }
+}
+
 impl fmt::Display for UpstreamAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", if self.is_tls { TLS_SCHEME } else { "" }, self.endpoint)
+    }
+}
+
+/// A host name, which a certificate may have.
+pub fn host_name(text: &str) -> Result<String, String> {
+    match Endpoint::parse(text, Some(1))? {
+        Endpoint::Tcp { host: Host::Name(name), .. } if !text.contains(':') => Ok(name),
+        _ => Err("it is no host name".into()),
     }
 }
 

@@ -1,18 +1,27 @@
 //! What a reload changes, in words: one line for each listener, upstream and server that is another one afterwards.
 
 use crate::{
-    net::dial::Override,
-    server::plan::{Check, Lead, Plan, PlannedListener, PlannedServer, PlannedTarget, PlannedUpstream},
+    net::{
+        dial::Override,
+        tls::{
+            files::CertificatePair,
+            server::{ClientCertificates, ServerTlsFiles},
+        },
+    },
+    server::plan::{
+        Check, Lead, Plan, PlannedListener, PlannedRoute, PlannedServer, PlannedTarget, PlannedUpstream,
+    },
     session::group::RETRIES,
     text::units::duration,
 };
-use std::{collections::BTreeSet, fmt::Display, time::Duration};
+use std::{collections::BTreeSet, fmt::Display, path::PathBuf, time::Duration};
 
 /// The lines of a change from `old` to `new`; none if nothing changes.
 pub fn changes(old: &Plan, new: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     whole_program(old, new, &mut lines);
     listeners(old, new, &mut lines);
+    certificates(old, new, &mut lines);
     upstreams(old, new, &mut lines);
     lines
 }
@@ -35,6 +44,10 @@ fn or_auto(value: Option<impl Display>) -> String {
 
 fn or_off(value: Option<impl Display>) -> String {
     value.map_or_else(|| "off".to_owned(), |value| value.to_string())
+}
+
+fn or_none(value: Option<String>) -> String {
+    value.unwrap_or_else(|| "none".to_owned())
 }
 
 fn whole_program(old: &Plan, new: &Plan, lines: &mut Vec<String>) {
@@ -160,12 +173,12 @@ fn target(old: &PlannedTarget, new: &PlannedTarget, own: &mut Vec<String>) {
     if old == new {
         return;
     }
+    // It leads all to one upstream, and passes on what comes.
     let only = |target: &PlannedTarget| match target {
         PlannedTarget::Routes(routes) => match &routes[..] {
-            [route] if route.condition.is_empty() => match &route.lead {
-                Lead::Upstream(name) => Some(name.clone()),
-                Lead::Refuse => None,
-            },
+            [PlannedRoute { condition, tls: None, lead: Lead::Upstream(name) }] if condition.is_empty() => {
+                Some(name.clone())
+            }
             _ => None,
         },
         PlannedTarget::Echo | PlannedTarget::Origin => None,
@@ -174,6 +187,46 @@ fn target(old: &PlannedTarget, new: &PlannedTarget, own: &mut Vec<String>) {
         (Some(old), Some(new)) => format!("upstream {old} to {new}"),
         _ => "routes changed".to_owned(),
     });
+}
+
+fn certificates(old: &Plan, new: &Plan, lines: &mut Vec<String>) {
+    for former in &old.tls {
+        let name = &former.name;
+        match new.tls.iter().find(|next| next.name == *name) {
+            None => lines.push(format!("tls {name}: removed")),
+            Some(next) if next.files != former.files => {
+                let files = former.files.as_ref().zip(next.files.as_ref());
+                let own =
+                    files.map_or_else(|| vec!["another one".to_owned()], |(old, new)| tls_files(old, new));
+                lines.extend(own.into_iter().map(|line| format!("tls {name}: {line}")));
+            }
+            Some(next) if next.tls != former.tls => lines.push(format!("tls {name}: certificates renewed")),
+            Some(_) => {}
+        }
+    }
+    let came = new.tls.iter().filter(|next| !old.tls.iter().any(|former| former.name == next.name));
+    lines.extend(came.map(|next| format!("tls {}: added", next.name)));
+}
+
+/// What the keys of a table of TLS say otherwise.
+fn tls_files(old: &ServerTlsFiles, new: &ServerTlsFiles) -> Vec<String> {
+    let mut own = Vec::new();
+    let paths = |files: &ServerTlsFiles, of: fn(&CertificatePair) -> &PathBuf| {
+        joined(&files.pairs.iter().map(|pair| of(pair).display()).collect::<Vec<_>>())
+    };
+    let ca =
+        |files: &ServerTlsFiles| or_none(files.client_ca.as_ref().map(|path| path.display().to_string()));
+    let wanted = |files: &ServerTlsFiles| match files.client_cert {
+        ClientCertificates::Required => "required",
+        ClientCertificates::Optional => "optional",
+    };
+    changed(&mut own, "cert", paths(old, |pair| &pair.cert), paths(new, |pair| &pair.cert));
+    changed(&mut own, "key", paths(old, |pair| &pair.key), paths(new, |pair| &pair.key));
+    changed(&mut own, "client-ca", ca(old), ca(new));
+    changed(&mut own, "client-cert", wanted(old), wanted(new));
+    let alpn = |files: &ServerTlsFiles| or_none((!files.alpn.is_empty()).then(|| joined(&files.alpn)));
+    changed(&mut own, "alpn", alpn(old), alpn(new));
+    own
 }
 
 fn upstreams(old: &Plan, new: &Plan, lines: &mut Vec<String>) {
@@ -238,6 +291,13 @@ fn upstream(old: &PlannedUpstream, new: &PlannedUpstream, lines: &mut Vec<String
         or_off(eject.map(|eject| format!("{} failures for {}", eject.failures, duration(eject.time))))
     };
     changed(&mut own, "eject", eject(was.eject), eject(is.eject));
+    let spoken = |upstream: &PlannedUpstream| if upstream.tls.is_some() { "on" } else { "off" };
+    match (&old.tls, &new.tls) {
+        (Some(old), Some(new)) if old != new => {
+            own.push("tls: another one, or other certificates".to_owned())
+        }
+        _ => changed(&mut own, "tls", spoken(old), spoken(new)),
+    }
     check(old.check.as_ref(), new.check.as_ref(), &mut own);
     if old.discover != new.discover {
         own.push("discover: another one".to_owned());
@@ -267,8 +327,9 @@ mod tests {
     use super::*;
     use crate::{
         control::place::Control,
-        net::network::Access,
+        net::{network::Access, tls::server::ServerTls},
         report::format::{Dump, Log},
+        server::plan::PlannedTls,
         session::{deadline::Deadlines, sources::SourceLimit},
     };
 
@@ -296,6 +357,7 @@ mod tests {
         Plan {
             listeners: vec![listener],
             upstreams: vec![PlannedUpstream::address("b:80".parse().unwrap(), [].into())],
+            tls: Vec::new(),
             max_sessions: None,
             max_per_source: None,
             drain_timeout: None,
@@ -309,6 +371,50 @@ mod tests {
             metrics: None,
             agent: None,
         }
+    }
+
+    #[test]
+    fn what_is_done_with_tls_and_proxy_is_told() {
+        let tls = ServerTls::self_signed(&["a.test".to_owned()], &[]).unwrap();
+        let files = ServerTlsFiles {
+            pairs: vec![CertificatePair { cert: "a.pem".into(), key: "a.key".into() }],
+            client_ca: None,
+            client_cert: ClientCertificates::Required,
+            alpn: Vec::new(),
+        };
+        let with = |files: &ServerTlsFiles| Plan {
+            tls: vec![PlannedTls { name: "www".into(), files: Some(files.clone()), tls: tls.clone() }],
+            ..plan()
+        };
+        assert_eq!(changes(&plan(), &with(&files)), ["tls www: added"]);
+        assert_eq!(changes(&with(&files), &plan()), ["tls www: removed"]);
+        assert_eq!(changes(&with(&files), &with(&files)), [""; 0]);
+        let other = ServerTlsFiles {
+            pairs: vec![CertificatePair { cert: "b.pem".into(), key: "a.key".into() }],
+            client_ca: Some("ca.pem".into()),
+            client_cert: ClientCertificates::Optional,
+            alpn: vec!["h2".into(), "http/1.1".into()],
+        };
+        let expected = [
+            "tls www: cert: a.pem to b.pem",
+            "tls www: client-ca: none to ca.pem",
+            "tls www: client-cert: required to optional",
+            "tls www: alpn: none to h2, http/1.1",
+        ];
+        assert_eq!(changes(&with(&files), &with(&other)), expected);
+        let mut renewed = with(&files);
+        renewed.tls[0].tls = ServerTls::self_signed(&["b.test".to_owned()], &[]).unwrap();
+        assert_eq!(changes(&with(&files), &renewed), ["tls www: certificates renewed"]);
+        let mut next = plan();
+        next.listeners[0].target = PlannedTarget::ending_tls(Some("www".into()), "b:80".into());
+        next.listeners[0].accept_proxy = vec!["10.0.0.0/8".parse().unwrap()];
+        next.listeners[0].handshake_timeout = Some(Duration::from_secs(3));
+        let expected = [
+            "listener web: routes changed",
+            "listener web: accept-proxy: none to 10.0.0.0/8",
+            "listener web: handshake-timeout: off to 3 s",
+        ];
+        assert_eq!(changes(&plan(), &next), expected);
     }
 
     #[test]

@@ -242,6 +242,7 @@ mod tests {
             servers: ports.iter().map(server).collect(),
             discover: None,
             settings: GroupSettings::default(),
+            tls: None,
             check: Some(Check::default()),
         }
     }

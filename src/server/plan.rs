@@ -9,6 +9,10 @@ use crate::{
         endpoint::Endpoint,
         network::{Access, Network},
         options::{Congestion, Keepalive},
+        tls::{
+            client::ClientTls,
+            server::{ServerTls, ServerTlsFiles},
+        },
     },
     report::format::{Dump, Log},
     session::sources::SourceLimit,
@@ -63,6 +67,8 @@ pub struct Plan {
     pub listeners: Vec<PlannedListener>,
     /// What routes lead to; each has another name.
     pub upstreams: Vec<PlannedUpstream>,
+    /// What ends TLS; each has another name.
+    pub tls: Vec<PlannedTls>,
     /// Sessions at once; `None`: from the descriptor limit.
     pub max_sessions: Option<usize>,
     /// Sessions at once from one source, on all listeners together; `None`: no limit.
@@ -169,6 +175,16 @@ pub enum Lead {
     Refuse,
 }
 
+/// What ends TLS of clients, by a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedTls {
+    pub name: String,
+    /// What it was read from; `None`: the program signs its own certificate.
+    pub files: Option<ServerTlsFiles>,
+    /// Another one also if other certificates are in the same files.
+    pub tls: ServerTls,
+}
+
 /// A named group of servers, or one address in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedUpstream {
@@ -180,6 +196,8 @@ pub struct PlannedUpstream {
     pub servers: Vec<PlannedServer>,
     pub discover: Option<Discover>,
     pub settings: GroupSettings,
+    /// How TLS is spoken to every server; `None`: plain TCP.
+    pub tls: Option<ClientTls>,
     /// `None`: servers are not checked.
     pub check: Option<Check>,
 }
@@ -196,8 +214,13 @@ pub struct PlannedServer {
 impl PlannedTarget {
     /// One route for every connection.
     pub fn to(upstream: String) -> Self {
+        PlannedTarget::ending_tls(None, upstream)
+    }
+
+    /// The same, which ends TLS before it.
+    pub fn ending_tls(tls: Option<String>, upstream: String) -> Self {
         let lead = Lead::Upstream(upstream);
-        PlannedTarget::Routes(vec![PlannedRoute { condition: Condition::default(), tls: None, lead }])
+        PlannedTarget::Routes(vec![PlannedRoute { condition: Condition::default(), tls, lead }])
     }
 
     /// Whether a far leg may have to be dialled.
@@ -207,7 +230,7 @@ impl PlannedTarget {
 }
 
 impl PlannedUpstream {
-    /// A bare address.
+    /// A bare address, to which plain TCP is spoken.
     pub fn address(endpoint: Endpoint, overrides: Arc<[Override]>) -> Self {
         let name = endpoint.to_string();
         let destination = Destination { endpoint, overrides };
@@ -217,8 +240,14 @@ impl PlannedUpstream {
             servers: vec![PlannedServer { destination, weight: 1, backup: false }],
             discover: None,
             settings: GroupSettings::default(),
+            tls: None,
             check: None,
         }
+    }
+
+    /// The same bare address, to which TLS is spoken.
+    pub fn over_tls(self, tls: ClientTls) -> Self {
+        PlannedUpstream { name: format!("tls://{}", self.name), tls: Some(tls), ..self }
     }
 }
 
@@ -241,6 +270,22 @@ pub enum ServerSource {
     Dns { name: String, port: u16 },
     /// The SRV records of a name (RFC 2782).
     Srv { name: String },
+}
+
+impl ServerSource {
+    /// The name that certificates of its servers have. An answer of a name server is no proof of whom a name belongs to, so
+    /// it is the one that was asked for, without the service before it (RFC 6125 §6.2.1).
+    pub fn certificate_name(&self) -> &str {
+        match self {
+            ServerSource::Dns { name, .. } => name,
+            ServerSource::Srv { name } => {
+                let is_of_service = |label: &&str| label.starts_with('_');
+                let labels = name.split('.').take_while(is_of_service);
+                let service: usize = labels.map(|label| label.len() + 1).sum();
+                name.get(service..).filter(|rest| !rest.is_empty()).unwrap_or(name)
+            }
+        }
+    }
 }
 
 impl fmt::Display for ServerSource {
@@ -268,6 +313,8 @@ pub struct Check {
     pub send: Vec<u8>,
     /// What the answer must hold in its first 4 KiB; empty: a connection is enough.
     pub expect: Vec<u8>,
+    /// Whether it makes a TLS handshake first: as the upstream's `tls` says, else with the system's authorities.
+    pub tls: bool,
 }
 
 impl Default for Check {
@@ -279,6 +326,7 @@ impl Default for Check {
             rise: CHECK_RISE,
             send: Vec::new(),
             expect: Vec::new(),
+            tls: false,
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::support::{
     stream::{connect, exchange, read_exactly},
     wait::{LIMIT, within},
 };
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::{
@@ -37,12 +38,21 @@ impl Written {
     fn sample() -> Written {
         let written = Written::new("");
         let folder = written.folder.path().to_str().unwrap();
-        for name in ["www.pem", "www.key", "people.pem", "inside.pem"] {
-            fs::write(format!("{folder}/{name}"), "").unwrap();
+        for name in ["www", "people", "inside"] {
+            written.certificate(name);
         }
         fs::write(&written.path, run_binary(&["print", "config"]).stdout.replace("/etc/ssl", folder))
             .unwrap();
         written
+    }
+
+    /// Puts a certificate and its key beside it: `NAME.pem` and `NAME.key`.
+    fn certificate(&self, name: &str) {
+        let key = KeyPair::generate().unwrap();
+        let certificate =
+            CertificateParams::new(vec![format!("{name}.test")]).unwrap().self_signed(&key).unwrap();
+        fs::write(self.folder.path().join(format!("{name}.pem")), certificate.pem()).unwrap();
+        fs::write(self.folder.path().join(format!("{name}.key")), key.serialize_pem()).unwrap();
     }
 
     fn check(&self) -> Run {
@@ -85,14 +95,77 @@ fn the_sample_is_valid_to_the_letter() {
     assert!(checked.stdout.contains(": valid: 2 listeners, 4 upstreams, 4 servers; "), "{}", checked.stdout);
     let about = |line: &&str| line.starts_with(&file.path);
     for line in checked.stderr.lines().filter(about) {
-        let is_expected = line.contains(" comes with ") || line.contains("(ulimit -n)");
-        assert!(line.contains(": warning: ") && is_expected, "{line}");
+        assert!(line.contains(": warning: ") && line.contains("(ulimit -n)"), "{line}");
     }
-    // What a server could not do, it does not begin.
-    let served = run_binary(&["run", &file.path]);
+    // A server does what it says, once it has the socket that the service manager passes.
+    let served = run_binary(&["run", &file.path, "--control", "off"]);
     assert_eq!(served.code, Some(1));
-    let errors: Vec<&str> = served.stderr.lines().filter(about).collect();
-    assert!(errors.len() > 5 && errors.iter().all(|line| line.contains(": error: ")), "{}", served.stderr);
+    assert!(served.stderr.contains("fd:web"), "{}", served.stderr);
+    assert_eq!(served.stderr.lines().find(about), None);
+}
+
+#[test]
+fn a_pair_that_does_not_fit_refuses_the_file_and_the_command() {
+    let file = Written::new("");
+    ["a", "b"].iter().for_each(|name| file.certificate(name));
+    let folder = file.folder.path().to_str().unwrap();
+    let table = |key: &str| {
+        format!(
+            "{}[[listener.web.route]]\nsni = \"a.test\"\ntls = \"x\"\nupstream = \"db\"\n[tls.x]\ncert = \"{folder}/a.pem\"\nkey = \"{folder}/{key}\"\n",
+            VALID
+        )
+    };
+    fs::write(&file.path, table("b.key")).unwrap();
+    assert_refused(&file.path, "12:7", "'key' cannot be");
+    assert!(file.check().stderr.contains("does not fit the certificate in"), "{}", file.check().stderr);
+    fs::write(&file.path, table("a.key")).unwrap();
+    let checked = file.check();
+    assert_eq!((checked.code, checked.stderr.as_str()), (Some(0), ""));
+    let command = |key: &str| {
+        let [cert, key] = ["a.pem", key].map(|name| format!("{folder}/{name}"));
+        run_binary(&[
+            "proxy",
+            "--listen",
+            "unix:/no/such/folder/a",
+            "--tls-cert",
+            &cert,
+            "--tls-key",
+            &key,
+            "--control",
+            "off",
+        ])
+    };
+    let refused = command("b.key");
+    assert_eq!((refused.code, refused.stdout.as_str(), refused.stderr.lines().count()), (Some(1), "", 1));
+    assert!(refused.stderr.starts_with("switchboard: option '--tls-key': the key in "), "{}", refused.stderr);
+    // The pair that fits gets as far as its listener.
+    let begun = command("a.key");
+    assert!(begun.code == Some(1) && begun.stderr.contains("/no/such/folder/a"), "{}", begun.stderr);
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_a_warning_of_the_check_and_of_the_start() {
+    let file = Written::new("");
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+    params.not_after = date_time_ymd(2021, 1, 1);
+    let folder = file.folder.path();
+    fs::write(folder.join("a.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+    fs::write(folder.join("a.key"), key.serialize_pem()).unwrap();
+    let [cert, key] = ["a.pem", "a.key"].map(|name| folder.join(name).display().to_string());
+    let route = "[[listener.web.route]]\ntls = \"x\"\nsni = \"a.test\"\nupstream = \"db\"\n";
+    fs::write(&file.path, format!("{VALID}{route}[tls.x]\ncert = \"{cert}\"\nkey = \"{key}\"\n")).unwrap();
+    let warning =
+        format!("{}:11:8: warning: 'cert' is \"{cert}\": a certificate of it ended on 2021-01-01", file.path);
+    let checked = file.check();
+    assert_eq!((checked.code, checked.stderr.lines().next()), (Some(0), Some(warning.as_str())));
+    let mut command = binary();
+    command.args(["run", &file.path, "--control", "off"]).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut program = Program::start(command.stderr(Stdio::piped()));
+    let errors = Lines::of(program.stderr.take().unwrap());
+    within(LIMIT, "the warning", || errors.all().into_iter().find(|line| line.contains(&warning)));
+    program.signal(Signal::TERM);
+    assert_eq!(program.await_exit(), 0, "{:?}", errors.all());
 }
 
 #[test]

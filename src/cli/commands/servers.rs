@@ -5,17 +5,23 @@ use crate::{
         Answer, Config, Parsed,
         commands::reason,
         config_file::{self, Loaded, meaning::GivenOptions},
+        one_line,
         values::{self, UpstreamAddress},
     },
     control::place::Control,
     net::{
         dial::Override,
-        endpoint::Endpoint,
+        endpoint::{Endpoint, Host},
         network::{Access, Network},
         options::{self, Congestion, Keepalive},
+        tls::{
+            client::{ClientTls, ClientTlsFiles},
+            files::{CertificatePair, TlsFault, TlsKey},
+            server::{ClientCertificates, ServerTls, ServerTlsFiles},
+        },
     },
     report::format::{self, Dump, Log},
-    server::plan::{self, Plan, PlannedListener, PlannedTarget, PlannedUpstream},
+    server::plan::{self, Plan, PlannedListener, PlannedTarget, PlannedTls, PlannedUpstream},
     session::{
         deadline::{self, Deadlines},
         sources::{SOURCE_PREFIX, SourceLimit},
@@ -181,6 +187,7 @@ macro_rules! server {
                 Plan {
                     listeners,
                     upstreams,
+                    tls: Vec::new(),
                     max_sessions: self.max_sessions,
                     max_per_source: self.source_limit(),
                     drain_timeout: self.drain_timeout,
@@ -234,6 +241,24 @@ server! {
         #[argh(option, arg_name = "TIME", default = "Some(deadline::CONNECT_TIMEOUT)")]
         #[argh(from_str_fn(values::duration))]
         connect_timeout: Option<Duration>,
+        /// ends TLS, with this certificate and chain, in PEM
+        #[argh(option, arg_name = "FILE")]
+        tls_cert: Option<PathBuf>,
+        /// the key of that certificate, in PEM
+        #[argh(option, arg_name = "FILE")]
+        tls_key: Option<PathBuf>,
+        /// wants client certificates of these authorities
+        #[argh(option, arg_name = "FILE")]
+        client_ca: Option<PathBuf>,
+        /// speaks TLS to the upstream, as tls://ADDR does
+        #[argh(switch)]
+        upstream_tls: bool,
+        /// authorities of its certificate; else the system's
+        #[argh(option, arg_name = "FILE")]
+        upstream_ca: Option<PathBuf>,
+        /// the name that it must have; else that of ADDR
+        #[argh(option, arg_name = "HOST", from_str_fn(values::host_name))]
+        upstream_name: Option<String>,
     }
 }
 
@@ -265,8 +290,15 @@ server! {
         /// where to listen; may repeat (default 127.0.0.1:8003)
         #[argh(option, short = 'l', arg_name = "ADDR", from_str_fn(values::listen))]
         listen: Vec<Endpoint>,
+        /// ends TLS, with a certificate that it makes at its start
+        #[argh(switch)]
+        tls_self_signed: bool,
     }
 }
+
+/// The names of what ends TLS by the command line.
+const SELF_SIGNED: &str = "self-signed";
+const FROM_FILES: &str = "tls-cert";
 
 /// Of a server that does not dial: an operator is told the default.
 const CONNECT: Option<Duration> = Some(deadline::CONNECT_TIMEOUT);
@@ -281,56 +313,130 @@ impl Echo {
 }
 
 impl Origin {
-    pub fn config(mut self) -> Config {
+    /// What to run, or why there is no certificate.
+    pub fn parsed(mut self) -> Parsed {
         let listen = or_loopback(mem::take(&mut self.listen), plan::ORIGIN_PORT);
-        let one = |endpoint| self.listener(None, vec![endpoint], PlannedTarget::Origin, CONNECT);
+        let tls = match self.tls_self_signed.then(|| ServerTls::self_signed(&names(&listen), &[])).transpose()
+        {
+            Ok(tls) => tls.map(|tls| PlannedTls { name: SELF_SIGNED.to_owned(), files: None, tls }),
+            Err(reason) => return failed(&format!("option '--tls-self-signed': {reason}")),
+        };
+        let one = |endpoint| PlannedListener {
+            tls: tls.as_ref().map(|tls| tls.name.clone()),
+            ..self.listener(None, vec![endpoint], PlannedTarget::Origin, CONNECT)
+        };
         let listeners = listen.into_iter().map(one).collect();
-        config(self.plan(listeners, Vec::new()), Vec::new())
+        let tls = tls.iter().cloned().collect();
+        Parsed::Run(config(Plan { tls, ..self.plan(listeners, Vec::new()) }, Vec::new()))
     }
 }
 
 impl Proxy {
-    /// The plan, unless it is not clear which listener leads where.
-    pub fn config(mut self) -> Result<Config, String> {
-        let (mut pairs, mut notes) = (Vec::new(), Vec::new());
+    /// The plan, unless it is not clear what leads where and how, or a file cannot be used.
+    pub fn parsed(mut self) -> Result<Parsed, String> {
+        let (pairs, notes) = self.pairs()?;
+        self.refuse_half_of_tls(&pairs)?;
+        let (tls, over_tls) = match self.server_tls().and_then(|tls| Ok((tls, self.client_tls(&pairs)?))) {
+            Ok(both) => both,
+            Err(faults) => return Ok(failed(&faults)),
+        };
+        let overrides: Arc<[Override]> = mem::take(&mut self.resolve).into();
+        let (mut listeners, mut upstreams) = (Vec::new(), Vec::new());
+        for (listen, upstream) in pairs {
+            let planned = PlannedUpstream::address(upstream.endpoint, overrides.clone());
+            let planned = match over_tls.clone().filter(|_| self.upstream_tls || upstream.is_tls) {
+                Some(tls) => planned.over_tls(tls),
+                None => planned,
+            };
+            let ended = tls.as_ref().map(|tls| tls.name.clone());
+            let target = PlannedTarget::ending_tls(ended, planned.name.clone());
+            listeners.push(self.listener(None, vec![listen], target, self.connect_timeout));
+            if !upstreams.contains(&planned) {
+                upstreams.push(planned);
+            }
+        }
+        let plan = Plan { tls: tls.into_iter().collect(), ..self.plan(listeners, upstreams) };
+        Ok(Parsed::Run(config(plan, notes)))
+    }
+
+    /// Each listener with its upstream, and what to say of that.
+    fn pairs(&mut self) -> Result<(Vec<(Endpoint, UpstreamAddress)>, Vec<String>), String> {
         let (words, listen, upstream) =
             (mem::take(&mut self.pairs), mem::take(&mut self.listen), mem::take(&mut self.upstream));
         let to = |upstream: UpstreamAddress| {
             let listen = or_loopback(listen.clone(), plan::PROXY_PORT).into_iter();
-            listen.map(move |endpoint| (endpoint, upstream.clone()))
+            listen.map(move |endpoint| (endpoint, upstream.clone())).collect()
         };
         match (&words[..], &upstream[..]) {
             ([], []) => {
                 let upstream = values::upstream(plan::UPSTREAM)?;
-                notes.push(format!(
+                let note = format!(
                     "no upstream is given: {upstream} is the default; choose another with --upstream ADDR or \
                      LISTEN=UPSTREAM"
-                ));
-                pairs.extend(to(upstream));
+                );
+                Ok((to(upstream), vec![note]))
             }
-            ([], [upstream]) => pairs.extend(to(upstream.clone())),
-            ([], _) => return Err(several_upstreams(&listen, &upstream)),
-            ([first, ..], _) => {
+            ([], [upstream]) => Ok((to(upstream.clone()), Vec::new())),
+            ([], _) => Err(several_upstreams(&listen, &upstream)),
+            ([first, ..], _) if !listen.is_empty() || !upstream.is_empty() => {
                 let option = if upstream.is_empty() { "--listen" } else { "--upstream" };
-                if !listen.is_empty() || !upstream.is_empty() {
-                    return Err(format!(
-                        "option '{option}' does not go with '{first}'; write each port as LISTEN=UPSTREAM"
-                    ));
-                }
-                pairs = values::pairs(&words)?;
+                Err(format!(
+                    "option '{option}' does not go with '{first}'; write each port as LISTEN=UPSTREAM"
+                ))
             }
+            _ => Ok((values::pairs(&words)?, Vec::new())),
         }
-        let overrides: Arc<[Override]> = mem::take(&mut self.resolve).into();
-        let (mut listeners, mut upstreams) = (Vec::new(), Vec::new());
-        for (listen, upstream) in pairs {
-            let upstream = PlannedUpstream::address(upstream.endpoint, overrides.clone());
-            let target = PlannedTarget::to(upstream.name.clone());
-            listeners.push(self.listener(None, vec![listen], target, self.connect_timeout));
-            if !upstreams.contains(&upstream) {
-                upstreams.push(upstream);
-            }
+    }
+
+    /// Errors: an option of TLS without the one that it goes with.
+    fn refuse_half_of_tls(&self, pairs: &[(Endpoint, UpstreamAddress)]) -> Result<(), String> {
+        let needs = |option, other| Err(format!("option '{option}' needs another one; write {other} FILE"));
+        match (&self.tls_cert, &self.tls_key, &self.client_ca) {
+            (Some(_), None, _) => return needs("--tls-cert", "--tls-key"),
+            (None, Some(_), _) => return needs("--tls-key", "--tls-cert"),
+            (None, None, Some(_)) => return needs("--client-ca", "--tls-cert FILE --tls-key"),
+            _ => {}
         }
-        Ok(config(self.plan(listeners, upstreams), notes))
+        let speaks = |upstream: &UpstreamAddress| self.upstream_tls || upstream.is_tls;
+        let given = [
+            ("--upstream-ca", self.upstream_ca.is_some()),
+            ("--upstream-name", self.upstream_name.is_some()),
+        ];
+        if let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given)
+            && !pairs.iter().any(|(_, upstream)| speaks(upstream))
+        {
+            return Err(format!("option '{option}' is about TLS, which is not spoken; write --upstream-tls"));
+        }
+        let nameless = |upstream: &&UpstreamAddress| speaks(upstream) && !upstream.has_name();
+        match pairs.iter().map(|(_, upstream)| upstream).find(nameless) {
+            Some(upstream) if self.upstream_name.is_none() => Err(format!(
+                "the certificate of '{upstream}' must have a name, and it has no host; write --upstream-name HOST"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// What ends the clients' TLS. Errors: all that is wrong with the files.
+    fn server_tls(&self) -> Result<Option<PlannedTls>, String> {
+        let (Some(cert), Some(key)) = (self.tls_cert.clone(), self.tls_key.clone()) else { return Ok(None) };
+        let files = ServerTlsFiles {
+            pairs: vec![CertificatePair { cert, key }],
+            client_ca: self.client_ca.clone(),
+            client_cert: ClientCertificates::Required,
+            alpn: Vec::new(),
+        };
+        let tls = ServerTls::load(files.clone()).map_err(|faults| told(&faults))?;
+        Ok(Some(PlannedTls { name: FROM_FILES.to_owned(), files: Some(files), tls }))
+    }
+
+    /// How TLS is spoken to upstreams. Errors: all that is wrong with the files.
+    fn client_tls(&self, pairs: &[(Endpoint, UpstreamAddress)]) -> Result<Option<ClientTls>, String> {
+        if !self.upstream_tls && !pairs.iter().any(|(_, upstream)| upstream.is_tls) {
+            return Ok(None);
+        }
+        let (ca, name) = (self.upstream_ca.clone(), self.upstream_name.clone());
+        let files = ClientTlsFiles { ca, name, pair: None, verify: true, alpn: Vec::new() };
+        ClientTls::load(files).map(Some).map_err(|faults| told(&faults))
     }
 }
 
@@ -373,6 +479,43 @@ impl Run {
             }
         }
     }
+}
+
+/// The command line is right, and what it names cannot be used.
+fn failed(reason: &str) -> Parsed {
+    let notes = format!("switchboard: {}\n", one_line(reason));
+    Parsed::Answer(Answer { answer: String::new(), notes, is_good: false })
+}
+
+/// Faults of files with the options that name them.
+fn told(faults: &[TlsFault]) -> String {
+    let fault = |fault: &TlsFault| {
+        let option = match fault.what {
+            TlsKey::Cert(_) => "--tls-cert",
+            TlsKey::Key(_) => "--tls-key",
+            TlsKey::ClientCa => "--client-ca",
+            TlsKey::Name => "--upstream-name",
+            TlsKey::Ca | TlsKey::Alpn => "--upstream-ca",
+        };
+        format!("option '{option}': {}", fault.text)
+    };
+    faults.iter().map(fault).collect::<Vec<_>>().join("; ")
+}
+
+/// Who an origin is that listens there: this machine, and the hosts that are given.
+fn names(listen: &[Endpoint]) -> Vec<String> {
+    let mut names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    for endpoint in listen {
+        let name = match endpoint {
+            Endpoint::Tcp { host: Host::Name(name), .. } => name.clone(),
+            Endpoint::Tcp { host: Host::Ip(ip), .. } if !ip.is_unspecified() => ip.to_string(),
+            _ => continue,
+        };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 fn config(plan: Plan, notes: Vec<String>) -> Config {

@@ -86,10 +86,7 @@ impl Value {
             Value::ServerName => ServerName::parse(text).map(drop),
             Value::Protocol => protocol(text),
             Value::Name => name(text),
-            Value::HostName => match Endpoint::parse(text, Some(1))? {
-                Endpoint::Tcp { host: Host::Name(_), .. } if !text.contains(':') => Ok(()),
-                _ => Err("it is no host name".into()),
-            },
+            Value::HostName => values::host_name(text).map(drop),
             Value::Time => time(text).map(drop),
             Value::TimeOrOff => values::duration(text).map(drop),
             Value::Balance | Value::OnDown | Value::SendProxy | Value::ClientCert => {

@@ -10,6 +10,7 @@ use crate::{
             listened::Listened,
             section::{Section, Word},
             shape::in_order,
+            tls,
             upstreams::upstream,
             warnings,
         },
@@ -42,6 +43,9 @@ pub struct Meaning<'f, 'a> {
     overrides: Arc<[Override]>,
     /// The names of the tables of upstreams.
     tables: BTreeSet<String>,
+    /// The names of the tables of TLS, and of those that a route has.
+    tls: BTreeSet<String>,
+    tls_used: BTreeSet<String>,
     /// The bare addresses that routes lead to, and their names.
     addresses: Vec<PlannedUpstream>,
     known: BTreeSet<String>,
@@ -62,9 +66,9 @@ const PER_SOURCE: &str = "max-per-source";
 
 impl<'f, 'a> Meaning<'f, 'a> {
     pub fn new(options: &'f FileOptions, found: &'f mut Found<'a>, typed: &'f GivenOptions) -> Self {
-        let (tables, addresses, known, used) = Default::default();
+        let (tables, tls, tls_used, addresses, known, used) = Default::default();
         let overrides = Arc::default();
-        Meaning { options, found, typed, overrides, tables, addresses, known, used }
+        Meaning { options, found, typed, overrides, tables, tls, tls_used, addresses, known, used }
     }
 
     /// The plan, if its parts make one.
@@ -76,6 +80,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
         self.overrides = program.as_ref().map(|run| run.resolve.clone().into()).unwrap_or_default();
         let upstreams = top.named("upstream");
         self.tables = top.names("upstream").into_iter().collect();
+        self.tls = top.names("tls").into_iter().collect();
         let shared = [&without(&of_top, PER_SOURCE), &of_defaults];
         let listeners = self.listeners(top, shared);
         let planned =
@@ -83,7 +88,8 @@ impl<'f, 'a> Meaning<'f, 'a> {
         let mut planned: Vec<_> = planned.collect();
         warnings::unused(self.found, &upstreams, &self.used);
         planned.append(&mut self.addresses);
-        let plan = program?.plan(listeners, planned);
+        let tls = tls::tables(self.found, top, &self.tls_used);
+        let plan = Plan { tls, ..program?.plan(listeners, planned) };
         if plan.group.is_some() && !matches!(plan.control, Control::At(_)) {
             let text = "'group' needs a 'control' path: the user's own folder is closed to groups";
             self.found.error(top.key_span("group"), text, "write control = \"/path/of/a.sock\"");
@@ -169,7 +175,8 @@ impl<'f, 'a> Meaning<'f, 'a> {
         for route in section.sections("route") {
             let lead = self.lead(&route);
             let (condition, is_whole) = condition(&route);
-            let tls = route.word("tls").map(|(name, _)| name);
+            let tls = tls::named(self.found, &self.tls, &route);
+            self.tls_used.extend(tls.clone());
             routes.push(PlacedRoute {
                 route: PlannedRoute { condition, tls, lead },
                 span: route.span.clone(),
@@ -215,14 +222,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
     fn upstream_of(&mut self, (text, span): Word) -> Lead {
         match form::upstream(&text) {
             Err(_) => return Lead::Refuse,
-            Ok(Destined::Address(UpstreamAddress { endpoint, .. })) => {
-                let planned = PlannedUpstream::address(endpoint, self.overrides.clone());
-                let name = planned.name.clone();
-                if self.known.insert(name.clone()) {
-                    self.addresses.push(planned);
-                }
-                return Lead::Upstream(name);
-            }
+            Ok(Destined::Address(address)) => return self.address_of(address, span),
             Ok(Destined::Table(_)) => {}
         }
         let is_there = self.tables.contains(&text);
@@ -238,6 +238,24 @@ impl<'f, 'a> Meaning<'f, 'a> {
         }
         self.used.insert(text.clone());
         Lead::Upstream(text)
+    }
+
+    /// Where a route leads that has a bare address.
+    fn address_of(&mut self, address: UpstreamAddress, span: Range<usize>) -> Lead {
+        let name = address.to_string();
+        if self.known.insert(name.clone()) {
+            let (is_tls, has_name) = (address.is_tls, address.has_name());
+            let planned = PlannedUpstream::address(address.endpoint, self.overrides.clone());
+            if is_tls && !has_name {
+                tls::nameless(self.found, span, "write it as an upstream with tls = { name = \"HOST\" }");
+            } else if is_tls {
+                let tls = tls::plain_client(self.found, &span, None);
+                self.addresses.extend(tls.map(|tls| planned.over_tls(tls)));
+            } else {
+                self.addresses.push(planned);
+            }
+        }
+        Lead::Upstream(name)
     }
 }
 

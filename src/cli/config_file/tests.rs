@@ -4,12 +4,18 @@ use super::*;
 use crate::{
     cli::config_file::{form::KeyForm, keys::repeats},
     net::endpoint::Endpoint,
-    server::plan::{Lead, PlannedTarget, ServerSource},
+    server::{
+        diff,
+        plan::{Lead, PlannedTarget, ServerSource},
+    },
     session::group::Balance,
     text::topics,
 };
+use jiff::{Span, Timestamp, tz::TimeZone};
 use proptest::prelude::*;
-use std::{collections::BTreeSet, time::Duration};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use std::{collections::BTreeSet, fs, time::Duration};
+use tempfile::TempDir;
 
 /// A file that is valid, to which tests add.
 const BASE: &str =
@@ -371,6 +377,201 @@ fn what_is_legal_and_probably_wrong_is_a_warning() {
     }
     let text = format!("{BASE}tls = {{ verify = false }}\n");
     assert!(told(&text)[0].starts_with("6:9: warning: 'verify' is false:"), "{:?}", told(&text));
+}
+
+/// A folder with certificates `a` and `b`, each with its key; `soon` ends in three days, `late` has ended.
+fn certificates() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for (name, days) in [("a", 1000), ("b", 1000), ("soon", 3), ("late", -3)] {
+        let mut params = CertificateParams::new(vec![format!("{name}.test")]).unwrap();
+        // It ends as this day begins.
+        let end = Timestamp::now().to_zoned(TimeZone::UTC).date() + Span::new().days(days + 1);
+        let number = |number: i8| u8::try_from(number).unwrap();
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(end.year().into(), number(end.month()), number(end.day()));
+        let key = KeyPair::generate().unwrap();
+        let path = |end: &str| folder.path().join(format!("{name}.{end}"));
+        fs::write(path("pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+        fs::write(path("key"), key.serialize_pem()).unwrap();
+    }
+    folder
+}
+
+/// The lines of a file in which `DIR` is the folder of certificates, and in what is told.
+fn told_in(folder: &TempDir, text: &str) -> Vec<String> {
+    let folder = folder.path().to_str().unwrap();
+    told(&text.replace("DIR", folder)).into_iter().map(|line| line.replace(folder, "DIR")).collect()
+}
+
+#[test]
+fn a_wrong_table_of_tls_is_told_where_it_is_wrong() {
+    let folder = certificates();
+    let base = BASE.replace("upstream = \"db\"\n", "[[listener.a.route]]\ntls = \"t\"\nupstream = \"db\"\n");
+    let pair = "cert = \"DIR/a.pem\"\nkey = \"DIR/a.key\"\n";
+    let of_pair = |more: &str| format!("{pair}{more}");
+    for (table, wanted) in [
+        ("".to_owned(), &["8:1: error: 'cert' is missing: tls 't' needs a certificate and its key", "8:1: error: 'key' is missing: tls 't' needs a certificate and its key"][..]),
+        ("cert = \"DIR/a.pem\"\n".to_owned(), &["8:1: error: 'key' is missing: tls 't' needs a certificate and its key"]),
+        ("cert = \"DIR/no.pem\"\n".to_owned(), &["8:1: error: 'key' is missing: tls 't' needs a certificate and its key", "9:8: error: 'cert' cannot be \"DIR/no.pem\": no such file or directory"]),
+        ("cert = \"DIR/no.pem\"\nkey = \"DIR/no.key\"\n".to_owned(), &["9:8: error: 'cert' cannot be \"DIR/no.pem\": no such file or directory", "10:7: error: 'key' cannot be \"DIR/no.key\": no such file or directory"]),
+        ("cert = \"DIR/a.pem\"\nkey = \"DIR/b.key\"\n".to_owned(), &["10:7: error: 'key' cannot be \"DIR/b.key\": the key in DIR/b.key does not fit the certificate in DIR/a.pem"]),
+        ("cert = \"DIR/a.key\"\nkey = \"DIR/a.key\"\n".to_owned(), &["9:8: error: 'cert' cannot be \"DIR/a.key\": DIR/a.key has no certificate"]),
+        ("cert = \"DIR\"\nkey = \"DIR/a.key\"\n".to_owned(), &["9:8: error: 'cert' cannot be \"DIR\": it is no file"]),
+        (of_pair("client-ca = \"DIR/no.pem\"\n"), &["11:13: error: 'client-ca' cannot be \"DIR/no.pem\": no such file or directory"]),
+        (of_pair("client-ca = \"DIR/a.key\"\n"), &["11:13: error: 'client-ca' cannot be \"DIR/a.key\": DIR/a.key has no certificate"]),
+        (of_pair("client-cert = \"optional\"\n"), &["11:1: error: 'client-cert' goes with 'client-ca', which tls 't' does not have"]),
+        (of_pair("client-ca = \"DIR/a.pem\"\nclient-cert = \"maybe\"\n"), &["12:15: error: 'client-cert' cannot be \"maybe\": it is none of the choices; write required or optional"]),
+        (of_pair("alpn = [\"\"]\n"), &["11:9: error: 'alpn' cannot be \"\": a protocol has from 1 to 255 bytes, as in h2"]),
+        ("certs = []\n".to_owned(), &["9:1: error: 'certs' cannot be []: tls 't' needs a certificate"]),
+        (of_pair("certs = [{ cert = \"DIR/b.pem\", key = \"DIR/b.key\" }]\n"), &["9:1: error: 'cert' does not go with 'certs': the certificates stand in one of them", "10:1: error: 'key' does not go with 'certs': the certificates stand in one of them"]),
+        ("certs = [{ cert = \"DIR/a.pem\", key = \"DIR/a.key\" }, { cert = \"DIR/b.pem\" }]\n".to_owned(), &["9:COLUMN: error: 'key' is missing: tls 't' needs a certificate and its key"]),
+        ("[[tls.t.certs]]\ncert = \"DIR/a.pem\"\nkey = \"DIR/a.key\"\n[[tls.t.certs]]\ncert = \"DIR/b.pem\"\nkey = \"DIR/a.key\"\n".to_owned(), &["14:7: error: 'key' cannot be \"DIR/a.key\": the key in DIR/a.key does not fit the certificate in DIR/b.pem"]),
+        (of_pair(""), &[]),
+        ("certs = [{ cert = \"DIR/a.pem\", key = \"DIR/a.key\" }, { cert = \"DIR/b.pem\", key = \"DIR/b.key\" }]\nclient-ca = \"DIR/b.pem\"\nclient-cert = \"optional\"\nalpn = \"h2\"\n".to_owned(), &[]),
+    ] {
+        let column = folder.path().to_str().unwrap().len() * 2 + 47;
+        let wanted: Vec<_> = wanted.iter().map(|line| line.replace("COLUMN", &column.to_string())).collect();
+        assert_eq!(told_in(&folder, &format!("{base}[tls.t]\n{table}")), wanted, "{table}");
+    }
+}
+
+#[test]
+fn tls_to_an_upstream_that_cannot_be_spoken_is_told() {
+    let folder = certificates();
+    for (text, wanted) in [
+        (
+            "tls = { ca = \"DIR/no.pem\" }",
+            "6:14: error: 'ca' cannot be \"DIR/no.pem\": no such file or directory",
+        ),
+        (
+            "tls = { ca = \"DIR/a.key\" }",
+            "6:14: error: 'ca' cannot be \"DIR/a.key\": DIR/a.key has no certificate",
+        ),
+        (
+            "tls = { ca = \"DIR/a.pem\", cert = \"DIR/a.pem\" }",
+            "6:7: error: 'key' is missing: a certificate is shown with its key",
+        ),
+        (
+            "tls = { ca = \"DIR/a.pem\", key = \"DIR/a.key\" }",
+            "6:7: error: 'cert' is missing: a certificate is shown with its key",
+        ),
+        (
+            "[upstream.db.tls]\nca = \"DIR/a.pem\"\ncert = \"DIR/a.pem\"\nkey = \"DIR/b.key\"",
+            "9:7: error: 'key' cannot be \"DIR/b.key\": the key in DIR/b.key does not fit the certificate in DIR/a.pem",
+        ),
+        ("tls = { name = \"a:1\" }", "6:16: error: 'name' cannot be \"a:1\": it is no host name"),
+        ("tls = \"yes\"", "6:7: error: 'tls' cannot be \"yes\": it must be a table, or true or false"),
+    ] {
+        assert_eq!(told_in(&folder, &format!("{BASE}{text}\n")), [wanted], "{text}");
+    }
+    for (servers, tls, wanted) in [
+        (
+            "[\"tls://a:1\", \"b:1\"]",
+            "",
+            "5:25: error: 'servers' cannot have \"b:1\": another one begins with tls://, and an upstream speaks TLS to all of its servers or to none",
+        ),
+        (
+            "[\"tls://a:1\", { address = \"b:1\" }]",
+            "",
+            "5:37: error: 'servers' cannot have \"b:1\": another one begins with tls://, and an upstream speaks TLS to all of its servers or to none",
+        ),
+        (
+            "[\"b:1\", \"tls://a:1\"]",
+            "tls = false\n",
+            "5:19: error: 'servers' cannot have \"tls://a:1\": 'tls' is false",
+        ),
+        (
+            "[\"unix:/a\"]",
+            "tls = { ca = \"DIR/a.pem\" }\n",
+            "5:12: error: TLS cannot be spoken to \"unix:/a\": its certificate must have a name",
+        ),
+        (
+            "[\":1\"]",
+            "tls = { ca = \"DIR/a.pem\" }\n",
+            "5:12: error: TLS cannot be spoken to \":1\": its certificate must have a name",
+        ),
+    ] {
+        let text = BASE.replace("[\"10.0.0.1:80\"]", servers);
+        assert_eq!(told_in(&folder, &format!("{text}{tls}")), [wanted], "{servers}");
+    }
+    let text = BASE.replace("\"db\"", "\"tls://unix:/a\"");
+    assert_eq!(
+        told(&text)[0],
+        "3:12: error: TLS cannot be spoken to \"tls://unix:/a\": its certificate must have a name"
+    );
+    let named = format!(
+        "{}tls = {{ ca = \"DIR/a.pem\", name = \"a.test\" }}\n",
+        BASE.replace("10.0.0.1:80", "unix:/a")
+    );
+    assert_eq!(told_in(&folder, &named), [""; 0]);
+}
+
+#[test]
+fn a_certificate_that_ends_soon_and_a_table_that_is_not_used_are_warnings() {
+    let folder = certificates();
+    let table = |name: &str| format!("[tls.{name}]\ncert = \"DIR/{name}.pem\"\nkey = \"DIR/{name}.key\"\n");
+    let told = told_in(&folder, &format!("{BASE}{}{}{}", table("soon"), table("late"), table("a")));
+    let day = |days| Timestamp::now().to_zoned(TimeZone::UTC).date() + Span::new().days(days);
+    let wanted = [
+        "6:1: warning: tls 'soon' is not used: no route names it".to_owned(),
+        format!(
+            "7:8: warning: 'cert' is \"DIR/soon.pem\": a certificate of it ends on {}, in 3 days",
+            day(4)
+        ),
+        "9:1: warning: tls 'late' is not used: no route names it".to_owned(),
+        format!("10:8: warning: 'cert' is \"DIR/late.pem\": a certificate of it ended on {}", day(-2)),
+        "12:1: warning: tls 'a' is not used: no route names it".to_owned(),
+    ];
+    assert_eq!(told, wanted);
+}
+
+#[test]
+fn what_a_file_says_of_tls_and_proxy_is_in_the_plan() {
+    let folder = certificates();
+    let text = "handshake-timeout = \"5s\"\n[defaults]\naccept-proxy = [\"10.0.0.0/8\", \"::1\"]\n\
+        [listener.a]\nlisten = 1\nupstream = \"plain\"\naccept-proxy = \"10.1.0.0/16\"\nhandshake-timeout = false\n\
+        [[listener.a.route]]\nsni = \"a.test\"\ntls = \"t\"\nupstream = \"db\"\n\
+        [listener.b]\nlisten = 2\nupstream = \"web\"\n\
+        [tls.t]\ncert = \"DIR/a.pem\"\nkey = \"DIR/a.key\"\nalpn = [\"h2\", \"http/1.1\"]\n\
+        [upstream.db]\nservers = [\"tls://a.test:1\"]\ntls = { ca = \"DIR/a.pem\" }\ncheck = true\n\
+        [upstream.web]\ndiscover = \"srv:_line._tcp.web.test\"\ntls = { ca = \"DIR/a.pem\" }\ncheck = { tls = false }\n\
+        [upstream.plain]\nservers = [\"a:1\"]\ncheck = { tls = true }\n";
+    let text = text.replace("DIR", folder.path().to_str().unwrap());
+    let plan = plan(&text);
+    let [a, b] = &plan.listeners[..] else { panic!("{plan:?}") };
+    assert_eq!((a.handshake_timeout, b.handshake_timeout), (None, Some(Duration::from_secs(5))));
+    assert_eq!(
+        (a.accept_proxy.len(), b.accept_proxy.len(), a.accept_proxy[0].to_string()),
+        (1, 2, "10.1.0.0/16".to_owned())
+    );
+    let PlannedTarget::Routes(routes) = &a.target else { panic!("{plan:?}") };
+    let ended: Vec<_> = routes.iter().map(|route| route.tls.as_deref()).collect();
+    assert_eq!(ended, [Some("t"), None]);
+    let [tls] = &plan.tls[..] else { panic!("{plan:?}") };
+    assert_eq!((tls.name.as_str(), tls.files.as_ref().unwrap().alpn.len()), ("t", 2));
+    let [db, web, plain] = &plan.upstreams[..] else { panic!("{plan:?}") };
+    let speaks = |upstream: &PlannedUpstream| (upstream.tls.is_some(), upstream.check.as_ref().unwrap().tls);
+    assert_eq!([speaks(db), speaks(web), speaks(plain)], [(true, true), (true, false), (false, true)]);
+    let asked =
+        |upstream: &PlannedUpstream, host: &str| upstream.tls.as_ref().unwrap().asks_for(host).unwrap();
+    assert_eq!((asked(db, "a.test"), asked(web, "10-1.node.test")), ("a.test".into(), "web.test".into()));
+    assert_eq!(db.servers[0].destination.endpoint.to_string(), "a.test:1");
+    // The same files make the same plan; others with the same names another one.
+    assert_eq!(super::tests::plan(&text), plan);
+    for end in ["pem", "key"] {
+        fs::copy(folder.path().join(format!("b.{end}")), folder.path().join(format!("a.{end}"))).unwrap();
+    }
+    let renewed = super::tests::plan(&text);
+    assert_ne!(renewed, plan);
+    let lines = diff::changes(&plan, &renewed);
+    assert_eq!(
+        lines,
+        [
+            "tls t: certificates renewed",
+            "upstream db: tls: another one, or other certificates",
+            "upstream web: tls: another one, or other certificates"
+        ]
+    );
 }
 
 #[test]

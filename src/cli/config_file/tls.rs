@@ -1,73 +1,217 @@
-//! What a file says of TLS: tables and files that it names must be there.
+//! What a file says of TLS: its tables, what upstreams speak, and the files that both name.
 
 use crate::{
-    cli::config_file::{faults::Found, form, section::Section},
+    cli::{
+        config_file::{
+            faults::Found,
+            form::{self, Value},
+            section::Section,
+        },
+        one_line, values,
+    },
     error::reason,
+    net::tls::{
+        client::{ClientTls, ClientTlsFiles},
+        files::{CertificatePair, TlsFault, TlsKey},
+        server::{ClientCertificates, ServerTls, ServerTlsFiles},
+    },
+    server::plan::PlannedTls,
+    text::units::counted,
 };
-use std::{fs::File, io, path::Path};
+use jiff::{Timestamp, tz::TimeZone};
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io,
+    ops::Range,
+    path::Path,
+    slice,
+    time::Duration,
+};
 
-/// Judges all that a file says of TLS.
-pub fn judge(found: &mut Found<'_>, top: &Section<'_>) {
-    let tables = top.named("tls");
+/// Certificates live for 90 days or less, and are mostly renewed a third of that before their end: what has two weeks left
+/// was forgotten.
+const WARNED_BEFORE_END: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// The tables that can be used, in the order of the file; `used` are the names of those that a route has.
+pub fn tables(found: &mut Found<'_>, top: &Section<'_>, used: &BTreeSet<String>) -> Vec<PlannedTls> {
+    let mut planned = Vec::new();
     // Also where no route names it.
-    tables.iter().for_each(|(name, section)| table(found, name, section));
-    let names = top.names("tls");
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    for (_, listener) in top.named("listener") {
-        for (text, span) in listener.sections("route").iter().filter_map(|route| route.word("tls")) {
-            let is_told = form::name(&text).is_err() || found.may_have_meant(&text);
-            if !names.contains(&text.as_str()) && !is_told {
-                let help = form::instead(&text, &names, &format!("begin it with a line [tls.{text}]"));
-                found.error(span, format!("'tls' cannot be \"{text}\": there is no [tls.{text}]"), &help);
-            }
+    for (name, section) in &top.named("tls") {
+        planned.extend(table(found, name, section));
+        if !used.contains(name) && !found.may_have_meant(name) {
+            let text = format!("tls '{name}' is not used: no route names it");
+            found.warn(section.span.clone(), text, "name it in a route, or leave it out");
         }
     }
-    for (_, upstream) in top.named("upstream") {
-        let Some(tls) = upstream.section("tls") else { continue };
-        ["ca", "cert", "key"].iter().for_each(|key| file(found, &tls, key));
-        if tls.truth("verify") == Some(false) {
-            let text =
-                "'verify' is false: whoever is between here and the server can read and change all bytes";
-            found.warn(tls.key_span("verify"), text, "name the server's authority in 'ca'");
+    planned
+}
+
+/// The table that a route names; if there is none, that has been told.
+pub fn named(found: &mut Found<'_>, names: &BTreeSet<String>, route: &Section<'_>) -> Option<String> {
+    let (text, span) = route.word("tls").filter(|(text, _)| form::name(text).is_ok())?;
+    if !names.contains(&text) && !found.may_have_meant(&text) {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let help = form::instead(&text, &names, &format!("begin it with a line [tls.{text}]"));
+        found.error(span, format!("'tls' cannot be \"{text}\": there is no [tls.{text}]"), &help);
+    }
+    Some(text)
+}
+
+fn table(found: &mut Found<'_>, name: &str, section: &Section<'_>) -> Option<PlannedTls> {
+    for key in ["cert", "key"].into_iter().filter(|key| section.has("certs") && section.has(key)) {
+        let text = format!("'{key}' does not go with 'certs': the certificates stand in one of them");
+        found.error(section.key_span(key), text, "leave one of them out");
+    }
+    if section.has("client-cert") && !section.has("client-ca") {
+        let text = format!("'client-cert' goes with 'client-ca', which tls '{name}' does not have");
+        found.error(
+            section.key_span("client-cert"),
+            text,
+            "write client-ca = \"/path/of/it.pem\", or leave it out",
+        );
+    }
+    let of_pairs = match section.sections("certs") {
+        none if none.is_empty() && !section.has("certs") => vec![section.clone()],
+        several => several,
+    };
+    if of_pairs.is_empty() {
+        let text = format!("'certs' cannot be []: tls '{name}' needs a certificate");
+        found.error(section.key_span("certs"), text, "write certs = [{ cert = \"a.pem\", key = \"a.key\" }]");
+    }
+    let why = format!("tls '{name}' needs a certificate and its key");
+    let pairs: Vec<_> = of_pairs.iter().map(|one| pair(found, one, &why)).collect();
+    let client_ca = section.word("client-ca").map(|(path, _)| path.into());
+    let optional = section.word("client-cert").is_some_and(|(text, _)| text == "optional");
+    let files = ServerTlsFiles {
+        pairs: pairs.into_iter().collect::<Option<Vec<_>>>().filter(|pairs| !pairs.is_empty())?,
+        client_ca,
+        client_cert: if optional { ClientCertificates::Optional } else { ClientCertificates::Required },
+        alpn: protocols(section),
+    };
+    match ServerTls::load(files.clone()) {
+        Ok(tls) => {
+            ends(found, &of_pairs, &tls);
+            Some(PlannedTls { name: name.to_owned(), files: Some(files), tls })
+        }
+        Err(faults) => {
+            faults.iter().for_each(|fault| tell(found, section, &of_pairs, fault));
+            None
         }
     }
 }
 
-fn table(found: &mut Found<'_>, name: &str, section: &Section<'_>) {
-    if section.has("certs") && section.has("cert") {
-        let text = "'cert' does not go with 'certs': the certificates stand in one of them";
-        found.error(section.key_span("cert"), text, "leave one of them out");
-    }
-    match section.sections("certs") {
-        none if none.is_empty() && !section.has("certs") => pair(found, name, section),
-        several => several.iter().for_each(|one| pair(found, name, one)),
-    }
-    file(found, section, "client-ca");
+/// Protocols that have the form of one.
+fn protocols(section: &Section<'_>) -> Vec<String> {
+    section.read_all("alpn", |text| Value::Protocol.check(text).map(|()| text.to_owned()))
 }
 
-/// A certificate and its key.
-fn pair(found: &mut Found<'_>, name: &str, section: &Section<'_>) {
-    for key in ["cert", "key"] {
-        if section.has(key) {
-            file(found, section, key);
-        } else {
-            let help = format!("write {key} = \"/path/of/it.pem\"");
-            section.missing(found, key, &format!("tls '{name}' needs a certificate and its key"), &help);
+/// A certificate and its key, of which none may be missing. What is there without the other is looked at by itself.
+fn pair(found: &mut Found<'_>, section: &Section<'_>, why: &str) -> Option<CertificatePair> {
+    let path = |key| section.word(key).map(|(path, _)| path).filter(|path| !path.is_empty());
+    let (cert, key) = (path("cert"), path("key"));
+    for key in ["cert", "key"].into_iter().filter(|key| !section.has(key)) {
+        section.missing(found, key, why, &format!("write {key} = \"/path/of/it.pem\""));
+    }
+    match (cert, key) {
+        (Some(cert), Some(key)) => Some(CertificatePair { cert: cert.into(), key: key.into() }),
+        _ => {
+            ["cert", "key"].iter().for_each(|key| readable(found, section, key));
+            None
         }
     }
 }
 
-fn file(found: &mut Found<'_>, section: &Section<'_>, key: &str) {
+/// What TLS is spoken with to the servers of an upstream; `name` is what their certificates must have if its table does not
+/// say it, and none if that is the name of each server.
+pub fn client(found: &mut Found<'_>, section: &Section<'_>, name: Option<String>) -> Option<ClientTls> {
+    if section.truth("verify") == Some(false) {
+        let text = "'verify' is false: whoever is between here and the server can read and change all bytes";
+        found.warn(section.key_span("verify"), text, "name the server's authority in 'ca'");
+    }
+    let has_pair = section.has("cert") || section.has("key");
+    let pair = match has_pair {
+        true => Some(pair(found, section, "a certificate is shown with its key")?),
+        false => None,
+    };
+    let files = ClientTlsFiles {
+        ca: section.word("ca").map(|(path, _)| path.into()),
+        name: section.read("name", values::host_name).or(name),
+        pair,
+        verify: section.truth("verify").unwrap_or(true),
+        alpn: Vec::new(),
+    };
+    let loaded = ClientTls::load(files);
+    let tell = |fault: &TlsFault| tell(found, section, slice::from_ref(section), fault);
+    loaded.map_err(|faults| faults.iter().for_each(tell)).ok()
+}
+
+/// The same without a table: it is all as it is by default.
+pub fn plain_client(found: &mut Found<'_>, span: &Range<usize>, name: Option<String>) -> Option<ClientTls> {
+    let files = ClientTlsFiles { ca: None, name, pair: None, verify: true, alpn: Vec::new() };
+    let tell = |fault: TlsFault| {
+        let text = format!("TLS cannot be spoken: {}", one_line(&fault.text));
+        found.error(span.clone(), text, "write tls = { ca = \"/path/of/it.pem\" }");
+    };
+    ClientTls::load(files).map_err(|faults| faults.into_iter().for_each(tell)).ok()
+}
+
+/// Tells that TLS is spoken to a server without a name that a certificate could have.
+pub fn nameless(found: &mut Found<'_>, span: Range<usize>, help: &str) {
+    let text =
+        format!("TLS cannot be spoken to {}: its certificate must have a name", found.source.shown(&span));
+    found.error(span, text, help);
+}
+
+/// Tells a fault of files where their key stands; `pairs` are the tables of certificates.
+fn tell(found: &mut Found<'_>, section: &Section<'_>, pairs: &[Section<'_>], fault: &TlsFault) {
+    let of_pair = |at: usize| pairs.get(at).unwrap_or(section);
+    let (section, key) = match fault.what {
+        TlsKey::Cert(at) => (of_pair(at), "cert"),
+        TlsKey::Key(at) => (of_pair(at), "key"),
+        TlsKey::ClientCa => (section, "client-ca"),
+        TlsKey::Ca => (section, "ca"),
+        TlsKey::Name => (section, "name"),
+        TlsKey::Alpn => (section, "alpn"),
+    };
+    let Some((value, span)) = section.word(key) else {
+        return found.error(section.key_span(key), one_line(&fault.text), "");
+    };
+    let unreadable = fault.text.strip_prefix(&format!("cannot read {value}: "));
+    let help = if unreadable.is_some() { "name a file that can be read" } else { "" };
+    let reason = one_line(unreadable.unwrap_or(&fault.text));
+    found.error(span.clone(), format!("'{key}' cannot be {}: {reason}", found.source.shown(&span)), help);
+}
+
+/// Warns of certificates that have ended, or end soon.
+fn ends(found: &mut Found<'_>, pairs: &[Section<'_>], tls: &ServerTls) {
+    let now = Timestamp::now();
+    for (path, end) in tls.ends_soon(WARNED_BEFORE_END) {
+        let is_its = |(text, _): &(String, Range<usize>)| Path::new(text) == path;
+        let words = pairs.iter().filter_map(|pair| pair.word("cert").filter(is_its));
+        let day = end.to_zoned(TimeZone::UTC).date();
+        let days = usize::try_from(end.duration_since(now).as_hours() / 24).unwrap_or(0);
+        let when = match end {
+            end if end < now => format!("ended on {day}"),
+            _ => format!("ends on {day}, in {}", counted(days, "day")),
+        };
+        for (_, span) in words {
+            let text = format!("'cert' is {}: a certificate of it {when}", found.source.shown(&span));
+            found.warn(span, text, "renew it");
+        }
+    }
+}
+
+/// A file that is not read, because something beside it is missing.
+fn readable(found: &mut Found<'_>, section: &Section<'_>, key: &str) {
     let Some((path, span)) = section.word(key).filter(|(path, _)| !path.is_empty()) else { return };
-    if let Err(error) = readable(Path::new(&path)) {
+    // Opening a pipe would wait for its writer.
+    let opened = fs::metadata(&path).and_then(|metadata| match metadata.is_file() {
+        true => File::open(&path).map(drop),
+        false => Err(io::Error::other("it is no file")),
+    });
+    if let Err(error) = opened {
         let text = format!("'{key}' cannot be {}: {}", found.source.shown(&span), reason(&error));
         found.error(span, text, "name a file that can be read");
-    }
-}
-
-fn readable(path: &Path) -> io::Result<()> {
-    match File::open(path)?.metadata()?.is_dir() {
-        true => Err(io::Error::other("it is a folder")),
-        false => Ok(()),
     }
 }

@@ -2,10 +2,19 @@
 
 use crate::{
     cli::{
-        config_file::{faults::Found, form, section::Section, shape::words},
+        config_file::{
+            faults::Found,
+            form,
+            section::{Section, Word},
+            shape::words,
+            tls,
+        },
         values::{self, UpstreamAddress},
     },
-    net::dial::{Destination, Override},
+    net::{
+        dial::{Destination, Override},
+        tls::client::ClientTls,
+    },
     server::plan::{Check, Discover, PlannedServer, PlannedUpstream, REFRESH, REFRESH_MIN},
     session::group::{Balance, EJECT, Eject, GroupSettings},
 };
@@ -35,18 +44,78 @@ pub fn upstream(
         let text = format!("'upstream' cannot be named {name}: where a route says so, it means a port");
         found.error(section.span.clone(), text, "put a letter into the name");
     }
+    let discover = discover(found, section);
+    let speaks_tls = speaks_tls(found, section);
+    let tls = if speaks_tls { client(found, section, discover.as_ref()) } else { None };
+    let default = Check { tls: speaks_tls, ..Check::default() };
     let check = match (section.section("check"), section.truth("check")) {
-        (Some(section), _) => Some(check(found, &section)),
-        (None, truth) => truth.unwrap_or(false).then(Check::default),
+        (Some(section), _) => Some(check(found, &section, default)),
+        (None, truth) => truth.unwrap_or(false).then_some(default),
     };
     PlannedUpstream {
         name: name.to_owned(),
         is_address: false,
         servers: servers(found, overrides, section),
-        discover: discover(found, section),
+        discover,
         settings: settings(section),
+        tls,
         check,
     }
+}
+
+/// Whether TLS is spoken to the servers of an upstream: its table says so, or their addresses do.
+fn speaks_tls(found: &mut Found<'_>, section: &Section<'_>) -> bool {
+    let addresses = server_words(section).into_iter();
+    let addresses: Vec<_> =
+        addresses.filter_map(|(text, span)| Some((form::address(&text).ok()?.is_tls, span))).collect();
+    let is_addressed = addresses.iter().any(|(is_tls, _)| *is_tls);
+    let says = section.truth("tls").or(section.section("tls").map(|_| true));
+    let told = match says {
+        Some(true) => None,
+        Some(false) => addresses.iter().find(|(is_tls, _)| *is_tls).map(|(_, span)| (span, "'tls' is false")),
+        None if is_addressed => addresses.iter().find(|(is_tls, _)| !is_tls).map(|(_, span)| {
+            (
+                span,
+                "another one begins with tls://, and an upstream speaks TLS to all of its servers or to none",
+            )
+        }),
+        None => None,
+    };
+    let is_clear = told.is_none();
+    if let Some((span, why)) = told {
+        let text = format!("'servers' cannot have {}: {why}", found.source.shown(span));
+        found.error(span.clone(), text, "write tls = true for all, or another upstream for the others");
+    }
+    says.unwrap_or(is_addressed) && is_clear
+}
+
+/// How TLS is spoken to the servers of an upstream, whose certificates must have a name.
+fn client(found: &mut Found<'_>, section: &Section<'_>, discover: Option<&Discover>) -> Option<ClientTls> {
+    let table = section.section("tls");
+    if !table.as_ref().is_some_and(|table| table.has("name")) {
+        for (text, span) in server_words(section) {
+            if form::address(&text).is_ok_and(|address| !address.has_name()) {
+                tls::nameless(found, span, "write tls = { name = \"HOST\" }");
+            }
+        }
+    }
+    let name = discover.map(|discover| discover.source.certificate_name().to_owned());
+    match table {
+        Some(table) => tls::client(found, &table, name),
+        None => tls::plain_client(found, &section.key_span("tls"), name),
+    }
+}
+
+/// The addresses of a list of servers, each with its span.
+fn server_words(section: &Section<'_>) -> Vec<Word> {
+    let Some(DeValue::Array(list)) = section.value("servers").map(Spanned::get_ref) else {
+        return Vec::new();
+    };
+    let word = |one| match Section::of(one) {
+        Some(table) => table.word("address"),
+        None => words(one).into_iter().next(),
+    };
+    list.iter().filter_map(word).collect()
 }
 
 fn servers(found: &mut Found<'_>, overrides: &Arc<[Override]>, section: &Section<'_>) -> Vec<PlannedServer> {
@@ -102,8 +171,7 @@ fn discover(found: &mut Found<'_>, section: &Section<'_>) -> Option<Discover> {
     Some(Discover { source, refresh: refresh.max(REFRESH_MIN), resolver })
 }
 
-fn check(found: &mut Found<'_>, section: &Section<'_>) -> Check {
-    let default = Check::default();
+fn check(found: &mut Found<'_>, section: &Section<'_>, default: Check) -> Check {
     let every = section.read("every", form::time).unwrap_or(default.every);
     let timeout = section.read("timeout", form::time).unwrap_or(default.timeout);
     if timeout > every {
@@ -122,6 +190,7 @@ fn check(found: &mut Found<'_>, section: &Section<'_>) -> Check {
         rise: section.number("rise").unwrap_or(default.rise),
         send: bytes("send"),
         expect: bytes("expect"),
+        tls: section.truth("tls").unwrap_or(default.tls),
     }
 }
 
