@@ -13,6 +13,7 @@ pub mod network;
 pub mod options;
 pub mod passed;
 pub mod pipe;
+pub mod proxy_header;
 pub mod resolve;
 pub mod socket;
 pub mod stream;
