@@ -331,6 +331,9 @@ impl Origin {
     }
 }
 
+/// A listener, and where it leads.
+type Pair = (Endpoint, UpstreamAddress);
+
 impl Proxy {
     /// The plan, unless it is not clear what leads where and how, or a file cannot be used.
     pub fn parsed(mut self) -> Result<Parsed, String> {
@@ -360,7 +363,7 @@ impl Proxy {
     }
 
     /// Each listener with its upstream, and what to say of that.
-    fn pairs(&mut self) -> Result<(Vec<(Endpoint, UpstreamAddress)>, Vec<String>), String> {
+    fn pairs(&mut self) -> Result<(Vec<Pair>, Vec<String>), String> {
         let (words, listen, upstream) =
             (mem::take(&mut self.pairs), mem::take(&mut self.listen), mem::take(&mut self.upstream));
         let to = |upstream: UpstreamAddress| {
@@ -389,7 +392,7 @@ impl Proxy {
     }
 
     /// Errors: an option of TLS without the one that it goes with.
-    fn refuse_half_of_tls(&self, pairs: &[(Endpoint, UpstreamAddress)]) -> Result<(), String> {
+    fn refuse_half_of_tls(&self, pairs: &[Pair]) -> Result<(), String> {
         let needs = |option, other| Err(format!("option '{option}' needs another one; write {other} FILE"));
         match (&self.tls_cert, &self.tls_key, &self.client_ca) {
             (Some(_), None, _) => return needs("--tls-cert", "--tls-key"),
@@ -430,7 +433,7 @@ impl Proxy {
     }
 
     /// How TLS is spoken to upstreams. Errors: all that is wrong with the files.
-    fn client_tls(&self, pairs: &[(Endpoint, UpstreamAddress)]) -> Result<Option<ClientTls>, String> {
+    fn client_tls(&self, pairs: &[Pair]) -> Result<Option<ClientTls>, String> {
         if !self.upstream_tls && !pairs.iter().any(|(_, upstream)| upstream.is_tls) {
             return Ok(None);
         }
