@@ -153,9 +153,8 @@ pub fn explained(path: &Path, question: &Question) -> Result<Answer, String> {
     let unchecked = |upstream: &PlannedUpstream| PlannedUpstream { check: None, ..upstream.clone() };
     let upstreams: Vec<_> = plan.upstreams.iter().map(unchecked).collect();
     let groups = Groups::new(&upstreams, &Groups::default());
-    let target = groups.target(listener.name.clone().unwrap_or_default(), &listener.target);
-    let protocols = question.protocols();
-    let lines = explain(&listener.access, &target, &groups, &question.facts(&protocols));
+    let target = groups.target(listener.name.clone().unwrap_or_default(), &listener.target, &plan.tls);
+    let lines = explain(&listener.access, &target, &groups, &question.facts());
     Ok(Answer { answer: lines.join("\n") + "\n", notes: String::new(), is_good: true })
 }
 

@@ -32,8 +32,10 @@ const ENCRYPTED_HELLO: usize = 0xfe0d;
 /// The type of a name in SERVER_NAME.
 const HOST_NAME: usize = 0;
 /// What a PostgreSQL client may send before all else (PostgreSQL, Message Formats): a length, and SSLRequest or GSSENCRequest.
+/// A PostgreSQL client's request for TLS (SSLRequest).
+pub const POSTGRES_TLS: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 const POSTGRES_REQUESTS: [([u8; 8], PostgresRequest); 2] = [
-    ([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f], PostgresRequest::Tls),
+    (POSTGRES_TLS, PostgresRequest::Tls),
     ([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30], PostgresRequest::GssEncryption),
 ];
 

@@ -91,6 +91,8 @@ pub enum DialFailureKind {
     /// There is no route to the peer, or no local means to reach it.
     Unreachable,
     TimedOut,
+    /// The peer does not speak TLS as it should.
+    Handshake,
     /// There was no descriptor, or no memory, for a socket.
     Resources,
 }

@@ -19,3 +19,4 @@ pub mod resolve;
 pub mod socket;
 pub mod stream;
 pub mod tls;
+pub mod tls_socket;

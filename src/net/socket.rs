@@ -165,6 +165,16 @@ impl Socket {
         poll_fn(|context| self.poll_write(context, bytes)).await
     }
 
+    /// Writes all of `bytes`. With `more`, other bytes follow at once: the kernel may wait for them to fill a segment.
+    pub async fn write_all(&self, mut bytes: &[u8], more: bool) -> io::Result<()> {
+        let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+        while !bytes.is_empty() {
+            let put = || self.try_put(|| Ok((retry(|| send(&self.descriptor, bytes, flags))?, false)));
+            bytes = &bytes[poll_fn(|context| self.poll_put(context, put)).await?..];
+        }
+        Ok(())
+    }
+
     pub fn poll_write(&self, context: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_put(context, || self.try_write(bytes))
     }

@@ -4,7 +4,11 @@ use crate::{
     net::{buffer::Buffer, pipe::Pipe},
     relay::{direction::Direction, leg::Leg},
 };
-use std::{io, rc::Rc};
+use std::{
+    io,
+    rc::Rc,
+    task::{Context, Poll},
+};
 
 /// A piece of a stream. The actor that holds it must deliver it, or abort the stream.
 pub enum Chunk {
@@ -54,5 +58,5 @@ pub trait ChunkSink {
     fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>>;
 
     /// Ends the stream after all that was written.
-    fn finish(&mut self) -> io::Result<()>;
+    fn poll_finish(&mut self, context: &Context<'_>) -> Poll<io::Result<()>>;
 }

@@ -6,6 +6,7 @@ use crate::{
         options::Options,
         pipe::Pipe,
         socket::{Socket, settle},
+        tls_socket::TlsSocket,
     },
     relay::{
         chunk::{Chunk, ChunkSink, ChunkSource},
@@ -13,6 +14,7 @@ use crate::{
     },
 };
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     io,
     rc::Rc,
@@ -23,11 +25,17 @@ use std::{
 pub enum Leg {
     /// TCP or UNIX; bulk is spliced.
     Plain(Socket),
+    /// Every byte is copied: it takes no pipes, and gives none.
+    Tls(Box<TlsSocket>),
 }
+
+/// What was read of a leg before its relay began; it comes first.
+pub type Early = VecDeque<Buffer>;
 
 /// Reads a leg. Copies until a read comes back full, then splices until one does not.
 pub struct LegReader<'a> {
-    leg: &'a Leg,
+    leg: &'a Rc<Leg>,
+    early: Option<Box<Early>>,
     splice: bool,
     bulk: bool,
     /// Where in the stream the last pipe ended: a pipe waits until as much is delivered.
@@ -42,57 +50,79 @@ pub struct LegWriter<'a> {
 }
 
 impl Leg {
+    pub fn socket(&self) -> &Socket {
+        match self {
+            Leg::Plain(socket) => socket,
+            Leg::Tls(tls) => tls.socket(),
+        }
+    }
+
     /// Ready when the peer has reset the connection or vanished.
     pub fn poll_lost(&self, context: &Context<'_>) -> Poll<()> {
-        match self {
-            Leg::Plain(socket) => socket.poll_aborted(context),
-        }
+        self.socket().poll_aborted(context)
     }
 
     /// Waits until the peer's kernel has all that was written, so that a reset destroys nothing; within limits.
     pub async fn settle(&self) {
-        match self {
-            Leg::Plain(socket) => settle(socket).await,
-        }
+        settle(self.socket()).await;
     }
 
     /// As [`Socket::watch_peer`].
     pub fn watch_peer(&self, options: &Options) {
-        match self {
-            Leg::Plain(socket) => socket.watch_peer(options),
-        }
+        self.socket().watch_peer(options);
     }
 
     /// Writes what it takes at once of the first bytes of `chunk`, takes them out of it, and says how many they were.
     /// Errors: `WouldBlock`, or that of the connection.
     pub fn try_write(&self, chunk: &mut Chunk) -> io::Result<usize> {
-        let Leg::Plain(socket) = self;
-        match chunk {
-            Chunk::Bytes(buffer) => {
+        match (self, chunk) {
+            (Leg::Plain(socket), Chunk::Piped(pipe)) => socket.try_splice_out(pipe),
+            (Leg::Plain(socket), Chunk::Bytes(buffer)) => {
                 let count = socket.try_write(buffer.bytes())?;
                 buffer.written(count);
                 Ok(count)
             }
-            Chunk::Piped(pipe) => socket.try_splice_out(pipe),
+            (Leg::Tls(tls), Chunk::Bytes(buffer)) => {
+                let count = tls.try_write(buffer.bytes())?;
+                buffer.written(count);
+                Ok(count)
+            }
+            // A session with such a leg never splices.
+            (Leg::Tls(_), Chunk::Piped(_)) => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
 
     /// Closes after both streams have ended; nothing that was written is lost.
     pub fn close(self: Rc<Self>) {
-        match &*self {
-            Leg::Plain(socket) => socket.close_when_dropped(),
-        }
+        self.socket().close_when_dropped();
     }
 }
 
 impl<'a> LegReader<'a> {
     /// Reads `leg`; bulk crosses as pipes if `splice` allows it.
-    pub fn new(leg: &'a Leg, splice: bool) -> Self {
-        LegReader { leg, splice, bulk: false, piped: 0, left: None }
+    pub fn new(leg: &'a Rc<Leg>, splice: bool) -> Self {
+        LegReader { leg, early: None, splice, bulk: false, piped: 0, left: None }
     }
 
-    fn try_read(&mut self, direction: &Direction) -> io::Result<Option<Chunk>> {
-        let Leg::Plain(socket) = self.leg;
+    /// First what was read of it before.
+    pub fn after(self, early: Option<Box<Early>>) -> Self {
+        LegReader { early, ..self }
+    }
+
+    pub fn leg(&self) -> &'a Rc<Leg> {
+        self.leg
+    }
+
+    /// The next of what was read before.
+    fn next_early(&mut self) -> Option<Chunk> {
+        let next = self.early.as_mut()?.pop_front();
+        if next.is_none() {
+            self.early = None;
+        }
+        next.map(Chunk::Bytes)
+    }
+
+    fn try_read(&mut self, socket: &Socket, direction: &Direction) -> io::Result<Option<Chunk>> {
         if direction.gate.is_open() {
             if self.splice
                 && self.bulk
@@ -160,12 +190,24 @@ impl<'a> LegReader<'a> {
 impl ChunkSource for LegReader<'_> {
     fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> {
         poll_fn(move |context| {
-            let Leg::Plain(socket) = self.leg;
+            if let Some(chunk) = self.next_early() {
+                return Poll::Ready(Ok(Some(chunk)));
+            }
+            let socket = match &**self.leg {
+                Leg::Plain(socket) => socket,
+                Leg::Tls(tls) => {
+                    return match tls.poll_read(context) {
+                        // All that was there is read.
+                        Poll::Pending if direction.gate.finishes() => Poll::Ready(Ok(None)),
+                        read => read.map_ok(|buffer| buffer.map(Chunk::Bytes)),
+                    };
+                }
+            };
             loop {
                 if !direction.gate.finishes() {
                     ready!(socket.poll_readable(context));
                 }
-                match self.try_read(direction) {
+                match self.try_read(socket, direction) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     result => return Poll::Ready(result),
                 }
@@ -174,9 +216,7 @@ impl ChunkSource for LegReader<'_> {
     }
 
     fn ended(&mut self) {
-        match self.leg {
-            Leg::Plain(socket) => socket.closes_next(),
-        }
+        self.leg.socket().closes_next();
     }
 }
 
@@ -194,9 +234,8 @@ impl ChunkSink for LegWriter<'_> {
 
     fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> {
         poll_fn(move |context| {
-            let Leg::Plain(socket) = &**self.leg;
             loop {
-                ready!(socket.poll_writable(context));
+                ready!(self.leg.socket().poll_writable(context));
                 match self.leg.try_write(chunk) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     result => return Poll::Ready(result),
@@ -205,9 +244,10 @@ impl ChunkSink for LegWriter<'_> {
         })
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn poll_finish(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
         match &**self.leg {
-            Leg::Plain(socket) => socket.finish(),
+            Leg::Plain(socket) => Poll::Ready(socket.finish()),
+            Leg::Tls(tls) => tls.poll_finish(context),
         }
     }
 }

@@ -134,6 +134,11 @@ impl LinkReceiver {
         })
     }
 
+    /// Whether a parcel is there.
+    pub fn has_parcel(&self) -> bool {
+        self.0.has_message()
+    }
+
     /// What wakes the half-loop that sends here.
     pub fn nudge(&self) -> Nudge {
         Nudge(self.0.between())

@@ -13,7 +13,7 @@ use crate::{
     relay::{
         chunk::{Chunk, ChunkSink, ChunkSource},
         direction::{Direction, Ways},
-        leg::{Leg, LegReader, LegWriter},
+        leg::{LegReader, LegWriter},
         link::{LinkReceiver, LinkSender, Parcel},
     },
     runtime::{clock::standstill, task::yield_now},
@@ -24,7 +24,6 @@ use std::{
     future::poll_fn,
     io,
     pin::{Pin, pin},
-    rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -64,19 +63,19 @@ pub enum WriteEnd {
     Failed(io::Error),
 }
 
-/// Relays `leg` into `to_link` and `from_link` into `leg`, until the leg's end is known.
+/// Relays the leg of `reader` into `to_link` and `from_link` into the leg, until the leg's end is known.
 ///
 /// The links are gone when it ends. The leg is still open: the owner closes it, or resets it by dropping it. After a clean
 /// end it closes it at once: our FIN may go with that ([`Socket::closes_next`](crate::net::socket::Socket::closes_next)).
 pub fn pump<'a>(
-    leg: &'a Rc<Leg>,
-    splice: bool,
+    reader: LegReader<'a>,
     to_link: LinkSender,
     from_link: LinkReceiver,
     ways: Ways<'a>,
 ) -> impl Future<Output = LegEnd> {
+    let leg = reader.leg();
     let lost = |context: &Context<'_>| leg.poll_lost(context);
-    duplex(LegReader::new(leg, splice), LegWriter::new(leg), lost, to_link, from_link, ways)
+    duplex(reader, LegWriter::new(leg), lost, to_link, from_link, ways)
 }
 
 /// As [`pump`], over any source and sink; `lost` is ready when the connection is known to be lost.
@@ -189,8 +188,9 @@ pub fn write_from<'a>(
             link.offer(leg);
         }
         loop {
-            let mut chunk = match next_chunk(link.receive().await, &mut sink) {
-                Ok(chunk) => chunk,
+            let mut chunk = match next_chunk(link.receive().await) {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
                 Err(end) => return end,
             };
             while !chunk.is_empty() {
@@ -201,14 +201,16 @@ pub fn write_from<'a>(
                 }
             }
         }
+        let finished = poll_fn(|context| sink.poll_finish(context)).await;
+        finished.map_or_else(WriteEnd::Failed, |()| WriteEnd::Finished)
     }
 }
 
-/// The chunk that is next, or the end that the writing has come to.
-fn next_chunk(next: io::Result<Option<Parcel>>, sink: &mut impl ChunkSink) -> Result<Chunk, WriteEnd> {
+/// The chunk that is next, none after the last one; or the end that the writing has come to.
+fn next_chunk(next: io::Result<Option<Parcel>>) -> Result<Option<Chunk>, WriteEnd> {
     match next {
-        Ok(Some(Parcel::Data(chunk))) => Ok(chunk),
-        Ok(Some(Parcel::Fin)) => Err(sink.finish().map_or_else(WriteEnd::Failed, |()| WriteEnd::Finished)),
+        Ok(Some(Parcel::Data(chunk))) => Ok(Some(chunk)),
+        Ok(Some(Parcel::Fin)) => Ok(None),
         Ok(None) => Err(WriteEnd::Aborted),
         Err(error) => Err(WriteEnd::Failed(error)),
     }

@@ -94,9 +94,9 @@ impl ChunkSink for Choosy {
         Ok(count)
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn poll_finish(&mut self, _: &Context<'_>) -> Poll<io::Result<()>> {
         self.written.lock().unwrap().finished = true;
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -109,13 +109,13 @@ mod tests {
 
     fn open() -> What {
         let (listener, client) = (tcp("127.0.0.1:8002"), tcp("[::ffff:127.0.0.1]:53212"));
-        What::Open { session: 42, mode: Mode::Proxy, listener, client, name: None }
+        What::Open { session: 42, mode: Mode::Proxy, listener, client, name: None, source: None }
     }
 
     fn connect(resolve: Option<Duration>) -> What {
         let (upstream, upstream_name) = (tcp("142.250.69.196:80"), "www.google.com:80".into());
         let (connect, choice) = (milliseconds(11.0), None);
-        What::Connect { session: 42, upstream, upstream_name, resolve, connect, choice }
+        What::Connect { session: 42, upstream, upstream_name, resolve, connect, choice, introduced: None }
     }
 
     fn data(from: Side, offset: u64, shown: &[u8], cut: usize) -> What {
@@ -138,6 +138,7 @@ mod tests {
             first_byte: Some(milliseconds(80.4)),
             error: None,
             choice: None,
+            introduced: None,
         }
     }
 
@@ -258,7 +259,14 @@ mod tests {
         let (listener, client, upstream) = (tcp("[::1]:8002"), unix(bytes), unix(bytes));
         let connect = Duration::from_millis(1);
         [
-            What::Open { session: 1, mode: Mode::Origin, listener, client, name: Some((&*name).into()) },
+            What::Open {
+                session: 1,
+                mode: Mode::Origin,
+                listener,
+                client,
+                name: Some((&*name).into()),
+                source: None,
+            },
             What::Connect {
                 session: 1,
                 upstream,
@@ -266,6 +274,7 @@ mod tests {
                 resolve: None,
                 connect,
                 choice: None,
+                introduced: None,
             },
             data(Side::Client, u64::MAX, bytes, 1),
             What::Close(failed(unix(bytes), &name).into()),

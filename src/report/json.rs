@@ -5,6 +5,7 @@ use crate::{
     report::format::Dump,
     session::{
         event::{Close, Event, What},
+        introduction::Introduced,
         record::Selection,
     },
     text::{
@@ -55,7 +56,7 @@ impl Serialize for EventLine<'_> {
         let mut line = serializer.serialize_map(None)?;
         keys!(line, "ts": Shown(Moment(self.0.at)));
         match &self.0.what {
-            What::Open { session, mode, listener, client, name } => {
+            What::Open { session, mode, listener, client, name, source } => {
                 keys! {
                     line,
                     "event": "open",
@@ -67,8 +68,11 @@ impl Serialize for EventLine<'_> {
                 if let Some(name) = name {
                     keys!(line, "name": Shown(Escaped(name.as_bytes())));
                 }
+                if let Some(source) = source {
+                    keys!(line, "source": address(source));
+                }
             }
-            What::Connect { session, upstream, upstream_name, resolve, connect, choice } => {
+            What::Connect { session, upstream, upstream_name, resolve, connect, choice, introduced } => {
                 keys! {
                     line,
                     "event": "connect",
@@ -79,6 +83,7 @@ impl Serialize for EventLine<'_> {
                     "connect_ms": milliseconds(*connect),
                 }
                 selected(&mut line, choice.as_deref())?;
+                introduction(&mut line, introduced.as_deref())?;
             }
             What::Data { session, from, offset, bytes, .. } => keys! {
                 line,
@@ -125,7 +130,19 @@ fn closed<M: SerializeMap>(line: &mut M, close: &Close) -> Result<(), M::Error> 
         "first_byte_ms": close.first_byte.map(milliseconds),
         "error": close.error.as_ref().map(|error| Shown(Escaped(error.as_bytes()))),
     }
-    selected(line, close.choice.as_deref())
+    selected(line, close.choice.as_deref())?;
+    introduction(line, close.introduced.as_deref())
+}
+
+/// What the client said before its stream, if it was asked.
+fn introduction<M: SerializeMap>(line: &mut M, introduced: Option<&Introduced>) -> Result<(), M::Error> {
+    let Some(Introduced { source, sni, alpn, tls }) = introduced else { return Ok(()) };
+    for (key, text) in [("source", source), ("sni", sni), ("alpn", alpn), ("tls", tls)] {
+        if let Some(text) = text {
+            line.serialize_entry(key, text)?;
+        }
+    }
+    Ok(())
 }
 
 /// Which way a session went, if there was a choice.

@@ -9,6 +9,7 @@ use crate::{
         cause::Cause,
         event::{Close, Event, Mode, Side, What},
         group::Change,
+        introduction::Introduced,
         record::Selection,
     },
     text::{
@@ -47,17 +48,22 @@ struct Page {
 impl Page {
     fn event(&self, what: &What, dump: Dump, out: &mut String) -> fmt::Result {
         match what {
-            What::Open { session, mode, listener, client, name: _ } => {
+            What::Open { session, mode, listener, client, name: _, source } => {
                 let (client, listener) = (EscapedAddress(client), EscapedAddress(listener));
                 self.begin(*session, out)?;
-                writeln!(out, "open {} {client} -> {listener}", mode.name())
+                write!(out, "open {} {client} -> {listener}", mode.name())?;
+                if let Some(source) = source {
+                    write!(out, " (source {})", EscapedAddress(source))?;
+                }
+                out.write_char('\n')
             }
-            What::Connect { session, upstream, upstream_name, resolve, connect, choice } => {
+            What::Connect { session, upstream, upstream_name, resolve, connect, choice, introduced } => {
                 let (name, upstream) = (Escaped(upstream_name.as_bytes()), EscapedAddress(upstream));
                 self.begin(*session, out)?;
                 write!(out, "connect {name} at {upstream} in {}", duration(*connect))?;
                 resolve.map_or(Ok(()), |resolve| write!(out, " (resolved in {})", duration(resolve)))?;
                 choice.as_ref().map_or(Ok(()), |choice| selected(choice, out))?;
+                introduced.as_ref().map_or(Ok(()), |introduced| introduction(introduced, out))?;
                 out.write_char('\n')
             }
             What::Data { .. } if dump == Dump::Off => Ok(()),
@@ -113,7 +119,7 @@ impl Page {
         let paint = if close.cause == Cause::Done { self.paint.good } else { self.paint.bad };
         write!(out, "close {paint}{}{}", close.cause, self.paint.end)?;
         if let Some(side) = close.first_closer {
-            write!(out, ", {} first", if side == Side::Client { "client" } else { "upstream" })?;
+            write!(out, ", {} first", side.name())?;
         }
         write!(out, ": {}", EscapedAddress(&close.client))?;
         if let Some(upstream) = &close.upstream {
@@ -136,6 +142,15 @@ impl Page {
         let Paint { dim, end, .. } = self.paint;
         write!(out, "{dim}{}{end} #{session} ", self.time)
     }
+}
+
+/// What the client said before its stream; its source was told when it began.
+fn introduction(introduced: &Introduced, out: &mut String) -> fmt::Result {
+    let Introduced { source: _, sni, alpn, tls } = introduced;
+    let said = [("sni", sni), ("alpn", alpn), ("tls", tls)].into_iter();
+    let said: Vec<_> =
+        said.filter_map(|(key, text)| Some(format!("{key} {}", text.as_ref()?.as_str()))).collect();
+    if said.is_empty() { Ok(()) } else { write!(out, " ({})", said.join(", ")) }
 }
 
 /// Which way a session went, and what was tried before.

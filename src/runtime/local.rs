@@ -106,6 +106,14 @@ impl<T, X, const N: usize> LocalReceiver<T, X, N> {
         Poll::Ready(next)
     }
 
+    /// Whether a message is there.
+    pub fn has_message(&self) -> bool {
+        let queue = self.between.queue.take();
+        let has = queue.as_ref().is_some_and(|(_, queue)| !queue.is_empty());
+        self.between.queue.set(queue);
+        has
+    }
+
     fn try_next(&mut self) -> Option<T> {
         let mut queue = self.between.queue.take()?;
         let next = queue.1.try_next();

@@ -51,6 +51,10 @@ pub fn queue<T>(capacity: usize) -> (Sender<T>, MessageQueue<T>) {
 }
 
 impl<T> MessageQueue<T> {
+    pub fn is_empty(&self) -> bool {
+        self.receiver.is_empty()
+    }
+
     pub fn try_next(&mut self) -> Option<T> {
         self.receiver.try_recv().ok()
     }

@@ -62,13 +62,9 @@ impl FromStr for Question {
 
 impl Question {
     /// What a listener would know of the connection.
-    pub fn facts<'a>(&'a self, alpn: &'a [&'a str]) -> Facts<'a> {
+    pub fn facts(&self) -> Facts<'_> {
+        let alpn = self.alpn.iter().map(String::as_str).collect();
         Facts { source: self.from, sni: self.sni.as_deref(), alpn }
-    }
-
-    /// The protocols, as [`Question::facts`] wants them.
-    pub fn protocols(&self) -> Vec<&str> {
-        self.alpn.iter().map(String::as_str).collect()
     }
 }
 

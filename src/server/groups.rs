@@ -4,13 +4,15 @@ use crate::{
     net::{
         address::{Address, EscapedAddress},
         options::Options,
+        tls::server::ServerTls,
     },
     report::format::{Dump, Log},
     runtime::limit::Rate,
-    server::plan::{Lead, PlannedListener, PlannedTarget, PlannedUpstream},
+    server::plan::{Lead, Plan, PlannedListener, PlannedTarget, PlannedTls, PlannedUpstream},
     session::{
         context::{CurrentDeadlines, Settings},
-        group::{Group, Server},
+        group::{Group, GroupSettings, Server},
+        opening::OpeningRules,
         route::{Route, Routes},
         sources::SourceCounts,
         target::{Listening, Refusals, Target},
@@ -82,13 +84,14 @@ impl Groups {
         self.all().find(|group| group.name == name)
     }
 
-    /// What a listener leads to; a route to an upstream that the plan does not have refuses.
-    pub fn target(&self, listener: String, planned: &PlannedTarget) -> Target {
+    /// What a listener leads to; a route to an upstream that the plan does not have refuses. `tls`: what ends TLS, by its name.
+    pub fn target(&self, listener: String, planned: &PlannedTarget, tls: &[PlannedTls]) -> Target {
         let routes = match planned {
             PlannedTarget::Echo => return Target::Echo,
             PlannedTarget::Origin => return Target::Origin,
             PlannedTarget::Routes(routes) => routes.iter().map(|route| Route {
                 condition: route.condition.clone(),
+                tls: ends_tls(route.tls.as_deref(), tls),
                 group: match &route.lead {
                     Lead::Upstream(name) => self.find(name).cloned(),
                     Lead::Refuse => None,
@@ -97,6 +100,11 @@ impl Groups {
         };
         Target::Upstream(Arc::new(Routes::new(listener, routes.collect())))
     }
+}
+
+/// What ends TLS under a name.
+fn ends_tls(name: Option<&str>, all: &[PlannedTls]) -> Option<ServerTls> {
+    all.iter().find(|one| Some(one.name.as_str()) == name).map(|one| one.tls.clone())
 }
 
 /// What all addresses of a listener share.
@@ -127,20 +135,25 @@ impl ListenerState {
     /// The listener as the sessions of one of its addresses know it.
     pub fn listening(
         &self,
-        log: Log,
+        plan: &Plan,
         groups: &Groups,
         of_program: Option<&Arc<SourceCounts>>,
         address: Address,
     ) -> Arc<Listening> {
         let planned = &self.planned;
         let name = planned.name.clone().unwrap_or_else(|| EscapedAddress(&address).to_string());
-        let shows = planned.dump != Dump::Off && log != Log::Off;
+        let shows = planned.dump != Dump::Off && plan.log != Log::Off;
         Arc::new(Listening {
-            target: groups.target(name.clone(), &planned.target),
+            target: groups.target(name.clone(), &planned.target, &plan.tls),
             name,
             given_name: planned.name.as_deref().map(Arc::from),
             address,
             access: planned.access.clone(),
+            opening: OpeningRules {
+                accept_proxy: planned.accept_proxy.clone(),
+                timeout: planned.handshake_timeout,
+                tls: ends_tls(planned.tls.as_deref(), &plan.tls),
+            },
             refusals: Refusals::default(),
             accept_rate: self.accept_rate.clone(),
             per_source: of_program.into_iter().chain(&self.per_source).cloned().collect(),
@@ -172,7 +185,8 @@ fn next_group(
     {
         return group.clone();
     }
-    let group = Group::new(planned.name.clone(), planned.is_address, planned.settings.clone());
+    let settings = GroupSettings { tls: planned.tls.clone(), ..planned.settings.clone() };
+    let group = Group::new(planned.name.clone(), planned.is_address, settings);
     // Those of a group that is gone are among the others.
     let own = former.filter(|(other, _)| other.name == planned.name);
     let own: Vec<_> = own.map(|(_, group)| servers(group)).unwrap_or_default();

@@ -8,9 +8,14 @@ use crate::{
     error::reason,
     net::{
         address::Address,
+        buffer::{BUFFER_BYTES, Buffer},
         dial::{Destination, DialError, DialFailureKind, dial},
         options::Options,
-        socket::Socket,
+    },
+    relay::{
+        chunk::{Chunk, ChunkSink, ChunkSource},
+        direction::Direction,
+        leg::{Leg, LegReader, LegWriter},
     },
     runtime::{
         clock::{sleep_until, within},
@@ -23,13 +28,15 @@ use crate::{
     },
     session::{
         event::What,
-        group::{Change, Group, Server, Standing},
+        greeting::Greeting,
+        group::{Change, Group, GroupSettings, Server, Standing},
     },
     text::{escape::Escaped, units::duration},
 };
 use std::{
     future::poll_fn,
     io,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -94,7 +101,7 @@ async fn watch(group: &Group, server: &Arc<Server>, check: &Check, surroundings:
         sleep_until(server.next_check(jittered(check.every))).await;
         server.note_check_begun();
         let own = surroundings.context.own.get();
-        let result = match ask(&server.destination, check, &own).await {
+        let result = match ask(&server.destination, check, &group.settings, &own).await {
             Ok(()) => Ok(()),
             Err(Failure::Server(why)) => Err(why),
             Err(Failure::Shortage) => continue,
@@ -111,9 +118,15 @@ async fn watch(group: &Group, server: &Arc<Server>, check: &Check, surroundings:
 }
 
 /// Checks a server once. `own` are this program's listening addresses.
-async fn ask(destination: &Destination, check: &Check, own: &[Address]) -> Result<(), Failure> {
+async fn ask(
+    destination: &Destination,
+    check: &Check,
+    settings: &GroupSettings,
+    own: &[Address],
+) -> Result<(), Failure> {
     let begin = Instant::now();
-    let only_connects = check.send.is_empty() && check.expect.is_empty();
+    let greeting = Greeting::of_check(settings, check.tls);
+    let only_connects = check.send.is_empty() && check.expect.is_empty() && !check.tls;
     let options = Options { holds_ack: only_connects, ..Options::default() };
     let dialled = dial(destination, &options, Some(check.timeout), own).await;
     let dialled = dialled.map_err(|error| Failure::of(error, destination, check))?;
@@ -121,14 +134,18 @@ async fn ask(destination: &Destination, check: &Check, own: &[Address]) -> Resul
         // A UNIX socket has no RST: there it is the end of a stream of nothing.
         return Ok(());
     }
-    let (socket, left) = (dialled.socket, check.timeout.saturating_sub(begin.elapsed()));
+    let left = || Some(check.timeout.saturating_sub(begin.elapsed()));
+    let more = !check.send.is_empty();
+    let greeted = within(left(), greeting.give_for_check(dialled.socket, &destination.endpoint, more)).await;
+    let greeted = greeted.unwrap_or_else(|| Err(io::Error::other(no_answer(check))));
+    let leg = greeted.map_err(|error| Failure::Server(reason(&error).to_string()))?;
     let mut answer = Vec::new();
-    let result = within(Some(left), talk(&socket, check, &mut answer)).await;
+    let result = within(left(), talk(&leg, check, &mut answer)).await;
     let result = result.unwrap_or_else(|| match answer.is_empty() {
         true => Err(no_answer(check)),
         false => Err(not_held(check)),
     });
-    take_leave(socket).await;
+    take_leave(leg).await;
     result.map_err(Failure::Server)
 }
 
@@ -150,41 +167,42 @@ impl Failure {
 
 /// Sends what is to be sent, and reads until the answer holds what is expected.
 /// Errors: why it does not, in words.
-async fn talk(socket: &Socket, check: &Check, answer: &mut Vec<u8>) -> Result<(), String> {
+async fn talk(leg: &Rc<Leg>, check: &Check, answer: &mut Vec<u8>) -> Result<(), String> {
     let lost = |error: io::Error| format!("the connection broke: {}", reason(&error));
-    let mut rest = &check.send[..];
-    while !rest.is_empty() {
-        rest = &rest[socket.write(rest).await.map_err(lost)?..];
-    }
-    let (expect, mut room) = (&check.expect, [0; ANSWER_BYTES]);
-    while !expect.is_empty() && !answer.windows(expect.len()).any(|window| window == &expect[..]) {
-        let wanted = ANSWER_BYTES - answer.len();
-        let count = poll_fn(|context| socket.poll_read(context, &mut room[..wanted])).await.map_err(lost)?;
-        // The end, or all that is searched.
-        if count == 0 {
-            return Err(not_held(check));
+    let mut writer = LegWriter::new(leg);
+    for piece in check.send.chunks(BUFFER_BYTES) {
+        let mut chunk = Chunk::Bytes(Buffer::holding(piece));
+        while !chunk.is_empty() {
+            writer.write(&mut chunk).await.map_err(lost)?;
         }
-        answer.extend_from_slice(&room[..count]);
+    }
+    let (expect, mut reader, unwatched) = (&check.expect, LegReader::new(leg, false), Direction::new());
+    while !expect.is_empty() && !answer.windows(expect.len()).any(|window| window == &expect[..]) {
+        // The end, or all that is searched.
+        let next =
+            if answer.len() < ANSWER_BYTES { reader.read(&unwatched).await.map_err(lost)? } else { None };
+        let Some(chunk) = next else { return Err(not_held(check)) };
+        answer.extend_from_slice(chunk.bytes().unwrap_or_default());
+        answer.truncate(ANSWER_BYTES);
     }
     Ok(())
 }
 
 /// Ends the connection so that no side sees an error, if the server ends its stream too.
-async fn take_leave(socket: Socket) {
-    if socket.finish().is_err() {
-        return;
-    }
+async fn take_leave(leg: Rc<Leg>) {
     let rest = async {
-        let (mut room, mut left) = ([0; ANSWER_BYTES], FAREWELL_BYTES);
-        while left > 0 {
-            match poll_fn(|context| socket.poll_read(context, &mut room)).await {
-                Ok(1..) => left = left.saturating_sub(ANSWER_BYTES),
-                Ok(0) | Err(_) => return,
-            }
+        poll_fn(|context| LegWriter::new(&leg).poll_finish(context)).await?;
+        let (mut left, mut reader, unwatched) =
+            (FAREWELL_BYTES, LegReader::new(&leg, false), Direction::new());
+        while let Some(chunk) = reader.read(&unwatched).await?
+            && left > 0
+        {
+            left = left.saturating_sub(chunk.len());
         }
+        io::Result::Ok(())
     };
     within(Some(FAREWELL), rest).await;
-    socket.close();
+    leg.close();
 }
 
 fn no_answer(check: &Check) -> String {
@@ -246,7 +264,9 @@ mod tests {
 
     /// What a check says of a server.
     fn ask_once(destination: &Destination, check: &Check) -> Result<(), String> {
-        let result = run(within(Some(LIMIT), ask(destination, check, &[]))).unwrap().expect("it has a limit");
+        let result = run(within(Some(LIMIT), ask(destination, check, &GroupSettings::default(), &[])))
+            .unwrap()
+            .expect("it has a limit");
         result.map_err(|failure| match failure {
             Failure::Server(why) => why,
             Failure::Shortage => "shortage".into(),
@@ -341,7 +361,7 @@ mod tests {
         let nowhere = ask_once(&to("unix:/nowhere/at/all.sock"), &check("", "")).unwrap_err();
         assert_eq!(nowhere, "no such file or directory");
         let listening = Address::Tcp(held.local_addr().unwrap());
-        let own = run(ask(&silent, &check("", ""), &[listening])).unwrap();
+        let own = run(ask(&silent, &check("", ""), &GroupSettings::default(), &[listening])).unwrap();
         assert!(matches!(own, Err(Failure::Server(why)) if why.ends_with("is this proxy's own listener")));
     }
 

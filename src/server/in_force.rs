@@ -187,6 +187,10 @@ impl InForce {
         mut passed: VecDeque<Vec<Vec<ListenSocket>>>,
     ) -> Result<Prepared, Error> {
         let groups = Groups::new(&plan.upstreams, &self.groups);
+        for next in &plan.tls {
+            let former = self.plan.iter().flat_map(|plan| &plan.tls).find(|former| former.name == next.name);
+            former.iter().for_each(|former| next.tls.take_over(&former.tls));
+        }
         let per_source = plan.max_per_source;
         let per_source = per_source.map(|limit| SourceCounts::with_limit(self.per_source.as_ref(), limit));
         let (mut opened, mut kept, mut addresses) = (Vec::new(), Vec::new(), Vec::<ListenAddress>::new());
@@ -201,8 +205,7 @@ impl InForce {
             let of_listener = ListenerState::new(planned, self.shared.get(&key));
             shared.insert(key, of_listener.clone());
             for endpoint in &planned.endpoints {
-                let listening =
-                    |address| of_listener.listening(plan.log, &groups, per_source.as_ref(), address);
+                let listening = |address| of_listener.listening(&plan, &groups, per_source.as_ref(), address);
                 let is_used = |one: &ListenAddress| {
                     addresses.iter().any(|used| Arc::ptr_eq(&used.current, &one.current))
                 };

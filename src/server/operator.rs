@@ -389,8 +389,7 @@ impl Operator {
         let question: Question = question.parse().map_err(Refusal::Question)?;
         let in_force = self.server.in_force.get();
         let listening = in_force.listening(question.listener.as_deref()).map_err(Refusal::Question)?;
-        let protocols = question.protocols();
-        let facts = question.facts(&protocols);
+        let facts = question.facts();
         Ok(explain::explain(&listening.access, &listening.target, &in_force.groups, &facts))
     }
 

@@ -27,6 +27,7 @@ use crate::{
     server::{
         agent::Agent,
         books::{Books, Remembered},
+        certificates::CertificateWatch,
         control, diff,
         drain::Drain,
         http,
@@ -140,6 +141,7 @@ struct Running {
     /// Held by a reload, or by a process that is being started: either passes on what the other leaves.
     turn: Rc<Mutex<()>>,
     keepers: Keepers,
+    _certificates: CertificateWatch,
     surroundings: KeeperContext,
     supervisors: Supervisors,
     shards: Shards,
@@ -195,6 +197,8 @@ impl Running {
             .map_err(|error| Error::new("cannot take signals over", error))?;
         let shards = Shards::start(&supervisors, idle, &slots, &reporter, plan.busy_poll)?;
         let surroundings = surroundings(&context, &reporter, &supervisors);
+        let warn = reporter.clone();
+        let certificates = CertificateWatch::start(in_force.clone(), move |line| warn.warn(line));
         let mut running = Running {
             in_force,
             load,
@@ -213,6 +217,7 @@ impl Running {
             upgrade,
             turn,
             keepers: Keepers::default(),
+            _certificates: certificates,
             surroundings,
             supervisors,
             shards,

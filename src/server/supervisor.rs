@@ -12,7 +12,10 @@ use crate::{
         task::Task,
     },
     server::{acceptor::Connection, books::Books, supervisors::Common},
-    session::{cause::Cause, delivery, event::What, order::Order, outcome::Outcome, record::Record, session},
+    session::{
+        cause::Cause, delivery, event::What, order::Order, outcome::Outcome, record::Record, session,
+        sources::Counted,
+    },
 };
 use futures::{FutureExt, future::Fuse, select_biased};
 use std::{
@@ -80,6 +83,7 @@ struct Entry {
     record: Arc<Record>,
     _task: Task<()>,
     _slot: Slot,
+    _counted: Vec<Counted>,
 }
 
 impl Supervisor {
@@ -203,32 +207,17 @@ impl Actor {
         let id = self.common.last_id.fetch_add(1, Relaxed) + 1;
         let record = Arc::new(Record::new(id, listening, local, client));
         self.books.open(&record);
-        if let Err((cause, why)) = self.judge(&record) {
-            return self.refuse(&record, cause, why);
-        }
+        let counted = match judge(&record) {
+            Ok(counted) => counted,
+            Err((cause, why)) => return self.refuse(&record, cause, why),
+        };
         let address = self.handle.address.clone();
         let finished = move || async move {
             let _ = address.send(Message::Finished(id)).await;
         };
         let task =
             session::start((accepted, reserved), record.clone(), self.common.context.clone(), finished);
-        self.live.insert(id, Entry { record, _task: task, _slot: slot });
-    }
-
-    /// Whether the session may begin; it then counts for its source.
-    /// Errors: the cause, and the reason in words.
-    fn judge(&self, record: &Record) -> Result<(), (Cause, Box<str>)> {
-        let (client, listening) = (&record.client, &record.listening);
-        if let Err(denied) = listening.access.judge(client.ip()) {
-            return Err((Cause::RefusedAccess, format!("{client} may not connect: {denied}").into()));
-        }
-        for (index, counts) in listening.per_source.iter().enumerate() {
-            if let Err(why) = counts.enter(client) {
-                listening.per_source[..index].iter().for_each(|counts| counts.leave(client));
-                return Err((Cause::RefusedLimit, why));
-            }
-        }
-        Ok(())
+        self.live.insert(id, Entry { record, _task: task, _slot: slot, _counted: counted });
     }
 
     /// Ends a session that has not begun; dropping what was accepted resets the client.
@@ -258,9 +247,8 @@ impl Actor {
     fn finished(&mut self, id: u64) {
         // A session that finished while it was being cut is not in the set any more.
         let Some(entry) = self.live.remove(&id) else { return };
-        let counted = &entry.record.listening.per_source;
-        counted.iter().for_each(|counts| counts.leave(&entry.record.client));
-        self.close(&entry.record, true);
+        let is_denied = entry.record.cause() == Cause::RefusedAccess;
+        self.close(&entry.record, !is_denied || entry.record.listening.refusals.tell().is_some());
     }
 
     fn cut(&mut self) {
@@ -274,6 +262,7 @@ impl Actor {
     /// Books the end of a session that is not in the set any more, tells it unless too many are, and remembers it.
     fn close(&mut self, record: &Record, is_told: bool) {
         self.handle.live.fetch_sub(1, Relaxed);
+        record.end_introduction(&self.common.context.events);
         let ended = Ended::now(record);
         record.taps.end(|| ended.verdict());
         if is_told {
@@ -289,6 +278,22 @@ impl Actor {
             self.close(&entry.record, true);
         }
     }
+}
+
+/// Whether the session may begin, and what it then counts for. One whose client has to send a PROXY header counts for the source
+/// that this names.
+/// Errors: the cause, and the reason in words.
+fn judge(record: &Record) -> Result<Vec<Counted>, (Cause, Box<str>)> {
+    let (client, listening) = (&record.client, &record.listening);
+    if listening.opening.accept_proxy.is_empty() {
+        return listening.admit(client);
+    }
+    listening.judge(client)?;
+    if !listening.opening.trust(client) {
+        let why = format!("{client} may not connect: accept-proxy does not have it");
+        return Err((Cause::RefusedAccess, why.into()));
+    }
+    Ok(Vec::new())
 }
 
 /// If the supervisor is dropped before its sessions, by a fault of its shard, each still gets its close line.

@@ -81,6 +81,7 @@ impl From<DialFailureKind> for Cause {
             DialFailureKind::Refused => Cause::ConnectRefused,
             DialFailureKind::Unreachable => Cause::ConnectUnreachable,
             DialFailureKind::TimedOut => Cause::ConnectTimeout,
+            DialFailureKind::Handshake => Cause::TlsUpstream,
             DialFailureKind::Resources => Cause::Resources,
         }
     }

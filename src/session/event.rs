@@ -6,6 +6,7 @@ use crate::{
     session::{
         cause::Cause,
         group::{Change, Group, Server},
+        introduction::Introduced,
         onlookers::Onlookers,
         record::Selection,
     },
@@ -46,6 +47,15 @@ pub enum Side {
     Client,
     /// The peer that we connected to; in echo and origin mode, this program itself.
     Upstream,
+}
+
+impl Side {
+    pub fn name(self) -> &'static str {
+        match self {
+            Side::Client => "client",
+            Side::Upstream => "upstream",
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -106,6 +116,8 @@ pub enum What {
         client: Address,
         /// The listener's, where a file gives one.
         name: Option<Arc<str>>,
+        /// The address that a PROXY header names.
+        source: Option<Address>,
     },
     /// A session's upstream was reached.
     Connect {
@@ -118,6 +130,7 @@ pub enum What {
         connect: Duration,
         /// None if there was no choice.
         choice: Option<Box<Selection>>,
+        introduced: Option<Box<Introduced>>,
     },
     /// Bytes were received, with `--dump`.
     Data {
@@ -163,4 +176,5 @@ pub struct Close {
     pub first_byte: Option<Duration>,
     pub error: Option<String>,
     pub choice: Option<Box<Selection>>,
+    pub introduced: Option<Box<Introduced>>,
 }

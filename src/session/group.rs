@@ -2,7 +2,11 @@
 //! check and discover, sessions say how their connects went.
 
 use crate::{
-    net::dial::{Destination, Reserved},
+    net::{
+        dial::{Destination, Reserved},
+        proxy_header::ProxyVersion,
+        tls::client::ClientTls,
+    },
     runtime::lock::Lock,
 };
 use std::{
@@ -42,6 +46,10 @@ pub struct GroupSettings {
     pub slow_start: Option<Duration>,
     /// Whether the sessions of a server that goes down are cut.
     pub cut_on_down: bool,
+    /// The version of the PROXY header that its servers get; `None`: they get none.
+    pub send_proxy: Option<ProxyVersion>,
+    /// How TLS is spoken to its servers; `None`: it is not.
+    pub tls: Option<ClientTls>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::VariantArray, strum::IntoStaticStr)]

@@ -201,6 +201,7 @@ mod tests {
             listener: record.local.clone(),
             client: record.client.clone(),
             name: None,
+            source: None,
         });
     }
 

@@ -1,7 +1,10 @@
 //! Every way a session, or its far side, can end.
 
 use crate::{
-    net::dial::DialError, relay::direction::Direction, runtime::task::Panicked, session::cause::Cause,
+    net::dial::DialError,
+    relay::direction::Direction,
+    runtime::task::Panicked,
+    session::{cause::Cause, event::Side},
 };
 use std::io;
 
@@ -49,10 +52,28 @@ impl Loss {
         Loss { error, waiting: towards.waiting() > 0 }
     }
 
-    /// The cause: the kernel's user timeout ends a connection whose peer took nothing (RFC 5482); else the peer `reset` it.
-    pub fn cause(&self, reset: Cause) -> Cause {
-        let stalled = self.error.kind() == io::ErrorKind::TimedOut && self.waiting;
-        if stalled { Cause::StallTimeout } else { reset }
+    /// The cause, if it was the peer of this `side`. The kernel's user timeout ends a connection whose peer took nothing
+    /// (RFC 5482). A stream of TLS that ends without close_notify was cut (RFC 8446 §6.1). Else the peer reset it.
+    pub fn cause(&self, side: Side) -> Cause {
+        let is_client = side == Side::Client;
+        let of_side = |client, upstream| if is_client { client } else { upstream };
+        match self.error.kind() {
+            io::ErrorKind::TimedOut if self.waiting => Cause::StallTimeout,
+            io::ErrorKind::UnexpectedEof => of_side(Cause::ClientTruncated, Cause::UpstreamTruncated),
+            io::ErrorKind::InvalidData => of_side(Cause::TlsClient, Cause::TlsUpstream),
+            _ => of_side(Cause::ClientReset, Cause::UpstreamReset),
+        }
+    }
+
+    /// The client was lost in its handshake: the end of its stream there is no end.
+    pub fn outcome_of_handshake(self) -> Outcome {
+        match self.error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
+                let why = format!("client: {}", crate::error::reason(&self.error));
+                Outcome::Refused(Cause::TlsClient, why.into())
+            }
+            _ => Outcome::ClientGone(self),
+        }
     }
 }
 
@@ -62,18 +83,16 @@ mod tests {
 
     #[test]
     fn only_a_connection_that_timed_out_over_bytes_that_wait_has_stalled() {
-        use io::ErrorKind::{ConnectionReset, TimedOut};
+        use io::ErrorKind::{ConnectionReset, InvalidData, TimedOut, UnexpectedEof};
         for (kind, waiting, cause) in [
             (TimedOut, true, Cause::StallTimeout),
             // Keepalive found that the peer is gone.
             (TimedOut, false, Cause::ClientReset),
             (ConnectionReset, true, Cause::ClientReset),
+            (UnexpectedEof, false, Cause::ClientTruncated),
+            (InvalidData, true, Cause::TlsClient),
         ] {
-            assert_eq!(
-                Loss { error: kind.into(), waiting }.cause(Cause::ClientReset),
-                cause,
-                "{kind:?} {waiting}"
-            );
+            assert_eq!(Loss { error: kind.into(), waiting }.cause(Side::Client), cause, "{kind:?} {waiting}");
         }
     }
 }

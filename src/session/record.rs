@@ -7,10 +7,12 @@ use crate::{
     session::{
         cause::Cause,
         delivery::{Queue, SeenQueue},
-        event::{Close, Mode, Side},
+        event::{Close, Events, Mode, Side, What},
+        introduction::Introduction,
         mark::{Mark, MarkKind},
         order::Orders,
         outcome::{Loss, Outcome},
+        route::Facts,
         tap::Taps,
         target::Listening,
     },
@@ -38,6 +40,8 @@ pub struct Record {
     pub to_upstream_queue: SeenQueue,
     /// Boxed: a session of one address has none.
     choice: OnceLock<Box<Selection>>,
+    /// Boxed: most sessions have none.
+    introduction: OnceLock<Box<Introduction>>,
     dial: OnceLock<Dial>,
     /// Boxed: there is none for nearly all of its life.
     ending: OnceLock<Box<Ending>>,
@@ -107,6 +111,7 @@ impl Record {
             to_client_queue: SeenQueue::default(),
             to_upstream_queue: SeenQueue::default(),
             choice: OnceLock::new(),
+            introduction: OnceLock::new(),
             dial: OnceLock::new(),
             ending: OnceLock::new(),
             taps: Taps::default(),
@@ -180,6 +185,60 @@ impl Record {
         self.choice.get().map(|choice| &**choice)
     }
 
+    /// What the client says before its stream, as far as it is known. It is there from now on.
+    pub fn introduction(&self) -> &Introduction {
+        self.introduction.get_or_init(Box::default)
+    }
+
+    /// The same, if it was asked for.
+    pub fn introduced(&self) -> Option<&Introduction> {
+        self.introduction.get().map(|introduction| &**introduction)
+    }
+
+    /// Who the client is: the address that its PROXY header names, else its own.
+    pub fn source(&self) -> &Address {
+        self.introduced().and_then(Introduction::source).unwrap_or(&self.client)
+    }
+
+    /// What decides its route.
+    pub fn facts(&self) -> Facts<'_> {
+        let hello = self.introduced().and_then(|introduction| introduction.hello.get());
+        Facts {
+            source: self.source().ip(),
+            sni: hello.and_then(|hello| hello.sni.as_deref()),
+            alpn: hello.map(|hello| hello.alpn.iter().map(String::as_str).collect()).unwrap_or_default(),
+        }
+    }
+
+    /// Whether bulk may cross as pipes: TLS cannot.
+    pub fn may_splice(&self) -> bool {
+        let ends_tls = self.introduced().is_some_and(|introduction| introduction.client_tls.get().is_some());
+        self.listening.settings.splice && !ends_tls && !self.listening.target.speaks_tls(self)
+    }
+
+    /// Tells the begin, once, with what is known by now.
+    pub fn tell_open(&self, events: &Events) {
+        if self.introduced().is_some_and(|introduction| !introduction.begins()) {
+            return;
+        }
+        events.tell_with(|| What::Open {
+            session: self.id,
+            mode: self.mode(),
+            listener: self.listening.address.clone(),
+            client: self.client.clone(),
+            name: self.listening.given_name.clone(),
+            source: self.introduced().and_then(Introduction::source).cloned(),
+        });
+    }
+
+    /// The session has ended, perhaps before its begin was told.
+    pub fn end_introduction(&self, events: &Events) {
+        if let Some(introduction) = self.introduced() {
+            self.tell_open(events);
+            introduction.uncount();
+        }
+    }
+
     pub fn set_dial(&self, dial: Dial) {
         // First: a tap that comes now finds it there.
         let _ = self.dial.set(dial);
@@ -214,14 +273,14 @@ impl Record {
 
     /// Notes how the session ended. Only the first outcome counts: what follows from it is not another.
     pub fn conclude(&self, outcome: Outcome) {
-        let lost = |side: &str, loss: Loss, reset| {
-            (loss.cause(reset), Some(format!("{side}: {}", crate::error::reason(&loss.error))))
+        let lost = |side: Side, loss: Loss| {
+            (loss.cause(side), Some(format!("{}: {}", side.name(), crate::error::reason(&loss.error))))
         };
         let (cause, error) = match outcome {
             // The ends of both streams say it; a session that merely stopped is a fault.
             Outcome::Clean | Outcome::Aborted => return,
-            Outcome::ClientGone(loss) => lost("client", loss, Cause::ClientReset),
-            Outcome::UpstreamGone(loss) => lost("upstream", loss, Cause::UpstreamReset),
+            Outcome::ClientGone(loss) => lost(Side::Client, loss),
+            Outcome::UpstreamGone(loss) => lost(Side::Upstream, loss),
             Outcome::NotReached(error) => (error.kind.into(), Some(error.text)),
             Outcome::Due(cause) => (cause, None),
             Outcome::Cut | Outcome::CutByFin => (Cause::Cut, None),
@@ -290,6 +349,7 @@ impl Record {
             first_byte: self.first_byte(),
             error: self.ending.get().and_then(|ending| ending.error.clone()),
             choice: self.choice.get().cloned(),
+            introduced: self.introduced().and_then(Introduction::told),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Routes: what decides where a connection leads. A pure match over what is known of it.
 
 use crate::{
-    net::{dial::Reserved, network::Network},
-    session::group::Group,
+    net::{dial::Reserved, network::Network, tls::server::ServerTls},
+    session::{group::Group, record::Record},
     text::units::counted,
 };
 use std::{fmt, io, net::IpAddr, sync::Arc};
@@ -18,6 +18,8 @@ pub struct Routes {
 pub struct Route {
     pub condition: Condition,
     pub group: Option<Arc<Group>>,
+    /// Ends TLS here.
+    pub tls: Option<ServerTls>,
 }
 
 /// The route that a connection takes.
@@ -43,12 +45,12 @@ pub struct Condition {
 pub struct ServerName(String);
 
 /// What is known of a connection when its route is chosen.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Facts<'a> {
     /// None of a UNIX socket.
     pub source: Option<IpAddr>,
     pub sni: Option<&'a str>,
-    pub alpn: &'a [&'a str],
+    pub alpn: Vec<&'a str>,
 }
 
 /// Why a condition does not hold.
@@ -71,6 +73,24 @@ impl Routes {
     /// The groups that routes lead to.
     pub fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
         self.routes.iter().filter_map(|route| route.group.as_ref())
+    }
+
+    /// Whether a ClientHello decides, or TLS ends here.
+    pub fn hear(&self) -> bool {
+        let hears = |route: &Route| {
+            let Condition { sni, alpn, .. } = &route.condition;
+            route.tls.is_some() || !sni.is_empty() || !alpn.is_empty()
+        };
+        self.routes.iter().any(hears)
+    }
+
+    /// Whether TLS is spoken to where a session leads.
+    pub fn speak_tls(&self, record: &Record) -> bool {
+        self.groups().any(|group| group.settings.tls.is_some())
+            && self
+                .choose(&record.facts())
+                .and_then(|chosen| chosen.route.group.as_ref())
+                .is_some_and(|group| group.settings.tls.is_some())
     }
 
     /// The first whose condition holds.
@@ -115,7 +135,7 @@ impl fmt::Display for Routes {
     /// `to db:5432`, `to db` or `by 3 routes`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.routes[..] {
-            [Route { condition, group: Some(group) }] if condition.is_empty() => {
+            [Route { condition, group: Some(group), tls: _ }] if condition.is_empty() => {
                 write!(f, "to {}", group.name)
             }
             routes => write!(f, "by {}", counted(routes.len(), "route")),
@@ -237,8 +257,8 @@ mod tests {
         }
     }
 
-    fn facts<'a>(source: &str, sni: Option<&'a str>, alpn: &'a [&'a str]) -> Facts<'a> {
-        Facts { source: source.parse().ok(), sni, alpn }
+    fn facts<'a>(source: &str, sni: Option<&'a str>, alpn: &[&'a str]) -> Facts<'a> {
+        Facts { source: source.parse().ok(), sni, alpn: alpn.to_vec() }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::{
     net::{dial::Reserved, options::Options, socket::Socket},
     relay::{
         direction::{Direction, Ways},
-        leg::Leg,
+        leg::{Leg, LegReader},
         link::{Nudge, link},
         pump::{LAST_DELIVERY, LegEnd, pump},
     },
@@ -20,7 +20,9 @@ use crate::{
         context::Context,
         deadline::Watch,
         delivery,
-        event::{Side, What},
+        event::Side,
+        introduction::Introduction,
+        opening,
         order::Order,
         outcome::{Loss, Outcome},
         record::Record,
@@ -128,28 +130,44 @@ fn run(
 
 /// Tells the start, and sets the deadlines.
 fn begin<'a>(near: &Leg, record: &'a Arc<Record>, context: &'a Context) -> Watch<'a> {
-    context.events.tell_with(|| What::Open {
-        session: record.id,
-        mode: record.mode(),
-        listener: record.listening.address.clone(),
-        client: record.client.clone(),
-        name: record.listening.given_name.clone(),
-    });
+    // Where a PROXY header names the source, it is told with it.
+    if record.listening.opening.accept_proxy.is_empty() {
+        record.tell_open(&context.events);
+    }
     context.dump(record);
     context.events.onlookers().meet(record);
     let settings = &record.listening.settings;
     let deadlines = settings.deadlines.get();
     // An accepted socket has the user timeout of its listener, which was made before an operator changed it.
     if deadlines.stall != settings.options.user_timeout && record.client.ip().is_some() {
-        let Leg::Plain(socket) = near;
-        let _ =
-            socket.set_user_timeout(&Options { user_timeout: deadlines.stall, ..settings.options.clone() });
+        let _ = near
+            .socket()
+            .set_user_timeout(&Options { user_timeout: deadlines.stall, ..settings.options.clone() });
     }
     Watch::new(record, deadlines, context)
 }
 
 /// The session's life, if nothing ends it from outside.
 fn live<'a>(
+    near: Rc<Leg>,
+    reserved: Option<Reserved>,
+    record: &'a Arc<Record>,
+    context: &'a Arc<Context>,
+    far_reader: &'a OnceCell<Nudge>,
+) -> impl Future<Output = Outcome> + 'a {
+    match opening::open(near, record, context) {
+        Ok(near) => Either::Left(relay(near, reserved, record, context, far_reader)),
+        Err(opening) => Either::Right(Box::pin(async move {
+            match opening.await {
+                Ok(near) => relay(near, reserved, record, context, far_reader).await,
+                Err(outcome) => outcome,
+            }
+        })),
+    }
+}
+
+/// Joins a client whose stream begins to the target.
+fn relay<'a>(
     near: Rc<Leg>,
     reserved: Option<Reserved>,
     record: &'a Arc<Record>,
@@ -163,8 +181,9 @@ fn live<'a>(
         let _ = far_reader.set(nudge);
         let (near_end, far_outcome) = {
             let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
-            let mut pump =
-                pin!(pump(&near, record.listening.settings.splice, up_sender, down_receiver, ways));
+            let early = record.introduced().and_then(Introduction::take_early);
+            let reader = LegReader::new(&near, record.may_splice()).after(early);
+            let mut pump = pin!(pump(reader, up_sender, down_receiver, ways));
             // The far end first: what has happened there is older than what this poll finds here. Clean also stands for a
             // far side that goes on, or that there is none.
             let first = match select(OptionFuture::from(far.as_mut()), pump.as_mut()).await {
@@ -245,7 +264,7 @@ mod tests {
 
     /// What a session and its upstream hold while nothing flows, in bytes; the rest of an idle session is its record, two
     /// links without a queue, two registrations and a place on the clock.
-    const SESSION_BYTES_MAX: usize = 616;
+    const SESSION_BYTES_MAX: usize = 632;
     const UPSTREAM_BYTES_MAX: usize = 336;
 
     #[test]

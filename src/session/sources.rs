@@ -30,6 +30,12 @@ pub struct SourceCounts {
     counts: Arc<Counts>,
 }
 
+/// A session that counts for its source, for as long as this is there.
+pub struct Counted {
+    counts: Arc<Counts>,
+    source: Network,
+}
+
 #[derive(Default)]
 struct Counts {
     stripes: [Lock<HashMap<Network, usize>>; STRIPES],
@@ -51,38 +57,39 @@ impl SourceCounts {
 
     /// Counts a session of `client`.
     /// Errors: why its source may have no more, in words.
-    pub fn enter(&self, client: &Address) -> Result<(), Box<str>> {
-        let Some(source) = self.source(client) else { return Ok(()) };
-        let mut counts = self.counts(&source);
+    /// None: it has no source.
+    pub fn enter(&self, client: &Address) -> Result<Option<Counted>, Box<str>> {
+        let Some(source) = client.ip().map(|ip| Network::around(ip, self.limit.prefix)) else {
+            return Ok(None);
+        };
+        let mut counts = self.counts.of(&source);
         let (count, limit) = (counts.entry(source).or_default(), self.limit.sessions);
         if *count >= limit {
             let sessions = if limit == 1 { "session" } else { "sessions" };
             return Err(format!("{source} has {limit} {sessions} already").into());
         }
         *count += 1;
-        Ok(())
+        Ok(Some(Counted { counts: self.counts.clone(), source }))
     }
+}
 
-    /// A session of `client` that was counted has ended.
-    pub fn leave(&self, client: &Address) {
-        let Some(source) = self.source(client) else { return };
-        if let Entry::Occupied(mut count) = self.counts(&source).entry(source) {
+impl Counts {
+    /// The map of a source.
+    fn of(&self, source: &Network) -> MutexGuard<'_, HashMap<Network, usize>> {
+        let stripe = self.hasher.hash_one(source) as usize % STRIPES;
+        // Every change under the lock is one step.
+        self.stripes[stripe].lock()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut count) = self.counts.of(&self.source).entry(self.source) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
                 count.remove();
             }
         }
-    }
-
-    /// The map of a source.
-    fn counts(&self, source: &Network) -> MutexGuard<'_, HashMap<Network, usize>> {
-        let stripe = self.counts.hasher.hash_one(source) as usize % STRIPES;
-        // Every change under the lock is one step.
-        self.counts.stripes[stripe].lock()
-    }
-
-    fn source(&self, client: &Address) -> Option<Network> {
-        client.ip().map(|ip| Network::around(ip, self.limit.prefix))
     }
 }
 
@@ -98,31 +105,30 @@ mod tests {
     #[test]
     fn the_addresses_of_one_prefix_count_together() {
         let counts = SourceCounts::new(SourceLimit { sessions: 3, prefix: SOURCE_PREFIX });
-        for host in 1..=3 {
-            counts.enter(&client(&format!("[2001:db8::{host}]:1"))).unwrap();
-        }
-        let refusal = counts.enter(&client("[2001:db8::ffff:4]:1")).unwrap_err();
+        let three: Vec<_> =
+            (1..=3).map(|host| counts.enter(&client(&format!("[2001:db8::{host}]:1"))).unwrap()).collect();
+        let refusal = counts.enter(&client("[2001:db8::ffff:4]:1")).err().unwrap();
         assert_eq!(&*refusal, "2001:db8::/64 has 3 sessions already");
-        counts.enter(&client("[2001:db8:0:1::4]:1")).unwrap();
-        counts.leave(&client("[2001:db8::2]:1"));
-        counts.enter(&client("[2001:db8::4]:1")).unwrap();
+        let _other = counts.enter(&client("[2001:db8:0:1::4]:1")).unwrap();
+        drop(three);
+        let _again = counts.enter(&client("[2001:db8::4]:1")).unwrap();
     }
 
     #[test]
     fn an_ipv4_address_is_a_source_also_if_it_is_mapped() {
         let counts = SourceCounts::new(SourceLimit { sessions: 1, prefix: 1 });
-        counts.enter(&client("[::ffff:10.0.0.1]:1")).unwrap();
-        counts.enter(&client("10.0.0.2:1")).unwrap();
-        let refusal = counts.enter(&client("10.0.0.1:2")).unwrap_err();
+        let one = counts.enter(&client("[::ffff:10.0.0.1]:1")).unwrap();
+        let _two = counts.enter(&client("10.0.0.2:1")).unwrap();
+        let refusal = counts.enter(&client("10.0.0.1:2")).err().unwrap();
         assert_eq!(&*refusal, "10.0.0.1 has 1 session already");
-        counts.leave(&client("10.0.0.1:1"));
+        drop(one);
         counts.enter(&client("[::ffff:10.0.0.1]:2")).unwrap();
     }
 
     #[test]
     fn what_has_no_source_is_not_counted() {
         let counts = SourceCounts::new(SourceLimit { sessions: 1, prefix: 64 });
-        (0..2).for_each(|_| counts.enter(&Address::unnamed()).unwrap());
+        (0..2).for_each(|_| assert!(counts.enter(&Address::unnamed()).unwrap().is_none()));
         assert!(counts.counts.stripes.iter().all(|stripe| stripe.lock().is_empty()));
     }
 }

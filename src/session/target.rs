@@ -9,13 +9,15 @@ use crate::{
         task::{Task, spawn},
     },
     session::{
+        cause::Cause,
         context::{Context, Settings},
         event::Mode,
+        opening::OpeningRules,
         origin,
         outcome::Outcome,
         record::Record,
         route::Routes,
-        sources::SourceCounts,
+        sources::{Counted, SourceCounts},
         upstream,
     },
 };
@@ -47,6 +49,8 @@ pub struct Listening {
     pub address: Address,
     pub target: Target,
     pub access: Access,
+    /// What clients say before their streams begin.
+    pub opening: OpeningRules,
     /// Of connections that it does not let in.
     pub refusals: Refusals,
     /// Connections that it accepts in a second.
@@ -54,6 +58,23 @@ pub struct Listening {
     /// The limits for each source: the program's, and its own.
     pub per_source: Vec<Arc<SourceCounts>>,
     pub settings: Settings,
+}
+
+impl Listening {
+    /// Whether a session from `source` may begin; what it then counts for.
+    /// Errors: the cause, and the reason in words.
+    pub fn admit(&self, source: &Address) -> Result<Vec<Counted>, (Cause, Box<str>)> {
+        self.judge(source)?;
+        let counted = self.per_source.iter().filter_map(|counts| counts.enter(source).transpose());
+        counted.collect::<Result<_, _>>().map_err(|why| (Cause::RefusedLimit, why))
+    }
+
+    /// Whether `allow` and `deny` let it in.
+    /// Errors: as [`Listening::admit`].
+    pub fn judge(&self, source: &Address) -> Result<(), (Cause, Box<str>)> {
+        let refused = |denied| (Cause::RefusedAccess, format!("{source} may not connect: {denied}").into());
+        self.access.judge(source.ip()).map_err(refused)
+    }
 }
 
 /// Which of many refusals are told: one a second, with the number of those before it that were not.
@@ -113,6 +134,22 @@ impl Target {
     /// Whether the client is sent what it sends: then there is one direction.
     pub fn loops(&self) -> bool {
         matches!(self, Target::Echo)
+    }
+
+    /// Whether the first words of a client decide what becomes of it.
+    pub fn hears(&self) -> bool {
+        match self {
+            Target::Echo | Target::Origin => false,
+            Target::Upstream(routes) => routes.hear(),
+        }
+    }
+
+    /// Whether TLS is spoken to where a session leads.
+    pub fn speaks_tls(&self, record: &Record) -> bool {
+        match self {
+            Target::Echo | Target::Origin => false,
+            Target::Upstream(routes) => routes.speak_tls(record),
+        }
     }
 
     /// Whether the far leg is to be dialled.

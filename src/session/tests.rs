@@ -8,6 +8,7 @@ use crate::{
         deadline::Deadlines,
         event::Events,
         group::{Group, GroupSettings},
+        opening::OpeningRules,
         record::Record,
         route::{Condition, Route, Routes},
         target::{Listening, Refusals, Target},
@@ -23,6 +24,7 @@ impl Listening {
             address,
             target,
             access: Access::default(),
+            opening: OpeningRules::default(),
             refusals: Refusals::default(),
             accept_rate: None,
             per_source: Vec::new(),
@@ -63,7 +65,7 @@ impl Target {
         let group = Group::new(endpoint.to_owned(), true, GroupSettings::default());
         let destination = Destination { endpoint: endpoint.parse().unwrap(), overrides: [].into() };
         group.set_members(&[(destination, 1, false)], &[], false);
-        let route = Route { condition: Condition::default(), group: Some(Arc::new(group)) };
+        let route = Route { condition: Condition::default(), group: Some(Arc::new(group)), tls: None };
         Target::Upstream(Arc::new(Routes::new("test".to_owned(), vec![route])))
     }
 }

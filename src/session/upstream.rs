@@ -3,30 +3,35 @@
 //! It ends when the leg's end is known, or when its session drops it, which resets the connection.
 
 use crate::{
+    error::reason,
     net::{
-        dial::{DialFailureKind, Dialled, Reserved, dial_with},
+        address::Address,
+        dial::{DialError, DialFailureKind, Dialled, Reserved, dial_with},
         options::Options,
     },
     relay::{
         direction::Ways,
-        leg::Leg,
+        leg::{Leg, LegReader},
         link::{LinkReceiver, LinkSender},
         pump::{LegEnd, pump},
     },
+    runtime::{clock::within, task::yield_now},
     session::{
         cause::Cause,
         context::Context,
         delivery,
         event::{Side, What},
-        group::{Group, Place, Seat},
+        greeting::Greeting,
+        group::{Group, Place, Seat, Server},
+        introduction::Introduction,
         outcome::{Loss, Outcome},
         record::{Dial, Record, Selection, Tried},
-        route::{Facts, Routes},
+        route::Routes,
     },
     text::{
         escape::Escaped,
         safe::SafeText,
-        units::{counted, milliseconds},
+        units::{counted, duration, milliseconds},
     },
 };
 use std::{
@@ -47,7 +52,7 @@ pub(super) fn run(
 ) -> impl Future<Output = Outcome> {
     async move {
         // Boxed: what dialling needs is not kept while the connection lives.
-        let (far, _seat) = match Box::pin(reach(reserved, &record, &context, &routes)).await {
+        let (far, _seat) = match Box::pin(reach(reserved, &record, &context, &routes, &up_receiver)).await {
             Ok((far, seat)) => {
                 // A session that lives on has it set when it first looks at its deadlines.
                 if !down_sender.set_source(&far) {
@@ -59,7 +64,7 @@ pub(super) fn run(
         };
         drop(routes);
         let ways = Ways { incoming: &record.from_upstream, outgoing: &record.from_client };
-        match pump(&far, record.listening.settings.splice, down_sender, up_receiver, ways).await {
+        match pump(LegReader::new(&far, record.may_splice()), down_sender, up_receiver, ways).await {
             LegEnd::Clean => {
                 far.close();
                 Outcome::Clean
@@ -91,8 +96,9 @@ async fn reach(
     record: &Record,
     context: &Context,
     routes: &Routes,
+    up_receiver: &LinkReceiver,
 ) -> Result<(Rc<Leg>, Seat), Outcome> {
-    let facts = Facts { source: record.client.ip(), ..Facts::default() };
+    let facts = record.facts();
     let refused = |why: String| Err(Outcome::Refused(Cause::NoRoute, why.into()));
     let Some(chosen) = routes.choose(&facts) else {
         return refused(format!("no route of {} fits", record.listening.name));
@@ -101,10 +107,10 @@ async fn reach(
         return refused(format!("{} refuses it", routes.name(chosen.number)));
     };
     let route = routes.description(&chosen, &facts);
-    let (tried, reached) = try_servers(group, reserved, record, context).await;
+    let (tried, reached) = try_servers(group, reserved, record, context, up_receiver).await;
     // Of a bare address there is nothing to tell.
     let selection = (!group.is_address || route.is_some()).then(|| {
-        let place = reached.as_ref().ok().map(|(_, place)| place);
+        let place = reached.as_ref().ok().map(|reached| &reached.place);
         Selection {
             route: route.as_deref().map(SafeText::from),
             upstream_group: (!group.is_address).then(|| group.name.as_str().into()),
@@ -116,7 +122,7 @@ async fn reach(
     if let Some(selection) = &selection {
         record.set_choice(selection.clone());
     }
-    let (Dialled { socket, address, local, resolve, connect }, place) = match reached {
+    let Reached { leg, address, local, resolve, connect, place } = match reached {
         Ok(reached) => reached,
         Err((resolve, outcome)) => {
             record.set_dial(Dial { upstream: None, local: None, resolve, connect: None });
@@ -131,12 +137,23 @@ async fn reach(
         resolve,
         connect,
         choice: selection.map(Box::new),
+        introduced: record.introduced().and_then(Introduction::told),
     });
-    Ok((Rc::new(Leg::Plain(socket)), place.seat))
+    Ok((Rc::new(leg), place.seat))
 }
 
-/// How a group was reached; else how long the last name took to resolve, and the outcome.
-type Reached = Result<(Dialled, Place), (Option<Duration>, Outcome)>;
+/// A server that is reached, and ready for the client's stream.
+struct Reached {
+    leg: Leg,
+    address: Address,
+    local: Option<Address>,
+    resolve: Option<Duration>,
+    connect: Duration,
+    place: Place,
+}
+
+/// How long the last name took to resolve, and the outcome.
+type NotReached = (Option<Duration>, Outcome);
 
 /// Tries servers of the group until one is reached or none is left to try; which could not be reached, and how it went.
 async fn try_servers(
@@ -144,20 +161,26 @@ async fn try_servers(
     mut reserved: Option<Reserved>,
     record: &Record,
     context: &Context,
-) -> (Vec<Tried>, Reached) {
+    up_receiver: &LinkReceiver,
+) -> (Vec<Tried>, Result<Reached, NotReached>) {
     let settings = &record.listening.settings;
     let deadlines = settings.deadlines.get();
     let limit = group.settings.connect_timeout.or(deadlines.connect);
     let (mut told, mut tried) = (Vec::new(), Vec::new());
     let (mut last, mut waited) = (None, 0);
-    while let Some(place) = group.choose(record.client.ip(), &tried) {
+    while let Some(place) = group.choose(record.source().ip(), &tried) {
         let server = place.server.clone();
         let begin = Instant::now();
         let own = context.own.get();
-        match dial_with(reserved.take(), &server.destination, &settings.options, limit, &own).await {
-            Ok(dialled) => {
+        let dialled = dial_with(reserved.take(), &server.destination, &settings.options, limit, &own).await;
+        let greeted = match dialled {
+            Ok(dialled) => greet(dialled, group, &server, record, (limit, up_receiver)).await,
+            Err(error) => Err(error),
+        };
+        match greeted {
+            Ok((leg, address, local, resolve, connect)) => {
                 group.note_connected(&server);
-                return (told, Ok((dialled, place)));
+                return (told, Ok(Reached { leg, address, local, resolve, connect, place }));
             }
             Err(error) => {
                 // Being short of descriptors is no fault of the server.
@@ -192,6 +215,36 @@ async fn try_servers(
         Outcome::NotReached(Box::new(error))
     };
     (told, Err((resolve, outcome)))
+}
+
+/// Has a server ready for the client's stream, within what connecting has left of its limit.
+async fn greet(
+    dialled: Dialled,
+    group: &Group,
+    server: &Server,
+    record: &Record,
+    (limit, up_receiver): (Option<Duration>, &LinkReceiver),
+) -> Result<(Leg, Address, Option<Address>, Option<Duration>, Duration), DialError> {
+    let Dialled { socket, address, local, resolve, connect } = dialled;
+    let (greeting, endpoint) = (Greeting::of(&group.settings, record), &server.destination.endpoint);
+    if greeting.is_empty() {
+        return Ok((Leg::Plain(socket), address, local, resolve, connect));
+    }
+    // What the client has sent by now goes with it.
+    yield_now().await;
+    let left = limit.map(|limit| limit.saturating_sub(resolve.unwrap_or_default() + connect));
+    let given = greeting.give(socket, endpoint, record, up_receiver.has_parcel());
+    let (kind, text) = match within(left, given).await {
+        Some(Ok(leg)) => return Ok((leg, address, local, resolve, connect)),
+        Some(Err(error)) => {
+            (DialFailureKind::Handshake, format!("no TLS with {endpoint}: {}", reason(&error)))
+        }
+        None => {
+            let limit = duration(limit.unwrap_or_default());
+            (DialFailureKind::TimedOut, format!("{endpoint} did not finish the TLS handshake within {limit}"))
+        }
+    };
+    Err(DialError { kind, text, resolve })
 }
 
 fn safe(text: &str) -> SafeText {
@@ -232,6 +285,6 @@ mod tests {
         };
         let ended = shard::run(within(LIMIT, join(actor, upload))).unwrap();
         let Some((Outcome::UpstreamGone(loss), ())) = ended else { panic!("it did not end so: {ended:?}") };
-        assert_eq!(loss.cause(Cause::UpstreamReset), Cause::StallTimeout, "{loss:?}");
+        assert_eq!(loss.cause(Side::Upstream), Cause::StallTimeout, "{loss:?}");
     }
 }

@@ -23,6 +23,8 @@ pub enum Fault {
     Timeout,
     /// The server reset the connection, or vanished.
     Reset,
+    /// The peer does not speak TLS as it should.
+    Handshake,
     /// A fault in this program.
     Internal,
 }
@@ -52,6 +54,7 @@ impl Fault {
             Fault::Truncated => (18, "truncated"),
             Fault::Output => (23, "cannot write"),
             Fault::Timeout => (28, "timed out"),
+            Fault::Handshake => (35, "no TLS"),
             Fault::Reset => (56, "reset"),
         }
     }
@@ -105,6 +108,7 @@ impl From<DialError> for Failure {
         let fault = match error.kind {
             DialFailureKind::NoAddress => Fault::Resolve,
             DialFailureKind::TimedOut => Fault::Timeout,
+            DialFailureKind::Handshake => Fault::Handshake,
             DialFailureKind::Refused | DialFailureKind::Unreachable | DialFailureKind::Resources => {
                 Fault::Connect
             }

@@ -214,5 +214,7 @@ fn settings(section: &Section<'_>) -> GroupSettings {
         eject,
         slow_start: duration("slow-start"),
         cut_on_down: section.word("on-down").is_some_and(|(text, _)| text == "cut"),
+        send_proxy: None,
+        tls: None,
     }
 }

@@ -11,6 +11,7 @@ use crate::{
         event::{Event, What},
         group::Change,
         health::Health,
+        introduction::Introduced,
         record::{Record, Selection, Tried},
         target::Target,
     },
@@ -189,6 +190,7 @@ fn every_key_of_an_event_is_documented_and_no_other() {
             listener,
             client: client.clone(),
             name: Some("a".into()),
+            source: Some(client.clone()),
         },
     ));
     let connect = What::Connect {
@@ -203,6 +205,12 @@ fn every_key_of_an_event_is_documented_and_no_other() {
             server: Some("a".into()),
             why: Some("a".into()),
             tried: vec![Tried { server: "a".into(), error: "a".into(), ms: 0.0 }],
+        })),
+        introduced: Some(Box::new(Introduced {
+            source: Some("a".into()),
+            sni: Some("a".into()),
+            alpn: Some("a".into()),
+            tls: Some("a".into()),
         })),
     };
     let server = What::Server { group: "a".into(), server: "a".into(), change: Change::Up };

@@ -60,6 +60,16 @@ impl ClientTls {
         Ok(ClientTls(Arc::new(Inner { files, now })))
     }
 
+    /// What handshakes begin with.
+    pub fn config(&self) -> Arc<ClientConfig> {
+        self.0.now.now().config.clone()
+    }
+
+    /// The name that the certificate of a host, a name or an IP address, has to have. Errors: why it is none, in words.
+    pub fn server_name(&self, host: &str) -> Result<ServerName<'static>, String> {
+        server_name(self.expects(host))
+    }
+
     /// The begin of a handshake with a host, a name or an IP address. Errors: why it cannot begin, in words.
     pub fn connection(&self, host: &str) -> Result<ClientConnection, String> {
         let name = server_name(self.expects(host))?;

@@ -4,7 +4,7 @@ use crate::{
     net::tls::{certificate::ReadCertificate, client::ClientTls},
     text::escape::Escaped,
 };
-use rustls::{ClientConnection, CommonState, HandshakeKind, ProtocolVersion, ServerConnection};
+use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -27,13 +27,13 @@ pub struct TlsFacts {
 }
 
 impl TlsFacts {
-    pub fn of_server(connection: &ServerConnection) -> Self {
-        let sni = connection.server_name().map(str::to_owned);
+    /// Of a connection whose client asked for `sni`.
+    pub fn of_server(connection: &CommonState, sni: Option<String>) -> Self {
         TlsFacts { sni, ..TlsFacts::of(connection) }
     }
 
     /// Of a connection that was begun for `host`.
-    pub fn of_client(connection: &ClientConnection, tls: &ClientTls, host: &str) -> Self {
+    pub fn of_client(connection: &CommonState, tls: &ClientTls, host: &str) -> Self {
         let facts = TlsFacts::of(connection);
         let peer = facts.peer.filter(|_| tls.verifies());
         TlsFacts { sni: tls.asks_for(host), peer, ..facts }

@@ -182,7 +182,7 @@ impl Wire {
     }
 
     fn facts(&self) -> TlsFacts {
-        TlsFacts::of_server(&self.server)
+        TlsFacts::of_server(&self.server, self.server.server_name().map(str::to_owned))
     }
 
     /// Why the client ended it.

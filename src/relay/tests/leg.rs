@@ -62,7 +62,7 @@ fn on_leg(test: impl AsyncFnOnce(Rc<Leg>, TcpStream)) {
 /// Has the peer send `bytes`, and waits until the leg could read `unread` in all.
 async fn arrive(leg: &Leg, mut peer: &TcpStream, bytes: &[u8], unread: usize) {
     peer.write_all(bytes).unwrap();
-    let Leg::Plain(socket) = leg;
+    let Leg::Plain(socket) = leg else { unreachable!("it speaks no TLS") };
     while socket.unread() as usize != unread {
         sleep(Duration::from_millis(1)).await;
     }
@@ -147,7 +147,7 @@ fn either_kind_of_chunk_is_written_whole_and_the_end_after_it() {
                 assert_eq!(chunk.len(), before - count);
             }
         }
-        writer.finish().unwrap();
+        poll_fn(|context| writer.poll_finish(context)).await.unwrap();
         let mut received = Vec::new();
         peer.read_to_end(&mut received).unwrap();
         assert!(received == sent, "{} bytes came back", received.len());
@@ -157,7 +157,7 @@ fn either_kind_of_chunk_is_written_whole_and_the_end_after_it() {
 #[test]
 fn a_dropped_leg_resets_its_peer_and_a_closed_one_does_not() {
     on_leg(async |leg, mut peer| {
-        let Leg::Plain(socket) = &*leg;
+        let Leg::Plain(socket) = &*leg else { unreachable!("it speaks no TLS") };
         assert!(socket.local_address().ok() == peer.peer_addr().ok().map(crate::net::address::Address::Tcp));
         leg.close();
         assert_eq!(peer.read(&mut [0]).unwrap(), 0);
@@ -220,7 +220,7 @@ fn the_second_half_of_a_leg_ends_when_the_leg_is_closed_and_the_first_at_once() 
             let direction = Direction::new();
             let ((to_link, from_leg), (to_leg, from_link)) = (link(), link());
             let ways = Ways { incoming: &direction, outgoing: &direction };
-            let mut pump = Box::pin(pump(&leg, true, to_link, from_link, ways));
+            let mut pump = Box::pin(pump(LegReader::new(&leg, true), to_link, from_link, ways));
             if peer_ends_first {
                 peer.shutdown(Shutdown::Write).unwrap();
                 while !direction.ended() {
@@ -255,7 +255,7 @@ fn a_leg_that_is_closed_without_having_been_read_to_its_end_has_sent_its_fin_bef
         direction.gate.finish();
         to_leg.finish().await.unwrap();
         let ways = Ways { incoming: &direction, outgoing: &direction };
-        assert!(matches!(pump(&leg, true, to_link, from_link, ways).await, LegEnd::Clean));
+        assert!(matches!(pump(LegReader::new(&leg, true), to_link, from_link, ways).await, LegEnd::Clean));
         assert_eq!(peer.read(&mut [0]).unwrap(), 0);
     });
 }
@@ -292,8 +292,8 @@ async fn join_legs(
     let ((up_sender, up_receiver), (down_sender, down_receiver)) = (link(), link());
     let ways = |incoming, outgoing| Ways { incoming, outgoing };
     let ends = join(
-        pump(&near.0, true, up_sender, down_receiver, ways(&up, &down)),
-        pump(&far.0, true, down_sender, up_receiver, ways(&down, &up)),
+        pump(LegReader::new(&near.0, true), up_sender, down_receiver, ways(&up, &down)),
+        pump(LegReader::new(&far.0, true), down_sender, up_receiver, ways(&down, &up)),
     )
     .await;
     for direction in [&up, &down] {
@@ -340,9 +340,9 @@ fn a_write_that_fails_in_the_receivers_place_ends_the_receivers_leg() {
         let (up, down) = (Direction::new(), Direction::new());
         let ((up_sender, up_receiver), (down_sender, down_receiver)) = (link(), link());
         let near_ways = Ways { incoming: &up, outgoing: &down };
-        let mut near_pump = pin!(pump(&near, true, up_sender, down_receiver, near_ways));
+        let mut near_pump = pin!(pump(LegReader::new(&near, true), up_sender, down_receiver, near_ways));
         let far_ways = Ways { incoming: &down, outgoing: &up };
-        let mut far_pump = pin!(pump(&far, true, down_sender, up_receiver, far_ways));
+        let mut far_pump = pin!(pump(LegReader::new(&far, true), down_sender, up_receiver, far_ways));
         // Both wait. Then the far peer goes, and our side does not know it yet.
         assert!(poll_fn(|context| Poll::Ready(near_pump.as_mut().poll(context))).await.is_pending());
         assert!(poll_fn(|context| Poll::Ready(far_pump.as_mut().poll(context))).await.is_pending());

@@ -25,7 +25,13 @@ use futures::{
     future::{Either, select},
     pin_mut, select_biased,
 };
-use std::{io, pin::pin, rc::Rc, time::Duration};
+use std::{
+    io,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 /// Talks to `peer` over `socket` and returns how many bytes came back.
 ///
@@ -170,8 +176,8 @@ impl ChunkSink for Printer<'_> {
         Ok(count)
     }
 
-    fn finish(&mut self) -> io::Result<()> {
-        Ok(())
+    fn poll_finish(&mut self, _: &Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -1,0 +1,456 @@
+//! TLS over a socket (RFC 8446, RFC 5246): records in and out, the handshake, and the end of each stream.
+//!
+//! What is encrypted counts as written once the kernel has all of it. A stream ends by close_notify; a FIN without one is an
+//! abort (RFC 8446 §6.1). An idle connection holds no buffer.
+
+use crate::{
+    net::{
+        buffer::{BUFFER_BYTES, Buffer},
+        socket::Socket,
+        tls::explain::explain,
+    },
+    runtime::shard::own,
+};
+use rustls::{
+    ClientConfig, CommonState, ServerConfig,
+    client::UnbufferedClientConnection,
+    pki_types::ServerName,
+    server::UnbufferedServerConnection,
+    unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic},
+};
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    error::Error as StdError,
+    fmt,
+    future::poll_fn,
+    io,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+/// Room for a record and the begin of the next one (RFC 8446 §5.2: at most 16,645 bytes), so that a read seldom ends in one.
+const ROOM_BYTES: usize = 32 * 1024;
+/// The longest message that is put together in memory: rustls takes 64 KiB, in records of any size.
+const MESSAGE_BYTES_MAX: usize = 512 * 1024;
+/// Free rooms that a shard keeps: 256 KiB.
+const SPARE_ROOMS: usize = 8;
+/// What a record has besides its bytes, and a KeyUpdate before it, at most.
+const RECORD_OVERHEAD: usize = 512;
+
+/// A socket that speaks TLS. At most one task at a time may read, one write, and one watch for an abort.
+pub struct TlsSocket {
+    socket: Socket,
+    session: RefCell<TlsSession>,
+    /// Bytes at the head of the chunk that is to be written: they are encrypted, and not all with the kernel.
+    encrypted: Cell<usize>,
+}
+
+enum Machine {
+    Client(UnbufferedClientConnection),
+    Server(UnbufferedServerConnection),
+}
+
+struct TlsSession {
+    machine: Machine,
+    /// Records that came and are not decrypted.
+    incoming: Room,
+    /// Decrypted, and not read yet.
+    plain: VecDeque<Buffer>,
+    /// Records that are to be sent.
+    outgoing: Room,
+    peer_closed: bool,
+    closed: bool,
+}
+
+/// Bytes in a row; without any it takes no memory.
+#[derive(Default)]
+struct Room {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+/// The free rooms of a shard.
+#[derive(Default)]
+struct SpareRooms(RefCell<Vec<Vec<u8>>>);
+
+/// A connection that broke the rules of TLS, or whose handshake failed.
+#[derive(Debug)]
+struct TlsFailure(rustls::Error);
+
+/// What the machine is asked for.
+enum Goal<'a> {
+    /// To go as far as it can with what came.
+    Advance,
+    Encrypt(&'a [u8]),
+    /// To end our stream.
+    Close,
+}
+
+/// How far it went.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Again,
+    /// It needs more bytes of the peer for its goal.
+    Blocked,
+    /// What was asked for is encrypted.
+    Reached,
+    PeerClosed,
+}
+
+impl fmt::Display for TlsFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&explain(&self.0))
+    }
+}
+
+impl StdError for TlsFailure {}
+
+impl From<TlsFailure> for io::Error {
+    fn from(failure: TlsFailure) -> Self {
+        io::Error::new(io::ErrorKind::InvalidData, failure)
+    }
+}
+
+impl TlsSocket {
+    /// The server's side of `socket`, of which `early` was read already. The handshake is still to be made.
+    /// Errors: the configuration.
+    pub fn server(socket: Socket, config: Arc<ServerConfig>, early: &[u8]) -> io::Result<Self> {
+        let machine = UnbufferedServerConnection::new(config).map_err(TlsFailure)?;
+        Ok(Self::new(socket, Machine::Server(machine), early))
+    }
+
+    /// The client's side, to a server that is to be `name`. The handshake is still to be made.
+    /// Errors: the configuration.
+    pub fn client(socket: Socket, config: Arc<ClientConfig>, name: ServerName<'static>) -> io::Result<Self> {
+        let machine = UnbufferedClientConnection::new(config, name).map_err(TlsFailure)?;
+        Ok(Self::new(socket, Machine::Client(machine), &[]))
+    }
+
+    fn new(socket: Socket, machine: Machine, early: &[u8]) -> Self {
+        let mut incoming = Room::default();
+        incoming.append(early);
+        let session = TlsSession {
+            machine,
+            incoming,
+            plain: VecDeque::new(),
+            outgoing: Room::default(),
+            peer_closed: false,
+            closed: false,
+        };
+        TlsSocket { socket, session: RefCell::new(session), encrypted: Cell::new(0) }
+    }
+
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Shows what was negotiated.
+    pub fn look<T>(&self, look: impl FnOnce(&CommonState) -> T) -> T {
+        look(self.session.borrow().machine.state())
+    }
+
+    /// Makes the handshake. If it fails, the peer is sent the alert that says why.
+    /// Errors: `InvalidData` for the peer's fault or ours, `UnexpectedEof`, or that of the connection.
+    pub async fn handshake(&self) -> io::Result<()> {
+        poll_fn(|context| self.poll_handshake(context)).await
+    }
+
+    fn poll_handshake(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
+        let mut session = self.session.borrow_mut();
+        loop {
+            let advanced = session.advance();
+            // Also after a failure: the alert.
+            if let Err(error) = ready!(session.poll_flush(&self.socket, context)) {
+                return Poll::Ready(Err(advanced.err().unwrap_or(error)));
+            }
+            advanced?;
+            if !session.machine.state().is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
+            if session.peer_closed || ready!(session.poll_receive(&self.socket, context))? == 0 {
+                let text = "the stream ended in the handshake";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, text)));
+            }
+        }
+    }
+
+    /// The next bytes that the peer sent; none at the end of its stream.
+    /// Errors: `UnexpectedEof` for an end without close_notify, `InvalidData`, or that of the connection.
+    pub fn poll_read(&self, context: &Context<'_>) -> Poll<io::Result<Option<Buffer>>> {
+        let mut session = self.session.borrow_mut();
+        loop {
+            if let Some(buffer) = session.plain.pop_front() {
+                return Poll::Ready(Ok(Some(buffer)));
+            }
+            if session.peer_closed {
+                return Poll::Ready(Ok(None));
+            }
+            if let Err(error) = session.advance() {
+                let _ = session.poll_flush(&self.socket, context);
+                return Poll::Ready(Err(error));
+            }
+            if session.plain.is_empty()
+                && !session.peer_closed
+                && ready!(session.poll_receive(&self.socket, context))? == 0
+            {
+                let text = "the stream ended without close_notify";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, text)));
+            }
+        }
+    }
+
+    /// Writes what the socket takes at once of `bytes`, and says how many of them the kernel has whole.
+    /// Errors: `WouldBlock`, after which the same bytes must come again; `InvalidData`, or that of the connection.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut session = self.session.borrow_mut();
+        if self.encrypted.get() == 0 {
+            session.flush(&self.socket)?;
+            let bytes = &bytes[..bytes.len().min(BUFFER_BYTES)];
+            session.drive(&Goal::Encrypt(bytes))?;
+            self.encrypted.set(bytes.len());
+        }
+        session.flush(&self.socket)?;
+        Ok(self.encrypted.take())
+    }
+
+    /// Ends our stream: close_notify, then FIN.
+    pub fn poll_finish(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
+        let mut session = self.session.borrow_mut();
+        if !session.closed {
+            ready!(session.poll_flush(&self.socket, context))?;
+            session.drive(&Goal::Close)?;
+            session.closed = true;
+        }
+        ready!(session.poll_flush(&self.socket, context))?;
+        Poll::Ready(self.socket.finish())
+    }
+}
+
+impl TlsSession {
+    /// Decrypts the next bytes of what came, and answers what is to be answered.
+    fn advance(&mut self) -> io::Result<()> {
+        match self.drive(&Goal::Advance) {
+            Err(error) => {
+                // The alert about it.
+                let _ = self.drive(&Goal::Advance);
+                Err(error)
+            }
+            done => done,
+        }
+    }
+
+    /// Goes on until the goal is reached, or bytes came or are needed.
+    fn drive(&mut self, goal: &Goal<'_>) -> io::Result<()> {
+        loop {
+            let (incoming, outgoing) = (self.incoming.filled_mut(), &mut self.outgoing);
+            let (discard, step) = match &mut self.machine {
+                Machine::Client(machine) => {
+                    step(machine.process_tls_records(incoming), goal, &mut self.plain, outgoing)
+                }
+                Machine::Server(machine) => {
+                    step(machine.process_tls_records(incoming), goal, &mut self.plain, outgoing)
+                }
+            };
+            self.incoming.discard(discard);
+            match step? {
+                Step::Again if matches!(goal, Goal::Advance) && !self.plain.is_empty() => return Ok(()),
+                Step::Again => {}
+                Step::PeerClosed => self.peer_closed = true,
+                Step::Blocked if matches!(goal, Goal::Advance) => return Ok(()),
+                // It happens only to one whose stream has ended.
+                Step::Blocked => return Err(io::ErrorKind::BrokenPipe.into()),
+                Step::Reached => return Ok(()),
+            }
+        }
+    }
+
+    /// Reads what is there; 0 is the end of the stream.
+    fn poll_receive(&mut self, socket: &Socket, context: &Context<'_>) -> Poll<io::Result<usize>> {
+        if socket.poll_readable(context).is_pending() {
+            self.incoming.shrink();
+            return Poll::Pending;
+        }
+        if self.incoming.len() >= MESSAGE_BYTES_MAX {
+            let text = "a message is too long";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
+        }
+        let received = socket.poll_read(context, self.incoming.free(ROOM_BYTES / 2));
+        match &received {
+            Poll::Ready(Ok(count)) => self.incoming.end += count,
+            _ => self.incoming.shrink(),
+        }
+        received
+    }
+
+    fn poll_flush(&mut self, socket: &Socket, context: &Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self.flush(socket) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(socket.poll_writable(context));
+                }
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    /// Sends what waits.
+    /// Errors: `WouldBlock` if some of it still does.
+    fn flush(&mut self, socket: &Socket) -> io::Result<()> {
+        while self.outgoing.len() > 0 {
+            let count = socket.try_write(self.outgoing.filled_mut())?;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.outgoing.discard(count);
+        }
+        Ok(())
+    }
+}
+
+impl Machine {
+    fn state(&self) -> &CommonState {
+        match self {
+            Machine::Client(machine) => machine,
+            Machine::Server(machine) => machine,
+        }
+    }
+}
+
+/// One step of the machine; how many bytes of what came it has used.
+fn step<Data>(
+    status: UnbufferedStatus<'_, '_, Data>,
+    goal: &Goal<'_>,
+    plain: &mut VecDeque<Buffer>,
+    outgoing: &mut Room,
+) -> (usize, io::Result<Step>) {
+    let mut discard = status.discard;
+    let step = match status.state {
+        Err(error) => Err(TlsFailure(error).into()),
+        Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+            while let Some(Ok(record)) = traffic.next_record() {
+                discard += record.discard;
+                // A record holds 16 KiB at most.
+                let pieces = record.payload.chunks(BUFFER_BYTES);
+                plain.extend(pieces.map(Buffer::holding));
+            }
+            Ok(Step::Again)
+        }
+        Ok(ConnectionState::EncodeTlsData(mut data)) => {
+            let mut size = RECORD_OVERHEAD;
+            loop {
+                match data.encode(outgoing.free(size)) {
+                    Err(EncodeError::InsufficientSize(needed)) => size = needed.required_size,
+                    encoded => {
+                        outgoing.end += encoded.unwrap_or(0);
+                        break Ok(Step::Again);
+                    }
+                }
+            }
+        }
+        Ok(ConnectionState::TransmitTlsData(sent)) => {
+            // It is in `outgoing`, in its order.
+            sent.done();
+            Ok(Step::Again)
+        }
+        Ok(ConnectionState::WriteTraffic(traffic)) => write(traffic, goal, outgoing),
+        Ok(ConnectionState::PeerClosed) => Ok(Step::PeerClosed),
+        Ok(_) => Ok(Step::Blocked),
+    };
+    (discard, step)
+}
+
+fn write<Data>(
+    mut traffic: WriteTraffic<'_, Data>,
+    goal: &Goal<'_>,
+    outgoing: &mut Room,
+) -> io::Result<Step> {
+    let mut size = RECORD_OVERHEAD;
+    loop {
+        let written = match goal {
+            Goal::Advance => return Ok(Step::Blocked),
+            Goal::Encrypt(bytes) => traffic.encrypt(bytes, outgoing.free(bytes.len() + size)),
+            Goal::Close => traffic.queue_close_notify(outgoing.free(size)),
+        };
+        match written {
+            Ok(count) => {
+                outgoing.end += count;
+                return Ok(Step::Reached);
+            }
+            Err(EncryptError::InsufficientSize(needed)) => size = needed.required_size,
+            Err(EncryptError::EncryptExhausted) => {
+                return Err(TlsFailure(rustls::Error::EncryptError).into());
+            }
+        }
+    }
+}
+
+impl Room {
+    fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    fn filled_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
+    /// What is free behind the bytes: at least `size`.
+    fn free(&mut self, size: usize) -> &mut [u8] {
+        if self.bytes.is_empty() {
+            self.bytes = own::<SpareRooms>().take();
+        }
+        if self.bytes.len() - self.end < size {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.len());
+        }
+        if self.bytes.len() - self.end < size {
+            self.bytes.resize((self.end + size).next_multiple_of(ROOM_BYTES), 0);
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.free(bytes.len())[..bytes.len()].copy_from_slice(bytes);
+            self.end += bytes.len();
+        }
+    }
+
+    /// Takes the first `count` bytes out.
+    fn discard(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+        if self.len() == 0 {
+            self.give_back();
+        }
+    }
+
+    /// Holds what is there in no more memory than it needs, for as long as no more comes.
+    fn shrink(&mut self) {
+        if self.len() == 0 {
+            self.give_back();
+        } else if self.len() < self.bytes.len() / 2 {
+            let rest = self.filled_mut().to_vec();
+            self.give_back();
+            (self.end, self.bytes) = (rest.len(), rest);
+        }
+    }
+
+    fn give_back(&mut self) {
+        own::<SpareRooms>().give(std::mem::take(&mut self.bytes));
+        (self.start, self.end) = (0, 0);
+    }
+}
+
+impl SpareRooms {
+    fn take(&self) -> Vec<u8> {
+        self.0.borrow_mut().pop().unwrap_or_else(|| vec![0; ROOM_BYTES])
+    }
+
+    fn give(&self, room: Vec<u8>) {
+        let mut spare = self.0.borrow_mut();
+        if room.len() == ROOM_BYTES && spare.len() < SPARE_ROOMS {
+            spare.push(room);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The watch over the certificates of the plan in force: a file that changes is taken within 10 s, without a reload. A set that
+//! does not fit together leaves the old one in use, told once a minute.
+//!
+//! Files are compared, not watched: links that are swapped, bind mounts and network file systems need no case of their own.
+
+use crate::{
+    net::tls::files::TlsRenewal,
+    runtime::{
+        blocking::blocking,
+        clock::sleep,
+        task::{Task, spawn},
+    },
+    server::{in_force::PlanInForce, keeper::persist, plan::Plan},
+};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+const LOOK_EVERY: Duration = Duration::from_secs(8);
+const REFUSAL_TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// Dropping it ends the watch.
+pub struct CertificateWatch {
+    _task: Task<()>,
+}
+
+impl CertificateWatch {
+    pub fn start(in_force: PlanInForce, warn: impl Fn(String) + 'static) -> Self {
+        let task = async move {
+            let watch = async || watch(&in_force, &warn).await;
+            persist("certificates", "their watch", &warn, watch).await;
+        };
+        CertificateWatch { _task: spawn(task) }
+    }
+}
+
+async fn watch(in_force: &PlanInForce, warn: &impl Fn(String)) {
+    let mut told = HashMap::<String, Instant>::new();
+    loop {
+        sleep(LOOK_EVERY).await;
+        let in_force = in_force.get();
+        for (name, renewal) in blocking(move || look(&in_force.plan)).await {
+            match renewal {
+                TlsRenewal::Same => drop(told.remove(&name)),
+                TlsRenewal::Renewed(files) => {
+                    told.remove(&name);
+                    let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+                    warn(format!("{name}: certificates renewed: {}", files.join(", ")));
+                }
+                TlsRenewal::Refused(why) => {
+                    if told.get(&name).is_none_or(|last| last.elapsed() >= REFUSAL_TOLD_EVERY) {
+                        warn(format!("{name}: the new certificates are not taken: {why}"));
+                        told.insert(name, Instant::now());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Looks at the files of everything in a plan that speaks TLS; it waits for the file system.
+fn look(plan: &Option<Plan>) -> Vec<(String, TlsRenewal)> {
+    let Some(plan) = plan else { return Vec::new() };
+    let ended = plan.tls.iter().map(|one| (format!("tls {}", one.name), one.tls.look()));
+    let begun = plan.upstreams.iter().filter_map(|one| {
+        let renewal = one.tls.as_ref()?.look();
+        Some((format!("upstream {}", one.name), renewal))
+    });
+    ended.chain(begun).collect()
+}

@@ -1,0 +1,263 @@
+//! How a session begins whose client has to say something first: who it is (a PROXY header), where it wants to go (a
+//! ClientHello), or the secrets of its stream (a TLS handshake). All of it together has one limit, `--handshake-timeout`.
+
+use crate::{
+    net::{
+        address::Address,
+        buffer::{BUFFER_BYTES, Buffer},
+        client_hello::{ClientHello, FirstWords, HelloReader, POSTGRES_TLS, PostgresRequest},
+        network::Network,
+        proxy_header::{ProxyHeader, ProxyRead},
+        socket::{Socket, settle},
+        tls::{facts::TlsFacts, server::ServerTls},
+        tls_socket::TlsSocket,
+    },
+    relay::leg::Leg,
+    runtime::clock::within,
+    session::{
+        cause::Cause,
+        context::Context,
+        introduction::{Hello, Introduction},
+        outcome::{Loss, Outcome},
+        record::Record,
+        target::Target,
+    },
+    text::units::duration,
+};
+use futures::future::LocalBoxFuture;
+use std::{
+    future::poll_fn,
+    io,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+/// A client that is silent for this long waits for its server to speak first, if a route is there for it that asks nothing of TLS.
+pub const SILENCE: Duration = Duration::from_secs(1);
+/// What is read at once of a client's first words.
+const READ_BYTES: usize = 4096;
+
+/// What a listener asks of its clients before their streams begin.
+#[derive(Clone, Debug, Default)]
+pub struct OpeningRules {
+    /// Who must send a PROXY header, and nobody else may connect; empty: none is read.
+    pub accept_proxy: Vec<Network>,
+    /// `None`: no limit.
+    pub timeout: Option<Duration>,
+    /// Ends TLS for all clients, where no route says so.
+    pub tls: Option<ServerTls>,
+}
+
+/// What is read of a client before its stream.
+struct Client {
+    socket: Socket,
+    bytes: Vec<u8>,
+}
+
+/// The first words of a client.
+enum Heard {
+    Hello(ClientHello),
+    /// No hello; or none yet, and the client waits.
+    Other,
+}
+
+impl OpeningRules {
+    /// Whether a client says something before its stream.
+    pub fn are_empty(&self, target: &Target) -> bool {
+        self.accept_proxy.is_empty() && self.tls.is_none() && !target.hears()
+    }
+
+    /// Whether a peer may connect, of those that have to send a PROXY header; a UNIX socket has its permissions from the file.
+    pub fn trust(&self, peer: &Address) -> bool {
+        let is_told = |ip| self.accept_proxy.iter().any(|network| network.contains(ip));
+        self.accept_proxy.is_empty() || peer.ip().is_none_or(is_told)
+    }
+}
+
+/// Lets the client of a plain leg say what comes before its stream, and gives the leg of the stream back.
+/// Errors, if it is asked for something: the opening that has to be awaited.
+pub fn open<'a>(
+    leg: Rc<Leg>,
+    record: &'a Record,
+    context: &'a Context,
+) -> Result<Rc<Leg>, LocalBoxFuture<'a, Result<Rc<Leg>, Outcome>>> {
+    let listening = &record.listening;
+    if listening.opening.are_empty(&listening.target) {
+        return Ok(leg);
+    }
+    match Rc::into_inner(leg) {
+        Some(Leg::Plain(socket)) => Err(Box::pin(hear_out(socket, record, context))),
+        _ => unreachable!("it is new"),
+    }
+}
+
+/// Reads what the client of `socket` says first, and answers it, until its stream begins.
+async fn hear_out(socket: Socket, record: &Record, context: &Context) -> Result<Rc<Leg>, Outcome> {
+    let (rules, begin) = (&record.listening.opening, Instant::now());
+    let introduction = record.introduction();
+    let left = || rules.timeout.map(|limit| limit.saturating_sub(begin.elapsed()));
+    let mut client = Client { socket, bytes: Vec::new() };
+    if !rules.accept_proxy.is_empty() {
+        let header = within(left(), client.read_header(record)).await;
+        let header =
+            header.unwrap_or_else(|| Err(late(rules, Cause::ProxyHeader, "no whole PROXY header came")));
+        let header = header.map(|header| {
+            let _ = introduction.header.set(header);
+        });
+        record.tell_open(&context.events);
+        header?;
+        let counted = record.listening.admit(record.source());
+        introduction.count(counted.map_err(|(cause, why)| Outcome::Refused(cause, why))?);
+    }
+    let rest = client.hear_and_answer(record, introduction);
+    let opened = within(left(), Box::pin(rest)).await;
+    opened.unwrap_or_else(|| {
+        Err(late(rules, Cause::HandshakeTimeout, "no whole ClientHello and handshake came"))
+    })
+}
+
+fn late(rules: &OpeningRules, cause: Cause, what: &str) -> Outcome {
+    let limit = duration(rules.timeout.unwrap_or_default());
+    Outcome::Refused(cause, format!("{what} within {limit}").into())
+}
+
+impl Client {
+    /// Waits for more; false at the end of its stream.
+    async fn read_more(&mut self, record: &Record) -> Result<bool, Outcome> {
+        let before = self.bytes.len();
+        self.bytes.resize(before + READ_BYTES, 0);
+        let room = &mut self.bytes[before..];
+        let read = poll_fn(|context| self.socket.poll_read(context, room)).await;
+        self.bytes.truncate(before + read.as_ref().unwrap_or(&0));
+        match read {
+            Ok(count) => Ok(count > 0),
+            Err(error) => Err(Outcome::ClientGone(Loss::new(error, record.to_client()))),
+        }
+    }
+
+    async fn read_header(&mut self, record: &Record) -> Result<ProxyHeader, Outcome> {
+        let refused = |why: String| Err(Outcome::Refused(Cause::ProxyHeader, why.into()));
+        loop {
+            match ProxyHeader::read(&self.bytes) {
+                Err(malformed) => return refused(format!("no PROXY header: {malformed}")),
+                Ok(ProxyRead::Complete(header, length)) => {
+                    self.bytes.drain(..length);
+                    return Ok(header);
+                }
+                Ok(ProxyRead::Incomplete) => {
+                    if !self.read_more(record).await? {
+                        return refused("the stream ended before the whole PROXY header".to_owned());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn hear_and_answer(
+        mut self,
+        record: &Record,
+        introduction: &Introduction,
+    ) -> Result<Rc<Leg>, Outcome> {
+        let target = &record.listening.target;
+        let hears = target.hears() || record.listening.opening.tls.is_some();
+        let is_postgres = hears && self.answer_postgres(record).await?;
+        if hears && let Heard::Hello(hello) = self.hear(record, is_postgres).await? {
+            let alpn = hello.alpn().map(str::to_owned).collect();
+            let hello = Hello { sni: hello.sni, alpn, has_ech: hello.has_ech, is_postgres };
+            let _ = introduction.hello.set(hello);
+        }
+        let tls = match target {
+            Target::Upstream(routes) => {
+                routes.choose(&record.facts()).and_then(|chosen| chosen.route.tls.as_ref())
+            }
+            Target::Echo | Target::Origin => record.listening.opening.tls.as_ref(),
+        };
+        match tls {
+            Some(tls) => self.terminate(tls, record, introduction).await,
+            None => {
+                introduction.set_early(self.bytes.chunks(BUFFER_BYTES).map(Buffer::holding).collect());
+                Ok(Rc::new(Leg::Plain(self.socket)))
+            }
+        }
+    }
+
+    /// Answers what a client of PostgreSQL asks before its hello; says whether it asked for TLS.
+    async fn answer_postgres(&mut self, record: &Record) -> Result<bool, Outcome> {
+        loop {
+            let answer = match PostgresRequest::read(&self.bytes) {
+                PostgresRequest::Incomplete => {
+                    if !self.wait(record).await? {
+                        return Ok(false);
+                    }
+                    continue;
+                }
+                PostgresRequest::Other => return Ok(false),
+                PostgresRequest::Tls => b"S",
+                PostgresRequest::GssEncryption => b"N",
+            };
+            if self.bytes.len() > POSTGRES_TLS.len() {
+                let why = "client: it sent more after its request for TLS than may go unencrypted";
+                return Err(Outcome::Refused(Cause::TlsClient, why.into()));
+            }
+            self.bytes.clear();
+            let written = self.socket.write(answer).await;
+            written.map_err(|error| Outcome::ClientGone(Loss::new(error, record.to_client())))?;
+            if answer == b"S" {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Reads to the end of the hello, or to where there is none.
+    async fn hear(&mut self, record: &Record, is_postgres: bool) -> Result<Heard, Outcome> {
+        let mut reader = HelloReader::default();
+        loop {
+            match reader.read(&self.bytes) {
+                FirstWords::Hello(hello) => return Ok(Heard::Hello(hello)),
+                FirstWords::Other(_) => return Ok(Heard::Other),
+                FirstWords::Incomplete => {
+                    let goes_on =
+                        if is_postgres { self.read_more(record).await } else { self.wait(record).await };
+                    if !goes_on? {
+                        return Ok(Heard::Other);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for more; false at the end of its stream, or if it is silent and a route is there for those that are.
+    async fn wait(&mut self, record: &Record) -> Result<bool, Outcome> {
+        let may_be_silent = match &record.listening.target {
+            Target::Upstream(routes) => routes
+                .choose(&record.facts())
+                .is_some_and(|chosen| chosen.route.tls.is_none() && chosen.route.group.is_some()),
+            Target::Echo | Target::Origin => false,
+        };
+        let limit = (self.bytes.is_empty() && may_be_silent).then_some(SILENCE);
+        within(limit, self.read_more(record)).await.unwrap_or(Ok(false))
+    }
+
+    /// Ends TLS here.
+    async fn terminate(
+        self,
+        tls: &ServerTls,
+        record: &Record,
+        introduction: &Introduction,
+    ) -> Result<Rc<Leg>, Outcome> {
+        let failed = |error: io::Error| Loss::new(error, record.to_client()).outcome_of_handshake();
+        let session = TlsSocket::server(self.socket, tls.config(), &self.bytes).map_err(failed)?;
+        if let Err(error) = session.handshake().await {
+            // The client reads the alert before the end.
+            if session.socket().finish().is_ok() {
+                settle(session.socket()).await;
+                session.socket().close_when_dropped();
+            }
+            return Err(failed(error));
+        }
+        let sni = introduction.hello.get().and_then(|hello| hello.sni.clone());
+        let facts = session.look(|state| TlsFacts::of_server(state, sni));
+        let _ = introduction.client_tls.set(facts);
+        Ok(Rc::new(Leg::Tls(Box::new(session))))
+    }
+}
