@@ -224,7 +224,11 @@ impl TlsSocket {
             session.closed = true;
         }
         ready!(session.poll_flush(&self.socket, context))?;
-        Poll::Ready(self.socket.finish())
+        match self.socket.finish() {
+            // A peer that had closed before answers close_notify with RST, though it lacks nothing.
+            Err(_) if session.peer_closed => Poll::Ready(Ok(())),
+            finished => Poll::Ready(finished),
+        }
     }
 }
 

@@ -122,13 +122,11 @@ fn late(rules: &OpeningRules, cause: Cause, what: &str) -> Outcome {
 }
 
 impl Client {
-    /// Waits for more; false at the end of its stream.
+    /// Waits for more; false at the end of its stream. Cancel-safe.
     async fn read_more(&mut self, record: &Record) -> Result<bool, Outcome> {
-        let before = self.bytes.len();
-        self.bytes.resize(before + READ_BYTES, 0);
-        let room = &mut self.bytes[before..];
-        let read = poll_fn(|context| self.socket.poll_read(context, room)).await;
-        self.bytes.truncate(before + read.as_ref().unwrap_or(&0));
+        let mut room = [0; READ_BYTES];
+        let read = poll_fn(|context| self.socket.poll_read(context, &mut room)).await;
+        self.bytes.extend_from_slice(&room[..*read.as_ref().unwrap_or(&0)]);
         match read {
             Ok(count) => Ok(count > 0),
             Err(error) => Err(Outcome::ClientGone(Loss::new(error, record.to_client()))),

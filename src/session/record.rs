@@ -216,9 +216,14 @@ impl Record {
         self.listening.settings.splice && !ends_tls && !self.listening.target.speaks_tls(self)
     }
 
+    /// Whether its begin is told only when the PROXY header is there, or will not come.
+    pub fn awaits_header(&self) -> bool {
+        !self.listening.opening.accept_proxy.is_empty()
+    }
+
     /// Tells the begin, once, with what is known by now.
     pub fn tell_open(&self, events: &Events) {
-        if self.introduced().is_some_and(|introduction| !introduction.begins()) {
+        if self.awaits_header() && !self.introduction().begins() {
             return;
         }
         events.tell_with(|| What::Open {
@@ -234,7 +239,9 @@ impl Record {
     /// The session has ended, perhaps before its begin was told.
     pub fn end_introduction(&self, events: &Events) {
         if let Some(introduction) = self.introduced() {
-            self.tell_open(events);
+            if self.awaits_header() {
+                self.tell_open(events);
+            }
             introduction.uncount();
         }
     }

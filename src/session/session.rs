@@ -131,7 +131,7 @@ fn run(
 /// Tells the start, and sets the deadlines.
 fn begin<'a>(near: &Leg, record: &'a Arc<Record>, context: &'a Context) -> Watch<'a> {
     // Where a PROXY header names the source, it is told with it.
-    if record.listening.opening.accept_proxy.is_empty() {
+    if !record.awaits_header() {
         record.tell_open(&context.events);
     }
     context.dump(record);
