@@ -5,6 +5,7 @@
 
 use crate::{
     net::tls::files::TlsRenewal,
+    report::reporter::Reporter,
     runtime::{
         blocking::blocking,
         clock::sleep,
@@ -26,8 +27,9 @@ pub struct CertificateWatch {
 }
 
 impl CertificateWatch {
-    pub fn start(in_force: PlanInForce, warn: impl Fn(String) + 'static) -> Self {
+    pub fn start(in_force: PlanInForce, reporter: Reporter) -> Self {
         let task = async move {
+            let warn = |line: String| reporter.warn(line);
             let watch = async || watch(&in_force, &warn).await;
             persist("certificates", "their watch", &warn, watch).await;
         };

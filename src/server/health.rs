@@ -28,8 +28,8 @@ use crate::{
     },
     session::{
         event::What,
-        greeting::Greeting,
         group::{Change, Group, GroupSettings, Server, Standing},
+        preamble::Preamble,
     },
     text::{escape::Escaped, units::duration},
 };
@@ -125,7 +125,7 @@ async fn ask(
     own: &[Address],
 ) -> Result<(), Failure> {
     let begin = Instant::now();
-    let greeting = Greeting::of_check(settings, check.tls);
+    let preamble = Preamble::of_check(settings, check.tls);
     let only_connects = check.send.is_empty() && check.expect.is_empty() && !check.tls;
     let options = Options { holds_ack: only_connects, ..Options::default() };
     let dialled = dial(destination, &options, Some(check.timeout), own).await;
@@ -136,7 +136,7 @@ async fn ask(
     }
     let left = || Some(check.timeout.saturating_sub(begin.elapsed()));
     let more = !check.send.is_empty();
-    let greeted = within(left(), greeting.give_for_check(dialled.socket, &destination.endpoint, more)).await;
+    let greeted = within(left(), preamble.give_for_check(dialled.socket, &destination.endpoint, more)).await;
     let greeted = greeted.unwrap_or_else(|| Err(io::Error::other(no_answer(check))));
     let leg = greeted.map_err(|error| Failure::Server(reason(&error).to_string()))?;
     let mut answer = Vec::new();

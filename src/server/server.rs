@@ -197,9 +197,8 @@ impl Running {
             .map_err(|error| Error::new("cannot take signals over", error))?;
         let shards = Shards::start(&supervisors, idle, &slots, &reporter, plan.busy_poll)?;
         let surroundings = surroundings(&context, &reporter, &supervisors);
-        let warn = reporter.clone();
-        let certificates = CertificateWatch::start(in_force.clone(), move |line| warn.warn(line));
         let mut running = Running {
+            _certificates: CertificateWatch::start(in_force.clone(), reporter.clone()),
             in_force,
             load,
             context,
@@ -217,7 +216,6 @@ impl Running {
             upgrade,
             turn,
             keepers: Keepers::default(),
-            _certificates: certificates,
             surroundings,
             supervisors,
             shards,

@@ -5,7 +5,6 @@ pub mod context;
 pub mod deadline;
 pub mod delivery;
 pub mod event;
-pub mod greeting;
 pub mod group;
 pub mod health;
 pub mod introduction;
@@ -15,6 +14,7 @@ pub mod opening;
 pub mod order;
 pub mod origin;
 pub mod outcome;
+pub mod preamble;
 pub mod record;
 pub mod route;
 #[expect(clippy::module_inception, reason = "the room is named after its main actor")]

@@ -21,10 +21,10 @@ use crate::{
         context::Context,
         delivery,
         event::{Side, What},
-        greeting::Greeting,
         group::{Group, Place, Seat, Server},
         introduction::Introduction,
         outcome::{Loss, Outcome},
+        preamble::Preamble,
         record::{Dial, Record, Selection, Tried},
         route::Routes,
     },
@@ -226,14 +226,14 @@ async fn greet(
     (limit, up_receiver): (Option<Duration>, &LinkReceiver),
 ) -> Result<(Leg, Address, Option<Address>, Option<Duration>, Duration), DialError> {
     let Dialled { socket, address, local, resolve, connect } = dialled;
-    let (greeting, endpoint) = (Greeting::of(&group.settings, record), &server.destination.endpoint);
-    if greeting.is_empty() {
+    let (preamble, endpoint) = (Preamble::of(&group.settings, record), &server.destination.endpoint);
+    if preamble.is_empty() {
         return Ok((Leg::Plain(socket), address, local, resolve, connect));
     }
     // What the client has sent by now goes with it.
     yield_now().await;
     let left = limit.map(|limit| limit.saturating_sub(resolve.unwrap_or_default() + connect));
-    let given = greeting.give(socket, endpoint, record, up_receiver.has_parcel());
+    let given = preamble.give(socket, endpoint, record, up_receiver.has_parcel());
     let (kind, text) = match within(left, given).await {
         Some(Ok(leg)) => return Ok((leg, address, local, resolve, connect)),
         Some(Err(error)) => {

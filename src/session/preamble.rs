@@ -15,20 +15,20 @@ use crate::{
 use std::{future::poll_fn, io, rc::Rc};
 
 /// What a group's servers get.
-pub struct Greeting<'a> {
+pub struct Preamble<'a> {
     send_proxy: Option<ProxyVersion>,
     tls: Option<&'a ClientTls>,
     /// The client spoke to PostgreSQL, and its server is to be asked as the client asked.
     asks_postgres: bool,
 }
 
-impl<'a> Greeting<'a> {
+impl<'a> Preamble<'a> {
     pub fn of(settings: &'a GroupSettings, record: &Record) -> Self {
         let introduction = record.introduced();
         let is_postgres = introduction.and_then(|of| of.hello.get()).is_some_and(|hello| hello.is_postgres);
         let ends_here = introduction.is_some_and(|of| of.client_tls.get().is_some());
         let tls = settings.tls.as_ref();
-        Greeting {
+        Preamble {
             send_proxy: settings.send_proxy,
             tls,
             asks_postgres: is_postgres && (tls.is_some() || !ends_here),
@@ -38,7 +38,7 @@ impl<'a> Greeting<'a> {
     /// What a server gets that is only checked: a header that is for no client.
     pub fn of_check(settings: &'a GroupSettings, tls: bool) -> Self {
         let tls = settings.tls.as_ref().filter(|_| tls);
-        Greeting { send_proxy: settings.send_proxy, tls, asks_postgres: false }
+        Preamble { send_proxy: settings.send_proxy, tls, asks_postgres: false }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -50,7 +50,7 @@ impl<'a> Greeting<'a> {
         self.tls.is_some() || self.asks_postgres
     }
 
-    /// Greets the server at `endpoint`. With `more`, the client's first bytes follow at once, in the same segment.
+    /// Gives it to the server at `endpoint`. With `more`, the client's first bytes follow at once, in the same segment.
     /// Errors: `InvalidData` if the server does not speak TLS as it should, `UnexpectedEof`, or that of the connection.
     pub async fn give(
         &self,
@@ -67,7 +67,7 @@ impl<'a> Greeting<'a> {
         Ok(leg)
     }
 
-    /// As [`Greeting::give`], for a connection that is for no client.
+    /// As [`Preamble::give`], for a connection that is for no client.
     pub async fn give_for_check(
         &self,
         socket: Socket,
