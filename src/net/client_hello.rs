@@ -183,7 +183,7 @@ impl ClientHello {
         if session.len() > SESSION_BYTES_MAX || !has_ciphers || compressions.is_empty() {
             return Err(NoHello::Malformed);
         }
-        // Before TLS 1.2 there may be none, and no length of them either (RFC 5246 §7.4.1.2).
+        // There may be none, and then no length of them either (RFC 5246 §7.4.1.2).
         let mut extensions = Fields(if fields.0.is_empty() { &[] } else { fields.last_vector(2)? });
         let (mut names, mut protocols, mut versions, mut encrypted) = (None, None, None, None);
         while !extensions.0.is_empty() {
