@@ -2,7 +2,10 @@
 //! check and discover, sessions say how their connects went.
 
 use crate::{
-    net::dial::{Destination, Reserved},
+    net::{
+        dial::{Destination, Reserved},
+        proxy_header::ProxyVersion,
+    },
     runtime::lock::Lock,
 };
 use std::{
@@ -42,6 +45,8 @@ pub struct GroupSettings {
     pub slow_start: Option<Duration>,
     /// Whether the sessions of a server that goes down are cut.
     pub cut_on_down: bool,
+    /// The version of the PROXY header that a server is sent first; `None`: none is sent.
+    pub send_proxy: Option<ProxyVersion>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::VariantArray, strum::IntoStaticStr)]
