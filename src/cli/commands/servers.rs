@@ -245,7 +245,7 @@ server! {
         /// begins with a PROXY header of this version
         #[argh(option, arg_name = "v1|v2", from_str_fn(values::send_proxy))]
         send_proxy: Option<ProxyVersion>,
-        /// ends TLS, with this certificate and chain, in PEM
+        /// ends TLS, with this certificate, in PEM
         #[argh(option, arg_name = "FILE")]
         tls_cert: Option<PathBuf>,
         /// the key of that certificate, in PEM
@@ -257,7 +257,7 @@ server! {
         /// speaks TLS to the upstream, as tls://ADDR does
         #[argh(switch)]
         upstream_tls: bool,
-        /// authorities of its certificate; else the system's
+        /// authorities of its certificate, in PEM
         #[argh(option, arg_name = "FILE")]
         upstream_ca: Option<PathBuf>,
         /// the name that it must have; else that of ADDR
