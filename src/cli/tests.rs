@@ -10,6 +10,7 @@ use crate::{
         endpoint::Endpoint,
         network::Access,
         options::{Congestion, Keepalive},
+        proxy_header::ProxyVersion,
     },
     report::format::DUMP_LIMIT_BYTES,
     report::format::{Dump, Log},
@@ -226,7 +227,7 @@ fn options_of_tls_and_proxy_reach_their_settings() {
     std::fs::write(path("key"), key.serialize_pem()).unwrap();
     let line = format!(
         "proxy 1=tls://b.test:2 3=c.test:4 --tls-cert {pem} --tls-key {key} --client-ca {pem} --upstream-ca {pem} \
-         --upstream-name a.test --accept-proxy 10.0.0.0/8,::1 --accept-proxy 192.0.2.1 --handshake-timeout off",
+         --upstream-name a.test --accept-proxy 10.0.0.0/8,::1 --accept-proxy 192.0.2.1 --handshake-timeout off --send-proxy v1",
         pem = path("pem"),
         key = path("key"),
     );
@@ -244,6 +245,7 @@ fn options_of_tls_and_proxy_reach_their_settings() {
         (&plain.tls, over_tls.servers[0].destination.endpoint.to_string()),
         (&None, "b.test:2".into())
     );
+    assert!(plan.upstreams.iter().all(|upstream| upstream.settings.send_proxy == Some(ProxyVersion::V1)));
     // The switch is for all.
     let plan = server(&format!("{line} --upstream-tls"));
     assert_eq!(plan.upstreams[1].name, "tls://c.test:4");
@@ -748,6 +750,10 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         (
             "proxy --handshake-timeout 10",
             &["'--handshake-timeout' cannot be '10': it needs a unit; write 10s"],
+        ),
+        (
+            "proxy --send-proxy v3",
+            &["option '--send-proxy' cannot be 'v3': it is none of the choices; write v1 or v2"],
         ),
         ("proxy --tls-self-signed", &["unrecognized option '--tls-self-signed'"]),
         ("echo --tls-cert a", &["unrecognized option '--tls-cert'"]),

@@ -12,6 +12,7 @@ use crate::{
         endpoint::{Endpoint, Host},
         network::{Network, V6_BITS},
         options::{KEEPALIVE_PROBES_MAX, KEEPALIVE_SECONDS_MAX, Keepalive},
+        proxy_header::ProxyVersion,
     },
     report::format::{Dump, Log},
     session::{event::Side, health::Health},
@@ -398,6 +399,7 @@ choices! {
     mode -> Option<Mode> { "pingpong" => Some(Mode::Pingpong), "bulk" => Some(Mode::Bulk), "churn" => Some(Mode::Churn) }
     show -> Show { "text" => Show::Text, "hex" => Show::Hex, "raw" => Show::Raw }
     side -> Option<Side> { "client" => Some(Side::Client), "upstream" => Some(Side::Upstream), "both" => None }
+    send_proxy -> ProxyVersion { "v1" => ProxyVersion::V1, "v2" => ProxyVersion::V2 }
     sort -> Sort { "age" => Sort::Age, "bytes" => Sort::Bytes, "rate" => Sort::Rate, "idle" => Sort::Idle, "problems" => Sort::Problems, "client" => Sort::Client, "upstream" => Sort::Upstream, "up" => Sort::ClientRate, "down" => Sort::UpstreamRate, "waiting" => Sort::Waiting }
 }
 

@@ -291,6 +291,7 @@ fn upstream(old: &PlannedUpstream, new: &PlannedUpstream, lines: &mut Vec<String
         or_off(eject.map(|eject| format!("{} failures for {}", eject.failures, duration(eject.time))))
     };
     changed(&mut own, "eject", eject(was.eject), eject(is.eject));
+    changed(&mut own, "send-proxy", or_off(was.send_proxy), or_off(is.send_proxy));
     let spoken = |upstream: &PlannedUpstream| if upstream.tls.is_some() { "on" } else { "off" };
     match (&old.tls, &new.tls) {
         (Some(old), Some(new)) if old != new => {
@@ -327,7 +328,7 @@ mod tests {
     use super::*;
     use crate::{
         control::place::Control,
-        net::{network::Access, tls::server::ServerTls},
+        net::{network::Access, proxy_header::ProxyVersion, tls::server::ServerTls},
         report::format::{Dump, Log},
         server::plan::PlannedTls,
         session::{deadline::Deadlines, sources::SourceLimit},
@@ -415,6 +416,14 @@ mod tests {
             "listener web: handshake-timeout: off to 3 s",
         ];
         assert_eq!(changes(&plan(), &next), expected);
+        let named = |send_proxy| {
+            let mut plan = plan();
+            (plan.upstreams[0].name, plan.upstreams[0].is_address) = ("db".into(), false);
+            plan.upstreams[0].settings.send_proxy = send_proxy;
+            plan
+        };
+        let lines = changes(&named(None), &named(Some(ProxyVersion::V2)));
+        assert_eq!(lines, ["upstream db: send-proxy: off to v2"]);
     }
 
     #[test]

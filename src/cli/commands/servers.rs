@@ -14,6 +14,7 @@ use crate::{
         endpoint::{Endpoint, Host},
         network::{Access, Network},
         options::{self, Congestion, Keepalive},
+        proxy_header::ProxyVersion,
         tls::{
             client::{ClientTls, ClientTlsFiles},
             files::{CertificatePair, TlsFault, TlsKey},
@@ -241,7 +242,10 @@ server! {
         #[argh(option, arg_name = "TIME", default = "Some(deadline::CONNECT_TIMEOUT)")]
         #[argh(from_str_fn(values::duration))]
         connect_timeout: Option<Duration>,
-        /// ends TLS, with this certificate and chain, in PEM
+        /// begins with a PROXY header of this version
+        #[argh(option, arg_name = "v1|v2", from_str_fn(values::send_proxy))]
+        send_proxy: Option<ProxyVersion>,
+        /// ends TLS, with this certificate, in PEM
         #[argh(option, arg_name = "FILE")]
         tls_cert: Option<PathBuf>,
         /// the key of that certificate, in PEM
@@ -253,7 +257,7 @@ server! {
         /// speaks TLS to the upstream, as tls://ADDR does
         #[argh(switch)]
         upstream_tls: bool,
-        /// authorities of its certificate; else the system's
+        /// authorities of its certificate, in PEM
         #[argh(option, arg_name = "FILE")]
         upstream_ca: Option<PathBuf>,
         /// the name that it must have; else that of ADDR
@@ -346,7 +350,8 @@ impl Proxy {
         let overrides: Arc<[Override]> = mem::take(&mut self.resolve).into();
         let (mut listeners, mut upstreams) = (Vec::new(), Vec::new());
         for (listen, upstream) in pairs {
-            let planned = PlannedUpstream::address(upstream.endpoint, overrides.clone());
+            let mut planned = PlannedUpstream::address(upstream.endpoint, overrides.clone());
+            planned.settings.send_proxy = self.send_proxy;
             let planned = match over_tls.clone().filter(|_| self.upstream_tls || upstream.is_tls) {
                 Some(tls) => planned.over_tls(tls),
                 None => planned,

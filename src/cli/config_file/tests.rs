@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     cli::config_file::{form::KeyForm, keys::repeats},
-    net::endpoint::Endpoint,
+    net::{endpoint::Endpoint, proxy_header::ProxyVersion},
     server::{
         diff,
         plan::{Lead, PlannedTarget, ServerSource},
@@ -148,6 +148,12 @@ fn a_wrong_value_of_an_upstream_is_told() {
             11,
             "'on-down' cannot be \"kill\": it is none of the choices; write keep or cut",
         ),
+        (
+            "send-proxy = \"v3\"",
+            14,
+            "'send-proxy' cannot be \"v3\": it is none of the choices; write v1 or v2",
+        ),
+        ("send-proxy = 2", 14, "'send-proxy' cannot be 2: it must be a text in quotes"),
         ("check = \"yes\"", 9, "'check' cannot be \"yes\": it must be a table, or true or false"),
         (
             "check = { every = \"off\" }",
@@ -535,7 +541,7 @@ fn what_a_file_says_of_tls_and_proxy_is_in_the_plan() {
         [tls.t]\ncert = \"DIR/a.pem\"\nkey = \"DIR/a.key\"\nalpn = [\"h2\", \"http/1.1\"]\n\
         [upstream.db]\nservers = [\"tls://a.test:1\"]\ntls = { ca = \"DIR/a.pem\" }\ncheck = true\n\
         [upstream.web]\ndiscover = \"srv:_line._tcp.web.test\"\ntls = { ca = \"DIR/a.pem\" }\ncheck = { tls = false }\n\
-        [upstream.plain]\nservers = [\"a:1\"]\ncheck = { tls = true }\n";
+        [upstream.plain]\nservers = [\"a:1\"]\nsend-proxy = \"v2\"\ncheck = { tls = true }\n";
     let text = text.replace("DIR", folder.path().to_str().unwrap());
     let plan = plan(&text);
     let [a, b] = &plan.listeners[..] else { panic!("{plan:?}") };
@@ -552,6 +558,7 @@ fn what_a_file_says_of_tls_and_proxy_is_in_the_plan() {
     let [db, web, plain] = &plan.upstreams[..] else { panic!("{plan:?}") };
     let speaks = |upstream: &PlannedUpstream| (upstream.tls.is_some(), upstream.check.as_ref().unwrap().tls);
     assert_eq!([speaks(db), speaks(web), speaks(plain)], [(true, true), (true, false), (false, true)]);
+    assert_eq!((db.settings.send_proxy, plain.settings.send_proxy), (None, Some(ProxyVersion::V2)));
     let asked =
         |upstream: &PlannedUpstream, host: &str| upstream.tls.as_ref().unwrap().asks_for(host).unwrap();
     assert_eq!((asked(db, "a.test"), asked(web, "10-1.node.test")), ("a.test".into(), "web.test".into()));

@@ -13,6 +13,7 @@ use crate::{
     },
     net::{
         dial::{Destination, Override},
+        proxy_header::ProxyVersion,
         tls::client::ClientTls,
     },
     server::plan::{Check, Discover, PlannedServer, PlannedUpstream, REFRESH, REFRESH_MIN},
@@ -214,7 +215,7 @@ fn settings(section: &Section<'_>) -> GroupSettings {
         eject,
         slow_start: duration("slow-start"),
         cut_on_down: section.word("on-down").is_some_and(|(text, _)| text == "cut"),
-        send_proxy: None,
+        send_proxy: section.read("send-proxy", str::parse::<ProxyVersion>),
         tls: None,
     }
 }
