@@ -8,4 +8,5 @@ pub mod findings;
 pub mod latencies;
 pub mod load;
 mod page;
+pub mod tls;
 pub mod top;

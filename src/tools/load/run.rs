@@ -6,15 +6,18 @@ use crate::{
         clock::{sleep, sleep_until, within},
         mailbox::mailbox,
     },
-    tools::load::{
-        arrivals::Rate,
-        client::client,
-        failure::Failure,
-        report::Report,
-        script::Script,
-        shared::{Progress, Shared},
-        stage::Stage,
-        watch::Watch,
+    tools::{
+        load::{
+            arrivals::Rate,
+            client::client,
+            failure::Failure,
+            report::Report,
+            script::Script,
+            shared::{Progress, Shared},
+            stage::Stage,
+            watch::Watch,
+        },
+        tls::TargetTls,
     },
 };
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
@@ -44,6 +47,8 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub target: Address,
+    /// Of a target that speaks it.
+    pub tls: Option<TargetTls>,
     pub connections: usize,
     pub script: Script,
     pub warm_up: Duration,
@@ -69,6 +74,7 @@ impl Plan {
     pub fn to(target: SocketAddr) -> Self {
         Plan {
             target: Address::Tcp(target),
+            tls: None,
             connections: 1,
             script: Script::default(),
             warm_up: Duration::ZERO,
