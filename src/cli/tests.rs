@@ -240,16 +240,16 @@ fn options_of_tls_and_proxy_reach_their_settings() {
         assert_eq!((listener.accept_proxy.len(), listener.handshake_timeout), (3, None));
     }
     let [over_tls, plain] = &plan.upstreams[..] else { panic!("{plan:?}") };
-    assert_eq!(over_tls.tls.as_ref().unwrap().asks_for("b.test").as_deref(), Some("a.test"));
+    assert_eq!(over_tls.settings.tls.as_ref().unwrap().asks_for("b.test").as_deref(), Some("a.test"));
     assert_eq!(
-        (&plain.tls, over_tls.servers[0].destination.endpoint.to_string()),
+        (&plain.settings.tls, over_tls.servers[0].destination.endpoint.to_string()),
         (&None, "b.test:2".into())
     );
     assert!(plan.upstreams.iter().all(|upstream| upstream.settings.send_proxy == Some(ProxyVersion::V1)));
     // The switch is for all.
     let plan = server(&format!("{line} --upstream-tls"));
     assert_eq!(plan.upstreams[1].name, "tls://c.test:4");
-    assert!(plan.upstreams.iter().all(|upstream| upstream.tls.is_some()));
+    assert!(plan.upstreams.iter().all(|upstream| upstream.settings.tls.is_some()));
     let origin = server("origin --listen 1 --listen a.test:2 --tls-self-signed");
     assert_eq!(origin.tls.len(), 1);
     assert!(origin.listeners.iter().all(|listener| listener.tls.as_ref() == Some(&origin.tls[0].name)));

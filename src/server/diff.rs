@@ -292,8 +292,8 @@ fn upstream(old: &PlannedUpstream, new: &PlannedUpstream, lines: &mut Vec<String
     };
     changed(&mut own, "eject", eject(was.eject), eject(is.eject));
     changed(&mut own, "send-proxy", or_off(was.send_proxy), or_off(is.send_proxy));
-    let spoken = |upstream: &PlannedUpstream| if upstream.tls.is_some() { "on" } else { "off" };
-    match (&old.tls, &new.tls) {
+    let spoken = |upstream: &PlannedUpstream| if upstream.settings.tls.is_some() { "on" } else { "off" };
+    match (&old.settings.tls, &new.settings.tls) {
         (Some(old), Some(new)) if old != new => {
             own.push("tls: another one, or other certificates".to_owned())
         }
