@@ -28,7 +28,10 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "--backlog",
         ],
     ),
-    ("Upstream", &["--upstream", "--via", "--origin", "--self", "--resolve", "--connect-timeout"]),
+    (
+        "Upstream",
+        &["--upstream", "--via", "--origin", "--self", "--send-proxy", "--resolve", "--connect-timeout"],
+    ),
     (
         "Request",
         &[
