@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{Config, values},
-    net::{dial::Override, endpoint::Endpoint},
+    net::{dial::Override, endpoint::Endpoint, proxy_header::ProxyVersion},
     session::deadline,
     tools::client::settings::{self, Input, Target},
 };
@@ -30,6 +30,9 @@ pub struct Client {
     /// connect here; ask for the target's host
     #[argh(option, arg_name = "ADDR", from_str_fn(values::peer))]
     via: Option<Endpoint>,
+    /// begin each connection with a PROXY header
+    #[argh(option, arg_name = "v1|v2")]
+    send_proxy: Option<ProxyVersion>,
     /// http: print only the body
     #[argh(switch)]
     body: bool,
@@ -90,6 +93,7 @@ impl Client {
         Ok(Config::Client(Box::new(settings::Client {
             target,
             via: self.via,
+            send_proxy: self.send_proxy,
             body: self.body,
             input,
             parallel: self.parallel,

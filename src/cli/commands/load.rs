@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{Config, values},
-    net::dial::Override,
+    net::{dial::Override, proxy_header::ProxyVersion},
     tools::{
         client::settings::Target,
         findings::Form,
@@ -32,6 +32,9 @@ pub struct Load {
     /// the server to load
     #[argh(positional, arg_name = "TARGET", from_str_fn(values::target))]
     target: Option<Target>,
+    /// begin each connection with a PROXY header
+    #[argh(option, arg_name = "v1|v2")]
+    send_proxy: Option<ProxyVersion>,
     /// at once; max: as ulimit -n allows (default 10)
     #[argh(option, short = 'c', arg_name = "N|max", default = "Some(settings::CONNECTIONS)")]
     #[argh(from_str_fn(values::connections))]
@@ -110,16 +113,7 @@ impl Load {
         let Some(target) = &self.target else {
             return Err("a target is missing; write tcp://host:port or http://host/path".into());
         };
-        if let (Target::Http { host, path, .. }, Some(option)) = (target, self.for_tcp()) {
-            return Err(format!(
-                "option '{option}' is for tcp targets, and 'http://{host}{path}' is none; write tcp://host:port"
-            ));
-        }
-        if let (Target::Tcp(_), Some(option)) = (target, self.for_http()) {
-            return Err(format!(
-                "option '{option}' is for http targets, and '{target}' is none; write http://host/path"
-            ));
-        }
+        self.refuse_options_of_other_targets(target)?;
         let expect = self.expect.unwrap_or_default();
         let ends = expect == Expect::UntilClose;
         let mode = self.mode.unwrap_or(if ends { Mode::Churn } else { Mode::Pingpong });
@@ -155,6 +149,7 @@ impl Load {
         };
         Ok(Config::Load(Box::new(settings::Load {
             target: target.clone(),
+            send_proxy: self.send_proxy,
             mode,
             http: Http { method: self.method, fields: self.header, body: self.data },
             message,
@@ -175,6 +170,21 @@ impl Load {
             compare: self.compare,
             overrides: self.resolve.into(),
         })))
+    }
+
+    fn refuse_options_of_other_targets(&self, target: &Target) -> Result<(), String> {
+        match target {
+            Target::Http { .. } => self.for_tcp().map_or(Ok(()), |option| {
+                Err(format!(
+                    "option '{option}' is for tcp targets, and '{target}' is none; write tcp://host:port"
+                ))
+            }),
+            Target::Tcp(_) => self.for_http().map_or(Ok(()), |option| {
+                Err(format!(
+                    "option '{option}' is for http targets, and '{target}' is none; write http://host/path"
+                ))
+            }),
+        }
     }
 
     /// An option that a tcp target does not use.

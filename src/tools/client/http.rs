@@ -57,7 +57,7 @@ enum Show {
 pub async fn ask(
     socket: Socket,
     peer: &str,
-    request: String,
+    request: Vec<u8>,
     body: bool,
     mut output: Option<&mut Output>,
     limit: Option<Duration>,
@@ -71,7 +71,7 @@ pub async fn ask(
         socket: &socket,
         peer,
         show,
-        request: request.into(),
+        request,
         sent: 0,
         response: Response::default(),
         received: 0,

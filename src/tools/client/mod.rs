@@ -21,10 +21,12 @@ use crate::{
     tools::{
         client::settings::{Client, Input, Target, get},
         failure::Failure,
+        own_header::own_header,
     },
 };
 use input::Payload;
 use std::io::Read;
+use tcp::Words;
 
 pub struct Streams {
     /// What a `tcp://` client sends, if it is told nothing else.
@@ -68,15 +70,18 @@ impl Plan {
         let options = Options { keepalive: Some(KEEPALIVE), ..Options::default() };
         let dialled = dial(&self.server, &options, self.config.connect_timeout, &[]).await?;
         let (peer, idle) = (self.server.endpoint.to_string(), self.config.idle_timeout);
+        let header = own_header(self.config.send_proxy, &dialled.socket);
+        let header = header.map_err(|error| Failure::lost(&peer, &error, 0))?;
         match &self.config.target {
             Target::Http { host, path, .. } => {
                 let request = get(host, path, "Accept: */*\r\nConnection: close\r\n");
+                let request = [header, request.into_bytes()].concat();
                 http::ask(dialled.socket, &peer, request, self.config.body, output, idle).await
             }
             Target::Tcp(_) => {
                 // Standard input may stay open when the server is done; a text or a file ends by itself.
                 let endless = self.config.input == Input::Stdin;
-                tcp::talk(dialled.socket, &peer, payload, endless, output, idle).await
+                tcp::talk(dialled.socket, &peer, Words { header, payload }, endless, output, idle).await
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What `switchboard client` is told: which server to ask, with what, how often.
 
-use crate::net::{dial::Override, endpoint::Endpoint};
+use crate::net::{dial::Override, endpoint::Endpoint, proxy_header::ProxyVersion};
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 /// A person waits for a client's answer: a minute of silence is an answer too.
@@ -19,6 +19,8 @@ pub struct Client {
     pub target: Target,
     /// Connect here in place of the target's host.
     pub via: Option<Endpoint>,
+    /// Send a PROXY header first.
+    pub send_proxy: Option<ProxyVersion>,
     /// Print the body alone.
     pub body: bool,
     pub input: Input,

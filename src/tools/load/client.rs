@@ -3,9 +3,12 @@
 use crate::{
     net::{dial::open_at_once, options::Options},
     runtime::clock::{sleep, sleep_until},
-    tools::load::{
-        connection::Connection, content::Content, failure::Failure, run::Plan, script::Step, stage::Stage,
-        watch::Watch,
+    tools::{
+        load::{
+            connection::Connection, content::Content, failure::Failure, run::Plan, script::Step,
+            stage::Stage, watch::Watch,
+        },
+        own_header::own_header,
     },
 };
 use std::{
@@ -65,6 +68,10 @@ async fn play<'a>(stage: &'a Stage<'a>, watch: &Watch, started: &mut bool) -> Re
     watch.begin(Instant::now());
     for step in &script.before {
         take(*step, stage, &mut connection).await?;
+    }
+    // The first request may have to wait for its turn; what opens the connection does not.
+    if let Some(connection) = &mut connection {
+        connection.send(0).await?;
     }
     watch.end();
     if !*started {
@@ -168,7 +175,7 @@ async fn take<'a>(
 }
 
 async fn connect<'a>(stage: &'a Stage<'a>) -> Result<Connection<'a>, Failure> {
-    let Plan { target, message, blind, .. } = stage.plan;
+    let Plan { target, message, blind, send_proxy, .. } = stage.plan;
     let socket = open_at_once(target, &Options::default()).await.map_err(|error| {
         stage.note_not_connected(&error);
         Failure::of_connecting(&error)
@@ -179,6 +186,8 @@ async fn connect<'a>(stage: &'a Stage<'a>) -> Result<Connection<'a>, Failure> {
         return Err(Failure::Refused);
     }
     stage.shared.progress().made += 1;
+    let header = own_header(*send_proxy, &socket).map_err(|error| Failure::of_connection(&error))?;
     let message = message.clone().map(Content::Message);
-    Ok(Connection::new(socket, stage.next_seed(), &stage.room).carrying(message, *blind))
+    let connection = Connection::new(socket, stage.next_seed(), &stage.room).opening_with(header);
+    Ok(connection.carrying(message, *blind))
 }

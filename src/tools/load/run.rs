@@ -1,7 +1,7 @@
 //! Clients in parallel: all make their first steps, the load warms up, operations count for a time, then all end.
 
 use crate::{
-    net::address::Address,
+    net::{address::Address, proxy_header::ProxyVersion},
     runtime::{
         clock::{sleep, sleep_until, within},
         mailbox::mailbox,
@@ -44,6 +44,8 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub target: Address,
+    /// Send a PROXY header first on each connection.
+    pub send_proxy: Option<ProxyVersion>,
     pub connections: usize,
     pub script: Script,
     pub warm_up: Duration,
@@ -69,6 +71,7 @@ impl Plan {
     pub fn to(target: SocketAddr) -> Self {
         Plan {
             target: Address::Tcp(target),
+            send_proxy: None,
             connections: 1,
             script: Script::default(),
             warm_up: Duration::ZERO,

@@ -1,7 +1,7 @@
 //! The settings of `switchboard load`: its target, its messages, its pace and its length.
 
 use crate::{
-    net::dial::Override,
+    net::{dial::Override, proxy_header::ProxyVersion},
     tools::{client::settings::Target, findings::Form, load::condition::Condition},
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -21,6 +21,8 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Load {
     /// A `tcp://` target may be a UNIX socket.
     pub target: Target,
+    /// Send a PROXY header first on each connection.
+    pub send_proxy: Option<ProxyVersion>,
     pub mode: Mode,
     /// How an `http://` target is asked.
     pub http: Http,
