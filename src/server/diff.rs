@@ -306,11 +306,16 @@ fn upstream(old: &PlannedUpstream, new: &PlannedUpstream, lines: &mut Vec<String
     lines.extend(own.into_iter().map(|line| format!("upstream {}: {line}", new.name)));
 }
 
+/// What a check asks; other certificates are told of the upstream.
+fn asked(check: &Check) -> (bool, Check) {
+    (check.tls.is_some(), Check { tls: None, ..check.clone() })
+}
+
 fn check(old: Option<&Check>, new: Option<&Check>, own: &mut Vec<String>) {
     match (old, new) {
         (None, Some(_)) => own.push("check: added".to_owned()),
         (Some(_), None) => own.push("check: removed".to_owned()),
-        (Some(old), Some(new)) if old != new => own.push("check: another one".to_owned()),
+        (Some(old), Some(new)) if asked(old) != asked(new) => own.push("check: another one".to_owned()),
         _ => {}
     }
 }
