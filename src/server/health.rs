@@ -125,8 +125,8 @@ async fn ask(
     own: &[Address],
 ) -> Result<(), Failure> {
     let begin = Instant::now();
-    let preamble = Preamble::of_check(settings, check.tls);
-    let only_connects = check.send.is_empty() && check.expect.is_empty() && !check.tls;
+    let preamble = Preamble::of_check(settings.send_proxy, check.tls.as_ref());
+    let only_connects = check.send.is_empty() && check.expect.is_empty() && check.tls.is_none();
     let options = Options { holds_ack: only_connects, ..Options::default() };
     let dialled = dial(destination, &options, Some(check.timeout), own).await;
     let dialled = dialled.map_err(|error| Failure::of(error, destination, check))?;

@@ -156,7 +156,6 @@ mod tests {
             servers: Vec::new(),
             discover: Some(Discover { source, refresh: REFRESH, resolver: Some(resolver) }),
             settings: GroupSettings::default(),
-            tls: None,
             check: Some(Check { every: Duration::from_millis(20), ..Check::default() }),
         }
     }

@@ -36,9 +36,8 @@ impl<'a> Preamble<'a> {
     }
 
     /// What a server gets that is only checked: a header that is for no client.
-    pub fn of_check(settings: &'a GroupSettings, tls: bool) -> Self {
-        let tls = settings.tls.as_ref().filter(|_| tls);
-        Preamble { send_proxy: settings.send_proxy, tls, asks_postgres: false }
+    pub fn of_check(send_proxy: Option<ProxyVersion>, tls: Option<&'a ClientTls>) -> Self {
+        Preamble { send_proxy, tls, asks_postgres: false }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -63,9 +63,10 @@ impl TargetTls {
         (!self.tls.verifies()).then_some(text)
     }
 
-    /// Makes the handshake; whether it went on with an earlier session.
+    /// Makes the handshake, after a PROXY header if there is one; whether it went on with an earlier session.
     /// Errors: as [`TlsSocket::connect`].
-    pub async fn open(&self, socket: Socket) -> io::Result<(Leg, bool)> {
+    pub async fn open(&self, socket: Socket, header: &[u8]) -> io::Result<(Leg, bool)> {
+        socket.write_all(header, true).await?;
         let session = TlsSocket::connect(socket, &self.tls, &self.host).await?;
         let resumed = session.resumed();
         Ok((Leg::Tls(Box::new(session)), resumed))

@@ -2,6 +2,7 @@
 
 mod http;
 mod many;
+mod proxy_header;
 mod tcp;
 
 use crate::support::program::{self, Program, binary};

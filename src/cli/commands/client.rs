@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{Config, values},
-    net::{dial::Override, endpoint::Endpoint},
+    net::{dial::Override, endpoint::Endpoint, proxy_header::ProxyVersion},
     session::deadline,
     tools::{
         client::settings::{self, Input, Target},
@@ -39,6 +39,9 @@ pub struct Client {
     /// speak TLS with whoever answers; do not verify it
     #[argh(switch)]
     insecure: bool,
+    /// begin each connection with a PROXY header
+    #[argh(option, arg_name = "v1|v2")]
+    send_proxy: Option<ProxyVersion>,
     /// http: print only the body
     #[argh(switch)]
     body: bool,
@@ -101,6 +104,7 @@ impl Client {
             tls: tls(&target, trust, true)?,
             target,
             via: self.via,
+            send_proxy: self.send_proxy,
             body: self.body,
             input,
             parallel: self.parallel,

@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{Config, commands::client::tls, values},
-    net::dial::Override,
+    net::{dial::Override, proxy_header::ProxyVersion},
     tools::{
         client::settings::Target,
         findings::Form,
@@ -34,6 +34,9 @@ pub struct Load {
     /// the server to load
     #[argh(positional, arg_name = "TARGET", from_str_fn(values::target))]
     target: Option<Target>,
+    /// begin each connection with a PROXY header
+    #[argh(option, arg_name = "v1|v2")]
+    send_proxy: Option<ProxyVersion>,
     /// at once; max: as ulimit -n allows (default 10)
     #[argh(option, short = 'c', arg_name = "N|max", default = "Some(settings::CONNECTIONS)")]
     #[argh(from_str_fn(values::connections))]
@@ -121,21 +124,7 @@ impl Load {
         let Some(target) = &self.target else {
             return Err("a target is missing; write tcp://host:port or http://host/path".into());
         };
-        if let (Target::Http { .. }, Some(option)) = (target, self.for_tcp()) {
-            return Err(format!(
-                "option '{option}' is for tcp targets, and '{target}' is none; write tcp://host:port"
-            ));
-        }
-        if self.tls_resume && !target.speaks_tls() {
-            return Err(format!(
-                "option '--tls-resume' is about TLS, which '{target}' does not speak; write https:// or tls://"
-            ));
-        }
-        if let (Target::Tcp(_) | Target::Tls(_), Some(option)) = (target, self.for_http()) {
-            return Err(format!(
-                "option '{option}' is for http targets, and '{target}' is none; write http://host/path"
-            ));
-        }
+        self.refuse_options_of_other_targets(target)?;
         let expect = self.expect.unwrap_or_default();
         let ends = expect == Expect::UntilClose;
         let mode = self.mode.unwrap_or(if ends { Mode::Churn } else { Mode::Pingpong });
@@ -173,6 +162,7 @@ impl Load {
         Ok(Config::Load(Box::new(settings::Load {
             tls: tls(target, trust, self.tls_resume)?,
             target: target.clone(),
+            send_proxy: self.send_proxy,
             mode,
             http: Http { method: self.method, fields: self.header, body: self.data },
             message,
@@ -193,6 +183,26 @@ impl Load {
             compare: self.compare,
             overrides: self.resolve.into(),
         })))
+    }
+
+    fn refuse_options_of_other_targets(&self, target: &Target) -> Result<(), String> {
+        if self.tls_resume && !target.speaks_tls() {
+            return Err(format!(
+                "option '--tls-resume' is about TLS, which '{target}' does not speak; write https:// or tls://"
+            ));
+        }
+        match target {
+            Target::Http { .. } => self.for_tcp().map_or(Ok(()), |option| {
+                Err(format!(
+                    "option '{option}' is for tcp targets, and '{target}' is none; write tcp://host:port"
+                ))
+            }),
+            Target::Tcp(_) | Target::Tls(_) => self.for_http().map_or(Ok(()), |option| {
+                Err(format!(
+                    "option '{option}' is for http targets, and '{target}' is none; write http://host/path"
+                ))
+            }),
+        }
     }
 
     /// An option that a tcp target does not use.

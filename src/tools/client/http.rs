@@ -55,7 +55,7 @@ enum Show {
 pub async fn ask(
     leg: Leg,
     peer: &str,
-    request: String,
+    request: Vec<u8>,
     body: bool,
     mut output: Option<&mut Output>,
     limit: Option<Duration>,
@@ -69,7 +69,7 @@ pub async fn ask(
         leg: &leg,
         peer,
         show,
-        request: request.into(),
+        request,
         sent: 0,
         response: Response::default(),
         received: 0,

@@ -24,11 +24,13 @@ use crate::{
     tools::{
         client::settings::{Client, Input, Target, get},
         failure::{Failure, Fault},
+        own_header::own_header,
         tls::TargetTls,
     },
 };
 use input::Payload;
 use std::io::Read;
+use tcp::Words;
 
 pub struct Streams {
     /// What a client of `tcp://` or `tls://` sends, if it is told nothing else.
@@ -70,29 +72,32 @@ impl Plan {
     /// Asks once and returns how many bytes came back.
     async fn ask(&self, payload: Payload, output: Option<&mut Output>) -> Result<u64, Failure> {
         let (peer, idle) = (self.server.endpoint.to_string(), self.config.idle_timeout);
-        let leg = self.open(&peer).await?;
+        let (leg, header) = self.open(&peer).await?;
         match &self.config.target {
             Target::Http { host, path, .. } => {
                 let request = get(host, path, "Accept: */*\r\nConnection: close\r\n");
+                let request = [header, request.into_bytes()].concat();
                 http::ask(leg, &peer, request, self.config.body, output, idle).await
             }
             Target::Tcp(_) | Target::Tls(_) => {
                 // Standard input may stay open when the server is done; a text or a file ends by itself.
                 let endless = self.config.input == Input::Stdin;
-                tcp::talk(leg, &peer, payload, endless, output, idle).await
+                tcp::talk(leg, &peer, Words { header, payload }, endless, output, idle).await
             }
         }
     }
 
-    /// Connects, up to where the target's own bytes begin.
-    async fn open(&self, peer: &str) -> Result<Leg, Failure> {
+    /// Connects, up to where the target's own bytes begin; the PROXY header that is still to come before them.
+    async fn open(&self, peer: &str) -> Result<(Leg, Vec<u8>), Failure> {
         let options = Options { keepalive: Some(KEEPALIVE), ..Options::default() };
         let limit = self.config.connect_timeout;
         let Dialled { socket, resolve, connect, .. } = dial(&self.server, &options, limit, &[]).await?;
-        let Some(tls) = &self.config.tls else { return Ok(Leg::Plain(socket)) };
+        let header = own_header(self.config.send_proxy, &socket);
+        let header = header.map_err(|error| Failure::lost(peer, &error, 0))?;
+        let Some(tls) = &self.config.tls else { return Ok((Leg::Plain(socket), header)) };
         let left = limit.map(|limit| limit.saturating_sub(resolve.unwrap_or_default() + connect));
-        match within(left, tls.open(socket)).await {
-            Some(Ok((leg, _))) => Ok(leg),
+        match within(left, tls.open(socket, &header)).await {
+            Some(Ok((leg, _))) => Ok((leg, Vec::new())),
             Some(Err(error)) => Err(Failure::unreached(Fault::of_handshake(&error), peer, &reason(&error))),
             None => Err(Failure::late_handshake(peer, limit.unwrap_or_default())),
         }

@@ -1,7 +1,7 @@
 //! What `switchboard client` is told: which server to ask, with what, how often.
 
 use crate::{
-    net::{dial::Override, endpoint::Endpoint},
+    net::{dial::Override, endpoint::Endpoint, proxy_header::ProxyVersion},
     tools::tls::TargetTls,
 };
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
@@ -24,6 +24,8 @@ pub struct Client {
     pub tls: Option<TargetTls>,
     /// Connect here in place of the target's host.
     pub via: Option<Endpoint>,
+    /// Send a PROXY header first.
+    pub send_proxy: Option<ProxyVersion>,
     /// Print the body alone.
     pub body: bool,
     pub input: Input,

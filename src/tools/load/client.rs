@@ -10,6 +10,7 @@ use crate::{
             connection::Connection, content::Content, failure::Failure, run::Plan, script::Step,
             stage::Stage, watch::Watch,
         },
+        own_header::own_header,
         tls::TargetTls,
     },
 };
@@ -73,6 +74,10 @@ async fn play<'a>(stage: &'a Stage<'a>, watch: &Watch, started: &mut bool) -> Re
     watch.begin(Instant::now());
     for step in &script.before {
         take(*step, stage, &mut connection).await?;
+    }
+    // The first request may have to wait for its turn; what opens the connection does not.
+    if let Some(connection) = &mut connection {
+        connection.send(0).await?;
     }
     watch.end();
     if !*started {
@@ -176,7 +181,7 @@ async fn take<'a>(
 }
 
 async fn connect<'a>(stage: &'a Stage<'a>) -> Result<Connection<'a>, Failure> {
-    let Plan { target, tls, message, blind, .. } = stage.plan;
+    let Plan { target, tls, message, blind, send_proxy, .. } = stage.plan;
     let socket = open_at_once(target, &Options::default()).await.map_err(|error| {
         stage.note_unreached(Fault::Connect, &error);
         Failure::of_connecting(&error)
@@ -186,19 +191,20 @@ async fn connect<'a>(stage: &'a Stage<'a>) -> Result<Connection<'a>, Failure> {
         stage.note_unreached(Fault::Connect, &io::ErrorKind::ConnectionRefused.into());
         return Err(Failure::Refused);
     }
-    let leg = match tls {
-        Some(tls) => secure(socket, tls, stage).await?,
-        None => Leg::Plain(socket),
+    let header = own_header(*send_proxy, &socket).map_err(|error| Failure::of_connection(&error))?;
+    let (leg, header) = match tls {
+        Some(tls) => (secure(socket, &header, tls, stage).await?, Vec::new()),
+        None => (Leg::Plain(socket), header),
     };
     stage.shared.progress().made += 1;
     let message = message.clone().map(Content::Message);
-    Ok(Connection::new(leg, stage.next_seed(), &stage.room).carrying(message, *blind))
+    Ok(Connection::new(leg, stage.next_seed(), &stage.room).opening_with(header).carrying(message, *blind))
 }
 
-/// Makes the handshake.
-async fn secure(socket: Socket, tls: &TargetTls, stage: &Stage<'_>) -> Result<Leg, Failure> {
+/// Makes the handshake, after the PROXY header.
+async fn secure(socket: Socket, header: &[u8], tls: &TargetTls, stage: &Stage<'_>) -> Result<Leg, Failure> {
     let begin = Instant::now();
-    let (leg, resumed) = tls.open(socket).await.map_err(|error| {
+    let (leg, resumed) = tls.open(socket, header).await.map_err(|error| {
         let fault = Fault::of_handshake(&error);
         stage.note_unreached(fault, &error);
         if fault == Fault::Untrusted { Failure::NotTrusted } else { Failure::NoTls }

@@ -20,6 +20,8 @@ const TURN_BYTES: usize = 1024 * 1024;
 pub struct Connection<'a> {
     leg: Leg,
     room: &'a Room,
+    /// Is sent before anything else, and is no part of the pattern.
+    opening: Vec<u8>,
     seed: u64,
     /// What is sent, and what is to come.
     content: Content,
@@ -51,6 +53,7 @@ impl<'a> Connection<'a> {
         Connection {
             leg: leg.into(),
             room,
+            opening: Vec::new(),
             seed,
             content: Content::pattern(seed),
             blind: false,
@@ -70,6 +73,12 @@ impl<'a> Connection<'a> {
     pub fn carrying(mut self, content: Option<Content>, blind: bool) -> Self {
         self.content = content.unwrap_or(self.content);
         self.blind = blind;
+        self
+    }
+
+    /// The same with `bytes` before all that is sent, together with the first of it.
+    pub fn opening_with(mut self, bytes: Vec<u8>) -> Self {
+        self.opening = bytes;
         self
     }
 
@@ -196,7 +205,7 @@ impl<'a> Connection<'a> {
 
     fn is_reached(&self, until: Until) -> bool {
         match until {
-            Until::Sent => self.sent == self.send_goal,
+            Until::Sent => self.sent == self.send_goal && self.opening.is_empty(),
             Until::Finished => self.finished,
             Until::Received => self.received >= self.receive_goal,
             Until::Ended => self.ended,
@@ -205,10 +214,18 @@ impl<'a> Connection<'a> {
 
     /// Sends as much towards the goal as the socket takes, and then our end if it is to come.
     fn send_some(&mut self, context: &Context<'_>) -> Result<(), Failure> {
-        while self.sent < self.send_goal && self.moved < TURN_BYTES {
-            let bytes = self.content.at(self.sent, self.send_goal - self.sent);
+        while (self.sent < self.send_goal || !self.opening.is_empty()) && self.moved < TURN_BYTES {
+            let mut bytes = self.content.at(self.sent, self.send_goal - self.sent);
+            let joined;
+            if !self.opening.is_empty() {
+                joined = [&self.opening, bytes].concat();
+                bytes = &joined;
+            }
             match self.leg.poll_write(context, bytes) {
                 Poll::Ready(Ok(count)) => {
+                    let of_opening = count.min(self.opening.len());
+                    self.opening.drain(..of_opening);
+                    let count = count - of_opening;
                     self.sent += count as u64;
                     self.room.note_sent(count);
                     self.moved += count;
@@ -258,6 +275,7 @@ impl<'a> Connection<'a> {
 
     /// Sends a number, which is not part of the pattern: 8 bytes, little-endian.
     async fn send_number(&mut self, number: u64) -> Result<(), Failure> {
+        self.send(0).await?;
         let sent = (&self.leg).write_all(&number.to_le_bytes()).await;
         sent.map_err(|error| Failure::of_connection(&error))
     }

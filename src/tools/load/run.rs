@@ -1,7 +1,7 @@
 //! Clients in parallel: all make their first steps, the load warms up, operations count for a time, then all end.
 
 use crate::{
-    net::address::Address,
+    net::{address::Address, proxy_header::ProxyVersion},
     runtime::{
         clock::{sleep, sleep_until, within},
         mailbox::mailbox,
@@ -49,6 +49,8 @@ pub struct Plan {
     pub target: Address,
     /// Of a target that speaks it.
     pub tls: Option<TargetTls>,
+    /// Send a PROXY header first on each connection.
+    pub send_proxy: Option<ProxyVersion>,
     pub connections: usize,
     pub script: Script,
     pub warm_up: Duration,
@@ -75,6 +77,7 @@ impl Plan {
         Plan {
             target: Address::Tcp(target),
             tls: None,
+            send_proxy: None,
             connections: 1,
             script: Script::default(),
             warm_up: Duration::ZERO,

@@ -1,7 +1,7 @@
 //! The settings of `switchboard load`: its target, its messages, its pace and its length.
 
 use crate::{
-    net::dial::Override,
+    net::{dial::Override, proxy_header::ProxyVersion},
     tools::{client::settings::Target, findings::Form, load::condition::Condition, tls::TargetTls},
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -23,6 +23,8 @@ pub struct Load {
     pub target: Target,
     /// Of a target that speaks it.
     pub tls: Option<TargetTls>,
+    /// Send a PROXY header first on each connection.
+    pub send_proxy: Option<ProxyVersion>,
     pub mode: Mode,
     /// How a target of HTTP is asked.
     pub http: Http,

@@ -20,6 +20,7 @@ use crate::{
             settings::{Body, Expect, Load, Message, Mode},
             shared::Shared,
         },
+        own_header::own_header,
     },
 };
 use std::{fs, path::Path, sync::Arc, time::Duration};
@@ -121,6 +122,7 @@ pub async fn prepare(
     let plan = |number: usize| Plan {
         target: address.clone(),
         tls: config.tls.clone(),
+        send_proxy: config.send_proxy,
         connections: share(connections as u64, threads, number) as usize,
         script: script.clone(),
         warm_up: config.warm_up,
@@ -210,6 +212,10 @@ async fn find(config: &Load) -> Result<Address, Failure> {
     }
     let dialled = dial(&destination, &Options::default(), config.timeout, &[]).await;
     let dialled = dialled.map_err(|error| Failure::new(Fault::Connect, error.text))?;
+    // A proxy that waits for a header must not take this connection for a fault.
+    if let Ok(header) = own_header(config.send_proxy, &dialled.socket) {
+        let _ = dialled.socket.try_write(&header);
+    }
     dialled.socket.close();
     Ok(dialled.address)
 }
