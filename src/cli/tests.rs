@@ -146,9 +146,11 @@ fn a_bare_command_means_the_defaults() {
         endpoint: "www.google.com:80".parse().unwrap(),
         host: "www.google.com".into(),
         path: "/".into(),
+        over_tls: false,
     };
     let expected = Client {
         target,
+        tls: None,
         via: None,
         send_proxy: None,
         body: false,
@@ -535,6 +537,7 @@ fn load(words: &str) -> Load {
 fn a_target_alone_means_the_defaults() {
     let expected = Load {
         target: Target::Tcp("a:1".parse().unwrap()),
+        tls: None,
         send_proxy: None,
         mode: Mode::Pingpong,
         message: Message::Pattern(64),
@@ -568,6 +571,7 @@ fn a_target_alone_means_the_defaults() {
 fn every_option_of_a_load_reaches_its_setting() {
     let expected = Load {
         target: Target::Tcp("a:1".parse().unwrap()),
+        tls: None,
         send_proxy: Some(ProxyVersion::V1),
         mode: Mode::Churn,
         message: Message::Text(b"PING\r\n".to_vec()),
@@ -637,7 +641,11 @@ fn a_help_fits_a_screen_and_ends_in_examples_that_work() {
     {
         let help = printed(line.trim());
         // A proxy has what a file says of listeners and upstreams.
-        let most = if line.starts_with("proxy") { 72 } else { 60 };
+        let most = match line.split(' ').next() {
+            Some("proxy") => 72,
+            Some("load") => 66,
+            _ => 60,
+        };
         assert!(help.lines().count() <= most, "{line}: {} lines", help.lines().count());
         let widest = help.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(widest <= 80, "{line}: {widest} columns");
@@ -729,7 +737,7 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ("proxy 1=udp:a:1", &["UDP is out of scope"]),
         ("proxy --upstream udp:a:1", &["'--upstream' cannot be 'udp:a:1': UDP is out of scope"]),
         ("echo --listen udp://:53", &["UDP is out of scope"]),
-        ("proxy --upstream tls:a:1", &["TLS is spoken to an upstream of proxy only, as in tls://host:443"]),
+        ("proxy --upstream tls:a:1", &["TLS is spoken to a target or an upstream, as in tls://host:443"]),
         (
             "proxy --upstream a:1 --tls-cert x",
             &["option '--tls-cert' needs another one; write --tls-key FILE"],
@@ -796,7 +804,12 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ("audit --self --send-proxy v2", &["takes no header", "leave out '--send-proxy'"]),
         ("client --send-proxy 2 a", &["'--send-proxy' cannot be '2'", "write v1 or v2"]),
         ("client --file x --send y tcp://a:1", &["'--send' and '--file' exclude each other"]),
-        ("client https://a/", &["target cannot be 'https://a/': https:// comes with TLS"]),
+        ("client https://a/ --cacert a --insecure", &["'--cacert' and '--insecure' exclude each other"]),
+        ("client http://a/ --insecure", &["option '--insecure' is about TLS", "'http://a/'"]),
+        ("client tcp://a:1 --cacert b", &["option '--cacert' is about TLS", "'tcp://a:1'"]),
+        ("client https://a/ --send b", &["'--send' is for tcp targets", "'https://a/'"]),
+        ("client tls://a --body --insecure", &["'--body' is for http targets", "'tls://a:443'"]),
+        ("client https://a/ --cacert /does/not/exist", &["option '--cacert': ", "/does/not/exist"]),
     ] {
         assert_refused(&line.split_whitespace().collect::<Vec<_>>(), parts);
     }
@@ -833,7 +846,9 @@ fn a_load_that_cannot_be_made_is_answered_with_what_to_do() {
         ("load http://a/ --size 5", &["option '--size' is for tcp targets, and 'http://a/' is none"]),
         ("load http://a/ --mode bulk", &["option '--mode=bulk' is for tcp targets"]),
         ("load http://a/ --half-close", &["option '--half-close' is for tcp targets"]),
-        ("load https://a/", &["https:// comes with TLS"]),
+        ("load https://a/ --size 1", &["'--size' is for tcp targets", "'https://a/'"]),
+        ("load tls://a -X PUT", &["'--method' is for http targets", "'tls://a:443'"]),
+        ("load tcp://a:1 --tls-resume", &["option '--tls-resume' is about TLS", "'tcp://a:1'"]),
     ] {
         assert_refused(&line.split_whitespace().collect::<Vec<_>>(), parts);
     }

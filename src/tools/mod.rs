@@ -9,4 +9,5 @@ pub mod latencies;
 pub mod load;
 mod own_header;
 mod page;
+pub mod tls;
 pub mod top;

@@ -1,4 +1,4 @@
-//! What a `tcp://` client sends: a text, a file, or standard input.
+//! What a client of `tcp://` or `tls://` sends: a text, a file, or standard input.
 
 use crate::{
     net::buffer::Buffer,

@@ -1,9 +1,9 @@
-//! A `tcp://` run: sends the payload, ends the stream, and prints the answer until the server ends its own.
+//! A `tcp://` or `tls://` run: sends the payload, ends the stream, and prints the answer until the server ends its own.
 //!
 //! These are the relay's half-loops: payload → link → socket, and socket → link → output.
 
 use crate::{
-    net::{buffer::Buffer, socket::Socket},
+    net::buffer::Buffer,
     relay::{
         chunk::{Chunk, ChunkSink, ChunkSource},
         direction::Direction,
@@ -40,18 +40,18 @@ pub struct Words {
     pub payload: Payload,
 }
 
-/// Talks to `peer` over `socket` and returns how many bytes came back.
+/// Talks to `peer` over `leg` and returns how many bytes came back.
 ///
 /// The server's end is the end of an `endless` payload: what was taken of it by then is still sent.
 pub async fn talk(
-    socket: Socket,
+    leg: Leg,
     peer: &str,
     words: Words,
     endless: bool,
     output: Option<&mut Output>,
     limit: Option<Duration>,
 ) -> Result<u64, Failure> {
-    let leg = Rc::new(Leg::Plain(socket));
+    let leg = Rc::new(leg);
     let (outgoing, incoming) = (Direction::new(), Direction::new());
     let (to_socket, from_payload) = link();
     let (to_output, from_socket) = link();

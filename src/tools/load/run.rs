@@ -6,15 +6,18 @@ use crate::{
         clock::{sleep, sleep_until, within},
         mailbox::mailbox,
     },
-    tools::load::{
-        arrivals::Rate,
-        client::client,
-        failure::Failure,
-        report::Report,
-        script::Script,
-        shared::{Progress, Shared},
-        stage::Stage,
-        watch::Watch,
+    tools::{
+        load::{
+            arrivals::Rate,
+            client::client,
+            failure::Failure,
+            report::Report,
+            script::Script,
+            shared::{Progress, Shared},
+            stage::Stage,
+            watch::Watch,
+        },
+        tls::TargetTls,
     },
 };
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
@@ -44,6 +47,8 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub target: Address,
+    /// Of a target that speaks it.
+    pub tls: Option<TargetTls>,
     /// Send a PROXY header first on each connection.
     pub send_proxy: Option<ProxyVersion>,
     pub connections: usize,
@@ -71,6 +76,7 @@ impl Plan {
     pub fn to(target: SocketAddr) -> Self {
         Plan {
             target: Address::Tcp(target),
+            tls: None,
             send_proxy: None,
             connections: 1,
             script: Script::default(),

@@ -68,7 +68,7 @@ pub fn message(config: &Load) -> Result<Option<Arc<[u8]>>, Failure> {
     }
 }
 
-/// The request of an `http://` target: the user's fields, and ours of other names.
+/// The request of an HTTP target: the user's fields, and ours of other names.
 fn request(config: &Load, host: &str, path: &str, body: Option<Vec<u8>>) -> Vec<u8> {
     let http = &config.http;
     let name = |field: &str| field.split(':').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -121,6 +121,7 @@ pub async fn prepare(
     let script = script(config, request_bytes);
     let plan = |number: usize| Plan {
         target: address.clone(),
+        tls: config.tls.clone(),
         send_proxy: config.send_proxy,
         connections: share(connections as u64, threads, number) as usize,
         script: script.clone(),
@@ -128,7 +129,7 @@ pub async fn prepare(
         window: config.duration.unwrap_or(FOR_EVER),
         operations: config.requests.map(|requests| share(requests, threads, number)),
         message: stream.clone(),
-        blind: config.expect != Expect::Echo || matches!(config.target, Target::Http { .. }),
+        blind: config.expect != Expect::Echo || config.target.is_http(),
         rate: config.rate.map(|rate| rate_of(rate, threads, number)),
         connect_rate: config.connect_rate.map(|rate| rate_of(rate, threads, number)),
         timeout: config.timeout,
@@ -156,7 +157,7 @@ fn rate_of(rate: usize, threads: usize, number: usize) -> Rate {
 }
 
 fn script(config: &Load, size: u64) -> Script {
-    let http = matches!(config.target, Target::Http { .. });
+    let http = config.target.is_http();
     let answer = match config.expect {
         _ if http => Step::ExpectAnswer,
         Expect::Echo => Step::ExpectExactly(size),
@@ -196,8 +197,8 @@ fn script(config: &Load, size: u64) -> Script {
 
 /// The address of the target. Of several, the one that answers: that costs one connection beside those of the load.
 async fn find(config: &Load) -> Result<Address, Failure> {
-    let (Target::Http { endpoint, .. } | Target::Tcp(endpoint)) = &config.target;
-    let destination = Destination { endpoint: endpoint.clone(), overrides: config.overrides.clone() };
+    let endpoint = config.target.endpoint().clone();
+    let destination = Destination { endpoint, overrides: config.overrides.clone() };
     let (name, port) = match destination.target() {
         Ok(address) => return Ok(address),
         Err(name) => name,
