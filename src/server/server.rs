@@ -30,6 +30,7 @@ use crate::{
         certificates::CertificateWatch,
         control, diff,
         drain::Drain,
+        health::Questions,
         http,
         in_force::{InForce, Kept, Opened, PlanInForce, Prepared, listen},
         keeper::{KeeperContext, Keepers},
@@ -578,6 +579,7 @@ fn open_beside(
 fn surroundings(context: &Arc<Context>, reporter: &Reporter, supervisors: &Supervisors) -> KeeperContext {
     let (reporter, supervisors) = (reporter.clone(), supervisors.clone());
     KeeperContext {
+        questions: Questions::default(),
         context: context.clone(),
         warn: Rc::new(move |line| reporter.warn(line)),
         on_down: Rc::new(move |group, server| {
