@@ -63,6 +63,8 @@ struct TlsSession {
     outgoing: Room,
     peer_closed: bool,
     closed: bool,
+    /// Why the machine can do no more.
+    failure: Option<rustls::Error>,
 }
 
 /// Bytes in a row; without any it takes no memory.
@@ -155,6 +157,7 @@ impl TlsSocket {
             outgoing: Room::default(),
             peer_closed: false,
             closed: false,
+            failure: None,
         };
         TlsSocket { socket, session: RefCell::new(session), encrypted: Cell::new(0) }
     }
@@ -292,39 +295,36 @@ impl TlsSocket {
 
 /// Whether a handshake failed because nobody vouches for who the peer says to be.
 pub fn is_distrust(error: &io::Error) -> bool {
-    let failure = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsFailure>());
-    failure.is_some_and(|failure| matches!(failure.0, rustls::Error::InvalidCertificate(_)))
+    failure_in(error).is_some_and(|failure| matches!(failure.0, rustls::Error::InvalidCertificate(_)))
+}
+
+fn failure_in(error: &io::Error) -> Option<&TlsFailure> {
+    error.get_ref()?.downcast_ref()
 }
 
 impl TlsSession {
     /// Decrypts the next bytes of what came, and answers what is to be answered.
     fn advance(&mut self) -> io::Result<()> {
-        match self.drive(&Goal::Advance) {
-            Err(error) => {
-                // The machine does not take what it refused a second time.
-                self.incoming.discard(self.incoming.len());
-                // The alert about it.
-                let _ = self.drive(&Goal::Advance);
-                Err(error)
-            }
-            done => done,
-        }
+        self.drive(&Goal::Advance)
     }
 
-    /// Goes on until the goal is reached, or bytes came or are needed.
+    /// Goes on until the goal is reached, or bytes came or are needed. A failure is for ever.
     fn drive(&mut self, goal: &Goal<'_>) -> io::Result<()> {
+        if let Some(error) = &self.failure {
+            return Err(TlsFailure(error.clone()).into());
+        }
+        let driven = self.drive_on(goal);
+        if let Some(failure) = driven.as_ref().err().and_then(failure_in) {
+            self.failure = Some(failure.0.clone());
+            // The alert about it. With nothing left to say, the machine would read again what it has refused.
+            while self.machine.state().wants_write() && self.take_step(goal).is_ok() {}
+        }
+        driven
+    }
+
+    fn drive_on(&mut self, goal: &Goal<'_>) -> io::Result<()> {
         loop {
-            let (incoming, outgoing) = (self.incoming.filled_mut(), &mut self.outgoing);
-            let (discard, step) = match &mut self.machine {
-                Machine::Client(machine) => {
-                    step(machine.process_tls_records(incoming), goal, &mut self.plain, outgoing)
-                }
-                Machine::Server(machine) => {
-                    step(machine.process_tls_records(incoming), goal, &mut self.plain, outgoing)
-                }
-            };
-            self.incoming.discard(discard);
-            match step? {
+            match self.take_step(goal)? {
                 Step::Again if matches!(goal, Goal::Advance) && !self.plain.is_empty() => return Ok(()),
                 Step::Again => {}
                 Step::PeerClosed => self.peer_closed = true,
@@ -334,6 +334,20 @@ impl TlsSession {
                 Step::Reached => return Ok(()),
             }
         }
+    }
+
+    fn take_step(&mut self, goal: &Goal<'_>) -> io::Result<Step> {
+        let (incoming, outgoing) = (self.incoming.filled_mut(), &mut self.outgoing);
+        let (discard, step) = match &mut self.machine {
+            Machine::Client(machine) => {
+                step(machine.process_tls_records(incoming), goal, &mut self.plain, outgoing)
+            }
+            Machine::Server(machine) => {
+                step(machine.process_tls_records(incoming), goal, &mut self.plain, outgoing)
+            }
+        };
+        self.incoming.discard(discard);
+        step
     }
 
     /// Reads what is there, at most what is `left`; 0 is the end of the stream.
