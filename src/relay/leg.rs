@@ -26,8 +26,6 @@ use std::{
 /// What is read at most of what a peer sends after the end of its stream, in so many reads.
 const REST_BYTES: usize = 64 * 1024;
 const REST_READS: usize = 16;
-/// What is read of a peer that is hung up on, so that close(2) finds nothing unread: its last answers, at most.
-const LAST_READS: usize = 4;
 
 /// One connection of a session. Dropping it resets the peer; [`Leg::close`] is the clean way.
 pub enum Leg {
@@ -100,24 +98,6 @@ impl Leg {
         }
     }
 
-    /// Whether the peer may send more than was read of its stream, though that has ended: by an operator, or by close_notify.
-    /// close(2) answers that by a RST, which overtakes what is under way (RFC 2525 §2.17): [`Leg::settle`] first.
-    pub fn may_have_more(&self) -> bool {
-        if self.socket().has_ended() {
-            return false;
-        }
-        let mut room = [0; REST_BYTES / REST_READS];
-        let mut has_more = !matches!(self, Leg::Tls(tls) if tls.peer_has_closed());
-        for _ in 0..REST_READS {
-            match self.socket().try_read(&mut room) {
-                Ok(0) => return false,
-                Ok(_) => has_more = true,
-                Err(_) => return has_more,
-            }
-        }
-        true
-    }
-
     /// Reads what is there into `room`; 0 is the end of the stream.
     pub fn poll_read(&self, context: &Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
@@ -153,14 +133,30 @@ impl Leg {
     /// first, if that takes no waiting.
     pub fn hang_up(self) {
         if let Leg::Tls(tls) = &self {
-            let context = Context::from_waker(Waker::noop());
-            for _ in 0..LAST_READS {
-                let Poll::Ready(Ok(Some(_))) = tls.poll_read(&context) else { break };
-            }
             // If it cannot be told, the peer takes it for a cut, and has nothing more to lose by that.
-            let _ = tls.poll_finish(&context);
+            let _ = tls.poll_finish(&Context::from_waker(Waker::noop()));
+            // What is there and not read would have it reset.
+            self.may_have_more();
         }
         self.socket().close_when_dropped();
+    }
+
+    /// Whether the peer may send more than was read of its stream, though that has ended: by an operator, or by close_notify.
+    /// close(2) answers that by a RST, which overtakes what is under way (RFC 2525 §2.17): [`Leg::settle`] first.
+    pub fn may_have_more(&self) -> bool {
+        if self.socket().has_ended() {
+            return false;
+        }
+        let mut room = [0; REST_BYTES / REST_READS];
+        let mut has_more = !matches!(self, Leg::Tls(tls) if tls.peer_has_closed());
+        for _ in 0..REST_READS {
+            match self.socket().try_read(&mut room) {
+                Ok(0) => return false,
+                Ok(_) => has_more = true,
+                Err(_) => return has_more,
+            }
+        }
+        true
     }
 
     /// Closes after both streams have ended; nothing that was written is lost.
