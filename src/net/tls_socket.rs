@@ -245,11 +245,6 @@ impl TlsSocket {
         }
     }
 
-    /// Whether the end of the peer's stream was read.
-    pub fn peer_has_closed(&self) -> bool {
-        self.session.borrow().peer_closed
-    }
-
     /// As [`TlsSocket::poll_read`], into `room`; 0 is the end of the stream.
     pub fn poll_fill(&self, context: &Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         let Some(mut buffer) = ready!(self.poll_read(context))? else { return Poll::Ready(Ok(0)) };
@@ -260,6 +255,11 @@ impl TlsSocket {
             self.session.borrow_mut().plain.push_front(buffer);
         }
         Poll::Ready(Ok(count))
+    }
+
+    /// Whether the end of the peer's stream was read.
+    pub fn peer_has_closed(&self) -> bool {
+        self.session.borrow().peer_closed
     }
 
     /// Writes what the socket takes at once of `bytes`, and says how many of them the kernel has whole.

@@ -98,24 +98,6 @@ impl Leg {
         }
     }
 
-    /// Whether the peer may send more than was read of its stream, though that has ended: by an operator, or by close_notify.
-    /// close(2) answers that by a RST, which overtakes what is under way (RFC 2525 §2.17): [`Leg::settle`] first.
-    pub fn may_have_more(&self) -> bool {
-        if self.socket().has_ended() {
-            return false;
-        }
-        let mut room = [0; REST_BYTES / REST_READS];
-        let mut has_more = !matches!(self, Leg::Tls(tls) if tls.peer_has_closed());
-        for _ in 0..REST_READS {
-            match self.socket().try_read(&mut room) {
-                Ok(0) => return false,
-                Ok(_) => has_more = true,
-                Err(_) => return has_more,
-            }
-        }
-        true
-    }
-
     /// Reads what is there into `room`; 0 is the end of the stream.
     pub fn poll_read(&self, context: &Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
@@ -157,6 +139,24 @@ impl Leg {
             self.may_have_more();
         }
         self.socket().close_when_dropped();
+    }
+
+    /// Whether the peer may send more than was read of its stream, though that has ended: by an operator, or by close_notify.
+    /// close(2) answers that by a RST, which overtakes what is under way (RFC 2525 §2.17): [`Leg::settle`] first.
+    pub fn may_have_more(&self) -> bool {
+        if self.socket().has_ended() {
+            return false;
+        }
+        let mut room = [0; REST_BYTES / REST_READS];
+        let mut has_more = !matches!(self, Leg::Tls(tls) if tls.peer_has_closed());
+        for _ in 0..REST_READS {
+            match self.socket().try_read(&mut room) {
+                Ok(0) => return false,
+                Ok(_) => has_more = true,
+                Err(_) => return has_more,
+            }
+        }
+        true
     }
 
     /// Closes after both streams have ended; nothing that was written is lost.

@@ -166,7 +166,7 @@ impl Running {
         plan: Plan,
         prepared: Prepared,
         context: Context,
-        (control, metrics, agent): (Option<Listener>, Option<Listener>, Option<Listener>),
+        beside: (Option<Listener>, Option<Listener>, Option<Listener>),
         load: Option<LoadPlan>,
         reporter: Reporter,
     ) -> Result<Self, Error> {
@@ -227,11 +227,20 @@ impl Running {
         running.keepers.keep(&next.groups, &running.surroundings).await;
         running.put_in_force(next);
         // Whoever asks, finds the listeners; until then they wait in the kernel's queue.
-        running.serve_control(&plan, control);
-        running.serve_metrics(&plan, metrics);
-        running.serve_agent(agent);
+        running.serve_beside(&plan, beside);
         running.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
         Ok(running)
+    }
+
+    /// Serves operators, scrapers and balancers.
+    fn serve_beside(
+        &mut self,
+        plan: &Plan,
+        (control, metrics, agent): (Option<Listener>, Option<Listener>, Option<Listener>),
+    ) {
+        self.serve_control(plan, control);
+        self.serve_metrics(plan, metrics);
+        self.serve_agent(agent);
     }
 
     fn serve_control(&mut self, plan: &Plan, listener: Option<Listener>) {
