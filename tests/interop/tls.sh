@@ -21,6 +21,20 @@ bulk() {
     same "$TMP/got" "$TMP/big"
 }
 
+# The program's own client: the same servers, and curl's exit codes.
+own_client() {
+    within 20 "$SWITCHBOARD" client "https://localhost:$WWW/cert.pem" --cacert "$TMP/cert.pem" --body >"$TMP/own"
+    same "$TMP/own" "$TMP/cert.pem"
+    echo stressed | within 20 "$SWITCHBOARD" client "tls://localhost:$REV" --cacert "$TMP/cert.pem" --via "127.0.0.1:$REV_PROXY" |
+        grep -q desserts
+    for target in "https://localhost:$WWW/" "https://127.0.0.2:$WWW/"; do
+        ours=0 theirs=0
+        within 20 "$SWITCHBOARD" client "$target" >"$TMP/own" 2>&1 || ours=$?
+        within 20 curl -sS "$target" >"$TMP/own" 2>&1 || theirs=$?
+        [ "$ours" = "$theirs" ] || return 1
+    done
+}
+
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$TMP/key.pem" -out "$TMP/cert.pem" -days 2 \
     -subj /CN=localhost -addext subjectAltName=DNS:localhost 2>/dev/null
 head -c 64M /dev/urandom >"$TMP/big"
@@ -41,4 +55,5 @@ REV_PROXY=$PORT
 
 check "the handshake verifies the certificate" handshake
 check "a conversation goes both ways" conversation
+check "the program's own client, with curl's exit codes" own_client
 check "64 MiB over TLS, sha256 equal" bulk
