@@ -34,7 +34,7 @@ const ROOM_BYTES: usize = 32 * 1024;
 /// The longest message that is put together in memory: rustls takes 64 KiB, in records of any size.
 const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 /// Reads that give nothing of the stream (a peer may send tickets without end), before other tasks have their turn.
-const RECEIPTS_MAX: usize = 16;
+const RECEIPTS_MAX: usize = 4;
 /// Free rooms that a shard keeps: 256 KiB.
 const SPARE_ROOMS: usize = 8;
 /// What a record has besides its bytes, and a KeyUpdate before it, at most.

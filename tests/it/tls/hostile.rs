@@ -3,13 +3,14 @@
 use super::{Between, WIRES};
 use crate::support::{
     fake::{Fake, peer},
-    stream::{End, Received, connect, exchange, read_to_end},
+    stream::{End, Received, connect, exchange, read_exactly, read_to_end},
     tls::{Authority, Wire, WireEnd, WireStream, hello_of},
     wait::{LIMIT, within},
 };
 use rustls::{ServerConfig, pki_types::CertificateDer};
 use std::{
     io::Write,
+    net::Shutdown,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -80,35 +81,38 @@ fn fake_of(config: ServerConfig) -> Fake {
 }
 
 #[test]
-fn tickets_without_number_cost_no_memory_and_others_have_their_turn() {
+fn many_tickets_are_taken_and_tickets_without_end_are_refused_and_others_have_their_turn() {
     let authority = Authority::new();
-    let mut config = authority.server(Wire::Tls13, "a");
-    config.send_tls13_tickets = 100_000;
-    let upstream = fake_of(config);
-    // One thread, so that both sessions have the same.
-    let between =
-        Between::start(&authority, (Wire::Tcp, Wire::Tls13), upstream.address, &["--threads", "1"]);
-    let process = between.operated.server.process();
-    let (before, mut first) = (process.resident_kib(), between.connect());
-    upstream.await_reached();
-    let exchanged = thread::spawn(move || {
-        exchange(&mut first, b"hello");
-        first.finish();
-        assert_eq!(first.read_to_end(), (Vec::new(), WireEnd::Clean));
-    });
-    // Tickets come in the middle of this.
-    let mut slowest = Duration::ZERO;
-    while !exchanged.is_finished() {
-        let begin = Instant::now();
-        let ready = between.operated.ctl(&["list"]);
-        assert_eq!(ready.code, 0);
-        slowest = slowest.max(begin.elapsed());
+    for (count, is_served) in [(1000, true), (100_000, false)] {
+        let mut config = authority.server(Wire::Tls13, "a");
+        config.send_tls13_tickets = count;
+        let upstream = fake_of(config);
+        // One thread, so that what is asked meanwhile has to share it.
+        let wires = (Wire::Tcp, Wire::Tls13);
+        let between = Between::start(&authority, wires, upstream.address, &["--threads", "1"]);
+        let process = between.operated.server.process();
+        let before = process.resident_kib();
+        let mut client = between.connect();
+        client.write_all(b"hello").unwrap();
+        client.stream.shutdown(Shutdown::Write).unwrap();
+        let address = client.address();
+        let reading = thread::spawn(move || client.read_to_end());
+        let mut slowest = Duration::ZERO;
+        while !reading.is_finished() {
+            let begin = Instant::now();
+            assert_eq!(between.operated.ctl(&["ready"]).code, 0);
+            slowest = slowest.max(begin.elapsed());
+        }
+        let expected = match is_served {
+            true => (b"hello".to_vec(), WireEnd::Clean),
+            false => (Vec::new(), WireEnd::Reset),
+        };
+        assert_eq!(reading.join().unwrap(), expected, "{count}");
+        between.await_cause(address, if is_served { "done" } else { "tls_upstream" });
+        let grown = process.resident_kib().saturating_sub(before);
+        assert!(grown < 8 * 1024, "{grown} KiB more");
+        assert!(slowest < LIMIT / 6, "{slowest:?}");
     }
-    exchanged.join().unwrap();
-    let grown = process.resident_kib().saturating_sub(before);
-    assert!(grown < 8 * 1024, "{grown} KiB more");
-    assert!(slowest < LIMIT / 10, "{slowest:?}");
-    between.operated.server.await_closes(1);
 }
 
 #[test]
@@ -134,9 +138,13 @@ fn a_certificate_chain_without_end_is_refused() {
 fn a_record_that_was_changed_on_the_way_ends_the_session() {
     let authority = Authority::new();
     for wires in WIRES.into_iter().filter(|(near, _)| near.is_tls()) {
-        let upstream = authority.fake(wires.1, |mut stream, _| stream.receive());
+        let upstream = authority.fake(wires.1, |mut stream, _| {
+            stream.write_all(b"hello").unwrap();
+            stream.receive()
+        });
         let between = Between::start(&authority, wires, upstream.address, &[]);
         let mut client = between.connect();
+        assert_eq!(read_exactly(&mut client, 5), b"hello");
         client.write_all(b"before").unwrap();
         client.stream.write_all(&[&[23, 3, 3, 0, 40][..], &[9; 40]].concat()).unwrap();
         // Nothing that comes after it counts.
