@@ -75,7 +75,7 @@ fuzz: ## what peers send, at random, a minute each; needs cargo-fuzz and the nig
 	@cargo +nightly fuzz --version >/dev/null 2>&1 || \
 		{ echo "make fuzz needs cargo-fuzz and the nightly toolchain; install them: rustup toolchain install nightly, cargo install --locked cargo-fuzz" >&2; exit 1; }
 	@for target in $$(cargo +nightly fuzz list --fuzz-dir tests/fuzz); do \
-		cargo +nightly fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz $$target -- -max_len=4096 -max_total_time=60 || exit 1; \
+		cargo +nightly fuzz run --dev --fuzz-dir tests/fuzz --target-dir target/fuzz $$target -- -max_len=4096 -max_total_time=60 || exit 1; \
 	done
 check: ## format, lints, tests and docs, as CI runs them
 	cargo fmt --check

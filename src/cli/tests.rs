@@ -146,10 +146,13 @@ fn a_bare_command_means_the_defaults() {
         endpoint: "www.google.com:80".parse().unwrap(),
         host: "www.google.com".into(),
         path: "/".into(),
+        over_tls: false,
     };
     let expected = Client {
         target,
+        tls: None,
         via: None,
+        send_proxy: None,
         body: false,
         input: Input::Stdin,
         parallel: 1,
@@ -240,16 +243,16 @@ fn options_of_tls_and_proxy_reach_their_settings() {
         assert_eq!((listener.accept_proxy.len(), listener.handshake_timeout), (3, None));
     }
     let [over_tls, plain] = &plan.upstreams[..] else { panic!("{plan:?}") };
-    assert_eq!(over_tls.tls.as_ref().unwrap().asks_for("b.test").as_deref(), Some("a.test"));
+    assert_eq!(over_tls.settings.tls.as_ref().unwrap().asks_for("b.test").as_deref(), Some("a.test"));
     assert_eq!(
-        (&plain.tls, over_tls.servers[0].destination.endpoint.to_string()),
+        (&plain.settings.tls, over_tls.servers[0].destination.endpoint.to_string()),
         (&None, "b.test:2".into())
     );
     assert!(plan.upstreams.iter().all(|upstream| upstream.settings.send_proxy == Some(ProxyVersion::V1)));
     // The switch is for all.
     let plan = server(&format!("{line} --upstream-tls"));
     assert_eq!(plan.upstreams[1].name, "tls://c.test:4");
-    assert!(plan.upstreams.iter().all(|upstream| upstream.tls.is_some()));
+    assert!(plan.upstreams.iter().all(|upstream| upstream.settings.tls.is_some()));
     let origin = server("origin --listen 1 --listen a.test:2 --tls-self-signed");
     assert_eq!(origin.tls.len(), 1);
     assert!(origin.listeners.iter().all(|listener| listener.tls.as_ref() == Some(&origin.tls[0].name)));
@@ -394,11 +397,11 @@ fn every_option_of_a_server_stands_in_a_group_of_the_help() {
 
 #[test]
 fn every_option_of_a_client_reaches_its_setting() {
-    let words = "client --via 9 --parallel 2 --repeat 3 --connect-timeout 4s --idle-timeout off --resolve a:1:::1 \
-                 tcp://a:1 --file /f";
+    let words = "client --via 9 --send-proxy v2 --parallel 2 --repeat 3 --connect-timeout 4s --idle-timeout off \
+                 --resolve a:1:::1 tcp://a:1 --file /f";
     let client = client(&words.split_whitespace().collect::<Vec<_>>());
     assert_eq!(client.target, Target::Tcp("a:1".parse().unwrap()));
-    assert_eq!(client.via, Some(Endpoint::loopback(9)));
+    assert_eq!((client.via, client.send_proxy), (Some(Endpoint::loopback(9)), Some(ProxyVersion::V2)));
     assert_eq!((client.parallel, client.repeat), (2, 3));
     assert_eq!((client.connect_timeout, client.idle_timeout), (Some(Duration::from_secs(4)), None));
     assert_eq!(client.overrides[0].host, "a");
@@ -448,12 +451,20 @@ fn audit(line: &str) -> Audit {
 
 #[test]
 fn an_audit_is_of_our_own_proxy_or_of_one_that_runs() {
-    let own = Audit { subject: Subject::Own, idle: Some(IDLE), json: false, checks: vec![], report: vec![] };
+    let own = Audit {
+        subject: Subject::Own,
+        send_proxy: None,
+        idle: Some(IDLE),
+        json: false,
+        checks: vec![],
+        report: vec![],
+    };
     assert_eq!(audit("audit --self"), own);
     assert_eq!(audit("audit --self --idle=10s"), own);
     let running = Subject::Running { via: "a:1".parse().unwrap(), origin: ":0".parse().unwrap() };
     let all = Audit {
         subject: running,
+        send_proxy: Some(ProxyVersion::V1),
         idle: None,
         json: true,
         checks: vec!["reset".into(), "idle".into(), "half-close-5s".into()],
@@ -461,7 +472,7 @@ fn an_audit_is_of_our_own_proxy_or_of_one_that_runs() {
     };
     assert_eq!(
         audit(
-            "audit --via a:1 --origin :0 --idle off --json --report junit=a md=b=c --report=github reset idle half-close-5s"
+            "audit --via a:1 --origin :0 --send-proxy v1 --idle off --json --report junit=a md=b=c --report=github reset idle half-close-5s"
         ),
         all
     );
@@ -526,6 +537,8 @@ fn load(words: &str) -> Load {
 fn a_target_alone_means_the_defaults() {
     let expected = Load {
         target: Target::Tcp("a:1".parse().unwrap()),
+        tls: None,
+        send_proxy: None,
         mode: Mode::Pingpong,
         message: Message::Pattern(64),
         expect: Expect::Echo,
@@ -558,6 +571,8 @@ fn a_target_alone_means_the_defaults() {
 fn every_option_of_a_load_reaches_its_setting() {
     let expected = Load {
         target: Target::Tcp("a:1".parse().unwrap()),
+        tls: None,
+        send_proxy: Some(ProxyVersion::V1),
         mode: Mode::Churn,
         message: Message::Text(b"PING\r\n".to_vec()),
         expect: Expect::Bytes(7),
@@ -578,7 +593,7 @@ fn every_option_of_a_load_reaches_its_setting() {
         http: Http::default(),
         overrides: [Override { host: "a".into(), port: 1, addresses: vec!["::1".parse().unwrap()] }].into(),
     };
-    let words = r"tcp://a:1 --mode churn --send PING\r\n --expect 7 --half-close -c 2 --threads 3 --duration 4s --requests 5 --rate 6 --connect-rate 7 --warmup 8s --timeout off --json --html /h --report html=/p github --fail-if p99>5ms --fail-if errors>0 --compare /o --resolve a:1:::1";
+    let words = r"tcp://a:1 --send-proxy v1 --mode churn --send PING\r\n --expect 7 --half-close -c 2 --threads 3 --duration 4s --requests 5 --rate 6 --connect-rate 7 --warmup 8s --timeout off --json --html /h --report html=/p github --fail-if p99>5ms --fail-if errors>0 --compare /o --resolve a:1:::1";
     assert_eq!(load(words), expected);
     let http = load("http://a/ -X PUT -H Accept:x -H Host:b -d a=b --data @/f").http;
     let expected = Http {
@@ -626,7 +641,11 @@ fn a_help_fits_a_screen_and_ends_in_examples_that_work() {
     {
         let help = printed(line.trim());
         // A proxy has what a file says of listeners and upstreams.
-        let most = if line.starts_with("proxy") { 72 } else { 60 };
+        let most = match line.split(' ').next() {
+            Some("proxy") => 72,
+            Some("load") => 66,
+            _ => 60,
+        };
         assert!(help.lines().count() <= most, "{line}: {} lines", help.lines().count());
         let widest = help.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(widest <= 80, "{line}: {widest} columns");
@@ -718,7 +737,7 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ("proxy 1=udp:a:1", &["UDP is out of scope"]),
         ("proxy --upstream udp:a:1", &["'--upstream' cannot be 'udp:a:1': UDP is out of scope"]),
         ("echo --listen udp://:53", &["UDP is out of scope"]),
-        ("proxy --upstream tls:a:1", &["TLS is spoken to an upstream of proxy only, as in tls://host:443"]),
+        ("proxy --upstream tls:a:1", &["TLS is spoken to a target or an upstream, as in tls://host:443"]),
         (
             "proxy --upstream a:1 --tls-cert x",
             &["option '--tls-cert' needs another one; write --tls-key FILE"],
@@ -782,8 +801,15 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ("client --body tcp://a:1", &["option '--body' is for http targets, and 'tcp://a:1' is none"]),
         ("client --send x http://a/b", &["option '--send' is for tcp targets, and 'http://a/b' is none"]),
         ("client --file x", &["option '--file' is for tcp targets", "'http://www.google.com/'"]),
+        ("audit --self --send-proxy v2", &["takes no header", "leave out '--send-proxy'"]),
+        ("client --send-proxy 2 a", &["'--send-proxy' cannot be '2'", "write v1 or v2"]),
         ("client --file x --send y tcp://a:1", &["'--send' and '--file' exclude each other"]),
-        ("client https://a/", &["target cannot be 'https://a/': https:// comes with TLS"]),
+        ("client https://a/ --cacert a --insecure", &["'--cacert' and '--insecure' exclude each other"]),
+        ("client http://a/ --insecure", &["option '--insecure' is about TLS", "'http://a/'"]),
+        ("client tcp://a:1 --cacert b", &["option '--cacert' is about TLS", "'tcp://a:1'"]),
+        ("client https://a/ --send b", &["'--send' is for tcp targets", "'https://a/'"]),
+        ("client tls://a --body --insecure", &["'--body' is for http targets", "'tls://a:443'"]),
+        ("client https://a/ --cacert /does/not/exist", &["option '--cacert': ", "/does/not/exist"]),
     ] {
         assert_refused(&line.split_whitespace().collect::<Vec<_>>(), parts);
     }
@@ -820,7 +846,9 @@ fn a_load_that_cannot_be_made_is_answered_with_what_to_do() {
         ("load http://a/ --size 5", &["option '--size' is for tcp targets, and 'http://a/' is none"]),
         ("load http://a/ --mode bulk", &["option '--mode=bulk' is for tcp targets"]),
         ("load http://a/ --half-close", &["option '--half-close' is for tcp targets"]),
-        ("load https://a/", &["https:// comes with TLS"]),
+        ("load https://a/ --size 1", &["'--size' is for tcp targets", "'https://a/'"]),
+        ("load tls://a -X PUT", &["'--method' is for http targets", "'tls://a:443'"]),
+        ("load tcp://a:1 --tls-resume", &["option '--tls-resume' is about TLS", "'tcp://a:1'"]),
     ] {
         assert_refused(&line.split_whitespace().collect::<Vec<_>>(), parts);
     }

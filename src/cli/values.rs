@@ -219,11 +219,7 @@ pub fn host_name(text: &str) -> Result<String, String> {
 pub fn upstream(text: &str) -> Result<UpstreamAddress, String> {
     match text.split_at_checked(TLS_SCHEME.len()) {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case(TLS_SCHEME) => {
-            if rest.is_empty() || split_scheme(rest).is_some() {
-                return Err("it names no host; write tls://host:port".into());
-            }
-            let endpoint = connectable(Endpoint::parse(rest, Some(TLS_PORT))?)?;
-            Ok(UpstreamAddress { endpoint, is_tls: true })
+            Ok(UpstreamAddress { endpoint: over_tls(rest)?, is_tls: true })
         }
         _ => Ok(UpstreamAddress { endpoint: connectable(endpoint_or(Some(80), text)?)?, is_tls: false }),
     }
@@ -248,7 +244,7 @@ fn refuse_other_transports(text: &str) -> Result<(), String> {
     }
     if lower.starts_with("tls:") {
         let text =
-            "TLS is spoken to an upstream of proxy only, as in tls://host:443; write host:port for plain TCP";
+            "TLS is spoken to a target or an upstream, as in tls://host:443; write host:port for plain TCP";
         return Err(text.into());
     }
     Ok(())
@@ -528,23 +524,26 @@ pub fn escaped(text: &str) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// What a client or a load asks: `http://host[:port]/path`, `tcp://host:port`, `unix:/path`; a host with nothing before it
-/// means http.
+/// What a client or a load asks: `http://host[:port]/path`, `https://…`, `tcp://host:port`, `tls://host[:port]`,
+/// `unix:/path`; a host with nothing before it means http.
 pub fn target(text: &str) -> Result<Target, String> {
     if text.chars().any(char::is_control) {
         return Err("it holds a control character; leave it out".into());
     }
+    if let Some((scheme, rest)) = split_scheme(text)
+        && scheme.eq_ignore_ascii_case("tls")
+    {
+        return address("tls", rest).and_then(over_tls).map(Target::Tls);
+    }
     refuse_other_transports(text)?;
     match split_scheme(text) {
         None if text.starts_with("unix:") => peer(text).map(Target::Tcp),
-        None => http(text),
+        None => http(text, false),
         Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
-            "http" => http(rest),
-            "tcp" => tcp(rest),
-            "https" => {
-                Err("https:// comes with TLS, which is not built yet; write http:// for plain HTTP".into())
-            }
-            _ => Err(format!("{scheme:?} is not spoken here; write http://host/path or tcp://host:port")),
+            "http" => http(rest, false),
+            "https" => http(rest, true),
+            "tcp" => address("tcp", rest).and_then(peer).map(Target::Tcp),
+            _ => Err(format!("{scheme:?} is not spoken here; write https://host/path or tcp://host:port")),
         },
     }
 }
@@ -555,18 +554,28 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
     text.split_once("://").filter(|(scheme, _)| scheme.bytes().all(legal))
 }
 
-fn tcp(rest: &str) -> Result<Target, String> {
+/// The address after a scheme that knows no paths.
+fn address<'a>(scheme: &str, rest: &'a str) -> Result<&'a str, String> {
     let authority = rest.strip_suffix('/').unwrap_or(rest);
-    if authority.contains(['/', '?', '#']) {
-        return Err("a tcp:// target has no path; write tcp://host:port".into());
+    if authority.contains(['/', '?', '#']) && !authority.starts_with("unix:") {
+        return Err(format!("a {scheme}:// target has no path; write {scheme}://host:port"));
     }
     if authority.is_empty() {
-        return Err("it names no host; write tcp://host:port".into());
+        return Err(format!("it names no host; write {scheme}://host:port"));
     }
-    peer(authority).map(Target::Tcp)
+    Ok(authority)
 }
 
-fn http(rest: &str) -> Result<Target, String> {
+/// An address that TLS is spoken to, by default at port 443.
+fn over_tls(text: &str) -> Result<Endpoint, String> {
+    if text.is_empty() || split_scheme(text).is_some() {
+        return Err("it names no host; write tls://host:port".into());
+    }
+    connectable(Endpoint::parse(text, Some(TLS_PORT))?)
+}
+
+fn http(rest: &str, over_tls: bool) -> Result<Target, String> {
+    let own_port = if over_tls { TLS_PORT } else { HTTP_PORT };
     // RFC 9110 §7.1: a fragment is not sent.
     let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -576,22 +585,22 @@ fn http(rest: &str) -> Result<Target, String> {
     if authority.contains('@') {
         return Err("a user name is not sent; write http://host/path".into());
     }
-    let endpoint = connectable(Endpoint::parse(authority, Some(HTTP_PORT))?)?;
+    let endpoint = connectable(Endpoint::parse(authority, Some(own_port))?)?;
     let host = match &endpoint {
         Endpoint::Unix(_) | Endpoint::Passed(_) => {
             return Err("a UNIX socket has no place in http://; use --via unix:/path".into());
         }
-        Endpoint::Tcp { port: HTTP_PORT, .. } => {
+        Endpoint::Tcp { port, .. } => {
             let shown = endpoint.to_string();
-            shown.strip_suffix(":80").unwrap_or(&shown).to_owned()
+            let own = if *port == own_port { format!(":{port}") } else { String::new() };
+            shown.strip_suffix(&own).unwrap_or(&shown).to_owned()
         }
-        Endpoint::Tcp { .. } => endpoint.to_string(),
     };
     let path = encode(path);
     if path.len() > PATH_BYTES_MAX {
         return Err(format!("its path is longer than {PATH_BYTES_MAX} bytes"));
     }
-    Ok(Target::Http { endpoint, host, path })
+    Ok(Target::Http { endpoint, host, path, over_tls })
 }
 
 /// The path and query as they are sent: encoded by RFC 3986 §2.1. What is encoded already stays as it is.
@@ -657,7 +666,8 @@ mod tests {
     #[track_caller]
     fn assert_http(text: &str, at: &str, host: &str, path: &str) {
         let endpoint = Endpoint::parse(at, None).unwrap();
-        let expected = Target::Http { endpoint, host: host.into(), path: path.into() };
+        let over_tls = text.to_ascii_lowercase().starts_with("https:");
+        let expected = Target::Http { endpoint, host: host.into(), path: path.into(), over_tls };
         assert_eq!(target(text).unwrap(), expected, "{text}");
     }
 
@@ -669,6 +679,9 @@ mod tests {
         assert_http("http://[::1]:81/x", "[::1]:81", "[::1]:81", "/x");
         assert_http("http://[::1]/", "[::1]:80", "[::1]", "/");
         assert_http("http://a/s p/ä%20", "a:80", "a", "/s%20p/%C3%A4%20");
+        assert_http("https://a/b", "a:443", "a", "/b");
+        assert_http("HTTPS://[::1]:80", "[::1]:80", "[::1]:80", "/");
+        assert_http("http://a:443/", "a:443", "a:443", "/");
     }
 
     #[test]
@@ -685,6 +698,10 @@ mod tests {
             assert_eq!(target(text).unwrap(), Target::Tcp(Endpoint::loopback(8001)), "{text}");
         }
         assert_eq!(target("unix:/tmp/a").unwrap(), Target::Tcp("unix:/tmp/a".parse().unwrap()));
+        for (text, at) in [("tls://a", "a:443"), ("TLS://a:1/", "a:1"), ("tls://unix:/tmp/a", "unix:/tmp/a")]
+        {
+            assert_eq!(target(text).unwrap(), Target::Tls(at.parse().unwrap()), "{text}");
+        }
     }
 
     #[test]
@@ -726,9 +743,12 @@ mod tests {
             ("http://", "names no host"),
             ("http:///path", "names no host"),
             ("http://:80/", "names no host"),
-            ("https://a/", "comes with TLS"),
-            ("HTTPS://a/", "comes with TLS"),
-            ("tls://a:1", "to an upstream of proxy only"),
+            ("https://", "names no host"),
+            ("https://unix:a/", "--via"),
+            ("tls:a:1", "as in tls://host:443"),
+            ("tls://", "names no host"),
+            ("tls://a:1/b", "no path"),
+            ("tls://a:0", "port 0"),
             ("udp:a:1", "UDP is out of scope"),
             ("UDP://a:1", "UDP is out of scope"),
             ("ftp://a/", "\"ftp\" is not spoken"),

@@ -4,12 +4,13 @@
 //! are missing, and shows a name that it does not know as it came ([`Named`]). Every text is a [`SafeText`].
 
 use crate::{
-    net::{address::EscapedAddress, kernel::TcpInfo, network::Network},
+    net::{address::EscapedAddress, kernel::TcpInfo, network::Network, tls::facts::TlsFacts},
     report::verdict::Ended,
     session::{
         cause::Cause,
         event::{Mode, Side},
         health::Health,
+        introduction::Introduced,
         mark::MarkKind,
         record::Selection,
     },
@@ -397,6 +398,9 @@ pub struct ListedSession {
     pub client_queued: u64,
     /// The same towards the client.
     pub upstream_queued: u64,
+    /// The address that a PROXY header names; `client` stays the peer's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<SafeText>,
 }
 
 impl ListedSession {
@@ -429,6 +433,25 @@ pub struct SessionDetail {
     /// Which way it went; empty if there was no choice.
     #[serde(flatten)]
     pub choice: Selection,
+    /// The server name in the ClientHello.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni: Option<SafeText>,
+    /// The protocols that the ClientHello offers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alpn: Vec<SafeText>,
+    /// Whether the ClientHello has an encrypted one in it, or GREASE that looks the same.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ech: bool,
+    /// What was agreed on with the client, if TLS ends here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_tls: Option<TlsFacts>,
+    /// The same with the upstream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_tls: Option<TlsFacts>,
+    /// Whether bulk crosses without being copied; if not, `splice_off` says why not.
+    pub spliced: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub splice_off: Option<SafeText>,
 }
 
 /// A session that ended, as `closed` tells it: its close event, what was not delivered, and what that means.
@@ -453,6 +476,9 @@ pub struct EndedSession {
     /// Which way it went; empty if there was no choice.
     #[serde(flatten)]
     pub choice: Selection,
+    /// What its client said before its stream; empty if it was not asked.
+    #[serde(flatten)]
+    pub introduced: Introduced,
     /// Bytes from the client that the upstream's kernel did not take; if the upstream reset, at least this many.
     pub client_undelivered: u64,
     pub upstream_undelivered: u64,
@@ -486,6 +512,7 @@ impl From<&Ended> for EndedSession {
             first_byte_ms: close.first_byte.map(milliseconds),
             error: close.error.as_ref().map(|error| SafeText::escaped(Escaped(error.as_bytes()))),
             choice: close.choice.as_deref().cloned().unwrap_or_default(),
+            introduced: close.introduced.as_deref().cloned().unwrap_or_default(),
             client_undelivered: ended.client_undelivered,
             upstream_undelivered: ended.upstream_undelivered,
             verdict: SafeText::escaped(ended.verdict()),

@@ -42,6 +42,17 @@ impl Endpoint {
         }
     }
 
+    /// The name that the certificate of a server there is to have, if nothing else is said.
+    pub fn name_in_certificate(&self) -> String {
+        match self {
+            Endpoint::Tcp { host: Host::Name(name), .. } => name.clone(),
+            Endpoint::Tcp { host: Host::Ip(ip), .. } => ip.to_string(),
+            Endpoint::Tcp { host: Host::Any, .. } | Endpoint::Unix(_) | Endpoint::Passed(_) => {
+                "localhost".to_owned()
+            }
+        }
+    }
+
     /// Reads an address like [`FromStr`], with `default_port` if the text names none (`example.com`).
     /// Errors: why the text is not an address, as a sentence for the user.
     pub fn parse(text: &str, default_port: Option<u16>) -> Result<Self, String> {

@@ -7,12 +7,12 @@ use crate::{
     net::{
         buffer::{BUFFER_BYTES, Buffer},
         socket::Socket,
-        tls::explain::explain,
+        tls::{client::ClientTls, explain::explain},
     },
     runtime::shard::own,
 };
 use rustls::{
-    ClientConfig, CommonState, ServerConfig,
+    ClientConfig, CommonState, HandshakeKind, ServerConfig,
     client::UnbufferedClientConnection,
     pki_types::ServerName,
     server::UnbufferedServerConnection,
@@ -131,6 +131,21 @@ impl TlsSocket {
         Ok(Self::new(socket, Machine::Client(machine), &[]))
     }
 
+    /// The client's side of `socket`, once the handshake with the server of `host`, a name or an IP address, is through.
+    /// Errors: as [`TlsSocket::handshake`]; a name that no certificate can have is `InvalidData`.
+    pub async fn connect(socket: Socket, tls: &ClientTls, host: &str) -> io::Result<Self> {
+        let name = tls.server_name(host).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
+        let session = Self::client(socket, tls.config(), name)?;
+        if let Err(error) = session.handshake().await {
+            // The server reads the alert before the end.
+            if session.socket.finish().is_ok() {
+                session.socket.close_when_dropped();
+            }
+            return Err(error);
+        }
+        Ok(session)
+    }
+
     fn new(socket: Socket, machine: Machine, early: &[u8]) -> Self {
         let mut incoming = Room::default();
         incoming.append(early);
@@ -153,6 +168,11 @@ impl TlsSocket {
     /// Shows what was negotiated.
     pub fn look<T>(&self, look: impl FnOnce(&CommonState) -> T) -> T {
         look(self.session.borrow().machine.state())
+    }
+
+    /// Whether the handshake went on with a session of before.
+    pub fn resumed(&self) -> bool {
+        self.look(|state| state.handshake_kind() == Some(HandshakeKind::Resumed))
     }
 
     /// Makes the handshake. If it fails, the peer is sent the alert that says why.
@@ -187,11 +207,7 @@ impl TlsSocket {
     }
 
     /// As [`TlsSocket::poll_read`], of the next `left` bytes that the socket has, which are counted down.
-    pub fn poll_read_rest(
-        &self,
-        context: &Context<'_>,
-        left: &mut u32,
-    ) -> Poll<io::Result<Option<Buffer>>> {
+    pub fn poll_read_rest(&self, context: &Context<'_>, left: &mut u32) -> Poll<io::Result<Option<Buffer>>> {
         self.poll_read_of(context, Some(left))
     }
 
@@ -228,6 +244,18 @@ impl TlsSocket {
         }
     }
 
+    /// As [`TlsSocket::poll_read`], into `room`; 0 is the end of the stream.
+    pub fn poll_fill(&self, context: &Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+        let Some(mut buffer) = ready!(self.poll_read(context))? else { return Poll::Ready(Ok(0)) };
+        let count = buffer.bytes().len().min(room.len());
+        room[..count].copy_from_slice(&buffer.bytes()[..count]);
+        buffer.written(count);
+        if !buffer.bytes().is_empty() {
+            self.session.borrow_mut().plain.push_front(buffer);
+        }
+        Poll::Ready(Ok(count))
+    }
+
     /// Whether the end of the peer's stream was read.
     pub fn peer_has_closed(&self) -> bool {
         self.session.borrow().peer_closed
@@ -262,6 +290,12 @@ impl TlsSocket {
             finished => Poll::Ready(finished),
         }
     }
+}
+
+/// Whether a handshake failed because nobody vouches for who the peer says to be.
+pub fn is_distrust(error: &io::Error) -> bool {
+    let failure = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsFailure>());
+    failure.is_some_and(|failure| matches!(failure.0, rustls::Error::InvalidCertificate(_)))
 }
 
 impl TlsSession {

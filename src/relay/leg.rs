@@ -13,12 +13,14 @@ use crate::{
         direction::Direction,
     },
 };
+use futures::io::{AsyncRead, AsyncWrite};
 use std::{
     collections::VecDeque,
     future::poll_fn,
     io,
+    pin::Pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 /// What is read at most of what a peer sends after the end of its stream, in so many reads.
@@ -96,6 +98,49 @@ impl Leg {
         }
     }
 
+    /// Reads what is there into `room`; 0 is the end of the stream.
+    pub fn poll_read(&self, context: &Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Leg::Plain(socket) => socket.poll_read(context, room),
+            Leg::Tls(tls) => tls.poll_fill(context, room),
+        }
+    }
+
+    /// Writes some of `bytes`. If it waits, bytes that begin with the same must come again.
+    pub fn poll_write(&self, context: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let tls = match self {
+            Leg::Plain(socket) => return socket.poll_write(context, bytes),
+            Leg::Tls(tls) => tls,
+        };
+        loop {
+            ready!(tls.socket().poll_writable(context));
+            match tls.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    /// Ends our stream.
+    pub fn poll_finish(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Leg::Plain(socket) => Poll::Ready(socket.finish()),
+            Leg::Tls(tls) => tls.poll_finish(context),
+        }
+    }
+
+    /// Closes because we have all that we want, whether or not the peer has ended its stream. Over TLS our stream is ended
+    /// first, if that takes no waiting.
+    pub fn hang_up(self) {
+        if let Leg::Tls(tls) = &self {
+            // If it cannot be told, the peer takes it for a cut, and has nothing more to lose by that.
+            let _ = tls.poll_finish(&Context::from_waker(Waker::noop()));
+            // What is there and not read would have it reset.
+            self.may_have_more();
+        }
+        self.socket().close_when_dropped();
+    }
+
     /// Whether the peer may send more than was read of its stream, though that has ended: by an operator, or by close_notify.
     /// close(2) answers that by a RST, which overtakes what is under way (RFC 2525 §2.17): [`Leg::settle`] first.
     pub fn may_have_more(&self) -> bool {
@@ -117,6 +162,37 @@ impl Leg {
     /// Closes after both streams have ended; nothing that was written is lost.
     pub fn close(self: Rc<Self>) {
         self.socket().close_when_dropped();
+    }
+}
+
+impl From<Socket> for Leg {
+    fn from(socket: Socket) -> Self {
+        Leg::Plain(socket)
+    }
+}
+
+/// A leg as the byte stream that libraries expect. Closing it ends our direction; the leg stays with its owner.
+impl AsyncRead for &Leg {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Leg::poll_read(&self, context, room)
+    }
+}
+
+impl AsyncWrite for &Leg {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Leg::poll_write(&self, context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_finish(context)
     }
 }
 
@@ -280,9 +356,6 @@ impl ChunkSink for LegWriter<'_> {
     }
 
     fn poll_finish(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
-        match &**self.leg {
-            Leg::Plain(socket) => Poll::Ready(socket.finish()),
-            Leg::Tls(tls) => tls.poll_finish(context),
-        }
+        self.leg.poll_finish(context)
     }
 }

@@ -79,6 +79,14 @@ impl Metrics {
             .map(|(direction, count)| ([("direction", direction)], ConstCounter::new(count)));
         let help = "Bytes received from clients and from upstreams; what is sent back without an upstream counts as its";
         family(to, "switchboard", help, Some(&Unit::Bytes), &bytes)?;
+        let both = [("client", tally.handshakes.with_clients), ("upstream", tally.handshakes.with_upstreams)];
+        let named = both.into_iter().flat_map(|(side, results)| {
+            results
+                .named()
+                .map(|(result, count)| ([("side", side), ("result", result)], ConstCounter::new(count)))
+        });
+        let help = "Handshakes of TLS, by side and result";
+        family(to, "switchboard_tls_handshakes", help, None, &named.collect::<Vec<_>>())?;
         let help = "Time to resolve and connect to the upstreams that were reached";
         histogram(to, "switchboard_dial_duration", help, &tally.dials)?;
         histogram(to, "switchboard_session_duration", "Life of the sessions that ended", &tally.lives)

@@ -1,6 +1,7 @@
 //! The sums over all sessions of a server at one instant.
 
 use crate::{
+    net::tls::facts::TlsFacts,
     report::histogram::Histogram,
     session::{cause::Cause, event::Mode, health::Health},
 };
@@ -18,6 +19,24 @@ pub struct Tally {
     /// How long it took to reach an upstream, with resolving; only of upstreams that were reached.
     pub dials: Histogram,
     pub lives: Histogram,
+    pub handshakes: Handshakes,
+}
+
+/// Handshakes of TLS, by what came of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handshakes {
+    pub with_clients: HandshakeResults,
+    pub with_upstreams: HandshakeResults,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandshakeResults {
+    pub full: u64,
+    /// Those that went on with a session of before.
+    pub resumed: u64,
+    pub failed: u64,
+    /// Those that were not there in time.
+    pub late: u64,
 }
 
 /// The sessions of one listener.
@@ -38,12 +57,14 @@ pub struct ListenerTally {
 impl Tally {
     /// Adds the sums of other sessions.
     pub fn add(&mut self, other: &Self) {
-        let Tally { listeners, client_bytes, upstream_bytes, dials, lives } = other;
+        let Tally { listeners, client_bytes, upstream_bytes, dials, lives, handshakes } = other;
         listeners.iter().for_each(|more| self.listener(&more.name, more.mode).add(more));
         self.client_bytes += client_bytes;
         self.upstream_bytes += upstream_bytes;
         self.dials.add(dials);
         self.lives.add(lives);
+        self.handshakes.with_clients.add(&handshakes.with_clients);
+        self.handshakes.with_upstreams.add(&handshakes.with_upstreams);
     }
 
     /// The sums of a listener, which begin at nothing.
@@ -74,6 +95,30 @@ impl Tally {
     pub fn closed(&self) -> impl Iterator<Item = (Cause, u64)> {
         let of_all = |cause| self.listeners.iter().map(|listener| listener.closed[cause as usize]).sum();
         Cause::VARIANTS.iter().copied().map(move |cause| (cause, of_all(cause)))
+    }
+}
+
+impl HandshakeResults {
+    /// Counts one of which this is known.
+    pub fn count(&mut self, facts: &TlsFacts) {
+        if facts.resumed {
+            self.resumed += 1;
+        } else {
+            self.full += 1;
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        let HandshakeResults { full, resumed, failed, late } = other;
+        self.full += full;
+        self.resumed += resumed;
+        self.failed += failed;
+        self.late += late;
+    }
+
+    /// Each count with its name.
+    pub fn named(&self) -> [(&'static str, u64); 4] {
+        [("full", self.full), ("resumed", self.resumed), ("failed", self.failed), ("late", self.late)]
     }
 }
 

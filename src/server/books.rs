@@ -6,11 +6,11 @@
 use crate::{
     report::{
         histogram::{Histogram, LIFE, NETWORK},
-        tally::{ListenerTally, Tally},
+        tally::{Handshakes, ListenerTally, Tally},
         verdict::Ended,
     },
     runtime::lock::Lock,
-    session::{health::Health, record::Record, target::Listening},
+    session::{cause::Cause, health::Health, record::Record, target::Listening},
 };
 use std::{
     collections::VecDeque,
@@ -48,6 +48,7 @@ impl Books {
             upstream_bytes: 0,
             dials: Histogram::new(NETWORK),
             lives: Histogram::new(LIFE),
+            handshakes: Handshakes::default(),
         };
         Books { sums, remembered }
     }
@@ -60,6 +61,7 @@ impl Books {
     pub fn close(&mut self, record: &Record, ended: Ended) {
         listener(&mut self.sums, record).closed[record.cause() as usize] += 1;
         add_moved(&mut self.sums, record);
+        add_failed(&mut self.sums, record);
         self.sums.lives.observe(record.age());
         self.remembered.add(ended);
     }
@@ -115,10 +117,33 @@ fn listener<'a>(sums: &'a mut Tally, record: &Record) -> &'a mut ListenerTally {
     sums.listener(&record.listening.name, record.mode())
 }
 
-/// Bytes and dials count from when they happen, not from the session's end.
+/// Handshakes that failed: with the client, with the server that was the last, and with those that were tried before.
+fn add_failed(sums: &mut Tally, record: &Record) {
+    let introduction = record.introduced();
+    let is_open = introduction.is_some_and(|of| of.client_tls.get().is_some());
+    let handshakes = &mut sums.handshakes;
+    match record.cause() {
+        Cause::TlsClient if !is_open => handshakes.with_clients.failed += 1,
+        Cause::HandshakeTimeout => handshakes.with_clients.late += 1,
+        _ => {}
+    }
+    let is_reached = introduction.is_some_and(|of| of.upstream_tls.get().is_some());
+    let tried = record.choice().map(|choice| &choice.tried[..]).unwrap_or_default();
+    let failed = tried.iter().filter(|tried| tried.error.as_str() == Cause::TlsUpstream.name()).count();
+    // Of a bare address there is no choice to tell.
+    let is_untold = failed == 0 && !is_reached && record.cause() == Cause::TlsUpstream;
+    handshakes.with_upstreams.failed += failed as u64 + u64::from(is_untold);
+}
+
+/// Bytes, dials and handshakes count from when they happen, not from the session's end.
 fn add_moved(sums: &mut Tally, record: &Record) {
     sums.client_bytes += record.client_bytes();
     sums.upstream_bytes += record.upstream_bytes();
+    if let Some(introduction) = record.introduced() {
+        let Handshakes { with_clients, with_upstreams } = &mut sums.handshakes;
+        introduction.client_tls.get().iter().for_each(|tls| with_clients.count(tls));
+        introduction.upstream_tls.get().iter().for_each(|tls| with_upstreams.count(tls));
+    }
     if let Some(dial) = record.dial()
         && let Some(connect) = dial.connect
     {
@@ -129,7 +154,7 @@ fn add_moved(sums: &mut Tally, record: &Record) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{cause::Cause, outcome::Outcome, record::Dial, target::Target};
+    use crate::session::{outcome::Outcome, record::Dial, target::Target};
     use strum::VariantArray;
 
     fn record() -> Arc<Record> {

@@ -66,7 +66,7 @@ fn look(plan: &Option<Plan>) -> Vec<(String, TlsRenewal)> {
     let Some(plan) = plan else { return Vec::new() };
     let ended = plan.tls.iter().map(|one| (format!("tls {}", one.name), one.tls.look()));
     let begun = plan.upstreams.iter().filter_map(|one| {
-        let renewal = one.tls.as_ref()?.look();
+        let renewal = one.settings.tls.as_ref()?.look();
         Some((format!("upstream {}", one.name), renewal))
     });
     ended.chain(begun).collect()

@@ -292,8 +292,8 @@ fn upstream(old: &PlannedUpstream, new: &PlannedUpstream, lines: &mut Vec<String
     };
     changed(&mut own, "eject", eject(was.eject), eject(is.eject));
     changed(&mut own, "send-proxy", or_off(was.send_proxy), or_off(is.send_proxy));
-    let spoken = |upstream: &PlannedUpstream| if upstream.tls.is_some() { "on" } else { "off" };
-    match (&old.tls, &new.tls) {
+    let spoken = |upstream: &PlannedUpstream| if upstream.settings.tls.is_some() { "on" } else { "off" };
+    match (&old.settings.tls, &new.settings.tls) {
         (Some(old), Some(new)) if old != new => {
             own.push("tls: another one, or other certificates".to_owned())
         }
@@ -306,11 +306,16 @@ fn upstream(old: &PlannedUpstream, new: &PlannedUpstream, lines: &mut Vec<String
     lines.extend(own.into_iter().map(|line| format!("upstream {}: {line}", new.name)));
 }
 
+/// What a check asks; other certificates are told of the upstream.
+fn asked(check: &Check) -> (bool, Check) {
+    (check.tls.is_some(), Check { tls: None, ..check.clone() })
+}
+
 fn check(old: Option<&Check>, new: Option<&Check>, own: &mut Vec<String>) {
     match (old, new) {
         (None, Some(_)) => own.push("check: added".to_owned()),
         (Some(_), None) => own.push("check: removed".to_owned()),
-        (Some(old), Some(new)) if old != new => own.push("check: another one".to_owned()),
+        (Some(old), Some(new)) if asked(old) != asked(new) => own.push("check: another one".to_owned()),
         _ => {}
     }
 }

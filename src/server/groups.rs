@@ -11,7 +11,7 @@ use crate::{
     server::plan::{Lead, Plan, PlannedListener, PlannedTarget, PlannedTls, PlannedUpstream},
     session::{
         context::{CurrentDeadlines, Settings},
-        group::{Group, GroupSettings, Server},
+        group::{Group, Server},
         opening::OpeningRules,
         route::{Route, Routes},
         sources::SourceCounts,
@@ -185,8 +185,7 @@ fn next_group(
     {
         return group.clone();
     }
-    let settings = GroupSettings { tls: planned.tls.clone(), ..planned.settings.clone() };
-    let group = Group::new(planned.name.clone(), planned.is_address, settings);
+    let group = Group::new(planned.name.clone(), planned.is_address, planned.settings.clone());
     // Those of a group that is gone are among the others.
     let own = former.filter(|(other, _)| other.name == planned.name);
     let own: Vec<_> = own.map(|(_, group)| servers(group)).unwrap_or_default();
@@ -256,7 +255,6 @@ mod tests {
             servers: ports.iter().map(server).collect(),
             discover: None,
             settings: GroupSettings::default(),
-            tls: None,
             check: Some(Check::default()),
         }
     }

@@ -31,12 +31,14 @@ use crate::{
         event::{Event, Events},
         group::{self, Admin, Group, Standing},
         health::Health,
+        introduction::Introduction,
         mark::Mark,
         onlookers::{Onlooker, Wanted},
         record::Record,
         tap::{View, Watcher},
     },
     text::{
+        escape::Escaped,
         safe::SafeText,
         units::{duration, milliseconds},
     },
@@ -588,7 +590,8 @@ fn waiting(record: &Record) -> u64 {
 
 /// Whether the text is in what a list shows of the session.
 fn matches(text: &str, record: &Record, draining: bool) -> bool {
-    let addresses = [Some(&record.client), upstream(record), Some(&record.listening.address)];
+    let addresses =
+        [Some(&record.client), Some(record.source()), upstream(record), Some(&record.listening.address)];
     record.id.to_string().contains(text)
         || phase(record, draining).to_string().contains(text)
         || Health::of(record).name().contains(text)
@@ -619,6 +622,7 @@ fn listed(record: &Record, rates: &Look, draining: bool) -> ListedSession {
         health: Named::Known(Health::of(record)),
         client_queued: client_takes.bytes(),
         upstream_queued: if record.listening.target.loops() { 0 } else { to_client.bytes() },
+        source: record.introduced().and_then(Introduction::source).map(shown),
     }
 }
 
@@ -655,6 +659,9 @@ fn group_servers_of(group: &Group) -> Vec<GroupServer> {
 fn detail(record: &Record, rates: &Look, draining: bool) -> SessionDetail {
     let dial = record.dial();
     let (near, far) = (dial.and_then(|dial| dial.local.as_ref()), upstream(record));
+    let introduction = record.introduced();
+    let hello = introduction.and_then(|introduction| introduction.hello.get());
+    let splice_off = splice_off(record);
     SessionDetail {
         listed: listed(record, rates, draining),
         local: shown(&record.local),
@@ -667,7 +674,34 @@ fn detail(record: &Record, rates: &Look, draining: bool) -> SessionDetail {
         client_tcp: TcpInfo::query(&record.local, &record.client).ok(),
         upstream_tcp: near.zip(far).and_then(|(near, far)| TcpInfo::query(near, far).ok()),
         choice: record.choice().cloned().unwrap_or_default(),
+        sni: hello.and_then(|hello| hello.sni.as_deref()).map(safe),
+        alpn: hello.iter().flat_map(|hello| &hello.alpn).map(|protocol| safe(protocol)).collect(),
+        ech: hello.is_some_and(|hello| hello.has_ech),
+        client_tls: introduction.and_then(|of| of.client_tls.get()).cloned(),
+        upstream_tls: introduction.and_then(|of| of.upstream_tls.get()).cloned(),
+        spliced: splice_off.is_none(),
+        splice_off: splice_off.map(SafeText::from),
     }
+}
+
+/// Why bulk of a session is copied; none: it is spliced.
+fn splice_off(record: &Record) -> Option<&'static str> {
+    let are_open = record.sides().iter().all(|(direction, _)| direction.gate.is_open());
+    if !record.listening.settings.splice {
+        Some("--splice off")
+    } else if !record.may_splice() {
+        Some("tls")
+    } else if record.taps.count() > 0 {
+        Some("it is tapped")
+    } else if !are_open {
+        Some("it is watched, or copied in this program")
+    } else {
+        None
+    }
+}
+
+fn safe(text: &str) -> SafeText {
+    SafeText::escaped(Escaped(text.as_bytes()))
 }
 
 /// A session of which both streams have ended delivers what is left, as every session of a server that drains does.

@@ -196,8 +196,6 @@ pub struct PlannedUpstream {
     pub servers: Vec<PlannedServer>,
     pub discover: Option<Discover>,
     pub settings: GroupSettings,
-    /// How TLS is spoken to every server; `None`: plain TCP.
-    pub tls: Option<ClientTls>,
     /// `None`: servers are not checked.
     pub check: Option<Check>,
 }
@@ -240,14 +238,14 @@ impl PlannedUpstream {
             servers: vec![PlannedServer { destination, weight: 1, backup: false }],
             discover: None,
             settings: GroupSettings::default(),
-            tls: None,
             check: None,
         }
     }
 
     /// The same bare address, to which TLS is spoken.
     pub fn over_tls(self, tls: ClientTls) -> Self {
-        PlannedUpstream { name: format!("tls://{}", self.name), tls: Some(tls), ..self }
+        let settings = GroupSettings { tls: Some(tls), ..self.settings };
+        PlannedUpstream { name: format!("tls://{}", self.name), settings, ..self }
     }
 }
 
@@ -313,8 +311,8 @@ pub struct Check {
     pub send: Vec<u8>,
     /// What the answer must hold in its first 4 KiB; empty: a connection is enough.
     pub expect: Vec<u8>,
-    /// Whether it makes a TLS handshake first: as the upstream's `tls` says, else with the system's authorities.
-    pub tls: bool,
+    /// How it makes a TLS handshake first; `None`: it makes none.
+    pub tls: Option<ClientTls>,
 }
 
 impl Default for Check {
@@ -326,7 +324,7 @@ impl Default for Check {
             rise: CHECK_RISE,
             send: Vec::new(),
             expect: Vec::new(),
-            tls: false,
+            tls: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     net::{
         client_hello::POSTGRES_TLS,
-        endpoint::{Endpoint, Host},
+        endpoint::Endpoint,
         proxy_header::{EndedTls, Proxied, ProxyHeader, ProxyVersion, Tlvs},
         socket::Socket,
         tls::{client::ClientTls, facts::TlsFacts},
@@ -36,9 +36,8 @@ impl<'a> Preamble<'a> {
     }
 
     /// What a server gets that is only checked: a header that is for no client.
-    pub fn of_check(settings: &'a GroupSettings, tls: bool) -> Self {
-        let tls = settings.tls.as_ref().filter(|_| tls);
-        Preamble { send_proxy: settings.send_proxy, tls, asks_postgres: false }
+    pub fn of_check(send_proxy: Option<ProxyVersion>, tls: Option<&'a ClientTls>) -> Self {
+        Preamble { send_proxy, tls, asks_postgres: false }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -96,23 +95,10 @@ impl<'a> Preamble<'a> {
             ask_postgres(&socket).await?;
         }
         let Some(tls) = self.tls else { return Ok((Leg::Plain(socket), None)) };
-        let host = host(endpoint);
-        let name = tls.server_name(&host).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
-        let session = TlsSocket::client(socket, tls.config(), name)?;
-        session.handshake().await?;
+        let host = endpoint.name_in_certificate();
+        let session = TlsSocket::connect(socket, tls, &host).await?;
         let facts = session.look(|state| TlsFacts::of_client(state, tls, &host));
         Ok((Leg::Tls(Box::new(session)), Some(facts)))
-    }
-}
-
-/// The name that a server is to have in its certificate, if nothing else is said.
-fn host(endpoint: &Endpoint) -> String {
-    match endpoint {
-        Endpoint::Tcp { host: Host::Name(name), .. } => name.clone(),
-        Endpoint::Tcp { host: Host::Ip(ip), .. } => ip.to_string(),
-        Endpoint::Tcp { host: Host::Any, .. } | Endpoint::Unix(_) | Endpoint::Passed(_) => {
-            "localhost".to_owned()
-        }
     }
 }
 

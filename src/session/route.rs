@@ -5,6 +5,7 @@ use crate::{
     session::{group::Group, record::Record},
     text::units::counted,
 };
+use rustls::pki_types::DnsName;
 use std::{fmt, io, net::IpAddr, sync::Arc};
 
 /// The routes of a listener, in their order.
@@ -189,9 +190,8 @@ impl ServerName {
         let form =
             "write a host name like www.example.com, or *.example.com for its names with one label more";
         let bare = text.strip_prefix("*.").unwrap_or(text);
-        let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(is_legal);
-        if bare.len() > 253 || !bare.split('.').all(is_label) {
+        // What no hello can ask for, no route can name.
+        if DnsName::try_from(bare).is_err() || bare.ends_with('.') {
             return Err(format!("it is no server name; {form}"));
         }
         Ok(ServerName(text.to_ascii_lowercase()))
@@ -301,7 +301,19 @@ mod tests {
 
     #[test]
     fn what_is_no_host_name_is_no_server_name() {
-        for wrong in ["", "*", "*.", "a..b", "a b", "a.test/", "*a.test", "a.*.test", &"a".repeat(64)] {
+        for wrong in [
+            "",
+            "*",
+            "*.",
+            "a..b",
+            "a b",
+            "a.test/",
+            "*a.test",
+            "a.*.test",
+            "-a.test",
+            "10.0.0.1",
+            &"a".repeat(64),
+        ] {
             assert!(ServerName::parse(wrong).is_err(), "{wrong}");
         }
         assert!(ServerName::parse("_a-1.Example.com").is_ok());

@@ -2,7 +2,10 @@
 
 use crate::{
     error::{Error, reason},
-    net::dial::{DialError, DialFailureKind},
+    net::{
+        dial::{DialError, DialFailureKind},
+        tls_socket::is_distrust,
+    },
     text::units,
 };
 use std::{fmt, io, time::Duration};
@@ -25,6 +28,8 @@ pub enum Fault {
     Reset,
     /// The peer does not speak TLS as it should.
     Handshake,
+    /// Nobody whom we trust vouches for who the server says to be.
+    Untrusted,
     /// A fault in this program.
     Internal,
 }
@@ -43,6 +48,11 @@ impl Fault {
         self.code_and_name().0
     }
 
+    /// That of a handshake which failed so.
+    pub fn of_handshake(error: &io::Error) -> Self {
+        if is_distrust(error) { Fault::Untrusted } else { Fault::Handshake }
+    }
+
     fn code_and_name(self) -> (u8, &'static str) {
         match self {
             Fault::Internal => (1, "internal fault"),
@@ -56,6 +66,7 @@ impl Fault {
             Fault::Timeout => (28, "timed out"),
             Fault::Handshake => (35, "no TLS"),
             Fault::Reset => (56, "reset"),
+            Fault::Untrusted => (60, "untrusted"),
         }
     }
 }
@@ -83,10 +94,40 @@ impl Failure {
 
     /// The connection was lost after `received` bytes of the answer.
     pub fn lost(peer: &str, error: &io::Error, received: u64) -> Self {
-        if error.kind() == io::ErrorKind::TimedOut {
-            return Failure::new(Fault::Timeout, format!("{peer} vanished after {}", bytes(received)));
+        let received = bytes(received);
+        match error.kind() {
+            io::ErrorKind::TimedOut => {
+                Failure::new(Fault::Timeout, format!("{peer} vanished after {received}"))
+            }
+            // A FIN that anybody on the way could have made (RFC 8446 §6.1).
+            io::ErrorKind::UnexpectedEof => {
+                let text = format!("{peer} ended the connection without close_notify, after {received}");
+                Failure::new(Fault::Truncated, text)
+            }
+            io::ErrorKind::InvalidData => {
+                let text = format!("{peer} broke off TLS after {received}: {}", reason(error));
+                Failure::new(Fault::Reset, text)
+            }
+            _ => Failure::new(Fault::Reset, format!("{peer} reset the connection after {received}")),
         }
-        Failure::new(Fault::Reset, format!("{peer} reset the connection after {}", bytes(received)))
+    }
+
+    /// The server cannot be spoken to: `fault` says how far it went, and `why` what there was.
+    pub fn unreached(fault: Fault, peer: &str, why: &str) -> Self {
+        let text = match fault {
+            Fault::Untrusted => {
+                format!("{peer} is not trusted: {why}; --cacert FILE trusts more, --insecure trusts all")
+            }
+            Fault::Handshake => format!("no TLS with {peer}: {why}"),
+            _ => format!("cannot connect to {peer}: {why}"),
+        };
+        Failure::new(fault, text)
+    }
+
+    /// The server did not finish the handshake within `limit` for all of connecting.
+    pub fn late_handshake(peer: &str, limit: Duration) -> Self {
+        let limit = units::duration(limit);
+        Failure::new(Fault::Timeout, format!("{peer} did not finish the TLS handshake within {limit}"))
     }
 
     /// No byte moved for `limit`, after `received` bytes of the answer.

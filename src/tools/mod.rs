@@ -7,5 +7,7 @@ pub mod failure;
 pub mod findings;
 pub mod latencies;
 pub mod load;
+mod own_header;
 mod page;
+pub mod tls;
 pub mod top;

@@ -63,9 +63,9 @@ impl Audit {
 }
 
 /// Audits a relay with this fault; the exit code and the report.
-fn audit(fault: Fault, checks: &[&str]) -> (i32, Value) {
+fn audit(fault: Fault, arguments: &[&str]) -> (i32, Value) {
     let relay = FaultyRelay::start(fault);
-    let (audit, origin) = Audit::of(relay.address, checks);
+    let (audit, origin) = Audit::of(relay.address, arguments);
     relay.relay_to(origin);
     let (report, code, notes) = audit.report();
     let report = serde_json::from_str(&report).unwrap_or_else(|_| panic!("{fault:?}: {report:?} {notes:?}"));
@@ -138,6 +138,35 @@ fn a_proxy_header_is_told_taken_off_and_not_judged() {
         let seen = &report["checks"][others.len()]["through"]["beside"]["header"];
         assert_eq!(seen, words, "{report:#}");
     }
+}
+
+#[test]
+fn a_proxy_that_wants_a_header_gets_one_and_the_origin_sees_none_of_it() {
+    for version in ["v1", "v2"] {
+        let checks =
+            ["half-close-0s", "early", "speaks-first", "connect-and-go", "refused", "reset", "client-reset"];
+        let more = ["one-byte-writes", "urgent", "many", "proxy-header", "--send-proxy", version];
+        let (code, report) = audit(Fault::WantsHeader(version), &[&checks[..], &more].concat());
+        let verdicts = verdicts(&report);
+        assert!(verdicts.iter().all(|(_, verdict)| *verdict == "same"), "{report:#}");
+        assert_eq!((verdicts.len(), code, report["strangers"].as_u64()), (15, 0, Some(0)), "{report:#}");
+    }
+}
+
+#[test]
+fn a_header_that_the_proxy_takes_for_the_clients_bytes_is_told() {
+    let (code, report) = audit(Fault::Nothing, &["half-close-0s", "proxy-header", "--send-proxy", "v1"]);
+    assert_eq!((verdicts(&report), code), (vec![("half-close-0s", "same"), ("proxy-header", "noted")], 0));
+    let seen = report["checks"][1]["through"]["beside"]["header"].as_str().unwrap();
+    assert!(seen.starts_with("version 1: PROXY TCP4 127.0.0.1 127.0.0.1 "), "{report:#}");
+}
+
+#[test]
+fn a_proxy_that_does_not_get_the_header_that_it_wants_ends_with_3() {
+    let relay = FaultyRelay::start(Fault::WantsHeader("v2"));
+    let (audit, origin) = Audit::of(relay.address, &["--send-proxy", "v1"]);
+    relay.relay_to(origin);
+    assert_ends(audit, 3, "none comes to the origin");
 }
 
 #[test]

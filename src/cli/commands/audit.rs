@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{Config, values},
-    net::endpoint::Endpoint,
+    net::{endpoint::Endpoint, proxy_header::ProxyVersion},
     tools::{
         audit::{
             self,
@@ -43,6 +43,9 @@ pub struct Audit {
     /// audit this program's own proxy
     #[argh(switch, long = "self")]
     own: bool,
+    /// begin each connection to it with a PROXY header
+    #[argh(option, arg_name = "v1|v2")]
+    send_proxy: Option<ProxyVersion>,
     /// how long the idle check is idle (default 10s)
     #[argh(option, arg_name = "TIME", default = "Some(settings::IDLE)", from_str_fn(values::duration))]
     idle: Option<Duration>,
@@ -71,6 +74,11 @@ impl Audit {
                 return Err("option '--origin' is missing: where the proxy connects to".into());
             }
         };
+        if self.own && self.send_proxy.is_some() {
+            return Err(
+                "option '--self' starts a proxy that takes no header; leave out '--send-proxy'".into()
+            );
+        }
         if let Some(word) = self.checks.iter().find(|word| !audit::is_check(word)) {
             let names: Vec<&str> = audit::names().collect();
             return Err(format!("'{word}' is no check; the checks are {}", names.join(", ")));
@@ -79,8 +87,9 @@ impl Audit {
         if self.idle.is_none() && !self.checks.is_empty() && self.checks.iter().all(|word| word == "idle") {
             return Err("option '--idle off' leaves no check; name another one, or write a time".into());
         }
-        let (idle, json, checks, report) = (self.idle, self.json, self.checks, self.report);
-        Ok(Config::Audit(Box::new(Settings { subject, idle, json, checks, report })))
+        let (send_proxy, idle, json) = (self.send_proxy, self.idle, self.json);
+        let (checks, report) = (self.checks, self.report);
+        Ok(Config::Audit(Box::new(Settings { subject, send_proxy, idle, json, checks, report })))
     }
 }
 

@@ -2,9 +2,12 @@
 
 use crate::{
     cli::{Config, values},
-    net::{dial::Override, endpoint::Endpoint},
+    net::{dial::Override, endpoint::Endpoint, proxy_header::ProxyVersion},
     session::deadline,
-    tools::client::settings::{self, Input, Target},
+    tools::{
+        client::settings::{self, Input, Target},
+        tls::{TargetTls, Trust},
+    },
 };
 use argh::{ArgsInfo, FromArgs};
 use std::{path::PathBuf, time::Duration};
@@ -12,13 +15,13 @@ use std::{path::PathBuf, time::Duration};
 /// ask a server, and print what it answers
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "client")]
-#[argh(note = "TARGET: http://host[:port]/path, host[:port][/path] (http), tcp://host:port,")]
-#[argh(note = "        unix:/path")]
+#[argh(note = "TARGET: http://host[:port]/path, https://host[:port]/path, tcp://host:port,")]
+#[argh(note = "        tls://host[:port], unix:/path, host[:port][/path] (http)")]
 #[argh(note = "ADDR: 8002 (loopback), host:8002, [::1]:8002, unix:/path.  TIME: 250ms, 10s, off")]
 #[argh(note = r"TEXT: \r \n \t \0 \xNN and a doubled backslash stand for one byte each.")]
 #[argh(note = "Of many runs a summary is written to standard error, and no answer is printed.")]
 #[argh(
-    note = "Exit: 0 complete, 2 usage, 6 cannot resolve, 7 cannot connect, 8 not HTTP, 18 truncated, 23 cannot write the answer, 28 timed out, 56 connection reset; of many, the most frequent"
+    note = "Exit: 0 complete, 2 usage, 6 cannot resolve, 7 cannot connect, 8 not HTTP, 18 truncated, 23 cannot write the answer, 28 timed out, 35 no TLS, 56 connection reset, 60 certificate not trusted; of many, the most frequent"
 )]
 #[argh(example = "switchboard client --via 127.0.0.1:8002")]
 #[argh(example = "switchboard client http://127.0.0.1:8003/ --body --parallel 10 --repeat 100")]
@@ -30,13 +33,22 @@ pub struct Client {
     /// connect here; ask for the target's host
     #[argh(option, arg_name = "ADDR", from_str_fn(values::peer))]
     via: Option<Endpoint>,
+    /// authorities in place of the system's, in PEM
+    #[argh(option, arg_name = "FILE")]
+    cacert: Option<PathBuf>,
+    /// speak TLS with whoever answers; do not verify it
+    #[argh(switch)]
+    insecure: bool,
+    /// begin each connection with a PROXY header
+    #[argh(option, arg_name = "v1|v2")]
+    send_proxy: Option<ProxyVersion>,
     /// http: print only the body
     #[argh(switch)]
     body: bool,
-    /// tcp: send this TEXT (default: standard input)
+    /// tcp, tls: send this TEXT (default: standard input)
     #[argh(option, arg_name = "TEXT", from_str_fn(values::escaped))]
     send: Option<Vec<u8>>,
-    /// tcp: send this file
+    /// tcp, tls: send this file
     #[argh(option, arg_name = "PATH")]
     file: Option<PathBuf>,
     /// clients at once (default 1)
@@ -74,22 +86,25 @@ impl Client {
             (None, None) => Input::Stdin,
         };
         match (&target, &input) {
-            (target @ Target::Tcp(_), _) if self.body => {
+            (target @ (Target::Tcp(_) | Target::Tls(_)), _) if self.body => {
                 return Err(format!(
                     "option '--body' is for http targets, and '{target}' is none; leave it out"
                 ));
             }
-            (Target::Http { host, path, .. }, Input::Text(_) | Input::File(_)) => {
+            (target @ Target::Http { .. }, Input::Text(_) | Input::File(_)) => {
                 let option = if matches!(input, Input::Text(_)) { "--send" } else { "--file" };
                 return Err(format!(
-                    "option '{option}' is for tcp targets, and 'http://{host}{path}' is none; write tcp://host:port"
+                    "option '{option}' is for tcp targets, and '{target}' is none; write tcp://host:port"
                 ));
             }
             _ => {}
         }
+        let trust = Trust { ca: self.cacert, anybody: self.insecure };
         Ok(Config::Client(Box::new(settings::Client {
+            tls: tls(&target, trust, true)?,
             target,
             via: self.via,
+            send_proxy: self.send_proxy,
             body: self.body,
             input,
             parallel: self.parallel,
@@ -98,5 +113,23 @@ impl Client {
             idle_timeout: self.idle_timeout,
             overrides: self.resolve.into(),
         })))
+    }
+}
+
+/// How TLS is spoken to a target; none if it is not.
+/// Errors: options that do not go together, or a file that cannot be used.
+pub(super) fn tls(target: &Target, trust: Trust, resume: bool) -> Result<Option<TargetTls>, String> {
+    if trust.ca.is_some() && trust.anybody {
+        return Err("options '--cacert' and '--insecure' exclude each other; give one".into());
+    }
+    if target.speaks_tls() {
+        return TargetTls::of(target, trust, resume).map(Some);
+    }
+    let given = [("--cacert", trust.ca.is_some()), ("--insecure", trust.anybody)];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((option, _)) => Err(format!(
+            "option '{option}' is about TLS, which '{target}' does not speak; write https:// or tls://"
+        )),
+        None => Ok(None),
     }
 }

@@ -1,13 +1,14 @@
 //! The command that loads a server.
 
 use crate::{
-    cli::{Config, values},
-    net::dial::Override,
+    cli::{Config, commands::client::tls, values},
+    net::{dial::Override, proxy_header::ProxyVersion},
     tools::{
         client::settings::Target,
         findings::Form,
         load::condition::Condition,
         load::settings::{self, Body, Expect, Http, Message, Mode},
+        tls::Trust,
     },
 };
 use argh::{ArgsInfo, FromArgs};
@@ -16,13 +17,14 @@ use std::{path::PathBuf, time::Duration};
 /// load a server with requests, verify its answers, measure
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "load")]
-#[argh(note = "TARGET: tcp://host:port, unix:/path, http://host[:port]/path.  SIZE: 64, 16k, 1m")]
+#[argh(note = "TARGET: tcp://host:port, tls://host[:port], unix:/path, http://host[:port]/path,")]
+#[argh(note = "        https://host[:port]/path.  SIZE: 64, 16k, 1m")]
 #[argh(note = r"TEXT: \r \n \t \0 \xNN and a doubled backslash stand for one byte each.")]
 #[argh(
     note = "Echoed bytes are verified: each is of one connection and one place in it. With --rate, requests are due by a schedule, and latency counts from then: a stall of the server shows. Ctrl-C ends the run early, with its report."
 )]
 #[argh(
-    note = "Exit: 0 no errors, 1 errors, 2 usage, 6 cannot resolve, 7 cannot connect at all, 23 cannot write the report"
+    note = "Exit: 0 no errors, 1 errors, 2 usage, 6 cannot resolve, 7 cannot connect at all, 23 cannot write the report, 35 no TLS at all, 60 certificate not trusted"
 )]
 #[argh(example = "switchboard load tcp://127.0.0.1:8001 -c 50 --rate 10000 --html report.html")]
 #[argh(example = "switchboard load http://127.0.0.1:8003/ -c 100 --duration 30s --warmup 2s")]
@@ -32,6 +34,9 @@ pub struct Load {
     /// the server to load
     #[argh(positional, arg_name = "TARGET", from_str_fn(values::target))]
     target: Option<Target>,
+    /// begin each connection with a PROXY header
+    #[argh(option, arg_name = "v1|v2")]
+    send_proxy: Option<ProxyVersion>,
     /// at once; max: as ulimit -n allows (default 10)
     #[argh(option, short = 'c', arg_name = "N|max", default = "Some(settings::CONNECTIONS)")]
     #[argh(from_str_fn(values::connections))]
@@ -42,6 +47,15 @@ pub struct Load {
     /// bytes of a request (default 64, bulk 1m)
     #[argh(option, arg_name = "SIZE", from_str_fn(values::size))]
     size: Option<u64>,
+    /// authorities in place of the system's, in PEM
+    #[argh(option, arg_name = "FILE")]
+    cacert: Option<PathBuf>,
+    /// speak TLS with whoever answers; do not verify it
+    #[argh(switch)]
+    insecure: bool,
+    /// resume sessions of TLS: fewer whole handshakes
+    #[argh(switch)]
+    tls_resume: bool,
     /// send this TEXT
     #[argh(option, arg_name = "TEXT", from_str_fn(values::escaped))]
     send: Option<Vec<u8>>,
@@ -110,16 +124,7 @@ impl Load {
         let Some(target) = &self.target else {
             return Err("a target is missing; write tcp://host:port or http://host/path".into());
         };
-        if let (Target::Http { host, path, .. }, Some(option)) = (target, self.for_tcp()) {
-            return Err(format!(
-                "option '{option}' is for tcp targets, and 'http://{host}{path}' is none; write tcp://host:port"
-            ));
-        }
-        if let (Target::Tcp(_), Some(option)) = (target, self.for_http()) {
-            return Err(format!(
-                "option '{option}' is for http targets, and '{target}' is none; write http://host/path"
-            ));
-        }
+        self.refuse_options_of_other_targets(target)?;
         let expect = self.expect.unwrap_or_default();
         let ends = expect == Expect::UntilClose;
         let mode = self.mode.unwrap_or(if ends { Mode::Churn } else { Mode::Pingpong });
@@ -153,8 +158,11 @@ impl Load {
             None if self.requests.is_some() => None,
             None => Some(settings::DURATION),
         };
+        let trust = Trust { ca: self.cacert, anybody: self.insecure };
         Ok(Config::Load(Box::new(settings::Load {
+            tls: tls(target, trust, self.tls_resume)?,
             target: target.clone(),
+            send_proxy: self.send_proxy,
             mode,
             http: Http { method: self.method, fields: self.header, body: self.data },
             message,
@@ -175,6 +183,26 @@ impl Load {
             compare: self.compare,
             overrides: self.resolve.into(),
         })))
+    }
+
+    fn refuse_options_of_other_targets(&self, target: &Target) -> Result<(), String> {
+        if self.tls_resume && !target.speaks_tls() {
+            return Err(format!(
+                "option '--tls-resume' is about TLS, which '{target}' does not speak; write https:// or tls://"
+            ));
+        }
+        match target {
+            Target::Http { .. } => self.for_tcp().map_or(Ok(()), |option| {
+                Err(format!(
+                    "option '{option}' is for tcp targets, and '{target}' is none; write tcp://host:port"
+                ))
+            }),
+            Target::Tcp(_) | Target::Tls(_) => self.for_http().map_or(Ok(()), |option| {
+                Err(format!(
+                    "option '{option}' is for http targets, and '{target}' is none; write http://host/path"
+                ))
+            }),
+        }
     }
 
     /// An option that a tcp target does not use.

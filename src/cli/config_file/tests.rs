@@ -556,11 +556,14 @@ fn what_a_file_says_of_tls_and_proxy_is_in_the_plan() {
     let [tls] = &plan.tls[..] else { panic!("{plan:?}") };
     assert_eq!((tls.name.as_str(), tls.files.as_ref().unwrap().alpn.len()), ("t", 2));
     let [db, web, plain] = &plan.upstreams[..] else { panic!("{plan:?}") };
-    let speaks = |upstream: &PlannedUpstream| (upstream.tls.is_some(), upstream.check.as_ref().unwrap().tls);
+    let speaks = |upstream: &PlannedUpstream| {
+        (upstream.settings.tls.is_some(), upstream.check.as_ref().unwrap().tls.is_some())
+    };
     assert_eq!([speaks(db), speaks(web), speaks(plain)], [(true, true), (true, false), (false, true)]);
     assert_eq!((db.settings.send_proxy, plain.settings.send_proxy), (None, Some(ProxyVersion::V2)));
-    let asked =
-        |upstream: &PlannedUpstream, host: &str| upstream.tls.as_ref().unwrap().asks_for(host).unwrap();
+    let asked = |upstream: &PlannedUpstream, host: &str| {
+        upstream.settings.tls.as_ref().unwrap().asks_for(host).unwrap()
+    };
     assert_eq!((asked(db, "a.test"), asked(web, "10-1.node.test")), ("a.test".into(), "web.test".into()));
     assert_eq!(db.servers[0].destination.endpoint.to_string(), "a.test:1");
     // The same files make the same plan; others with the same names another one.

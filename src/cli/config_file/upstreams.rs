@@ -48,9 +48,18 @@ pub fn upstream(
     let discover = discover(found, section);
     let speaks_tls = speaks_tls(found, section);
     let tls = if speaks_tls { client(found, section, discover.as_ref()) } else { None };
-    let default = Check { tls: speaks_tls, ..Check::default() };
+    let default = Check { tls: tls.clone(), ..Check::default() };
     let check = match (section.section("check"), section.truth("check")) {
-        (Some(section), _) => Some(check(found, &section, default)),
+        (Some(check_section), _) => {
+            let mut check = check(found, &check_section, default);
+            check.tls = match check_section.truth("tls") {
+                Some(false) => None,
+                // Of a server to which no session speaks TLS.
+                Some(true) if tls.is_none() => client(found, section, discover.as_ref()),
+                _ => tls.clone(),
+            };
+            Some(check)
+        }
         (None, truth) => truth.unwrap_or(false).then_some(default),
     };
     PlannedUpstream {
@@ -58,8 +67,7 @@ pub fn upstream(
         is_address: false,
         servers: servers(found, overrides, section),
         discover,
-        settings: settings(section),
-        tls,
+        settings: GroupSettings { tls, ..settings(section) },
         check,
     }
 }
@@ -191,7 +199,7 @@ fn check(found: &mut Found<'_>, section: &Section<'_>, default: Check) -> Check 
         rise: section.number("rise").unwrap_or(default.rise),
         send: bytes("send"),
         expect: bytes("expect"),
-        tls: section.truth("tls").unwrap_or(default.tls),
+        ..default
     }
 }
 

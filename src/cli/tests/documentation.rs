@@ -134,6 +134,8 @@ fn every_exit_code_is_documented_and_no_other() {
         Fault::Output,
         Fault::Timeout,
         Fault::Reset,
+        Fault::Handshake,
+        Fault::Untrusted,
         Fault::Internal,
     ];
     // 0: it went well; 3: cut, or the proxy to audit cannot be reached.

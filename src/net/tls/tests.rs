@@ -12,7 +12,7 @@ use super::{
 use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, date_time_ymd,
+    KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, date_time_ymd,
 };
 use rustls::{
     ClientConfig, ClientConnection, Error, RootCertStore, ServerConnection,
@@ -86,7 +86,15 @@ impl Folder {
     }
 
     fn trusting(&self, ca: &str) -> ClientTlsFiles {
-        ClientTlsFiles { ca: Some(self.path(ca)), name: None, pair: None, verify: true, alpn: Vec::new() }
+        ClientTlsFiles {
+            ca: Some(self.path(ca)),
+            name: None,
+            pair: None,
+            verify: true,
+            alpn: Vec::new(),
+            resume: true,
+            post_quantum: true,
+        }
     }
 }
 
@@ -455,6 +463,19 @@ fn a_server_whose_own_certificate_is_named_is_trusted_for_what_it_says() {
 }
 
 #[test]
+fn an_authority_that_has_the_name_of_a_self_signed_certificate_does_not_hide_what_that_is() {
+    let folder = Folder::new();
+    let server = server_of(&[&folder.self_signed("a", params(&["a.test"]))]);
+    for kind in [&PKCS_ED25519, &PKCS_ECDSA_P256_SHA256] {
+        let key = KeyPair::generate_for(kind).unwrap();
+        folder.put("namesake", &ca_params("a.test").self_signed(&key).unwrap(), &key);
+        let wire = Wire::between(&client_of(folder.trusting("namesake.pem")), "a.test", &server);
+        let told = wire.client_error.as_ref().map(explain);
+        assert_eq!(told.as_deref(), Some("the certificate is self-signed"), "{kind:?}");
+    }
+}
+
+#[test]
 fn what_a_certificate_says_cannot_disturb_a_line() {
     let folder = Folder::new();
     let mut params = params(&["a.test"]);
@@ -743,7 +764,15 @@ fn the_environment_names_authorities_and_a_file_for_keys() {
     if let Some(folder) = env::var_os(FOLDER) {
         let path = |name| PathBuf::from(&folder).join(name);
         let server = server_of(&[&CertificatePair { cert: path("a.pem"), key: path("a.key") }]);
-        let files = ClientTlsFiles { ca: None, name: None, pair: None, verify: true, alpn: Vec::new() };
+        let files = ClientTlsFiles {
+            ca: None,
+            name: None,
+            pair: None,
+            verify: true,
+            alpn: Vec::new(),
+            resume: true,
+            post_quantum: true,
+        };
         Wire::between(&client_of(files), "a.test", &server).through();
         return;
     }

@@ -1,20 +1,25 @@
 //! The two ways to hold a conversation with the origin: directly, or through the proxy under test.
 
 use crate::{
-    net::{address::Address, dial::open, options::Options, socket::Socket},
+    net::{
+        address::Address, dial::open, options::Options, proxy_header::ProxyVersion, socket::Socket,
+        stream::Stream,
+    },
     runtime::clock::within,
     tools::{
         audit::{
             label::Label,
             observation::{End, Record},
             origin::Origin,
-            settings::IDLE,
+            settings::{Audit, IDLE},
             side::{PATIENCE, Side, end_of},
         },
         load::room::Room,
+        own_header::own_header,
     },
 };
 use futures::{
+    AsyncWriteExt,
     future::{Either, select},
     join,
 };
@@ -48,6 +53,7 @@ pub struct Ground {
     pub idle: Option<Duration>,
     direct: SocketAddr,
     via: SocketAddr,
+    send_proxy: Option<ProxyVersion>,
     room: Room,
     last_label: Cell<u64>,
     begin: Instant,
@@ -55,11 +61,13 @@ pub struct Ground {
 
 impl Ground {
     /// A ground for conversations with `origin`, whose own address is `direct`, and that of the proxy `via`.
-    pub fn new(origin: Origin, direct: SocketAddr, via: SocketAddr, idle: Option<Duration>) -> Self {
+    pub fn new(origin: Origin, direct: SocketAddr, via: SocketAddr, config: &Audit) -> Self {
         // The time makes these labels differ from those of another audit.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let last_label = Cell::new((now.as_micros() as u64) << 12);
-        Ground { origin, idle, direct, via, room: Room::default(), last_label, begin: Instant::now() }
+        let Audit { idle, send_proxy, .. } = *config;
+        let (room, begin) = (Room::default(), Instant::now());
+        Ground { origin, idle, direct, via, send_proxy, room, last_label, begin }
     }
 
     /// How long the audit may still take. An idle check that is longer than the default adds to it.
@@ -105,6 +113,26 @@ impl<'a> Trial<'a> {
         }
     }
 
+    /// As [`Trial::connect`], of a client that does not speak at once: the proxy gets its header nevertheless.
+    pub async fn connect_silently(&self) -> Option<Socket> {
+        let socket = self.connect().await?;
+        let header = self.first_bytes(&socket, b"");
+        match within(Some(PATIENCE), Stream(&socket).write_all(&header)).await {
+            Some(Ok(())) => Some(socket),
+            end => {
+                self.note_client(end_of(end));
+                None
+            }
+        }
+    }
+
+    /// What a client sends that says `words` first: a header for the proxy is before them.
+    pub fn first_bytes(&self, socket: &Socket, words: &[u8]) -> Vec<u8> {
+        let version = self.ground.send_proxy.filter(|_| self.way == Way::Through);
+        // A connection that is gone has no addresses: how it ended, what is done with it next tells.
+        [&own_header(version, socket).unwrap_or_default(), words].concat()
+    }
+
     pub fn note_client(&self, end: End) {
         self.record.client.update(|seen| seen.ended(end));
     }
@@ -135,8 +163,9 @@ impl<'a> Trial<'a> {
     pub async fn introduce(&self, socket: Socket) -> Option<Talk<'a>> {
         let label = self.ground.label();
         let arrival = self.ground.origin.expect(label);
+        let first = self.first_bytes(&socket, &label.bytes());
         let client = self.client(socket, label);
-        if !client.say(&label.bytes()).await {
+        if !client.say(&first).await {
             self.note_origin(End::NeverReached);
             return None;
         }

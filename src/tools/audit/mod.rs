@@ -111,7 +111,7 @@ async fn audit(config: &Audit, notes_are_seen: bool, notes: &mut dyn Write) -> R
             (probe::connect(&via, origin.address()).await?, signals, Some(own))
         }
     };
-    let ground = Ground::new(origin, direct, via, config.idle);
+    let ground = Ground::new(origin, direct, via, config);
     let mut report = Report::new(via, ground.origin.address().clone());
     let mut progress = notes_are_seen.then_some(notes);
     let end: Result<bool, Failure> = {

@@ -1,6 +1,9 @@
 //! What `switchboard audit` is told: which proxy, and what to look at.
 
-use crate::{net::endpoint::Endpoint, tools::findings::Form};
+use crate::{
+    net::{endpoint::Endpoint, proxy_header::ProxyVersion},
+    tools::findings::Form,
+};
 use std::time::Duration;
 
 /// Longer than the shortest timeouts that people give a proxy; for a longer timeout there is `--idle`.
@@ -9,6 +12,8 @@ pub const IDLE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
     pub subject: Subject,
+    /// The proxy gets a PROXY header first on each connection.
+    pub send_proxy: Option<ProxyVersion>,
     /// How long the idle check is idle; `None`: it is left out.
     pub idle: Option<Duration>,
     pub json: bool,

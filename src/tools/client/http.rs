@@ -1,13 +1,11 @@
-//! An `http://` run: sends a GET, prints what comes back, and knows whether it is the whole answer (RFC 9112 §6, §8).
+//! An `http://` or `https://` run: sends a GET, prints what comes back, and knows whether it is the whole answer (RFC 9112 §6, §8).
 //!
 //! What is printed are the bytes as they came, or the body alone if that is asked for. The answer is whole when its framing
 //! says so, whether or not the server then ends the connection.
 
 use crate::{
-    net::{
-        http::response::{Malformed, Progress, Response},
-        socket::Socket,
-    },
+    net::http::response::{Malformed, Progress, Response},
+    relay::leg::Leg,
     runtime::{clock::within, task::yield_now},
     tools::{
         client::output::Output,
@@ -30,7 +28,7 @@ const HELD_BYTES: usize = 64 * 1024;
 
 /// A question and its answer on their way.
 struct Exchange<'a> {
-    socket: &'a Socket,
+    leg: &'a Leg,
     peer: &'a str,
     show: Show,
     request: Vec<u8>,
@@ -53,11 +51,11 @@ enum Show {
     All,
 }
 
-/// Asks over `socket` and returns how many bytes came back. With `body`, the body alone is printed.
+/// Asks over `leg` and returns how many bytes came back. With `body`, the body alone is printed.
 pub async fn ask(
-    socket: Socket,
+    leg: Leg,
     peer: &str,
-    request: String,
+    request: Vec<u8>,
     body: bool,
     mut output: Option<&mut Output>,
     limit: Option<Duration>,
@@ -68,10 +66,10 @@ pub async fn ask(
         Some(_) => Show::All,
     };
     let mut exchange = Exchange {
-        socket: &socket,
+        leg: &leg,
         peer,
         show,
-        request: request.into(),
+        request,
         sent: 0,
         response: Response::default(),
         received: 0,
@@ -94,7 +92,7 @@ pub async fn ask(
         }
     }
     let received = exchange.received;
-    socket.close();
+    leg.hang_up();
     Ok(received)
 }
 
@@ -130,7 +128,7 @@ impl Exchange<'_> {
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while self.sent < self.request.len() {
             let rest = &self.request[self.sent..];
-            let Poll::Ready(written) = self.socket.poll_write(context, rest) else { break };
+            let Poll::Ready(written) = self.leg.poll_write(context, rest) else { break };
             // A server may answer without reading the question, and close. So an error of writing is left to the next
             // read, which gives what came before the loss and then tells of it.
             self.sent += written.unwrap_or(rest.len());
@@ -139,7 +137,7 @@ impl Exchange<'_> {
         if self.end.is_some() || self.held.len() >= HELD_BYTES {
             return Poll::Pending;
         }
-        match ready!(self.socket.poll_read(context, &mut self.room)) {
+        match ready!(self.leg.poll_read(context, &mut self.room)) {
             Ok(0) => self.end = Some(self.ended()),
             Ok(count) => self.take(count),
             Err(error) => self.end = Some(Err(Failure::lost(self.peer, &error, self.received))),

@@ -1,4 +1,4 @@
-//! What a `tcp://` client sends: a text, a file, or standard input.
+//! What a client of `tcp://` or `tls://` sends: a text, a file, or standard input.
 
 use crate::{
     net::buffer::Buffer,
@@ -107,14 +107,14 @@ impl Kept {
 }
 
 impl Payload {
-    /// Reads the next piece into `buffer`; nothing at the end.
+    /// Reads the next piece into `buffer`, behind what it holds; nothing at the end.
     pub async fn fill(&mut self, buffer: Buffer) -> io::Result<Buffer> {
         match self {
             Payload::Kept(kept, at) => {
-                let (whole, from) = (kept.clone(), *at);
+                let (whole, from, held) = (kept.clone(), *at, buffer.bytes().len());
                 let work = move || read(buffer, |room| whole.read_at(room, from));
                 let buffer = if matches!(kept, Kept::File(_)) { blocking(work).await? } else { work()? };
-                *at += buffer.bytes().len() as u64;
+                *at += (buffer.bytes().len() - held) as u64;
                 Ok(buffer)
             }
             Payload::Stream(stream) => {
@@ -132,10 +132,11 @@ impl Payload {
 }
 
 fn read(mut buffer: Buffer, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Buffer> {
+    let held = buffer.bytes().len();
     loop {
-        match read(buffer.room()) {
+        match read(&mut buffer.room()[held..]) {
             Ok(count) => {
-                buffer.filled(count);
+                buffer.filled(held + count);
                 return Ok(buffer);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

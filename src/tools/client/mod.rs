@@ -14,20 +14,26 @@ mod tcp;
 pub use output::Output;
 
 use crate::{
+    error::reason,
     net::{
-        dial::{Destination, dial},
+        dial::{Destination, Dialled, dial},
         options::{KEEPALIVE, Options},
     },
+    relay::leg::Leg,
+    runtime::clock::within,
     tools::{
         client::settings::{Client, Input, Target, get},
-        failure::Failure,
+        failure::{Failure, Fault},
+        own_header::own_header,
+        tls::TargetTls,
     },
 };
 use input::Payload;
 use std::io::Read;
+use tcp::Words;
 
 pub struct Streams {
-    /// What a `tcp://` client sends, if it is told nothing else.
+    /// What a client of `tcp://` or `tls://` sends, if it is told nothing else.
     pub input: Box<dyn Read + Send>,
     /// Where the answer goes.
     pub answer: Output,
@@ -43,14 +49,14 @@ struct Plan {
 
 /// Asks as often as `config` says. The error is why the answer is not complete; of many runs, the most frequent reason.
 pub async fn run(config: Client, mut streams: Streams) -> Result<(), Failure> {
-    let (Target::Http { endpoint: own, .. } | Target::Tcp(own)) = &config.target;
-    let endpoint = config.via.as_ref().unwrap_or(own).clone();
+    if let Some(warning) = config.tls.as_ref().and_then(TargetTls::warning) {
+        streams.notes.note(format!("switchboard: {warning}\n")).await;
+    }
+    let endpoint = config.via.as_ref().unwrap_or_else(|| config.target.endpoint()).clone();
     let plan = Plan { server: Destination { endpoint, overrides: config.overrides.clone() }, config };
     // A request is all that an http server is sent.
-    let input = match &plan.config.target {
-        Target::Http { .. } => &Input::Text(Vec::new()),
-        Target::Tcp(_) => &plan.config.input,
-    };
+    let nothing = Input::Text(Vec::new());
+    let input = if plan.config.target.is_http() { &nothing } else { &plan.config.input };
     if plan.config.parallel.max(plan.config.repeat) > 1 {
         let kept = input::keep(input, streams.input).await?;
         return fleet::run(plan, kept, streams.notes).await;
@@ -65,19 +71,35 @@ pub async fn run(config: Client, mut streams: Streams) -> Result<(), Failure> {
 impl Plan {
     /// Asks once and returns how many bytes came back.
     async fn ask(&self, payload: Payload, output: Option<&mut Output>) -> Result<u64, Failure> {
-        let options = Options { keepalive: Some(KEEPALIVE), ..Options::default() };
-        let dialled = dial(&self.server, &options, self.config.connect_timeout, &[]).await?;
         let (peer, idle) = (self.server.endpoint.to_string(), self.config.idle_timeout);
+        let (leg, header) = self.open(&peer).await?;
         match &self.config.target {
             Target::Http { host, path, .. } => {
                 let request = get(host, path, "Accept: */*\r\nConnection: close\r\n");
-                http::ask(dialled.socket, &peer, request, self.config.body, output, idle).await
+                let request = [header, request.into_bytes()].concat();
+                http::ask(leg, &peer, request, self.config.body, output, idle).await
             }
-            Target::Tcp(_) => {
+            Target::Tcp(_) | Target::Tls(_) => {
                 // Standard input may stay open when the server is done; a text or a file ends by itself.
                 let endless = self.config.input == Input::Stdin;
-                tcp::talk(dialled.socket, &peer, payload, endless, output, idle).await
+                tcp::talk(leg, &peer, Words { header, payload }, endless, output, idle).await
             }
+        }
+    }
+
+    /// Connects, up to where the target's own bytes begin; the PROXY header that is still to come before them.
+    async fn open(&self, peer: &str) -> Result<(Leg, Vec<u8>), Failure> {
+        let options = Options { keepalive: Some(KEEPALIVE), ..Options::default() };
+        let limit = self.config.connect_timeout;
+        let Dialled { socket, resolve, connect, .. } = dial(&self.server, &options, limit, &[]).await?;
+        let header = own_header(self.config.send_proxy, &socket);
+        let header = header.map_err(|error| Failure::lost(peer, &error, 0))?;
+        let Some(tls) = &self.config.tls else { return Ok((Leg::Plain(socket), header)) };
+        let left = limit.map(|limit| limit.saturating_sub(resolve.unwrap_or_default() + connect));
+        match within(left, tls.open(socket, &header)).await {
+            Some(Ok((leg, _))) => Ok((leg, Vec::new())),
+            Some(Err(error)) => Err(Failure::unreached(Fault::of_handshake(&error), peer, &reason(&error))),
+            None => Err(Failure::late_handshake(peer, limit.unwrap_or_default())),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What `switchboard client` is told: which server to ask, with what, how often.
 
-use crate::net::{dial::Override, endpoint::Endpoint};
+use crate::{
+    net::{dial::Override, endpoint::Endpoint, proxy_header::ProxyVersion},
+    tools::tls::TargetTls,
+};
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 /// A person waits for a client's answer: a minute of silence is an answer too.
@@ -17,8 +20,12 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     pub target: Target,
+    /// Of a target that speaks it.
+    pub tls: Option<TargetTls>,
     /// Connect here in place of the target's host.
     pub via: Option<Endpoint>,
+    /// Send a PROXY header first.
+    pub send_proxy: Option<ProxyVersion>,
     /// Print the body alone.
     pub body: bool,
     pub input: Input,
@@ -42,19 +49,31 @@ pub enum Target {
     Http {
         /// Where the host's server is.
         endpoint: Endpoint,
-        /// The `Host` field (RFC 9110 §7.2): host, and port unless it is 80.
+        /// The `Host` field (RFC 9110 §7.2): host, and port unless it is the scheme's own.
         host: String,
         /// Path and query, at least `/`.
         path: String,
+        /// `https://`.
+        over_tls: bool,
     },
     Tcp(Endpoint),
+    /// TCP, and TLS from its first byte.
+    Tls(Endpoint),
 }
 
 impl Target {
     /// Where its server is.
     pub fn endpoint(&self) -> &Endpoint {
-        let (Target::Http { endpoint, .. } | Target::Tcp(endpoint)) = self;
+        let (Target::Http { endpoint, .. } | Target::Tcp(endpoint) | Target::Tls(endpoint)) = self;
         endpoint
+    }
+
+    pub fn is_http(&self) -> bool {
+        matches!(self, Target::Http { .. })
+    }
+
+    pub fn speaks_tls(&self) -> bool {
+        matches!(self, Target::Http { over_tls: true, .. } | Target::Tls(_))
     }
 }
 
@@ -62,9 +81,11 @@ impl fmt::Display for Target {
     /// As a user types it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Target::Http { host, path, .. } => write!(f, "http://{host}{path}"),
+            Target::Http { host, path, over_tls: false, .. } => write!(f, "http://{host}{path}"),
+            Target::Http { host, path, over_tls: true, .. } => write!(f, "https://{host}{path}"),
             Target::Tcp(endpoint @ Endpoint::Unix(_)) => write!(f, "{endpoint}"),
             Target::Tcp(endpoint) => write!(f, "tcp://{endpoint}"),
+            Target::Tls(endpoint) => write!(f, "tls://{endpoint}"),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! A `tcp://` run: sends the payload, ends the stream, and prints the answer until the server ends its own.
+//! A `tcp://` or `tls://` run: sends the payload, ends the stream, and prints the answer until the server ends its own.
 //!
 //! These are the relay's half-loops: payload → link → socket, and socket → link → output.
 
 use crate::{
-    net::{buffer::Buffer, socket::Socket},
+    net::buffer::Buffer,
     relay::{
         chunk::{Chunk, ChunkSink, ChunkSource},
         direction::Direction,
@@ -26,25 +26,32 @@ use futures::{
     pin_mut, select_biased,
 };
 use std::{
-    io,
+    io, mem,
     pin::pin,
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
 
-/// Talks to `peer` over `socket` and returns how many bytes came back.
+/// What the server is sent.
+pub struct Words {
+    /// Comes first, and with the payload's first bytes if they are there.
+    pub header: Vec<u8>,
+    pub payload: Payload,
+}
+
+/// Talks to `peer` over `leg` and returns how many bytes came back.
 ///
 /// The server's end is the end of an `endless` payload: what was taken of it by then is still sent.
 pub async fn talk(
-    socket: Socket,
+    leg: Leg,
     peer: &str,
-    payload: Payload,
+    words: Words,
     endless: bool,
     output: Option<&mut Output>,
     limit: Option<Duration>,
 ) -> Result<u64, Failure> {
-    let leg = Rc::new(Leg::Plain(socket));
+    let leg = Rc::new(leg);
     let (outgoing, incoming) = (Direction::new(), Direction::new());
     let (to_socket, from_payload) = link();
     let (to_output, from_socket) = link();
@@ -52,7 +59,7 @@ pub async fn talk(
     let mut stop = Some(stop);
     let mut ends = Ends::default();
     {
-        let feed = read_into(Feed { payload, stop: stopped }, to_socket, &outgoing).fuse();
+        let feed = read_into(Feed { words, stop: stopped }, to_socket, &outgoing).fuse();
         let send = write_from(from_payload, LegWriter::new(&leg), &outgoing).fuse();
         let read = read_into(LegReader::new(&leg, false), to_output, &incoming).fuse();
         let print = write_from(from_socket, Printer { output }, &incoming).fuse();
@@ -133,15 +140,21 @@ impl Ends {
     }
 }
 
-/// The payload as the source of a half-loop. It ends with the payload, or when `stop`'s address is gone.
+/// The words as the source of a half-loop. It ends with the payload, or when `stop`'s address is gone.
 struct Feed {
-    payload: Payload,
+    words: Words,
     stop: Mailbox<()>,
 }
 
 impl ChunkSource for Feed {
     async fn read(&mut self, _: &Direction) -> io::Result<Option<Chunk>> {
-        let fill = pin!(self.payload.fill(Buffer::take()));
+        let Words { header, payload } = &mut self.words;
+        let buffer = Buffer::holding(&mem::take(header));
+        // What is read once may come late, and a server may wait for the header before it speaks.
+        if !buffer.bytes().is_empty() && matches!(payload, Payload::Stream(_)) {
+            return Ok(Some(Chunk::Bytes(buffer)));
+        }
+        let fill = pin!(payload.fill(buffer));
         let stop = pin!(self.stop.next());
         match select(stop, fill).await {
             Either::Left(_) => Ok(None),
@@ -169,7 +182,7 @@ impl AsRef<[u8]> for Piece {
 impl ChunkSink for Printer<'_> {
     async fn write(&mut self, chunk: &mut Chunk) -> io::Result<usize> {
         let count = chunk.len();
-        let whole = std::mem::replace(chunk, Chunk::Bytes(Buffer::holding(&[])));
+        let whole = mem::replace(chunk, Chunk::Bytes(Buffer::holding(&[])));
         if let Some(output) = &mut self.output {
             output.write(Piece(whole)).await?;
         }
@@ -190,7 +203,8 @@ mod tests {
     fn a_stopped_feed_ends_although_its_input_does_not() {
         let (stop, stopped) = mailbox(1);
         let (reader, _writer) = io::pipe().unwrap();
-        let mut feed = Feed { payload: Payload::Stream(Some(Box::new(reader))), stop: stopped };
+        let payload = Payload::Stream(Some(Box::new(reader)));
+        let mut feed = Feed { words: Words { header: Vec::new(), payload }, stop: stopped };
         drop(stop);
         assert!(block_on(feed.read(&Direction::new())).unwrap().is_none());
     }

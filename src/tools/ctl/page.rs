@@ -2,10 +2,11 @@
 
 use crate::{
     control::protocol::{EndedSession, Greeting, ListedSession, Named, ServerStats, SessionDetail},
-    net::kernel::TcpInfo,
+    net::{kernel::TcpInfo, tls::facts::TlsFacts},
     session::{event::Mode, health::Health, record::Selection},
     text::{
         columns::width,
+        escape::Escaped,
         safe::SafeText,
         table::{Colour, span},
         units::{self, bytes, duration, rate},
@@ -113,13 +114,41 @@ fn labelled(label: &str, text: String) -> Line {
 fn addresses(facts: &SessionDetail) -> Vec<Line> {
     let listed = &facts.listed;
     let mut lines = vec![labelled("client", format!("{} to {}", listed.client, facts.local))];
+    lines.extend(listed.source.iter().map(|source| labelled("source", source.to_string())));
     if listed.mode == Named::Known(Mode::Proxy) {
         let ends = [&facts.upstream_local, &listed.upstream].map(|end| SafeText::or_dash(end.as_ref()));
         lines.push(labelled("upstream", format!("{} to {}", ends[0], ends[1])));
         lines.push(labelled("dialled", dialled(facts.resolve_ms, facts.connect_ms, facts.first_byte_ms)));
     }
     lines.extend(way(&facts.choice));
+    lines.extend(introduction(facts));
     lines
+}
+
+/// What the client said before its stream, what was agreed on with both sides, and whether bulk is copied.
+fn introduction(facts: &SessionDetail) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if facts.sni.is_some() || !facts.alpn.is_empty() {
+        let alpn: Vec<_> = facts.alpn.iter().map(SafeText::as_str).collect();
+        let offers = if alpn.is_empty() { String::new() } else { format!(", offers {}", alpn.join(", ")) };
+        let ech = if facts.ech { ", ech" } else { "" };
+        lines.push(labelled("hello", format!("{}{offers}{ech}", SafeText::or_dash(facts.sni.as_ref()))));
+    }
+    lines.extend(facts.client_tls.iter().map(|tls| labelled("↑ tls", agreed(tls))));
+    lines.extend(facts.upstream_tls.iter().map(|tls| labelled("↓ tls", agreed(tls))));
+    lines.extend(facts.splice_off.iter().map(|why| labelled("spliced", format!("no ({why})"))));
+    lines
+}
+
+fn agreed(tls: &TlsFacts) -> String {
+    let [exchange, alpn, peer] = [
+        tls.key_exchange.as_deref().map(|exchange| format!(", {exchange}")),
+        tls.alpn.as_deref().map(|alpn| format!(", {alpn}")),
+        tls.peer.as_deref().map(|peer| format!(", peer {peer}")),
+    ]
+    .map(Option::unwrap_or_default);
+    let resumed = if tls.resumed { ", resumed" } else { "" };
+    Escaped(format!("{} {}{exchange}{alpn}{resumed}{peer}", tls.version, tls.suite).as_bytes()).to_string()
 }
 
 /// Which way a session went, if there was a choice: its route, its server, and those that could not be reached.

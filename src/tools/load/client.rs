@@ -1,11 +1,17 @@
 //! One client: plays its script until the run is over.
 
 use crate::{
-    net::{dial::open_at_once, options::Options},
+    net::{dial::open_at_once, options::Options, socket::Socket},
+    relay::leg::Leg,
     runtime::clock::{sleep, sleep_until},
-    tools::load::{
-        connection::Connection, content::Content, failure::Failure, run::Plan, script::Step, stage::Stage,
-        watch::Watch,
+    tools::{
+        failure::Fault,
+        load::{
+            connection::Connection, content::Content, failure::Failure, run::Plan, script::Step,
+            stage::Stage, watch::Watch,
+        },
+        own_header::own_header,
+        tls::TargetTls,
     },
 };
 use std::{
@@ -32,7 +38,10 @@ pub(super) async fn client(stage: &Stage<'_>, watch: Rc<Watch>) {
         // again: the run goes on with those that there are.
         let is_limit = !started && (failure.is_own() || failure == Failure::TimedOut);
         if failure == Failure::TimedOut {
-            stage.note_not_connected(&io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
+            stage.note_unreached(
+                Fault::Connect,
+                &io::Error::new(io::ErrorKind::TimedOut, "it does not answer"),
+            );
         }
         if is_limit {
             stage.report.borrow_mut().limit.get_or_insert(failure);
@@ -65,6 +74,10 @@ async fn play<'a>(stage: &'a Stage<'a>, watch: &Watch, started: &mut bool) -> Re
     watch.begin(Instant::now());
     for step in &script.before {
         take(*step, stage, &mut connection).await?;
+    }
+    // The first request may have to wait for its turn; what opens the connection does not.
+    if let Some(connection) = &mut connection {
+        connection.send(0).await?;
     }
     watch.end();
     if !*started {
@@ -154,7 +167,7 @@ async fn take<'a>(
         (Step::ExpectRest, Some(connection)) => connection.expect_rest().await?,
         (Step::ExpectEnd, Some(connection)) => connection.expect_end().await?,
         (Step::ExpectTotal, Some(connection)) => connection.expect_total().await?,
-        (Step::HalfClose, Some(connection)) => connection.half_close()?,
+        (Step::HalfClose, Some(connection)) => connection.half_close().await?,
         (Step::ExpectAnswer, Some(own)) => {
             let (status, closes) = own.expect_answer().await?;
             if closes && let Some(connection) = connection.take() {
@@ -168,17 +181,34 @@ async fn take<'a>(
 }
 
 async fn connect<'a>(stage: &'a Stage<'a>) -> Result<Connection<'a>, Failure> {
-    let Plan { target, message, blind, .. } = stage.plan;
+    let Plan { target, tls, message, blind, send_proxy, .. } = stage.plan;
     let socket = open_at_once(target, &Options::default()).await.map_err(|error| {
-        stage.note_not_connected(&error);
+        stage.note_unreached(Fault::Connect, &error);
         Failure::of_connecting(&error)
     })?;
     // A port without a listener can be met by our own request (simultaneous open, RFC 9293 §3.5).
     if socket.local_address().is_ok_and(|own| own == *target) {
-        stage.note_not_connected(&io::ErrorKind::ConnectionRefused.into());
+        stage.note_unreached(Fault::Connect, &io::ErrorKind::ConnectionRefused.into());
         return Err(Failure::Refused);
     }
+    let header = own_header(*send_proxy, &socket).map_err(|error| Failure::of_connection(&error))?;
+    let (leg, header) = match tls {
+        Some(tls) => (secure(socket, &header, tls, stage).await?, Vec::new()),
+        None => (Leg::Plain(socket), header),
+    };
     stage.shared.progress().made += 1;
     let message = message.clone().map(Content::Message);
-    Ok(Connection::new(socket, stage.next_seed(), &stage.room).carrying(message, *blind))
+    Ok(Connection::new(leg, stage.next_seed(), &stage.room).opening_with(header).carrying(message, *blind))
+}
+
+/// Makes the handshake, after the PROXY header.
+async fn secure(socket: Socket, header: &[u8], tls: &TargetTls, stage: &Stage<'_>) -> Result<Leg, Failure> {
+    let begin = Instant::now();
+    let (leg, resumed) = tls.open(socket, header).await.map_err(|error| {
+        let fault = Fault::of_handshake(&error);
+        stage.note_unreached(fault, &error);
+        if fault == Fault::Untrusted { Failure::NotTrusted } else { Failure::NoTls }
+    })?;
+    stage.report.borrow_mut().add_handshake(begin.elapsed(), resumed);
+    Ok(leg)
 }

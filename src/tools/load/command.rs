@@ -30,6 +30,7 @@ use crate::{
             settings::Load,
             shared::Shared,
         },
+        tls::TargetTls,
     },
 };
 use live::Live;
@@ -48,6 +49,9 @@ use std::{
 pub fn run(config: &Load, out: &mut dyn Write, notes: &mut dyn Write) -> Result<bool, Failure> {
     let descriptors = raise_descriptor_limit();
     let message = plan::message(config)?;
+    if let Some(warning) = config.tls.as_ref().and_then(TargetTls::warning) {
+        let _ = writeln!(notes, "switchboard: {warning}");
+    }
     let older = config.compare.as_deref().map(older_run).transpose()?;
     // One nudge that waits is enough: its reader looks at everything.
     let (watcher, nudges) = mailbox(1);
@@ -57,12 +61,9 @@ pub fn run(config: &Load, out: &mut dyn Write, notes: &mut dyn Write) -> Result<
     let (report, interrupted) = play(&prepared, nudges, &mut live)?;
     let outcome = Outcome::new(config, prepared, report, interrupted);
     if outcome.prepared.shared.progress().made == 0
-        && let Some(why) = &outcome.report.not_connected
+        && let Some((fault, why)) = &outcome.report.unreached
     {
-        return Err(Failure::new(
-            Fault::Connect,
-            format!("cannot connect to {}: {why}", config.target.endpoint()),
-        ));
+        return Err(Failure::unreached(*fault, &config.target.endpoint().to_string(), why));
     }
     tell(&outcome, older.as_ref(), out, notes)
 }

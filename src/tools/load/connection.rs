@@ -4,17 +4,13 @@
 //! peer is held up by it; what came before it was expected counts when it is.
 
 use crate::{
-    net::{
-        http::response::{Progress, Response},
-        socket::Socket,
-        stream::Stream,
-    },
+    net::http::response::{Progress, Response},
+    relay::leg::Leg,
     tools::load::{content::Content, failure::Failure, room::Room},
 };
 use futures::{AsyncReadExt, AsyncWriteExt};
 use std::{
     future::poll_fn,
-    io,
     task::{Context, Poll, Waker, ready},
 };
 
@@ -22,8 +18,10 @@ use std::{
 const TURN_BYTES: usize = 1024 * 1024;
 
 pub struct Connection<'a> {
-    socket: Socket,
+    leg: Leg,
     room: &'a Room,
+    /// Is sent before anything else, and is no part of the pattern.
+    opening: Vec<u8>,
     seed: u64,
     /// What is sent, and what is to come.
     content: Content,
@@ -35,22 +33,27 @@ pub struct Connection<'a> {
     received: u64,
     receive_goal: u64,
     ended: bool,
+    /// Our stream is to end with what is sent, and has.
+    finishes: bool,
+    finished: bool,
     moved: usize,
 }
 
 #[derive(Clone, Copy)]
 enum Until {
     Sent,
+    Finished,
     Received,
     Ended,
 }
 
 impl<'a> Connection<'a> {
     /// A connection whose pattern, both ways, is that of `seed`.
-    pub fn new(socket: Socket, seed: u64, room: &'a Room) -> Self {
+    pub fn new(leg: impl Into<Leg>, seed: u64, room: &'a Room) -> Self {
         Connection {
-            socket,
+            leg: leg.into(),
             room,
+            opening: Vec::new(),
             seed,
             content: Content::pattern(seed),
             blind: false,
@@ -60,6 +63,8 @@ impl<'a> Connection<'a> {
             received: 0,
             receive_goal: 0,
             ended: false,
+            finishes: false,
+            finished: false,
             moved: 0,
         }
     }
@@ -68,6 +73,12 @@ impl<'a> Connection<'a> {
     pub fn carrying(mut self, content: Option<Content>, blind: bool) -> Self {
         self.content = content.unwrap_or(self.content);
         self.blind = blind;
+        self
+    }
+
+    /// The same with `bytes` before all that is sent, together with the first of it.
+    pub fn opening_with(mut self, bytes: Vec<u8>) -> Self {
+        self.opening = bytes;
         self
     }
 
@@ -88,12 +99,8 @@ impl<'a> Connection<'a> {
 
     /// Whether the peer has ended the connection while nothing was expected of it.
     pub fn has_ended(&mut self) -> bool {
-        let silent = self.socket.poll_readable(&Context::from_waker(Waker::noop())).is_pending();
-        if self.ended || silent {
-            return self.ended;
-        }
         // Anything that comes unasked makes the connection useless as well.
-        !self.socket.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        self.ended || self.leg.poll_read(&Context::from_waker(Waker::noop()), &mut [0]).is_ready()
     }
 
     pub async fn expect_end(&mut self) -> Result<(), Failure> {
@@ -154,13 +161,15 @@ impl<'a> Connection<'a> {
         if self.receive_number().await? == self.sent { Ok(()) } else { Err(Failure::WrongTotal) }
     }
 
-    pub fn half_close(&self) -> Result<(), Failure> {
-        self.socket.finish().map_err(|error| Failure::of_connection(&error))
+    /// Ends our stream, which may have to wait until the peer takes what was sent before.
+    pub async fn half_close(&mut self) -> Result<(), Failure> {
+        self.finishes = true;
+        self.reach(Until::Finished).await
     }
 
     /// Closes the connection. What has come and was not read makes the kernel reset it (RFC 1122 §4.2.2.13).
     pub fn close(self) {
-        self.socket.close();
+        self.leg.hang_up();
     }
 
     async fn reach(&mut self, until: Until) -> Result<(), Failure> {
@@ -196,18 +205,27 @@ impl<'a> Connection<'a> {
 
     fn is_reached(&self, until: Until) -> bool {
         match until {
-            Until::Sent => self.sent == self.send_goal,
+            Until::Sent => self.sent == self.send_goal && self.opening.is_empty(),
+            Until::Finished => self.finished,
             Until::Received => self.received >= self.receive_goal,
             Until::Ended => self.ended,
         }
     }
 
-    /// Sends as much towards the goal as the socket takes.
+    /// Sends as much towards the goal as the socket takes, and then our end if it is to come.
     fn send_some(&mut self, context: &Context<'_>) -> Result<(), Failure> {
-        while self.sent < self.send_goal && self.moved < TURN_BYTES {
-            let bytes = self.content.at(self.sent, self.send_goal - self.sent);
-            match self.socket.poll_write(context, bytes) {
+        while (self.sent < self.send_goal || !self.opening.is_empty()) && self.moved < TURN_BYTES {
+            let mut bytes = self.content.at(self.sent, self.send_goal - self.sent);
+            let joined;
+            if !self.opening.is_empty() {
+                joined = [&self.opening, bytes].concat();
+                bytes = &joined;
+            }
+            match self.leg.poll_write(context, bytes) {
                 Poll::Ready(Ok(count)) => {
+                    let of_opening = count.min(self.opening.len());
+                    self.opening.drain(..of_opening);
+                    let count = count - of_opening;
                     self.sent += count as u64;
                     self.room.note_sent(count);
                     self.moved += count;
@@ -215,6 +233,13 @@ impl<'a> Connection<'a> {
                 Poll::Ready(Err(error)) => return Err(Failure::of_connection(&error)),
                 Poll::Pending => return Ok(()),
             }
+        }
+        if self.finishes
+            && !self.finished
+            && let Poll::Ready(finished) = self.leg.poll_finish(context)
+        {
+            self.finished = true;
+            finished.map_err(|error| Failure::of_connection(&error))?;
         }
         Ok(())
     }
@@ -226,7 +251,7 @@ impl<'a> Connection<'a> {
         take: impl FnOnce(&mut Self, &[u8]) -> Result<T, Failure>,
     ) -> Poll<Result<T, Failure>> {
         self.room.lend(|room| {
-            self.socket.poll_read(context, room).map(|read| {
+            self.leg.poll_read(context, room).map(|read| {
                 let count = read.map_err(|error| Failure::of_connection(&error))?;
                 self.ended = count == 0;
                 self.room.note_received(count);
@@ -250,13 +275,14 @@ impl<'a> Connection<'a> {
 
     /// Sends a number, which is not part of the pattern: 8 bytes, little-endian.
     async fn send_number(&mut self, number: u64) -> Result<(), Failure> {
-        let sent = Stream(&self.socket).write_all(&number.to_le_bytes()).await;
+        self.send(0).await?;
+        let sent = (&self.leg).write_all(&number.to_le_bytes()).await;
         sent.map_err(|error| Failure::of_connection(&error))
     }
 
     async fn receive_number(&mut self) -> Result<u64, Failure> {
         let mut bytes = [0; 8];
-        let read = Stream(&self.socket).read_exact(&mut bytes).await;
+        let read = (&self.leg).read_exact(&mut bytes).await;
         read.map_err(|error| Failure::of_connection(&error))?;
         Ok(u64::from_le_bytes(bytes))
     }

@@ -10,6 +10,11 @@ pub enum Failure {
     /// The connection could not be made for another reason.
     #[strum(serialize = "not connected")]
     NotConnected,
+    /// There is no TLS with the server that was reached.
+    #[strum(serialize = "no TLS")]
+    NoTls,
+    #[strum(serialize = "not trusted")]
+    NotTrusted,
     Reset,
     /// The peer ended its stream before all that was expected came.
     #[strum(serialize = "ended early")]

@@ -1,6 +1,6 @@
 //! What a run came to: operations, bytes, latencies and failures of its window.
 
-use crate::tools::{latencies::Latencies, load::failure::Failure};
+use crate::tools::{failure::Fault, latencies::Latencies, load::failure::Failure};
 use std::{collections::BTreeMap, time::Duration};
 
 /// How many a second; none if there was no time.
@@ -28,13 +28,17 @@ pub struct Report {
     pub limit: Option<Failure>,
     /// Operations that were under way when the run was asked to stop, and were given up.
     pub given_up: u64,
-    /// The first failure to connect, in words.
-    pub not_connected: Option<String>,
+    /// The first failure to reach the target, with its reason in words.
+    pub unreached: Option<(Fault, String)>,
     pub window: Duration,
     /// How long each operation took, from its begin.
     pub service: Latencies,
     /// The same since each was due; none without a schedule.
     pub response: Option<Latencies>,
+    /// How long each handshake of TLS took, over the whole run. It is a part of connecting.
+    pub handshakes: Latencies,
+    /// How many of them went on with an earlier session.
+    pub resumed: u64,
 }
 
 impl Report {
@@ -44,6 +48,11 @@ impl Report {
         if let Some(response) = response {
             self.response.get_or_insert_default().add(response);
         }
+    }
+
+    pub fn add_handshake(&mut self, took: Duration, resumed: bool) {
+        self.handshakes.add(took);
+        self.resumed += u64::from(resumed);
     }
 
     /// Adds a report of clients that ran at the same time.
@@ -58,7 +67,9 @@ impl Report {
         self.ready += other.ready;
         self.limit = self.limit.or(other.limit);
         self.given_up += other.given_up;
-        self.not_connected = self.not_connected.take().or_else(|| other.not_connected.clone());
+        self.unreached = self.unreached.take().or_else(|| other.unreached.clone());
+        self.handshakes += &other.handshakes;
+        self.resumed += other.resumed;
         self.window = self.window.max(other.window);
         self.service += &other.service;
         if let Some(response) = &other.response {

@@ -1,20 +1,23 @@
 //! Clients in parallel: all make their first steps, the load warms up, operations count for a time, then all end.
 
 use crate::{
-    net::address::Address,
+    net::{address::Address, proxy_header::ProxyVersion},
     runtime::{
         clock::{sleep, sleep_until, within},
         mailbox::mailbox,
     },
-    tools::load::{
-        arrivals::Rate,
-        client::client,
-        failure::Failure,
-        report::Report,
-        script::Script,
-        shared::{Progress, Shared},
-        stage::Stage,
-        watch::Watch,
+    tools::{
+        load::{
+            arrivals::Rate,
+            client::client,
+            failure::Failure,
+            report::Report,
+            script::Script,
+            shared::{Progress, Shared},
+            stage::Stage,
+            watch::Watch,
+        },
+        tls::TargetTls,
     },
 };
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
@@ -44,6 +47,10 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub target: Address,
+    /// Of a target that speaks it.
+    pub tls: Option<TargetTls>,
+    /// Send a PROXY header first on each connection.
+    pub send_proxy: Option<ProxyVersion>,
     pub connections: usize,
     pub script: Script,
     pub warm_up: Duration,
@@ -69,6 +76,8 @@ impl Plan {
     pub fn to(target: SocketAddr) -> Self {
         Plan {
             target: Address::Tcp(target),
+            tls: None,
+            send_proxy: None,
             connections: 1,
             script: Script::default(),
             warm_up: Duration::ZERO,

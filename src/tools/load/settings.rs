@@ -1,8 +1,8 @@
 //! The settings of `switchboard load`: its target, its messages, its pace and its length.
 
 use crate::{
-    net::dial::Override,
-    tools::{client::settings::Target, findings::Form, load::condition::Condition},
+    net::{dial::Override, proxy_header::ProxyVersion},
+    tools::{client::settings::Target, findings::Form, load::condition::Condition, tls::TargetTls},
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -21,10 +21,14 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Load {
     /// A `tcp://` target may be a UNIX socket.
     pub target: Target,
+    /// Of a target that speaks it.
+    pub tls: Option<TargetTls>,
+    /// Send a PROXY header first on each connection.
+    pub send_proxy: Option<ProxyVersion>,
     pub mode: Mode,
-    /// How an `http://` target is asked.
+    /// How a target of HTTP is asked.
     pub http: Http,
-    /// What a `tcp://` target is sent.
+    /// What any other target is sent.
     pub message: Message,
     pub expect: Expect,
     /// End our stream after a connection's last request, and wait for the end of the peer's.

@@ -1,8 +1,11 @@
 //! What the clients of a run share: the plan, what they count, and how far the run is.
 
-use crate::tools::load::{
-    arrivals::Arrivals, failure::Failure, report::Report, room::Room, run::Plan, shared::Shared,
-    timeline::Slice, watch::Watch,
+use crate::tools::{
+    failure::Fault,
+    load::{
+        arrivals::Arrivals, failure::Failure, report::Report, room::Room, run::Plan, shared::Shared,
+        timeline::Slice, watch::Watch,
+    },
 };
 use std::{
     cell::{Cell, RefCell},
@@ -74,11 +77,11 @@ impl<'a> Stage<'a> {
         self.slice.borrow_mut().second.failures += 1;
     }
 
-    /// A connection could not be made. If none ever was, the run has no target.
-    pub fn note_not_connected(&self, error: &io::Error) {
+    /// A connection could not be made, or not as it is to be. If none ever was, the run has no target.
+    pub fn note_unreached(&self, fault: Fault, error: &io::Error) {
         if self.plan.needs_target && self.shared.progress().made == 0 {
             let mut report = self.report.borrow_mut();
-            report.not_connected.get_or_insert_with(|| crate::error::reason(error));
+            report.unreached.get_or_insert_with(|| (fault, crate::error::reason(error)));
             self.stopped.set(true);
         }
     }

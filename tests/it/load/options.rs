@@ -2,7 +2,7 @@
 
 use super::{Running, load, report, run};
 use crate::support::{
-    fake::load_target,
+    fake::{behind_proxy, load_target},
     program::{self, binary_in_shell},
     server::Server,
     stream::End,
@@ -62,6 +62,37 @@ fn a_connection_a_request_is_churn() {
     let report = load(server.address(), 0, &["-c", "4", "--mode", "churn", "--requests", "60"]);
     assert_eq!((&report["connections"]["made"], &report["errors"]), (&json!(60), &json!(0)), "{report}");
     assert!(server.await_closes(60).iter().all(|close| close["cause"] == "done"));
+}
+
+#[test]
+fn each_connection_begins_with_a_header_that_is_no_part_of_the_load() {
+    for version in ["v1", "v2"] {
+        let server = behind_proxy::echoes(version);
+        for (mode, made) in [("pingpong", 3), ("churn", 30), ("bulk", 3)] {
+            let arguments = ["-c", "3", "--size", "64", "--requests", "30", "--half-close", "--mode", mode];
+            let report = load(server.address, 0, &[&arguments[..], &["--send-proxy", version]].concat());
+            let counts = (&report["errors"], &report["connections"]["made"], &report["sent_bytes"]);
+            assert_eq!(counts, (&json!(0), &json!(made), &json!(30 * 64)), "{report}");
+            for _ in 0..made {
+                let received = server.await_received();
+                assert_eq!(received.end, End::Fin);
+                // The request of a connection that makes one is there; another has to wait for its turn.
+                assert!(mode == "pingpong" || received.bytes.len() >= 64, "{mode}: {}", received.bytes.len());
+            }
+        }
+        let without = load(server.address, 1, &["-c", "1", "--requests", "1", "--mode", "churn"]);
+        assert_ne!(without["errors"], 0, "{without}");
+    }
+}
+
+#[test]
+fn a_header_does_not_wait_for_the_turn_of_a_request() {
+    let server = behind_proxy::echoes("v2");
+    // The second connection, which all requests wait for, is made half a second after the first.
+    let arguments = ["-c", "2", "--connect-rate", "2", "--requests", "2", "--send-proxy", "v2"];
+    load(server.address, 0, &arguments);
+    let with_the_header = [(); 2].map(|()| server.await_received().bytes.len());
+    assert!(with_the_header.contains(&0), "{with_the_header:?}");
 }
 
 #[test]

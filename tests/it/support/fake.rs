@@ -1,5 +1,6 @@
 //! What every fake is made of: a listener, a thread a connection, and the talk with the test.
 
+pub mod behind_proxy;
 pub mod faulty_relay;
 pub mod http;
 pub mod load_target;

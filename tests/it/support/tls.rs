@@ -228,11 +228,7 @@ impl WireStream {
     }
 
     /// A client of the server `name`, over what is connected.
-    pub fn over(
-        stream: TcpStream,
-        config: Option<Arc<ClientConfig>>,
-        name: &str,
-    ) -> io::Result<WireStream> {
+    pub fn over(stream: TcpStream, config: Option<Arc<ClientConfig>>, name: &str) -> io::Result<WireStream> {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let connection =
             config.map(|config| Connection::Client(ClientConnection::new(config, name).unwrap()));

@@ -175,9 +175,11 @@ fn takes_all(mut stream: WireStream, checkpoint: &Checkpoint) -> Received {
 #[test]
 fn a_deadline_and_a_cut_reset_both_peers() {
     let authority = Authority::new();
-    for (cause, flags) in
-        [("idle_timeout", &["--idle-timeout", "300ms"][..]), ("lifetime", &["--max-lifetime", "300ms"]), ("cut", &[])]
-    {
+    for (cause, flags) in [
+        ("idle_timeout", &["--idle-timeout", "300ms"][..]),
+        ("lifetime", &["--max-lifetime", "300ms"]),
+        ("cut", &[]),
+    ] {
         for wires in WIRES {
             let upstream = authority.fake(wires.1, takes_all);
             let between = Between::start(&authority, wires, upstream.address, flags);

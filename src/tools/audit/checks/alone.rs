@@ -38,7 +38,7 @@ const DIALLING: Duration = Duration::from_millis(300);
 pub async fn connect_and_go(trial: Trial<'_>) {
     let mut arrivals = trial.ground.origin.take_unlabelled(trial.way == Way::Through);
     for _ in 0..VISITS {
-        let Some(socket) = trial.connect().await else { return };
+        let Some(socket) = trial.connect_silently().await else { return };
         let peer = direct_peer(trial, &socket);
         socket.close();
         let best = best_end(&mut arrivals, peer.as_ref()).await;
@@ -102,7 +102,7 @@ fn direct_peer(trial: Trial<'_>, socket: &Socket) -> Option<Address> {
 /// The origin speaks first; the client waits for that, and then asks.
 pub async fn speaks_first(trial: Trial<'_>) {
     let mut arrivals = trial.ground.origin.take_unlabelled(trial.way == Way::Through);
-    let Some(socket) = trial.connect().await else { return };
+    let Some(socket) = trial.connect_silently().await else { return };
     let (peer, label) = (direct_peer(trial, &socket), trial.ground.label());
     let client = trial.client(socket, label);
     let ask = async {
@@ -160,7 +160,7 @@ async fn greet(trial: Trial<'_>, socket: Socket, label: Label) -> Option<Socket>
 
 pub async fn reset_at_once(trial: Trial<'_>) {
     let mut arrivals = trial.ground.origin.take_unlabelled(trial.way == Way::Through);
-    let Some(socket) = trial.connect().await else { return };
+    let Some(socket) = trial.connect_silently().await else { return };
     let peer = direct_peer(trial, &socket);
     let client = trial.client(socket, trial.ground.label());
     let reset_all = async {
@@ -178,7 +178,7 @@ pub async fn reset_at_once(trial: Trial<'_>) {
 
 pub async fn refused(trial: Trial<'_>) {
     let Ok(_absence) = trial.ground.origin.refuse() else { return };
-    let Some(socket) = trial.connect().await else { return };
+    let Some(socket) = trial.connect_silently().await else { return };
     let client = trial.client(socket, trial.ground.label());
     client.read_to_end().await;
     client.close();
@@ -193,8 +193,9 @@ pub async fn early_data(trial: Trial<'_>) {
     let label = trial.ground.label();
     let arrival = trial.ground.origin.expect(label);
     let Some(socket) = trial.connect().await else { return };
+    let first = trial.first_bytes(&socket, &label.bytes());
     let client = trial.client(socket, label);
-    if !(client.say(&label.bytes()).await && client.send(PART_BYTES).await) {
+    if !(client.say(&first).await && client.send(PART_BYTES).await) {
         return;
     }
     client.settle().await;

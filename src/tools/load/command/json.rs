@@ -49,6 +49,8 @@ impl Serialize for Json<'_> {
         object.serialize_entry("service_ms", &percentiles(&report.service))?;
         object.serialize_entry("response_ms", &report.response.as_ref().and_then(percentiles))?;
         object.serialize_entry("seconds", &outcome.seconds)?;
+        object.serialize_entry("handshake_ms", &percentiles(&report.handshakes))?;
+        object.serialize_entry("handshakes_resumed", &report.resumed)?;
         object.end()
     }
 }

@@ -3,14 +3,11 @@
 use super::plan::Prepared;
 use crate::{
     text::{escape::Escaped, units},
-    tools::{
-        client::settings::Target,
-        load::{
-            failure::Failure,
-            report::Report,
-            settings::{Expect, Load, Mode},
-            timeline::Second,
-        },
+    tools::load::{
+        failure::Failure,
+        report::Report,
+        settings::{Expect, Load, Mode},
+        timeline::Second,
     },
 };
 
@@ -47,7 +44,7 @@ impl<'a> Outcome<'a> {
     /// What was done, in a few words: `pingpong, 64 B sent, echo expected, closed loop`.
     pub fn about(&self) -> String {
         let config = self.config;
-        let http = matches!(config.target, Target::Http { .. });
+        let http = config.target.is_http();
         let what = match (config.mode, http) {
             (Mode::Pingpong, true) => format!("{} with keep-alive", config.http.method()),
             (Mode::Churn, true) => format!("{}, a connection each", config.http.method()),

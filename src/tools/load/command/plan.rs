@@ -20,6 +20,7 @@ use crate::{
             settings::{Body, Expect, Load, Message, Mode},
             shared::Shared,
         },
+        own_header::own_header,
     },
 };
 use std::{fs, path::Path, sync::Arc, time::Duration};
@@ -67,7 +68,7 @@ pub fn message(config: &Load) -> Result<Option<Arc<[u8]>>, Failure> {
     }
 }
 
-/// The request of an `http://` target: the user's fields, and ours of other names.
+/// The request of an HTTP target: the user's fields, and ours of other names.
 fn request(config: &Load, host: &str, path: &str, body: Option<Vec<u8>>) -> Vec<u8> {
     let http = &config.http;
     let name = |field: &str| field.split(':').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -120,13 +121,15 @@ pub async fn prepare(
     let script = script(config, request_bytes);
     let plan = |number: usize| Plan {
         target: address.clone(),
+        tls: config.tls.clone(),
+        send_proxy: config.send_proxy,
         connections: share(connections as u64, threads, number) as usize,
         script: script.clone(),
         warm_up: config.warm_up,
         window: config.duration.unwrap_or(FOR_EVER),
         operations: config.requests.map(|requests| share(requests, threads, number)),
         message: stream.clone(),
-        blind: config.expect != Expect::Echo || matches!(config.target, Target::Http { .. }),
+        blind: config.expect != Expect::Echo || config.target.is_http(),
         rate: config.rate.map(|rate| rate_of(rate, threads, number)),
         connect_rate: config.connect_rate.map(|rate| rate_of(rate, threads, number)),
         timeout: config.timeout,
@@ -154,7 +157,7 @@ fn rate_of(rate: usize, threads: usize, number: usize) -> Rate {
 }
 
 fn script(config: &Load, size: u64) -> Script {
-    let http = matches!(config.target, Target::Http { .. });
+    let http = config.target.is_http();
     let answer = match config.expect {
         _ if http => Step::ExpectAnswer,
         Expect::Echo => Step::ExpectExactly(size),
@@ -194,8 +197,8 @@ fn script(config: &Load, size: u64) -> Script {
 
 /// The address of the target. Of several, the one that answers: that costs one connection beside those of the load.
 async fn find(config: &Load) -> Result<Address, Failure> {
-    let (Target::Http { endpoint, .. } | Target::Tcp(endpoint)) = &config.target;
-    let destination = Destination { endpoint: endpoint.clone(), overrides: config.overrides.clone() };
+    let endpoint = config.target.endpoint().clone();
+    let destination = Destination { endpoint, overrides: config.overrides.clone() };
     let (name, port) = match destination.target() {
         Ok(address) => return Ok(address),
         Err(name) => name,
@@ -209,6 +212,10 @@ async fn find(config: &Load) -> Result<Address, Failure> {
     }
     let dialled = dial(&destination, &Options::default(), config.timeout, &[]).await;
     let dialled = dialled.map_err(|error| Failure::new(Fault::Connect, error.text))?;
+    // A proxy that waits for a header must not take this connection for a fault.
+    if let Ok(header) = own_header(config.send_proxy, &dialled.socket) {
+        let _ = dialled.socket.try_write(&header);
+    }
     dialled.socket.close();
     Ok(dialled.address)
 }

@@ -5,6 +5,7 @@
 mod session;
 
 use crate::support::{
+    fake::behind_proxy::take_header,
     stream::reset,
     wait::{LIMIT, within},
 };
@@ -54,6 +55,8 @@ pub enum Fault {
     FewAtOnce(usize),
     /// Not a fault: it tells the upstream who its client is.
     SendsHeader(&'static [u8]),
+    /// Not a fault: its client has to tell who it is, with a header of this version.
+    WantsHeader(&'static str),
 }
 
 /// A running relay. It relays once it is told where to.
@@ -111,6 +114,11 @@ impl Fault {
 }
 
 fn serve(client: TcpStream, upstream: SocketAddr, fault: Fault) {
+    if let Fault::WantsHeader(version) = fault
+        && !take_header(&client, version)
+    {
+        return reset(client);
+    }
     if fault == Fault::DialsLate && !matches!(client.peek(&mut [0]), Ok(1..)) {
         return;
     }
