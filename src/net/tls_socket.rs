@@ -34,7 +34,7 @@ const ROOM_BYTES: usize = 32 * 1024;
 /// The longest message that is put together in memory: rustls takes 64 KiB, in records of any size.
 const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 /// Reads that give nothing of the stream (a peer may send tickets without end), before other tasks have their turn.
-const RECEIPTS_MAX: usize = 16;
+const RECEIPTS_MAX: usize = 4;
 /// Free rooms that a shard keeps: 256 KiB.
 const SPARE_ROOMS: usize = 8;
 /// What a record has besides its bytes, and a KeyUpdate before it, at most.
@@ -63,7 +63,6 @@ struct TlsSession {
     outgoing: Room,
     peer_closed: bool,
     closed: bool,
-    /// Why the machine can do no more.
     failure: Option<rustls::Error>,
 }
 
@@ -295,11 +294,8 @@ impl TlsSocket {
 
 /// Whether a handshake failed because nobody vouches for who the peer says to be.
 pub fn is_distrust(error: &io::Error) -> bool {
-    failure_in(error).is_some_and(|failure| matches!(failure.0, rustls::Error::InvalidCertificate(_)))
-}
-
-fn failure_in(error: &io::Error) -> Option<&TlsFailure> {
-    error.get_ref()?.downcast_ref()
+    let failure = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsFailure>());
+    failure.is_some_and(|failure| matches!(failure.0, rustls::Error::InvalidCertificate(_)))
 }
 
 impl TlsSession {
@@ -308,23 +304,14 @@ impl TlsSession {
         self.drive(&Goal::Advance)
     }
 
-    /// Goes on until the goal is reached, or bytes came or are needed. A failure is for ever.
+    /// Goes on until the goal is reached, or bytes came or are needed. After a failure, which leaves the alert about it in
+    /// `outgoing`, it fails alike.
     fn drive(&mut self, goal: &Goal<'_>) -> io::Result<()> {
-        if let Some(error) = &self.failure {
-            return Err(TlsFailure(error.clone()).into());
+        if let Some(failure) = &self.failure {
+            return Err(TlsFailure(failure.clone()).into());
         }
-        let driven = self.drive_on(goal);
-        if let Some(failure) = driven.as_ref().err().and_then(failure_in) {
-            self.failure = Some(failure.0.clone());
-            // The alert about it. With nothing left to say, the machine would read again what it has refused.
-            while self.machine.state().wants_write() && self.take_step(goal).is_ok() {}
-        }
-        driven
-    }
-
-    fn drive_on(&mut self, goal: &Goal<'_>) -> io::Result<()> {
         loop {
-            match self.take_step(goal)? {
+            match self.step(goal).map_err(|error| self.fail(error))? {
                 Step::Again if matches!(goal, Goal::Advance) && !self.plain.is_empty() => return Ok(()),
                 Step::Again => {}
                 Step::PeerClosed => self.peer_closed = true,
@@ -336,7 +323,7 @@ impl TlsSession {
         }
     }
 
-    fn take_step(&mut self, goal: &Goal<'_>) -> io::Result<Step> {
+    fn step(&mut self, goal: &Goal<'_>) -> Result<Step, rustls::Error> {
         let (incoming, outgoing) = (self.incoming.filled_mut(), &mut self.outgoing);
         let (discard, step) = match &mut self.machine {
             Machine::Client(machine) => {
@@ -348,6 +335,13 @@ impl TlsSession {
         };
         self.incoming.discard(discard);
         step
+    }
+
+    /// Encodes the alert about it, if there is one. Nothing that came is looked at again: rustls would judge it a second time.
+    fn fail(&mut self, error: rustls::Error) -> TlsFailure {
+        while self.machine.state().wants_write() && self.step(&Goal::Advance).is_ok() {}
+        self.failure = Some(error.clone());
+        TlsFailure(error)
     }
 
     /// Reads what is there, at most what is `left`; 0 is the end of the stream.
@@ -420,10 +414,10 @@ fn step<Data>(
     goal: &Goal<'_>,
     plain: &mut VecDeque<Buffer>,
     outgoing: &mut Room,
-) -> (usize, io::Result<Step>) {
+) -> (usize, Result<Step, rustls::Error>) {
     let mut discard = status.discard;
     let step = match status.state {
-        Err(error) => Err(TlsFailure(error).into()),
+        Err(error) => Err(error),
         Ok(ConnectionState::ReadTraffic(mut traffic)) => {
             while let Some(Ok(record)) = traffic.next_record() {
                 discard += record.discard;
@@ -461,7 +455,7 @@ fn write<Data>(
     mut traffic: WriteTraffic<'_, Data>,
     goal: &Goal<'_>,
     outgoing: &mut Room,
-) -> io::Result<Step> {
+) -> Result<Step, rustls::Error> {
     let mut size = RECORD_OVERHEAD;
     loop {
         let written = match goal {
@@ -476,7 +470,7 @@ fn write<Data>(
             }
             Err(EncryptError::InsufficientSize(needed)) => size = needed.required_size,
             Err(EncryptError::EncryptExhausted) => {
-                return Err(TlsFailure(rustls::Error::EncryptError).into());
+                return Err(rustls::Error::EncryptError);
             }
         }
     }
