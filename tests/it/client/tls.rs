@@ -110,17 +110,20 @@ fn a_certificate_that_cannot_be_verified_is_told_with_the_reason() {
         ("own", "the certificate is self-signed"),
     ] {
         let config = Arc::new(authority.server(Wire::Tls13, pair));
-        let server =
-            Fake::start(move |stream, checkpoint| match WireStream::accept(stream, Some(config.clone())) {
+        let server = Fake::start(move |stream, checkpoint| {
+            let mut raw = stream.try_clone().unwrap();
+            match WireStream::accept(stream, Some(config.clone())) {
                 Ok(stream) => answers(stream, checkpoint),
-                Err(error) => Received { bytes: error.to_string().into(), end: End::Reset },
-            });
+                Err(error) => Received { bytes: error.to_string().into(), end: read_to_end(&mut raw).end },
+            }
+        });
         for target in ["https://HOST/", "tls://HOST"] {
             let refused = trusting(&authority, server.address, target, &[]);
             refused.assert_ended(60, reason);
             assert!(refused.answer.is_empty());
-            let told = String::from_utf8(server.await_received().bytes).unwrap();
-            assert!(told.contains("alert"), "the server is told: {told}");
+            let heard = server.await_received();
+            let told = String::from_utf8(heard.bytes).unwrap();
+            assert!(told.contains("alert") && heard.end == End::Fin, "{told}, {:?}", heard.end);
         }
         let target = format!("https://a.test:{}/", server.address.port());
         let resolve = format!("a.test:{}:127.0.0.1", server.address.port());
