@@ -183,8 +183,9 @@ fn who_is_not_told_to_send_a_header_is_refused() {
 fn the_announced_source_is_asked_again_whether_it_may_connect() {
     let upstream = peer::echoes();
     let flags = ["--deny", "192.0.2.0/24", "--allow", "127.0.0.1,198.51.100.0/24,192.0.2.0/24"];
-    let operated = Operated::proxy(upstream.address, &[&ACCEPT[..], &flags].concat());
     for (ip, is_served) in [("192.0.2.7", false), ("203.0.113.1", false), ("198.51.100.9", true)] {
+        // Each has a program of its own: one refusal a second is told.
+        let operated = Operated::proxy(upstream.address, &[&ACCEPT[..], &flags].concat());
         let mut client = connect_with(operated.server.address(), &from(ip));
         if is_served {
             exchange(&mut client, b"hello");
@@ -192,7 +193,10 @@ fn the_announced_source_is_asked_again_whether_it_may_connect() {
         }
         assert_eq!(read_to_end(&mut client), Received { bytes: Vec::new(), end: End::Reset });
         let close = operated.server.await_close(client.local_addr().unwrap());
-        assert_eq!((&close["cause"], &close["source"]), (&"refused_access".into(), &format!("{ip}:5000").into()));
+        assert_eq!(
+            (&close["cause"], &close["source"]),
+            (&"refused_access".into(), &format!("{ip}:5000").into())
+        );
     }
 }
 
@@ -267,7 +271,7 @@ fn a_header_of_nobody_leaves_the_peer_as_the_source() {
         &v2(0x21, 0x00, &[]),
     ];
     for header in of_nobody {
-        let mut client = connect_with(operated.server.address(), header);
+        let client = connect_with(operated.server.address(), header);
         client.shutdown(Shutdown::Write).unwrap();
         let (address, local) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
         let sent = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\n", address.port(), local.port());
@@ -300,6 +304,15 @@ fn the_header_and_early_data_reach_the_server_in_one_segment() {
             let bytes = [&header[..], b"early data"].concat();
             assert_eq!(upstream.await_received(), Received { bytes, end: End::Fin }, "{version}");
         }
+        // A handshake follows at once, too.
+        let flags = [&ACCEPT[..], &["--send-proxy", version, "--upstream-tls"]].concat();
+        let operated = Operated::proxy(upstream.address, &flags);
+        let client = connect_with(operated.server.address(), V1);
+        within(LIMIT, "the handshake begins", || operated.json(&["list"]).first().map(|_| ()));
+        thread::sleep(Duration::from_millis(200));
+        reset(client);
+        let bytes = upstream.await_received().bytes;
+        assert!(bytes.starts_with(&[&header[..], &[22, 3, 1]].concat()), "{version}: {bytes:?}");
     }
 }
 
@@ -331,7 +344,8 @@ fn what_a_header_says_besides_goes_on() {
         tlv(0xef, b""),
     ]
     .concat();
-    let came = [&tlv(4, b"padding"), &kept[..], &tlv(0x30, b"a name space"), &tlv(0xf0, b"experiment")].concat();
+    let came =
+        [&tlv(4, b"padding"), &kept[..], &tlv(0x30, b"a name space"), &tlv(0xf0, b"experiment")].concat();
     let mut block = [&ADDRESSES[..], &tlv(3, &[0; 4]), &came].concat();
     let sum = crc32c::crc32c(&v2(0x21, 0x11, &block)).to_be_bytes();
     block[15..19].copy_from_slice(&sum);
@@ -390,10 +404,18 @@ fn the_header_stands_before_tls_on_both_sides() {
     client.finish();
     assert_eq!(client.read_to_end(), (b"answer".to_vec(), WireEnd::Clean));
     let header = upstream.await_received().bytes;
-    assert_eq!(&header[..28], &proxied(&[])[..14].iter().chain(&header[14..16]).chain(&ADDRESSES).copied().collect::<Vec<_>>()[..]);
+    assert_eq!(
+        &header[..28],
+        &proxied(&[])[..14].iter().chain(&header[14..16]).chain(&ADDRESSES).copied().collect::<Vec<_>>()[..]
+    );
     let holds = |part: &[u8]| header.windows(part.len()).any(|window| window == part);
-    for part in [tlv(1, b"postgresql"), tlv(2, b"a.test"), tlv(5, b"an id"), tlv(0x21, b"TLSv1.3"), tlv(0x22, b"person.test")]
-    {
+    for part in [
+        tlv(1, b"postgresql"),
+        tlv(2, b"a.test"),
+        tlv(5, b"an id"),
+        tlv(0x21, b"TLSv1.3"),
+        tlv(0x22, b"person.test"),
+    ] {
         assert!(holds(&part), "{part:?}: {header:?}");
     }
     assert!(!holds(&tlv(2, b"other.test")) && !holds(&tlv(1, b"h2")), "our own TLS counts: {header:?}");

@@ -4,7 +4,7 @@ use super::{Between, WIRES};
 use crate::support::{
     fake::{Fake, peer},
     stream::{End, Received, connect, exchange, read_exactly, read_to_end},
-    tls::{Authority, Wire, WireEnd, WireStream, hello_of},
+    tls::{Authority, Wire, WireEnd, WireStream, echo, hello_of},
     wait::{LIMIT, within},
 };
 use rustls::{ServerConfig, pki_types::CertificateDer};
@@ -15,15 +15,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-fn echoes(mut stream: WireStream) -> Received {
-    let mut writer = stream.try_clone();
-    let end = stream.read_each(|piece| drop(writer.write_all(piece)));
-    if end == WireEnd::Clean {
-        writer.finish();
-    }
-    Received { bytes: Vec::new(), end: if end == WireEnd::Clean { End::Fin } else { End::Reset } }
-}
 
 #[test]
 fn keys_that_are_renewed_on_either_side_change_nothing() {
@@ -74,7 +65,7 @@ fn fake_of(config: ServerConfig) -> Fake {
     Fake::start(move |stream, checkpoint| {
         checkpoint.reach();
         match WireStream::accept(stream, Some(config.clone())) {
-            Ok(stream) => echoes(stream),
+            Ok(stream) => echo(stream),
             Err(error) => Received { bytes: error.to_string().into_bytes(), end: End::Reset },
         }
     })

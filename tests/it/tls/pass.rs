@@ -7,7 +7,7 @@ use crate::support::{
     pattern::pattern,
     scrape,
     stream::{End, Received, await_acknowledged, connect, exchange, read_exactly, read_to_end, reset},
-    tls::{Authority, Wire, WireEnd, WireStream, hello_of},
+    tls::{Authority, Wire, WireEnd, WireStream, echo, hello_of},
     wait::{LIMIT, within},
 };
 use std::{
@@ -30,7 +30,8 @@ fn hello(sni: Option<&str>, alpn: &[&str], padding: usize) -> Vec<u8> {
         extensions.extend([&[0, 16][..], &vector(2, &vector(2, &names))].concat());
     }
     extensions.extend([&[0, 21][..], &vector(2, &vec![0; padding])].concat());
-    let body = [&[3, 3][..], &[7; 32], &[0], &vector(2, &[0x13, 1]), &[1, 0], &vector(2, &extensions)].concat();
+    let body =
+        [&[3, 3][..], &[7; 32], &[0], &vector(2, &[0x13, 1]), &[1, 0], &vector(2, &extensions)].concat();
     [&[1][..], &vector(3, &body)].concat()
 }
 
@@ -128,8 +129,7 @@ fn a_hello_that_is_cut_short_by_fin_or_reset() {
 fn a_silent_client_reaches_a_server_that_speaks_first_after_a_second() {
     let others = peer::speaks_first(b"220 ready\r\n".to_vec());
     let fakes = [(); 2].map(|()| peer::takes_all());
-    let operated =
-        Operated::run(&routes([fakes[0].address, fakes[1].address, others.address], ""), 1);
+    let operated = Operated::run(&routes([fakes[0].address, fakes[1].address, others.address], ""), 1);
     let begin = Instant::now();
     let mut client = operated.server.connect();
     assert_eq!(read_exactly(&mut client, 11), b"220 ready\r\n");
@@ -162,14 +162,8 @@ fn half_a_hello_is_reset_after_the_handshake_timeout() {
 #[test]
 fn what_passes_is_spliced_and_its_handshake_is_the_servers_own() {
     let authority = Authority::new();
-    let echo = authority.fake(Wire::Tls13, |mut stream, _| {
-        let mut writer = stream.try_clone();
-        let end = stream.read_each(|piece| drop(writer.write_all(piece)));
-        assert_eq!(end, WireEnd::Clean);
-        writer.finish();
-        Received { bytes: Vec::new(), end: End::Fin }
-    });
-    let operated = Operated::run(&routes([echo.address; 3], ""), 1);
+    let upstream = authority.fake(Wire::Tls13, |stream, _| echo(stream));
+    let operated = Operated::run(&routes([upstream.address; 3], ""), 1);
     let mut client =
         WireStream::connect(operated.server.address(), Some(authority.client(Wire::Tls13, None))).unwrap();
     exchange(&mut client, b"hello");
