@@ -88,6 +88,8 @@ fn a_peer_that_reads_late_gets_every_byte_and_a_tap_that_comes_meanwhile_shows_t
         });
         let between = Between::start(&authority, wires, upstream.address, &[]);
         let mut client = between.connect();
+        let process = between.operated.server.process();
+        let before = process.resident_kib();
         let mut writer = client.try_clone();
         let writing = thread::spawn(move || {
             writer.write_all(&pattern(5, SENT)).unwrap();
@@ -101,6 +103,8 @@ fn a_peer_that_reads_late_gets_every_byte_and_a_tap_that_comes_meanwhile_shows_t
             let now = Some([session["client_bytes"].clone(), session["upstream_bytes"].clone()]);
             (mem::replace(&mut moved, now.clone()) == now).then_some(())
         });
+        let grown = process.resident_kib().saturating_sub(before);
+        assert!(grown < 4 * 1024, "{grown} KiB more memory for one session");
         let mut talk = between.operated.talk();
         talk.say(r#"{"command":"tap","session":1}"#);
         assert_eq!(talk.line().unwrap()["item"]["attached"], 1);

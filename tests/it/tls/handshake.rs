@@ -5,7 +5,7 @@ use crate::support::{
     fake::{Fake, peer},
     operator::Operated,
     stream::{End, Received, await_acknowledged, exchange, read_to_end, reset},
-    tls::{Authority, Wire, WireEnd, WireStream, certificate, echo, hello_of},
+    tls::{Authority, Wire, WireStream, certificate, echo, hello_of},
     wait::LIMIT,
 };
 use rcgen::date_time_ymd;

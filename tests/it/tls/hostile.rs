@@ -188,3 +188,26 @@ fn clients_that_go_in_the_middle_of_a_handshake_leave_nothing() {
     assert!(closes[1..].iter().all(|close| causes.contains(&close["cause"].as_str().unwrap())), "{closes:?}");
     within(LIMIT, "no descriptor is left", || (process.descriptors().len() <= before).then_some(()));
 }
+
+#[test]
+fn an_idle_session_holds_no_buffers() {
+    const SESSIONS: usize = 200;
+    let authority = Authority::new();
+    let upstream = authority.fake(Wire::Tls13, |stream, _| echo(stream));
+    let wires = (Wire::Tls13, Wire::Tls13);
+    let between = Between::start(&authority, wires, upstream.address, &["--threads", "1"]);
+    let process = between.operated.server.process();
+    let serve = || {
+        let mut client = between.connect();
+        for _ in 0..3 {
+            exchange(&mut client, &[7; 20_000]);
+        }
+        client
+    };
+    let mut clients: Vec<WireStream> = (0..20).map(|_| serve()).collect();
+    let before = process.resident_kib();
+    clients.extend((0..SESSIONS).map(|_| serve()));
+    let each = process.resident_kib().saturating_sub(before) * 1024 / SESSIONS as u64;
+    // Two connections of rustls, and the session itself.
+    assert!(each < 24_000, "{each} bytes each");
+}
