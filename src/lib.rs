@@ -24,11 +24,13 @@
 //! 3. The [`Supervisor`](server::supervisor::Supervisor) holds the set of a shard's live sessions. It numbers the connection,
 //!    opens its [`Record`](session::record::Record), asks who may connect ([`Access`](net::network::Access)) and how often
 //!    ([`session::sources`]), and starts its session, which stays on that shard.
-//! 4. The session actor ([`session::session`]) owns the near [`Leg`](relay::leg::Leg), the client's connection. It asks the
-//!    [`Target`](session::target::Target) of its listener for the other end.
+//! 4. The session actor ([`session::session`]) owns the near [`Leg`](relay::leg::Leg), the client's connection. Where its
+//!    listener wants it, the client first says who it is, by a PROXY header, and where it wants to go, by a ClientHello, and
+//!    TLS begins ([`session::opening`]). It asks the [`Target`](session::target::Target) of its listener for the other end.
 //! 5. An echo is joined to its own link; an origin ([`session::origin`]) answers as an HTTP server; otherwise the upstream
 //!    actor ([`session::upstream`]) takes the first [route](session::route) that fits, tries servers of its
-//!    [group](session::group) until one is [dialled](net::dial::dial), and owns the far leg.
+//!    [group](session::group) until one is [dialled](net::dial::dial) and has had its [preamble](session::preamble), and
+//!    owns the far leg.
 //! 6. Around each leg runs a [`pump`](relay::pump::pump()): [`read_into`](relay::pump::read_into) moves the leg into a link,
 //!    [`write_from`](relay::pump::write_from) a link into the leg. Small chunks are copied, bulk is spliced
 //!    ([`relay::leg`]).
@@ -58,6 +60,9 @@
 //! The states of servers come from beside the walk too: a [keeper](server::keeper) for each group [checks](server::health) its
 //! servers and [discovers](server::discover) them. What a reload would change is told by [`server::diff`], and where a connection
 //! would lead by [`server::explain`].
+//!
+//! Certificates ([`net::tls`]) are read with the plan, and read again when their files change ([`server::certificates`]); a leg
+//! that speaks TLS is a [`TlsSocket`](net::tls_socket::TlsSocket).
 //!
 //! A server may be passed its sockets ([`net::passed`]), by a service manager that it tells how it does ([`server::notify`]), or
 //! by the process that it replaces at SIGUSR2 ([`server::upgrade`]).

@@ -36,6 +36,7 @@ impl<'a> Bench<'a> {
             upstream: self.upstream.address(service),
             threads: self.layout.threads,
             descriptors: self.descriptors,
+            tls: false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The cases that are load: what the clients do, against what, and what counts as one unit of work.
 
-use crate::upstream::Service;
+use crate::{certificate::Tls, upstream::Service};
 use switchboard::tools::load::script::{Script, Step};
 
 /// One message of the small cases.
@@ -20,6 +20,8 @@ pub struct Case {
     pub connections: usize,
     pub script: Script,
     pub unit: Unit,
+    /// The clients speak TLS, which ends at the server.
+    pub tls: Option<Tls>,
 }
 
 /// What is counted.
@@ -45,7 +47,11 @@ pub fn all() -> Vec<Case> {
         connections,
         script,
         unit,
+        tls: None,
     };
+    let connection = Unit::Operation("connection");
+    let over_tls = |case: Case, name, tls: Tls| Case { name, tls: Some(tls), ..case };
+    let tls = Tls { resume: false, post_quantum: false };
     vec![
         case("pingpong 1", "64 B there and back", Echo, 1, pingpong(), round_trip),
         case("pingpong 50", "64 B there and back", Echo, 50, pingpong(), round_trip),
@@ -56,7 +62,21 @@ pub fn all() -> Vec<Case> {
         case("bulk 8 up", "to the upstream", Sink, 8, upload(), Unit::Mib),
         case("bulk 8 down", "from the upstream", Source, 8, download(), Unit::Mib),
         case("bulk 8 both", "each way at once", Echo, 8, both_ways(), Unit::Mib),
-        case("churn 20", CHURN, Echo, 20, churn(), Unit::Operation("connection")),
+        case("churn 20", CHURN, Echo, 20, churn(), connection),
+        over_tls(case("", CHURN, Echo, 20, churn(), connection), "tls new 20", tls),
+        over_tls(
+            case("", CHURN, Echo, 20, churn(), connection),
+            "tls new 20, post-quantum",
+            Tls { post_quantum: true, ..tls },
+        ),
+        over_tls(
+            case("", CHURN, Echo, 20, churn(), connection),
+            "tls resumed 20",
+            Tls { resume: true, ..tls },
+        ),
+        over_tls(case("", "64 B there and back", Echo, 50, pingpong(), round_trip), "tls pingpong 50", tls),
+        over_tls(case("", "to the upstream", Sink, 1, upload(), Unit::Mib), "tls bulk 1 up", tls),
+        over_tls(case("", "from the upstream", Source, 1, download(), Unit::Mib), "tls bulk 1 down", tls),
     ]
 }
 

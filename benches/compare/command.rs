@@ -2,6 +2,7 @@
 //! the descriptor limit allows, and buffers of 64 KiB where a size can be set.
 
 use crate::{
+    certificate,
     child::quiet,
     server::{OTHER, Server},
 };
@@ -29,6 +30,8 @@ pub struct Setup {
     /// nginx: workers.
     pub threads: usize,
     pub descriptors: usize,
+    /// It ends TLS.
+    pub tls: bool,
 }
 
 /// A command that is ready to run.
@@ -47,8 +50,8 @@ pub fn prepare(server: Server, setup: Setup) -> io::Result<Prepared> {
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
     let command = match server {
         Server::Direct => return Err(io::Error::other("a direct connection has no server")),
-        Server::Switchboard => switchboard(SWITCHBOARD, address, setup),
-        Server::Other => switchboard(&std::env::var(OTHER).map_err(io::Error::other)?, address, setup),
+        Server::Switchboard => switchboard(SWITCHBOARD, address, setup)?,
+        Server::Other => switchboard(&std::env::var(OTHER).map_err(io::Error::other)?, address, setup)?,
         Server::Socat => socat(address, setup),
         Server::Haproxy => haproxy(address, setup, "")?,
         Server::HaproxySplice => {
@@ -83,7 +86,7 @@ pub fn switchboard_size() -> io::Result<u64> {
     Ok(fs::metadata(SWITCHBOARD)?.len())
 }
 
-fn switchboard(program: &str, at: SocketAddr, setup: Setup) -> Command {
+fn switchboard(program: &str, at: SocketAddr, setup: Setup) -> io::Result<Command> {
     let mut command = quiet(program);
     command.args(["proxy", "--upstream", &setup.upstream.to_string(), "--listen", &at.to_string()]);
     command.args(["--log", "off"]);
@@ -92,7 +95,11 @@ fn switchboard(program: &str, at: SocketAddr, setup: Setup) -> Command {
     if help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains("--threads")) {
         command.args(["--threads", &setup.threads.to_string()]);
     }
-    command
+    if setup.tls {
+        let files = certificate::files()?;
+        command.arg("--tls-cert").arg(files.cert).arg("--tls-key").arg(files.key);
+    }
+    Ok(command)
 }
 
 fn socat(at: SocketAddr, setup: Setup) -> Command {
@@ -103,7 +110,18 @@ fn socat(at: SocketAddr, setup: Setup) -> Command {
 }
 
 fn haproxy(at: SocketAddr, setup: Setup, options: &str) -> io::Result<Command> {
-    let Setup { upstream, threads, descriptors } = setup;
+    let Setup { upstream, threads, descriptors, tls } = setup;
+    let (cert, tuning) = match tls {
+        // Sessions are resumed by ticket, as everywhere here.
+        true => {
+            let files = certificate::files()?;
+            (
+                format!(" ssl crt {} ssl-min-ver TLSv1.3", files.both.display()),
+                "tune.ssl.default-dh-param 2048",
+            )
+        }
+        false => (String::new(), ""),
+    };
     let sessions = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2 - HAPROXY_PIPES;
     let text = format!(
         "global
@@ -111,6 +129,7 @@ fn haproxy(at: SocketAddr, setup: Setup, options: &str) -> io::Result<Command> {
     maxconn {sessions}
     maxpipes {HAPROXY_PIPES}
     tune.bufsize 65536
+    {tuning}
 defaults
     mode tcp
     timeout connect 10s
@@ -118,7 +137,7 @@ defaults
     timeout server 1h
     {options}
 listen bench
-    bind {at} backlog 4096
+    bind {at} backlog 4096{cert}
     server upstream {upstream}
 "
     );
@@ -128,7 +147,16 @@ listen bench
 }
 
 fn nginx(at: SocketAddr, setup: Setup) -> io::Result<Command> {
-    let Setup { upstream, threads, descriptors } = setup;
+    let Setup { upstream, threads, descriptors, tls } = setup;
+    let (ssl, cert) = match tls {
+        true => {
+            let files = certificate::files()?;
+            let (cert, key) = (files.cert.display(), files.key.display());
+            let lines = format!("ssl_protocols TLSv1.3; ssl_certificate {cert}; ssl_certificate_key {key};");
+            (" ssl", lines)
+        }
+        false => ("", String::new()),
+    };
     // Without it, which worker has how many of 50 connections is chance: from half to all.
     let shared = if threads > 1 { " reuseport" } else { "" };
     let module = if Path::new(NGINX_STREAM_MODULE).exists() {
@@ -149,7 +177,8 @@ events {{ worker_connections {descriptors}; }}
 stream {{
     access_log off;
     server {{
-        listen {at} backlog=4096{shared};
+        listen {at}{ssl} backlog=4096{shared};
+        {cert}
         proxy_pass {upstream};
         proxy_timeout 1h;
         proxy_half_close on;

@@ -4,6 +4,8 @@
 use crate::{
     bench::Bench,
     case::greeting,
+    certificate::{self, Tls},
+    command::Setup,
     server::{Running, Server},
     table::{Table, three},
     upstream::Service,
@@ -44,6 +46,8 @@ pub struct Shape {
     sessions: usize,
     /// All have their work at the same time; else each when it comes.
     at_once: bool,
+    /// The clients speak TLS, which ends at the server.
+    tls: Option<Tls>,
 }
 
 /// What a server's sessions cost.
@@ -56,6 +60,8 @@ pub struct Cost {
     /// Processor time a second, of all sessions; not a number in a quick run.
     pub cpu_us: f64,
     failures: u64,
+    /// What a session of the best peer takes.
+    pub best_peer_kib: f64,
 }
 
 impl Cost {
@@ -67,7 +73,7 @@ impl Cost {
 
 impl Shape {
     /// 2,000, those that all work at once, and as many as the descriptors of one process allow.
-    pub fn all(bench: &Bench<'_>) -> io::Result<[Shape; 3]> {
+    pub fn all(bench: &Bench<'_>) -> io::Result<[Shape; 4]> {
         // As the server reckons it, in a program of its own.
         let sessions = shard::run(async {
             reserve(bench.layout.threads, 1);
@@ -76,14 +82,34 @@ impl Shape {
         let most = sessions.min(bench.descriptors.saturating_sub(FORKED) / 2);
         let some = SOME.min(most);
         Ok([
-            Shape { name: "idle 2000", about: "64 B there and back", sessions: some, at_once: false },
+            Shape {
+                name: "idle 2000",
+                about: "64 B there and back",
+                sessions: some,
+                at_once: false,
+                tls: None,
+            },
             Shape {
                 name: "idle burst",
                 about: "64 KiB there and back, all at once",
                 sessions: some,
                 at_once: true,
+                tls: None,
             },
-            Shape { name: "idle most", about: "64 B there and back", sessions: most, at_once: false },
+            Shape {
+                name: "idle tls",
+                about: "64 B there and back over TLS",
+                sessions: some,
+                at_once: false,
+                tls: Some(Tls { resume: false, post_quantum: false }),
+            },
+            Shape {
+                name: "idle most",
+                about: "64 B there and back",
+                sessions: most,
+                at_once: false,
+                tls: None,
+            },
         ])
     }
 
@@ -114,15 +140,17 @@ pub fn compare(bench: &Bench<'_>, shape: &Shape) -> io::Result<(Table, Option<Co
     ];
     let title = format!("{}, {}: idle after {}", shape.name, bench.layout.name, shape.about);
     let mut table = Table::new(title, &head);
-    let mut own = None;
+    let (mut own, mut best) = (None, f64::INFINITY);
     for &server in bench.servers {
         let sessions = match server {
             Server::Direct | Server::HaproxySplice => continue,
+            Server::Socat if shape.tls.is_some() => continue,
             Server::Socat if bench.options.quick => continue,
             Server::Socat => shape.sessions.min(FORKED),
             _ => shape.sessions,
         };
-        let running = bench.start(server, bench.setup(Service::Echo), &[])?;
+        let running =
+            bench.start(server, Setup { tls: shape.tls.is_some(), ..bench.setup(Service::Echo) }, &[])?;
         let cost = measure(bench, &running, sessions, shape)?;
         table.add(vec![
             server.name().to_owned(),
@@ -133,11 +161,14 @@ pub fn compare(bench: &Bench<'_>, shape: &Shape) -> io::Result<(Table, Option<Co
             three(cost.cpu_us),
             cost.failures.to_string(),
         ]);
+        if server.is_peer() {
+            best = best.min(cost.private_kib);
+        }
         if server == Server::Switchboard {
             own = Some(cost);
         }
     }
-    Ok((table, own))
+    Ok((table, own.map(|own| Cost { best_peer_kib: best, ..own })))
 }
 
 fn measure(bench: &Bench<'_>, running: &Running, sessions: usize, shape: &Shape) -> io::Result<Cost> {
@@ -145,13 +176,13 @@ fn measure(bench: &Bench<'_>, running: &Running, sessions: usize, shape: &Shape)
         return Err(io::Error::other("a direct connection has no sessions"));
     };
     let first = Shape { at_once: false, ..*shape };
-    hold(running, FIRST, first.script(), MS(20), MS(20), |_| ())?;
+    hold(running, FIRST, &first, MS(20), MS(20), |_| ())?;
     let base = memory(pid);
     let quick = bench.options.quick;
     let (still, window) = if quick { (QUICK_STILL_AFTER, MS(100)) } else { (STILL_AFTER, MS(1000)) };
     let warm_up = still + if shape.at_once { WORK_LIMIT } else { Duration::ZERO };
     let (mut full, mut cpu, mut before) = (Memory::default(), Duration::ZERO, Used::default());
-    let report = hold(running, sessions, shape.script(), warm_up, window, |phase| match phase {
+    let report = hold(running, sessions, shape, warm_up, window, |phase| match phase {
         Phase::Ramp | Phase::WarmUp => {}
         Phase::Window => before = Used::by(pid),
         Phase::End => {
@@ -169,18 +200,20 @@ fn measure(bench: &Bench<'_>, running: &Running, sessions: usize, shape: &Shape)
         left_kib: per_session(left.private_kib, base.private_kib),
         cpu_us: if quick { f64::NAN } else { cpu.as_secs_f64() * 1e6 / report.window.as_secs_f64() },
         failures: report.failures.values().sum(),
+        best_peer_kib: f64::INFINITY,
     })
 }
 
-/// Opens sessions that do the work of `script`, and holds them.
+/// Opens sessions that do the work of `shape`, and holds them.
 fn hold(
     running: &Running,
     connections: usize,
-    script: Script,
+    shape: &Shape,
     warm_up: Duration,
     window: Duration,
     at: impl FnMut(Phase),
 ) -> io::Result<Report> {
-    let plan = Plan { connections, script, warm_up, window, ..Plan::to(running.address) };
+    let (script, tls) = (shape.script(), shape.tls.map(certificate::clients).transpose()?);
+    let plan = Plan { connections, script, tls, warm_up, window, ..Plan::to(running.address) };
     shard::run(run(&plan, 0, at))
 }

@@ -17,6 +17,7 @@
 mod bench;
 mod calls;
 mod case;
+mod certificate;
 mod child;
 mod command;
 mod generators;

@@ -3,6 +3,8 @@
 use crate::{
     bench::Bench,
     case::{Case, Unit},
+    certificate,
+    command::Setup,
     median,
     server::{Running, Server},
     table::{self, Table},
@@ -109,14 +111,18 @@ pub fn compare(bench: &Bench<'_>, case: &Case) -> io::Result<Outcome> {
         .servers
         .iter()
         .filter(|server| takes_part(**server, case, bench.options.quick))
-        .map(|server| bench.start(*server, bench.setup(case.service), &[]))
+        .map(|server| {
+            bench.start(*server, Setup { tls: case.tls.is_some(), ..bench.setup(case.service) }, &[])
+        })
         .collect::<io::Result<Vec<_>>>()?;
+    let tls = case.tls.map(certificate::clients).transpose()?;
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); running.len()];
     for round in 0..bench.options.rounds() {
         for number in order(round, running.len()) {
             let plan = Plan {
                 connections: case.connections,
                 script: case.script.clone(),
+                tls: tls.clone(),
                 warm_up: bench.options.warm_up(),
                 window: bench.options.window(),
                 ..Plan::to(running[number].address)
@@ -143,6 +149,8 @@ pub fn order(round: usize, count: usize) -> impl Iterator<Item = usize> {
 
 fn takes_part(server: Server, case: &Case, quick: bool) -> bool {
     match server {
+        // They cannot end it.
+        Server::Direct | Server::Socat | Server::HaproxySplice if case.tls.is_some() => false,
         // Small messages are never worth a splice.
         Server::HaproxySplice => case.unit == Unit::Mib,
         // It is no peer, and takes a tenth of the time.

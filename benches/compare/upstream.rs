@@ -126,7 +126,7 @@ async fn sink(mut connection: Connection<'_>) -> Result<(), Failure> {
     connection.learn_seed().await?;
     connection.expect_rest().await?;
     connection.tell_total().await?;
-    connection.half_close()?;
+    connection.half_close().await?;
     connection.close();
     Ok(())
 }

@@ -275,6 +275,11 @@ impl Socket {
         Ok(shutdown(&self.descriptor, Shutdown::Write)?)
     }
 
+    /// Whether the peer's stream was read to its end.
+    pub fn has_ended(&self) -> bool {
+        self.incoming.get() != Incoming::GoesOn
+    }
+
     /// Says that the socket is closed as soon as our stream has ended. It counts if the peer's was read to its end: else
     /// close(2) may find bytes that were not read, and reset the connection (RFC 2525 §2.17).
     pub fn closes_next(&self) {

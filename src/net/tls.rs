@@ -9,7 +9,10 @@ pub mod server;
 #[cfg(test)]
 mod tests;
 
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::{
+    NamedGroup,
+    crypto::{CryptoProvider, aws_lc_rs},
+};
 use std::sync::Arc;
 
 /// Why a builder of rustls cannot refuse the versions that it takes by default.
@@ -20,6 +23,13 @@ const PROTOCOL_BYTES_MAX: usize = 255;
 /// The cryptography of all of the program's TLS. The process has no default that another library could set.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
+}
+
+/// The same, without key exchanges that outlive quantum computers.
+fn classical_provider() -> Arc<CryptoProvider> {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.kx_groups.retain(|group| group.name() != NamedGroup::X25519MLKEM768);
+    Arc::new(provider)
 }
 
 /// The protocols as rustls takes them. Errors: the first that cannot be sent, in words.

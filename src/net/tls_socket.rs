@@ -33,6 +33,8 @@ use std::{
 const ROOM_BYTES: usize = 32 * 1024;
 /// The longest message that is put together in memory: rustls takes 64 KiB, in records of any size.
 const MESSAGE_BYTES_MAX: usize = 512 * 1024;
+/// Reads that give nothing of the stream (a peer may send tickets without end), before other tasks have their turn.
+const RECEIPTS_MAX: usize = 16;
 /// Free rooms that a shard keeps: 256 KiB.
 const SPARE_ROOMS: usize = 8;
 /// What a record has besides its bytes, and a KeyUpdate before it, at most.
@@ -189,7 +191,7 @@ impl TlsSocket {
             if !session.machine.state().is_handshaking() {
                 return Poll::Ready(Ok(()));
             }
-            if session.peer_closed || ready!(session.poll_receive(&self.socket, context))? == 0 {
+            if session.peer_closed || ready!(session.poll_receive(&self.socket, context, None))? == 0 {
                 let text = "the stream ended in the handshake";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, text)));
             }
@@ -199,7 +201,21 @@ impl TlsSocket {
     /// The next bytes that the peer sent; none at the end of its stream.
     /// Errors: `UnexpectedEof` for an end without close_notify, `InvalidData`, or that of the connection.
     pub fn poll_read(&self, context: &Context<'_>) -> Poll<io::Result<Option<Buffer>>> {
+        self.poll_read_of(context, None)
+    }
+
+    /// As [`TlsSocket::poll_read`], of the next `left` bytes that the socket has, which are counted down.
+    pub fn poll_read_rest(&self, context: &Context<'_>, left: &mut u32) -> Poll<io::Result<Option<Buffer>>> {
+        self.poll_read_of(context, Some(left))
+    }
+
+    fn poll_read_of(
+        &self,
+        context: &Context<'_>,
+        mut left: Option<&mut u32>,
+    ) -> Poll<io::Result<Option<Buffer>>> {
         let mut session = self.session.borrow_mut();
+        let mut receipts = 0;
         loop {
             if let Some(buffer) = session.plain.pop_front() {
                 return Poll::Ready(Ok(Some(buffer)));
@@ -211,10 +227,15 @@ impl TlsSocket {
                 let _ = session.poll_flush(&self.socket, context);
                 return Poll::Ready(Err(error));
             }
-            if session.plain.is_empty()
-                && !session.peer_closed
-                && ready!(session.poll_receive(&self.socket, context))? == 0
-            {
+            if !session.plain.is_empty() || session.peer_closed {
+                continue;
+            }
+            if receipts == RECEIPTS_MAX && left.is_none() {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            receipts += 1;
+            if ready!(session.poll_receive(&self.socket, context, left.as_deref_mut()))? == 0 {
                 let text = "the stream ended without close_notify";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, text)));
             }
@@ -231,6 +252,11 @@ impl TlsSocket {
             self.session.borrow_mut().plain.push_front(buffer);
         }
         Poll::Ready(Ok(count))
+    }
+
+    /// Whether the end of the peer's stream was read.
+    pub fn peer_has_closed(&self) -> bool {
+        self.session.borrow().peer_closed
     }
 
     /// Writes what the socket takes at once of `bytes`, and says how many of them the kernel has whole.
@@ -308,9 +334,14 @@ impl TlsSession {
         }
     }
 
-    /// Reads what is there; 0 is the end of the stream.
-    fn poll_receive(&mut self, socket: &Socket, context: &Context<'_>) -> Poll<io::Result<usize>> {
-        if socket.poll_readable(context).is_pending() {
+    /// Reads what is there, at most what is `left`; 0 is the end of the stream.
+    fn poll_receive(
+        &mut self,
+        socket: &Socket,
+        context: &Context<'_>,
+        left: Option<&mut u32>,
+    ) -> Poll<io::Result<usize>> {
+        if left.as_deref() == Some(&0) || socket.poll_readable(context).is_pending() {
             self.incoming.shrink();
             return Poll::Pending;
         }
@@ -318,9 +349,16 @@ impl TlsSession {
             let text = "a message is too long";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
-        let received = socket.poll_read(context, self.incoming.free(ROOM_BYTES / 2));
+        let room = self.incoming.free(ROOM_BYTES / 2);
+        let size = left.as_deref().map_or(room.len(), |&left| room.len().min(left as usize));
+        let received = socket.poll_read(context, &mut room[..size]);
         match &received {
-            Poll::Ready(Ok(count)) => self.incoming.end += count,
+            Poll::Ready(Ok(count)) => {
+                self.incoming.end += count;
+                if let Some(left) = left {
+                    *left = left.saturating_sub(u32::try_from(*count).unwrap_or(u32::MAX));
+                }
+            }
             _ => self.incoming.shrink(),
         }
         received

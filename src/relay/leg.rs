@@ -23,8 +23,9 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-/// What is read of a peer that is hung up on, so that close(2) finds nothing unread: its last answers, at most.
-const LAST_READS: usize = 4;
+/// What is read at most of what a peer sends after the end of its stream, in so many reads.
+const REST_BYTES: usize = 64 * 1024;
+const REST_READS: usize = 16;
 
 /// One connection of a session. Dropping it resets the peer; [`Leg::close`] is the clean way.
 pub enum Leg {
@@ -132,14 +133,30 @@ impl Leg {
     /// first, if that takes no waiting.
     pub fn hang_up(self) {
         if let Leg::Tls(tls) = &self {
-            let context = Context::from_waker(Waker::noop());
-            for _ in 0..LAST_READS {
-                let Poll::Ready(Ok(Some(_))) = tls.poll_read(&context) else { break };
-            }
             // If it cannot be told, the peer takes it for a cut, and has nothing more to lose by that.
-            let _ = tls.poll_finish(&context);
+            let _ = tls.poll_finish(&Context::from_waker(Waker::noop()));
+            // What is there and not read would have it reset.
+            self.may_have_more();
         }
         self.socket().close_when_dropped();
+    }
+
+    /// Whether the peer may send more than was read of its stream, though that has ended: by an operator, or by close_notify.
+    /// close(2) answers that by a RST, which overtakes what is under way (RFC 2525 §2.17): [`Leg::settle`] first.
+    pub fn may_have_more(&self) -> bool {
+        if self.socket().has_ended() {
+            return false;
+        }
+        let mut room = [0; REST_BYTES / REST_READS];
+        let mut has_more = !matches!(self, Leg::Tls(tls) if tls.peer_has_closed());
+        for _ in 0..REST_READS {
+            match self.socket().try_read(&mut room) {
+                Ok(0) => return false,
+                Ok(_) => has_more = true,
+                Err(_) => return has_more,
+            }
+        }
+        true
     }
 
     /// Closes after both streams have ended; nothing that was written is lost.
@@ -201,6 +218,25 @@ impl<'a> LegReader<'a> {
             self.early = None;
         }
         next.map(Chunk::Bytes)
+    }
+
+    fn poll_read_tls(
+        &mut self,
+        tls: &TlsSocket,
+        direction: &Direction,
+        context: &Context<'_>,
+    ) -> Poll<io::Result<Option<Chunk>>> {
+        let read = if direction.gate.finishes() {
+            let left = self.left.get_or_insert_with(|| tls.socket().unread());
+            match tls.poll_read_rest(context, left) {
+                // All that was there is read.
+                Poll::Pending => Poll::Ready(Ok(None)),
+                read => read,
+            }
+        } else {
+            tls.poll_read(context)
+        };
+        read.map_ok(|buffer| buffer.map(Chunk::Bytes))
     }
 
     fn try_read(&mut self, socket: &Socket, direction: &Direction) -> io::Result<Option<Chunk>> {
@@ -276,13 +312,7 @@ impl ChunkSource for LegReader<'_> {
             }
             let socket = match &**self.leg {
                 Leg::Plain(socket) => socket,
-                Leg::Tls(tls) => {
-                    return match tls.poll_read(context) {
-                        // All that was there is read.
-                        Poll::Pending if direction.gate.finishes() => Poll::Ready(Ok(None)),
-                        read => read.map_ok(|buffer| buffer.map(Chunk::Bytes)),
-                    };
-                }
+                Leg::Tls(tls) => return self.poll_read_tls(tls, direction, context),
             };
             loop {
                 if !direction.gate.finishes() {

@@ -33,14 +33,18 @@ use crate::{
     },
     text::{escape::Escaped, units::duration},
 };
+use futures::lock::Mutex;
 use std::{
+    cell::RefCell,
     future::poll_fn,
     io,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+/// The part of a period that a jittered one has at least.
+const SHORTEST_PERIOD: f64 = 0.9;
 /// What is searched of an answer.
 const ANSWER_BYTES: usize = 4096;
 /// After its last word a server has this long to end its stream, and this many bytes; then the connection is closed without it.
@@ -55,6 +59,58 @@ pub struct Checkers {
     check: Arc<Check>,
     surroundings: KeeperContext,
     running: Vec<(Arc<Server>, Task<()>)>,
+}
+
+/// What checkers ask, each with its last answer: a server that is in several upstreams is asked once for all that ask the same.
+#[derive(Clone, Default)]
+pub struct Questions(Rc<RefCell<Vec<Weak<Question>>>>);
+
+struct Question {
+    destination: Destination,
+    /// Without when, and how often.
+    check: Check,
+    settings: GroupSettings,
+    last: Mutex<Option<(Instant, Result<(), String>)>>,
+}
+
+impl Questions {
+    fn find(&self, destination: &Destination, check: &Check, settings: &GroupSettings) -> Rc<Question> {
+        let check = Check { every: Duration::ZERO, fall: 0, rise: 0, ..check.clone() };
+        let mut all = self.0.borrow_mut();
+        all.retain(|question| question.strong_count() > 0);
+        let is_same = |one: &Rc<Question>| {
+            one.destination == *destination
+                && one.check == check
+                && one.settings.send_proxy == settings.send_proxy
+        };
+        if let Some(found) = all.iter().filter_map(Weak::upgrade).find(is_same) {
+            return found;
+        }
+        let (destination, settings) = (destination.clone(), settings.clone());
+        let question = Rc::new(Question { destination, check, settings, last: Mutex::default() });
+        all.push(Rc::downgrade(&question));
+        question
+    }
+}
+
+impl Question {
+    /// What the server answers, or answered another checker less than a period ago; none if that cannot be found out now.
+    async fn answer(&self, check: &Check, surroundings: &KeeperContext) -> Option<Result<(), String>> {
+        let mut last = self.last.lock().await;
+        if let Some((asked, answer)) = &*last
+            && asked.elapsed() < check.every.mul_f64(SHORTEST_PERIOD)
+        {
+            return Some(answer.clone());
+        }
+        let (begin, own) = (Instant::now(), surroundings.context.own.get());
+        let answer = match ask(&self.destination, &self.check, &self.settings, &own).await {
+            Ok(()) => Ok(()),
+            Err(Failure::Server(why)) => Err(why),
+            Err(Failure::Shortage) => return None,
+        };
+        *last = Some((begin, answer.clone()));
+        Some(answer)
+    }
 }
 
 /// Why a check did not succeed.
@@ -96,16 +152,12 @@ impl Checkers {
 
 /// The actor of one server.
 async fn watch(group: &Group, server: &Arc<Server>, check: &Check, surroundings: &KeeperContext) {
+    let question = surroundings.questions.find(&server.destination, check, &group.settings);
     loop {
         // A checker before this one may have asked a moment ago.
         sleep_until(server.next_check(jittered(check.every))).await;
         server.note_check_begun();
-        let own = surroundings.context.own.get();
-        let result = match ask(&server.destination, check, &group.settings, &own).await {
-            Ok(()) => Ok(()),
-            Err(Failure::Server(why)) => Err(why),
-            Err(Failure::Shortage) => continue,
-        };
+        let Some(result) = question.answer(check, surroundings).await else { continue };
         let Some(change) = server.note_check(result, check.fall, check.rise) else { continue };
         if group.settings.cut_on_down && matches!(change, Change::Down(_)) {
             (surroundings.on_down)(group, server).await;
@@ -414,7 +466,12 @@ mod tests {
             count.set(count.get() + 1);
             ready(()).boxed_local()
         });
-        (group, KeeperContext { context, warn: Rc::new(|_| ()), on_down }, events, cut)
+        (
+            group,
+            KeeperContext { context, warn: Rc::new(|_| ()), on_down, questions: Questions::default() },
+            events,
+            cut,
+        )
     }
 
     async fn next_change(events: &mut Mailbox<Event>) -> (String, Change) {

@@ -6,7 +6,12 @@ use crate::{
         mailbox::{Mailbox, Sender, mailbox},
         task::{Task, contain, spawn},
     },
-    server::{discover::Discoverer, groups::Groups, health::Checkers, plan::PlannedUpstream},
+    server::{
+        discover::Discoverer,
+        groups::Groups,
+        health::{Checkers, Questions},
+        plan::PlannedUpstream,
+    },
     session::{
         context::Context,
         deadline::CONNECT_TIMEOUT,
@@ -29,6 +34,7 @@ pub struct KeeperContext {
     pub warn: Rc<dyn Fn(String)>,
     /// Cuts the sessions of a server that went down, in a group that wants that.
     pub on_down: Rc<OnDown>,
+    pub questions: Questions,
 }
 
 pub type OnDown = dyn Fn(&Group, &Server) -> LocalBoxFuture<'static, ()>;
@@ -144,7 +150,7 @@ mod tests {
         let lines = told.clone();
         let warn = Rc::new(move |line| lines.borrow_mut().push(line));
         let on_down = Rc::new(|_: &Group, _: &Server| ready(()).boxed_local());
-        (KeeperContext { context: Context::sample(), warn, on_down }, told)
+        (KeeperContext { context: Context::sample(), warn, on_down, questions: Questions::default() }, told)
     }
 
     /// An upstream whose servers a name server tells.

@@ -30,6 +30,7 @@ use crate::{
         certificates::CertificateWatch,
         control, diff,
         drain::Drain,
+        health::Questions,
         http,
         in_force::{InForce, Kept, Opened, PlanInForce, Prepared, listen},
         keeper::{KeeperContext, Keepers},
@@ -165,7 +166,7 @@ impl Running {
         plan: Plan,
         prepared: Prepared,
         context: Context,
-        (control, metrics, agent): (Option<Listener>, Option<Listener>, Option<Listener>),
+        beside: (Option<Listener>, Option<Listener>, Option<Listener>),
         load: Option<LoadPlan>,
         reporter: Reporter,
     ) -> Result<Self, Error> {
@@ -226,11 +227,20 @@ impl Running {
         running.keepers.keep(&next.groups, &running.surroundings).await;
         running.put_in_force(next);
         // Whoever asks, finds the listeners; until then they wait in the kernel's queue.
-        running.serve_control(&plan, control);
-        running.serve_metrics(&plan, metrics);
-        running.serve_agent(agent);
+        running.serve_beside(&plan, beside);
         running.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
         Ok(running)
+    }
+
+    /// Serves operators, scrapers and balancers.
+    fn serve_beside(
+        &mut self,
+        plan: &Plan,
+        (control, metrics, agent): (Option<Listener>, Option<Listener>, Option<Listener>),
+    ) {
+        self.serve_control(plan, control);
+        self.serve_metrics(plan, metrics);
+        self.serve_agent(agent);
     }
 
     fn serve_control(&mut self, plan: &Plan, listener: Option<Listener>) {
@@ -578,6 +588,7 @@ fn open_beside(
 fn surroundings(context: &Arc<Context>, reporter: &Reporter, supervisors: &Supervisors) -> KeeperContext {
     let (reporter, supervisors) = (reporter.clone(), supervisors.clone());
     KeeperContext {
+        questions: Questions::default(),
         context: context.clone(),
         warn: Rc::new(move |line| reporter.warn(line)),
         on_down: Rc::new(move |group, server| {

@@ -225,7 +225,12 @@ async fn end_legs(
 ) -> Outcome {
     let mut client_gone = None;
     match near_end {
-        Some(LegEnd::Clean) => near.close(),
+        Some(LegEnd::Clean) => {
+            if near.may_have_more() {
+                near.settle().await;
+            }
+            near.close();
+        }
         Some(LegEnd::OtherGone) => {
             near.settle().await;
             delivery::note_lost_towards(record, Side::Client);

@@ -66,6 +66,9 @@ pub(super) fn run(
         let ways = Ways { incoming: &record.from_upstream, outgoing: &record.from_client };
         match pump(LegReader::new(&far, record.may_splice()), down_sender, up_receiver, ways).await {
             LegEnd::Clean => {
+                if far.may_have_more() {
+                    Box::pin(far.settle()).await;
+                }
                 far.close();
                 Outcome::Clean
             }

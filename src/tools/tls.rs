@@ -50,6 +50,7 @@ impl TargetTls {
             verify: !trust.anybody,
             alpn,
             resume,
+            post_quantum: true,
         };
         let tell = |fault: &TlsFault| match fault.what {
             TlsKey::Name => fault.text.clone(),
@@ -57,7 +58,12 @@ impl TargetTls {
         };
         let tls = ClientTls::load(files)
             .map_err(|faults| faults.iter().map(tell).collect::<Vec<_>>().join("; "))?;
-        Ok(TargetTls { tls, host })
+        Ok(Self::to(tls, host))
+    }
+
+    /// A target whose server has to be `host`.
+    pub fn to(tls: ClientTls, host: String) -> Self {
+        TargetTls { tls, host }
     }
 
     /// What a user is warned of; none if the server has to prove who it is.

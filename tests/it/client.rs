@@ -4,6 +4,7 @@ mod http;
 mod many;
 mod proxy_header;
 mod tcp;
+mod tls;
 
 use crate::support::program::{self, Program, binary};
 use std::{io::Write, process::Stdio};

@@ -232,7 +232,7 @@ fn a_check_takes_a_server_down_and_up_again_and_both_are_told_once() {
 }
 
 #[test]
-fn a_check_costs_a_server_one_connection_a_period_whatever_the_number_of_threads() {
+fn a_check_costs_a_server_one_connection_a_period_whatever_the_number_of_threads_and_upstreams() {
     const EVERY: Duration = Duration::from_millis(100);
     let connections = Arc::new(AtomicUsize::new(0));
     let counted = connections.clone();
@@ -244,8 +244,11 @@ fn a_check_costs_a_server_one_connection_a_period_whatever_the_number_of_threads
     let file = NamedTempFile::new().unwrap();
     let check = "check = { every = \"100ms\", expect = \"220\" }";
     let upstream = format!("{check}\nservers = [\"{}\"]", fake.address);
-    let server = Server::of_upstream(file.path(), &upstream);
-    wait_changed(&server, fake.address, "up");
+    let server = Server::of_upstream(file.path(), &format!("{upstream}\n[upstream.twin]\n{upstream}"));
+    for _ in 0..2 {
+        // Of each upstream.
+        wait_changed(&server, fake.address, "up");
+    }
     let (begin, before) = (Instant::now(), connections.load(SeqCst));
     thread::sleep(EVERY * 15);
     let count = connections.load(SeqCst) - before;

@@ -6,6 +6,7 @@ mod latency;
 mod options;
 mod output;
 mod refusals;
+mod tls;
 
 use crate::support::program::{self, Program, binary};
 use rustix::process::Signal;

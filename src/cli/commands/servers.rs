@@ -456,7 +456,15 @@ impl Proxy {
             return Ok(None);
         }
         let (ca, name) = (self.upstream_ca.clone(), self.upstream_name.clone());
-        let files = ClientTlsFiles { ca, name, pair: None, verify: true, alpn: Vec::new(), resume: true };
+        let files = ClientTlsFiles {
+            ca,
+            name,
+            pair: None,
+            verify: true,
+            alpn: Vec::new(),
+            resume: true,
+            post_quantum: true,
+        };
         ClientTls::load(files).map(Some).map_err(|faults| told(&faults))
     }
 }

@@ -3,6 +3,7 @@
 use crate::net::tls::{
     HAS_VERSIONS,
     certificate::ReadCertificate,
+    classical_provider,
     explain::IssuerFault,
     files::{CertificatePair, MadeOfFiles, Reading, Renewable, TlsFault, TlsKey, TlsRenewal},
     protocols, provider,
@@ -15,7 +16,7 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_name,
     },
-    crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
+    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
     sign::{CertifiedKey, SingleCertAndKey},
@@ -43,6 +44,8 @@ pub struct ClientTlsFiles {
     pub alpn: Vec<String>,
     /// Off: each handshake is a whole one.
     pub resume: bool,
+    /// Offers the key exchange X25519MLKEM768 first, which outlives quantum computers; else X25519 is the first.
+    pub post_quantum: bool,
 }
 
 /// The client's side of TLS, as it is now. Equal are those of the same files with the same certificates in them.
@@ -119,7 +122,7 @@ fn server_name(name: &str) -> Result<ServerName<'static>, String> {
 }
 
 fn load(files: &ClientTlsFiles) -> Result<MadeOfFiles<ClientConfig>, Vec<TlsFault>> {
-    let provider = provider();
+    let provider = if files.post_quantum { provider() } else { classical_provider() };
     let mut reading = Reading::default();
     let pair = files.pair.as_ref().and_then(|pair| reading.pair(0, pair, &provider));
     let verifier = verifier(&mut reading, files);
@@ -132,7 +135,7 @@ fn load(files: &ClientTlsFiles) -> Result<MadeOfFiles<ClientConfig>, Vec<TlsFaul
     }
     let material = Arc::new(reading.finish()?);
     let verifier = verifier.expect("without one there is a fault");
-    let mut config = configure(pair, verifier, alpn);
+    let mut config = configure(provider, pair, verifier, alpn);
     if !files.resume {
         config.resumption = Resumption::disabled();
     }
@@ -140,11 +143,12 @@ fn load(files: &ClientTlsFiles) -> Result<MadeOfFiles<ClientConfig>, Vec<TlsFaul
 }
 
 fn configure(
+    provider: Arc<CryptoProvider>,
     pair: Option<CertifiedKey>,
     verifier: Arc<dyn ServerCertVerifier>,
     alpn: Vec<Vec<u8>>,
 ) -> ClientConfig {
-    let builder = ClientConfig::builder_with_provider(provider());
+    let builder = ClientConfig::builder_with_provider(provider);
     let builder = builder.with_safe_default_protocol_versions().expect(HAS_VERSIONS);
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = match pair {

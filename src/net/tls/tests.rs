@@ -93,6 +93,7 @@ impl Folder {
             verify: true,
             alpn: Vec::new(),
             resume: true,
+            post_quantum: true,
         }
     }
 }
@@ -763,8 +764,15 @@ fn the_environment_names_authorities_and_a_file_for_keys() {
     if let Some(folder) = env::var_os(FOLDER) {
         let path = |name| PathBuf::from(&folder).join(name);
         let server = server_of(&[&CertificatePair { cert: path("a.pem"), key: path("a.key") }]);
-        let files =
-            ClientTlsFiles { ca: None, name: None, pair: None, verify: true, alpn: Vec::new(), resume: true };
+        let files = ClientTlsFiles {
+            ca: None,
+            name: None,
+            pair: None,
+            verify: true,
+            alpn: Vec::new(),
+            resume: true,
+            post_quantum: true,
+        };
         Wire::between(&client_of(files), "a.test", &server).through();
         return;
     }

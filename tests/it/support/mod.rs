@@ -17,4 +17,5 @@ pub mod source;
 pub mod stream;
 pub mod svg;
 pub mod terminal;
+pub mod tls;
 pub mod wait;
