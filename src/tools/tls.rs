@@ -38,11 +38,11 @@ impl TargetTls {
     /// Errors: what cannot be used of what was given, with its option.
     pub fn of(target: &Target, trust: Trust, resume: bool) -> Result<Self, String> {
         let alpn = if target.is_http() { vec![HTTP.to_owned()] } else { Vec::new() };
-        Self::to(target.endpoint().name_in_certificate(), alpn, trust, resume)
+        Self::load(target.endpoint().name_in_certificate(), alpn, trust, resume)
     }
 
     /// As [`TargetTls::of`], of any server that is to be `host` and is offered the protocols `alpn`.
-    pub fn to(host: String, alpn: Vec<String>, trust: Trust, resume: bool) -> Result<Self, String> {
+    pub fn load(host: String, alpn: Vec<String>, trust: Trust, resume: bool) -> Result<Self, String> {
         let files = ClientTlsFiles {
             ca: trust.ca,
             name: Some(host.clone()),

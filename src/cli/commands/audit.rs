@@ -142,7 +142,7 @@ fn tls(
         (Subject::Running { via, .. }, _) => name.unwrap_or_else(|| via.name_in_certificate()),
     };
     // Each handshake is a whole one, as of clients that come for the first time.
-    via_tls.then(|| TargetTls::to(host, Vec::new(), trust, false)).transpose()
+    via_tls.then(|| TargetTls::load(host, Vec::new(), trust, false)).transpose()
 }
 
 /// A TCP address with its port.

@@ -59,12 +59,10 @@ pub async fn forwards(ground: &Ground, first: Socket) -> Result<(), Failure> {
         match within(Some(left), arrives(trial, first.take())).await {
             Some(Ok(true)) => return Ok(()),
             Some(Err(error)) => {
-                let via = ground.address(Way::Through);
-                return Err(Failure::unreached(
-                    Fault::of_handshake(&error),
-                    &via.to_string(),
-                    &reason(&error),
-                ));
+                let (fault, via) = (Fault::of_handshake(&error), ground.address(Way::Through).to_string());
+                let failure = Failure::unreached(fault, &via, &reason(&error));
+                // Whatever it is, there is no proxy to audit.
+                return Err(Failure { fault: Fault::Connect, ..failure });
             }
             _ => {}
         }
