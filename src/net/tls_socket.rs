@@ -34,7 +34,7 @@ const ROOM_BYTES: usize = 32 * 1024;
 /// The longest message that is put together in memory: rustls takes 64 KiB, in records of any size.
 const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 /// Reads that give nothing of the stream (a peer may send tickets without end), before other tasks have their turn.
-const RECEIPTS_MAX: usize = 16;
+const RECEIPTS_MAX: usize = 4;
 /// Free rooms that a shard keeps: 256 KiB.
 const SPARE_ROOMS: usize = 8;
 /// What a record has besides its bytes, and a KeyUpdate before it, at most.
@@ -63,6 +63,7 @@ struct TlsSession {
     outgoing: Room,
     peer_closed: bool,
     closed: bool,
+    failure: Option<rustls::Error>,
 }
 
 /// Bytes in a row; without any it takes no memory.
@@ -155,6 +156,7 @@ impl TlsSocket {
             outgoing: Room::default(),
             peer_closed: false,
             closed: false,
+            failure: None,
         };
         TlsSocket { socket, session: RefCell::new(session), encrypted: Cell::new(0) }
     }
@@ -299,30 +301,17 @@ pub fn is_distrust(error: &io::Error) -> bool {
 impl TlsSession {
     /// Decrypts the next bytes of what came, and answers what is to be answered.
     fn advance(&mut self) -> io::Result<()> {
-        match self.drive(&Goal::Advance) {
-            Err(error) => {
-                // The alert about it.
-                let _ = self.drive(&Goal::Advance);
-                Err(error)
-            }
-            done => done,
-        }
+        self.drive(&Goal::Advance)
     }
 
-    /// Goes on until the goal is reached, or bytes came or are needed.
+    /// Goes on until the goal is reached, or bytes came or are needed. After a failure, which leaves the alert about it in
+    /// `outgoing`, it fails alike.
     fn drive(&mut self, goal: &Goal<'_>) -> io::Result<()> {
+        if let Some(failure) = &self.failure {
+            return Err(TlsFailure(failure.clone()).into());
+        }
         loop {
-            let (incoming, outgoing) = (self.incoming.filled_mut(), &mut self.outgoing);
-            let (discard, step) = match &mut self.machine {
-                Machine::Client(machine) => {
-                    step(machine.process_tls_records(incoming), goal, &mut self.plain, outgoing)
-                }
-                Machine::Server(machine) => {
-                    step(machine.process_tls_records(incoming), goal, &mut self.plain, outgoing)
-                }
-            };
-            self.incoming.discard(discard);
-            match step? {
+            match self.step(goal).map_err(|error| self.fail(error))? {
                 Step::Again if matches!(goal, Goal::Advance) && !self.plain.is_empty() => return Ok(()),
                 Step::Again => {}
                 Step::PeerClosed => self.peer_closed = true,
@@ -332,6 +321,27 @@ impl TlsSession {
                 Step::Reached => return Ok(()),
             }
         }
+    }
+
+    fn step(&mut self, goal: &Goal<'_>) -> Result<Step, rustls::Error> {
+        let (incoming, outgoing) = (self.incoming.filled_mut(), &mut self.outgoing);
+        let (discard, step) = match &mut self.machine {
+            Machine::Client(machine) => {
+                step(machine.process_tls_records(incoming), goal, &mut self.plain, outgoing)
+            }
+            Machine::Server(machine) => {
+                step(machine.process_tls_records(incoming), goal, &mut self.plain, outgoing)
+            }
+        };
+        self.incoming.discard(discard);
+        step
+    }
+
+    /// Encodes the alert about it, if there is one. Nothing that came is looked at again: rustls would judge it a second time.
+    fn fail(&mut self, error: rustls::Error) -> TlsFailure {
+        while self.machine.state().wants_write() && self.step(&Goal::Advance).is_ok() {}
+        self.failure = Some(error.clone());
+        TlsFailure(error)
     }
 
     /// Reads what is there, at most what is `left`; 0 is the end of the stream.
@@ -404,10 +414,10 @@ fn step<Data>(
     goal: &Goal<'_>,
     plain: &mut VecDeque<Buffer>,
     outgoing: &mut Room,
-) -> (usize, io::Result<Step>) {
+) -> (usize, Result<Step, rustls::Error>) {
     let mut discard = status.discard;
     let step = match status.state {
-        Err(error) => Err(TlsFailure(error).into()),
+        Err(error) => Err(error),
         Ok(ConnectionState::ReadTraffic(mut traffic)) => {
             while let Some(Ok(record)) = traffic.next_record() {
                 discard += record.discard;
@@ -445,7 +455,7 @@ fn write<Data>(
     mut traffic: WriteTraffic<'_, Data>,
     goal: &Goal<'_>,
     outgoing: &mut Room,
-) -> io::Result<Step> {
+) -> Result<Step, rustls::Error> {
     let mut size = RECORD_OVERHEAD;
     loop {
         let written = match goal {
@@ -460,7 +470,7 @@ fn write<Data>(
             }
             Err(EncryptError::InsufficientSize(needed)) => size = needed.required_size,
             Err(EncryptError::EncryptExhausted) => {
-                return Err(TlsFailure(rustls::Error::EncryptError).into());
+                return Err(rustls::Error::EncryptError);
             }
         }
     }

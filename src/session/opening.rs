@@ -172,6 +172,11 @@ impl Client {
         };
         match tls {
             Some(tls) => self.terminate(tls, record, introduction).await,
+            // Its server would be spoken to in plain text, for a client that has been promised TLS.
+            None if is_postgres && introduction.hello.get().is_none() => {
+                let why = "client: it asked for TLS, and then did not speak it";
+                Err(Outcome::Refused(Cause::TlsClient, why.into()))
+            }
             None => {
                 introduction.set_early(self.bytes.chunks(BUFFER_BYTES).map(Buffer::holding).collect());
                 Ok(Rc::new(Leg::Plain(self.socket)))

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 pub struct Operated {
     pub server: Server,
     pub socket: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// What a run of `ctl` printed, and how it ended.
@@ -35,11 +35,24 @@ impl Operated {
         let control = ["--control", socket.to_str().unwrap()];
         let flags = [flags, &control].concat();
         let server = Launch { mode, flags: &flags, shell: None, output: Output::Read }.start();
-        Operated { server, socket, _folder: folder }
+        Operated { server, socket, folder: folder }
     }
 
     pub fn proxy(upstream: impl ToString, flags: &[&str]) -> Operated {
         Operated::start("proxy", &[&["--upstream", &upstream.to_string()], flags].concat())
+    }
+
+    /// Starts `run FILE` with this text, which has `listeners` addresses to listen on, after what every file begins with.
+    pub fn run(text: &str, listeners: usize) -> Operated {
+        let folder = TempDir::new().unwrap();
+        let text = format!("control = {:?}\nlog = \"json\"\nthreads = 2\n{text}", folder.path().join("control"));
+        let server = Server::run(&folder.path().join("file.toml"), &text, listeners);
+        Operated { socket: folder.path().join("control"), server, folder }
+    }
+
+    /// The file of [`Operated::run`].
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("file.toml")
     }
 
     /// The command line of `ctl` with these words, to this server.

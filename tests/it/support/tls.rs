@@ -109,6 +109,11 @@ impl Authority {
         (certificates.map(Result::unwrap).collect(), key)
     }
 
+    /// The certificate of a pair.
+    pub fn leaf(&self, name: &str) -> CertificateDer<'static> {
+        self.chain(name).0.remove(0)
+    }
+
     fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
@@ -128,7 +133,17 @@ impl Authority {
 
     /// A server with the certificate `pair`.
     pub fn server(&self, wire: Wire, pair: &str) -> ServerConfig {
-        let (chain, key) = self.chain(pair);
+        self.server_of_chain(wire, self.chain(pair).0, pair)
+    }
+
+    /// A server with the key of `pair`.
+    pub fn server_of_chain(
+        &self,
+        wire: Wire,
+        chain: Vec<CertificateDer<'static>>,
+        pair: &str,
+    ) -> ServerConfig {
+        let key = self.chain(pair).1;
         let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
         let builder = builder.with_protocol_versions(&[wire.version()]).unwrap();
         builder.with_no_client_auth().with_single_cert(chain, key).unwrap()
@@ -155,6 +170,15 @@ pub fn certificate(names: &[&str]) -> CertificateParams {
     let mut params = CertificateParams::new(names).unwrap();
     params.distinguished_name.push(DnType::CommonName, subject);
     params
+}
+
+/// The first bytes of a client.
+pub fn hello_of(config: &ClientConfig) -> Vec<u8> {
+    let name = ServerName::try_from("a.test").unwrap();
+    let mut client = ClientConnection::new(Arc::new(config.clone()), name).unwrap();
+    let mut bytes = Vec::new();
+    client.write_tls(&mut bytes).unwrap();
+    bytes
 }
 
 /// A connection that may speak TLS. Of its copies one may read while one writes.
@@ -211,6 +235,20 @@ impl WireStream {
         WireStream::begin(stream, connection)
     }
 
+    /// As [`WireStream::over`], with another form of the hello.
+    pub fn over_with(
+        mut stream: TcpStream,
+        config: Arc<ClientConfig>,
+        form: impl FnOnce(&[u8]) -> Vec<u8>,
+    ) -> io::Result<WireStream> {
+        let name = ServerName::try_from("a.test").unwrap();
+        let mut client = ClientConnection::new(config, name).unwrap();
+        let mut hello = Vec::new();
+        client.write_tls(&mut hello).unwrap();
+        stream.write_all(&form(&hello))?;
+        WireStream::begin(stream, Some(Connection::Client(client)))
+    }
+
     pub fn accept(stream: TcpStream, config: Option<Arc<ServerConfig>>) -> io::Result<WireStream> {
         let connection = config.map(|config| Connection::Server(ServerConnection::new(config).unwrap()));
         WireStream::begin(bounded(stream), connection)
@@ -245,6 +283,12 @@ impl WireStream {
             }
         }
         self.stream.write_all(&encrypted)
+    }
+
+    /// That the peer showed.
+    pub fn peer_certificate(&self) -> CertificateDer<'static> {
+        let secured = self.tls.as_ref().expect("it speaks TLS").lock().unwrap();
+        secured.connection.peer_certificates().unwrap()[0].clone()
     }
 
     /// Ends the stream; in TLS by close_notify first.

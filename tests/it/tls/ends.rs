@@ -8,6 +8,7 @@ use crate::support::{
     tls::{Authority, Wire, WireEnd, WireStream},
 };
 use rustix::process::Signal;
+use socket2::SockRef;
 use std::{io::Write, net::Shutdown, thread, time::Duration};
 
 /// Several records, and more than one buffer.
@@ -269,7 +270,7 @@ fn a_drain_lets_sessions_go_on_and_resets_what_is_left() {
 fn a_client_that_goes_on_after_its_close_notify_loses_nothing_of_its_reply() {
     let authority = Authority::new();
     for wires in [(Wire::Tls12, Wire::Tcp), (Wire::Tls13, Wire::Tcp)] {
-        let reply = pattern(9, 1_000_000);
+        let reply = pattern(9, 4_000_000);
         let sent = reply.clone();
         let upstream = authority.fake(wires.1, move |mut stream, _| {
             let received = stream.receive();
@@ -279,6 +280,8 @@ fn a_client_that_goes_on_after_its_close_notify_loses_nothing_of_its_reply() {
         });
         let between = Between::start(&authority, wires, upstream.address, &[]);
         let mut client = between.connect();
+        // The reply waits in the program's kernel.
+        SockRef::from(&client.stream).set_recv_buffer_size(64 * 1024).unwrap();
         client.write_all(b"question").unwrap();
         client.with_tls(|tls| tls.send_close_notify()).unwrap();
         // RFC 8446 §6.1: what comes after it is ignored.

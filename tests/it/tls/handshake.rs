@@ -1,1 +1,285 @@
-//! TODO
+//! Handshakes that fail: each is told in words, the peer gets an alert, and nothing is relayed.
+
+use super::Between;
+use crate::support::{
+    fake::{Fake, peer},
+    operator::Operated,
+    stream::{End, Received, await_acknowledged, exchange, read_to_end, reset},
+    tls::{Authority, Wire, WireEnd, WireStream, certificate, hello_of},
+    wait::LIMIT,
+};
+use rcgen::date_time_ymd;
+use serde_json::Value;
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+const ALERT: u8 = 21;
+
+/// A listener that ends TLS with the certificate `a`, and the upstream `db`, whose table is given.
+fn ends_here(authority: &Authority, tls: &str, upstream: &str) -> String {
+    format!(
+        "[listener.test]\nlisten = \"127.0.0.1:0\"\n[[listener.test.route]]\ntls = \"x\"\nupstream = \"db\"\n\
+         [tls.x]\ncert = {:?}\nkey = {:?}\n{tls}\n[upstream.db]\n{upstream}\n",
+        authority.file("a.pem"),
+        authority.file("a.key"),
+    )
+}
+
+/// A listener and the upstream `db` with these servers, which speak TLS.
+fn to_tls(authority: &Authority, servers: &[SocketAddr], more: &str) -> String {
+    let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+    format!(
+        "[listener.test]\nlisten = \"127.0.0.1:0\"\nupstream = \"db\"\n[upstream.db]\nservers = {servers:?}\n\
+         tls = {{ ca = {:?}, name = \"a.test\" }}\neject = \"off\"\n{more}\n",
+        authority.file("ca.pem")
+    )
+}
+
+fn echoes(authority: &Authority, wire: Wire) -> Fake {
+    authority.fake(wire, |mut stream, _| {
+        let mut writer = stream.try_clone();
+        let end = stream.read_each(|piece| drop(writer.write_all(piece)));
+        if end == WireEnd::Clean {
+            writer.finish();
+        }
+        Received { bytes: Vec::new(), end: End::Fin }
+    })
+}
+
+fn assert_error(close: &Value, cause: &str, words: &str) {
+    assert_eq!(close["cause"], cause, "{close}");
+    assert!(close["error"].as_str().is_some_and(|error| error.contains(words)), "no \"{words}\": {close}");
+}
+
+#[test]
+fn what_is_no_tls_gets_an_alert_and_the_end_and_no_upstream() {
+    let authority = Authority::new();
+    let upstream = Fake::start(|_, _| panic!("nothing is relayed"));
+    let between = Between::start(&authority, (Wire::Tls13, Wire::Tcp), upstream.address, &[]);
+    let long = [b"GET / HTTP/1.1\r\nCookie: ".to_vec(), vec![b'c'; 100_000], b"\r\n\r\n".to_vec()].concat();
+    for sent in [&b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"[..], &[0xff; 3000], &[22, 3, 1, 0, 4, 1, 0, 0, 0], &long]
+    {
+        let mut client = between.operated.server.connect();
+        let _ = client.write_all(sent);
+        let Received { bytes, end } = read_to_end(&mut client);
+        assert_eq!((bytes.first(), end), (Some(&ALERT), End::Fin), "{} bytes: {bytes:?}", sent.len());
+        let close = between.operated.server.await_close(client.local_addr().unwrap());
+        assert_eq!(close["cause"], "tls_client", "{close}");
+        assert!(close["error"].is_string(), "{close}");
+    }
+    let events = between.operated.server.events();
+    assert!(events.iter().all(|event| event["event"] != "connect"), "{events:?}");
+}
+
+#[test]
+fn a_client_that_ends_or_resets_in_its_handshake_is_told() {
+    let authority = Authority::new();
+    let upstream = peer::echoes();
+    let between = Between::start(&authority, (Wire::Tls13, Wire::Tcp), upstream.address, &[]);
+    for (sent, resets, cause) in [
+        (&b""[..], false, "tls_client"),
+        (&[22, 3], false, "tls_client"),
+        (&b""[..], true, "client_reset"),
+        (&[22, 3, 1], true, "client_reset"),
+    ] {
+        let mut client = between.operated.server.connect();
+        let address = client.local_addr().unwrap();
+        between.operated.server.await_event("open", |event| event["client"] == *address.to_string());
+        client.write_all(sent).unwrap();
+        if resets {
+            await_acknowledged(&client);
+            reset(client);
+        } else {
+            client.shutdown(Shutdown::Write).unwrap();
+            read_to_end(&mut client);
+        }
+        between.await_cause(address, cause);
+    }
+}
+
+#[test]
+fn a_client_of_an_old_version_is_told_why() {
+    let authority = Authority::new();
+    let upstream = peer::echoes();
+    let between = Between::start(&authority, (Wire::Tls13, Wire::Tcp), upstream.address, &[]);
+    // A hello of TLS 1.0, without extensions.
+    let body = [&[3, 1][..], &[7; 32], &[0, 0, 2, 0, 0x2f, 1, 0]].concat();
+    let length = u8::try_from(body.len()).unwrap();
+    let hello = [&[22, 3, 1, 0, length + 4, 1, 0, 0, length][..], &body].concat();
+    let mut client = between.operated.server.connect();
+    client.write_all(&hello).unwrap();
+    assert_eq!(read_to_end(&mut client).bytes.first(), Some(&ALERT));
+    let close = between.operated.server.await_close(client.local_addr().unwrap());
+    assert_error(&close, "tls_client", "the peer's TLS lacks what is needed");
+}
+
+/// Upstreams that fail, each in its own way, and what is said of it.
+fn bad_servers(authority: &Authority) -> Vec<(&'static str, Fake)> {
+    let mut expired = certificate(&["a.test"]);
+    (expired.not_before, expired.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2020, 1, 31));
+    authority.sign("expired", expired);
+    authority.sign("other", certificate(&["b.test"]));
+    authority.self_sign("own", certificate(&["a.test"]));
+    let of = |name: &str| {
+        let config = Arc::new(authority.server(Wire::Tls13, name));
+        Fake::start(move |stream, _| {
+            let error = WireStream::accept(stream, Some(config.clone())).err().map(|error| error.to_string());
+            Received { bytes: error.unwrap_or_default().into_bytes(), end: End::Reset }
+        })
+    };
+    vec![
+        ("the certificate expired on 2020-01-31", of("expired")),
+        ("wrong name: the certificate has b.test, not a.test", of("other")),
+        ("the certificate is self-signed", of("own")),
+        ("no TLS", peer::speaks_first(b"220 ready\r\n".to_vec())),
+        ("no TLS", peer::speaks_and_closes(Vec::new())),
+    ]
+}
+
+#[test]
+fn a_server_that_fails_its_handshake_resets_the_client_and_is_told_in_words() {
+    let authority = Authority::new();
+    for (words, bad) in bad_servers(&authority) {
+        let between = Between::start(&authority, (Wire::Tcp, Wire::Tls13), bad.address, &[]);
+        let mut client = between.operated.server.connect();
+        client.write_all(b"secret").unwrap();
+        assert_eq!(read_to_end(&mut client), Received { bytes: Vec::new(), end: End::Reset }, "{words}");
+        let close = between.operated.server.await_close(client.local_addr().unwrap());
+        assert_error(&close, "tls_upstream", words);
+        let received = bad.await_received().bytes;
+        assert!(!received.windows(6).any(|bytes| bytes == b"secret"));
+    }
+}
+
+#[test]
+fn after_a_server_that_fails_its_handshake_the_next_is_tried() {
+    let authority = Authority::new();
+    for (words, bad) in bad_servers(&authority) {
+        let good = echoes(&authority, Wire::Tls13);
+        let operated = Operated::run(&to_tls(&authority, &[bad.address, good.address], ""), 1);
+        let mut tried = 0;
+        for _ in 0..2 {
+            let mut client = operated.server.connect();
+            exchange(&mut client, b"hello");
+            let address = client.local_addr().unwrap();
+            drop(client);
+            let close = operated.server.await_close(address);
+            assert_eq!(close["server"], *good.address.to_string(), "{words}: {close}");
+            let first = &close["tried"][0];
+            if !first.is_null() {
+                let bad = bad.address.to_string();
+                assert_eq!((&first["server"], &first["error"]), (&bad.into(), &"tls_upstream".into()));
+                tried += 1;
+            }
+        }
+        assert!(tried > 0, "{words}");
+    }
+}
+
+#[test]
+fn a_server_that_accepts_and_stays_silent_costs_its_connect_timeout() {
+    let authority = Authority::new();
+    let (silent, good) = (peer::takes_all(), echoes(&authority, Wire::Tls12));
+    let text = |servers: &[SocketAddr]| to_tls(&authority, servers, "connect-timeout = \"300ms\"");
+    let operated = Operated::run(&text(&[silent.address]), 1);
+    let begin = Instant::now();
+    let mut client = operated.server.connect();
+    assert_eq!(read_to_end(&mut client), Received { bytes: Vec::new(), end: End::Reset });
+    let elapsed = begin.elapsed();
+    assert!(elapsed >= Duration::from_millis(300) && elapsed < LIMIT / 3, "{elapsed:?}");
+    let close = operated.server.await_close(client.local_addr().unwrap());
+    assert_error(&close, "connect_timeout", "TLS handshake within 300 ms");
+    assert_eq!(silent.await_received().end, End::Reset);
+    let operated = Operated::run(&text(&[silent.address, good.address]), 1);
+    for _ in 0..2 {
+        exchange(&mut operated.server.connect(), b"hello");
+    }
+    operated.server.await_event("connect", |event| event["tried"][0]["error"] == "connect_timeout");
+}
+
+#[test]
+fn a_client_that_goes_while_its_upstream_makes_the_handshake_leaves_nothing() {
+    let authority = Authority::new();
+    let silent = peer::takes_all();
+    let between = Between::start(&authority, (Wire::Tcp, Wire::Tls13), silent.address, &[]);
+    let client = between.operated.server.connect();
+    silent.await_reached();
+    let address = client.local_addr().unwrap();
+    reset(client);
+    between.await_cause(address, "client_reset");
+    assert_eq!(silent.await_received().end, End::Reset);
+}
+
+#[test]
+fn a_client_that_is_slow_with_its_handshake_is_reset() {
+    let authority = Authority::new();
+    let upstream = peer::echoes();
+    let flags = ["--handshake-timeout", "500ms"];
+    let between = Between::start(&authority, (Wire::Tls13, Wire::Tcp), upstream.address, &flags);
+    let hello = hello_of(&authority.client(Wire::Tls13, None));
+    for trickles in [false, true] {
+        let begin = Instant::now();
+        let mut client = between.operated.server.connect();
+        if trickles {
+            let mut writer = client.try_clone().unwrap();
+            let hello = hello.clone();
+            thread::spawn(move || {
+                for byte in hello {
+                    if writer.write_all(&[byte]).is_err() {
+                        break;
+                    }
+                    thread::sleep(Duration::from_millis(50));
+                }
+            });
+        }
+        assert_eq!(read_to_end(&mut client), Received { bytes: Vec::new(), end: End::Reset });
+        let elapsed = begin.elapsed();
+        assert!(elapsed >= Duration::from_millis(500) && elapsed < LIMIT / 3, "{elapsed:?}");
+        between.await_cause(client.local_addr().unwrap(), "handshake_timeout");
+    }
+}
+
+#[test]
+fn a_client_shows_a_certificate_where_one_is_wanted() {
+    let authority = Authority::new();
+    authority.sign("person", certificate(&["person.test"]));
+    let stranger = Authority::new();
+    for ending in ["pem", "key"] {
+        let text = fs::read_to_string(stranger.path(&format!("a.{ending}"))).unwrap();
+        authority.write(&format!("stranger.{ending}"), &text);
+    }
+    for (setting, pair, is_served) in [
+        ("", None, false),
+        ("", Some("person"), true),
+        ("", Some("stranger"), false),
+        ("client-cert = \"optional\"", None, true),
+        ("client-cert = \"optional\"", Some("person"), true),
+        ("client-cert = \"optional\"", Some("stranger"), false),
+    ] {
+        for wire in [Wire::Tls12, Wire::Tls13] {
+            let upstream = peer::echoes();
+            let tls = format!("client-ca = {:?}\n{setting}", authority.file("ca.pem"));
+            let servers = format!("servers = [\"{}\"]", upstream.address);
+            let operated = Operated::run(&ends_here(&authority, &tls, &servers), 1);
+            let address = operated.server.address();
+            let client = WireStream::connect(address, Some(authority.client(wire, pair)));
+            if is_served {
+                exchange(&mut client.unwrap(), b"hello");
+                continue;
+            }
+            // In TLS 1.3 the client is through before the server has judged it.
+            let error = client.and_then(|mut client| client.read(&mut [0])).unwrap_err();
+            assert!(error.to_string().contains("alert"), "{setting} {pair:?} {wire:?}: {error}");
+            let closes = operated.server.await_closes(1);
+            assert_eq!(closes[0]["cause"], "tls_client", "{}", closes[0]);
+            let events = operated.server.events();
+            assert!(events.iter().all(|event| event["event"] != "connect"), "it is dialled after that");
+        }
+    }
+}

@@ -1,1 +1,199 @@
-//! TODO
+//! Peers that would have the program work or remember without end.
+
+use super::{Between, WIRES};
+use crate::support::{
+    fake::{Fake, peer},
+    stream::{End, Received, connect, exchange, read_exactly, read_to_end},
+    tls::{Authority, Wire, WireEnd, WireStream, hello_of},
+    wait::{LIMIT, within},
+};
+use rustls::{ServerConfig, pki_types::CertificateDer};
+use std::{
+    io::Write,
+    net::Shutdown,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+fn echoes(mut stream: WireStream) -> Received {
+    let mut writer = stream.try_clone();
+    let end = stream.read_each(|piece| drop(writer.write_all(piece)));
+    if end == WireEnd::Clean {
+        writer.finish();
+    }
+    Received { bytes: Vec::new(), end: if end == WireEnd::Clean { End::Fin } else { End::Reset } }
+}
+
+#[test]
+fn keys_that_are_renewed_on_either_side_change_nothing() {
+    let authority = Authority::new();
+    let upstream = authority.fake(Wire::Tls13, |mut stream, _| {
+        let mut writer = stream.try_clone();
+        let end = stream.read_each(|piece| {
+            writer.with_tls(|tls| tls.refresh_traffic_keys().unwrap()).unwrap();
+            writer.write_all(piece).unwrap();
+        });
+        writer.finish();
+        assert_eq!(end, WireEnd::Clean);
+        Received { bytes: Vec::new(), end: End::Fin }
+    });
+    let between = Between::start(&authority, (Wire::Tls13, Wire::Tls13), upstream.address, &[]);
+    let mut client = between.connect();
+    for _ in 0..100 {
+        client.with_tls(|tls| tls.refresh_traffic_keys().unwrap()).unwrap();
+        exchange(&mut client, b"hello");
+    }
+    client.finish();
+    assert_eq!(client.read_to_end(), (Vec::new(), WireEnd::Clean));
+    between.await_cause(client.address(), "done");
+}
+
+#[test]
+fn keys_that_are_renewed_without_end_end_the_session() {
+    let authority = Authority::new();
+    let upstream = peer::takes_all();
+    let between = Between::start(&authority, (Wire::Tls13, Wire::Tcp), upstream.address, &[]);
+    let mut client = between.connect();
+    let process = between.operated.server.process();
+    let before = process.resident_kib();
+    for _ in 0..100_000 {
+        if client.with_tls(|tls| tls.refresh_traffic_keys().unwrap()).is_err() {
+            break;
+        }
+    }
+    assert_eq!(upstream.await_received(), Received { bytes: Vec::new(), end: End::Reset });
+    let close = between.await_cause(client.address(), "tls_client");
+    assert!(close["error"].as_str().unwrap().contains("TooManyKeyUpdateRequests"), "{close}");
+    assert!(process.resident_kib().saturating_sub(before) < 2048);
+}
+
+/// A server that does this much more than others.
+fn fake_of(config: ServerConfig) -> Fake {
+    let config = Arc::new(config);
+    Fake::start(move |stream, checkpoint| {
+        checkpoint.reach();
+        match WireStream::accept(stream, Some(config.clone())) {
+            Ok(stream) => echoes(stream),
+            Err(error) => Received { bytes: error.to_string().into_bytes(), end: End::Reset },
+        }
+    })
+}
+
+#[test]
+fn many_tickets_are_taken_and_tickets_without_end_are_refused_and_others_have_their_turn() {
+    let authority = Authority::new();
+    for (count, is_served) in [(1000, true), (100_000, false)] {
+        let mut config = authority.server(Wire::Tls13, "a");
+        config.send_tls13_tickets = count;
+        let upstream = fake_of(config);
+        // One thread, so that what is asked meanwhile has to share it.
+        let wires = (Wire::Tcp, Wire::Tls13);
+        let between = Between::start(&authority, wires, upstream.address, &["--threads", "1"]);
+        let process = between.operated.server.process();
+        let before = process.resident_kib();
+        let mut client = between.connect();
+        client.write_all(b"hello").unwrap();
+        client.stream.shutdown(Shutdown::Write).unwrap();
+        let address = client.address();
+        let reading = thread::spawn(move || client.read_to_end());
+        let mut slowest = Duration::ZERO;
+        while !reading.is_finished() {
+            let begin = Instant::now();
+            assert_eq!(between.operated.ctl(&["ready"]).code, 0);
+            slowest = slowest.max(begin.elapsed());
+        }
+        let expected = match is_served {
+            true => (b"hello".to_vec(), WireEnd::Clean),
+            false => (Vec::new(), WireEnd::Reset),
+        };
+        assert_eq!(reading.join().unwrap(), expected, "{count}");
+        between.await_cause(address, if is_served { "done" } else { "tls_upstream" });
+        let grown = process.resident_kib().saturating_sub(before);
+        assert!(grown < 8 * 1024, "{grown} KiB more");
+        assert!(slowest < LIMIT / 6, "{slowest:?}");
+    }
+}
+
+#[test]
+fn a_certificate_chain_without_end_is_refused() {
+    let authority = Authority::new();
+    let leaf = authority.leaf("a");
+    let count = (1 << 20) / leaf.len();
+    let chain: Vec<CertificateDer<'static>> = vec![leaf; count];
+    let upstream = fake_of(authority.server_of_chain(Wire::Tls13, chain, "a"));
+    let between = Between::start(&authority, (Wire::Tcp, Wire::Tls13), upstream.address, &[]);
+    let before = between.operated.server.process().resident_kib();
+    for _ in 0..5 {
+        let mut client = between.operated.server.connect();
+        assert_eq!(read_to_end(&mut client), Received { bytes: Vec::new(), end: End::Reset });
+        let close = between.operated.server.await_close(client.local_addr().unwrap());
+        assert_eq!(close["cause"], "tls_upstream", "{close}");
+    }
+    let grown = between.operated.server.process().resident_kib().saturating_sub(before);
+    assert!(grown < 4096, "{grown} KiB more");
+}
+
+#[test]
+fn a_record_that_was_changed_on_the_way_ends_the_session() {
+    let authority = Authority::new();
+    for wires in WIRES.into_iter().filter(|(near, _)| near.is_tls()) {
+        let upstream = authority.fake(wires.1, |mut stream, _| {
+            stream.write_all(b"hello").unwrap();
+            stream.receive()
+        });
+        let between = Between::start(&authority, wires, upstream.address, &[]);
+        let mut client = between.connect();
+        assert_eq!(read_exactly(&mut client, 5), b"hello");
+        client.write_all(b"before").unwrap();
+        client.stream.write_all(&[&[23, 3, 3, 0, 40][..], &[9; 40]].concat()).unwrap();
+        // Nothing that comes after it counts.
+        let _ = client.stream.write_all(&[&[23, 3, 3, 0, 40][..], &[9; 40]].concat());
+        assert_eq!(upstream.await_received(), Received { bytes: b"before".to_vec(), end: End::Reset });
+        between.await_cause(client.address(), "tls_client");
+    }
+}
+
+#[test]
+fn a_record_that_was_changed_is_found_by_the_session_that_writes_meanwhile() {
+    let authority = Authority::new();
+    let upstream = authority.fake(Wire::Tcp, |mut stream, _| {
+        while stream.write_all(&[7; 10_000]).is_ok() {}
+        Received { bytes: Vec::new(), end: End::Reset }
+    });
+    for wire in [Wire::Tls12, Wire::Tls13] {
+        let between = Between::start(&authority, (wire, Wire::Tcp), upstream.address, &[]);
+        for _ in 0..20 {
+            let mut client = between.connect();
+            let mut reader = client.try_clone();
+            let reading = thread::spawn(move || reader.read_each(|_| {}));
+            let wrong = [&[23, 3, 3, 0, 40][..], &[9; 40]].concat();
+            for _ in 0..5 {
+                let _ = client.write_all(b"words");
+                let _ = client.stream.write_all(&wrong);
+            }
+            reading.join().unwrap();
+            between.await_cause(client.address(), "tls_client");
+        }
+    }
+}
+
+#[test]
+fn clients_that_go_in_the_middle_of_a_handshake_leave_nothing() {
+    let authority = Authority::new();
+    let upstream = peer::echoes();
+    let between = Between::start(&authority, (Wire::Tls13, Wire::Tcp), upstream.address, &[]);
+    let hello = hello_of(&authority.client(Wire::Tls13, None));
+    exchange(&mut between.connect(), b"hello");
+    between.operated.server.await_closes(1);
+    let process = between.operated.server.process();
+    let before = process.descriptors().len();
+    for at in 0..60 {
+        let mut client = connect(between.operated.server.address());
+        client.write_all(&hello[..at * hello.len() / 59]).unwrap();
+    }
+    let closes = between.operated.server.await_closes(61);
+    let causes = ["tls_client", "client_reset"];
+    assert!(closes[1..].iter().all(|close| causes.contains(&close["cause"].as_str().unwrap())), "{closes:?}");
+    within(LIMIT, "no descriptor is left", || (process.descriptors().len() <= before).then_some(()));
+}
