@@ -150,6 +150,7 @@ REV_PROXY=$PORT
 
 check "the handshake verifies the certificate" handshake "$WWW_PROXY"
 check "a conversation goes both ways" conversation "$REV_PROXY"
+check "the program's own client, with curl's exit codes" own_client
 check "64 MiB over TLS, sha256 equal" bulk "$WWW_PROXY"
 
 NGINX=$(free_port) SUM=$(free_port) PASS=$(free_port)
@@ -192,4 +193,3 @@ tls wrong_name --upstream-ca "$TMP/cert.pem" --upstream-name other
 check "s_server with another name is refused" refuses wrong_name "$PORT" "wrong name: the certificate has localhost, not other"
 tls wrong_ca --upstream-ca "$TMP/other.pem" --upstream-name localhost
 check "s_server of another authority is refused" refuses wrong_ca "$PORT" "self-signed\|unknown"
-check "the program's own client, with curl's exit codes" own_client
