@@ -118,7 +118,7 @@ refuses() {
 own_client() {
     within 20 "$SWITCHBOARD" client "https://localhost:$WWW/cert.pem" --cacert "$TMP/cert.pem" --body >"$TMP/own"
     same "$TMP/own" "$TMP/cert.pem"
-    echo stressed | within 20 "$SWITCHBOARD" client "tls://localhost:$REV" --cacert "$TMP/cert.pem" --via "127.0.0.1:$REV_PROXY" |
+    echo stressed | within 20 "$SWITCHBOARD" client "tls://localhost:$OWN_REV" --cacert "$TMP/cert.pem" --via "127.0.0.1:$OWN_REV_PROXY" |
         grep -q desserts
     for target in "https://localhost:$WWW/" "https://127.0.0.2:$WWW/"; do
         ours=0 theirs=0
@@ -147,6 +147,11 @@ REV=$(free_port)
 tls_server rev "$REV" -rev
 serve rev_proxy proxy --listen 127.0.0.1:0 --upstream "127.0.0.1:$REV"
 REV_PROXY=$PORT
+# s_server has one client at a time.
+OWN_REV=$(free_port)
+tls_server own_rev "$OWN_REV" -rev
+serve own_rev_proxy proxy --listen 127.0.0.1:0 --upstream "127.0.0.1:$OWN_REV"
+OWN_REV_PROXY=$PORT
 
 check "the handshake verifies the certificate" handshake "$WWW_PROXY"
 check "a conversation goes both ways" conversation "$REV_PROXY"
