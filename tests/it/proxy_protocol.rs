@@ -192,7 +192,10 @@ fn the_announced_source_is_asked_again_whether_it_may_connect() {
         }
         assert_eq!(read_to_end(&mut client), Received { bytes: Vec::new(), end: End::Reset });
         let close = operated.server.await_close(client.local_addr().unwrap());
-        assert_eq!((&close["cause"], &close["source"]), (&"refused_access".into(), &format!("{ip}:5000").into()));
+        assert_eq!(
+            (&close["cause"], &close["source"]),
+            (&"refused_access".into(), &format!("{ip}:5000").into())
+        );
     }
 }
 
@@ -331,7 +334,8 @@ fn what_a_header_says_besides_goes_on() {
         tlv(0xef, b""),
     ]
     .concat();
-    let came = [&tlv(4, b"padding"), &kept[..], &tlv(0x30, b"a name space"), &tlv(0xf0, b"experiment")].concat();
+    let came =
+        [&tlv(4, b"padding"), &kept[..], &tlv(0x30, b"a name space"), &tlv(0xf0, b"experiment")].concat();
     let mut block = [&ADDRESSES[..], &tlv(3, &[0; 4]), &came].concat();
     let sum = crc32c::crc32c(&v2(0x21, 0x11, &block)).to_be_bytes();
     block[15..19].copy_from_slice(&sum);
@@ -390,10 +394,18 @@ fn the_header_stands_before_tls_on_both_sides() {
     client.finish();
     assert_eq!(client.read_to_end(), (b"answer".to_vec(), WireEnd::Clean));
     let header = upstream.await_received().bytes;
-    assert_eq!(&header[..28], &proxied(&[])[..14].iter().chain(&header[14..16]).chain(&ADDRESSES).copied().collect::<Vec<_>>()[..]);
+    assert_eq!(
+        &header[..28],
+        &proxied(&[])[..14].iter().chain(&header[14..16]).chain(&ADDRESSES).copied().collect::<Vec<_>>()[..]
+    );
     let holds = |part: &[u8]| header.windows(part.len()).any(|window| window == part);
-    for part in [tlv(1, b"postgresql"), tlv(2, b"a.test"), tlv(5, b"an id"), tlv(0x21, b"TLSv1.3"), tlv(0x22, b"person.test")]
-    {
+    for part in [
+        tlv(1, b"postgresql"),
+        tlv(2, b"a.test"),
+        tlv(5, b"an id"),
+        tlv(0x21, b"TLSv1.3"),
+        tlv(0x22, b"person.test"),
+    ] {
         assert!(holds(&part), "{part:?}: {header:?}");
     }
     assert!(!holds(&tlv(2, b"other.test")) && !holds(&tlv(1, b"h2")), "our own TLS counts: {header:?}");

@@ -45,7 +45,8 @@ impl Operated {
     /// Starts `run FILE` with this text, which has `listeners` addresses to listen on, after what every file begins with.
     pub fn run(text: &str, listeners: usize) -> Operated {
         let folder = TempDir::new().unwrap();
-        let text = format!("control = {:?}\nlog = \"json\"\nthreads = 2\n{text}", folder.path().join("control"));
+        let text =
+            format!("control = {:?}\nlog = \"json\"\nthreads = 2\n{text}", folder.path().join("control"));
         let server = Server::run(&folder.path().join("file.toml"), &text, listeners);
         Operated { socket: folder.path().join("control"), server, folder }
     }

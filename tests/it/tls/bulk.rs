@@ -125,7 +125,8 @@ fn a_peer_that_reads_late_gets_every_byte_and_a_tap_that_comes_meanwhile_shows_t
         writing.join().unwrap();
         between.await_cause(client.address(), "done");
         let piece = talk.line().unwrap()["item"].clone();
-        let (seed, offset) = (if piece["from"] == "client" { 5 } else { 6 }, piece["offset"].as_u64().unwrap());
+        let (seed, offset) =
+            (if piece["from"] == "client" { 5 } else { 6 }, piece["offset"].as_u64().unwrap());
         let whole = pattern(seed, SENT);
         let shown: Vec<u8> = hex(piece["hex"].as_str().unwrap());
         let begin = usize::try_from(offset).unwrap();

@@ -63,7 +63,8 @@ fn what_is_no_tls_gets_an_alert_and_the_end_and_no_upstream() {
     let upstream = Fake::start(|_, _| panic!("nothing is relayed"));
     let between = Between::start(&authority, (Wire::Tls13, Wire::Tcp), upstream.address, &[]);
     let long = [b"GET / HTTP/1.1\r\nCookie: ".to_vec(), vec![b'c'; 100_000], b"\r\n\r\n".to_vec()].concat();
-    for sent in [&b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"[..], &[0xff; 3000], &[22, 3, 1, 0, 4, 1, 0, 0, 0], &long]
+    for sent in
+        [&b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"[..], &[0xff; 3000], &[22, 3, 1, 0, 4, 1, 0, 0, 0], &long]
     {
         let mut client = between.operated.server.connect();
         let _ = client.write_all(sent);

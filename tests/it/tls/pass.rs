@@ -30,7 +30,8 @@ fn hello(sni: Option<&str>, alpn: &[&str], padding: usize) -> Vec<u8> {
         extensions.extend([&[0, 16][..], &vector(2, &vector(2, &names))].concat());
     }
     extensions.extend([&[0, 21][..], &vector(2, &vec![0; padding])].concat());
-    let body = [&[3, 3][..], &[7; 32], &[0], &vector(2, &[0x13, 1]), &[1, 0], &vector(2, &extensions)].concat();
+    let body =
+        [&[3, 3][..], &[7; 32], &[0], &vector(2, &[0x13, 1]), &[1, 0], &vector(2, &extensions)].concat();
     [&[1][..], &vector(3, &body)].concat()
 }
 
@@ -128,8 +129,7 @@ fn a_hello_that_is_cut_short_by_fin_or_reset() {
 fn a_silent_client_reaches_a_server_that_speaks_first_after_a_second() {
     let others = peer::speaks_first(b"220 ready\r\n".to_vec());
     let fakes = [(); 2].map(|()| peer::takes_all());
-    let operated =
-        Operated::run(&routes([fakes[0].address, fakes[1].address, others.address], ""), 1);
+    let operated = Operated::run(&routes([fakes[0].address, fakes[1].address, others.address], ""), 1);
     let begin = Instant::now();
     let mut client = operated.server.connect();
     assert_eq!(read_exactly(&mut client, 11), b"220 ready\r\n");

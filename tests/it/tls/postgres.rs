@@ -44,7 +44,8 @@ fn echo(stream: &mut WireStream) {
 /// A route for the name `a.test`, which passes or ends TLS, and one for others.
 fn program(authority: &Authority, upstream: SocketAddr, ends: bool, to_tls: bool) -> Operated {
     let route = "[[listener.test.route]]\n";
-    let mut text = format!("[listener.test]\nlisten = \"127.0.0.1:0\"\n{route}sni = \"a.test\"\nupstream = \"db\"\n");
+    let mut text =
+        format!("[listener.test]\nlisten = \"127.0.0.1:0\"\n{route}sni = \"a.test\"\nupstream = \"db\"\n");
     if ends {
         text += "tls = \"x\"\n";
     }
@@ -53,7 +54,8 @@ fn program(authority: &Authority, upstream: SocketAddr, ends: bool, to_tls: bool
         text += &format!("tls = {{ ca = {:?}, name = \"a.test\" }}\n", authority.file("ca.pem"));
     }
     if ends {
-        text += &format!("[tls.x]\ncert = {:?}\nkey = {:?}\n", authority.file("a.pem"), authority.file("a.key"));
+        text +=
+            &format!("[tls.x]\ncert = {:?}\nkey = {:?}\n", authority.file("a.pem"), authority.file("a.key"));
     }
     Operated::run(&text, 1)
 }
@@ -99,9 +101,7 @@ fn a_client_asks_and_speaks_tls_whether_it_ends_here_or_passes() {
 #[test]
 fn a_database_that_has_no_tls_resets_the_client() {
     let authority = Authority::new();
-    for (answer, ends) in
-        [(&b"N"[..], false), (b"E", false), (b"N", true), (b"", false), (b"", true)]
-    {
+    for (answer, ends) in [(&b"N"[..], false), (b"E", false), (b"N", true), (b"", false), (b"", true)] {
         let upstream = match answer {
             b"" => peer::speaks_and_closes(Vec::new()),
             answer => database(&authority, answer),
@@ -163,7 +163,8 @@ fn a_client_that_asks_for_no_tls_passes_as_it_is() {
     let upstream = peer::takes_all();
     let operated = program(&authority, upstream.address, true, false);
     // A StartupMessage, and a CancelRequest.
-    for sent in [&b"\0\0\0\x09\0\x03\0\0\0"[..], &[0, 0, 0, 16, 4, 0xd2, 0x16, 0x2e, 1, 2, 3, 4, 5, 6, 7, 8]] {
+    for sent in [&b"\0\0\0\x09\0\x03\0\0\0"[..], &[0, 0, 0, 16, 4, 0xd2, 0x16, 0x2e, 1, 2, 3, 4, 5, 6, 7, 8]]
+    {
         let mut client = operated.server.connect();
         client.write_all(sent).unwrap();
         client.shutdown(Shutdown::Write).unwrap();

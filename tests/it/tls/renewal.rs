@@ -36,13 +36,17 @@ fn a_certificate_that_is_replaced_is_used_and_one_that_does_not_fit_is_not() {
     let (authority, upstream) = (Authority::new(), peer::echoes());
     authority.sign("good", certificate(&["a.test"]));
     authority.sign("bad", certificate(&["a.test"]));
-    let text = listener(&authority, "good", upstream.address) + &listener(&authority, "bad", upstream.address);
+    let text =
+        listener(&authority, "good", upstream.address) + &listener(&authority, "bad", upstream.address);
     let operated = Operated::run(&text, 2);
     let both = &operated.server.addresses;
     let certificate_at = |address: &str| connect(&authority, address, Wire::Tls13).peer_certificate();
     let [good_before, bad_before] = ["good", "bad"].map(|name| authority.leaf(name));
     let (good, bad) = if certificate_at(&both[0]) == good_before { (0, 1) } else { (1, 0) };
-    assert_eq!((certificate_at(&both[good]), certificate_at(&both[bad])), (good_before.clone(), bad_before.clone()));
+    assert_eq!(
+        (certificate_at(&both[good]), certificate_at(&both[bad])),
+        (good_before.clone(), bad_before.clone())
+    );
     let mut live = connect(&authority, &both[good], Wire::Tls13);
     exchange(&mut live, b"before");
     authority.sign("good", certificate(&["a.test"]));
