@@ -105,7 +105,7 @@
 //! - The floors of the rooms, and which of them may name which crate: `tests/it/house.rs`.
 //!
 //! # What is deliberately absent
-//! No task that moves between threads, no TLS, no relaying of UDP, no protocol parsing on the relay's path, no retry of a dial after the
+//! No task that moves between threads, no TLS in the kernel, no relaying of UDP, no protocol parsing on the relay's path, no retry of a dial after the
 //! client has been reset, no platform but Linux, no unsafe code.
 #![forbid(unsafe_code)]
 

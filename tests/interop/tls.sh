@@ -114,6 +114,20 @@ refuses() {
     eventually 5 eval "grep '\"cause\":\"tls_upstream\"' '$TMP/$1.out' | grep -q '$3'"
 }
 
+# The program's own client: the same servers, and curl's exit codes.
+own_client() {
+    within 20 "$SWITCHBOARD" client "https://localhost:$WWW/cert.pem" --cacert "$TMP/cert.pem" --body >"$TMP/own"
+    same "$TMP/own" "$TMP/cert.pem"
+    echo stressed | within 20 "$SWITCHBOARD" client "tls://localhost:$REV" --cacert "$TMP/cert.pem" --via "127.0.0.1:$REV_PROXY" |
+        grep -q desserts
+    for target in "https://localhost:$WWW/" "https://127.0.0.2:$WWW/"; do
+        ours=0 theirs=0
+        within 20 "$SWITCHBOARD" client "$target" >"$TMP/own" 2>&1 || ours=$?
+        within 20 curl -sS "$target" >"$TMP/own" 2>&1 || theirs=$?
+        [ "$ours" = "$theirs" ] || return 1
+    done
+}
+
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$TMP/key.pem" -out "$TMP/cert.pem" -days 2 \
     -subj /CN=localhost -addext subjectAltName=DNS:localhost 2>/dev/null
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$TMP/other.key" -out "$TMP/other.pem" -days 2 \
@@ -178,3 +192,4 @@ tls wrong_name --upstream-ca "$TMP/cert.pem" --upstream-name other
 check "s_server with another name is refused" refuses wrong_name "$PORT" "wrong name: the certificate has localhost, not other"
 tls wrong_ca --upstream-ca "$TMP/other.pem" --upstream-name localhost
 check "s_server of another authority is refused" refuses wrong_ca "$PORT" "self-signed\|unknown"
+check "the program's own client, with curl's exit codes" own_client

@@ -26,6 +26,7 @@ use std::{path::PathBuf, time::Duration};
 #[argh(example = "switchboard client --via 127.0.0.1:8002")]
 #[argh(example = "switchboard client http://127.0.0.1:8003/ --body --parallel 10 --repeat 100")]
 #[argh(example = "switchboard client tcp://127.0.0.1:8001 --send Foobar")]
+#[argh(example = "switchboard client https://localhost:8003/ --insecure")]
 pub struct Client {
     /// the server to ask (default http://www.google.com/)
     #[argh(positional, arg_name = "TARGET", from_str_fn(values::target))]
@@ -36,7 +37,7 @@ pub struct Client {
     /// authorities in place of the system's, in PEM
     #[argh(option, arg_name = "FILE")]
     cacert: Option<PathBuf>,
-    /// speak TLS with whoever answers; do not verify it
+    /// speak TLS with whoever answers, unverified
     #[argh(switch)]
     insecure: bool,
     /// begin each connection with a PROXY header
@@ -45,7 +46,7 @@ pub struct Client {
     /// http: print only the body
     #[argh(switch)]
     body: bool,
-    /// tcp, tls: send this TEXT (default: standard input)
+    /// tcp, tls: send TEXT (default: standard input)
     #[argh(option, arg_name = "TEXT", from_str_fn(values::escaped))]
     send: Option<Vec<u8>>,
     /// tcp, tls: send this file

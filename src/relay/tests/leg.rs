@@ -4,6 +4,11 @@ use crate::{
     net::{
         buffer::{BUFFER_BYTES, Buffer},
         socket::Socket,
+        tls::{
+            client::{ClientTls, ClientTlsFiles},
+            server::ServerTls,
+        },
+        tls_socket::TlsSocket,
     },
     relay::{
         chunk::{Chunk, ChunkSink, ChunkSource},
@@ -18,7 +23,7 @@ use crate::{
         task::yield_now,
     },
 };
-use futures::{FutureExt, future::join};
+use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, future::join};
 use proptest::prelude::Rng;
 use socket2::SockRef;
 use std::{
@@ -44,10 +49,36 @@ fn accepted() -> (Rc<Leg>, TcpStream) {
     let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     peer.set_read_timeout(Some(LIMIT)).unwrap();
     let (accepted, _) = listener.accept().unwrap();
-    accepted.set_nonblocking(true).unwrap();
-    // As a socket that a listener of ours accepted is born.
-    SockRef::from(&accepted).set_linger(Some(Duration::ZERO)).unwrap();
-    (Rc::new(Leg::Plain(Socket::new(OwnedFd::from(accepted), true).unwrap())), peer)
+    (Rc::new(Leg::Plain(socket(accepted))), peer)
+}
+
+/// As one that a listener of ours accepted is born.
+fn socket(stream: TcpStream) -> Socket {
+    stream.set_nonblocking(true).unwrap();
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    Socket::new(OwnedFd::from(stream), true).unwrap()
+}
+
+/// Both ends of a connection that speaks TLS.
+async fn secured() -> (Leg, Leg) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = socket(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+    let far = socket(listener.accept().unwrap().0);
+    let server = ServerTls::self_signed(&["a.test".to_owned()], &[]).unwrap();
+    let server = TlsSocket::server(far, server.config(), &[]).unwrap();
+    let files = ClientTlsFiles {
+        ca: None,
+        name: None,
+        pair: None,
+        verify: false,
+        alpn: Vec::new(),
+        resume: false,
+        post_quantum: true,
+    };
+    let client = ClientTls::load(files).unwrap();
+    let (client, greeted) = join(TlsSocket::connect(near, &client, "a.test"), server.handshake()).await;
+    greeted.unwrap();
+    (Leg::Tls(Box::new(client.unwrap())), Leg::Tls(Box::new(server)))
 }
 
 /// Runs `test` on a leg and its peer.
@@ -361,4 +392,33 @@ fn a_write_that_fails_in_the_receivers_place_ends_the_receivers_leg() {
         );
         assert!(matches!(near_pump.await, LegEnd::OtherGone));
     });
+}
+
+#[test]
+fn a_leg_of_tls_is_a_byte_stream_in_any_steps_that_ends_when_it_is_closed() {
+    let sent: Vec<u8> = (0..=u8::MAX).cycle().take(5 * BUFFER_BYTES + 1).collect();
+    let run = async {
+        let (near, far) = secured().await;
+        for (from, to) in [(&near, &far), (&far, &near)] {
+            let write = async {
+                let mut from = from;
+                from.write_all(&sent).await.unwrap();
+                from.close().await.unwrap();
+            };
+            let read = async {
+                let (mut to, mut received) = (to, Vec::new());
+                // No divisor of what a record or a buffer holds.
+                let mut room = [0; 1021];
+                loop {
+                    match to.read(&mut room).await.unwrap() {
+                        0 => return received,
+                        count => received.extend_from_slice(&room[..count]),
+                    }
+                }
+            };
+            let ((), received) = join(write, read).await;
+            assert!(received == sent, "{} bytes came", received.len());
+        }
+    };
+    shard::run(within(Some(LIMIT), run)).unwrap().expect("the test ends");
 }

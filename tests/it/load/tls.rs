@@ -44,6 +44,8 @@ fn each_request_of_a_churn_has_a_whole_handshake_unless_sessions_are_resumed() {
     );
     let run = report(&target, 0, &[&churn[..], &["--tls-resume"]].concat());
     assert!(run["handshakes_resumed"].as_u64() >= Some(50), "{run}");
+    let told = super::run(&[&[&*target], &churn[..]].concat()).out;
+    assert!(told.contains("\nhandshakes   6"), "as many as connections: {told}");
 }
 
 #[test]

@@ -63,6 +63,7 @@ fn facts(outcome: &Outcome<'_>, f: &mut Formatter<'_>) -> fmt::Result {
         ("received", moved(report.received)),
         ("connections", format!("{at_once} at once, {made} made")),
     ];
+    rows.extend(outcome.handshakes().map(|handshakes| ("handshakes", handshakes)));
     rows.extend(outcome.limit.clone().map(|limit| ("connections ended at", limit)));
     rows.extend((report.late > 0).then(|| ("ended after the window", count(report.late))));
     rows.extend((report.unsent > 0).then(|| ("due and never sent", count(report.unsent))));

@@ -68,6 +68,15 @@ impl<'a> Outcome<'a> {
         format!("{what}; {pace}{threads}")
     }
 
+    /// The handshakes of TLS, in a line; none if it was not spoken.
+    pub fn handshakes(&self) -> Option<String> {
+        let (took, resumed) = (&self.report.handshakes, self.report.resumed);
+        let [made, resumed] = [took.len(), resumed].map(units::count);
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|quantile| units::duration(took.part(quantile)));
+        let text = format!("{made} made, {resumed} resumed: p50 {p50}, p99 {p99}, max {max}");
+        (!took.is_empty()).then_some(text)
+    }
+
     /// Every cause of an error with its count, answers of 400 and above included.
     pub fn errors(&self) -> Vec<(String, u64)> {
         let failures = self.report.failures.iter().map(|(kind, count)| (kind.name().to_owned(), *count));

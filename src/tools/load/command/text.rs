@@ -47,12 +47,7 @@ fn facts(outcome: &Outcome<'_>, f: &mut Formatter<'_>) -> fmt::Result {
         connections += &format!("{}; what stopped it: {limit}", asked.unwrap_or_default());
     }
     rows.push(("connections", connections));
-    let handshakes = &report.handshakes;
-    let took = |quantile| duration(handshakes.part(quantile));
-    let made = format!("{} made, {} resumed", count(handshakes.len()), count(report.resumed));
-    rows.extend((!handshakes.is_empty()).then(|| {
-        ("handshakes", format!("{made}: p50 {}, p99 {}, max {}", took(0.5), took(0.99), took(1.0)))
-    }));
+    rows.extend(outcome.handshakes().map(|handshakes| ("handshakes", handshakes)));
     let statuses = report.statuses.iter().map(|(status, number)| format!("{status}: {}", count(*number)));
     let errors = outcome.errors().into_iter().map(|(cause, number)| format!("{} {cause}", count(number)));
     let [statuses, errors] = [statuses.collect::<Vec<_>>(), errors.collect()].map(|each| each.join(", "));
