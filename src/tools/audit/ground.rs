@@ -84,6 +84,11 @@ impl Ground {
         }
     }
 
+    /// Whether the proxy is spoken TLS to.
+    pub fn ends_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// A name for a new connection.
     pub fn label(&self) -> Label {
         self.last_label.update(|last| last + 1);

@@ -102,7 +102,9 @@ fn never_came(ground: &Ground, record: &Record) -> String {
         _ if seen.received > 0 => "answers them itself",
         _ => "keeps them",
     };
+    let question =
+        if ground.ends_tls() { "does it end TLS, and forward there?" } else { "does it forward there?" };
     format!(
-        "the proxy takes connections at {via} and {meanwhile}, and none comes to the origin at {origin}; does it forward there?"
+        "the proxy takes connections at {via} and {meanwhile}, and none comes to the origin at {origin}; {question}"
     )
 }
