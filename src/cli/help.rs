@@ -43,6 +43,8 @@ const GROUPS: [(&str, &[&str]); 7] = [
             "--cacert",
             "--insecure",
             "--tls-resume",
+            "--via-tls",
+            "--tls-name",
             "--upstream-tls",
             "--upstream-ca",
             "--upstream-name",

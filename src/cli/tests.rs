@@ -256,6 +256,10 @@ fn options_of_tls_and_proxy_reach_their_settings() {
     let origin = server("origin --listen 1 --listen a.test:2 --tls-self-signed");
     assert_eq!(origin.tls.len(), 1);
     assert!(origin.listeners.iter().all(|listener| listener.tls.as_ref() == Some(&origin.tls[0].name)));
+    let proxy = server("proxy 1=b:2 3=c:4 --tls-self-signed");
+    let [tls] = &proxy.tls[..] else { panic!("{proxy:?}") };
+    let ended = |upstream: &str| PlannedTarget::ending_tls(Some(tls.name.clone()), upstream.into());
+    assert!(proxy.listeners.iter().zip(["b:2", "c:4"]).all(|(listener, to)| listener.target == ended(to)));
     assert_eq!(server("echo --accept-proxy ::1").listeners[0].accept_proxy.len(), 1);
 }
 
@@ -453,6 +457,7 @@ fn audit(line: &str) -> Audit {
 fn an_audit_is_of_our_own_proxy_or_of_one_that_runs() {
     let own = Audit {
         subject: Subject::Own,
+        tls: None,
         send_proxy: None,
         idle: Some(IDLE),
         json: false,
@@ -464,6 +469,7 @@ fn an_audit_is_of_our_own_proxy_or_of_one_that_runs() {
     let running = Subject::Running { via: "a:1".parse().unwrap(), origin: ":0".parse().unwrap() };
     let all = Audit {
         subject: running,
+        tls: None,
         send_proxy: Some(ProxyVersion::V1),
         idle: None,
         json: true,
@@ -476,6 +482,8 @@ fn an_audit_is_of_our_own_proxy_or_of_one_that_runs() {
         ),
         all
     );
+    assert!(audit("audit --self --via-tls").tls.is_some());
+    assert!(audit("audit --via a:1 --origin 1 --via-tls --insecure --tls-name b.test").tls.is_some());
 }
 
 #[test]
@@ -774,7 +782,12 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
             "proxy --send-proxy v3",
             &["option '--send-proxy' cannot be 'v3': it is none of the choices; write v1 or v2"],
         ),
-        ("proxy --tls-self-signed", &["unrecognized option '--tls-self-signed'"]),
+        ("echo --tls-self-signed", &["unrecognized option '--tls-self-signed'"]),
+        ("proxy --tls-self-signed --tls-cert a", &["makes a certificate; leave out '--tls-cert'"]),
+        (
+            "proxy --tls-self-signed --client-ca a",
+            &["'--client-ca' needs another one; write --tls-cert FILE"],
+        ),
         ("echo --tls-cert a", &["unrecognized option '--tls-cert'"]),
         ("origin --tls-self-signed=yes", &["option '--tls-self-signed' takes no value"]),
         (
@@ -801,7 +814,16 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ("client --body tcp://a:1", &["option '--body' is for http targets, and 'tcp://a:1' is none"]),
         ("client --send x http://a/b", &["option '--send' is for tcp targets, and 'http://a/b' is none"]),
         ("client --file x", &["option '--file' is for tcp targets", "'http://www.google.com/'"]),
-        ("audit --self --send-proxy v2", &["takes no header", "leave out '--send-proxy'"]),
+        ("audit --self --insecure", &["'--insecure' is about TLS, which is not spoken; write --via-tls"]),
+        ("audit --self --via-tls --tls-name a", &["a certificate of its own; leave out '--tls-name'"]),
+        (
+            "audit --via 1 --origin 2 --via-tls --cacert a --insecure",
+            &["'--cacert' and '--insecure' exclude"],
+        ),
+        ("audit --via 1 --origin 2 --via-tls --cacert /does/not/exist", &["option '--cacert': cannot read"]),
+        ("audit --via 1 --origin 2 --tls-name a.b", &["'--tls-name' is about TLS, which is not spoken"]),
+        ("audit --self --via-tls urgent", &["'urgent' cannot be made over TLS"]),
+        ("audit --self truncated", &["'truncated' is one of TLS, which is not spoken; write --via-tls"]),
         ("client --send-proxy 2 a", &["'--send-proxy' cannot be '2'", "write v1 or v2"]),
         ("client --file x --send y tcp://a:1", &["'--send' and '--file' exclude each other"]),
         ("client https://a/ --cacert a --insecure", &["'--cacert' and '--insecure' exclude each other"]),

@@ -168,9 +168,14 @@ impl Socket {
     /// Writes all of `bytes`. With `more`, other bytes follow at once: the kernel may wait for them to fill a segment.
     pub async fn write_all(&self, mut bytes: &[u8], more: bool) -> io::Result<()> {
         let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+        let begin = self.writes_to_nodelay.get();
         while !bytes.is_empty() {
             let put = || self.try_put(|| Ok((retry(|| send(&self.descriptor, bytes, flags))?, false)));
             bytes = &bytes[poll_fn(|context| self.poll_put(context, put)).await?..];
+        }
+        if more && self.writes_to_nodelay.get() > 0 {
+            // What follows is a part of the same write: TCP_NODELAY now would send these bytes alone.
+            self.writes_to_nodelay.set(begin);
         }
         Ok(())
     }

@@ -37,8 +37,12 @@ impl TargetTls {
     /// With `resume`, a handshake may go on with the session of an earlier one. It waits for the file system.
     /// Errors: what cannot be used of what was given, with its option.
     pub fn of(target: &Target, trust: Trust, resume: bool) -> Result<Self, String> {
-        let host = target.endpoint().name_in_certificate();
         let alpn = if target.is_http() { vec![HTTP.to_owned()] } else { Vec::new() };
+        Self::load(target.endpoint().name_in_certificate(), alpn, trust, resume)
+    }
+
+    /// As [`TargetTls::of`], of any server that is to be `host` and is offered the protocols `alpn`.
+    pub fn load(host: String, alpn: Vec<String>, trust: Trust, resume: bool) -> Result<Self, String> {
         let files = ClientTlsFiles {
             ca: trust.ca,
             name: Some(host.clone()),

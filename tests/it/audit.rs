@@ -2,6 +2,7 @@
 
 mod faults;
 mod screen;
+mod tls;
 
 use crate::support::{
     fake::{
@@ -111,11 +112,14 @@ fn a_relay_that_is_right_is_the_same_in_every_check() {
 
 #[test]
 fn our_own_proxy_is_the_same_in_every_check() {
-    let (report, code, notes) = Audit::start(&["--self", "--json", "--idle", "1s"]).report();
-    let report: Value = serde_json::from_str(&report).unwrap_or_else(|_| panic!("{report:?} {notes:?}"));
-    let verdicts = verdicts(&report);
-    assert!(verdicts.iter().all(|(_, verdict)| *verdict == "same"), "{report:#}");
-    assert_eq!((verdicts.len(), code), (23, 0));
+    for more in [&[][..], &["--send-proxy", "v1"]] {
+        let words = [&["--self", "--json", "--idle", "1s"], more].concat();
+        let (report, code, notes) = Audit::start(&words).report();
+        let report: Value = serde_json::from_str(&report).unwrap_or_else(|_| panic!("{report:?} {notes:?}"));
+        let verdicts = verdicts(&report);
+        assert!(verdicts.iter().all(|(_, verdict)| *verdict == "same"), "{report:#}");
+        assert_eq!((verdicts.len(), code), (23, 0));
+    }
 }
 
 #[test]

@@ -173,7 +173,6 @@ fn who_is_not_told_to_send_a_header_is_refused() {
     let upstream = Fake::start(|_, _| panic!("nothing is relayed"));
     let operated = Operated::proxy(upstream.address, &["--accept-proxy", "192.0.2.0/24"]);
     let mut client = operated.server.connect();
-    let _ = client.write_all(V1);
     assert_eq!(read_to_end(&mut client), Received { bytes: Vec::new(), end: End::Reset });
     let close = operated.server.await_close(client.local_addr().unwrap());
     assert_eq!(close["cause"], "refused_access", "{close}");
@@ -183,8 +182,9 @@ fn who_is_not_told_to_send_a_header_is_refused() {
 fn the_announced_source_is_asked_again_whether_it_may_connect() {
     let upstream = peer::echoes();
     let flags = ["--deny", "192.0.2.0/24", "--allow", "127.0.0.1,198.51.100.0/24,192.0.2.0/24"];
-    let operated = Operated::proxy(upstream.address, &[&ACCEPT[..], &flags].concat());
     for (ip, is_served) in [("192.0.2.7", false), ("203.0.113.1", false), ("198.51.100.9", true)] {
+        // Each has a program of its own: one refusal a second is told.
+        let operated = Operated::proxy(upstream.address, &[&ACCEPT[..], &flags].concat());
         let mut client = connect_with(operated.server.address(), &from(ip));
         if is_served {
             exchange(&mut client, b"hello");
@@ -270,7 +270,7 @@ fn a_header_of_nobody_leaves_the_peer_as_the_source() {
         &v2(0x21, 0x00, &[]),
     ];
     for header in of_nobody {
-        let mut client = connect_with(operated.server.address(), header);
+        let client = connect_with(operated.server.address(), header);
         client.shutdown(Shutdown::Write).unwrap();
         let (address, local) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
         let sent = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\n", address.port(), local.port());
@@ -294,6 +294,7 @@ fn reads_once() -> Fake {
 
 #[test]
 fn the_header_and_early_data_reach_the_server_in_one_segment() {
+    let authority = Authority::new();
     let upstream = reads_once();
     for (version, header) in [("v1", V1.to_vec()), ("v2", proxied(&[]))] {
         let operated = Operated::proxy(upstream.address, &[&ACCEPT[..], &["--send-proxy", version]].concat());
@@ -303,6 +304,17 @@ fn the_header_and_early_data_reach_the_server_in_one_segment() {
             let bytes = [&header[..], b"early data"].concat();
             assert_eq!(upstream.await_received(), Received { bytes, end: End::Fin }, "{version}");
         }
+        // A handshake follows at once, too.
+        let ca = authority.file("ca.pem");
+        let tls = ["--send-proxy", version, "--upstream-tls", "--upstream-ca", &ca];
+        let flags = [&ACCEPT[..], &tls].concat();
+        let operated = Operated::proxy(upstream.address, &flags);
+        let client = connect_with(operated.server.address(), V1);
+        within(LIMIT, "the handshake begins", || operated.json(&["list"]).first().map(|_| ()));
+        thread::sleep(Duration::from_millis(200));
+        reset(client);
+        let bytes = upstream.await_received().bytes;
+        assert!(bytes.starts_with(&[&header[..], &[22, 3, 1]].concat()), "{version}: {bytes:?}");
     }
 }
 
@@ -388,8 +400,8 @@ fn the_header_stands_before_tls_on_both_sides() {
     config.alpn_protocols = vec![b"postgresql".to_vec()];
     let config = Arc::new(config);
     let others = [tlv(2, b"other.test"), tlv(1, b"h2"), tlv(5, b"an id")].concat();
-    let stream = connect_with(operated.server.address(), &proxied(&others));
-    let mut client = WireStream::over(stream, Some(config), "a.test").unwrap();
+    let first = |hello: &[u8]| [&proxied(&others), hello].concat();
+    let mut client = WireStream::over_with(connect(operated.server.address()), config, first).unwrap();
     client.write_all(b"question").unwrap();
     client.finish();
     assert_eq!(client.read_to_end(), (b"answer".to_vec(), WireEnd::Clean));
@@ -412,6 +424,31 @@ fn the_header_stands_before_tls_on_both_sides() {
     for event in await_events(&operated, client.address()) {
         assert_eq!(event["source"], SOURCE, "{event}");
     }
+}
+
+#[test]
+fn a_check_says_so_before_its_handshake_too() {
+    let authority = Authority::new();
+    let config = Arc::new(authority.server(Wire::Tls13, "a"));
+    let upstream = Fake::start(move |mut stream, _| {
+        let header = read_exactly(&mut stream, 16);
+        let mut stream = WireStream::accept(stream, Some(config.clone())).unwrap();
+        let question = read_exactly(&mut stream, 4);
+        stream.write_all(b"PONG").unwrap();
+        let (_, end) = stream.read_to_end();
+        assert_eq!(end, WireEnd::Clean, "it ends politely");
+        Received { bytes: [header, question].concat(), end: End::Fin }
+    });
+    let text = format!(
+        "[listener.test]\nlisten = \"127.0.0.1:0\"\nupstream = \"db\"\n[upstream.db]\nservers = [\"{}\"]\n\
+         tls = {{ ca = {:?}, name = \"a.test\" }}\nsend-proxy = \"v2\"\n\
+         check = {{ every = \"100ms\", send = \"PING\", expect = \"PONG\" }}\n",
+        upstream.address,
+        authority.file("ca.pem")
+    );
+    let operated = Operated::run(&text, 1);
+    assert_eq!(upstream.await_received().bytes, [v2(0x20, 0, &[]), b"PING".to_vec()].concat());
+    operated.server.await_event("server", |event| event["state"] == "up");
 }
 
 #[test]

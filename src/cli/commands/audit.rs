@@ -9,10 +9,11 @@ use crate::{
             settings::{self, Audit as Settings, Subject},
         },
         findings::Form,
+        tls::{TargetTls, Trust},
     },
 };
 use argh::{ArgsInfo, FromArgs};
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// find what a proxy breaks, beside a direct connection
 #[derive(FromArgs, ArgsInfo)]
@@ -23,13 +24,15 @@ use std::time::Duration;
 #[argh(note = "       upload-after-reply early-reply early-data speaks-first connect-and-go refused")]
 #[argh(note = "       reset-at-once reset-before-reply reset-during-reply reset-after-reply")]
 #[argh(note = "       client-reset bulk-upload bulk-reply stalled-client stalled-origin")]
-#[argh(note = "       one-byte-writes urgent many idle proxy-header")]
+#[argh(note = "       one-byte-writes urgent (not over TLS) many idle proxy-header")]
+#[argh(note = "       truncated-upload truncated-record (over TLS)")]
 #[argh(note = "Verdicts: same; differs; lost data; lies (what was cut off looks complete); noted (not")]
 #[argh(note = "       judged); unknown (the direct connection failed)")]
 #[argh(note = "Exit: 0 all same, 1 not, 2 usage, 3 the proxy cannot be reached")]
 #[argh(example = "switchboard audit --self")]
 #[argh(example = "switchboard audit --via 127.0.0.1:8002 --origin 127.0.0.1:9000")]
 #[argh(example = "switchboard audit --via 8002 --origin :9000 --idle 2m --json idle half-close")]
+#[argh(example = "switchboard audit --via www:443 --origin :9000 --via-tls --insecure")]
 pub struct Audit {
     /// checks to make (default all)
     #[argh(positional, arg_name = "CHECK")]
@@ -43,6 +46,18 @@ pub struct Audit {
     /// audit this program's own proxy
     #[argh(switch, long = "self")]
     own: bool,
+    /// speak TLS to the proxy, which ends it
+    #[argh(switch)]
+    via_tls: bool,
+    /// authorities in place of the system's, in PEM
+    #[argh(option, arg_name = "FILE")]
+    cacert: Option<PathBuf>,
+    /// speak TLS with whoever answers; do not verify it
+    #[argh(switch)]
+    insecure: bool,
+    /// the name in its certificate, if not that of --via
+    #[argh(option, arg_name = "HOST", from_str_fn(values::host_name))]
+    tls_name: Option<String>,
     /// begin each connection to it with a PROXY header
     #[argh(option, arg_name = "v1|v2")]
     send_proxy: Option<ProxyVersion>,
@@ -74,11 +89,6 @@ impl Audit {
                 return Err("option '--origin' is missing: where the proxy connects to".into());
             }
         };
-        if self.own && self.send_proxy.is_some() {
-            return Err(
-                "option '--self' starts a proxy that takes no header; leave out '--send-proxy'".into()
-            );
-        }
         if let Some(word) = self.checks.iter().find(|word| !audit::is_check(word)) {
             let names: Vec<&str> = audit::names().collect();
             return Err(format!("'{word}' is no check; the checks are {}", names.join(", ")));
@@ -87,10 +97,52 @@ impl Audit {
         if self.idle.is_none() && !self.checks.is_empty() && self.checks.iter().all(|word| word == "idle") {
             return Err("option '--idle off' leaves no check; name another one, or write a time".into());
         }
+        if let Some(word) = self.checks.iter().find(|word| !audit::suits(word, self.via_tls)) {
+            return Err(if self.via_tls {
+                format!("check '{word}' cannot be made over TLS; leave it out, or '--via-tls'")
+            } else {
+                format!("check '{word}' is one of TLS, which is not spoken; write --via-tls")
+            });
+        }
+        let trust = Trust { ca: self.cacert, anybody: self.insecure };
+        let tls = tls(&subject, self.via_tls, trust, self.tls_name)?;
         let (send_proxy, idle, json) = (self.send_proxy, self.idle, self.json);
         let (checks, report) = (self.checks, self.report);
-        Ok(Config::Audit(Box::new(Settings { subject, send_proxy, idle, json, checks, report })))
+        Ok(Config::Audit(Box::new(Settings { subject, tls, send_proxy, idle, json, checks, report })))
     }
+}
+
+/// How TLS is spoken to the proxy; none if it is not.
+/// Errors: options that do not go together, or a file that cannot be used.
+fn tls(
+    subject: &Subject,
+    via_tls: bool,
+    mut trust: Trust,
+    name: Option<String>,
+) -> Result<Option<TargetTls>, String> {
+    let given =
+        [("--cacert", trust.ca.is_some()), ("--insecure", trust.anybody), ("--tls-name", name.is_some())];
+    let given = given.into_iter().find(|(_, is_given)| *is_given);
+    if trust.ca.is_some() && trust.anybody {
+        return Err("options '--cacert' and '--insecure' exclude each other; give one".into());
+    }
+    let host = match (subject, given) {
+        (_, Some((option, _))) if !via_tls => {
+            return Err(format!("option '{option}' is about TLS, which is not spoken; write --via-tls"));
+        }
+        (Subject::Own, Some((option, _))) => {
+            return Err(format!(
+                "option '--self' starts a proxy with a certificate of its own; leave out '{option}'"
+            ));
+        }
+        (Subject::Own, None) => {
+            trust.anybody = true;
+            Endpoint::loopback(0).name_in_certificate()
+        }
+        (Subject::Running { via, .. }, _) => name.unwrap_or_else(|| via.name_in_certificate()),
+    };
+    // Each handshake is a whole one, as of clients that come for the first time.
+    via_tls.then(|| TargetTls::load(host, Vec::new(), trust, false)).transpose()
 }
 
 /// A TCP address with its port.

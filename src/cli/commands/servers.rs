@@ -254,6 +254,9 @@ server! {
         /// wants client certificates of these authorities
         #[argh(option, arg_name = "FILE")]
         client_ca: Option<PathBuf>,
+        /// ends TLS, with a certificate that it makes at its start
+        #[argh(switch)]
+        tls_self_signed: bool,
         /// speaks TLS to the upstream, as tls://ADDR does
         #[argh(switch)]
         upstream_tls: bool,
@@ -320,10 +323,9 @@ impl Origin {
     /// What to run, or why there is no certificate.
     pub fn parsed(mut self) -> Parsed {
         let listen = or_loopback(mem::take(&mut self.listen), plan::ORIGIN_PORT);
-        let tls = match self.tls_self_signed.then(|| ServerTls::self_signed(&names(&listen), &[])).transpose()
-        {
-            Ok(tls) => tls.map(|tls| PlannedTls { name: SELF_SIGNED.to_owned(), files: None, tls }),
-            Err(reason) => return failed(&format!("option '--tls-self-signed': {reason}")),
+        let tls = match self.tls_self_signed.then(|| self_signed(&listen)).transpose() {
+            Ok(tls) => tls,
+            Err(reason) => return failed(&reason),
         };
         let one = |endpoint| PlannedListener {
             tls: tls.as_ref().map(|tls| tls.name.clone()),
@@ -343,10 +345,11 @@ impl Proxy {
     pub fn parsed(mut self) -> Result<Parsed, String> {
         let (pairs, notes) = self.pairs()?;
         self.refuse_half_of_tls(&pairs)?;
-        let (tls, over_tls) = match self.server_tls().and_then(|tls| Ok((tls, self.client_tls(&pairs)?))) {
-            Ok(both) => both,
-            Err(faults) => return Ok(failed(&faults)),
-        };
+        let (tls, over_tls) =
+            match self.server_tls(&pairs).and_then(|tls| Ok((tls, self.client_tls(&pairs)?))) {
+                Ok(both) => both,
+                Err(faults) => return Ok(failed(&faults)),
+            };
         let overrides: Arc<[Override]> = mem::take(&mut self.resolve).into();
         let (mut listeners, mut upstreams) = (Vec::new(), Vec::new());
         for (listen, upstream) in pairs {
@@ -398,6 +401,12 @@ impl Proxy {
 
     /// Errors: an option of TLS without the one that it goes with.
     fn refuse_half_of_tls(&self, pairs: &[Pair]) -> Result<(), String> {
+        if self.tls_self_signed && (self.tls_cert.is_some() || self.tls_key.is_some()) {
+            return Err(
+                "option '--tls-self-signed' makes a certificate; leave out '--tls-cert' and '--tls-key'"
+                    .into(),
+            );
+        }
         let needs = |option, other| Err(format!("option '{option}' needs another one; write {other} FILE"));
         match (&self.tls_cert, &self.tls_key, &self.client_ca) {
             (Some(_), None, _) => return needs("--tls-cert", "--tls-key"),
@@ -425,7 +434,11 @@ impl Proxy {
     }
 
     /// What ends the clients' TLS. Errors: all that is wrong with the files.
-    fn server_tls(&self) -> Result<Option<PlannedTls>, String> {
+    fn server_tls(&self, pairs: &[Pair]) -> Result<Option<PlannedTls>, String> {
+        if self.tls_self_signed {
+            let listen: Vec<Endpoint> = pairs.iter().map(|(listen, _)| listen.clone()).collect();
+            return self_signed(&listen).map(Some);
+        }
         let (Some(cert), Some(key)) = (self.tls_cert.clone(), self.tls_key.clone()) else { return Ok(None) };
         let files = ServerTlsFiles {
             pairs: vec![CertificatePair { cert, key }],
@@ -532,6 +545,13 @@ fn names(listen: &[Endpoint]) -> Vec<String> {
         }
     }
     names
+}
+
+/// What ends TLS for listeners at these addresses, with a certificate that nobody vouches for.
+fn self_signed(listen: &[Endpoint]) -> Result<PlannedTls, String> {
+    let tls = ServerTls::self_signed(&names(listen), &[]);
+    let tls = tls.map_err(|reason| format!("option '--tls-self-signed': {reason}"))?;
+    Ok(PlannedTls { name: SELF_SIGNED.to_owned(), files: None, tls })
 }
 
 fn config(plan: Plan, notes: Vec<String>) -> Config {

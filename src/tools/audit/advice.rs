@@ -47,14 +47,19 @@ fn name<S: serde::Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok,
     serializer.serialize_str(verdict.name())
 }
 
-/// Which subject a check belongs to: what it shows is one finding.
-fn subject(check: &str) -> &'static str {
-    const SUBJECTS: [(&str, &str); 12] = [
+/// Which subject what a row shows belongs to: that is one finding.
+fn subject(row: &Row) -> &'static str {
+    if row.verdict == Verdict::Differs && row.through.client.end == End::Truncated {
+        return "close-notify";
+    }
+    let check = row.check.name;
+    const SUBJECTS: [(&str, &str); 13] = [
         ("half-close", "half-close"),
         ("upload-after-reply", "half-close"),
         ("early-reply", "half-close"),
         ("reset-", "reset"),
         ("client-reset", "client-reset"),
+        ("truncated-", "truncated"),
         ("refused", "refused"),
         ("bulk-", "bulk"),
         ("stalled-", "stalled"),
@@ -73,6 +78,12 @@ fn breaks(subject: &str) -> &'static str {
         }
         "reset" => "an answer that was cut off looks complete: half a download is taken for a whole one",
         "client-reset" => "an upload that its client gave up looks complete: the server stores half of it",
+        "truncated" => {
+            "an upload that anybody on the way has cut off looks complete: the server stores half of it"
+        }
+        "close-notify" => {
+            "a TLS client cannot tell a whole answer from one that was cut off on the way: it takes none for whole, or all"
+        }
         "refused" => {
             "a server that is down looks like one that has nothing to say: retries and alarms do not start"
         }
@@ -106,11 +117,12 @@ fn mend(subject: &str, kind: Option<Kind>) -> &'static str {
             "nginx: tcp_nodelay on; rinetd has no setting"
         }
         ("one-byte-writes", _) => "TCP_NODELAY on both connections of the proxy",
-        ("reset" | "client-reset" | "refused", Some(_)) => {
+        ("reset" | "client-reset" | "truncated" | "refused", Some(_)) => {
             "no setting of this proxy that is known here: put a length or a mark at the end into the protocol, or use \
              a proxy that passes RST on"
         }
         ("reset" | "client-reset" | "refused", None) => "a proxy that passes RST on",
+        ("truncated" | "close-notify", _) => "a proxy that tells close_notify from FIN (RFC 8446 §6.1)",
         _ => "none is known here",
     }
 }
@@ -120,7 +132,7 @@ pub fn advice(rows: &[Row]) -> Vec<Advice> {
     let kind = kind(rows);
     let mut all: Vec<(&str, Advice)> = Vec::new();
     for row in rows.iter().filter(|row| !row.verdict.is_good()) {
-        let subject = subject(row.check.name);
+        let subject = subject(row);
         match all.iter_mut().find(|(known, advice)| *known == subject && advice.verdict == row.verdict) {
             Some((_, advice)) => advice.checks.push(row.check.name),
             None => {
@@ -246,9 +258,19 @@ mod tests {
         let grade = grade(&rows);
         assert!(
             grade
-                .starts_with("D: bytes are lost in 3, and what was cut off looks complete in 5 of 23 checks"),
+                .starts_with("D: bytes are lost in 3, and what was cut off looks complete in 5 of 25 checks"),
             "{grade}"
         );
+    }
+
+    #[test]
+    fn an_end_without_close_notify_is_one_finding_in_whichever_check_it_shows() {
+        let seen = |end| Observation { client: Seen { end, ..Seen::default() }, ..Observation::default() };
+        let row = |check, direct| Row::new(check, seen(direct), seen(End::Truncated));
+        let rows = [row(&ALL[0], End::Fin), row(&ALL[9], End::Reset), row(&ALL[20], End::Fin)];
+        let [advice] = &advice(&rows)[..] else { panic!("more than one finding") };
+        assert_eq!((advice.verdict, advice.checks.len()), (Verdict::Differs, 3));
+        assert!(advice.breaks.starts_with("a TLS client cannot tell"), "{}", advice.breaks);
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! The two ways to hold a conversation with the origin: directly, or through the proxy under test.
 
 use crate::{
-    net::{
-        address::Address, dial::open, options::Options, proxy_header::ProxyVersion, socket::Socket,
-        stream::Stream,
-    },
+    net::{address::Address, dial::open, options::Options, proxy_header::ProxyVersion, socket::Socket},
+    relay::leg::Leg,
     runtime::clock::within,
     tools::{
         audit::{
@@ -16,6 +14,7 @@ use crate::{
         },
         load::room::Room,
         own_header::own_header,
+        tls::TargetTls,
     },
 };
 use futures::{
@@ -25,6 +24,7 @@ use futures::{
 };
 use std::{
     cell::Cell,
+    io,
     net::SocketAddr,
     pin::pin,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -54,6 +54,7 @@ pub struct Ground {
     direct: SocketAddr,
     via: SocketAddr,
     send_proxy: Option<ProxyVersion>,
+    tls: Option<TargetTls>,
     room: Room,
     last_label: Cell<u64>,
     begin: Instant,
@@ -66,8 +67,8 @@ impl Ground {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let last_label = Cell::new((now.as_micros() as u64) << 12);
         let Audit { idle, send_proxy, .. } = *config;
-        let (room, begin) = (Room::default(), Instant::now());
-        Ground { origin, idle, direct, via, send_proxy, room, last_label, begin }
+        let (tls, room, begin) = (config.tls.clone(), Room::default(), Instant::now());
+        Ground { origin, idle, direct, via, send_proxy, tls, room, last_label, begin }
     }
 
     /// How long the audit may still take. An idle check that is longer than the default adds to it.
@@ -81,6 +82,11 @@ impl Ground {
             Way::Direct => self.direct,
             Way::Through => self.via,
         }
+    }
+
+    /// Whether the proxy is spoken TLS to.
+    pub fn ends_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// A name for a new connection.
@@ -102,23 +108,35 @@ pub struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     /// Connects; a failure is noted as the client's end.
-    pub async fn connect(&self) -> Option<Socket> {
+    pub async fn connect(&self) -> Option<Leg> {
         let address = Address::Tcp(self.ground.address(self.way));
-        match within(Some(CONNECT_LIMIT), open(address, &Options::default())).await {
-            Some(Ok(socket)) => Some(socket),
+        let connect = async { self.secure(open(address, &Options::default()).await?).await };
+        match within(Some(CONNECT_LIMIT), connect).await {
+            Some(Ok(leg)) => Some(leg),
             end => {
                 self.note_client(end_of(end));
                 None
             }
+        }
+    }
+
+    /// Makes the handshake with a proxy that ends TLS, which its header precedes.
+    pub async fn secure(&self, socket: Socket) -> io::Result<Leg> {
+        match &self.ground.tls {
+            Some(tls) if self.way == Way::Through => {
+                let header = own_header(self.ground.send_proxy, &socket)?;
+                Ok(tls.open(socket, &header).await?.0)
+            }
+            _ => Ok(Leg::Plain(socket)),
         }
     }
 
     /// As [`Trial::connect`], of a client that does not speak at once: the proxy gets its header nevertheless.
-    pub async fn connect_silently(&self) -> Option<Socket> {
-        let socket = self.connect().await?;
-        let header = self.first_bytes(&socket, b"");
-        match within(Some(PATIENCE), Stream(&socket).write_all(&header)).await {
-            Some(Ok(())) => Some(socket),
+    pub async fn connect_silently(&self) -> Option<Leg> {
+        let leg = self.connect().await?;
+        let header = self.first_bytes(&leg, b"");
+        match within(Some(PATIENCE), (&leg).write_all(&header)).await {
+            Some(Ok(())) => Some(leg),
             end => {
                 self.note_client(end_of(end));
                 None
@@ -126,11 +144,12 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// What a client sends that says `words` first: a header for the proxy is before them.
-    pub fn first_bytes(&self, socket: &Socket, words: &[u8]) -> Vec<u8> {
-        let version = self.ground.send_proxy.filter(|_| self.way == Way::Through);
+    /// What a client sends that says `words` first: a header for the proxy is before them, unless it was before a handshake.
+    pub fn first_bytes(&self, leg: &Leg, words: &[u8]) -> Vec<u8> {
+        let is_plain = matches!(leg, Leg::Plain(_));
+        let version = self.ground.send_proxy.filter(|_| self.way == Way::Through && is_plain);
         // A connection that is gone has no addresses: how it ended, what is done with it next tells.
-        [&own_header(version, socket).unwrap_or_default(), words].concat()
+        [&own_header(version, leg.socket()).unwrap_or_default(), words].concat()
     }
 
     pub fn note_client(&self, end: End) {
@@ -141,30 +160,30 @@ impl<'a> Trial<'a> {
         self.record.origin.update(|seen| seen.ended(end));
     }
 
-    pub fn client(&self, socket: Socket, label: Label) -> Side<'a> {
+    pub fn client(&self, leg: Leg, label: Label) -> Side<'a> {
         let Record { client, origin, .. } = self.record;
         let [to_origin, to_client] = label.seeds();
-        Side::new(socket, [client, origin], &self.ground.room, [to_origin, to_client])
+        Side::new(leg, [client, origin], &self.ground.room, [to_origin, to_client])
     }
 
-    pub fn origin(&self, socket: Socket, label: Label) -> Side<'a> {
+    pub fn origin(&self, leg: impl Into<Leg>, label: Label) -> Side<'a> {
         let Record { client, origin, .. } = self.record;
         let [to_origin, to_client] = label.seeds();
-        Side::new(socket, [origin, client], &self.ground.room, [to_client, to_origin])
+        Side::new(leg.into(), [origin, client], &self.ground.room, [to_client, to_origin])
     }
 
     /// A connection whose client has said its label, and that has arrived. If it did not arrive, how it ended is noted.
     pub async fn open(&self) -> Option<Talk<'a>> {
-        let socket = self.connect().await?;
-        self.introduce(socket).await
+        let leg = self.connect().await?;
+        self.introduce(leg).await
     }
 
     /// As [`Trial::open`], with a connection that was made already.
-    pub async fn introduce(&self, socket: Socket) -> Option<Talk<'a>> {
+    pub async fn introduce(&self, leg: Leg) -> Option<Talk<'a>> {
         let label = self.ground.label();
         let arrival = self.ground.origin.expect(label);
-        let first = self.first_bytes(&socket, &label.bytes());
-        let client = self.client(socket, label);
+        let first = self.first_bytes(&leg, &label.bytes());
+        let client = self.client(leg, label);
         if !client.say(&first).await {
             self.note_origin(End::NeverReached);
             return None;
@@ -197,13 +216,11 @@ pub struct Talk<'a> {
 impl Talk<'_> {
     /// Each end ends its stream, and reads the other's to the end.
     pub async fn part(&self) {
-        self.client.finish();
-        self.origin.finish();
+        join!(self.client.finish(), self.origin.finish());
         join!(self.client.read_to_end(), self.origin.read_to_end());
     }
 
-    pub fn close(self) {
-        self.client.close();
-        self.origin.close();
+    pub async fn close(self) {
+        join!(self.client.close(), self.origin.close());
     }
 }

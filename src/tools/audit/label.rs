@@ -9,7 +9,7 @@ use crate::{
     tools::audit::observation::End,
 };
 use futures::AsyncReadExt;
-use std::net::IpAddr;
+use std::{io, net::IpAddr};
 
 pub const LABEL_BYTES: usize = 16;
 /// No health check begins like this.
@@ -123,7 +123,11 @@ async fn read<const N: usize>(socket: &Socket) -> Result<[u8; N], End> {
 }
 
 async fn read_into(socket: &Socket, room: &mut [u8]) -> Result<(), End> {
-    Stream(socket).read_exact(room).await.map_err(|error| End::of(&error))
+    let ended = |error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => End::Fin,
+        _ => End::of(&error),
+    };
+    Stream(socket).read_exact(room).await.map_err(ended)
 }
 
 #[cfg(test)]

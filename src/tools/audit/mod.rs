@@ -62,6 +62,11 @@ pub fn is_check(word: &str) -> bool {
     checks::named(word).next().is_some()
 }
 
+/// Whether one of those can be made of a proxy that ends TLS, or of one that does not.
+pub fn suits(word: &str, tls: bool) -> bool {
+    checks::named(word).any(|check| check.suits(tls))
+}
+
 /// The names of all checks, in the order of a report.
 pub fn names() -> impl Iterator<Item = &'static str> {
     checks::ALL.iter().map(|check| check.name)
@@ -106,13 +111,13 @@ async fn audit(config: &Audit, notes_are_seen: bool, notes: &mut dyn Write) -> R
             let signals = signals()?;
             let failed =
                 |error| Failure::new(Fault::Internal, format!("cannot start a proxy of our own: {error}"));
-            let own = OwnProxy::start(direct).await.map_err(failed)?;
+            let own = OwnProxy::start(direct, config).await.map_err(failed)?;
             let via = Endpoint::loopback(own.address.port());
             (probe::connect(&via, origin.address()).await?, signals, Some(own))
         }
     };
     let ground = Ground::new(origin, direct, via, config);
-    let mut report = Report::new(via, ground.origin.address().clone());
+    let mut report = Report::new(via, ground.origin.address().clone(), config.tls.is_some());
     let mut progress = notes_are_seen.then_some(notes);
     let end: Result<bool, Failure> = {
         let work = async {
@@ -146,7 +151,7 @@ fn chosen(config: &Audit) -> Vec<&'static Check> {
     let is_wanted = |check: &&Check| {
         let named = |word: &String| checks::named(word).any(|named| named.name == check.name);
         let asked = config.checks.is_empty() || config.checks.iter().any(named);
-        asked && (check.name != "idle" || config.idle.is_some())
+        asked && check.suits(config.tls.is_some()) && (check.name != "idle" || config.idle.is_some())
     };
     checks::ALL.iter().filter(is_wanted).collect()
 }

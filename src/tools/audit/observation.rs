@@ -20,9 +20,15 @@ pub enum End {
     /// FIN: the sender says that this was all.
     #[strum(serialize = "FIN")]
     Fin,
+    /// FIN of a TLS stream that close_notify did not end: it may have been cut off (RFC 8446 §6.1).
+    #[strum(serialize = "FIN without close_notify")]
+    Truncated,
     /// RST: it was cut off.
     #[strum(serialize = "RST")]
     Reset,
+    /// An alert of TLS, or what is no TLS.
+    #[strum(serialize = "TLS broken off")]
+    Broken,
     Refused,
     /// Nothing more came within the check's patience.
     Stuck,
@@ -37,7 +43,8 @@ impl End {
                 End::Reset
             }
             io::ErrorKind::ConnectionRefused => End::Refused,
-            io::ErrorKind::UnexpectedEof => End::Fin,
+            io::ErrorKind::UnexpectedEof => End::Truncated,
+            io::ErrorKind::InvalidData => End::Broken,
             _ => End::Stuck,
         }
     }

@@ -3,7 +3,7 @@
 //! The child begins as an audit too: it asks the kernel to kill it with its parent, and becomes the proxy (`exec` keeps that
 //! wish, prctl(2)). A server that starts knows nothing of this.
 
-use crate::runtime::clock::within;
+use crate::{runtime::clock::within, tools::audit::settings::Audit};
 use futures::channel::oneshot;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use std::{
@@ -21,14 +21,19 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// This program's file, even if another one has taken its name since.
 const BINARY: &str = "/proc/self/exe";
 
-/// Tells the child what it is: the audit's process number, a space, and the address of the origin.
+/// Tells the child what it is, by spaces: the audit's process number, the address of the origin, and options of the proxy.
 const CHILD: &str = "SWITCHBOARD_AUDIT_CHILD";
+/// The proxy of a child ends TLS, with a certificate of its own.
+const ENDS_TLS: &str = "--tls-self-signed";
+/// It gets a PROXY header of each client: all come from here.
+const WANTS_HEADER: &str = "--accept-proxy=127.0.0.0/8";
 
 /// In the child of an audit: becomes its proxy, and returns only if that fails. In any other process it returns none.
 pub fn become_proxy() -> Option<io::Error> {
     let child = env::var(CHILD).ok()?;
-    let (parent, origin) = child.split_once(' ')?;
-    let parent = Pid::from_raw(parent.parse().ok()?)?;
+    let mut words = child.split(' ');
+    let parent = Pid::from_raw(words.next()?.parse().ok()?)?;
+    let origin = words.next()?;
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
         return Some(error.into());
     }
@@ -38,7 +43,7 @@ pub fn become_proxy() -> Option<io::Error> {
     }
     let mut command = Command::new(BINARY);
     command.arg0("switchboard").args(["proxy", "--listen", "127.0.0.1:0", "--upstream", origin]);
-    Some(command.args(["--control", "off", "--log", "off"]).env_remove(CHILD).exec())
+    Some(command.args(["--control", "off", "--log", "off"]).args(words).env_remove(CHILD).exec())
 }
 
 pub struct OwnProxy {
@@ -47,10 +52,18 @@ pub struct OwnProxy {
 }
 
 impl OwnProxy {
-    /// Starts a proxy to `origin`, and waits for its start line.
-    pub async fn start(origin: SocketAddr) -> io::Result<Self> {
+    /// Starts a proxy to `origin` for an audit like this, and waits for its start line.
+    pub async fn start(origin: SocketAddr, config: &Audit) -> io::Result<Self> {
+        let mut child = format!("{} {origin}", process::id());
+        for (option, is_wanted) in
+            [(ENDS_TLS, config.tls.is_some()), (WANTS_HEADER, config.send_proxy.is_some())]
+        {
+            if is_wanted {
+                child += &format!(" {option}");
+            }
+        }
         let mut command = Command::new(BINARY);
-        command.args(["audit", "--self"]).env(CHILD, format!("{} {origin}", process::id()));
+        command.args(["audit", "--self"]).env(CHILD, child);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = Killed(command.spawn()?);
         let errors = child.0.stderr.take();

@@ -1,6 +1,7 @@
 //! Whether the proxy can be reached, and reaches the origin: without that there is nothing to audit.
 
 use crate::{
+    error::reason,
     net::{
         address::Address,
         dial::{Destination, dial, is_own},
@@ -19,6 +20,7 @@ use crate::{
     },
 };
 use std::{
+    io,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -46,6 +48,7 @@ pub async fn connect(via: &Endpoint, origin: &Address) -> Result<(Socket, Socket
 }
 
 /// Waits until a connection to the proxy arrives at the origin; `first` is one that was made already.
+/// Errors: it does not within its time, or the proxy does not speak TLS as it is to.
 pub async fn forwards(ground: &Ground, first: Socket) -> Result<(), Failure> {
     let begin = Instant::now();
     let mut first = Some(first);
@@ -53,8 +56,15 @@ pub async fn forwards(ground: &Ground, first: Socket) -> Result<(), Failure> {
         let record = Record::default();
         let trial = Trial { ground, way: Way::Through, record: &record, pause: Duration::ZERO };
         let left = (FORWARD_LIMIT + ARRIVAL_LIMIT).saturating_sub(begin.elapsed());
-        if within(Some(left), arrives(trial, first.take())).await == Some(true) {
-            return Ok(());
+        match within(Some(left), arrives(trial, first.take())).await {
+            Some(Ok(true)) => return Ok(()),
+            Some(Err(error)) => {
+                let (fault, via) = (Fault::of_handshake(&error), ground.address(Way::Through).to_string());
+                let failure = Failure::unreached(fault, &via, &reason(&error));
+                // Whatever it is, there is no proxy to audit.
+                return Err(Failure { fault: Fault::Connect, ..failure });
+            }
+            _ => {}
         }
         if begin.elapsed() >= FORWARD_LIMIT {
             return Err(Failure::new(Fault::Connect, never_came(ground, &record)));
@@ -64,17 +74,21 @@ pub async fn forwards(ground: &Ground, first: Socket) -> Result<(), Failure> {
 }
 
 /// Whether a connection through the proxy, or the one that was made already, arrives at the origin.
-async fn arrives(trial: Trial<'_>, made: Option<Socket>) -> bool {
-    let socket = match made {
-        Some(socket) => Some(socket),
+/// Errors: the latter is not spoken TLS on.
+async fn arrives(trial: Trial<'_>, made: Option<Socket>) -> io::Result<bool> {
+    let leg = match made {
+        Some(socket) => match trial.secure(socket).await {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(error),
+            leg => leg.ok(),
+        },
         None => trial.connect().await,
     };
-    let Some(socket) = socket else { return false };
-    let Some(talk) = trial.introduce(socket).await else { return false };
+    let Some(leg) = leg else { return Ok(false) };
+    let Some(talk) = trial.introduce(leg).await else { return Ok(false) };
     // How it ends is not looked at here.
     within(Some(PATIENCE), talk.part()).await;
-    talk.close();
-    true
+    talk.close().await;
+    Ok(true)
 }
 
 fn never_came(ground: &Ground, record: &Record) -> String {
@@ -83,11 +97,14 @@ fn never_came(ground: &Ground, record: &Record) -> String {
     let meanwhile = match seen.end {
         End::Fin => "closes them",
         End::Reset => "resets them",
+        End::Truncated | End::Broken => "breaks off their TLS",
         End::Refused => "refuses others",
         _ if seen.received > 0 => "answers them itself",
         _ => "keeps them",
     };
+    let question =
+        if ground.ends_tls() { "does it end TLS, and forward there?" } else { "does it forward there?" };
     format!(
-        "the proxy takes connections at {via} and {meanwhile}, and none comes to the origin at {origin}; does it forward there?"
+        "the proxy takes connections at {via} and {meanwhile}, and none comes to the origin at {origin}; {question}"
     )
 }

@@ -43,6 +43,7 @@ impl Row {
 pub struct Report {
     via: SocketAddr,
     origin: Address,
+    tls: bool,
     begin: Instant,
     pub rows: Vec<Row>,
     took: Duration,
@@ -52,9 +53,10 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn new(via: SocketAddr, origin: Address) -> Self {
-        let took = Duration::ZERO;
-        Report { via, origin, begin: Instant::now(), rows: Vec::new(), took, complete: false, strangers: 0 }
+    /// Of the proxy at `via`, to which the clients spoke TLS or not.
+    pub fn new(via: SocketAddr, origin: Address, tls: bool) -> Self {
+        let (begin, took) = (Instant::now(), Duration::ZERO);
+        Report { via, origin, tls, begin, rows: Vec::new(), took, complete: false, strangers: 0 }
     }
 
     /// The audit has ended. The rows get the order of the list of checks.
@@ -95,6 +97,7 @@ impl Report {
             "switchboard": env!("CARGO_PKG_VERSION"),
             "via": self.via.to_string(),
             "origin": self.origin.to_string(),
+            "tls": self.tls,
             "complete": self.complete,
             "all_same": self.is_good(),
             "seconds": (self.took.as_secs_f64() * 1e3).round() / 1e3,
@@ -211,7 +214,7 @@ mod tests {
 
     fn report() -> Report {
         let address = "127.0.0.1:1".parse().unwrap();
-        let mut report = Report::new(address, Address::Tcp(address));
+        let mut report = Report::new(address, Address::Tcp(address), false);
         let of = |end| Observation {
             client: Seen { received: 9, sent: 9, wrong_at: None, end },
             ..Observation::default()

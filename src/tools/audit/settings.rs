@@ -2,7 +2,7 @@
 
 use crate::{
     net::{endpoint::Endpoint, proxy_header::ProxyVersion},
-    tools::findings::Form,
+    tools::{findings::Form, tls::TargetTls},
 };
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ pub const IDLE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
     pub subject: Subject,
+    /// The proxy is spoken TLS to, which it ends.
+    pub tls: Option<TargetTls>,
     /// The proxy gets a PROXY header first on each connection.
     pub send_proxy: Option<ProxyVersion>,
     /// How long the idle check is idle; `None`: it is left out.

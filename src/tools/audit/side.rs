@@ -3,10 +3,8 @@
 //! Every wait has a limit; what does not come within it is [`End::Stuck`]. Dropping a side resets its connection.
 
 use crate::{
-    net::{
-        socket::{Socket, settle},
-        stream::Stream,
-    },
+    net::socket::settle,
+    relay::leg::Leg,
     runtime::clock::within,
     tools::{
         audit::observation::{End, Seen},
@@ -14,14 +12,20 @@ use crate::{
     },
 };
 use futures::{AsyncReadExt, AsyncWriteExt};
-use std::{cell::Cell, future::poll_fn, io, task::Poll, time::Duration};
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    io,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 /// A connection that stands still longer is stuck, on a busy machine too.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 const PIECE_BYTES: u64 = 64 * 1024;
 
 pub struct Side<'a> {
-    socket: Socket,
+    leg: Leg,
     seen: &'a Cell<Seen>,
     other_seen: &'a Cell<Seen>,
     room: &'a Room,
@@ -33,13 +37,13 @@ pub struct Side<'a> {
 impl<'a> Side<'a> {
     /// An end with its account and the other end's. It sends the pattern of one seed and expects that of another.
     pub fn new(
-        socket: Socket,
+        leg: Leg,
         [seen, other_seen]: [&'a Cell<Seen>; 2],
         room: &'a Room,
         [sends, receives]: [u64; 2],
     ) -> Self {
         let (sends, receives) = (Content::pattern(sends), Content::pattern(receives));
-        Side { socket, seen, other_seen, room, sends, receives, patience: Cell::new(PATIENCE) }
+        Side { leg, seen, other_seen, room, sends, receives, patience: Cell::new(PATIENCE) }
     }
 
     /// From now on waits `pause` longer than [`PATIENCE`]: the other end takes its time.
@@ -64,7 +68,7 @@ impl<'a> Side<'a> {
 
     /// Sends something that is no part of the account; whether it could.
     pub async fn say(&self, bytes: &[u8]) -> bool {
-        self.wait(Stream(&self.socket).write_all(bytes)).await.is_some()
+        self.wait((&self.leg).write_all(bytes)).await.is_some()
     }
 
     /// Sends the next `count` bytes; whether all were taken.
@@ -96,13 +100,14 @@ impl<'a> Side<'a> {
 
     async fn send_some(&self, goal: u64) -> io::Result<()> {
         let sent = self.sent();
-        let count = self.socket.write(self.sends.at(sent, (goal - sent).min(PIECE_BYTES))).await?;
+        let bytes = self.sends.at(sent, (goal - sent).min(PIECE_BYTES));
+        let count = poll_fn(|context| self.leg.poll_write(context, bytes)).await?;
         self.other_seen.update(|seen| Seen { sent: sent + count as u64, ..seen });
         Ok(())
     }
 
     pub async fn send_urgent(&self) -> bool {
-        self.wait(self.socket.send_urgent(b'!')).await.is_some()
+        self.wait(self.leg.socket().send_urgent(b'!')).await.is_some()
     }
 
     /// Reads the next `count` bytes; whether all came.
@@ -116,10 +121,10 @@ impl<'a> Side<'a> {
         true
     }
 
-    /// Reads to the end of the stream; whether that was its FIN.
+    /// Reads to the end of the stream; whether that was a FIN.
     pub async fn read_to_end(&self) -> bool {
         while self.read_some(u64::MAX).await {}
-        self.seen.get().end == End::Fin
+        matches!(self.seen.get().end, End::Fin | End::Truncated)
     }
 
     /// Reads at most `most` bytes; notes the end if there are no more.
@@ -127,7 +132,7 @@ impl<'a> Side<'a> {
         let read = poll_fn(|context| {
             self.room.lend(|room| {
                 let size = room.len().min(usize::try_from(most).unwrap_or(usize::MAX));
-                let read = self.socket.poll_read(context, &mut room[..size]);
+                let read = self.leg.poll_read(context, &mut room[..size]);
                 if let Poll::Ready(Ok(count)) = &read {
                     self.account(&room[..*count]);
                 }
@@ -155,7 +160,7 @@ impl<'a> Side<'a> {
     /// Reads something that is no part of the account; whether it was `expected`.
     pub async fn hear(&self, expected: &[u8]) -> bool {
         let mut heard = vec![0; expected.len()];
-        let read = within(Some(self.patience.get()), Stream(&self.socket).read_exact(&mut heard)).await;
+        let read = within(Some(self.patience.get()), (&self.leg).read_exact(&mut heard)).await;
         matches!(read, Some(Ok(()))) && heard == expected
     }
 
@@ -164,18 +169,30 @@ impl<'a> Side<'a> {
     }
 
     /// The connection, in whatever state it is.
-    pub fn into_socket(self) -> Socket {
-        self.socket
+    pub fn into_leg(self) -> Leg {
+        self.leg
     }
 
-    pub fn finish(&self) {
+    /// Ends the stream, over TLS by close_notify first.
+    pub async fn finish(&self) {
+        let finish = poll_fn(|context| self.leg.poll_finish(context));
         // If the connection is gone, reading tells how.
-        let _ = self.socket.finish();
+        within(Some(self.patience.get()), finish).await;
+    }
+
+    /// Ends the stream as one that was cut off, after `bytes` that TLS does not protect: over TLS by FIN alone, and the
+    /// connection stays for what comes back; without TLS by RST.
+    pub async fn truncate(self, bytes: &[u8]) -> Option<Leg> {
+        let Leg::Tls(tls) = &self.leg else { return None };
+        let socket = tls.socket();
+        // If the connection is gone, the other end tells how.
+        let _ = self.wait(socket.write_all(bytes, false)).await.is_some_and(|()| socket.finish().is_ok());
+        Some(self.leg)
     }
 
     /// Waits until the other side's kernel has all that was sent.
     pub async fn settle(&self) {
-        within(Some(self.patience.get()), settle(&self.socket)).await;
+        within(Some(self.patience.get()), settle(self.leg.socket())).await;
     }
 
     /// Resets the connection; what was sent and is not acknowledged is lost.
@@ -183,9 +200,25 @@ impl<'a> Side<'a> {
         drop(self);
     }
 
-    /// Closes the connection; what was sent still arrives.
-    pub fn close(self) {
-        self.socket.close();
+    /// Closes the connection; what was sent still arrives. Over TLS a peer has something to say even where its stream has
+    /// not a byte (tickets), and close(2) would answer it by a RST: so its end is awaited.
+    pub async fn close(self) {
+        if let Leg::Tls(_) = &self.leg {
+            self.finish().await;
+            if self.seen.get().end == End::Unwatched {
+                within(Some(self.patience.get()), self.drain()).await;
+            }
+        }
+        self.leg.socket().close_when_dropped();
+    }
+
+    /// Reads to the end what is no part of the account.
+    async fn drain(&self) {
+        let read = |context: &mut Context<'_>| {
+            self.room
+                .lend(|room| self.leg.poll_read(context, room).map(|read| read.is_ok_and(|count| count > 0)))
+        };
+        while poll_fn(read).await {}
     }
 }
 

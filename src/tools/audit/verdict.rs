@@ -117,6 +117,9 @@ mod tests {
             (seen(0, 0, End::Refused), seen(0, 0, End::Reset), Verdict::Same),
             (seen(0, 0, End::Refused), seen(0, 0, End::Refused), Verdict::Same),
             (seen(0, 0, End::Refused), seen(0, 0, End::Fin), Verdict::Lies),
+            // A TLS client that knows its rules takes neither for a clean end.
+            (seen(0, 0, End::Reset), seen(0, 0, End::Truncated), Verdict::Differs),
+            (whole, seen(9, 9, End::Truncated), Verdict::Differs),
             (seen(0, 0, End::Refused), seen(0, 0, End::Stuck), Verdict::Differs),
             (seen(0, 0, End::Fin), seen(0, 0, End::NeverReached), Verdict::Differs),
             (seen(0, 0, End::Unwatched), seen(0, 0, End::Reset), Verdict::Differs),

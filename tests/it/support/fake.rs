@@ -6,6 +6,7 @@ pub mod http;
 pub mod load_target;
 pub mod name_server;
 pub mod peer;
+pub mod tls_relay;
 pub mod unreachable;
 
 use crate::support::{

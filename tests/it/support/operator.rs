@@ -18,7 +18,7 @@ use tempfile::TempDir;
 pub struct Operated {
     pub server: Server,
     pub socket: PathBuf,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 /// What a run of `ctl` printed, and how it ended.
@@ -35,7 +35,7 @@ impl Operated {
         let control = ["--control", socket.to_str().unwrap()];
         let flags = [flags, &control].concat();
         let server = Launch { mode, flags: &flags, shell: None, output: Output::Read }.start();
-        Operated { server, socket, folder: folder }
+        Operated { server, socket, _folder: folder }
     }
 
     pub fn proxy(upstream: impl ToString, flags: &[&str]) -> Operated {
@@ -48,12 +48,7 @@ impl Operated {
         let text =
             format!("control = {:?}\nlog = \"json\"\nthreads = 2\n{text}", folder.path().join("control"));
         let server = Server::run(&folder.path().join("file.toml"), &text, listeners);
-        Operated { socket: folder.path().join("control"), server, folder }
-    }
-
-    /// The file of [`Operated::run`].
-    pub fn file(&self) -> PathBuf {
-        self.folder.path().join("file.toml")
+        Operated { socket: folder.path().join("control"), server, _folder: folder }
     }
 
     /// The command line of `ctl` with these words, to this server.

@@ -163,6 +163,16 @@ impl Authority {
     }
 }
 
+/// Sends back all that comes, and ends its stream after the other. Reports only how the stream ended.
+pub fn echo(mut stream: WireStream) -> Received {
+    let mut writer = stream.try_clone();
+    let end = stream.read_each(|piece| drop(writer.write_all(piece)));
+    if end == WireEnd::Clean {
+        writer.finish();
+    }
+    Received { bytes: Vec::new(), end: if end == WireEnd::Clean { End::Fin } else { End::Reset } }
+}
+
 /// Of these names; the first is the subject's, too.
 pub fn certificate(names: &[&str]) -> CertificateParams {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();

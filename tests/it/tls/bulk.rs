@@ -5,7 +5,7 @@ use crate::support::{
     fake::Fake,
     pattern::{Pattern, pattern},
     stream::{End, Received, exchange, read_exactly},
-    tls::{Authority, Wire, WireEnd, WireStream},
+    tls::{Authority, Wire, WireEnd, WireStream, echo},
     wait::{LIMIT, within},
 };
 use serde_json::Value;
@@ -70,18 +70,6 @@ fn sixty_four_mib_cross_both_ways_at_once_between_two_that_speak_tls() {
     sixty_four_mib_cross_both_ways((Wire::Tls12, Wire::Tls13));
 }
 
-/// Echoes, and ends its stream after the other.
-fn echoes(mut stream: WireStream) -> Received {
-    let mut writer = stream.try_clone();
-    let end = stream.read_each(|piece| {
-        let _ = writer.write_all(piece);
-    });
-    if end == WireEnd::Clean {
-        writer.finish();
-    }
-    Received { bytes: Vec::new(), end: if end == WireEnd::Clean { End::Fin } else { End::Reset } }
-}
-
 #[test]
 fn a_peer_that_reads_late_gets_every_byte_and_a_tap_that_comes_meanwhile_shows_them() {
     let authority = Authority::new();
@@ -100,6 +88,8 @@ fn a_peer_that_reads_late_gets_every_byte_and_a_tap_that_comes_meanwhile_shows_t
         });
         let between = Between::start(&authority, wires, upstream.address, &[]);
         let mut client = between.connect();
+        let process = between.operated.server.process();
+        let before = process.resident_kib();
         let mut writer = client.try_clone();
         let writing = thread::spawn(move || {
             writer.write_all(&pattern(5, SENT)).unwrap();
@@ -113,6 +103,8 @@ fn a_peer_that_reads_late_gets_every_byte_and_a_tap_that_comes_meanwhile_shows_t
             let now = Some([session["client_bytes"].clone(), session["upstream_bytes"].clone()]);
             (mem::replace(&mut moved, now.clone()) == now).then_some(())
         });
+        let grown = process.resident_kib().saturating_sub(before);
+        assert!(grown < 4 * 1024, "{grown} KiB more memory for one session");
         let mut talk = between.operated.talk();
         talk.say(r#"{"command":"tap","session":1}"#);
         assert_eq!(talk.line().unwrap()["item"]["attached"], 1);
@@ -142,7 +134,7 @@ fn hex(text: &str) -> Vec<u8> {
 fn a_dump_shows_what_is_said_and_not_how_it_is_encrypted() {
     let authority = Authority::new();
     for wires in WIRES {
-        let upstream = authority.fake(wires.1, |stream, _| echoes(stream));
+        let upstream = authority.fake(wires.1, |stream, _| echo(stream));
         let between = Between::start(&authority, wires, upstream.address, &["--dump", "text"]);
         let mut client = between.connect();
         exchange(&mut client, b"plain words");
@@ -195,7 +187,7 @@ fn bytes_that_come_while_the_upstream_makes_its_handshake_are_not_lost() {
 fn small_messages_are_not_held_back() {
     let authority = Authority::new();
     for wires in WIRES {
-        let upstream = authority.fake(wires.1, |stream, _| echoes(stream));
+        let upstream = authority.fake(wires.1, |stream, _| echo(stream));
         let between = Between::start(&authority, wires, upstream.address, &[]);
         let mut client = between.connect();
         for length in (1..40).chain([1000, 16_383, 16_384, 16_385, 32_768, 70_000, 1]) {

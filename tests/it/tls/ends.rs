@@ -2,7 +2,7 @@
 
 use super::{Between, WIRES};
 use crate::support::{
-    fake::Checkpoint,
+    fake::{Checkpoint, unreachable},
     pattern::pattern,
     stream::{End, Received, await_acknowledged, exchange, read_exactly, reset},
     tls::{Authority, Wire, WireEnd, WireStream},
@@ -174,26 +174,30 @@ fn takes_all(mut stream: WireStream, checkpoint: &Checkpoint) -> Received {
 
 #[test]
 fn a_deadline_and_a_cut_reset_both_peers() {
-    let authority = Authority::new();
-    for (cause, flags) in [
-        ("idle_timeout", &["--idle-timeout", "300ms"][..]),
-        ("lifetime", &["--max-lifetime", "300ms"]),
+    let authority = &Authority::new();
+    let causes = [
+        ("idle_timeout", &["--idle-timeout", "2s"][..]),
+        ("lifetime", &["--max-lifetime", "2s"]),
         ("cut", &[]),
-    ] {
-        for wires in WIRES {
-            let upstream = authority.fake(wires.1, takes_all);
-            let between = Between::start(&authority, wires, upstream.address, flags);
-            let mut client = between.connect();
-            client.write_all(b"there").unwrap();
-            assert_eq!(read_exactly(&mut client, 5), b"hello");
-            if cause == "cut" {
-                upstream.await_reached();
-                assert_eq!(between.operated.ctl(&["cut", "1"]).code, 0);
-            }
-            assert_eq!(client.read_to_end(), (Vec::new(), WireEnd::Reset), "{cause} {wires:?}");
-            assert_eq!(upstream.await_received().end, End::Reset, "{cause} {wires:?}");
-            between.await_cause(client.address(), cause);
+    ];
+    let is_reset = |cause: &str, flags: &[&str], wires: (Wire, Wire)| {
+        let upstream = authority.fake(wires.1, takes_all);
+        let between = Between::start(authority, wires, upstream.address, flags);
+        let mut client = between.connect();
+        client.write_all(b"there").unwrap();
+        assert_eq!(read_exactly(&mut client, 5), b"hello");
+        if cause == "cut" {
+            upstream.await_reached();
+            assert_eq!(between.operated.ctl(&["cut", "1"]).code, 0);
         }
+        assert_eq!(client.read_to_end(), (Vec::new(), WireEnd::Reset), "{cause} {wires:?}");
+        assert_eq!(upstream.await_received().end, End::Reset, "{cause} {wires:?}");
+        between.await_cause(client.address(), cause);
+    };
+    for (cause, flags) in causes {
+        thread::scope(|scope| {
+            WIRES.iter().for_each(|wires| drop(scope.spawn(|| is_reset(cause, flags, *wires))))
+        });
     }
 }
 
@@ -267,30 +271,90 @@ fn a_drain_lets_sessions_go_on_and_resets_what_is_left() {
 }
 
 #[test]
-fn a_client_that_goes_on_after_its_close_notify_loses_nothing_of_its_reply() {
+fn a_peer_that_goes_on_after_its_close_notify_loses_nothing_of_what_it_is_sent() {
+    /// More than the kernels hold while the receiver has little room.
+    const SENT: usize = 4_000_000;
+    /// RFC 8446 §6.1: what comes after close_notify is ignored.
+    fn goes_on(stream: &mut WireStream) {
+        // What it is sent waits in the program's kernel.
+        SockRef::from(&stream.stream).set_recv_buffer_size(64 * 1024).unwrap();
+        stream.with_tls(|tls| tls.send_close_notify()).unwrap();
+        stream.stream.write_all(&[0; 5000]).unwrap();
+        stream.stream.shutdown(Shutdown::Write).unwrap();
+    }
     let authority = Authority::new();
-    for wires in [(Wire::Tls12, Wire::Tcp), (Wire::Tls13, Wire::Tcp)] {
-        let reply = pattern(9, 4_000_000);
-        let sent = reply.clone();
+    for wires in WIRES {
+        let is_client = wires.0.is_tls();
         let upstream = authority.fake(wires.1, move |mut stream, _| {
-            let received = stream.receive();
-            stream.write_all(&sent).unwrap();
-            stream.finish();
-            received
+            if is_client {
+                stream.write_all(&pattern(9, SENT)).unwrap();
+                stream.finish();
+            } else {
+                goes_on(&mut stream);
+                thread::sleep(Duration::from_millis(300));
+            }
+            stream.receive()
         });
         let between = Between::start(&authority, wires, upstream.address, &[]);
         let mut client = between.connect();
-        // The reply waits in the program's kernel.
-        SockRef::from(&client.stream).set_recv_buffer_size(64 * 1024).unwrap();
-        client.write_all(b"question").unwrap();
-        client.with_tls(|tls| tls.send_close_notify()).unwrap();
-        // RFC 8446 §6.1: what comes after it is ignored.
-        client.stream.write_all(&[0; 5000]).unwrap();
-        client.stream.shutdown(Shutdown::Write).unwrap();
-        thread::sleep(Duration::from_millis(300));
+        if is_client {
+            goes_on(&mut client);
+            thread::sleep(Duration::from_millis(300));
+        } else {
+            client.write_all(&pattern(9, SENT)).unwrap();
+            client.finish();
+        }
         let (bytes, end) = client.read_to_end();
-        assert!(bytes == reply, "{wires:?}: {} bytes", bytes.len());
-        assert_eq!(end, WireEnd::Clean, "{wires:?}");
-        assert_eq!(between.await_cause(client.address(), "done")["first_closer"], "client");
+        assert!(matches!(end, WireEnd::Clean | WireEnd::CleanThenReset), "{wires:?}: {end:?}");
+        let received = upstream.await_received();
+        let sent = if is_client { bytes } else { received.bytes };
+        assert!(sent == pattern(9, SENT), "{wires:?}: {} bytes", sent.len());
+        assert_eq!(received.end, End::Fin, "{wires:?}");
+        between.await_cause(client.address(), "done");
     }
+}
+
+#[test]
+fn a_client_is_reset_without_close_notify_if_its_upstream_is_not_reached() {
+    let authority = Authority::new();
+    let (refuses, _reserved) = unreachable::refuses();
+    for wires in [(Wire::Tls12, Wire::Tcp), (Wire::Tls13, Wire::Tls13)] {
+        let between = Between::start(&authority, wires, refuses, &[]);
+        let mut client = between.connect();
+        assert_eq!(client.read_to_end(), (Vec::new(), WireEnd::Reset), "{wires:?}");
+        between.await_cause(client.address(), "connect_refused");
+    }
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_a_stall() {
+    let authority = &Authority::new();
+    let stalls = |wires: (Wire, Wire)| {
+        let upstream = authority.fake(wires.1, |mut stream, checkpoint| {
+            while stream.write_all(&[7; 10_000]).is_ok() {}
+            checkpoint.reach();
+            Received { bytes: Vec::new(), end: End::Reset }
+        });
+        let between = Between::start(authority, wires, upstream.address, &["--stall-timeout", "1s"]);
+        let client = between.connect();
+        between.await_cause(client.address(), "stall_timeout");
+        upstream.await_reached();
+    };
+    thread::scope(|scope| WIRES.iter().for_each(|wires| drop(scope.spawn(|| stalls(*wires)))));
+}
+
+#[test]
+fn half_a_record_is_lost_in_a_cut_by_fin_and_what_came_before_it_is_not() {
+    let authority = Authority::new();
+    let upstream = authority.fake(Wire::Tcp, takes_all);
+    let between = Between::start(&authority, (Wire::Tls13, Wire::Tcp), upstream.address, &[]);
+    let mut client = between.connect();
+    assert_eq!(read_exactly(&mut client, 5), b"hello");
+    client.write_all(b"whole").unwrap();
+    client.stream.write_all(&[23, 3, 3, 0, 40, 1, 2, 3]).unwrap();
+    await_acknowledged(&client.stream);
+    assert_eq!(between.operated.ctl(&["cut", "1", "--fin"]).code, 0);
+    assert_eq!(upstream.await_received(), Received { bytes: b"whole".to_vec(), end: End::Fin });
+    assert_eq!(client.read_to_end(), (Vec::new(), WireEnd::Clean));
+    between.await_cause(client.address(), "cut");
 }

@@ -5,7 +5,7 @@ use crate::support::{
     fake::{Fake, peer},
     operator::Operated,
     stream::{End, Received, await_acknowledged, exchange, read_to_end, reset},
-    tls::{Authority, Wire, WireEnd, WireStream, certificate, hello_of},
+    tls::{Authority, Wire, WireStream, certificate, echo, hello_of},
     wait::LIMIT,
 };
 use rcgen::date_time_ymd;
@@ -39,17 +39,6 @@ fn to_tls(authority: &Authority, servers: &[SocketAddr], more: &str) -> String {
          tls = {{ ca = {:?}, name = \"a.test\" }}\neject = \"off\"\n{more}\n",
         authority.file("ca.pem")
     )
-}
-
-fn echoes(authority: &Authority, wire: Wire) -> Fake {
-    authority.fake(wire, |mut stream, _| {
-        let mut writer = stream.try_clone();
-        let end = stream.read_each(|piece| drop(writer.write_all(piece)));
-        if end == WireEnd::Clean {
-            writer.finish();
-        }
-        Received { bytes: Vec::new(), end: End::Fin }
-    })
 }
 
 fn assert_error(close: &Value, cause: &str, words: &str) {
@@ -162,7 +151,7 @@ fn a_server_that_fails_its_handshake_resets_the_client_and_is_told_in_words() {
 fn after_a_server_that_fails_its_handshake_the_next_is_tried() {
     let authority = Authority::new();
     for (words, bad) in bad_servers(&authority) {
-        let good = echoes(&authority, Wire::Tls13);
+        let good = authority.fake(Wire::Tls13, |stream, _| echo(stream));
         let operated = Operated::run(&to_tls(&authority, &[bad.address, good.address], ""), 1);
         let mut tried = 0;
         for _ in 0..2 {
@@ -186,7 +175,7 @@ fn after_a_server_that_fails_its_handshake_the_next_is_tried() {
 #[test]
 fn a_server_that_accepts_and_stays_silent_costs_its_connect_timeout() {
     let authority = Authority::new();
-    let (silent, good) = (peer::takes_all(), echoes(&authority, Wire::Tls12));
+    let (silent, good) = (peer::takes_all(), authority.fake(Wire::Tls12, |stream, _| echo(stream)));
     let text = |servers: &[SocketAddr]| to_tls(&authority, servers, "connect-timeout = \"300ms\"");
     let operated = Operated::run(&text(&[silent.address]), 1);
     let begin = Instant::now();

@@ -4,7 +4,7 @@ use super::{Between, WIRES};
 use crate::support::{
     fake::{Fake, peer},
     stream::{End, Received, connect, exchange, read_exactly, read_to_end},
-    tls::{Authority, Wire, WireEnd, WireStream, hello_of},
+    tls::{Authority, Wire, WireEnd, WireStream, echo, hello_of},
     wait::{LIMIT, within},
 };
 use rustls::{ServerConfig, pki_types::CertificateDer};
@@ -15,15 +15,6 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-
-fn echoes(mut stream: WireStream) -> Received {
-    let mut writer = stream.try_clone();
-    let end = stream.read_each(|piece| drop(writer.write_all(piece)));
-    if end == WireEnd::Clean {
-        writer.finish();
-    }
-    Received { bytes: Vec::new(), end: if end == WireEnd::Clean { End::Fin } else { End::Reset } }
-}
 
 #[test]
 fn keys_that_are_renewed_on_either_side_change_nothing() {
@@ -74,7 +65,7 @@ fn fake_of(config: ServerConfig) -> Fake {
     Fake::start(move |stream, checkpoint| {
         checkpoint.reach();
         match WireStream::accept(stream, Some(config.clone())) {
-            Ok(stream) => echoes(stream),
+            Ok(stream) => echo(stream),
             Err(error) => Received { bytes: error.to_string().into_bytes(), end: End::Reset },
         }
     })
@@ -196,4 +187,27 @@ fn clients_that_go_in_the_middle_of_a_handshake_leave_nothing() {
     let causes = ["tls_client", "client_reset"];
     assert!(closes[1..].iter().all(|close| causes.contains(&close["cause"].as_str().unwrap())), "{closes:?}");
     within(LIMIT, "no descriptor is left", || (process.descriptors().len() <= before).then_some(()));
+}
+
+#[test]
+fn an_idle_session_holds_no_buffers() {
+    const SESSIONS: usize = 200;
+    let authority = Authority::new();
+    let upstream = authority.fake(Wire::Tls13, |stream, _| echo(stream));
+    let wires = (Wire::Tls13, Wire::Tls13);
+    let between = Between::start(&authority, wires, upstream.address, &["--threads", "1"]);
+    let process = between.operated.server.process();
+    let serve = || {
+        let mut client = between.connect();
+        for _ in 0..3 {
+            exchange(&mut client, &[7; 20_000]);
+        }
+        client
+    };
+    let mut clients: Vec<WireStream> = (0..20).map(|_| serve()).collect();
+    let before = process.resident_kib();
+    clients.extend((0..SESSIONS).map(|_| serve()));
+    let each = process.resident_kib().saturating_sub(before) * 1024 / SESSIONS as u64;
+    // Two connections of rustls, and the session itself.
+    assert!(each < 24_000, "{each} bytes each");
 }

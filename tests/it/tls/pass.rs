@@ -7,7 +7,7 @@ use crate::support::{
     pattern::pattern,
     scrape,
     stream::{End, Received, await_acknowledged, connect, exchange, read_exactly, read_to_end, reset},
-    tls::{Authority, Wire, WireEnd, WireStream, hello_of},
+    tls::{Authority, Wire, WireEnd, WireStream, echo, hello_of},
     wait::{LIMIT, within},
 };
 use std::{
@@ -162,14 +162,8 @@ fn half_a_hello_is_reset_after_the_handshake_timeout() {
 #[test]
 fn what_passes_is_spliced_and_its_handshake_is_the_servers_own() {
     let authority = Authority::new();
-    let echo = authority.fake(Wire::Tls13, |mut stream, _| {
-        let mut writer = stream.try_clone();
-        let end = stream.read_each(|piece| drop(writer.write_all(piece)));
-        assert_eq!(end, WireEnd::Clean);
-        writer.finish();
-        Received { bytes: Vec::new(), end: End::Fin }
-    });
-    let operated = Operated::run(&routes([echo.address; 3], ""), 1);
+    let upstream = authority.fake(Wire::Tls13, |stream, _| echo(stream));
+    let operated = Operated::run(&routes([upstream.address; 3], ""), 1);
     let mut client =
         WireStream::connect(operated.server.address(), Some(authority.client(Wire::Tls13, None))).unwrap();
     exchange(&mut client, b"hello");

@@ -4,7 +4,7 @@ use crate::support::{
     fake::{Fake, peer},
     operator::Operated,
     stream::{End, Received, exchange, read_exactly, read_to_end},
-    tls::{Authority, Wire, WireEnd, WireStream, hello_of},
+    tls::{Authority, Wire, WireEnd, WireStream, echo, hello_of},
 };
 use std::{
     io::{Read, Write},
@@ -25,20 +25,12 @@ fn database(authority: &Authority, answer: &'static [u8]) -> Fake {
         }
         stream.write_all(answer).unwrap();
         if answer == b"S"
-            && let Ok(mut secured) = WireStream::accept(stream, Some(config.clone()))
+            && let Ok(secured) = WireStream::accept(stream, Some(config.clone()))
         {
-            echo(&mut secured);
+            echo(secured);
         }
         Received { bytes: request.to_vec(), end: End::Fin }
     })
-}
-
-fn echo(stream: &mut WireStream) {
-    let mut writer = stream.try_clone();
-    let end = stream.read_each(|piece| drop(writer.write_all(piece)));
-    if end == WireEnd::Clean {
-        writer.finish();
-    }
 }
 
 /// A route for the name `a.test`, which passes or ends TLS, and one for others.

@@ -5,6 +5,7 @@
 
 use crate::{
     net::{address::Address, socket::Socket},
+    relay::leg::Leg,
     runtime::clock::{sleep, within},
     tools::audit::{
         checks::{PART_BYTES, REQUEST_BYTES},
@@ -38,10 +39,15 @@ const DIALLING: Duration = Duration::from_millis(300);
 pub async fn connect_and_go(trial: Trial<'_>) {
     let mut arrivals = trial.ground.origin.take_unlabelled(trial.way == Way::Through);
     for _ in 0..VISITS {
-        let Some(socket) = trial.connect_silently().await else { return };
-        let peer = direct_peer(trial, &socket);
-        socket.close();
-        let best = best_end(&mut arrivals, peer.as_ref()).await;
+        let Some(leg) = trial.connect_silently().await else { return };
+        let peer = direct_peer(trial, &leg);
+        let close = trial.client(leg, trial.ground.label()).close();
+        let best = best_end(&mut arrivals, peer.as_ref());
+        pin_mut!(close, best);
+        let best = match select(best, close).await {
+            Either::Left((best, _)) => best,
+            Either::Right(((), best)) => best.await,
+        };
         if best != End::Fin {
             trial.note_origin(best);
             return;
@@ -95,36 +101,36 @@ async fn first_read(socket: &Socket) -> End {
 }
 
 /// A direct client's arrival is known by its address.
-fn direct_peer(trial: Trial<'_>, socket: &Socket) -> Option<Address> {
-    if trial.way == Way::Direct { socket.local_address().ok() } else { None }
+fn direct_peer(trial: Trial<'_>, leg: &Leg) -> Option<Address> {
+    if trial.way == Way::Direct { leg.socket().local_address().ok() } else { None }
 }
 
 /// The origin speaks first; the client waits for that, and then asks.
 pub async fn speaks_first(trial: Trial<'_>) {
     let mut arrivals = trial.ground.origin.take_unlabelled(trial.way == Way::Through);
-    let Some(socket) = trial.connect_silently().await else { return };
-    let (peer, label) = (direct_peer(trial, &socket), trial.ground.label());
-    let client = trial.client(socket, label);
+    let Some(leg) = trial.connect_silently().await else { return };
+    let (peer, label) = (direct_peer(trial, &leg), trial.ground.label());
+    let client = trial.client(leg, label);
     let ask = async {
         if client.read(REQUEST_BYTES).await && client.say(&label.bytes()).await {
             client.send(REQUEST_BYTES).await;
         }
         client.read_to_end().await;
-        client.finish();
+        client.finish().await;
     };
     let answer = async {
         let greeted = greeted(trial, &mut arrivals, peer.as_ref(), label);
-        let Some(socket) = within(Some(PATIENCE), greeted).await else {
+        let Some(leg) = within(Some(PATIENCE), greeted).await else {
             return trial.note_origin(End::NeverReached);
         };
-        let origin = trial.origin(socket, label);
+        let origin = trial.origin(leg, label);
         origin.read(REQUEST_BYTES).await;
-        origin.finish();
+        origin.finish().await;
         origin.read_to_end().await;
-        origin.close();
+        origin.close().await;
     };
     join!(ask, answer);
-    client.close();
+    client.close().await;
 }
 
 /// Greets every arrival; the one that answers with `label` is the client's.
@@ -133,7 +139,7 @@ async fn greeted(
     arrivals: &mut Unlabelled<'_>,
     peer: Option<&Address>,
     label: Label,
-) -> Socket {
+) -> Leg {
     // With one that never ends, there is always a next one to wait for.
     let mut greetings = FuturesUnordered::from_iter([pending().left_future()]);
     loop {
@@ -144,25 +150,25 @@ async fn greeted(
                 trial.record.client.update(|seen| Seen { sent: REQUEST_BYTES, ..seen });
                 greetings.push(greet(trial, arrival.socket, label).right_future());
             }
-            Either::Right((Some(socket), _)) => return socket,
+            Either::Right((Some(leg), _)) => return leg,
             Either::Right((None, _)) => {}
         }
     }
 }
 
 /// Greets one arrival; gives it back if it answers with `label`.
-async fn greet(trial: Trial<'_>, socket: Socket, label: Label) -> Option<Socket> {
+async fn greet(trial: Trial<'_>, socket: Socket, label: Label) -> Option<Leg> {
     let scratch = Record::default();
     let side = Trial { record: &scratch, ..trial }.origin(socket, label);
     let is_known = side.send(REQUEST_BYTES).await && side.hear(&label.bytes()).await;
-    is_known.then(|| side.into_socket())
+    is_known.then(|| side.into_leg())
 }
 
 pub async fn reset_at_once(trial: Trial<'_>) {
     let mut arrivals = trial.ground.origin.take_unlabelled(trial.way == Way::Through);
-    let Some(socket) = trial.connect_silently().await else { return };
-    let peer = direct_peer(trial, &socket);
-    let client = trial.client(socket, trial.ground.label());
+    let Some(leg) = trial.connect_silently().await else { return };
+    let peer = direct_peer(trial, &leg);
+    let client = trial.client(leg, trial.ground.label());
     let reset_all = async {
         loop {
             drop(arrivals.next(peer.as_ref()).await);
@@ -170,7 +176,7 @@ pub async fn reset_at_once(trial: Trial<'_>) {
     };
     let see = async move {
         client.read_to_end().await;
-        client.close();
+        client.close().await;
     };
     pin_mut!(reset_all, see);
     select(see, reset_all).await;
@@ -178,10 +184,10 @@ pub async fn reset_at_once(trial: Trial<'_>) {
 
 pub async fn refused(trial: Trial<'_>) {
     let Ok(_absence) = trial.ground.origin.refuse() else { return };
-    let Some(socket) = trial.connect_silently().await else { return };
-    let client = trial.client(socket, trial.ground.label());
+    let Some(leg) = trial.connect_silently().await else { return };
+    let client = trial.client(leg, trial.ground.label());
     client.read_to_end().await;
-    client.close();
+    client.close().await;
 }
 
 /// The client speaks before the origin can be reached, and the other side's kernel has it all by then.
@@ -192,9 +198,9 @@ pub async fn early_data(trial: Trial<'_>) {
     let absence = if trial.way == Way::Through { fill_queue(trial).await } else { None };
     let label = trial.ground.label();
     let arrival = trial.ground.origin.expect(label);
-    let Some(socket) = trial.connect().await else { return };
-    let first = trial.first_bytes(&socket, &label.bytes());
-    let client = trial.client(socket, label);
+    let Some(leg) = trial.connect().await else { return };
+    let first = trial.first_bytes(&leg, &label.bytes());
+    let client = trial.client(leg, label);
     if !(client.say(&first).await && client.send(PART_BYTES).await) {
         return;
     }
@@ -211,23 +217,23 @@ pub async fn early_data(trial: Trial<'_>) {
         origin.read(PART_BYTES).await;
         origin.send(PART_BYTES).await;
         origin.read_to_end().await;
-        origin.finish();
-        origin.close();
+        origin.finish().await;
+        origin.close().await;
     };
     let ask = async {
         if client.read(PART_BYTES).await {
-            client.finish();
+            client.finish().await;
             client.read_to_end().await;
         }
     };
     join!(ask, answer);
-    client.close();
+    client.close().await;
 }
 
 /// The origin's queue is full until this is dropped.
 struct FullQueue<'a> {
     _absence: Absence<'a>,
-    _filler: Socket,
+    _filler: Leg,
 }
 
 /// Puts one connection into the origin's queue, which then has no room for another.
@@ -241,5 +247,5 @@ async fn fill_queue(trial: Trial<'_>) -> Option<FullQueue<'_>> {
     let direct = Trial { way: Way::Direct, record: &scratch, ..trial };
     let filler = direct.client(direct.connect().await?, label);
     let is_there = filler.say(&label.bytes()).await;
-    is_there.then(|| FullQueue { _absence: absence, _filler: filler.into_socket() })
+    is_there.then(|| FullQueue { _absence: absence, _filler: filler.into_leg() })
 }

@@ -57,6 +57,16 @@ impl Check {
         if self.name == "idle" { ground.idle.unwrap_or(IDLE) } else { self.pause }
     }
 
+    /// Whether it can be made of a proxy that ends TLS, or of one that does not.
+    pub fn suits(&self, tls: bool) -> bool {
+        match self.name {
+            // An urgent byte is none of TLS: it is lost out of a record.
+            "urgent" => !tls,
+            "truncated-upload" | "truncated-record" => tls,
+            _ => true,
+        }
+    }
+
     pub fn limit(&self, ground: &Ground) -> Duration {
         let pause = self.pause(ground);
         match self.turn {
@@ -99,6 +109,10 @@ pub static ALL: &[Check] = checks! {
     "reset-during-reply" Together 0 together::reset_during_reply, "the origin resets in the middle of its reply";
     "reset-after-reply" Together 0 together::reset_after_reply, "the origin resets behind its whole reply";
     "client-reset" Together 0 together::client_reset, "the client resets in the middle of its upload";
+    "truncated-upload" Together 0 together::truncated_upload,
+        "the client's TLS ends in the middle of its upload, without close_notify";
+    "truncated-record" Together 0 together::truncated_record,
+        "the same in the middle of a record";
     "bulk-upload" Together 0 together::bulk_upload, "8 MiB up, and the client closes at once";
     "bulk-reply" Together 0 together::bulk_reply, "8 MiB down, and the origin closes at once";
     "stalled-client" Together 0 together::stalled_client, "the client stops reading for 2 s and goes on";

@@ -20,7 +20,7 @@ pub async fn reply_after_half_close(trial: Trial<'_>) {
     client.expect_pause(trial.pause);
     let ask = async {
         client.send(REQUEST_BYTES).await;
-        client.finish();
+        client.finish().await;
         client.read_to_end().await;
     };
     let answer = async {
@@ -28,10 +28,10 @@ pub async fn reply_after_half_close(trial: Trial<'_>) {
             sleep(trial.pause).await;
             origin.send(REPLY_BYTES).await;
         }
-        origin.finish();
+        origin.finish().await;
     };
     join!(ask, answer);
-    talk.close();
+    talk.close().await;
 }
 
 pub async fn upload_after_half_close(trial: Trial<'_>) {
@@ -42,16 +42,16 @@ pub async fn upload_after_half_close(trial: Trial<'_>) {
         if client.read_to_end().await {
             client.send(UPLOAD_BYTES).await;
         }
-        client.finish();
+        client.finish().await;
     };
     let answer = async {
         origin.read(REQUEST_BYTES).await;
         origin.send(REPLY_BYTES).await;
-        origin.finish();
+        origin.finish().await;
         origin.read_to_end().await;
     };
     join!(ask, answer);
-    talk.close();
+    talk.close().await;
 }
 
 /// The reply comes in the middle of an upload, which goes on only once the reply is there.
@@ -62,17 +62,17 @@ pub async fn early_reply(trial: Trial<'_>) {
         client.send(UPLOAD_BYTES / 2).await;
         client.read(PART_BYTES).await;
         client.send(UPLOAD_BYTES / 2).await;
-        client.finish();
+        client.finish().await;
         client.read_to_end().await;
     };
     let answer = async {
         origin.read(UPLOAD_BYTES / 4).await;
         origin.send(PART_BYTES).await;
         origin.read_to_end().await;
-        origin.finish();
+        origin.finish().await;
     };
     join!(ask, answer);
-    talk.close();
+    talk.close().await;
 }
 
 pub async fn idle(trial: Trial<'_>) {
@@ -89,7 +89,7 @@ pub async fn idle(trial: Trial<'_>) {
         exchange().await;
     }
     talk.part().await;
-    talk.close();
+    talk.close().await;
 }
 
 // Aborts: a connection that one end resets must not look complete to the other.
@@ -100,7 +100,7 @@ pub async fn reset_before_reply(trial: Trial<'_>) {
     origin.read(REQUEST_BYTES).await;
     origin.reset();
     client.read_to_end().await;
-    client.close();
+    client.close().await;
 }
 
 /// The origin resets in the middle of its reply, once the client has read what was sent.
@@ -111,7 +111,7 @@ pub async fn reset_during_reply(trial: Trial<'_>) {
     join!(origin.send(PART_BYTES), client.read(PART_BYTES));
     origin.reset();
     client.read_to_end().await;
-    client.close();
+    client.close().await;
 }
 
 /// The origin resets when the other side's kernel has all of its reply, whether or not the client has read it.
@@ -125,7 +125,7 @@ pub async fn reset_after_reply(trial: Trial<'_>) {
         origin.reset();
     };
     join!(reply, client.read_to_end());
-    client.close();
+    client.close().await;
 }
 
 /// The client resets in the middle of its upload, once the origin has read what was sent.
@@ -134,7 +134,28 @@ pub async fn client_reset(trial: Trial<'_>) {
     join!(client.send(PART_BYTES), origin.read(PART_BYTES));
     client.reset();
     origin.read_to_end().await;
-    origin.close();
+    origin.close().await;
+}
+
+/// The client's stream of TLS ends in the middle of its upload by a FIN that no close_notify precedes.
+pub async fn truncated_upload(trial: Trial<'_>) {
+    truncate(trial, b"").await;
+}
+
+/// A record of application data that promises 16 KiB (RFC 8446 §5.1), and has four bytes.
+const PART_OF_RECORD: [u8; 9] = *b"\x17\x03\x03\x40\x00part";
+
+/// The same in the middle of a record.
+pub async fn truncated_record(trial: Trial<'_>) {
+    truncate(trial, &PART_OF_RECORD).await;
+}
+
+async fn truncate(trial: Trial<'_>, bytes: &[u8]) {
+    let Some(Talk { client, origin, .. }) = trial.open().await else { return };
+    join!(client.send(PART_BYTES), origin.read(PART_BYTES));
+    let _still_open = client.truncate(bytes).await;
+    origin.read_to_end().await;
+    origin.close().await;
 }
 
 // A big transfer whose sender closes as soon as it has handed over the last byte.
@@ -157,12 +178,12 @@ pub async fn bulk_reply(trial: Trial<'_>) {
 async fn pour(sender: Side<'_>, reader: Side<'_>) {
     let send = async move {
         sender.send(BULK_BYTES).await;
-        sender.close();
+        sender.close().await;
     };
     let read = async move {
         sleep(LATE).await;
         reader.read_to_end().await;
-        reader.close();
+        reader.close().await;
     };
     join!(send, read);
 }
@@ -180,13 +201,13 @@ const STALL: Duration = Duration::from_secs(2);
 pub async fn stalled_client(trial: Trial<'_>) {
     let Some(talk) = trial.open().await else { return };
     stall(&talk.origin, &talk.client, trial.record).await;
-    talk.close();
+    talk.close().await;
 }
 
 pub async fn stalled_origin(trial: Trial<'_>) {
     let Some(talk) = trial.open().await else { return };
     stall(&talk.client, &talk.origin, trial.record).await;
-    talk.close();
+    talk.close().await;
 }
 
 async fn stall(sender: &Side<'_>, reader: &Side<'_>, record: &Record) {
@@ -197,7 +218,7 @@ async fn stall(sender: &Side<'_>, reader: &Side<'_>, record: &Record) {
         // The reader waits for this.
         let _ = stopped.send(());
         sender.send(UPLOAD_BYTES).await;
-        sender.finish();
+        sender.finish().await;
     };
     let read = async {
         reader.read(PART_BYTES).await;
@@ -239,7 +260,7 @@ pub async fn one_byte_writes(trial: Trial<'_>) {
         three_quarters: delays[delays.len() * 3 / 4],
     }));
     talk.part().await;
-    talk.close();
+    talk.close().await;
 }
 
 /// How long the second byte took; none unless both arrived.
@@ -271,7 +292,7 @@ pub async fn urgent(trial: Trial<'_>) {
         }
     }
     talk.part().await;
-    talk.close();
+    talk.close().await;
 }
 
 // Many connections at once: each gets its own bytes, and all of them.
@@ -286,7 +307,7 @@ pub async fn many(trial: Trial<'_>) {
     let talks: Vec<Talk> = join_all(trials.iter().map(Trial::open)).await.into_iter().flatten().collect();
     join_all(talks.iter().map(exchange)).await;
     join_all(talks.iter().map(Talk::part)).await;
-    talks.into_iter().for_each(Talk::close);
+    join_all(talks.into_iter().map(Talk::close)).await;
     let mut whole = 0;
     for one in &records {
         trial.record.client.update(|seen| seen.with(one.client.get()));
@@ -314,5 +335,5 @@ pub async fn proxy_header(trial: Trial<'_>) {
     let Some(mut talk) = trial.open().await else { return };
     trial.record.beside.replace(Some(Beside::Header(talk.header.take())));
     talk.part().await;
-    talk.close();
+    talk.close().await;
 }
