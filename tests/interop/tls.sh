@@ -118,7 +118,7 @@ refuses() {
 own_client() {
     within 20 "$SWITCHBOARD" client "https://localhost:$WWW/cert.pem" --cacert "$TMP/cert.pem" --body >"$TMP/own"
     same "$TMP/own" "$TMP/cert.pem"
-    echo stressed | within 20 "$SWITCHBOARD" client "tls://localhost:$REV" --cacert "$TMP/cert.pem" --via "127.0.0.1:$REV_PROXY" |
+    echo stressed | within 20 "$SWITCHBOARD" client "tls://localhost:$OWN_REV" --cacert "$TMP/cert.pem" --via "127.0.0.1:$OWN_REV_PROXY" |
         grep -q desserts
     for target in "https://localhost:$WWW/" "https://127.0.0.2:$WWW/"; do
         ours=0 theirs=0
@@ -147,9 +147,15 @@ REV=$(free_port)
 tls_server rev "$REV" -rev
 serve rev_proxy proxy --listen 127.0.0.1:0 --upstream "127.0.0.1:$REV"
 REV_PROXY=$PORT
+# s_server has one client at a time.
+OWN_REV=$(free_port)
+tls_server own_rev "$OWN_REV" -rev
+serve own_rev_proxy proxy --listen 127.0.0.1:0 --upstream "127.0.0.1:$OWN_REV"
+OWN_REV_PROXY=$PORT
 
 check "the handshake verifies the certificate" handshake "$WWW_PROXY"
 check "a conversation goes both ways" conversation "$REV_PROXY"
+check "the program's own client, with curl's exit codes" own_client
 check "64 MiB over TLS, sha256 equal" bulk "$WWW_PROXY"
 
 NGINX=$(free_port) SUM=$(free_port) PASS=$(free_port)
@@ -192,4 +198,3 @@ tls wrong_name --upstream-ca "$TMP/cert.pem" --upstream-name other
 check "s_server with another name is refused" refuses wrong_name "$PORT" "wrong name: the certificate has localhost, not other"
 tls wrong_ca --upstream-ca "$TMP/other.pem" --upstream-name localhost
 check "s_server of another authority is refused" refuses wrong_ca "$PORT" "self-signed\|unknown"
-check "the program's own client, with curl's exit codes" own_client

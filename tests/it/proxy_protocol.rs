@@ -173,7 +173,6 @@ fn who_is_not_told_to_send_a_header_is_refused() {
     let upstream = Fake::start(|_, _| panic!("nothing is relayed"));
     let operated = Operated::proxy(upstream.address, &["--accept-proxy", "192.0.2.0/24"]);
     let mut client = operated.server.connect();
-    let _ = client.write_all(V1);
     assert_eq!(read_to_end(&mut client), Received { bytes: Vec::new(), end: End::Reset });
     let close = operated.server.await_close(client.local_addr().unwrap());
     assert_eq!(close["cause"], "refused_access", "{close}");

@@ -174,26 +174,30 @@ fn takes_all(mut stream: WireStream, checkpoint: &Checkpoint) -> Received {
 
 #[test]
 fn a_deadline_and_a_cut_reset_both_peers() {
-    let authority = Authority::new();
-    for (cause, flags) in [
-        ("idle_timeout", &["--idle-timeout", "300ms"][..]),
-        ("lifetime", &["--max-lifetime", "300ms"]),
+    let authority = &Authority::new();
+    let causes = [
+        ("idle_timeout", &["--idle-timeout", "2s"][..]),
+        ("lifetime", &["--max-lifetime", "2s"]),
         ("cut", &[]),
-    ] {
-        for wires in WIRES {
-            let upstream = authority.fake(wires.1, takes_all);
-            let between = Between::start(&authority, wires, upstream.address, flags);
-            let mut client = between.connect();
-            client.write_all(b"there").unwrap();
-            assert_eq!(read_exactly(&mut client, 5), b"hello");
-            if cause == "cut" {
-                upstream.await_reached();
-                assert_eq!(between.operated.ctl(&["cut", "1"]).code, 0);
-            }
-            assert_eq!(client.read_to_end(), (Vec::new(), WireEnd::Reset), "{cause} {wires:?}");
-            assert_eq!(upstream.await_received().end, End::Reset, "{cause} {wires:?}");
-            between.await_cause(client.address(), cause);
+    ];
+    let is_reset = |cause: &str, flags: &[&str], wires: (Wire, Wire)| {
+        let upstream = authority.fake(wires.1, takes_all);
+        let between = Between::start(authority, wires, upstream.address, flags);
+        let mut client = between.connect();
+        client.write_all(b"there").unwrap();
+        assert_eq!(read_exactly(&mut client, 5), b"hello");
+        if cause == "cut" {
+            upstream.await_reached();
+            assert_eq!(between.operated.ctl(&["cut", "1"]).code, 0);
         }
+        assert_eq!(client.read_to_end(), (Vec::new(), WireEnd::Reset), "{cause} {wires:?}");
+        assert_eq!(upstream.await_received().end, End::Reset, "{cause} {wires:?}");
+        between.await_cause(client.address(), cause);
+    };
+    for (cause, flags) in causes {
+        thread::scope(|scope| {
+            WIRES.iter().for_each(|wires| drop(scope.spawn(|| is_reset(cause, flags, *wires))))
+        });
     }
 }
 
@@ -324,18 +328,19 @@ fn a_client_is_reset_without_close_notify_if_its_upstream_is_not_reached() {
 
 #[test]
 fn a_peer_that_takes_nothing_is_a_stall() {
-    let authority = Authority::new();
-    for wires in WIRES {
+    let authority = &Authority::new();
+    let stalls = |wires: (Wire, Wire)| {
         let upstream = authority.fake(wires.1, |mut stream, checkpoint| {
             while stream.write_all(&[7; 10_000]).is_ok() {}
             checkpoint.reach();
             Received { bytes: Vec::new(), end: End::Reset }
         });
-        let between = Between::start(&authority, wires, upstream.address, &["--stall-timeout", "1s"]);
+        let between = Between::start(authority, wires, upstream.address, &["--stall-timeout", "1s"]);
         let client = between.connect();
         between.await_cause(client.address(), "stall_timeout");
         upstream.await_reached();
-    }
+    };
+    thread::scope(|scope| WIRES.iter().for_each(|wires| drop(scope.spawn(|| stalls(*wires)))));
 }
 
 #[test]
