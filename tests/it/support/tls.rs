@@ -374,9 +374,10 @@ impl Write for WireStream {
         if self.tls.is_none() {
             return self.stream.write(bytes);
         }
-        let mut count = 0;
-        self.with_tls(|tls| count = tls.writer().write(bytes).unwrap())?;
-        Ok(count)
+        // A copy may have read that the peer ended it.
+        let mut written = Ok(0);
+        self.with_tls(|tls| written = tls.writer().write(bytes))?;
+        written
     }
 
     fn flush(&mut self) -> io::Result<()> {
