@@ -88,6 +88,8 @@
 //! - Nothing that fails looks like a clean end: `relay/tests.rs`, `tests/it/truncation.rs`, `tests/it/death.rs`.
 //! - A reset destroys nothing that was relayed before it, within limits: `tests/it/close.rs`, `tests/it/abort.rs`.
 //! - A receiver that does not read stops its sender, and memory stays bounded: `tests/it/relay.rs`.
+//! - TLS changes nothing of that: close_notify is an end, and an end without it is none: `tests/it/tls/ends.rs`.
+//! - Nothing is relayed of a client that does not say what it has to: `tests/it/proxy_protocol.rs`, `tests/it/tls/handshake.rs`.
 //! - Every wait on a peer has a limit: `tests/it/deadline.rs`; every end has one named cause: `tests/it/cause.rs`.
 //! - No observer holds up the traffic: `session/tap.rs`, `tests/it/stdio.rs`.
 //! - A dropped task drops what it owns, and a panic stays in its task: `runtime/task.rs`; what a shard owns, another does not
