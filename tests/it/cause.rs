@@ -9,6 +9,7 @@ use crate::support::{
     proc::SYN_SENT,
     server::Server,
     stream::{End, connect_from, exchange, read_exactly, read_to_end, reset},
+    tls::{Authority, Wire, WireStream},
     wait::{LIMIT, within},
 };
 use rustix::process::Signal;
@@ -243,8 +244,58 @@ fn no_server() -> Value {
     close
 }
 
+fn proxy_header() -> Value {
+    let server = Server::proxy(peer::echoes().address, &["--accept-proxy", "127.0.0.1"]);
+    let mut client = server.connect();
+    client.write_all(b"GET / HTTP/1.0\r\n").unwrap();
+    is_not_connected(&server, &mut client)
+}
+
+fn handshake_timeout() -> Value {
+    let flags = ["--tls-self-signed", "--handshake-timeout", "100ms"];
+    fails_to_connect(&Server::proxy(peer::echoes().address, &flags))
+}
+
+fn tls_client() -> Value {
+    let server = Server::proxy(peer::echoes().address, &["--tls-self-signed"]);
+    let mut client = server.connect();
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    // An alert.
+    assert_eq!(read_to_end(&mut client).bytes[0], 21);
+    close_of(&server, &client)
+}
+
+fn tls_upstream() -> Value {
+    let flags = ["--upstream-tls", "--upstream-name", "a.test"];
+    fails_to_connect(&Server::proxy(peer::echoes().address, &flags))
+}
+
+fn client_truncated() -> Value {
+    let authority = Authority::new();
+    let [cert, key] = ["a.pem", "a.key"].map(|name| authority.file(name));
+    let server = Server::proxy(peer::echoes().address, &["--tls-cert", &cert, "--tls-key", &key]);
+    let mut client =
+        WireStream::connect(server.address(), Some(authority.client(Wire::Tls13, None))).unwrap();
+    client.write_all(b"half a wo").unwrap();
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    close_of(&server, &client.stream)
+}
+
+fn upstream_truncated() -> Value {
+    let authority = Authority::new();
+    let upstream = authority.fake(Wire::Tls13, |mut stream, _| {
+        stream.write_all(b"half a wo").unwrap();
+        stream.stream.shutdown(Shutdown::Write).unwrap();
+        read_to_end(&mut stream.stream)
+    });
+    let ca = authority.file("ca.pem");
+    let flags = ["--upstream-tls", "--upstream-ca", &ca, "--upstream-name", "a.test"];
+    let server = Server::proxy(upstream.address, &flags);
+    ends_with_reset(&server, &mut server.connect())
+}
+
 /// Every cause that a peer, a user's flag, an operator or a signal can bring about, and a scenario that does.
-const SCENARIOS: [(Cause, fn() -> Value); 18] = [
+const SCENARIOS: [(Cause, fn() -> Value); 24] = [
     (Cause::Done, done),
     (Cause::ClientReset, client_reset),
     (Cause::UpstreamReset, upstream_reset),
@@ -263,22 +314,19 @@ const SCENARIOS: [(Cause, fn() -> Value); 18] = [
     (Cause::RefusedAccess, refused_access),
     (Cause::NoRoute, no_route),
     (Cause::NoServer, no_server),
+    (Cause::ProxyHeader, proxy_header),
+    (Cause::HandshakeTimeout, handshake_timeout),
+    (Cause::TlsClient, tls_client),
+    (Cause::TlsUpstream, tls_upstream),
+    (Cause::ClientTruncated, client_truncated),
+    (Cause::UpstreamTruncated, upstream_truncated),
 ];
 /// `internal` is a fault of the program itself: no peer, flag, operator or signal can bring it about.
 const NOT_FROM_OUTSIDE: [Cause; 1] = [Cause::Internal];
-/// No session ends with these yet.
-const NOT_YET: [Cause; 6] = [
-    Cause::ProxyHeader,
-    Cause::HandshakeTimeout,
-    Cause::TlsClient,
-    Cause::TlsUpstream,
-    Cause::ClientTruncated,
-    Cause::UpstreamTruncated,
-];
 
 #[test]
 fn every_cause_has_a_scenario() {
-    let covered = SCENARIOS.iter().map(|(cause, _)| *cause).chain(NOT_FROM_OUTSIDE).chain(NOT_YET);
+    let covered = SCENARIOS.iter().map(|(cause, _)| *cause).chain(NOT_FROM_OUTSIDE);
     let covered: BTreeSet<&str> = covered.map(Cause::name).collect();
     assert_eq!(covered, Cause::VARIANTS.iter().map(|cause| cause.name()).collect());
 }
