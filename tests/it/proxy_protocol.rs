@@ -141,7 +141,9 @@ fn a_header_that_is_late_is_reset() {
                 }
             });
         }
-        assert_eq!(read_to_end(&mut client), Received { bytes: Vec::new(), end: End::Reset });
+        let Received { bytes, end } = read_to_end(&mut client);
+        // The one that writes meanwhile may be told of the reset first.
+        assert!(bytes.is_empty() && (trickles || end == End::Reset), "{end:?}");
         let elapsed = begin.elapsed();
         assert!(elapsed >= Duration::from_millis(400) && elapsed < LIMIT / 3, "{elapsed:?}");
         let close = operated.server.await_close(client.local_addr().unwrap());

@@ -228,7 +228,9 @@ fn a_client_that_is_slow_with_its_handshake_is_reset() {
                 }
             });
         }
-        assert_eq!(read_to_end(&mut client), Received { bytes: Vec::new(), end: End::Reset });
+        let Received { bytes, end } = read_to_end(&mut client);
+        // The one that writes meanwhile may be told of the reset first.
+        assert!(bytes.is_empty() && (trickles || end == End::Reset), "{end:?}");
         let elapsed = begin.elapsed();
         assert!(elapsed >= Duration::from_millis(500) && elapsed < LIMIT / 3, "{elapsed:?}");
         between.await_cause(client.local_addr().unwrap(), "handshake_timeout");
