@@ -101,13 +101,10 @@ async fn hear_out(socket: Socket, record: &Record, context: &Context) -> Result<
         let header = within(left(), client.read_header(record)).await;
         let header =
             header.unwrap_or_else(|| Err(late(rules, Cause::ProxyHeader, "no whole PROXY header came")));
-        let header = header.map(|header| {
-            let _ = introduction.header.set(header);
-        });
-        record.tell_open(&context.events);
-        header?;
+        let _ = introduction.header.set(header?);
         let counted = record.listening.admit(record.source());
         introduction.count(counted.map_err(|(cause, why)| Outcome::Refused(cause, why))?);
+        record.tell_open(&context.events);
     }
     let rest = client.hear_and_answer(record, introduction);
     let opened = within(left(), Box::pin(rest)).await;

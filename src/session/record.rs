@@ -239,7 +239,9 @@ impl Record {
     /// The session has ended, perhaps before its begin was told.
     pub fn end_introduction(&self, events: &Events) {
         if let Some(introduction) = self.introduced() {
-            if self.awaits_header() {
+            // One that is refused has no begin, whenever that is.
+            let is_refused = matches!(self.cause(), Cause::RefusedAccess | Cause::RefusedLimit);
+            if self.awaits_header() && !is_refused {
                 self.tell_open(events);
             }
             introduction.uncount();
