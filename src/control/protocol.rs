@@ -404,6 +404,11 @@ pub struct ListedSession {
 }
 
 impl ListedSession {
+    /// Who the client is: the address that its PROXY header names, else its own.
+    pub fn source(&self) -> &SafeText {
+        self.source.as_ref().unwrap_or(&self.client)
+    }
+
     /// All bytes on their way to a side, here and in the kernel.
     pub fn waiting(&self) -> u64 {
         let here = self.client_waiting.saturating_add(self.upstream_waiting);

@@ -113,7 +113,7 @@ pub struct EndedTls<'a> {
     pub client_cert: bool,
 }
 
-const NO_HEADER: MalformedProxyHeader = MalformedProxyHeader("there is no PROXY header");
+const NO_HEADER: MalformedProxyHeader = MalformedProxyHeader("the stream begins with other bytes");
 const OVERRUN: MalformedProxyHeader = MalformedProxyHeader("a TLV is longer than what it is in");
 
 impl fmt::Display for MalformedProxyHeader {

@@ -12,6 +12,7 @@ use crate::{
         task::{Task, spawn},
     },
     server::{in_force::PlanInForce, keeper::persist, plan::Plan},
+    session::event::What,
 };
 use std::{
     collections::HashMap,
@@ -30,14 +31,19 @@ impl CertificateWatch {
     pub fn start(in_force: PlanInForce, reporter: Reporter) -> Self {
         let task = async move {
             let warn = |line: String| reporter.warn(line);
-            let watch = async || watch(&in_force, &warn).await;
+            let tell = |applied, line: String| {
+                warn(line.clone());
+                reporter.events().tell(What::Config { applied, lines: vec![line] });
+            };
+            let watch = async || watch(&in_force, &tell).await;
             persist("certificates", "their watch", &warn, watch).await;
         };
         CertificateWatch { _task: spawn(task) }
     }
 }
 
-async fn watch(in_force: &PlanInForce, warn: &impl Fn(String)) {
+/// Tells what was renewed, and what was not taken.
+async fn watch(in_force: &PlanInForce, tell: &impl Fn(bool, String)) {
     let mut told = HashMap::<String, Instant>::new();
     loop {
         sleep(LOOK_EVERY).await;
@@ -48,11 +54,11 @@ async fn watch(in_force: &PlanInForce, warn: &impl Fn(String)) {
                 TlsRenewal::Renewed(files) => {
                     told.remove(&name);
                     let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-                    warn(format!("{name}: certificates renewed: {}", files.join(", ")));
+                    tell(true, format!("{name}: certificates renewed: {}", files.join(", ")));
                 }
                 TlsRenewal::Refused(why) => {
                     if told.get(&name).is_none_or(|last| last.elapsed() >= REFUSAL_TOLD_EVERY) {
-                        warn(format!("{name}: the new certificates are not taken: {why}"));
+                        tell(false, format!("{name}: the new certificates are not taken: {why}"));
                         told.insert(name, Instant::now());
                     }
                 }

@@ -538,7 +538,7 @@ impl Operator {
 fn choose(choice: &Choice, mut records: Vec<Arc<Record>>, rates: &Look, draining: bool) -> Vec<Arc<Record>> {
     records.retain(|record| {
         let from =
-            choice.from.is_none_or(|network| record.client.ip().is_some_and(|ip| network.contains(ip)));
+            choice.from.is_none_or(|network| record.source().ip().is_some_and(|ip| network.contains(ip)));
         let health = choice.health.is_empty() || choice.health.contains(&Named::Known(Health::of(record)));
         from && health && (choice.matching.is_empty() || matches(&choice.matching, record, draining))
     });

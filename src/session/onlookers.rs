@@ -161,7 +161,7 @@ impl Onlookers {
 
 impl Waiting {
     fn meet(&mut self, record: &Arc<Record>) {
-        let is_in = |network: Network| record.client.ip().is_some_and(|ip| network.contains(ip));
+        let is_in = |network: Network| record.source().ip().is_some_and(|ip| network.contains(ip));
         if !self.wanted.clients.is_none_or(is_in) {
             return;
         }

@@ -29,6 +29,7 @@ use std::{
     future::poll_fn,
     io,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -61,6 +62,16 @@ enum Heard {
     Other,
 }
 
+/// What a client asks before its hello.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// It is silent, or its stream has ended: no hello comes.
+    Nothing,
+    PostgresTls,
+    /// Nothing that PostgreSQL knows.
+    Other,
+}
+
 impl OpeningRules {
     /// Whether a client says something before its stream.
     pub fn are_empty(&self, target: &Target) -> bool {
@@ -78,7 +89,7 @@ impl OpeningRules {
 /// Errors, if it is asked for something: the opening that has to be awaited.
 pub fn open<'a>(
     leg: Rc<Leg>,
-    record: &'a Record,
+    record: &'a Arc<Record>,
     context: &'a Context,
 ) -> Result<Rc<Leg>, LocalBoxFuture<'a, Result<Rc<Leg>, Outcome>>> {
     let listening = &record.listening;
@@ -92,7 +103,7 @@ pub fn open<'a>(
 }
 
 /// Reads what the client of `socket` says first, and answers it, until its stream begins.
-async fn hear_out(socket: Socket, record: &Record, context: &Context) -> Result<Rc<Leg>, Outcome> {
+async fn hear_out(socket: Socket, record: &Arc<Record>, context: &Context) -> Result<Rc<Leg>, Outcome> {
     let (rules, begin) = (&record.listening.opening, Instant::now());
     let introduction = record.introduction();
     let left = || rules.timeout.map(|limit| limit.saturating_sub(begin.elapsed()));
@@ -105,6 +116,7 @@ async fn hear_out(socket: Socket, record: &Record, context: &Context) -> Result<
         let counted = record.listening.admit(record.source());
         introduction.count(counted.map_err(|(cause, why)| Outcome::Refused(cause, why))?);
         record.tell_open(&context.events);
+        context.events.onlookers().meet(record);
     }
     let rest = client.hear_and_answer(record, introduction);
     let opened = within(left(), Box::pin(rest)).await;
@@ -154,8 +166,11 @@ impl Client {
         introduction: &Introduction,
     ) -> Result<Rc<Leg>, Outcome> {
         let target = &record.listening.target;
-        let hears = target.hears() || record.listening.opening.tls.is_some();
-        let is_postgres = hears && self.answer_postgres(record).await?;
+        let asked = match target.hears() || record.listening.opening.tls.is_some() {
+            true => self.answer_postgres(record).await?,
+            false => Asked::Nothing,
+        };
+        let (hears, is_postgres) = (asked != Asked::Nothing, asked == Asked::PostgresTls);
         if hears && let Heard::Hello(hello) = self.hear(record, is_postgres).await? {
             let alpn = hello.alpn().map(str::to_owned).collect();
             let hello = Hello { sni: hello.sni, alpn, has_ech: hello.has_ech, is_postgres };
@@ -182,16 +197,16 @@ impl Client {
     }
 
     /// Answers what a client of PostgreSQL asks before its hello; says whether it asked for TLS.
-    async fn answer_postgres(&mut self, record: &Record) -> Result<bool, Outcome> {
+    async fn answer_postgres(&mut self, record: &Record) -> Result<Asked, Outcome> {
         loop {
             let answer = match PostgresRequest::read(&self.bytes) {
                 PostgresRequest::Incomplete => {
                     if !self.wait(record).await? {
-                        return Ok(false);
+                        return Ok(Asked::Nothing);
                     }
                     continue;
                 }
-                PostgresRequest::Other => return Ok(false),
+                PostgresRequest::Other => return Ok(Asked::Other),
                 PostgresRequest::Tls => b"S",
                 PostgresRequest::GssEncryption => b"N",
             };
@@ -203,7 +218,7 @@ impl Client {
             let written = self.socket.write(answer).await;
             written.map_err(|error| Outcome::ClientGone(Loss::new(error, record.to_client())))?;
             if answer == b"S" {
-                return Ok(true);
+                return Ok(Asked::PostgresTls);
             }
         }
     }

@@ -133,9 +133,9 @@ fn begin<'a>(near: &Leg, record: &'a Arc<Record>, context: &'a Context) -> Watch
     // Where a PROXY header names the source, it is told with it.
     if !record.awaits_header() {
         record.tell_open(&context.events);
+        context.events.onlookers().meet(record);
     }
     context.dump(record);
-    context.events.onlookers().meet(record);
     let settings = &record.listening.settings;
     let deadlines = settings.deadlines.get();
     // An accepted socket has the user timeout of its listener, which was made before an operator changed it.

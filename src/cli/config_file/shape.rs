@@ -193,6 +193,11 @@ impl Shape<'_, '_> {
         let place = Kind::ALL.into_iter().find(elsewhere);
         let shown = self.found.source.shown(&span);
         let (text, help) = match (place, nearest(key, here())) {
+            _ if kind == Kind::Listener && key == "tls" => (
+                format!("'{shown}' is no key of {}: a route ends TLS", kind.title()),
+                "write it in a [[listener.NAME.route]], which may have nothing but it and an upstream"
+                    .to_owned(),
+            ),
             (Some(Kind::Top), _) if kind == Kind::Listener => (
                 format!("'{shown}' belongs at the top of the file"),
                 "move it above the first [table]".to_owned(),

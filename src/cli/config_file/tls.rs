@@ -81,6 +81,13 @@ fn table(found: &mut Found<'_>, name: &str, section: &Section<'_>) -> Option<Pla
     }
     let why = format!("tls '{name}' needs a certificate and its key");
     let pairs: Vec<_> = of_pairs.iter().map(|one| pair(found, one, &why)).collect();
+    if pairs.iter().any(Option::is_none) {
+        // What is there without the rest is looked at by itself.
+        for (one, _) in of_pairs.iter().zip(&pairs).filter(|(_, pair)| pair.is_some()) {
+            ["cert", "key"].iter().for_each(|key| readable(found, one, key));
+        }
+        readable(found, section, "client-ca");
+    }
     let client_ca = section.word("client-ca").map(|(path, _)| path.into());
     let optional = section.word("client-cert").is_some_and(|(text, _)| text == "optional");
     let files = ServerTlsFiles {
@@ -131,7 +138,13 @@ pub fn client(found: &mut Found<'_>, section: &Section<'_>, name: Option<String>
     }
     let has_pair = section.has("cert") || section.has("key");
     let pair = match has_pair {
-        true => Some(pair(found, section, "a certificate is shown with its key")?),
+        true => match pair(found, section, "a certificate is shown with its key") {
+            None => {
+                readable(found, section, "ca");
+                return None;
+            }
+            pair => pair,
+        },
         false => None,
     };
     let files = ClientTlsFiles {

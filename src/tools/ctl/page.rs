@@ -3,7 +3,7 @@
 use crate::{
     control::protocol::{EndedSession, Greeting, ListedSession, Named, ServerStats, SessionDetail},
     net::{kernel::TcpInfo, tls::facts::TlsFacts},
-    session::{event::Mode, health::Health, record::Selection},
+    session::{event::Mode, health::Health, introduction::Introduced, record::Selection},
     text::{
         columns::width,
         escape::Escaped,
@@ -280,6 +280,10 @@ pub fn ended(one: &EndedSession) -> Vec<Line> {
         lines.push(labelled("dialled", dialled(one.resolve_ms, one.connect_ms, one.first_byte_ms)));
     }
     lines.extend(way(&one.choice));
+    let Introduced { source, sni, alpn, tls } = &one.introduced;
+    for (label, text) in [("source", source), ("sni", sni), ("alpn", alpn), ("tls", tls)] {
+        lines.extend(text.iter().map(|text| labelled(label, text.to_string())));
+    }
     let life = Duration::try_from_secs_f64(one.duration_ms / 1e3).unwrap_or_default();
     lines.push(labelled("life", duration(life)));
     lines.extend(one.error.as_ref().map(|error| labelled("error", error.to_string())));

@@ -108,7 +108,7 @@ impl Reader {
                 one.session.to_string().into(),
                 one.mode.to_string().into(),
                 one.name.to_string().into(),
-                one.client.to_string().into(),
+                one.source().to_string().into(),
                 upstream(one).into(),
                 span(one.age_ms).into(),
                 span(one.idle_ms).into(),

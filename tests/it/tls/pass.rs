@@ -129,7 +129,9 @@ fn a_hello_that_is_cut_short_by_fin_or_reset() {
 fn a_silent_client_reaches_a_server_that_speaks_first_after_a_second() {
     let others = peer::speaks_first(b"220 ready\r\n".to_vec());
     let fakes = [(); 2].map(|()| peer::takes_all());
-    let operated = Operated::run(&routes([fakes[0].address, fakes[1].address, others.address], ""), 1);
+    // It is waited for once, whatever it could say.
+    let addresses = [fakes[0].address, fakes[1].address, others.address];
+    let operated = Operated::run(&routes(addresses, "handshake-timeout = \"1900ms\"\n"), 1);
     let begin = Instant::now();
     let mut client = operated.server.connect();
     assert_eq!(read_exactly(&mut client, 11), b"220 ready\r\n");
