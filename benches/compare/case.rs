@@ -63,14 +63,14 @@ pub fn all() -> Vec<Case> {
         case("bulk 8 down", "from the upstream", Source, 8, download(), Unit::Mib),
         case("bulk 8 both", "each way at once", Echo, 8, both_ways(), Unit::Mib),
         case("churn 20", CHURN, Echo, 20, churn(), connection),
-        over_tls(case("", CHURN, Echo, 20, churn(), connection), "tls new 20", tls),
+        over_tls(case("", CHURN, Echo, 20, churn_over_tls(), connection), "tls new 20", tls),
         over_tls(
-            case("", CHURN, Echo, 20, churn(), connection),
+            case("", CHURN, Echo, 20, churn_over_tls(), connection),
             "tls new 20, post-quantum",
             Tls { post_quantum: true, ..tls },
         ),
         over_tls(
-            case("", CHURN, Echo, 20, churn(), connection),
+            case("", CHURN, Echo, 20, churn_over_tls(), connection),
             "tls resumed 20",
             Tls { resume: true, ..tls },
         ),
@@ -128,6 +128,11 @@ fn both_ways() -> Script {
         each: vec![Step::Send(MIB), Step::Expect(MIB)],
         after: [&[Step::HalfClose, Step::Expect(UNDER_WAY)], &farewell()[1..]].concat(),
     }
+}
+
+/// As [`churn`], without waiting for the server's end: nginx's stream module sends no close_notify to wait for.
+fn churn_over_tls() -> Script {
+    Script { before: Vec::new(), each: [greeting(), vec![Step::Close]].concat(), after: Vec::new() }
 }
 
 fn churn() -> Script {
