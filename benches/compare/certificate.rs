@@ -47,11 +47,9 @@ pub fn clients(tls: Tls) -> io::Result<TargetTls> {
     let files = ClientTlsFiles {
         ca: Some(files()?.cert),
         name: Some(NAME.to_owned()),
-        pair: None,
-        verify: true,
-        alpn: Vec::new(),
         resume: tls.resume,
         post_quantum: tls.post_quantum,
+        ..ClientTlsFiles::default()
     };
     let client = ClientTls::load(files).map_err(|faults| {
         let texts: Vec<_> = faults.iter().map(|fault| fault.text.as_str()).collect();

@@ -46,11 +46,10 @@ impl TargetTls {
         let files = ClientTlsFiles {
             ca: trust.ca,
             name: Some(host.clone()),
-            pair: None,
             verify: !trust.anybody,
             alpn,
             resume,
-            post_quantum: true,
+            ..ClientTlsFiles::default()
         };
         let tell = |fault: &TlsFault| match fault.what {
             TlsKey::Name => fault.text.clone(),

@@ -456,15 +456,7 @@ impl Proxy {
             return Ok(None);
         }
         let (ca, name) = (self.upstream_ca.clone(), self.upstream_name.clone());
-        let files = ClientTlsFiles {
-            ca,
-            name,
-            pair: None,
-            verify: true,
-            alpn: Vec::new(),
-            resume: true,
-            post_quantum: true,
-        };
+        let files = ClientTlsFiles { ca, name, ..ClientTlsFiles::default() };
         ClientTls::load(files).map(Some).map_err(|faults| told(&faults))
     }
 }

@@ -152,9 +152,7 @@ pub fn client(found: &mut Found<'_>, section: &Section<'_>, name: Option<String>
         name: section.read("name", values::host_name).or(name),
         pair,
         verify: section.truth("verify").unwrap_or(true),
-        alpn: Vec::new(),
-        resume: true,
-        post_quantum: true,
+        ..ClientTlsFiles::default()
     };
     let loaded = ClientTls::load(files);
     let tell = |fault: &TlsFault| tell(found, section, slice::from_ref(section), fault);
@@ -163,15 +161,7 @@ pub fn client(found: &mut Found<'_>, section: &Section<'_>, name: Option<String>
 
 /// The same without a table: it is all as it is by default.
 pub fn plain_client(found: &mut Found<'_>, span: &Range<usize>, name: Option<String>) -> Option<ClientTls> {
-    let files = ClientTlsFiles {
-        ca: None,
-        name,
-        pair: None,
-        verify: true,
-        alpn: Vec::new(),
-        resume: true,
-        post_quantum: true,
-    };
+    let files = ClientTlsFiles { name, ..ClientTlsFiles::default() };
     let tell = |fault: TlsFault| {
         let text = format!("TLS cannot be spoken: {}", one_line(&fault.text));
         found.error(span.clone(), text, "write tls = { ca = \"/path/of/it.pem\" }");

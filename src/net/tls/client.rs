@@ -48,6 +48,21 @@ pub struct ClientTlsFiles {
     pub post_quantum: bool,
 }
 
+impl Default for ClientTlsFiles {
+    /// The system's authorities, and no protocol of any name.
+    fn default() -> Self {
+        ClientTlsFiles {
+            ca: None,
+            name: None,
+            pair: None,
+            verify: true,
+            alpn: Vec::new(),
+            resume: true,
+            post_quantum: true,
+        }
+    }
+}
+
 /// The client's side of TLS, as it is now. Equal are those of the same files with the same certificates in them.
 #[derive(Clone, Debug)]
 pub struct ClientTls(Arc<Inner>);
@@ -167,8 +182,9 @@ fn verifier(reading: &mut Reading, files: &ClientTlsFiles) -> Option<Arc<dyn Ser
         Some(path) => Some((reading.authorities(TlsKey::Ca, path)?, reading.read_for(TlsKey::Ca))),
         None => None,
     };
+    let signatures = provider().signature_verification_algorithms;
     if !files.verify {
-        return Some(Arc::new(Unverified(provider().signature_verification_algorithms)));
+        return Some(Arc::new(Verifier { trusted: None, signatures }));
     }
     let (roots, pinned) = match named {
         Some((roots, certificates)) => (Arc::new(roots), certificates),
@@ -182,7 +198,9 @@ fn verifier(reading: &mut Reading, files: &ClientTlsFiles) -> Option<Arc<dyn Ser
     };
     let by_authority = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
     match by_authority {
-        Ok(by_authority) => Some(Arc::new(Verifier { by_authority, pinned })),
+        Ok(by_authority) => {
+            Some(Arc::new(Verifier { trusted: Some(Trusted { by_authority, pinned }), signatures }))
+        }
         Err(error) => {
             reading.fault(TlsKey::Ca, error.to_string());
             None
@@ -206,16 +224,25 @@ fn system_roots() -> Result<Arc<RootCertStore>, String> {
     }
 }
 
-/// What rustls checks, and two things more: it says whether an unknown certificate is self-signed, and takes a certificate
-/// that the user named itself, even if it is one of an authority, as `openssl req -x509` makes them.
+/// A server proves that it has the key of its certificate, and who it is to those that are trusted; without them
+/// (`verify = false`) nothing of who it is.
 #[derive(Debug)]
 struct Verifier {
+    trusted: Option<Trusted>,
+    signatures: WebPkiSupportedAlgorithms,
+}
+
+/// Whose word is taken for who a server is.
+#[derive(Debug)]
+struct Trusted {
     by_authority: Arc<WebPkiServerVerifier>,
     pinned: Vec<CertificateDer<'static>>,
 }
 
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
+impl Trusted {
+    /// What rustls checks, and two things more: it says whether an unknown certificate is self-signed, and takes a certificate
+    /// that the user named itself, even if it is one of an authority, as `openssl req -x509` makes them.
+    fn judge(
         &self,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
@@ -249,44 +276,21 @@ impl ServerCertVerifier for Verifier {
         };
         Err(CertificateError::Other(OtherError(Arc::new(fault))).into())
     }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.by_authority.verify_tls12_signature(message, leaf, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.by_authority.verify_tls13_signature(message, leaf, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.by_authority.supported_verify_schemes()
-    }
 }
 
-/// `verify = false`: the server proves that it has the key of its certificate, and nothing of who it is.
-#[derive(Debug)]
-struct Unverified(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Unverified {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
+        match &self.trusted {
+            Some(trusted) => trusted.judge(leaf, others, name, ocsp_response, now),
+            None => Ok(ServerCertVerified::assertion()),
+        }
     }
 
     fn verify_tls12_signature(
@@ -295,7 +299,7 @@ impl ServerCertVerifier for Unverified {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, leaf, signature, &self.0)
+        verify_tls12_signature(message, leaf, signature, &self.signatures)
     }
 
     fn verify_tls13_signature(
@@ -304,10 +308,10 @@ impl ServerCertVerifier for Unverified {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, leaf, signature, &self.0)
+        verify_tls13_signature(message, leaf, signature, &self.signatures)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
+        self.signatures.supported_schemes()
     }
 }

@@ -86,15 +86,7 @@ impl Folder {
     }
 
     fn trusting(&self, ca: &str) -> ClientTlsFiles {
-        ClientTlsFiles {
-            ca: Some(self.path(ca)),
-            name: None,
-            pair: None,
-            verify: true,
-            alpn: Vec::new(),
-            resume: true,
-            post_quantum: true,
-        }
+        ClientTlsFiles { ca: Some(self.path(ca)), ..ClientTlsFiles::default() }
     }
 }
 
@@ -764,16 +756,7 @@ fn the_environment_names_authorities_and_a_file_for_keys() {
     if let Some(folder) = env::var_os(FOLDER) {
         let path = |name| PathBuf::from(&folder).join(name);
         let server = server_of(&[&CertificatePair { cert: path("a.pem"), key: path("a.key") }]);
-        let files = ClientTlsFiles {
-            ca: None,
-            name: None,
-            pair: None,
-            verify: true,
-            alpn: Vec::new(),
-            resume: true,
-            post_quantum: true,
-        };
-        Wire::between(&client_of(files), "a.test", &server).through();
+        Wire::between(&client_of(ClientTlsFiles::default()), "a.test", &server).through();
         return;
     }
     let folder = Folder::new();

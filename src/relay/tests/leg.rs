@@ -66,15 +66,7 @@ async fn secured() -> (Leg, Leg) {
     let far = socket(listener.accept().unwrap().0);
     let server = ServerTls::self_signed(&["a.test".to_owned()], &[]).unwrap();
     let server = TlsSocket::server(far, server.config(), &[]).unwrap();
-    let files = ClientTlsFiles {
-        ca: None,
-        name: None,
-        pair: None,
-        verify: false,
-        alpn: Vec::new(),
-        resume: false,
-        post_quantum: true,
-    };
+    let files = ClientTlsFiles { verify: false, resume: false, ..ClientTlsFiles::default() };
     let client = ClientTls::load(files).unwrap();
     let (client, greeted) = join(TlsSocket::connect(near, &client, "a.test"), server.handshake()).await;
     greeted.unwrap();
