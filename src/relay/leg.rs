@@ -23,7 +23,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-/// What is read at most of what a peer sends after the end of its stream, in so many reads.
+/// What is read at most of what a peer sends after the end of its stream, and in how many reads.
 const REST_BYTES: usize = 64 * 1024;
 const REST_READS: usize = 16;
 
@@ -82,19 +82,36 @@ impl Leg {
     /// Errors: `WouldBlock`, or that of the connection.
     pub fn try_write(&self, chunk: &mut Chunk) -> io::Result<usize> {
         match (self, chunk) {
+            (_, Chunk::Bytes(buffer)) => {
+                let count = self.try_write_bytes(buffer.bytes())?;
+                buffer.written(count);
+                Ok(count)
+            }
             (Leg::Plain(socket), Chunk::Piped(pipe)) => socket.try_splice_out(pipe),
-            (Leg::Plain(socket), Chunk::Bytes(buffer)) => {
-                let count = socket.try_write(buffer.bytes())?;
-                buffer.written(count);
-                Ok(count)
-            }
-            (Leg::Tls(tls), Chunk::Bytes(buffer)) => {
-                let count = tls.try_write(buffer.bytes())?;
-                buffer.written(count);
-                Ok(count)
-            }
             // A session with such a leg never splices.
             (Leg::Tls(_), Chunk::Piped(_)) => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    fn try_write_bytes(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Leg::Plain(socket) => socket.try_write(bytes),
+            Leg::Tls(tls) => tls.try_write(bytes),
+        }
+    }
+
+    /// Does a write once the leg takes one.
+    fn poll_put(
+        &self,
+        context: &Context<'_>,
+        mut put: impl FnMut() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.socket().poll_writable(context));
+            match put() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
         }
     }
 
@@ -108,17 +125,7 @@ impl Leg {
 
     /// Writes some of `bytes`. If it waits, bytes that begin with the same must come again.
     pub fn poll_write(&self, context: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let tls = match self {
-            Leg::Plain(socket) => return socket.poll_write(context, bytes),
-            Leg::Tls(tls) => tls,
-        };
-        loop {
-            ready!(tls.socket().poll_writable(context));
-            match tls.try_write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
-            }
-        }
+        self.poll_put(context, || self.try_write_bytes(bytes))
     }
 
     /// Ends our stream.
@@ -344,15 +351,7 @@ impl ChunkSink for LegWriter<'_> {
     }
 
     fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> {
-        poll_fn(move |context| {
-            loop {
-                ready!(self.leg.socket().poll_writable(context));
-                match self.leg.try_write(chunk) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    result => return Poll::Ready(result),
-                }
-            }
-        })
+        poll_fn(move |context| self.leg.poll_put(context, || self.leg.try_write(chunk)))
     }
 
     fn poll_finish(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
