@@ -55,13 +55,6 @@ struct Client {
     bytes: Vec<u8>,
 }
 
-/// The first words of a client.
-enum Heard {
-    Hello(ClientHello),
-    /// No hello; or none yet, and the client waits.
-    Other,
-}
-
 /// What a client asks before its hello.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asked {
@@ -171,7 +164,7 @@ impl Client {
             false => Asked::Nothing,
         };
         let (hears, is_postgres) = (asked != Asked::Nothing, asked == Asked::PostgresTls);
-        if hears && let Heard::Hello(hello) = self.hear(record, is_postgres).await? {
+        if hears && let Some(hello) = self.hear(record, is_postgres).await? {
             let alpn = hello.alpn().map(str::to_owned).collect();
             let hello = Hello { sni: hello.sni, alpn, has_ech: hello.has_ech, is_postgres };
             let _ = introduction.hello.set(hello);
@@ -223,18 +216,18 @@ impl Client {
         }
     }
 
-    /// Reads to the end of the hello, or to where there is none.
-    async fn hear(&mut self, record: &Record, is_postgres: bool) -> Result<Heard, Outcome> {
+    /// Reads to the end of the hello; none if the client says something else, or waits.
+    async fn hear(&mut self, record: &Record, is_postgres: bool) -> Result<Option<ClientHello>, Outcome> {
         let mut reader = HelloReader::default();
         loop {
             match reader.read(&self.bytes) {
-                FirstWords::Hello(hello) => return Ok(Heard::Hello(hello)),
-                FirstWords::Other(_) => return Ok(Heard::Other),
+                FirstWords::Hello(hello) => return Ok(Some(hello)),
+                FirstWords::Other(_) => return Ok(None),
                 FirstWords::Incomplete => {
                     let goes_on =
                         if is_postgres { self.read_more(record).await } else { self.wait(record).await };
                     if !goes_on? {
-                        return Ok(Heard::Other);
+                        return Ok(None);
                     }
                 }
             }
