@@ -14,7 +14,7 @@ use crate::{
         mark::MarkKind,
         record::Selection,
     },
-    text::{escape::Escaped, hex::HexBytes, moment::Moment, safe::SafeText, units::milliseconds},
+    text::{hex::HexBytes, moment::Moment, safe::SafeText, units::milliseconds},
 };
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -515,7 +515,7 @@ impl From<&Ended> for EndedSession {
             resolve_ms: close.resolve.map(milliseconds),
             connect_ms: close.connect.map(milliseconds),
             first_byte_ms: close.first_byte.map(milliseconds),
-            error: close.error.as_ref().map(|error| SafeText::escaped(Escaped(error.as_bytes()))),
+            error: close.error.as_deref().map(SafeText::literal),
             choice: close.choice.as_deref().cloned().unwrap_or_default(),
             introduced: close.introduced.as_deref().cloned().unwrap_or_default(),
             client_undelivered: ended.client_undelivered,

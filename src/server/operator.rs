@@ -38,7 +38,6 @@ use crate::{
         tap::{View, Watcher},
     },
     text::{
-        escape::Escaped,
         safe::SafeText,
         units::{duration, milliseconds},
     },
@@ -674,8 +673,12 @@ fn detail(record: &Record, rates: &Look, draining: bool) -> SessionDetail {
         client_tcp: TcpInfo::query(&record.local, &record.client).ok(),
         upstream_tcp: near.zip(far).and_then(|(near, far)| TcpInfo::query(near, far).ok()),
         choice: record.choice().cloned().unwrap_or_default(),
-        sni: hello.and_then(|hello| hello.sni.as_deref()).map(safe),
-        alpn: hello.iter().flat_map(|hello| &hello.alpn).map(|protocol| safe(protocol)).collect(),
+        sni: hello.and_then(|hello| hello.sni.as_deref()).map(SafeText::literal),
+        alpn: hello
+            .iter()
+            .flat_map(|hello| &hello.alpn)
+            .map(|protocol| SafeText::literal(protocol))
+            .collect(),
         ech: hello.is_some_and(|hello| hello.has_ech),
         client_tls: introduction.and_then(|of| of.client_tls.get()).cloned(),
         upstream_tls: introduction.and_then(|of| of.upstream_tls.get()).cloned(),
@@ -698,10 +701,6 @@ fn splice_off(record: &Record) -> Option<&'static str> {
     } else {
         None
     }
-}
-
-fn safe(text: &str) -> SafeText {
-    SafeText::escaped(Escaped(text.as_bytes()))
 }
 
 /// A session of which both streams have ended delivers what is left, as every session of a server that drains does.

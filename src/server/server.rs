@@ -226,7 +226,7 @@ impl Running {
         running.context.own.set(next.own_addresses());
         running.keepers.keep(&next.groups, &running.surroundings).await;
         running.put_in_force(next);
-        // Whoever asks, finds the listeners; until then they wait in the kernel's queue.
+        // Operators and scrapers find the listeners; until then they wait in the kernel's queue.
         running.serve_beside(&plan, beside);
         running.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
         Ok(running)

@@ -7,7 +7,7 @@ use crate::{
         onlookers::{Arrival, Onlooker},
         tap::{Piece, Sight, Watcher},
     },
-    text::{escape::Escaped, hex::HexBytes, moment::Moment, safe::SafeText},
+    text::{hex::HexBytes, moment::Moment, safe::SafeText},
 };
 use futures::{
     FutureExt, StreamExt,
@@ -196,7 +196,7 @@ fn item_of_mark(session: u64, mark: &Mark) -> TapItem {
         mark: Named::Known(mark.kind),
         from: mark.from,
         after_us: u64::try_from(mark.after.as_micros()).unwrap_or(u64::MAX),
-        about: mark.about.as_ref().map(|about| SafeText::escaped(Escaped(about.as_bytes()))),
+        about: mark.about.as_deref().map(SafeText::literal),
         session,
     }
 }

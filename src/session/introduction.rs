@@ -5,7 +5,7 @@ use crate::{
     relay::leg::Early,
     runtime::lock::Lock,
     session::sources::Counted,
-    text::{escape::Escaped, safe::SafeText},
+    text::safe::SafeText,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::{
@@ -87,15 +87,14 @@ impl Introduction {
 
     /// What events tell; none if there is nothing.
     pub fn told(&self) -> Option<Box<Introduced>> {
-        let safe = |text: &str| SafeText::escaped(Escaped(text.as_bytes()));
         let (hello, near, far) = (self.hello.get(), self.client_tls.get(), self.upstream_tls.get());
         let offered = || Some(hello?.alpn.join(",")).filter(|alpn| !alpn.is_empty());
         let agreed = near.map(|tls| tls.alpn.clone());
         let told = Introduced {
-            source: self.source().map(|address| safe(&address.to_string())),
-            sni: hello.and_then(|hello| hello.sni.as_deref()).map(safe),
-            alpn: agreed.unwrap_or_else(offered).as_deref().map(safe),
-            tls: near.or(far).map(|tls| safe(&tls.version)),
+            source: self.source().map(|address| SafeText::literal(&address.to_string())),
+            sni: hello.and_then(|hello| hello.sni.as_deref()).map(SafeText::literal),
+            alpn: agreed.unwrap_or_else(offered).as_deref().map(SafeText::literal),
+            tls: near.or(far).map(|tls| SafeText::literal(&tls.version)),
         };
         (told != Introduced::default()).then(|| Box::new(told))
     }

@@ -29,7 +29,6 @@ use crate::{
         route::Routes,
     },
     text::{
-        escape::Escaped,
         safe::SafeText,
         units::{counted, duration, milliseconds},
     },
@@ -117,8 +116,8 @@ async fn reach(
         Selection {
             route: route.as_deref().map(SafeText::from),
             upstream_group: (!group.is_address).then(|| group.name.as_str().into()),
-            server: place.map(|place| safe(&place.server.address())),
-            why: place.filter(|_| !group.is_address).map(|place| safe(&place.why)),
+            server: place.map(|place| SafeText::literal(&place.server.address())),
+            why: place.filter(|_| !group.is_address).map(|place| SafeText::literal(&place.why)),
             tried,
         }
     });
@@ -194,7 +193,11 @@ async fn try_servers(
                     context.events.tell(What::server(group, &server, change));
                 }
                 let (cause, ms) = (Cause::from(error.kind), milliseconds(begin.elapsed()));
-                told.push(Tried { server: safe(&server.address()), error: cause.name().into(), ms });
+                told.push(Tried {
+                    server: SafeText::literal(&server.address()),
+                    error: cause.name().into(),
+                    ms,
+                });
                 let was_last_resort = place.is_last_resort;
                 tried.push(server);
                 waited += u32::from(error.kind != DialFailureKind::Refused);
@@ -248,10 +251,6 @@ async fn greet(
         }
     };
     Err(DialError { kind, text, resolve })
-}
-
-fn safe(text: &str) -> SafeText {
-    SafeText::escaped(Escaped(text.as_bytes()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Text that cannot control a terminal. What another program sent becomes one here, where it is decoded.
 
-use crate::text::escape::Terminal;
+use crate::text::escape::{Escaped, Terminal};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
@@ -15,6 +15,11 @@ impl SafeText {
     /// What is shown of something that escapes itself as it is shown.
     pub fn escaped(shown: impl fmt::Display) -> Self {
         SafeText(shown.to_string())
+    }
+
+    /// A text of ours or of a peer, escaped as in event lines.
+    pub fn literal(text: &str) -> Self {
+        Self::escaped(Escaped(text.as_bytes()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -64,7 +69,6 @@ impl fmt::Display for SafeText {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::escape::Escaped;
     use proptest::prelude::*;
 
     #[test]
@@ -76,7 +80,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_a_server_escaped_stays_as_it_is(text: String) {
-            let escaped = SafeText::escaped(Escaped(text.as_bytes()));
+            let escaped = SafeText::literal(&text);
             prop_assert_eq!(&SafeText::from(escaped.as_str()), &escaped);
         }
     }
