@@ -12,10 +12,7 @@ use crate::{
         task::Task,
     },
     server::{acceptor::Connection, books::Books, supervisors::Common},
-    session::{
-        cause::Cause, delivery, event::What, order::Order, outcome::Outcome, record::Record, session,
-        sources::Counted,
-    },
+    session::{cause::Cause, delivery, event::What, order::Order, outcome::Outcome, record::Record, session},
 };
 use futures::{FutureExt, future::Fuse, select_biased};
 use std::{
@@ -83,7 +80,6 @@ struct Entry {
     record: Arc<Record>,
     _task: Task<()>,
     _slot: Slot,
-    _counted: Vec<Counted>,
 }
 
 impl Supervisor {
@@ -207,17 +203,16 @@ impl Actor {
         let id = self.common.last_id.fetch_add(1, Relaxed) + 1;
         let record = Arc::new(Record::new(id, listening, local, client));
         self.books.open(&record);
-        let counted = match judge(&record) {
-            Ok(counted) => counted,
-            Err((cause, why)) => return self.refuse(&record, cause, why),
-        };
+        if let Err((cause, why)) = judge(&record) {
+            return self.refuse(&record, cause, why);
+        }
         let address = self.handle.address.clone();
         let finished = move || async move {
             let _ = address.send(Message::Finished(id)).await;
         };
         let task =
             session::start((accepted, reserved), record.clone(), self.common.context.clone(), finished);
-        self.live.insert(id, Entry { record, _task: task, _slot: slot, _counted: counted });
+        self.live.insert(id, Entry { record, _task: task, _slot: slot });
     }
 
     /// Ends a session that has not begun; dropping what was accepted resets the client.
@@ -280,20 +275,20 @@ impl Actor {
     }
 }
 
-/// Whether the session may begin, and what it then counts for. One whose client has to send a PROXY header counts for the source
-/// that this names.
+/// Whether the session may begin; it then counts for its source. One whose client has to send a PROXY header is admitted once
+/// that is there.
 /// Errors: the cause, and the reason in words.
-fn judge(record: &Record) -> Result<Vec<Counted>, (Cause, Box<str>)> {
+fn judge(record: &Record) -> Result<(), (Cause, Box<str>)> {
     let (client, listening) = (&record.client, &record.listening);
     if listening.opening.accept_proxy.is_empty() {
-        return listening.admit(client);
+        return record.admit();
     }
     listening.judge(client)?;
     if !listening.opening.trust(client) {
         let why = format!("{client} may not connect: accept-proxy does not have it");
         return Err((Cause::RefusedAccess, why.into()));
     }
-    Ok(Vec::new())
+    Ok(())
 }
 
 /// If the supervisor is dropped before its sessions, by a fault of its shard, each still gets its close line.

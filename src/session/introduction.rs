@@ -13,7 +13,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-/// What is known of it so far. Only a session whose listener asks for it has one, or whose server speaks TLS.
+/// What is known of it so far. Only a session whose listener asks for it or counts sources has one, or whose server speaks TLS.
 #[derive(Default)]
 pub struct Introduction {
     pub header: OnceLock<ProxyHeader>,
@@ -21,7 +21,7 @@ pub struct Introduction {
     /// Of the client's leg, if TLS ends here.
     pub client_tls: OnceLock<TlsFacts>,
     pub upstream_tls: OnceLock<TlsFacts>,
-    /// What it counts for: the source that its header names.
+    /// What it counts for while it lives.
     counted: Lock<Vec<Counted>>,
     /// What was read of its stream, until the relay takes it.
     early: Lock<Early>,

@@ -106,8 +106,7 @@ async fn hear_out(socket: Socket, record: &Arc<Record>, context: &Context) -> Re
         let header =
             header.unwrap_or_else(|| Err(late(rules, Cause::ProxyHeader, "no whole PROXY header came")));
         let _ = introduction.header.set(header?);
-        let counted = record.listening.admit(record.source());
-        introduction.count(counted.map_err(|(cause, why)| Outcome::Refused(cause, why))?);
+        record.admit().map_err(|(cause, why)| Outcome::Refused(cause, why))?;
         record.tell_open(&context.events);
         context.events.onlookers().meet(record);
     }

@@ -200,6 +200,16 @@ impl Record {
         self.introduced().and_then(Introduction::source).unwrap_or(&self.client)
     }
 
+    /// Asks whether it may begin, as a session of its source, for which it then counts until it ends.
+    /// Errors: the cause, and the reason in words.
+    pub fn admit(&self) -> Result<(), (Cause, Box<str>)> {
+        let counted = self.listening.admit(self.source())?;
+        if !counted.is_empty() {
+            self.introduction().count(counted);
+        }
+        Ok(())
+    }
+
     /// What decides its route.
     pub fn facts(&self) -> Facts<'_> {
         let hello = self.introduced().and_then(|introduction| introduction.hello.get());
