@@ -1,14 +1,14 @@
 //! The configuration file: from its text to a [`Plan`], or to all that is wrong with it.
 //!
 //! `keys` lists what may stand where, `form` says what a key takes. `shape` judges each key by itself, `meaning` makes the
-//! plan and judges what keys say together, `warnings` what is legal and probably wrong. `faults` shows what was found.
+//! plan and judges what keys say together, `warnings` what is legal and probably wrong. `mistakes` shows what was found.
 //! Options of the command line are read by the parser of the command line.
 
-pub mod faults;
 pub mod form;
 pub mod keys;
 mod listened;
 pub mod meaning;
+pub mod mistakes;
 pub mod schema;
 
 mod section;
@@ -32,9 +32,9 @@ use crate::{
     },
     text::{takes_colour, units::counted},
 };
-use faults::{Fault, FaultRecord, Found, Severity, SourceText, count, lines, records, rendered};
 use keys::{FileOptions, Kind};
 use meaning::{GivenOptions, Meaning};
+use mistakes::{Found, Mistake, MistakeRecord, Severity, SourceText, count, lines, records, rendered};
 use section::Section;
 use serde::Serialize;
 use shape::Shape;
@@ -58,7 +58,7 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 struct Reading {
     source: SourceText,
     /// In the order of the file.
-    faults: Vec<Fault>,
+    mistakes: Vec<Mistake>,
     /// None if anything is wrong.
     plan: Option<Plan>,
 }
@@ -72,13 +72,13 @@ pub struct Loaded {
 
 /// Reads the plan of a file; `typed` are options of the command line, which win.
 /// Errors: all that is wrong with the file; with `colour` if a terminal shows it.
-pub fn load(path: &Path, typed: &GivenOptions, colour: bool) -> Result<Loaded, plan::Faults> {
-    let Reading { source, faults, plan } = Reading::of(path, typed);
+pub fn load(path: &Path, typed: &GivenOptions, colour: bool) -> Result<Loaded, plan::Mistakes> {
+    let Reading { source, mistakes, plan } = Reading::of(path, typed);
     match plan {
-        Some(plan) => Ok(Loaded { plan, warnings: lines(&source, &faults, Severity::Warning) }),
-        None => Err(plan::Faults {
-            text: rendered(&source, &faults, colour),
-            first: lines(&source, &faults, Severity::Error).into_iter().next().unwrap_or_default(),
+        Some(plan) => Ok(Loaded { plan, warnings: lines(&source, &mistakes, Severity::Warning) }),
+        None => Err(plan::Mistakes {
+            text: rendered(&source, &mistakes, colour),
+            first: lines(&source, &mistakes, Severity::Error).into_iter().next().unwrap_or_default(),
         }),
     }
 }
@@ -96,7 +96,8 @@ struct Checked<'a> {
     valid: bool,
     errors: usize,
     warnings: usize,
-    faults: Vec<FaultRecord<'a>>,
+    #[serde(rename = "faults")]
+    mistakes: Vec<MistakeRecord<'a>>,
     /// None of a file that is not valid.
     listeners: Option<usize>,
     upstreams: Option<usize>,
@@ -107,19 +108,19 @@ struct Checked<'a> {
 pub fn check(path: &Path, json: bool) -> Answer {
     let mut reading = Reading::of(path, &GivenOptions::new());
     reading.warn_of_descriptors();
-    let Reading { source, faults, plan } = &reading;
+    let Reading { source, mistakes, plan } = &reading;
     let counts = plan.as_ref().map(|plan| {
         let servers: usize = plan.upstreams.iter().map(|upstream| upstream.servers.len()).sum();
         (plan.listeners.len(), plan.upstreams.len(), servers)
     });
-    let (errors, warnings) = (count(faults, Severity::Error), count(faults, Severity::Warning));
+    let (errors, warnings) = (count(mistakes, Severity::Error), count(mistakes, Severity::Warning));
     if json {
         let checked = Checked {
             file: &source.name,
             valid: plan.is_some(),
             errors,
             warnings,
-            faults: records(source, faults),
+            mistakes: records(source, mistakes),
             listeners: counts.map(|(listeners, ..)| listeners),
             upstreams: counts.map(|(_, upstreams, _)| upstreams),
             servers: counts.map(|(.., servers)| servers),
@@ -127,7 +128,7 @@ pub fn check(path: &Path, json: bool) -> Answer {
         let answer = serde_json::to_string(&checked).unwrap_or_default() + "\n";
         return Answer { answer, notes: String::new(), is_good: plan.is_some() };
     }
-    let mut notes = rendered(source, faults, shows_colour());
+    let mut notes = rendered(source, mistakes, shows_colour());
     let warned = if warnings == 0 { String::new() } else { format!("; {}", counted(warnings, "warning")) };
     let Some((listeners, upstreams, servers)) = counts else {
         notes += &format!("{}: not valid: {}{warned}\n", source.name, counted(errors, "error"));
@@ -143,9 +144,9 @@ pub fn check(path: &Path, json: bool) -> Answer {
 /// What would become of a connection.
 /// Errors: what is wrong with the question.
 pub fn explained(path: &Path, question: &Question) -> Result<Answer, String> {
-    let Reading { source, faults, plan } = Reading::of(path, &GivenOptions::new());
+    let Reading { source, mistakes, plan } = Reading::of(path, &GivenOptions::new());
     let Some(plan) = plan else {
-        let notes = rendered(&source, &faults, shows_colour());
+        let notes = rendered(&source, &mistakes, shows_colour());
         return Ok(Answer { answer: String::new(), notes, is_good: false });
     };
     let listener = asked(&plan, question)?;
@@ -181,8 +182,8 @@ impl Reading {
             Err(error) => {
                 let text = format!("the file cannot be read: {}", reason(&error));
                 let help = Some("name a file that can be read".to_owned());
-                let fault = Fault { severity: Severity::Error, span: 0..0, text, help };
-                Reading { source: SourceText::new(&name, String::new()), faults: vec![fault], plan: None }
+                let mistake = Mistake { severity: Severity::Error, span: 0..0, text, help };
+                Reading { source: SourceText::new(&name, String::new()), mistakes: vec![mistake], plan: None }
             }
         }
     }
@@ -207,9 +208,9 @@ impl Reading {
         let options = FileOptions::new();
         Shape { options: &options, found: &mut found }.table(Kind::Top, top.table);
         let plan = Meaning::new(&options, &mut found, typed).plan(&top);
-        let faults = found.into_faults();
-        let plan = plan.filter(|_| count(&faults, Severity::Error) == 0);
-        Reading { faults, plan, source }
+        let mistakes = found.into_mistakes();
+        let plan = plan.filter(|_| count(&mistakes, Severity::Error) == 0);
+        Reading { mistakes, plan, source }
     }
 
     /// More sessions than the descriptors of a process allow. A server says it itself when it starts.
@@ -227,8 +228,8 @@ impl Reading {
         let Some(at) = self.source.text.find(key) else { return };
         let help = Some("raise the limit, as with LimitNOFILE= of systemd".to_owned());
         let (severity, text) = (Severity::Warning, shortage.to_string());
-        self.faults.push(Fault { severity, span: at..at + key.len(), text, help });
-        self.faults.sort_by_key(|fault| fault.span.start);
+        self.mistakes.push(Mistake { severity, span: at..at + key.len(), text, help });
+        self.mistakes.sort_by_key(|mistake| mistake.span.start);
     }
 }
 
@@ -248,7 +249,7 @@ fn text(path: &Path) -> io::Result<(String, Option<usize>)> {
     })
 }
 
-/// Whether faults may have colour: they go to standard error.
+/// Whether mistakes may have colour: they go to standard error.
 pub fn shows_colour() -> bool {
     io::stderr().is_terminal() && takes_colour()
 }

@@ -15,7 +15,7 @@ use crate::{
     runtime::{clock::within, task::yield_now},
     server::{
         operator::{Operator, Readiness, Refusal},
-        plan::Faults,
+        plan::Mistakes,
         side_door::{SideDoor, Silence},
         taps::OperatorTaps,
     },
@@ -124,10 +124,10 @@ impl<'a> From<&'a Event> for FollowedEvent<'a> {
 }
 
 /// What a plan changes; or every line of what is wrong with it.
-fn plan_answer(answer: Result<Vec<String>, Faults>) -> PlanAnswer {
+fn plan_answer(answer: Result<Vec<String>, Mistakes>) -> PlanAnswer {
     match answer {
         Ok(lines) => PlanAnswer { ok: true, lines: lines.iter().map(|line| line.as_str().into()).collect() },
-        Err(faults) => PlanAnswer { ok: false, lines: faults.text.lines().map(SafeText::from).collect() },
+        Err(mistakes) => PlanAnswer { ok: false, lines: mistakes.text.lines().map(SafeText::from).collect() },
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
         diff,
         explain::{self, Question},
         in_force::PlanInForce,
-        plan::{Faults, LoadPlan},
+        plan::{LoadPlan, Mistakes},
         rates::{Look, Rates},
         supervisors::Supervisors,
         taps::{Form, OperatorTaps},
@@ -95,7 +95,7 @@ pub enum ServerOrder {
 }
 
 /// Takes what a reload changed, or what is wrong.
-pub type ReloadReply = mailbox::Sender<Result<Vec<String>, Faults>>;
+pub type ReloadReply = mailbox::Sender<Result<Vec<String>, Mistakes>>;
 
 /// A handle of the operator.
 #[derive(Clone)]
@@ -371,15 +371,15 @@ impl Operator {
     }
 
     /// Has the plan read again and put in force; what that changed, or what is wrong with it.
-    pub async fn reload(&self) -> Result<Result<Vec<String>, Faults>, Refusal> {
+    pub async fn reload(&self) -> Result<Result<Vec<String>, Mistakes>, Refusal> {
         let (reply, mut answer) = mailbox::mailbox(1);
         self.server.orders.send(ServerOrder::Reload(reply)).await.map_err(|_| Refusal::Ending)?;
         answer.next().await.ok_or(Refusal::Ending)
     }
 
     /// What a reload would change, of the server's own file or of another one.
-    pub async fn diff(&self, file: Option<PathBuf>) -> Result<Vec<String>, Faults> {
-        let load = self.server.load.clone().ok_or_else(Faults::no_file)?;
+    pub async fn diff(&self, file: Option<PathBuf>) -> Result<Vec<String>, Mistakes> {
+        let load = self.server.load.clone().ok_or_else(Mistakes::no_file)?;
         let next = blocking(move || load(file.as_deref())).await?;
         let in_force = self.server.in_force.get();
         Ok(in_force.plan.as_ref().map(|plan| diff::changes(plan, &next)).unwrap_or_default())

@@ -94,28 +94,28 @@ pub struct Plan {
 }
 
 /// Reads the plan again: that of the program's own file, or of another one.
-pub type LoadPlan = Arc<dyn Fn(Option<&Path>) -> Result<Plan, Faults> + Send + Sync>;
+pub type LoadPlan = Arc<dyn Fn(Option<&Path>) -> Result<Plan, Mistakes> + Send + Sync>;
 
 /// What is wrong with a plan that was to be read, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Faults {
-    /// Every fault, with what it stands on; several lines each.
+pub struct Mistakes {
+    /// Every mistake, with what it stands on; several lines each.
     pub text: String,
     /// The first in a line: `FILE:LINE:COLUMN: error: …`.
     pub first: String,
 }
 
-impl Faults {
+impl Mistakes {
     /// Of a server that was started without one.
     pub fn no_file() -> Self {
         let first = "this server has no file; start it with 'switchboard run FILE'".to_owned();
-        Faults { text: format!("{first}\n"), first }
+        Mistakes { text: format!("{first}\n"), first }
     }
 }
 
-impl From<Error> for Faults {
+impl From<Error> for Mistakes {
     fn from(error: Error) -> Self {
-        Faults { text: format!("{error}\n"), first: error.to_string() }
+        Mistakes { text: format!("{error}\n"), first: error.to_string() }
     }
 }
 

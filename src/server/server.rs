@@ -36,7 +36,7 @@ use crate::{
         keeper::{KeeperContext, Keepers},
         notify::Notify,
         operator::{Ending, OperatedServer, Operator, ReloadReply, ServerOrder},
-        plan::{Faults, LoadPlan, Plan},
+        plan::{LoadPlan, Mistakes, Plan},
         shards::Shards,
         side_door::SideDoor,
         supervisor::ServerOutcome,
@@ -400,33 +400,33 @@ impl Running {
 
     /// Reads the plan again and puts it in force, or leaves everything as it is. Tells what it changed; none if the server is to
     /// stop before that.
-    async fn reload(&mut self, signals: &mut ServerSignals) -> Option<Result<Vec<String>, Faults>> {
+    async fn reload(&mut self, signals: &mut ServerSignals) -> Option<Result<Vec<String>, Mistakes>> {
         self.notify.reloading();
         let answer = match self.read(signals).await? {
             Ok(next) => self.follow(next).await,
-            Err(faults) => Err(faults),
+            Err(mistakes) => Err(mistakes),
         };
         let (applied, lines) = match &answer {
             Ok(lines) if lines.is_empty() => (true, vec![NOTHING.to_owned()]),
             Ok(lines) => (true, lines.clone()),
-            Err(faults) => (false, vec![faults.first.clone()]),
+            Err(mistakes) => (false, vec![mistakes.first.clone()]),
         };
         match &answer {
             Ok(_) => lines.iter().for_each(|line| self.reporter.warn(format!("reloaded: {line}"))),
-            Err(faults) => {
-                faults.text.lines().for_each(|line| self.reporter.warn(line));
+            Err(mistakes) => {
+                mistakes.text.lines().for_each(|line| self.reporter.warn(line));
                 self.reporter.warn("reload refused: everything goes on as before");
                 self.operator.note_refused_reload();
             }
         }
         self.reporter.events().tell(What::Config { applied, lines });
-        self.notify.reloaded(answer.as_ref().err().map(|faults| faults.first.as_str()));
+        self.notify.reloaded(answer.as_ref().err().map(|mistakes| mistakes.first.as_str()));
         Some(answer)
     }
 
     /// Reads the plan again; none if the server is to stop before that. What it reads may be slow, or never end.
-    async fn read(&mut self, signals: &mut ServerSignals) -> Option<Result<Plan, Faults>> {
-        let Some(load) = self.load.clone() else { return Some(Err(Faults::no_file())) };
+    async fn read(&mut self, signals: &mut ServerSignals) -> Option<Result<Plan, Mistakes>> {
+        let Some(load) = self.load.clone() else { return Some(Err(Mistakes::no_file())) };
         let mut plan = pin!(blocking(move || load(None)).fuse());
         loop {
             select_biased! {
@@ -441,7 +441,7 @@ impl Running {
     }
 
     /// Puts a plan in force: first what may fail, in the order in which it can be taken back.
-    async fn follow(&mut self, next: Plan) -> Result<Vec<String>, Faults> {
+    async fn follow(&mut self, next: Plan) -> Result<Vec<String>, Mistakes> {
         let turn = self.turn.clone();
         let _turn = turn.lock().await;
         let in_force = self.in_force.get();

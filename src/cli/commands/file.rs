@@ -10,7 +10,7 @@ use std::path::Path;
 /// say all that is wrong with a configuration file
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "check")]
-#[argh(note = "Each fault begins FILE:LINE:COLUMN: error: ..., as editors read it.")]
+#[argh(note = "Each mistake begins FILE:LINE:COLUMN: error: ..., as editors read it.")]
 #[argh(note = "Exit: 0 valid, also with warnings, 1 not valid or unreadable, 2 usage")]
 #[argh(example = "switchboard check /etc/switchboard.toml")]
 #[argh(example = "switchboard print config >switchboard.toml")]

@@ -348,7 +348,7 @@ impl Proxy {
         let (tls, over_tls) =
             match self.server_tls(&pairs).and_then(|tls| Ok((tls, self.client_tls(&pairs)?))) {
                 Ok(both) => both,
-                Err(faults) => return Ok(failed(&faults)),
+                Err(mistakes) => return Ok(failed(&mistakes)),
             };
         let overrides: Arc<[Override]> = mem::take(&mut self.resolve).into();
         let (mut listeners, mut upstreams) = (Vec::new(), Vec::new());
@@ -446,7 +446,7 @@ impl Proxy {
             client_cert: ClientCertificates::Required,
             alpn: Vec::new(),
         };
-        let tls = ServerTls::load(files.clone()).map_err(|faults| told(&faults))?;
+        let tls = ServerTls::load(files.clone()).map_err(|mistakes| told(&mistakes))?;
         Ok(Some(PlannedTls { name: FROM_FILES.to_owned(), files: Some(files), tls }))
     }
 
@@ -457,7 +457,7 @@ impl Proxy {
         }
         let (ca, name) = (self.upstream_ca.clone(), self.upstream_name.clone());
         let files = ClientTlsFiles { ca, name, ..ClientTlsFiles::default() };
-        ClientTls::load(files).map(Some).map_err(|faults| told(&faults))
+        ClientTls::load(files).map(Some).map_err(|mistakes| told(&mistakes))
     }
 }
 
@@ -495,8 +495,8 @@ impl Run {
                 let load = Some(config_file::loader(path, typed));
                 Parsed::Run(Config::Server { plan: Box::new(plan), notes, load })
             }
-            Err(faults) => {
-                Parsed::Answer(Answer { answer: String::new(), notes: faults.text, is_good: false })
+            Err(mistakes) => {
+                Parsed::Answer(Answer { answer: String::new(), notes: mistakes.text, is_good: false })
             }
         }
     }
@@ -508,19 +508,19 @@ fn failed(reason: &str) -> Parsed {
     Parsed::Answer(Answer { answer: String::new(), notes, is_good: false })
 }
 
-/// Faults of files with the options that name them.
-fn told(faults: &[TlsFault]) -> String {
-    let fault = |fault: &TlsFault| {
-        let option = match fault.what {
+/// Mistakes of files with the options that name them.
+fn told(mistakes: &[TlsFault]) -> String {
+    let mistake = |mistake: &TlsFault| {
+        let option = match mistake.what {
             TlsKey::Cert(_) => "--tls-cert",
             TlsKey::Key(_) => "--tls-key",
             TlsKey::ClientCa => "--client-ca",
             TlsKey::Name => "--upstream-name",
             TlsKey::Ca | TlsKey::Alpn => "--upstream-ca",
         };
-        format!("option '{option}': {}", fault.text)
+        format!("option '{option}': {}", mistake.text)
     };
-    faults.iter().map(fault).collect::<Vec<_>>().join("; ")
+    mistakes.iter().map(mistake).collect::<Vec<_>>().join("; ")
 }
 
 /// Who an origin is that listens there: this machine, and the hosts that are given.

@@ -1,7 +1,7 @@
 //! What a file listens on, so that an address that is listened on twice is found.
 
 use crate::{
-    cli::config_file::{faults::Found, form, section::Word},
+    cli::config_file::{form, mistakes::Found, section::Word},
     net::endpoint::{Endpoint, Host},
 };
 use std::{collections::HashMap, net::IpAddr};

@@ -4,10 +4,10 @@ use crate::{
     cli::{
         commands::Run,
         config_file::{
-            faults::Found,
             form::{self, Destined},
             keys::{FileOptions, repeats},
             listened::Listened,
+            mistakes::Found,
             section::{Section, Word},
             shape::in_order,
             tls,

@@ -3,7 +3,7 @@
 
 use crate::cli::{
     config_file::{
-        faults::Found,
+        mistakes::Found,
         shape::{in_order, words},
     },
     words::nearest,

@@ -3,9 +3,9 @@
 use crate::cli::{
     commands::Run,
     config_file::{
-        faults::Found,
         form::{KeyForm, Value, name},
         keys::{FileOptions, Key, Kind, repeats},
+        mistakes::Found,
     },
     words::nearest,
 };

@@ -1,10 +1,10 @@
 //! What of a file is no TOML, as the library found it.
 
-use crate::cli::config_file::faults::{Found, Severity, SourceText};
+use crate::cli::config_file::mistakes::{Found, Severity, SourceText};
 use std::collections::BTreeSet;
 use toml::de::Error;
 
-/// A list that is not closed swallows what follows, with a fault for each line: the first one tells it.
+/// A list that is not closed swallows what follows, with a mistake for each line: the first one tells it.
 const OF_LISTS: [&str; 4] = ["array elements", "in array", "unclosed array", "inline table"];
 
 /// The library does not read on after a key without a value. The text without such lines, with all else in its place; none
@@ -24,7 +24,7 @@ pub fn repaired(source: &SourceText, errors: &[Error]) -> Option<String> {
     (!lines.is_empty()).then(|| source.text.split_inclusive('\n').enumerate().map(blank).collect())
 }
 
-/// Adds what is no TOML. Of several faults in a line the first is told: the others follow from it.
+/// Adds what is no TOML. Of several mistakes in a line the first is told: the others follow from it.
 pub fn add(errors: &[Error], found: &mut Found<'_>) {
     let mut errors: Vec<_> = errors
         .iter()

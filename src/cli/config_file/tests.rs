@@ -25,20 +25,20 @@ fn reading(text: &str) -> Reading {
     Reading::of_text("f.toml", text.to_owned(), None, &GivenOptions::new())
 }
 
-/// Each fault as `LINE:COLUMN: error: text`.
+/// Each mistake as `LINE:COLUMN: error: text`.
 fn told(text: &str) -> Vec<String> {
-    let Reading { source, faults, .. } = reading(text);
-    let line = |fault: &Fault| source.first_line(fault).strip_prefix("f.toml:").unwrap().to_owned();
-    faults.iter().map(line).collect()
+    let Reading { source, mistakes, .. } = reading(text);
+    let line = |mistake: &Mistake| source.first_line(mistake).strip_prefix("f.toml:").unwrap().to_owned();
+    mistakes.iter().map(line).collect()
 }
 
 #[track_caller]
 fn plan(text: &str) -> Plan {
-    let Reading { source, faults, plan } = reading(text);
-    plan.unwrap_or_else(|| panic!("{}", rendered(&source, &faults, false)))
+    let Reading { source, mistakes, plan } = reading(text);
+    plan.unwrap_or_else(|| panic!("{}", rendered(&source, &mistakes, false)))
 }
 
-/// The one fault of a text.
+/// The one mistake of a text.
 #[track_caller]
 fn assert_tells(text: &str, wanted: &str) {
     assert_eq!(told(text), [wanted], "{text}");
@@ -598,8 +598,8 @@ fn all_faults_are_found_in_one_run() {
 #[test]
 fn a_fault_is_shown_with_its_place() {
     let text = BASE.replace("upstream = ", "\tidle-timeout = \"ten\" # ü\nupstream = ");
-    let Reading { source, faults, .. } = reading(&text);
-    let shown = rendered(&source, &faults, false);
+    let Reading { source, mistakes, .. } = reading(&text);
+    let shown = rendered(&source, &mistakes, false);
     let wanted = "f.toml:3:17: error: 'idle-timeout' cannot be \"ten\": it is not a duration; write 250ms, 10s, 1m30s, 1h or off
   |
 3 |     idle-timeout = \"ten\" # ü
@@ -609,14 +609,14 @@ fn a_fault_is_shown_with_its_place() {
 
 ";
     assert_eq!(shown, wanted);
-    assert!(rendered(&source, &faults, true).contains("\x1b["));
+    assert!(rendered(&source, &mistakes, true).contains("\x1b["));
 }
 
 #[test]
 fn nothing_in_a_file_controls_a_terminal() {
     let text = format!("\"\\u001b[31m\" = 1\n\"\x1b]0;x\x07\" = '\x1b[2J'\n{BASE}");
-    let Reading { source, faults, .. } = reading(&text);
-    let shown = rendered(&source, &faults, false);
+    let Reading { source, mistakes, .. } = reading(&text);
+    let shown = rendered(&source, &mistakes, false);
     assert!(shown.len() > 100 && shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
 }
 
@@ -704,9 +704,9 @@ fn an_upstream_has_what_its_table_says_and_defaults() {
 #[test]
 fn faults_of_a_large_file_are_bounded() {
     let text = "x = 1\n".repeat(300) + BASE;
-    let Reading { source, faults, .. } = reading(&text);
-    assert!(faults.len() > 290);
-    assert!(rendered(&source, &faults, false).ends_with("which are not shown\n"));
+    let Reading { source, mistakes, .. } = reading(&text);
+    assert!(mistakes.len() > 290);
+    assert!(rendered(&source, &mistakes, false).ends_with("which are not shown\n"));
 }
 
 /// The schema, ready to judge a file.
@@ -784,11 +784,11 @@ proptest! {
 
     #[test]
     fn no_change_of_the_sample_makes_the_reader_panic(at in 0..SAMPLE.len(), cut in 0..40_usize, put in "[\\[\\]=\"{},.#a0\\n-]{0,3}") {
-        let begin = faults::floor(SAMPLE, at);
-        let end = faults::ceil(SAMPLE, at + cut);
+        let begin = mistakes::floor(SAMPLE, at);
+        let end = mistakes::ceil(SAMPLE, at + cut);
         let text = format!("{}{put}{}", &SAMPLE[..begin], &SAMPLE[end..]);
-        let Reading { source, faults, plan } = reading(&text);
-        rendered(&source, &faults, false);
-        prop_assert!(plan.is_none() || faults.iter().all(|fault| fault.severity == Severity::Warning));
+        let Reading { source, mistakes, plan } = reading(&text);
+        rendered(&source, &mistakes, false);
+        prop_assert!(plan.is_none() || mistakes.iter().all(|mistake| mistake.severity == Severity::Warning));
     }
 }

@@ -3,8 +3,8 @@
 use crate::{
     cli::{
         config_file::{
-            faults::Found,
             form::{self, Value},
+            mistakes::Found,
             section::Section,
         },
         one_line, values,
@@ -101,8 +101,8 @@ fn table(found: &mut Found<'_>, name: &str, section: &Section<'_>) -> Option<Pla
             ends(found, &of_pairs, &tls);
             Some(PlannedTls { name: name.to_owned(), files: Some(files), tls })
         }
-        Err(faults) => {
-            faults.iter().for_each(|fault| tell(found, section, &of_pairs, fault));
+        Err(mistakes) => {
+            mistakes.iter().for_each(|mistake| tell(found, section, &of_pairs, mistake));
             None
         }
     }
@@ -155,18 +155,18 @@ pub fn client(found: &mut Found<'_>, section: &Section<'_>, name: Option<String>
         ..ClientTlsFiles::default()
     };
     let loaded = ClientTls::load(files);
-    let tell = |fault: &TlsFault| tell(found, section, slice::from_ref(section), fault);
-    loaded.map_err(|faults| faults.iter().for_each(tell)).ok()
+    let tell = |mistake: &TlsFault| tell(found, section, slice::from_ref(section), mistake);
+    loaded.map_err(|mistakes| mistakes.iter().for_each(tell)).ok()
 }
 
 /// The same without a table: it is all as it is by default.
 pub fn plain_client(found: &mut Found<'_>, span: &Range<usize>, name: Option<String>) -> Option<ClientTls> {
     let files = ClientTlsFiles { name, ..ClientTlsFiles::default() };
-    let tell = |fault: TlsFault| {
-        let text = format!("TLS cannot be spoken: {}", one_line(&fault.text));
+    let tell = |mistake: TlsFault| {
+        let text = format!("TLS cannot be spoken: {}", one_line(&mistake.text));
         found.error(span.clone(), text, "write tls = { ca = \"/path/of/it.pem\" }");
     };
-    ClientTls::load(files).map_err(|faults| faults.into_iter().for_each(tell)).ok()
+    ClientTls::load(files).map_err(|mistakes| mistakes.into_iter().for_each(tell)).ok()
 }
 
 /// Tells that TLS is spoken to a server without a name that a certificate could have.
@@ -176,10 +176,10 @@ pub fn nameless(found: &mut Found<'_>, span: Range<usize>, help: &str) {
     found.error(span, text, help);
 }
 
-/// Tells a fault of files where their key stands; `pairs` are the tables of certificates.
-fn tell(found: &mut Found<'_>, section: &Section<'_>, pairs: &[Section<'_>], fault: &TlsFault) {
+/// Tells a mistake of files where their key stands; `pairs` are the tables of certificates.
+fn tell(found: &mut Found<'_>, section: &Section<'_>, pairs: &[Section<'_>], mistake: &TlsFault) {
     let of_pair = |at: usize| pairs.get(at).unwrap_or(section);
-    let (section, key) = match fault.what {
+    let (section, key) = match mistake.what {
         TlsKey::Cert(at) => (of_pair(at), "cert"),
         TlsKey::Key(at) => (of_pair(at), "key"),
         TlsKey::ClientCa => (section, "client-ca"),
@@ -188,11 +188,11 @@ fn tell(found: &mut Found<'_>, section: &Section<'_>, pairs: &[Section<'_>], fau
         TlsKey::Alpn => (section, "alpn"),
     };
     let Some((value, span)) = section.word(key) else {
-        return found.error(section.key_span(key), one_line(&fault.text), "");
+        return found.error(section.key_span(key), one_line(&mistake.text), "");
     };
-    let unreadable = fault.text.strip_prefix(&format!("cannot read {value}: "));
+    let unreadable = mistake.text.strip_prefix(&format!("cannot read {value}: "));
     let help = if unreadable.is_some() { "name a file that can be read" } else { "" };
-    let reason = one_line(unreadable.unwrap_or(&fault.text));
+    let reason = one_line(unreadable.unwrap_or(&mistake.text));
     found.error(span.clone(), format!("'{key}' cannot be {}: {reason}", found.source.shown(&span)), help);
 }
 

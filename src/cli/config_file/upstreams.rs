@@ -3,8 +3,8 @@
 use crate::{
     cli::{
         config_file::{
-            faults::Found,
             form,
+            mistakes::Found,
             section::{Section, Word},
             shape::words,
             tls,

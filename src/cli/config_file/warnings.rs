@@ -1,7 +1,7 @@
 //! What is legal in a file, and probably wrong.
 
 use crate::{
-    cli::config_file::{faults::Found, meaning::PlacedRoute, section::Section},
+    cli::config_file::{meaning::PlacedRoute, mistakes::Found, section::Section},
     net::network::{Access, Network},
 };
 use std::collections::BTreeSet;

@@ -6,10 +6,10 @@ use serde::Serialize;
 use std::{collections::BTreeSet, ops::Range};
 
 /// More are not read by anybody, and a large file may have a million.
-const FAULTS_MAX: usize = 1000;
+const MISTAKES_MAX: usize = 1000;
 /// What is shown of them.
 const SHOWN_MAX: usize = 200;
-/// What is shown of a line beside the fault: a line may be as long as a file.
+/// What is shown of a line beside the mistake: a line may be as long as a file.
 const LINE_BYTES_MAX: usize = 1000;
 /// What is shown of a value.
 const VALUE_CHARS_MAX: usize = 60;
@@ -31,7 +31,7 @@ pub enum Severity {
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct Mistake {
     pub severity: Severity,
     /// Bytes of the text.
     pub span: Range<usize>,
@@ -41,9 +41,9 @@ pub struct Fault {
     pub help: Option<String>,
 }
 
-/// A fault for machines.
+/// A mistake for machines.
 #[derive(Serialize)]
-pub struct FaultRecord<'a> {
+pub struct MistakeRecord<'a> {
     severity: Severity,
     line: usize,
     column: usize,
@@ -54,7 +54,7 @@ pub struct FaultRecord<'a> {
 /// All that is wrong with a text.
 pub struct Found<'a> {
     pub source: &'a SourceText,
-    faults: Vec<Fault>,
+    mistakes: Vec<Mistake>,
     /// Lines that are no TOML, from 0: what was read of them is not what they say.
     broken: BTreeSet<usize>,
 }
@@ -104,23 +104,23 @@ impl SourceText {
     }
 
     /// `FILE:LINE:COLUMN: error: text`.
-    pub fn first_line(&self, fault: &Fault) -> String {
-        let (line, column) = self.position(fault.span.start);
-        format!("{}:{line}:{column}: {}: {}", self.name, fault.severity.name(), fault.text)
+    pub fn first_line(&self, mistake: &Mistake) -> String {
+        let (line, column) = self.position(mistake.span.start);
+        format!("{}:{line}:{column}: {}: {}", self.name, mistake.severity.name(), mistake.text)
     }
 
-    /// A fault as a person reads it, with the place that it is about.
-    fn rendered(&self, fault: &Fault, colour: bool) -> String {
-        let (line, column) = self.position(fault.span.start);
-        let level = match fault.severity {
+    /// A mistake as a person reads it, with the place that it is about.
+    fn rendered(&self, mistake: &Mistake, colour: bool) -> String {
+        let (line, column) = self.position(mistake.span.start);
+        let level = match mistake.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let (text, span, first) = self.excerpt(&fault.span);
+        let (text, span, first) = self.excerpt(&mistake.span);
         let snippet = Snippet::source(text).line_start(first + 1);
         let snippet = snippet.annotation(AnnotationKind::Primary.span(span));
-        let mut group = level.primary_title(fault.text.as_str()).element(snippet);
-        if let Some(help) = &fault.help {
+        let mut group = level.primary_title(mistake.text.as_str()).element(snippet);
+        if let Some(help) = &mistake.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
@@ -154,7 +154,7 @@ impl Severity {
 
 impl<'a> Found<'a> {
     pub fn new(source: &'a SourceText) -> Self {
-        Found { source, faults: Vec::new(), broken: BTreeSet::new() }
+        Found { source, mistakes: Vec::new(), broken: BTreeSet::new() }
     }
 
     /// Notes that the line of a byte is no TOML. Returns whether it is the first time: the rest follows from that.
@@ -177,7 +177,7 @@ impl<'a> Found<'a> {
         self.add(Severity::Warning, span, text.into(), help);
     }
 
-    /// Adds a fault, unless it is about a line that is no TOML.
+    /// Adds a mistake, unless it is about a line that is no TOML.
     fn add(&mut self, severity: Severity, span: Range<usize>, text: String, help: &str) {
         if !self.broken.contains(&self.source.line(span.start)) {
             self.push(severity, span, text, help);
@@ -186,23 +186,23 @@ impl<'a> Found<'a> {
 
     /// Whether so much is wrong that no more needs to be found.
     pub fn is_full(&self) -> bool {
-        self.faults.len() >= FAULTS_MAX
+        self.mistakes.len() >= MISTAKES_MAX
     }
 
-    /// Adds a fault of any line.
+    /// Adds a mistake of any line.
     pub fn push(&mut self, severity: Severity, span: Range<usize>, text: String, help: &str) {
         if self.is_full() {
             return;
         }
         let help = (!help.is_empty()).then(|| help.to_owned());
-        self.faults.push(Fault { severity, span, text, help });
+        self.mistakes.push(Mistake { severity, span, text, help });
     }
 
     /// All of them, in the order of the file.
-    pub fn into_faults(mut self) -> Vec<Fault> {
-        self.faults.sort_by(|one, other| (one.span.start, &one.text).cmp(&(other.span.start, &other.text)));
-        self.faults.dedup();
-        self.faults
+    pub fn into_mistakes(mut self) -> Vec<Mistake> {
+        self.mistakes.sort_by(|one, other| (one.span.start, &one.text).cmp(&(other.span.start, &other.text)));
+        self.mistakes.dedup();
+        self.mistakes
     }
 }
 
@@ -217,34 +217,40 @@ pub fn ceil(text: &str, at: usize) -> usize {
     (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
 }
 
-pub fn count(faults: &[Fault], severity: Severity) -> usize {
-    faults.iter().filter(|fault| fault.severity == severity).count()
+pub fn count(mistakes: &[Mistake], severity: Severity) -> usize {
+    mistakes.iter().filter(|mistake| mistake.severity == severity).count()
 }
 
 /// The first line of each, as an editor reads it.
-pub fn lines(source: &SourceText, faults: &[Fault], severity: Severity) -> Vec<String> {
-    let faults = faults.iter().filter(|fault| fault.severity == severity);
-    faults.take(SHOWN_MAX).map(|fault| source.first_line(fault)).collect()
+pub fn lines(source: &SourceText, mistakes: &[Mistake], severity: Severity) -> Vec<String> {
+    let mistakes = mistakes.iter().filter(|mistake| mistake.severity == severity);
+    mistakes.take(SHOWN_MAX).map(|mistake| source.first_line(mistake)).collect()
 }
 
 /// All of them, as a person reads them.
-pub fn rendered(source: &SourceText, faults: &[Fault], colour: bool) -> String {
+pub fn rendered(source: &SourceText, mistakes: &[Mistake], colour: bool) -> String {
     let mut text = String::new();
-    for fault in faults.iter().take(SHOWN_MAX) {
-        text += &source.rendered(fault, colour);
+    for mistake in mistakes.iter().take(SHOWN_MAX) {
+        text += &source.rendered(mistake, colour);
         text.push('\n');
     }
-    match faults.len().saturating_sub(SHOWN_MAX) {
+    match mistakes.len().saturating_sub(SHOWN_MAX) {
         0 => text,
         more => text + &format!("and {more} more, which are not shown\n"),
     }
 }
 
 /// All of them, for machines.
-pub fn records<'f>(source: &SourceText, faults: &'f [Fault]) -> Vec<FaultRecord<'f>> {
-    let record = |fault: &'f Fault| {
-        let (line, column) = source.position(fault.span.start);
-        FaultRecord { severity: fault.severity, line, column, text: &fault.text, help: fault.help.as_deref() }
+pub fn records<'f>(source: &SourceText, mistakes: &'f [Mistake]) -> Vec<MistakeRecord<'f>> {
+    let record = |mistake: &'f Mistake| {
+        let (line, column) = source.position(mistake.span.start);
+        MistakeRecord {
+            severity: mistake.severity,
+            line,
+            column,
+            text: &mistake.text,
+            help: mistake.help.as_deref(),
+        }
     };
-    faults.iter().map(record).collect()
+    mistakes.iter().map(record).collect()
 }
