@@ -105,6 +105,11 @@ impl Buffer {
         &room.bytes[room.start..room.end]
     }
 
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        let room = self.inner_mut();
+        &mut room.bytes[room.start..room.end]
+    }
+
     /// Says that the first `count` of [`Buffer::bytes`] are written.
     pub fn written(&mut self, count: usize) {
         let room = self.inner_mut();

@@ -1,8 +1,15 @@
 //! Kernel pipes as owned pieces of a stream (splice(2)), from a bounded pool. Without a pipe, the relay copies.
 
-use crate::runtime::{clock::coarse_ms, lock::Lock, shard::shared};
-use rustix::pipe::{PipeFlags, fcntl_getpipe_size, pipe_with};
+use crate::{
+    net::buffer::Buffer,
+    runtime::{clock::coarse_ms, lock::Lock, shard::shared},
+};
+use rustix::{
+    io::read,
+    pipe::{PipeFlags, fcntl_getpipe_size, pipe_with},
+};
 use std::{
+    io,
     os::fd::OwnedFd,
     sync::{
         Arc, MutexGuard,
@@ -163,6 +170,18 @@ impl Pipe {
     pub fn written(&mut self, count: usize) {
         let ends = self.ends_mut();
         ends.held -= count.min(ends.held);
+    }
+
+    /// Takes the first bytes out of it into memory; none if it holds none.
+    pub fn read_out(&mut self) -> io::Result<Option<Buffer>> {
+        if self.held() == 0 {
+            return Ok(None);
+        }
+        let mut buffer = Buffer::take();
+        let count = read(self.read_end(), buffer.room())?;
+        buffer.filled(count);
+        self.written(count);
+        Ok(Some(buffer).filter(|_| count > 0))
     }
 
     fn ends(&self) -> &Ends {

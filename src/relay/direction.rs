@@ -1,7 +1,7 @@
 //! One direction of a session: its counters, its end, its gate, and its watchers. The half-loops write it.
 
 use crate::{
-    relay::gate::Gate,
+    relay::gate::{Chain, Chains, Gate},
     runtime::{
         clock::{coarse_ms, now_ns},
         lock::Lock,
@@ -41,6 +41,7 @@ pub struct Ways<'a> {
 #[derive(Default)]
 struct Rare {
     watchers: Lock<Vec<Arc<dyn ChunkWatcher>>>,
+    chains: Lock<Option<Arc<dyn Chains>>>,
     /// Bytes that the receiver's queue in our kernel held when it was reset.
     lost: AtomicU64,
 }
@@ -137,6 +138,43 @@ impl Direction {
         }
     }
 
+    /// From now on what `chains` makes acts on the stream, until nothing is left of it. The half-loop that writes the direction
+    /// must be woken to see this.
+    pub fn act(&self, chains: Arc<dyn Chains>) {
+        let mut place = self.rare.get_or_init(Box::default).chains.lock();
+        *place = Some(chains);
+        self.gate.set_chained(true);
+    }
+
+    /// The chain that is to act on the stream; none: none is.
+    pub(super) fn make_chain(&self) -> Option<Box<dyn Chain>> {
+        self.rare.get()?.chains.lock().as_ref()?.chain()
+    }
+
+    /// The chain is over: nothing acts on the stream, unless something has come since.
+    pub(super) fn rest(&self) {
+        let Some(rare) = self.rare.get() else { return };
+        let mut chains = rare.chains.lock();
+        if !chains.as_ref().is_some_and(|chains| chains.act()) {
+            *chains = None;
+            self.gate.set_chained(false);
+        }
+    }
+
+    /// Whether a chain holds what the receiver might take. From the instant at which it does not, the receiver is waited for.
+    pub fn set_held(&self, is_held: bool) {
+        if self.gate.is_held() != is_held {
+            self.moved_ms.store(coarse_ms(), Relaxed);
+            self.waiting_since_ms.store(coarse_ms(), Relaxed);
+            self.gate.set_held(is_held);
+        }
+    }
+
+    /// A number that stands still only while the direction's peers do.
+    pub fn motion(&self) -> u64 {
+        if self.gate.is_held() { coarse_ms() } else { self.received().wrapping_add(self.delivered()) }
+    }
+
     /// Bytes that never reached the receiver's kernel, as far as that is known, once the session has ended.
     pub fn undelivered(&self) -> u64 {
         self.waiting() + self.rare.get().map_or(0, |rare| rare.lost.load(Relaxed))
@@ -171,13 +209,14 @@ impl Direction {
     }
 
     /// When a byte or the end last moved, in milliseconds of [`coarse_ms`].
+    /// While a chain holds the stream, that is now.
     pub fn moved_ms(&self) -> u64 {
-        self.moved_ms.load(Relaxed)
+        if self.gate.is_held() { coarse_ms() } else { self.moved_ms.load(Relaxed) }
     }
 
     /// Since when bytes wait for a receiver that takes none, in milliseconds of [`coarse_ms`].
     pub fn waiting_since_ms(&self) -> Option<u64> {
-        (self.waiting() > 0).then(|| self.waiting_since_ms.load(Relaxed))
+        (self.waiting() > 0 && !self.gate.is_held()).then(|| self.waiting_since_ms.load(Relaxed))
     }
 }
 

@@ -4,7 +4,7 @@
 //! While the receiver waits for a chunk, the sender may write it itself, to where the receiver would ([`LinkSender::deliver`]).
 
 use crate::{
-    relay::{chunk::Chunk, direction::Direction, leg::Leg},
+    relay::{chunk::Chunk, direction::Direction, gate::Chain, leg::Leg},
     runtime::local::{Between, LocalReceiver, LocalSender, local},
 };
 use std::{
@@ -29,13 +29,21 @@ pub struct LinkSender(LocalSender<Parcel, Offer, LINK_CHUNKS>);
 
 pub struct LinkReceiver(LocalReceiver<Parcel, Offer, LINK_CHUNKS>);
 
-/// What the sender reads; where the receiver writes, and why the sender could not write there.
+/// What the sender reads; where the receiver writes, and what is beside the link.
 #[derive(Default)]
 struct Offer {
     /// It leads nowhere if [`Nudge::source`] came first.
     source: OnceCell<Weak<Leg>>,
     sink: Cell<Option<Rc<Leg>>>,
-    fault: Cell<Option<Box<io::Error>>>,
+    beside: Cell<Option<Box<Beside>>>,
+}
+
+/// What is seldom beside the link of a receiver: one of them costs no place for the other.
+enum Beside {
+    /// Why the sender could not write to the sink.
+    Failed(io::Error),
+    /// What acts on the stream.
+    Chain(Box<dyn Chain>),
 }
 
 /// The sender's half-loop, which may belong to another actor: has it look at its gate again.
@@ -72,7 +80,7 @@ impl LinkSender {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Err(error) => {
                 // The end of the writing is the receiver's, as if it had written itself.
-                self.0.fault.set(Some(Box::new(error)));
+                self.0.beside.set(Some(Box::new(Beside::Failed(error))));
                 self.0.wake_receiver();
                 true
             }
@@ -125,13 +133,51 @@ impl LinkReceiver {
         self.0.sink.set(Some(sink));
     }
 
-    /// The next parcel; none after an abort, and after `Fin`. Cancel-safe.
+    /// The next parcel, once what acts on the `direction` lets it pass; none after an abort, and after `Fin`. Cancel-safe.
     /// Errors: that of a write which the sender did.
-    pub fn receive(&mut self) -> impl Future<Output = io::Result<Option<Parcel>>> {
-        poll_fn(|context| match self.0.fault.take() {
-            Some(error) => Poll::Ready(Err(*error)),
-            None => self.0.poll_next(context).map(Ok),
+    pub fn receive(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Parcel>>> {
+        poll_fn(|context| {
+            let chain = match self.0.beside.take().map(|beside| *beside) {
+                Some(Beside::Failed(error)) => return Poll::Ready(Err(error)),
+                Some(Beside::Chain(chain)) => Some(chain),
+                None if direction.gate.is_chained() => direction.make_chain(),
+                None => None,
+            };
+            match chain {
+                Some(chain) => self.poll_through(chain, direction, context),
+                None => self.0.poll_next(context),
+            }
+            .map(Ok)
         })
+    }
+
+    /// The next parcel that comes through `chain`, which stays until it is over.
+    fn poll_through(
+        &mut self,
+        mut chain: Box<dyn Chain>,
+        direction: &Direction,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Parcel>> {
+        let next = loop {
+            while chain.takes()
+                && let Poll::Ready(parcel) = self.0.poll_next(context)
+            {
+                chain.take(parcel);
+            }
+            let is_full = !chain.takes();
+            match chain.poll_next(context) {
+                // It made room, and nothing was asked for what may come into it.
+                Poll::Pending if is_full && chain.takes() => {}
+                next => break next,
+            }
+        };
+        if chain.is_over() && next.is_pending() {
+            drop(chain);
+            direction.rest();
+        } else {
+            self.0.beside.set(Some(Box::new(Beside::Chain(chain))));
+        }
+        next
     }
 
     /// Whether a parcel is there.
@@ -179,8 +225,8 @@ mod tests {
         let (sender, mut receiver) = link();
         block_on(sender.send(Chunk::Bytes(Buffer::holding(b"x")))).unwrap();
         drop(sender);
-        assert!(matches!(block_on(receiver.receive()), Ok(Some(Parcel::Data(_)))));
-        assert!(matches!(block_on(receiver.receive()), Ok(None)));
+        assert!(matches!(block_on(receiver.receive(&Direction::new())), Ok(Some(Parcel::Data(_)))));
+        assert!(matches!(block_on(receiver.receive(&Direction::new())), Ok(None)));
     }
 
     #[test]

@@ -188,7 +188,7 @@ pub fn write_from<'a>(
             link.offer(leg);
         }
         loop {
-            let mut chunk = match next_chunk(link.receive().await) {
+            let mut chunk = match next_chunk(link.receive(direction).await) {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
                 Err(end) => return end,
@@ -259,9 +259,8 @@ where
         }
         // What a lost connection left in our receive queue is still read, as long as more comes.
         let incoming = *this.incoming;
-        let standstill = this
-            .standstill
-            .get_or_insert_with(|| Box::pin(standstill(LAST_DELIVERY, || incoming.received())));
+        let standstill =
+            this.standstill.get_or_insert_with(|| Box::pin(standstill(LAST_DELIVERY, || incoming.motion())));
         if this.read_end.is_some() || standstill.as_mut().poll(context).is_ready() {
             return Poll::Ready(LegEnd::PeerGone(take_error(this.read_end, this.write_end)));
         }

@@ -65,7 +65,10 @@ impl AsyncRead for LinkStream<'_> {
             if self.finished {
                 return Poll::Ready(Ok(0));
             }
-            let next = pin!(self.from_link.receive()).poll(context);
+            let next = {
+                let this = &mut *self;
+                pin!(this.from_link.receive(this.ways.incoming)).poll(context)
+            };
             match ready!(next) {
                 Ok(Some(Parcel::Data(Chunk::Bytes(buffer)))) => self.unread = Some(buffer),
                 Ok(Some(Parcel::Data(Chunk::Piped(_))) | None) | Err(_) => return Poll::Ready(Err(gone())),

@@ -137,6 +137,7 @@ mod tests {
             connect: Some(milliseconds(11.0)),
             first_byte: Some(milliseconds(80.4)),
             error: None,
+            fault: None,
             choice: None,
             introduced: None,
         }

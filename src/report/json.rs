@@ -4,7 +4,7 @@ use crate::{
     net::address::{Address, EscapedAddress},
     report::format::Dump,
     session::{
-        event::{Close, Event, What},
+        event::{Close, Event, FaultEvent, What},
         introduction::Introduced,
         record::Selection,
     },
@@ -102,6 +102,7 @@ impl Serialize for EventLine<'_> {
                 "state": change.name(),
                 "why": change.why().map(|why| Shown(Escaped(why.as_bytes()))),
             },
+            What::Fault(fault) => faulted(&mut line, fault)?,
             What::Config { applied, lines } => {
                 let lines: Vec<_> = lines.iter().map(|line| Shown(Escaped(line.as_bytes()))).collect();
                 keys!(line, "event": "config", "state": if *applied { "applied" } else { "refused" }, "changes": lines);
@@ -131,7 +132,27 @@ fn closed<M: SerializeMap>(line: &mut M, close: &Close) -> Result<(), M::Error> 
         "error": close.error.as_ref().map(|error| Shown(Escaped(error.as_bytes()))),
     }
     selected(line, close.choice.as_deref())?;
-    introduction(line, close.introduced.as_deref())
+    introduction(line, close.introduced.as_deref())?;
+    if let Some(fault) = &close.fault {
+        keys!(line, "fault": Shown(Escaped(fault.as_bytes())));
+    }
+    Ok(())
+}
+
+fn faulted<M: SerializeMap>(line: &mut M, fault: &FaultEvent) -> Result<(), M::Error> {
+    keys!(line, "event": "fault");
+    if let Some(session) = fault.session {
+        keys!(line, "session": session);
+    }
+    keys! {
+        line,
+        "listener": Shown(Escaped(fault.listener.as_bytes())),
+        "fault": Shown(Escaped(fault.fault.as_bytes())),
+        "type": fault.kind,
+        "stream": fault.stream,
+        "did": fault.did,
+    }
+    Ok(())
 }
 
 /// What the client said before its stream, if it was asked.

@@ -7,7 +7,7 @@ use crate::{
     report::format::Dump,
     session::{
         cause::Cause,
-        event::{Close, Event, Mode, Side, What},
+        event::{Close, Event, FaultEvent, Mode, Side, What},
         group::Change,
         introduction::Introduced,
         record::Selection,
@@ -94,6 +94,7 @@ impl Page {
                 write!(out, "{dim}{}{end} upstream {group}: {server} {paint}", self.time)?;
                 writeln!(out, "{}{end}", Escaped(change.to_string().as_bytes()))
             }
+            What::Fault(fault) => self.fault(fault, out),
             What::Config { applied, lines } => {
                 let Paint { dim, good, bad, end } = self.paint;
                 let (paint, state) = if *applied { (good, "applied") } else { (bad, "refused") };
@@ -135,6 +136,16 @@ impl Page {
             write!(out, ": {}", Escaped(error.as_bytes()))?;
         }
         out.write_char('\n')
+    }
+
+    fn fault(&self, fault: &FaultEvent, out: &mut String) -> fmt::Result {
+        let FaultEvent { session, listener, fault, kind, stream, did } = fault;
+        match session {
+            Some(session) => self.begin(*session, out)?,
+            None => write!(out, "{}{}{} ", self.paint.dim, self.time, self.paint.end)?,
+        }
+        let (listener, fault) = (Escaped(listener.as_bytes()), Escaped(fault.as_bytes()));
+        writeln!(out, "fault {fault} of {listener} ({}, {}) {did}", kind.name(), stream.name())
     }
 
     /// How every event of a session begins.

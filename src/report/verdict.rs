@@ -85,6 +85,7 @@ impl Ended {
             }
             Cause::NoRoute => "no route leads anywhere for it".into(),
             Cause::NoServer => "none of the upstream's servers could be reached".into(),
+            Cause::Fault => "a fault that was set on it ended it".into(),
             Cause::Internal => "a fault of this program ended it".into(),
         }
     }

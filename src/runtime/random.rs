@@ -1,4 +1,4 @@
-//! Numbers that no peer can foretell, from the kernel.
+//! Numbers that no peer can foretell, from the kernel; and numbers that are the same in each run, from a seed.
 
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::{
@@ -25,9 +25,65 @@ pub fn jittered(time: Duration) -> Duration {
     Duration::try_from_secs_f64(time.as_secs_f64() * (0.9 + part)).unwrap_or(time)
 }
 
+/// Draws that follow from what they are drawn for, on every machine alike (SplitMix64; Steele, Lea, Flood, OOPSLA 2014).
+#[derive(Clone, Debug)]
+pub struct Lot(u64);
+
+impl Lot {
+    /// The lot of these words. Where one ends and the next begins counts.
+    pub fn of(words: &[&[u8]]) -> Self {
+        let mut lot = Lot(0);
+        for word in words {
+            for byte in word.iter() {
+                lot.0 ^= u64::from(*byte);
+                lot.0 = lot.next();
+            }
+            lot.0 ^= word.len() as u64 | 1 << 32;
+            lot.0 = lot.next();
+        }
+        lot
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// From 0 to below 1.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are what the type holds")]
+    pub fn share(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// From 0 to `most`.
+    pub fn up_to(&mut self, most: u64) -> u64 {
+        match most.checked_add(1) {
+            // The product's upper half: far more even than a remainder, and enough here.
+            Some(count) => ((u128::from(self.next()) * u128::from(count)) >> 64) as u64,
+            None => self.next(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lot_is_the_same_for_the_same_words_and_spreads_over_others() {
+        let share = |word: &[u8]| Lot::of(&[b"seed", word]).share();
+        assert_eq!(share(b"1"), share(b"1"));
+        assert_ne!(Lot::of(&[b"ab", b"c"]).share(), Lot::of(&[b"a", b"bc"]).share());
+        let below = (0..10_000_u32).filter(|number| share(&number.to_le_bytes()) < 0.2).count();
+        assert!((1900..2100).contains(&below), "{below}");
+        let mut lot = Lot::of(&[]);
+        assert!((0..1000).all(|_| lot.up_to(3) <= 3));
+        assert_eq!(lot.up_to(0), 0);
+        lot.up_to(u64::MAX);
+    }
 
     #[test]
     fn a_jittered_time_differs_by_a_tenth_at_most_and_is_the_same_on_average() {

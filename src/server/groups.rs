@@ -11,6 +11,7 @@ use crate::{
     server::plan::{Lead, Plan, PlannedListener, PlannedTarget, PlannedTls, PlannedUpstream},
     session::{
         context::{CurrentDeadlines, Settings},
+        faults::set::{FaultGround, FaultSet},
         group::{Group, Server},
         opening::OpeningRules,
         route::{Route, Routes},
@@ -115,21 +116,39 @@ pub struct ListenerState {
     accept_rate: Option<Arc<Rate>>,
     /// Its own.
     per_source: Option<Arc<SourceCounts>>,
+    faults: Arc<FaultSet>,
 }
 
 impl ListenerState {
     /// Of a listener that was there before, sources stay counted; if it has not changed, what an operator set stays too.
-    pub fn new(planned: &PlannedListener, former: Option<&ListenerState>) -> Self {
+    pub fn new(
+        name: &str,
+        planned: &PlannedListener,
+        former: Option<&ListenerState>,
+        ground: &FaultGround,
+    ) -> Self {
         if let Some(former) = former.filter(|former| former.planned == *planned) {
             return former.clone();
         }
+        let new = || Arc::new(FaultSet::new(name.to_owned(), ground.clone()));
         let counts = former.and_then(|former| former.per_source.as_ref());
         ListenerState {
             planned: planned.clone(),
             deadlines: Arc::new(CurrentDeadlines::new(planned.deadlines)),
             accept_rate: planned.accept_rate.map(|rate| Arc::new(Rate::new(rate))),
             per_source: planned.max_per_source.map(|limit| SourceCounts::with_limit(counts, limit)),
+            faults: former.map_or_else(new, |former| former.faults.clone()),
         }
+    }
+
+    /// What breaks its sessions on purpose.
+    pub fn faults(&self) -> &Arc<FaultSet> {
+        &self.faults
+    }
+
+    /// As it is planned.
+    pub fn planned(&self) -> &PlannedListener {
+        &self.planned
     }
 
     /// The listener as the sessions of one of its addresses know it.
@@ -157,6 +176,7 @@ impl ListenerState {
             refusals: Refusals::default(),
             accept_rate: self.accept_rate.clone(),
             per_source: of_program.into_iter().chain(&self.per_source).cloned().collect(),
+            faults: self.faults.clone(),
             settings: Settings {
                 deadlines: self.deadlines.clone(),
                 splice: planned.splice,

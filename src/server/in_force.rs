@@ -16,6 +16,7 @@ use crate::{
         plan::{Plan, PlannedListener},
     },
     session::{
+        faults::set::{FaultGround, FaultSet},
         sources::SourceCounts,
         target::{CurrentListening, Listening},
     },
@@ -40,6 +41,8 @@ pub struct InForce {
     per_source: Option<Arc<SourceCounts>>,
     /// By the listener's name.
     shared: HashMap<String, ListenerState>,
+    /// None before the first.
+    ground: Option<FaultGround>,
 }
 
 /// An address that is listened on.
@@ -157,6 +160,30 @@ impl InForce {
         }
     }
 
+    /// The faults of a listener, whether or not it is listened on.
+    pub fn faults(&self, listener: &str) -> Option<Arc<FaultSet>> {
+        self.shared.get(listener).map(|state| state.faults().clone())
+    }
+
+    /// The faults of all listeners, by their names, in the order of these.
+    pub fn all_faults(&self) -> Vec<(String, Arc<FaultSet>)> {
+        let mut all: Vec<_> =
+            self.shared.iter().map(|(name, state)| (name.clone(), state.faults().clone())).collect();
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        all
+    }
+
+    /// What the faults' draws follow from.
+    pub fn seed(&self) -> Option<u64> {
+        self.ground.as_ref().map(|ground| ground.seed)
+    }
+
+    /// Those of files are as the plan says from now on. The sets that changed by that.
+    pub fn begin_faults(&self) -> Vec<Arc<FaultSet>> {
+        let changed = |state: &&ListenerState| state.faults().follow_file(&state.planned().faults);
+        self.shared.values().filter(changed).map(|state| state.faults().clone()).collect()
+    }
+
     /// Another socket of a listener's address, for one more shard.
     pub fn another(&self, of: &Arc<CurrentListening>, socket: &mut ListenSocket) -> io::Result<ListenSocket> {
         let address = self.addresses.iter().find(|one| Arc::ptr_eq(&one.current, of));
@@ -194,6 +221,7 @@ impl InForce {
         let per_source = plan.max_per_source;
         let per_source = per_source.map(|limit| SourceCounts::with_limit(self.per_source.as_ref(), limit));
         let (mut opened, mut kept, mut addresses) = (Vec::new(), Vec::new(), Vec::<ListenAddress>::new());
+        let ground = self.ground.clone().unwrap_or_else(|| FaultGround::new(plan.seed));
         let mut shared = HashMap::new();
         for planned in &plan.listeners {
             let congestion = &planned.congestion;
@@ -202,9 +230,9 @@ impl InForce {
                 .map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
             let key = planned.name.clone().or_else(|| planned.endpoints.first().map(ToString::to_string));
             let key = key.unwrap_or_default();
-            let of_listener = ListenerState::new(planned, self.shared.get(&key));
+            let of_listener = ListenerState::new(&key, planned, self.shared.get(&key), &ground);
             shared.insert(key, of_listener.clone());
-            for endpoint in &planned.endpoints {
+            for endpoint in planned.endpoints.iter().filter(|_| planned.enabled) {
                 let listening = |address| of_listener.listening(&plan, &groups, per_source.as_ref(), address);
                 let is_used = |one: &ListenAddress| {
                     addresses.iter().any(|used| Arc::ptr_eq(&used.current, &one.current))
@@ -238,7 +266,8 @@ impl InForce {
         let stays =
             |one: &&ListenAddress| addresses.iter().any(|next| Arc::ptr_eq(&next.current, &one.current));
         let closed = self.addresses.iter().filter(|one| !stays(one)).map(|one| one.current.clone()).collect();
-        let next = InForce { plan: Some(plan), groups, addresses, per_source, shared };
+        let ground = Some(ground);
+        let next = InForce { plan: Some(plan), groups, addresses, per_source, shared, ground };
         next.refuse_loops()?;
         Ok(Prepared { next, opened, kept, closed })
     }

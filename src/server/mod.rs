@@ -3,6 +3,7 @@
 pub mod acceptor;
 pub mod agent;
 pub mod books;
+pub mod breaker;
 pub mod certificates;
 pub mod control;
 pub mod diff;

@@ -17,6 +17,7 @@ use crate::{
     report::metrics::Metrics,
     runtime::{blocking::blocking, clock::coarse_ms, limit::Slots, lock::Lock, mailbox},
     server::{
+        breaker::{Breaker, FaultOrder},
         diff,
         explain::{self, Question},
         in_force::PlanInForce,
@@ -29,6 +30,10 @@ use crate::{
         deadline::Deadlines,
         delivery::Queue,
         event::{Event, Events},
+        faults::{
+            fault::Fault,
+            set::{FaultRefusal, FaultSet},
+        },
         group::{self, Admin, Group, Standing},
         health::Health,
         introduction::Introduction,
@@ -60,6 +65,7 @@ const SESSIONS_MAX: usize = 1_000_000_000;
 const MILLISECONDS_MAX: u64 = 100 * 31_557_600 * 1000;
 
 pub struct OperatedServer {
+    pub breaker: Breaker,
     pub in_force: PlanInForce,
     /// None if the server has no file.
     pub load: Option<LoadPlan>,
@@ -160,6 +166,8 @@ pub enum Refusal {
     NoServer(SafeText, SafeText),
     #[error("a server cannot be set to '{0}'; it can be drain, ready or down")]
     NoOrder(SafeText),
+    #[error("there is no listener '{0}'")]
+    NoListener(SafeText),
     #[error("the server is ending")]
     Ending,
 }
@@ -392,6 +400,27 @@ impl Operator {
         let listening = in_force.listening(question.listener.as_deref()).map_err(Refusal::Question)?;
         let facts = question.facts();
         Ok(explain::explain(&listening.access, &listening.target, &in_force.groups, &facts))
+    }
+
+    /// The faults of all listeners, by their names, or of one.
+    pub fn faults(&self, listener: Option<&str>) -> Result<Vec<(String, Arc<FaultSet>)>, Refusal> {
+        let mut all = self.server.in_force.get().all_faults();
+        if let Some(name) = listener {
+            all.retain(|(other, _)| other == name);
+            if all.is_empty() {
+                return Err(Refusal::NoListener(name.into()));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Adds, changes or removes faults of a listener, for its live sessions too.
+    pub async fn order_fault(
+        &self,
+        listener: &str,
+        order: FaultOrder,
+    ) -> Result<Vec<Arc<Fault>>, FaultRefusal> {
+        self.server.breaker.order(listener, order).await
     }
 
     /// The servers of an upstream, or of all, and how each stands.

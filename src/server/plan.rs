@@ -15,8 +15,10 @@ use crate::{
         },
     },
     report::format::{Dump, Log},
-    session::sources::SourceLimit,
-    session::{deadline::Deadlines, group::GroupSettings, route::Condition},
+    session::{
+        deadline::Deadlines, faults::fault::FaultPlan, group::GroupSettings, route::Condition,
+        sources::SourceLimit,
+    },
 };
 use std::{
     fmt,
@@ -78,6 +80,8 @@ pub struct Plan {
     /// How long a server that is to stop still accepts, and says that it is not ready.
     pub drain_delay: Duration,
     pub log: Log,
+    /// What the faults' draws follow from; `None`: a number that nobody can foretell.
+    pub seed: Option<u64>,
     /// Threads that run sessions, each with its own part of them; `None`: one for each processor that the process may use.
     pub threads: Option<NonZeroUsize>,
     /// How long to look for the next event before sleeping; `None`: not at all.
@@ -136,6 +140,10 @@ pub struct PlannedListener {
     pub tls: Option<String>,
     /// For the PROXY header, the ClientHello and the TLS handshake together; `None`: no limit.
     pub handshake_timeout: Option<Duration>,
+    /// What breaks its sessions on purpose; each has another name.
+    pub faults: Vec<FaultPlan>,
+    /// Whether it is listened on. One that is not keeps its sources' counts and its faults.
+    pub enabled: bool,
     /// Connections that it accepts in a second; `None`: no limit.
     pub accept_rate: Option<NonZeroU32>,
     /// Sessions at once from one source on this listener; `None`: no limit of its own.

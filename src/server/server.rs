@@ -23,10 +23,12 @@ use crate::{
         lock::Lock,
         mailbox::{Mailbox, mailbox},
         signals::{ServerSignal, ServerSignals},
+        task::Task,
     },
     server::{
         agent::Agent,
         books::{Books, Remembered},
+        breaker::Breaker,
         certificates::CertificateWatch,
         control, diff,
         drain::Drain,
@@ -139,6 +141,8 @@ struct Running {
     passable: Passable,
     notify: Notify,
     upgrade: Upgrade,
+    breaker: Breaker,
+    _breaker: Task<()>,
     /// Held by a reload, or by a process that is being started: either passes on what the other leaves.
     turn: Rc<Mutex<()>>,
     keepers: Keepers,
@@ -180,7 +184,10 @@ impl Running {
         let (orders_address, orders) = mailbox(ORDERS);
         let drain_timeout = Arc::new(Lock::new(plan.drain_timeout));
         let (ending, passable) = (Arc::<Ending>::default(), Passable::default());
+        let (breaker, breaker_task) =
+            Breaker::start(in_force.clone(), supervisors.clone(), reporter.events().clone());
         let operator = Operator::new(OperatedServer {
+            breaker: breaker.clone(),
             in_force: in_force.clone(),
             load: load.clone(),
             began: Instant::now(),
@@ -215,6 +222,8 @@ impl Running {
             passable,
             notify,
             upgrade,
+            breaker,
+            _breaker: breaker_task,
             turn,
             keepers: Keepers::default(),
             surroundings,
@@ -225,7 +234,7 @@ impl Running {
         };
         running.context.own.set(next.own_addresses());
         running.keepers.keep(&next.groups, &running.surroundings).await;
-        running.put_in_force(next);
+        running.put_in_force(next).await;
         // Operators and scrapers find the listeners; until then they wait in the kernel's queue.
         running.serve_beside(&plan, beside);
         running.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
@@ -279,11 +288,13 @@ impl Running {
         Ok(())
     }
 
-    fn put_in_force(&mut self, next: InForce) {
+    async fn put_in_force(&mut self, next: InForce) {
         self.context.own.set(next.own_addresses());
         next.handles().for_each(|(name, handle)| self.passable.add(&name, handle));
         self.notify.moved(&next.address_texts());
+        let changed = next.begin_faults();
         self.in_force.set(next);
+        self.breaker.follow(changed).await;
     }
 
     async fn next_event(&mut self, signals: &mut ServerSignals) -> Event {
@@ -465,7 +476,7 @@ impl Running {
         // From here on nothing fails.
         kept.into_iter().for_each(Kept::put_in_force);
         coming.groups.begin();
-        self.put_in_force(coming);
+        self.put_in_force(coming).await;
         for listening in &closed {
             self.shards.close(listening).await;
         }

@@ -59,7 +59,9 @@ pub enum Cause {
     NoRoute,
     /// None of the servers of its upstream could be reached.
     NoServer,
-    /// A fault in this program.
+    /// A fault that was set on it ended it, as it was told to.
+    Fault,
+    /// A failure of this program itself.
     Internal,
 }
 
@@ -70,7 +72,7 @@ impl Cause {
 
     /// Whether it is neither the end that both sides made nor one that an operator asked for.
     pub fn is_failure(self) -> bool {
-        !matches!(self, Cause::Done | Cause::Cut | Cause::Drain)
+        !matches!(self, Cause::Done | Cause::Cut | Cause::Drain | Cause::Fault)
     }
 }
 

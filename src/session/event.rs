@@ -5,6 +5,7 @@ use crate::{
     runtime::mailbox,
     session::{
         cause::Cause,
+        faults::{fault::FaultStream, kind::FaultKind},
         group::{Change, Group, Server},
         introduction::Introduced,
         onlookers::Onlookers,
@@ -146,6 +147,8 @@ pub enum What {
     Close(Box<Close>),
     /// The state of a server of a group changed.
     Server { group: String, server: String, change: Change },
+    /// A fault did something, or something was done about it.
+    Fault(Box<FaultEvent>),
     /// A plan was applied or refused: what it changed, or what is wrong with it.
     Config { applied: bool, lines: Vec<String> },
     /// Lines could not be written.
@@ -156,6 +159,20 @@ impl What {
     pub fn server(group: &Group, server: &Server, change: Change) -> Self {
         What::Server { group: group.name.clone(), server: server.address(), change }
     }
+}
+
+#[derive(Clone, Debug)]
+pub struct FaultEvent {
+    /// The session that it hit; none if it is about the fault alone.
+    pub session: Option<u64>,
+    /// The listener's name.
+    pub listener: String,
+    /// Its name.
+    pub fault: String,
+    pub kind: FaultKind,
+    pub stream: FaultStream,
+    /// `hit`, `added`, `updated`, `removed` or `expired`.
+    pub did: &'static str,
 }
 
 #[derive(Clone, Debug)]
@@ -175,6 +192,8 @@ pub struct Close {
     /// How long after its begin the session got the first byte from the upstream.
     pub first_byte: Option<Duration>,
     pub error: Option<String>,
+    /// The name of the fault that ended it, if one did.
+    pub fault: Option<Box<str>>,
     pub choice: Option<Box<Selection>>,
     pub introduced: Option<Box<Introduced>>,
 }

@@ -5,6 +5,7 @@ pub mod context;
 pub mod deadline;
 pub mod delivery;
 pub mod event;
+pub mod faults;
 pub mod group;
 pub mod health;
 pub mod introduction;

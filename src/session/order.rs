@@ -18,6 +18,10 @@ const ORDERS: usize = 8;
 pub enum Order {
     /// End both streams after what has come of them, by FIN.
     Finish,
+    /// Look at the gates: what acts there has changed.
+    Heed,
+    /// Reset both peers at once.
+    Reset,
 }
 
 /// The mailbox, as the session keeps it: a pointer.

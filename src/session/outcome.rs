@@ -4,9 +4,13 @@ use crate::{
     net::dial::DialError,
     relay::direction::Direction,
     runtime::task::Panicked,
-    session::{cause::Cause, event::Side},
+    session::{
+        cause::Cause,
+        event::Side,
+        faults::{fault::FaultPlan, stage::FaultEnd},
+    },
 };
-use std::io;
+use std::{io, sync::Arc};
 
 /// How a session ended. [`crate::session::record::Record::conclude`] judges it.
 #[derive(Debug)]
@@ -28,6 +32,11 @@ pub enum Outcome {
     Drained,
     /// The session was not admitted; the cause, and the reason in words.
     Refused(Cause, Box<str>),
+    /// A fault ended it.
+    Fault {
+        plan: Arc<FaultPlan>,
+        end: FaultEnd,
+    },
     /// None of the group's servers could be reached; how the last of several failed, and what was tried.
     NoServer(Box<str>),
     /// The kernel could not wait for the client's socket.

@@ -8,6 +8,7 @@ use crate::{
         cause::Cause,
         delivery::{Queue, SeenQueue},
         event::{Close, Events, Mode, Side, What},
+        faults::{fault::FaultStream, faulted::Faulted, stage::FaultEnd},
         introduction::Introduction,
         mark::{Mark, MarkKind},
         order::Orders,
@@ -32,6 +33,8 @@ pub struct Record {
     pub client: Address,
     /// When it began, in nanoseconds of [`now_ns`].
     began_ns: u64,
+    /// Its number among those of its listener, from 0: what its faults are drawn by.
+    ordinal: u64,
     pub from_client: Direction,
     /// The stream from the upstream, or from this program in its place; unused in echo mode.
     pub from_upstream: Direction,
@@ -43,6 +46,8 @@ pub struct Record {
     /// Boxed: most sessions have none.
     introduction: OnceLock<Box<Introduction>>,
     dial: OnceLock<Dial>,
+    /// Boxed: nearly no session has any.
+    faulted: OnceLock<Box<Faulted>>,
     /// Boxed: there is none for nearly all of its life.
     ending: OnceLock<Box<Ending>>,
     pub taps: Taps,
@@ -96,12 +101,15 @@ struct Ending {
     /// The side whose stream had ended first by then.
     first_closer: Option<Side>,
     error: Option<String>,
+    /// The name of the fault that ended it, if one did.
+    fault: Option<Box<str>>,
 }
 
 impl Record {
     pub fn new(id: u64, listening: Arc<Listening>, local: Address, client: Address) -> Self {
         Record {
             id,
+            ordinal: listening.faults.begin(),
             listening,
             local,
             client,
@@ -113,6 +121,7 @@ impl Record {
             choice: OnceLock::new(),
             introduction: OnceLock::new(),
             dial: OnceLock::new(),
+            faulted: OnceLock::new(),
             ending: OnceLock::new(),
             taps: Taps::default(),
             orders: Orders::default(),
@@ -140,6 +149,30 @@ impl Record {
     /// The stream to the client: in echo mode what it sent itself.
     pub fn to_client(&self) -> &Direction {
         if self.listening.target.loops() { &self.from_client } else { &self.from_upstream }
+    }
+
+    /// The direction in which faults of `stream` act, and whether those of the other act there too.
+    pub fn direction_of(&self, stream: FaultStream) -> (&Direction, bool) {
+        match stream {
+            _ if self.listening.target.loops() => (&self.from_client, true),
+            FaultStream::Upstream => (&self.from_client, false),
+            FaultStream::Downstream => (&self.from_upstream, false),
+        }
+    }
+
+    /// Its number among the sessions of its listener, from 0.
+    pub fn ordinal(&self) -> u64 {
+        self.ordinal
+    }
+
+    /// The faults that it has met, if there was any.
+    pub fn faulted(&self) -> Option<&Faulted> {
+        self.faulted.get().map(|faulted| &**faulted)
+    }
+
+    /// The same; it is there from now on.
+    pub(super) fn faulted_or(&self, make: impl FnOnce() -> Faulted) -> &Faulted {
+        self.faulted.get_or_init(|| Box::new(make()))
     }
 
     /// Both directions, each with the side that sends.
@@ -295,6 +328,10 @@ impl Record {
         let lost = |side: Side, loss: Loss| {
             (loss.cause(side), Some(format!("{}: {}", side.name(), crate::error::reason(&loss.error))))
         };
+        let fault = match &outcome {
+            Outcome::Fault { plan, .. } => Some(plan.name.as_str().into()),
+            _ => None,
+        };
         let (cause, error) = match outcome {
             // The ends of both streams say it; a session that merely stopped is a fault.
             Outcome::Clean | Outcome::Aborted => return,
@@ -308,8 +345,16 @@ impl Record {
             Outcome::NoServer(reason) => (Cause::NoServer, Some(reason.into())),
             Outcome::NoResources(error) => (Cause::Resources, Some(crate::error::reason(&error).to_string())),
             Outcome::Panicked(panicked) => (Cause::Internal, Some(panicked.to_string())),
+            Outcome::Fault { plan, end } => {
+                let how = match end {
+                    FaultEnd::Fin => "ended both streams",
+                    FaultEnd::Abort | FaultEnd::Reset => "reset both peers",
+                };
+                (Cause::Fault, Some(format!("{} ({}) {how}", plan.name, plan.kind.name())))
+            }
         };
-        let _ = self.ending.set(Box::new(Ending { cause, first_closer: self.first_to_end(), error }));
+        let first_closer = self.first_to_end();
+        let _ = self.ending.set(Box::new(Ending { cause, first_closer, error, fault }));
     }
 
     /// Why the session ended. If nothing was noted, both streams must have finished.
@@ -322,7 +367,7 @@ impl Record {
     /// The side whose stream ended first, if one did by itself: a cut by FIN ends both.
     pub fn first_closer(&self) -> Option<Side> {
         match self.ending.get().map(|ending| &**ending) {
-            Some(Ending { cause: Cause::Cut, first_closer, .. }) => *first_closer,
+            Some(Ending { cause: Cause::Cut | Cause::Fault, first_closer, .. }) => *first_closer,
             _ => self.first_to_end(),
         }
     }
@@ -367,6 +412,7 @@ impl Record {
             connect: dial.and_then(|dial| dial.connect),
             first_byte: self.first_byte(),
             error: self.ending.get().and_then(|ending| ending.error.clone()),
+            fault: self.ending.get().and_then(|ending| ending.fault.clone()),
             choice: self.choice.get().cloned(),
             introduced: self.introduced().and_then(Introduction::told),
         }

@@ -21,6 +21,7 @@ use crate::{
         deadline::Watch,
         delivery,
         event::Side,
+        faults::{faulted::OpeningFaults, stage::FaultEnd},
         introduction::Introduction,
         opening,
         order::Order,
@@ -110,6 +111,16 @@ fn run(
                     delivery::note_lost(&record);
                     break Outcome::Due(cause);
                 }
+                Event::Order(Order::Heed) => {
+                    // This loop polls the near half-loops again; the far ones belong to another task.
+                    if let Some(far) = far_reader.get() {
+                        far.wake();
+                    }
+                }
+                Event::Order(Order::Reset) => {
+                    delivery::note_lost(&record);
+                    break Outcome::Cut;
+                }
                 // Before there is an upstream nothing can be delivered, and what the client sent is lost: no end for a FIN.
                 Event::Order(Order::Finish) if record.dialling() => break Outcome::Cut,
                 Event::Order(Order::Finish) => {
@@ -175,6 +186,10 @@ fn relay<'a>(
     far_reader: &'a OnceCell<Nudge>,
 ) -> impl Future<Output = Outcome> + 'a {
     async move {
+        record.meet_faults(&context.events);
+        if let Some(outcome) = begin_faults(&near, record) {
+            return outcome;
+        }
         let (up_sender, up_receiver) = link();
         let Joined { down_receiver, mut far, nudge } =
             record.listening.target.join(reserved, record, context, up_receiver);
@@ -201,6 +216,15 @@ fn relay<'a>(
         };
         Box::pin(end_legs(near, near_end, far, far_outcome, record)).await
     }
+}
+
+/// What faults do to a session that begins; how it ends, if they refuse it.
+fn begin_faults(near: &Leg, record: &Record) -> Option<Outcome> {
+    let OpeningFaults { refused_by, near_window, .. } = record.opening_faults();
+    if let Some(bytes) = near_window {
+        near.socket().clamp_window(bytes);
+    }
+    refused_by.map(|plan| Outcome::Fault { plan, end: FaultEnd::Reset })
 }
 
 /// Goes on with the near leg once the far side has ended.
@@ -257,7 +281,7 @@ async fn end_legs(
 
 /// Waits for the end of a delivery whose sender is gone, as long as it moves.
 async fn last_delivery<T>(delivery: impl Future<Output = T> + Unpin, direction: &Direction) -> Option<T> {
-    match select(delivery, pin!(standstill(LAST_DELIVERY, || direction.delivered()))).await {
+    match select(delivery, pin!(standstill(LAST_DELIVERY, || direction.motion()))).await {
         Either::Left((end, _)) => Some(end),
         Either::Right(_) => None,
     }

@@ -12,6 +12,7 @@ use crate::{
         cause::Cause,
         context::{Context, Settings},
         event::Mode,
+        faults::set::FaultSet,
         opening::OpeningRules,
         origin,
         outcome::Outcome,
@@ -57,6 +58,8 @@ pub struct Listening {
     pub accept_rate: Option<Arc<Rate>>,
     /// The limits for each source: the program's, and its own.
     pub per_source: Vec<Arc<SourceCounts>>,
+    /// What breaks its sessions on purpose.
+    pub faults: Arc<FaultSet>,
     pub settings: Settings,
 }
 

@@ -7,6 +7,7 @@ use crate::{
         context::{Context, CurrentDeadlines, Settings},
         deadline::Deadlines,
         event::Events,
+        faults::set::{FaultGround, FaultSet},
         group::{Group, GroupSettings},
         opening::OpeningRules,
         record::Record,
@@ -28,6 +29,7 @@ impl Listening {
             refusals: Refusals::default(),
             accept_rate: None,
             per_source: Vec::new(),
+            faults: Arc::new(FaultSet::new(String::new(), FaultGround::default())),
             settings: Settings {
                 deadlines: Arc::new(CurrentDeadlines::new(Deadlines::default())),
                 splice: true,

@@ -15,7 +15,10 @@ use crate::{
         link::{LinkReceiver, LinkSender},
         pump::{LegEnd, pump},
     },
-    runtime::{clock::within, task::yield_now},
+    runtime::{
+        clock::{sleep, within},
+        task::yield_now,
+    },
     session::{
         cause::Cause,
         context::Context,
@@ -100,6 +103,10 @@ async fn reach(
     routes: &Routes,
     up_receiver: &LinkReceiver,
 ) -> Result<(Rc<Leg>, Seat), Outcome> {
+    let opening = record.opening_faults();
+    if !opening.delay.is_zero() {
+        sleep(opening.delay).await;
+    }
     let facts = record.facts();
     let refused = |why: String| Err(Outcome::Refused(Cause::NoRoute, why.into()));
     let Some(chosen) = routes.choose(&facts) else {
@@ -141,6 +148,9 @@ async fn reach(
         choice: selection.map(Box::new),
         introduced: record.introduced().and_then(Introduction::told),
     });
+    if let Some(bytes) = opening.far_window {
+        leg.socket().clamp_window(bytes);
+    }
     Ok((Rc::new(leg), place.seat))
 }
 

@@ -1,0 +1,178 @@
+//! The breaker: adds faults to listeners, changes and removes them, and has live sessions meet what has changed. It removes
+//! those that expire. One change comes after the other, whoever asks for it.
+//!
+//! Nothing here waits for a peer: sessions are told by an order, and do the rest.
+
+use crate::{
+    runtime::{
+        clock::{now_ns, sleep_until},
+        mailbox::{self, Mailbox, mailbox},
+        task::{Task, spawn},
+    },
+    server::{in_force::PlanInForce, supervisors::Supervisors},
+    session::{
+        event::{Events, FaultEvent, What},
+        faults::{
+            fault::{Fault, FaultPlan},
+            set::{FaultChange, FaultRefusal, FaultSet},
+        },
+    },
+};
+use futures::{FutureExt, select_biased};
+use std::{
+    future::pending,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Changes that may wait while one is made; who brings one more waits.
+const CHANGES: usize = 16;
+
+/// Ends with its last handle.
+#[derive(Clone)]
+pub struct Breaker {
+    address: mailbox::Sender<Message>,
+}
+
+/// What is to become of the faults of a listener.
+pub enum FaultOrder {
+    Add(Box<FaultPlan>),
+    Update(String, FaultChange),
+    Remove(String),
+    /// Removes all.
+    Clear,
+}
+
+enum Message {
+    /// Of the listener of this name. The answer: the fault that it is about, or those that were removed.
+    Order(String, FaultOrder, mailbox::Sender<Result<Vec<Arc<Fault>>, FaultRefusal>>),
+    /// A plan that is in force changed these.
+    Follow(Vec<Arc<FaultSet>>),
+}
+
+enum Event {
+    Message(Message),
+    /// Of a listener, by its name.
+    Expired(Arc<FaultSet>, String),
+    /// No handle is left.
+    End,
+}
+
+struct Actor {
+    mailbox: Mailbox<Message>,
+    in_force: PlanInForce,
+    supervisors: Supervisors,
+    events: Events,
+}
+
+impl Breaker {
+    /// The actor runs for as long as the task is there.
+    pub fn start(in_force: PlanInForce, supervisors: Supervisors, events: Events) -> (Self, Task<()>) {
+        let (address, mailbox) = mailbox(CHANGES);
+        let actor = Actor { mailbox, in_force, supervisors, events };
+        (Breaker { address }, spawn(actor.run()))
+    }
+
+    /// Follows an order; live sessions have met the change when it is answered.
+    /// Errors: why it cannot be; nothing has changed then.
+    pub async fn order(&self, listener: &str, order: FaultOrder) -> Result<Vec<Arc<Fault>>, FaultRefusal> {
+        let (reply, mut answer) = mailbox(1);
+        let gone = || FaultRefusal::Wrong("the server is ending".to_owned());
+        self.address.send(Message::Order(listener.to_owned(), order, reply)).await.map_err(|_| gone())?;
+        answer.next().await.ok_or_else(gone)?
+    }
+
+    /// Has the live sessions of these listeners meet their faults.
+    pub async fn follow(&self, changed: Vec<Arc<FaultSet>>) {
+        let _ = self.address.send(Message::Follow(changed)).await;
+    }
+}
+
+impl Actor {
+    async fn run(mut self) {
+        loop {
+            match self.next_event().await {
+                Event::Message(Message::Order(listener, order, reply)) => {
+                    let answer = self.follow(&listener, order).await;
+                    // An asker that is gone gets nothing.
+                    let _ = reply.try_send(answer);
+                }
+                Event::Message(Message::Follow(changed)) => {
+                    for set in changed {
+                        self.spread(&set).await;
+                    }
+                }
+                Event::Expired(set, name) => {
+                    if let Ok(fault) = set.remove(&name) {
+                        self.tell(&set, &fault, "expired");
+                        self.spread(&set).await;
+                    }
+                }
+                Event::End => return,
+            }
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
+        let first = self.first_to_expire();
+        let expiry = async {
+            match first {
+                Some((ns, set, name)) => {
+                    let left = Duration::from_nanos(ns.saturating_sub(now_ns()));
+                    sleep_until(Instant::now() + left).await;
+                    Event::Expired(set, name)
+                }
+                None => pending().await,
+            }
+        };
+        select_biased! {
+            message = self.mailbox.next().fuse() => message.map_or(Event::End, Event::Message),
+            expired = pin!(expiry.fuse()) => expired,
+        }
+    }
+
+    /// The fault that expires first, and when, in nanoseconds of [`now_ns`].
+    fn first_to_expire(&self) -> Option<(u64, Arc<FaultSet>, String)> {
+        let sets = self.in_force.get().all_faults().into_iter();
+        let faults = sets.flat_map(|(_, set)| set.all().into_iter().map(move |fault| (set.clone(), fault)));
+        let expiring = faults.filter_map(|(set, fault)| {
+            let plan = fault.plan();
+            Some((plan.schedule.expiry_ns(fault.began_ns)?, set, plan.name.clone()))
+        });
+        expiring.min_by_key(|(ns, ..)| *ns)
+    }
+
+    async fn follow(&self, listener: &str, order: FaultOrder) -> Result<Vec<Arc<Fault>>, FaultRefusal> {
+        let set = self.in_force.get().faults(listener).ok_or_else(|| {
+            FaultRefusal::Wrong(format!("there is no listener '{listener}'; 'ctl fault list' shows them"))
+        })?;
+        let (faults, did) = match order {
+            FaultOrder::Add(plan) => (vec![set.add(*plan, false)?], "added"),
+            FaultOrder::Update(name, change) => (vec![set.update(&name, &change)?], "updated"),
+            FaultOrder::Remove(name) => (vec![set.remove(&name)?], "removed"),
+            FaultOrder::Clear => (set.clear(), "removed"),
+        };
+        faults.iter().for_each(|fault| self.tell(&set, fault, did));
+        if !faults.is_empty() {
+            self.spread(&set).await;
+        }
+        Ok(faults)
+    }
+
+    /// Has the live sessions of a listener meet its faults.
+    async fn spread(&self, set: &Arc<FaultSet>) {
+        for record in self.supervisors.list().await {
+            if Arc::ptr_eq(&record.listening.faults, set) {
+                record.heed_faults(&self.events);
+            }
+        }
+    }
+
+    fn tell(&self, set: &FaultSet, fault: &Fault, did: &'static str) {
+        let FaultPlan { name, kind, stream, .. } = &*fault.plan();
+        let (listener, fault) = (set.listener().to_owned(), name.clone());
+        let event = FaultEvent { session: None, listener, fault, kind: *kind, stream: *stream, did };
+        self.events.tell(What::Fault(Box::new(event)));
+    }
+}

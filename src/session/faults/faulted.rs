@@ -1,0 +1,255 @@
+//! The faults that one session has met, and which of them hit it.
+
+use crate::{
+    relay::gate::{Chain, Chains},
+    runtime::{clock::now_ns, lock::Lock, random::Lot},
+    session::{
+        event::{Events, FaultEvent, What},
+        faults::{
+            chain::FaultChain,
+            fault::{Fault, FaultPlan, FaultStream},
+            kind::{FaultKind, FaultPlace},
+        },
+        order::Order,
+        record::Record,
+    },
+};
+use std::{
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering::*},
+    },
+    time::Duration,
+};
+
+/// The faults of a session. It is there once the session has met one.
+pub struct Faulted {
+    met: Lock<Vec<Arc<Met>>>,
+    /// How often the session met its faults: its chains learn by it that there is something new.
+    meetings: AtomicU64,
+    events: Events,
+}
+
+/// A fault, as one session met it.
+pub struct Met {
+    pub fault: Arc<Fault>,
+    /// When that was, in nanoseconds of [`now_ns`].
+    pub since_ns: u64,
+    /// What was drawn for it, from 0 to below 1.
+    drawn: f64,
+    /// Its place among those that the fault's scope may have.
+    place: OnceLock<u64>,
+    hit: AtomicBool,
+    told: AtomicBool,
+}
+
+/// What faults do to a session before its peers are joined.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct OpeningFaults {
+    /// The one that refuses it.
+    pub refused_by: Option<Arc<FaultPlan>>,
+    /// How long the dial waits.
+    pub delay: Duration,
+    /// The receive windows of the near and the far leg, in bytes; none: as ever.
+    pub near_window: Option<u64>,
+    pub far_window: Option<u64>,
+}
+
+impl Record {
+    /// Meets the faults of its listener, or meets them again after they changed; its half-loops then have to look at their
+    /// gates ([`Order::Heed`]).
+    pub fn meet_faults(self: &Arc<Self>, events: &Events) {
+        let set = &self.listening.faults;
+        if set.is_empty() && self.faulted().is_none() {
+            return;
+        }
+        let faulted = self.faulted_or(|| Faulted {
+            met: Lock::default(),
+            meetings: AtomicU64::new(0),
+            events: events.clone(),
+        });
+        faulted.meet(self, &set.all());
+        for stream in [FaultStream::Upstream, FaultStream::Downstream] {
+            if faulted.acts(stream) {
+                let (direction, both) = self.direction_of(stream);
+                direction.act(Arc::new(SessionChains {
+                    record: Arc::downgrade(self),
+                    stream: (!both).then_some(stream),
+                }));
+            }
+        }
+    }
+
+    /// As [`Record::meet_faults`], of a session that lives.
+    pub fn heed_faults(self: &Arc<Self>, events: &Events) {
+        self.meet_faults(events);
+        if self.faulted().is_some() {
+            self.orders.give(Order::Heed);
+        }
+    }
+
+    /// Takes all faults off the session, which is to end for another reason.
+    pub fn forgive(&self) {
+        if let Some(faulted) = self.faulted() {
+            faulted.met.lock().clear();
+            faulted.meetings.fetch_add(1, Release);
+            self.orders.give(Order::Heed);
+        }
+    }
+
+    /// Whether a fault hits it and acts on its stream, or did as it began.
+    pub fn is_faulted(&self) -> bool {
+        self.faulted().is_some_and(|faulted| faulted.met.lock().iter().any(|met| met.hits()))
+    }
+
+    /// What faults do before its peers are joined.
+    pub fn opening_faults(&self) -> OpeningFaults {
+        self.faulted().map(|faulted| faulted.opening(self)).unwrap_or_default()
+    }
+}
+
+impl Faulted {
+    /// In the order of the set.
+    pub fn all(&self) -> Vec<Arc<Met>> {
+        self.met.lock().clone()
+    }
+
+    pub(super) fn meetings(&self) -> u64 {
+        self.meetings.load(Acquire)
+    }
+
+    fn meet(&self, record: &Record, faults: &[Arc<Fault>]) {
+        let mut met = self.met.lock();
+        let known = |fault: &Arc<Fault>| met.iter().find(|met| Arc::ptr_eq(&met.fault, fault)).cloned();
+        let next: Vec<_> =
+            faults.iter().map(|fault| known(fault).unwrap_or_else(|| Met::new(fault, record))).collect();
+        next.iter().for_each(|met| met.judge(record));
+        *met = next;
+        self.meetings.fetch_add(1, Release);
+    }
+
+    /// Those that hit the session in this direction; none: in both, as one.
+    pub(super) fn stages(&self, stream: Option<FaultStream>) -> Vec<Arc<Met>> {
+        let of = |stream: FaultStream| {
+            let is = move |met: &&Arc<Met>| met.acts_on(stream);
+            self.met.lock().iter().filter(is).cloned().collect::<Vec<_>>()
+        };
+        match stream {
+            Some(stream) => of(stream),
+            None => [of(FaultStream::Upstream), of(FaultStream::Downstream)].concat(),
+        }
+    }
+
+    fn acts(&self, stream: FaultStream) -> bool {
+        self.met.lock().iter().any(|met| met.acts_on(stream))
+    }
+
+    fn opening(&self, record: &Record) -> OpeningFaults {
+        let (mut opening, now) = (OpeningFaults::default(), now_ns());
+        for met in self.all().iter().filter(|met| met.hits() && met.fault.acts(now).0) {
+            let plan = met.fault.plan();
+            match plan.kind {
+                FaultKind::Refuse => {
+                    self.tell(met, record);
+                    opening.refused_by.get_or_insert_with(|| plan.clone());
+                }
+                FaultKind::SlowOpen => {
+                    self.tell(met, record);
+                    let [delay, jitter, _] = plan.values;
+                    let drawn = met.lot(record).up_to(jitter.saturating_mul(2));
+                    opening.delay += Duration::from_millis((delay + drawn).saturating_sub(jitter));
+                }
+                FaultKind::Window => {
+                    let window = match plan.stream {
+                        FaultStream::Upstream => &mut opening.near_window,
+                        FaultStream::Downstream => &mut opening.far_window,
+                    };
+                    *window = Some(window.map_or(plan.values[0], |other| other.min(plan.values[0])));
+                    self.tell(met, record);
+                }
+                _ => {}
+            }
+        }
+        opening
+    }
+
+    /// Says, once, that a fault does something to the session that a peer can notice.
+    pub(super) fn tell(&self, met: &Met, record: &Record) {
+        if !met.told.swap(true, Relaxed) {
+            let FaultPlan { name, kind, stream, .. } = &*met.fault.plan();
+            self.events.tell_with(|| {
+                What::Fault(Box::new(FaultEvent {
+                    session: Some(record.id),
+                    listener: record.listening.faults.listener().to_owned(),
+                    fault: name.clone(),
+                    kind: *kind,
+                    stream: *stream,
+                    did: "hit",
+                }))
+            });
+        }
+    }
+}
+
+impl Met {
+    fn new(fault: &Arc<Fault>, record: &Record) -> Arc<Self> {
+        fault.counts.seen.fetch_add(1, Relaxed);
+        let mut met = Met {
+            fault: fault.clone(),
+            since_ns: now_ns(),
+            drawn: 0.0,
+            place: OnceLock::new(),
+            hit: AtomicBool::new(false),
+            told: AtomicBool::new(false),
+        };
+        met.drawn = met.lot(record).share();
+        Arc::new(met)
+    }
+
+    /// What is drawn for it beside its first draw.
+    pub(super) fn lot(&self, record: &Record) -> Lot {
+        record.listening.faults.lot(record.ordinal(), &self.fault.plan().name)
+    }
+
+    pub fn hits(&self) -> bool {
+        self.hit.load(Relaxed)
+    }
+
+    fn judge(&self, record: &Record) {
+        let plan = self.fault.plan();
+        let may_hit = !plan.kind.is_of_listener()
+            && plan.scope.has(record.source().ip(), record.id)
+            && plan.toxicity.hits(self.drawn);
+        let hits = may_hit && plan.scope.hits(*self.place.get_or_init(|| self.fault.next_place()));
+        if hits && !self.hit.swap(hits, Relaxed) {
+            self.fault.counts.hit.fetch_add(1, Relaxed);
+        }
+        self.hit.store(hits, Relaxed);
+    }
+
+    fn acts_on(&self, stream: FaultStream) -> bool {
+        let plan = self.fault.plan();
+        self.hits() && plan.stream == stream && matches!(plan.kind.page().place, FaultPlace::Direction(_))
+    }
+}
+
+/// Makes the chains of a direction of a session.
+struct SessionChains {
+    record: Weak<Record>,
+    /// None: both streams, which are one.
+    stream: Option<FaultStream>,
+}
+
+impl Chains for SessionChains {
+    fn chain(&self) -> Option<Box<dyn Chain>> {
+        let record = self.record.upgrade()?;
+        record.faulted()?;
+        Some(Box::new(FaultChain::new(record, self.stream)))
+    }
+
+    fn act(&self) -> bool {
+        let record = self.record.upgrade();
+        let faulted = record.as_ref().and_then(|record| record.faulted());
+        faulted.is_some_and(|faulted| !faulted.stages(self.stream).is_empty())
+    }
+}

@@ -1,0 +1,13 @@
+//! `hiccup`.
+
+use crate::session::faults::{
+    kind::{Attribute, FaultPlace, KindPage},
+    kinds::noop::Noop,
+};
+
+pub static PAGE: KindPage = KindPage {
+    about: "",
+    attributes: &[Attribute::percent("percent"), Attribute::milliseconds("pause")],
+    check: |_| Ok(()),
+    place: FaultPlace::Direction(|_| Box::new(Noop)),
+};

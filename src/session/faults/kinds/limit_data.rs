@@ -1,0 +1,13 @@
+//! `limit_data`.
+
+use crate::session::faults::{
+    kind::{Attribute, FaultPlace, KindPage},
+    kinds::noop::Noop,
+};
+
+pub static PAGE: KindPage = KindPage {
+    about: "",
+    attributes: &[Attribute::bytes("bytes")],
+    check: |_| Ok(()),
+    place: FaultPlace::Direction(|_| Box::new(Noop)),
+};

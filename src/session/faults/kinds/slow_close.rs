@@ -1,0 +1,13 @@
+//! `slow_close`.
+
+use crate::session::faults::{
+    kind::{Attribute, FaultPlace, KindPage},
+    kinds::noop::Noop,
+};
+
+pub static PAGE: KindPage = KindPage {
+    about: "",
+    attributes: &[Attribute::milliseconds("delay")],
+    check: |_| Ok(()),
+    place: FaultPlace::Direction(|_| Box::new(Noop)),
+};

@@ -1,0 +1,13 @@
+//! `stall`.
+
+use crate::session::faults::{
+    kind::{Attribute, FaultPlace, KindPage},
+    kinds::noop::Noop,
+};
+
+pub static PAGE: KindPage = KindPage {
+    about: "",
+    attributes: &[Attribute::bytes("bytes"), Attribute::milliseconds("duration")],
+    check: |_| Ok(()),
+    place: FaultPlace::Direction(|_| Box::new(Noop)),
+};

@@ -1,0 +1,192 @@
+//! The faults of a listener, in the order in which they were made. Operators change them; sessions meet them.
+
+use crate::{
+    runtime::{
+        lock::Lock,
+        random::{Lot, random},
+    },
+    session::faults::{
+        fault::{ATTRIBUTES_MAX, Fault, FaultPlan, Toxicity},
+        held::HeldTotal,
+    },
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+};
+
+/// Faults of one listener. Each costs a session that meets it some 100 bytes.
+pub const FAULTS_MAX: usize = 1000;
+
+/// What all faults of a server share.
+#[derive(Clone, Default)]
+pub struct FaultGround {
+    /// What every lot is drawn from.
+    pub seed: u64,
+    pub held: HeldTotal,
+}
+
+/// The faults of a listener. It stays over reloads.
+pub struct FaultSet {
+    /// The listener's name.
+    listener: String,
+    ground: FaultGround,
+    /// Sessions that began at the listener.
+    begun: AtomicU64,
+    /// The length of the list below.
+    count: AtomicUsize,
+    faults: Lock<Vec<Arc<Fault>>>,
+}
+
+/// What of a fault is to be another.
+#[derive(Clone, Debug, Default)]
+pub struct FaultChange {
+    /// By their place; none: as before.
+    pub values: [Option<u64>; ATTRIBUTES_MAX],
+    pub toxicity: Option<Toxicity>,
+}
+
+/// Why a fault cannot be added or changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FaultRefusal {
+    #[error("toxic already exists")]
+    Exists,
+    #[error("toxic not found")]
+    NotFound,
+    #[error("a listener has at most {FAULTS_MAX} faults")]
+    TooMany,
+    #[error("{0}")]
+    Wrong(String),
+}
+
+impl FaultGround {
+    /// Without a seed, one that nobody can guess.
+    pub fn new(seed: Option<u64>) -> Self {
+        FaultGround { seed: seed.unwrap_or_else(random), held: HeldTotal::default() }
+    }
+}
+
+impl FaultSet {
+    pub fn new(listener: String, ground: FaultGround) -> Self {
+        FaultSet {
+            listener,
+            ground,
+            begun: AtomicU64::new(0),
+            count: AtomicUsize::new(0),
+            faults: Lock::default(),
+        }
+    }
+
+    /// The number of a session that begins, from 0.
+    pub fn begin(&self) -> u64 {
+        self.begun.fetch_add(1, Relaxed)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count.load(Relaxed) == 0
+    }
+
+    pub fn listener(&self) -> &str {
+        &self.listener
+    }
+
+    pub fn held(&self) -> &HeldTotal {
+        &self.ground.held
+    }
+
+    /// In the order in which they were made.
+    pub fn all(&self) -> Vec<Arc<Fault>> {
+        if self.is_empty() { Vec::new() } else { self.faults.lock().clone() }
+    }
+
+    pub fn find(&self, name: &str) -> Option<Arc<Fault>> {
+        self.all().into_iter().find(|fault| fault.plan().name == name)
+    }
+
+    /// What is drawn for a session and a fault: the same in each run with the same seed, whatever other faults there are.
+    pub fn lot(&self, session: u64, fault: &str) -> Lot {
+        Lot::of(&[
+            &self.ground.seed.to_le_bytes(),
+            self.listener.as_bytes(),
+            &session.to_le_bytes(),
+            fault.as_bytes(),
+        ])
+    }
+
+    /// Puts a fault behind the others. Live sessions have to meet it.
+    pub fn add(&self, plan: FaultPlan, is_of_file: bool) -> Result<Arc<Fault>, FaultRefusal> {
+        plan.check().map_err(FaultRefusal::Wrong)?;
+        self.change(|faults| {
+            if faults.iter().any(|fault| fault.plan().name == plan.name) {
+                return Err(FaultRefusal::Exists);
+            }
+            if faults.len() >= FAULTS_MAX {
+                return Err(FaultRefusal::TooMany);
+            }
+            let fault = Arc::new(Fault::new(plan, is_of_file));
+            faults.push(fault.clone());
+            Ok(fault)
+        })
+    }
+
+    /// Changes a fault, which keeps its place. Live sessions have to meet it again.
+    pub fn update(&self, name: &str, change: &FaultChange) -> Result<Arc<Fault>, FaultRefusal> {
+        self.change(|faults| {
+            let fault =
+                faults.iter().find(|fault| fault.plan().name == name).ok_or(FaultRefusal::NotFound)?;
+            let mut plan = (*fault.plan()).clone();
+            plan.toxicity = change.toxicity.unwrap_or(plan.toxicity);
+            for (value, new) in plan.values.iter_mut().zip(change.values) {
+                *value = new.unwrap_or(*value);
+            }
+            plan.check().map_err(FaultRefusal::Wrong)?;
+            fault.change(plan);
+            Ok(fault.clone())
+        })
+    }
+
+    /// Live sessions have to learn it.
+    pub fn remove(&self, name: &str) -> Result<Arc<Fault>, FaultRefusal> {
+        self.change(|faults| {
+            let at = faults.iter().position(|fault| fault.plan().name == name);
+            Ok(faults.remove(at.ok_or(FaultRefusal::NotFound)?))
+        })
+    }
+
+    /// Removes all; those that there were.
+    pub fn clear(&self) -> Vec<Arc<Fault>> {
+        self.change(std::mem::take)
+    }
+
+    /// Has those of a file be these. One that is there by its name keeps its place, and what it has done; those that an
+    /// operator added stay. Says whether anything changed.
+    pub fn follow_file(&self, plans: &[FaultPlan]) -> bool {
+        self.change(|faults| {
+            let before = faults.len();
+            faults
+                .retain(|fault| !fault.is_of_file || plans.iter().any(|plan| plan.name == fault.plan().name));
+            let mut has_changed = faults.len() != before;
+            for plan in plans {
+                match faults.iter().find(|fault| fault.plan().name == plan.name) {
+                    Some(fault) if *fault.plan() == *plan => {}
+                    Some(fault) => {
+                        fault.change(plan.clone());
+                        has_changed = true;
+                    }
+                    None => {
+                        faults.push(Arc::new(Fault::new(plan.clone(), true)));
+                        has_changed = true;
+                    }
+                }
+            }
+            has_changed
+        })
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Vec<Arc<Fault>>) -> T) -> T {
+        let mut faults = self.faults.lock();
+        let value = change(&mut faults);
+        self.count.store(faults.len(), Relaxed);
+        value
+    }
+}
