@@ -209,14 +209,14 @@ impl Direction {
     }
 
     /// When a byte or the end last moved, in milliseconds of [`coarse_ms`].
-    /// While a chain holds the stream, that is now.
     pub fn moved_ms(&self) -> u64 {
-        if self.gate.is_held() { coarse_ms() } else { self.moved_ms.load(Relaxed) }
+        self.moved_ms.load(Relaxed)
     }
 
-    /// Since when bytes wait for a receiver that takes none, in milliseconds of [`coarse_ms`].
+    /// Since when bytes wait for a receiver that takes none, in milliseconds of [`coarse_ms`]: if a chain holds them, since now.
     pub fn waiting_since_ms(&self) -> Option<u64> {
-        (self.waiting() > 0 && !self.gate.is_held()).then(|| self.waiting_since_ms.load(Relaxed))
+        let since = || if self.gate.is_held() { coarse_ms() } else { self.waiting_since_ms.load(Relaxed) };
+        (self.waiting() > 0).then(since)
     }
 }
 

@@ -204,6 +204,9 @@ impl<'a> Watch<'a> {
         let flowed_ms = self.flowed_ms();
         let moved_ms = flowed_ms.max(self.delivery.moved_ms());
         let half_closed = client.ended() || upstream.ended();
+        // What a fault holds is not the peer's to move.
+        let is_held = client.gate.is_held() || upstream.gate.is_held();
+        let half_closed_ms = half_closed.then(|| if is_held { coarse_ms() } else { moved_ms });
         let dialling = self.record.dialling();
         let left = dialling && client.ended() && client.received() == 0;
         // In echo mode what the client sends is delivered to the client.
@@ -219,7 +222,7 @@ impl<'a> Watch<'a> {
         let give_up_ms = moved_ms + DIAL_KEPT_MS + u64::from(self.asked) * SHORTAGE_ASKED_EVERY_MS;
         [
             due(Some(moved_ms), idle, Due::End(Cause::IdleTimeout)),
-            due(half_closed.then_some(moved_ms), half_close, Due::End(Cause::HalfCloseTimeout)),
+            due(half_closed_ms, half_close, Due::End(Cause::HalfCloseTimeout)),
             due(waiting, stall, Due::End(Cause::StallTimeout)),
             due(queued, stall.map(|limit| limit.max(ACKNOWLEDGED_WITHIN)), Due::End(Cause::StallTimeout)),
             due(Some(self.record.began_ms()), lifetime, Due::End(Cause::Lifetime)),

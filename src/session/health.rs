@@ -28,7 +28,7 @@ pub enum Health {
     HalfClosed,
     /// Bytes wait for a side that has taken none for [`STALLED_AFTER`].
     Stalled,
-    /// An operator holds it at a gate.
+    /// What waits for [`STALLED_AFTER`] is held at a gate: no side is to blame.
     Held,
 }
 
@@ -56,6 +56,10 @@ impl Health {
             |since_ms: u64, limit: Duration| Duration::from_millis(now_ms.saturating_sub(since_ms)) >= limit;
         if record.dialling() {
             return Health::Dialling;
+        }
+        let is_held = record.sides().iter().any(|(direction, _)| direction.gate.is_held());
+        if is_held && is_past(record.moved_ms(), STALLED_AFTER) {
+            return Health::Held;
         }
         if record.stalled_since_ms().is_some_and(|since_ms| is_past(since_ms, STALLED_AFTER)) {
             return Health::Stalled;
