@@ -143,6 +143,7 @@ struct Running {
     upgrade: Upgrade,
     breaker: Breaker,
     _breaker: Task<()>,
+    _scenario: Option<Task<()>>,
     /// Held by a reload, or by a process that is being started: either passes on what the other leaves.
     turn: Rc<Mutex<()>>,
     keepers: Keepers,
@@ -226,6 +227,7 @@ impl Running {
             upgrade,
             breaker,
             _breaker: breaker_task,
+            _scenario: None,
             turn,
             keepers: Keepers::default(),
             surroundings,
@@ -240,6 +242,10 @@ impl Running {
         // Operators and scrapers find the listeners; until then they wait in the kernel's queue.
         running.serve_beside(&plan, beside);
         running.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
+        running._scenario = plan
+            .scenario
+            .clone()
+            .map(|scenario| scenario.start(running.operator.clone(), running.reporter.events().clone()));
         Ok(running)
     }
 
