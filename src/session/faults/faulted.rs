@@ -188,7 +188,7 @@ impl Faulted {
             self.events.tell_with(|| {
                 What::Fault(Box::new(FaultEvent {
                     session: Some(record.id),
-                    listener: record.listening.faults.listener().to_owned(),
+                    listener: record.listening.name.clone(),
                     fault: name.clone(),
                     kind: *kind,
                     stream: *stream,
