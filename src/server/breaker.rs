@@ -174,8 +174,11 @@ impl Actor {
     }
 
     async fn follow(&self, listener: &str, order: FaultOrder) -> Result<Vec<Arc<Fault>>, FaultRefusal> {
-        let set = self.in_force.get().faults(listener).ok_or_else(|| {
-            FaultRefusal::Wrong(format!("there is no listener '{listener}'; 'ctl fault list' shows them"))
+        let in_force = self.in_force.get();
+        let set = in_force.faults(listener).ok_or_else(|| {
+            let names: Vec<_> = in_force.all_faults().into_iter().map(|(name, _)| name).collect();
+            let names = names.join(", ");
+            FaultRefusal::Wrong(format!("there is no listener '{listener}'; there is {names}"))
         })?;
         let (faults, did) = match order {
             FaultOrder::Add(plan) => {
@@ -203,9 +206,9 @@ impl Actor {
         }
     }
 
-    fn tell(&self, set: &FaultSet, fault: &Fault, did: &'static str) {
+    fn tell(&self, set: &Arc<FaultSet>, fault: &Fault, did: &'static str) {
         let FaultPlan { name, kind, stream, .. } = &*fault.plan();
-        let (listener, fault) = (set.listener().to_owned(), name.clone());
+        let (listener, fault) = (self.in_force.get().name_of(set), name.clone());
         let event = FaultEvent { session: None, listener, fault, kind: *kind, stream: *stream, did };
         self.events.tell(What::Fault(Box::new(event)));
     }

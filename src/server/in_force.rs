@@ -165,13 +165,32 @@ impl InForce {
 
     /// The faults of a listener, whether or not it is listened on.
     pub fn faults(&self, listener: &str) -> Option<Arc<FaultSet>> {
-        self.shared.get(listener).map(|state| state.faults().clone())
+        let planned = self.shared.get(listener).map(|state| state.faults().clone());
+        // One that is named by its address may have been planned with another one, as with port 0.
+        planned.or_else(|| {
+            let listenings = self.listenings().into_iter();
+            let mut named = listenings.filter(|one| one.name == listener);
+            named.next().map(|one| one.faults.clone())
+        })
+    }
+
+    /// The name of the listener that has these faults, as operators know it.
+    pub fn name_of(&self, faults: &Arc<FaultSet>) -> String {
+        let listenings = self.listenings().into_iter();
+        let mut own = listenings.filter(|one| Arc::ptr_eq(&one.faults, faults));
+        own.next().map_or_else(|| faults.listener().to_owned(), |one| one.name.clone())
     }
 
     /// The faults of all listeners, by their names, in the order of these.
     pub fn all_faults(&self) -> Vec<(String, Arc<FaultSet>)> {
-        let mut all: Vec<_> =
-            self.shared.iter().map(|(name, state)| (name.clone(), state.faults().clone())).collect();
+        let listenings = self.listenings().into_iter().rev();
+        let names: HashMap<_, _> =
+            listenings.map(|one| (Arc::as_ptr(&one.faults), one.name.clone())).collect();
+        let named = |(key, state): (&String, &ListenerState)| {
+            let faults = state.faults().clone();
+            (names.get(&Arc::as_ptr(&faults)).unwrap_or(key).clone(), faults)
+        };
+        let mut all: Vec<_> = self.shared.iter().map(named).collect();
         all.sort_by(|(one, _), (other, _)| one.cmp(other));
         all
     }

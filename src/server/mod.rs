@@ -10,6 +10,7 @@ pub mod diff;
 pub mod discover;
 mod drain;
 pub mod explain;
+pub mod fault_orders;
 pub mod flapper;
 pub mod groups;
 pub mod health;

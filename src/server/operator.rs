@@ -176,6 +176,10 @@ pub enum Refusal {
     NoOrder(SafeText),
     #[error("there is no listener '{0}'")]
     NoListener(SafeText),
+    #[error("the sessions are of several listeners; name one")]
+    SeveralListeners,
+    #[error("{0}")]
+    Fault(String),
     #[error("the server is ending")]
     Ending,
 }
@@ -446,14 +450,30 @@ impl Operator {
 
     /// The faults of all listeners, by their names, or of one.
     pub fn faults(&self, listener: Option<&str>) -> Result<Vec<(String, Arc<FaultSet>)>, Refusal> {
-        let mut all = self.server.in_force.get().all_faults();
+        let in_force = self.server.in_force.get();
+        let mut all = in_force.all_faults();
         if let Some(name) = listener {
-            all.retain(|(other, _)| other == name);
-            if all.is_empty() {
-                return Err(Refusal::NoListener(name.into()));
-            }
+            let own = in_force.faults(name).ok_or_else(|| Refusal::NoListener(name.into()))?;
+            all.retain(|(_, set)| Arc::ptr_eq(set, &own));
         }
         Ok(all)
+    }
+
+    /// The name of the listener whose these sessions are.
+    pub async fn listener_of(&self, sessions: &[u64]) -> Result<String, Refusal> {
+        let mut sets: Vec<Arc<FaultSet>> = Vec::new();
+        for &session in sessions {
+            let Some(record) = self.server.supervisor.find(session).await else {
+                return Err(self.wrong(&[session]).await);
+            };
+            if !sets.iter().any(|set| Arc::ptr_eq(set, &record.listening.faults)) {
+                sets.push(record.listening.faults.clone());
+            }
+        }
+        match &sets[..] {
+            [only] => Ok(self.server.in_force.get().name_of(only)),
+            _ => Err(Refusal::SeveralListeners),
+        }
     }
 
     /// Adds, changes or removes faults of a listener, for its live sessions too.

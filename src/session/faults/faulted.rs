@@ -17,7 +17,10 @@ use crate::{
 use std::{
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering::*},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     time::Duration,
 };
@@ -185,7 +188,7 @@ impl Faulted {
             self.events.tell_with(|| {
                 What::Fault(Box::new(FaultEvent {
                     session: Some(record.id),
-                    listener: record.listening.faults.listener().to_owned(),
+                    listener: record.listening.name.clone(),
                     fault: name.clone(),
                     kind: *kind,
                     stream: *stream,

@@ -42,7 +42,7 @@ impl Reader {
         Reader { columns, coloured: terminal.is_some() && config.colour, plain: config.plain }
     }
 
-    fn table(&self, columns: &[Column], rows: &[Vec<Cell>]) -> String {
+    pub(super) fn table(&self, columns: &[Column], rows: &[Vec<Cell>]) -> String {
         self.shown(table(columns, rows, self.columns, self.coloured))
     }
 
