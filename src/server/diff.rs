@@ -411,6 +411,7 @@ mod tests {
             drain_delay: Duration::ZERO,
             log: Log::Off,
             seed: None,
+            scenario: None,
             threads: None,
             busy_poll: None,
             control: Control::Off,
