@@ -182,8 +182,10 @@ impl Actor {
         })?;
         let (faults, did) = match order {
             FaultOrder::Add(plan) => {
-                let endpoints = self.in_force.get().endpoints(listener);
-                listener_faults::check(plan.kind, &endpoints).map_err(FaultRefusal::Wrong)?;
+                let in_force = self.in_force.get();
+                let planned = in_force.planned().find(|(.., faults)| Arc::ptr_eq(faults, &set));
+                let endpoints = planned.map(|(_, planned, _)| &planned.endpoints[..]).unwrap_or_default();
+                listener_faults::check(plan.kind, endpoints).map_err(FaultRefusal::Wrong)?;
                 (vec![set.add(*plan, false)?], "added")
             }
             FaultOrder::Update(name, change) => (vec![set.update(&name, &change)?], "updated"),

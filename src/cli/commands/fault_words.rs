@@ -110,11 +110,11 @@ fn toxic_of(plan: &FaultPlan) -> Map<String, Value> {
 mod tests {
     use super::*;
     use crate::cli::{Config, Parsed, parse};
+    use std::ffi::OsString;
 
     fn parsed(line: &str) -> Result<Verb, String> {
-        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        let words = ["ctl".to_owned(), "fault".to_owned()].into_iter().chain(words).collect::<Vec<_>>();
-        match parse(&words).map_err(|error| error.to_string())? {
+        let words = ["ctl", "fault"].into_iter().chain(line.split_whitespace());
+        match parse(words.map(OsString::from), []).map_err(|error| error.to_string())? {
             Parsed::Run(Config::Ctl(ctl)) => Ok(ctl.verb),
             other => panic!("{line}: {other:?}"),
         }
