@@ -55,12 +55,12 @@ type ListenSocketPlace = (ListenHandle, Option<SocketAddr>);
 impl ListenerFaults {
     /// With what closes and opens listeners, which runs for as long as the task is there.
     pub fn start(
-        in_force: PlanInForce,
-        supervisors: Supervisors,
-        orders: mailbox::Sender<ServerOrder>,
+        in_force: &PlanInForce,
+        supervisors: &Supervisors,
+        orders: &mailbox::Sender<ServerOrder>,
     ) -> (Self, Task<()>) {
-        let (flaps, task) = Flapper::start(in_force.clone(), supervisors, orders);
-        (ListenerFaults { in_force, stalled: HashMap::new(), flaps }, task)
+        let (flaps, task) = Flapper::start(in_force.clone(), supervisors.clone(), orders.clone());
+        (ListenerFaults { in_force: in_force.clone(), stalled: HashMap::new(), flaps }, task)
     }
 
     /// Has the listeners be as their faults say at `now_ns`; when that changes next.
