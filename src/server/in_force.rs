@@ -13,6 +13,7 @@ use crate::{
     runtime::lock::Lock,
     server::{
         groups::{self, Groups, ListenerState},
+        listener_faults,
         plan::{Plan, PlannedListener},
     },
     session::{
@@ -26,6 +27,7 @@ use std::{
     collections::{HashMap, VecDeque},
     fs::{self, Permissions},
     io,
+    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     sync::Arc,
 };
@@ -216,6 +218,29 @@ impl InForce {
         own.map(|one| one.current.get().address.clone())
     }
 
+    /// The sockets of a listener, each with its address if that is of TCP.
+    pub fn sockets(&self, listener: &str) -> Vec<(ListenHandle, Option<SocketAddr>)> {
+        let own = self.addresses.iter().filter(|one| key(&one.planned) == listener);
+        let sockets = own.flat_map(|one| {
+            let at = match &one.current.get().address {
+                Address::Tcp(at) => Some(*at),
+                Address::Unix(_) => None,
+            };
+            one.handles.lock().clone().into_iter().map(move |socket| (socket, at))
+        });
+        sockets.filter(|(socket, _)| socket.is_open()).collect()
+    }
+
+    /// Where a listener is to be listened on.
+    pub fn endpoints(&self, listener: &str) -> Vec<Endpoint> {
+        self.shared.get(listener).map(|state| state.planned().endpoints.clone()).unwrap_or_default()
+    }
+
+    /// How many connections a listener's queues take; none if there is no such listener.
+    pub fn backlog(&self, listener: &str) -> Option<i32> {
+        self.shared.get(listener).map(|state| state.planned().backlog)
+    }
+
     /// Has a listener of `plan` be enabled or not. One that is not any more stays planned at the addresses that it was bound
     /// at, so that it comes back to the same ports.
     /// Errors: there is no such listener.
@@ -286,6 +311,12 @@ impl InForce {
                 .check()
                 .map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
             let key = key(planned);
+            for fault in &planned.faults {
+                listener_faults::check(fault.kind, &planned.endpoints).map_err(|why| {
+                    let what = format!("cannot add {} to listener '{}'", fault.name, Escaped(key.as_bytes()));
+                    Error::new(what, io::Error::other(why))
+                })?;
+            }
             let of_listener = ListenerState::new(&key, planned, self.shared.get(&key), &ground);
             shared.insert(key, of_listener.clone());
             for endpoint in planned.endpoints.iter().filter(|_| planned.enabled) {
