@@ -1,5 +1,6 @@
 //! Faults: what breaks sessions on purpose, as operators and files set them.
 
+mod ends;
 mod listener;
 mod told;
 
