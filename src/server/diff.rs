@@ -379,6 +379,7 @@ mod tests {
             remember: 0,
             metrics: None,
             agent: None,
+            api: None,
         }
     }
 

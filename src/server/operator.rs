@@ -456,6 +456,11 @@ impl Operator {
         Ok(all)
     }
 
+    /// The faults of a listener.
+    pub fn fault_set(&self, listener: &str) -> Option<Arc<FaultSet>> {
+        self.server.in_force.get().faults(listener)
+    }
+
     /// Adds, changes or removes faults of a listener, for its live sessions too.
     pub async fn order_fault(
         &self,
