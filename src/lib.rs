@@ -38,7 +38,8 @@
 //!    the stream. A link that is dropped without an end is an abort. If the writer waits for a chunk and nothing stands at
 //!    the gate, the reader writes it in the writer's place ([`deliver`](relay::link::LinkSender::deliver)).
 //! 8. Each [`Direction`](relay::direction::Direction) counts what it moves. Taps and dumps watch it at its
-//!    [`Gate`](relay::gate::Gate), and a cut by FIN ends it there.
+//!    [`Gate`](relay::gate::Gate), a cut by FIN ends it there, and a [chain](session::faults::chain) of faults acts on it
+//!    there.
 //! 9. Whatever ends the session is one [`Outcome`](session::outcome::Outcome): its legs, a deadline
 //!    ([`session::deadline`]), a cut, the drain. The record makes one [`Cause`](session::cause::Cause) of it. If a peer is
 //!    gone, the other is reset after it has what was relayed before ([`settle`](net::socket::settle)); a deadline, a plain
@@ -56,6 +57,9 @@
 //! session is computed once: how it does ([`session::health`]), and how much it moves a second ([`server::rates`]). Operators who
 //! wait for a session, or follow what sessions say, are [`session::onlookers`]; what happens beside the bytes is a
 //! [`Mark`](session::mark::Mark) in a tap.
+//!
+//! What breaks sessions on purpose are [faults](session::faults): each listener has a [set](session::faults::set) of them, which
+//! its sessions meet as they begin. The [`Breaker`](server::breaker) changes the sets, and has live sessions meet what is new.
 //!
 //! The states of servers come from beside the walk too: a [keeper](server::keeper) for each group [checks](server::health) its
 //! servers and [discovers](server::discover) them. What a reload would change is told by [`server::diff`], and where a connection
@@ -103,6 +107,7 @@
 //!   that does not read holds nothing up: `tests/it/notify.rs`.
 //! - A refused reload changes nothing, a reload loses no connection and no session: `tests/it/reload.rs`. The state of a server
 //!   goes with its address: `server/groups.rs`. A name server that fails changes nothing: `server/discover.rs`.
+//! - Ends stay ends through every fault, and none comes early: `session/faults/chain.rs`, `tests/it/faults.rs`.
 //! - No client is lost while one server of its group is left: `tests/it/groups.rs`.
 //! - The floors of the rooms, and which of them may name which crate: `tests/it/house.rs`.
 //!

@@ -4,3 +4,4 @@ pub mod client;
 pub mod lines;
 pub mod place;
 pub mod protocol;
+pub mod toxic;
