@@ -225,4 +225,6 @@ if installed rust cargo; then
     library rust
 fi
 
-check "SIGTERM ends it" stop "$FAULTS"
+status=0
+stop "$FAULTS" || status=$?
+check "SIGTERM ends it, with exit code 0" [ "$status" = 0 ]

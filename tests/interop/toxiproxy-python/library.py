@@ -330,10 +330,12 @@ def slicer():
     attributes = {"average_size": 64, "size_variation": 32, "delay": 2000}
     with proxied(("slicer", "downstream", attributes)) as proxy, connect(proxy) as client:
         data, got, reads = os.urandom(6400), b"", 0
-        client.sendall(data)
-        while len(got) < len(data):
-            got += client.recv(1 << 16)
-            reads += 1
+        # 67 slices at least, each followed by 2 ms.
+        with takes(0.13, 3):
+            client.sendall(data)
+            while len(got) < len(data):
+                got += client.recv(1 << 16)
+                reads += 1
         print(reads, "reads")
         assert got == data and reads >= 25
     with proxied(("slicer", "downstream", {"average_size": 0})) as proxy, connect(proxy) as client:
