@@ -86,8 +86,8 @@ pub fn encode_with_stats(fault: &Fault) -> Value {
 
 /// The value of a key, in any case; none if it is null. Of several, the last that says something.
 pub fn field<'a>(of: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
-    let named = of.iter().filter(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_null());
-    named.last().map(|(_, value)| value)
+    let mut named = of.iter().filter(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_null());
+    named.next_back().map(|(_, value)| value)
 }
 
 /// Errors: it is no text.

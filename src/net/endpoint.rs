@@ -1,5 +1,6 @@
 //! An address as a user types it (`ADDR` in the help): a name still to be resolved, or a path.
 
+use crate::net::address::Address;
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -149,6 +150,15 @@ fn parse_passed(name: &str) -> Result<Endpoint, String> {
             Ok(Endpoint::Passed(name.into()))
         }
         _ => Err(format!("{name:?} is not the name of a passed socket; write fd:NAME or fd:3")),
+    }
+}
+
+impl From<&Address> for Endpoint {
+    fn from(address: &Address) -> Self {
+        match address {
+            Address::Tcp(address) => Endpoint::Tcp { host: Host::Ip(address.ip()), port: address.port() },
+            Address::Unix(path) => Endpoint::Unix(path.to_path_buf()),
+        }
     }
 }
 

@@ -130,7 +130,12 @@ impl ListenerState {
         if let Some(former) = former.filter(|former| former.planned == *planned) {
             return former.clone();
         }
-        let new = || Arc::new(FaultSet::new(name.to_owned(), ground.clone()));
+        let new = || {
+            let faults = FaultSet::new(name.to_owned(), ground.clone());
+            // Before its first session.
+            faults.follow_file(&planned.faults);
+            Arc::new(faults)
+        };
         let counts = former.and_then(|former| former.per_source.as_ref());
         ListenerState {
             planned: planned.clone(),

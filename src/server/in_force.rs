@@ -20,6 +20,7 @@ use crate::{
         sources::SourceCounts,
         target::{CurrentListening, Listening},
     },
+    text::escape::Escaped,
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -190,6 +191,43 @@ impl InForce {
         address.expect("what is accepted at is in force").another(socket)
     }
 
+    /// Where a listener is bound, in the order of its plan.
+    pub fn bound(&self, listener: &str) -> impl Iterator<Item = Address> {
+        let own = self.addresses.iter().filter(move |one| key(&one.planned) == listener);
+        own.map(|one| one.current.get().address.clone())
+    }
+
+    /// Has a listener of `plan` be enabled or not. One that is not any more stays planned at the addresses that it was bound
+    /// at, so that it comes back to the same ports.
+    /// Errors: there is no such listener.
+    pub fn set_enabled(&self, plan: &mut Plan, listener: &str, is_enabled: bool) -> Result<(), Error> {
+        let planned = plan.listeners.iter_mut().find(|one| key(one) == listener);
+        let planned = planned.ok_or_else(|| {
+            let why = io::Error::new(io::ErrorKind::NotFound, "there is no such listener");
+            Error::new(format!("cannot change listener '{}'", Escaped(listener.as_bytes())), why)
+        })?;
+        if planned.enabled && !is_enabled {
+            let bound: Vec<Endpoint> = self.bound(listener).map(|address| Endpoint::from(&address)).collect();
+            if !bound.is_empty() && planned.endpoints != bound {
+                // It stays known by what it was.
+                planned.name.get_or_insert_with(|| listener.to_owned());
+                planned.endpoints = bound;
+            }
+        }
+        planned.enabled = is_enabled;
+        Ok(())
+    }
+
+    /// Has the faults that `plan` gives its listeners be as operators have left those of files.
+    pub fn keep_faults(&self, plan: &mut Plan) {
+        for planned in &mut plan.listeners {
+            if let Some(state) = self.shared.get(&key(planned)) {
+                let own = state.faults().all().into_iter().filter(|fault| fault.is_of_file);
+                planned.faults = own.map(|fault| (*fault.plan()).clone()).collect();
+            }
+        }
+    }
+
     pub fn own_addresses(&self) -> Vec<Address> {
         self.listenings().iter().map(|one| one.address.clone()).collect()
     }
@@ -228,8 +266,7 @@ impl InForce {
             congestion
                 .check()
                 .map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
-            let key = planned.name.clone().or_else(|| planned.endpoints.first().map(ToString::to_string));
-            let key = key.unwrap_or_default();
+            let key = key(planned);
             let of_listener = ListenerState::new(&key, planned, self.shared.get(&key), &ground);
             shared.insert(key, of_listener.clone());
             for endpoint in planned.endpoints.iter().filter(|_| planned.enabled) {
@@ -268,15 +305,25 @@ impl InForce {
         let closed = self.addresses.iter().filter(|one| !stays(one)).map(|one| one.current.clone()).collect();
         let ground = Some(ground);
         let next = InForce { plan: Some(plan), groups, addresses, per_source, shared, ground };
-        next.refuse_loops()?;
         Ok(Prepared { next, opened, kept, closed })
     }
+}
 
-    fn refuse_loops(&self) -> Result<(), Error> {
-        let own = self.own_addresses();
-        let upstreams = self.plan.iter().flat_map(|plan| &plan.upstreams);
-        upstreams.flat_map(|one| &one.servers).try_for_each(|server| refuse_loop(&server.destination, &own))
+impl Prepared {
+    /// Refuses it if a session would come back to it for ever; dropping it closes what was opened.
+    pub fn without_loops(self) -> Result<Self, Error> {
+        let own = self.next.own_addresses();
+        let upstreams = self.next.plan.iter().flat_map(|plan| &plan.upstreams);
+        let mut servers = upstreams.flat_map(|one| &one.servers);
+        servers.try_for_each(|server| refuse_loop(&server.destination, &own))?;
+        Ok(self)
     }
+}
+
+/// What a listener is known by: its name, or its first address.
+fn key(planned: &PlannedListener) -> String {
+    let first = || planned.endpoints.first().map(ToString::to_string);
+    planned.name.clone().or_else(first).unwrap_or_default()
 }
 
 /// The sockets of an endpoint, by their addresses: those that were passed, else its own. Each address has one for each of the

@@ -20,6 +20,7 @@ pub mod operator;
 pub mod plan;
 pub mod rates;
 #[expect(clippy::module_inception, reason = "the room is named after its main item")]
+pub mod scenario;
 pub mod server;
 pub mod shards;
 pub mod side_door;

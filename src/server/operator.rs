@@ -7,6 +7,7 @@ use crate::{
         AdminOrder, Choice, EndedSession, Greeting, GroupServer, ListedSession, Named, Phase, ServerStats,
         SessionDetail, Setting, SettingValue, Sort, TapChoice, VERSION,
     },
+    error::Error,
     net::{
         address::{Address, EscapedAddress},
         buffer,
@@ -20,8 +21,8 @@ use crate::{
         breaker::{Breaker, FaultOrder},
         diff,
         explain::{self, Question},
-        in_force::PlanInForce,
-        plan::{LoadPlan, Mistakes},
+        in_force::{InForce, PlanInForce},
+        plan::{LoadPlan, Mistakes, Plan},
         rates::{Look, Rates},
         supervisors::Supervisors,
         taps::{Form, OperatorTaps},
@@ -49,6 +50,7 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
+    io,
     net::SocketAddr,
     path::PathBuf,
     sync::{
@@ -98,7 +100,13 @@ pub enum ServerOrder {
     Drain,
     /// Read the plan again.
     Reload(ReloadReply),
+    /// Put the plan in force as this makes it.
+    Change(PlanEdit, mailbox::Sender<Result<(), Error>>),
 }
+
+/// Makes the next plan of the one that is in force; its faults of files are as operators have left them.
+/// Errors: why that cannot be; nothing changes then.
+pub type PlanEdit = Box<dyn FnOnce(&mut Plan, &InForce) -> Result<(), Error> + Send>;
 
 /// Takes what a reload changed, or what is wrong.
 pub type ReloadReply = mailbox::Sender<Result<Vec<String>, Mistakes>>;
@@ -383,6 +391,40 @@ impl Operator {
         let (reply, mut answer) = mailbox::mailbox(1);
         self.server.orders.send(ServerOrder::Reload(reply)).await.map_err(|_| Refusal::Ending)?;
         answer.next().await.ok_or(Refusal::Ending)
+    }
+
+    /// Puts the plan in force as `edit` makes it of the one before, as a reload does: what fails changes nothing.
+    pub async fn change(
+        &self,
+        edit: impl FnOnce(&mut Plan, &InForce) -> Result<(), Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let ending = || Error::new("cannot change the plan", io::Error::other("the server is ending"));
+        let (reply, mut answer) = mailbox::mailbox(1);
+        let order = ServerOrder::Change(Box::new(edit), reply);
+        self.server.orders.send(order).await.map_err(|_| ending())?;
+        answer.next().await.unwrap_or_else(|| Err(ending()))
+    }
+
+    /// Listens at a listener, or does not any more, and ends its sessions. It comes back to the ports that it had.
+    /// Errors: it cannot listen, or there is no such listener.
+    pub async fn set_enabled(&self, listener: &str, is_enabled: bool) -> Result<(), Error> {
+        let name = listener.to_owned();
+        self.change(move |plan, in_force| in_force.set_enabled(plan, &name, is_enabled)).await?;
+        if !is_enabled {
+            self.end_sessions(listener).await;
+        }
+        Ok(())
+    }
+
+    /// Ends all sessions of a listener, whether or not it is still there, by FIN where the peers take that, whatever faults
+    /// hold.
+    pub async fn end_sessions(&self, listener: &str) {
+        self.server.supervisor.end_sessions_of(listener).await;
+    }
+
+    /// The address at which a listener is bound; none if it is not listened on.
+    pub fn bound(&self, listener: &str) -> Option<Address> {
+        self.server.in_force.get().bound(listener).next()
     }
 
     /// What a reload would change, of the server's own file or of another one.

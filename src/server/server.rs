@@ -21,7 +21,7 @@ use crate::{
         clock::{sleep, within},
         limit::Slots,
         lock::Lock,
-        mailbox::{Mailbox, mailbox},
+        mailbox::{Mailbox, Sender, mailbox},
         signals::{ServerSignal, ServerSignals},
         task::Task,
     },
@@ -37,7 +37,7 @@ use crate::{
         in_force::{InForce, Kept, Opened, PlanInForce, Prepared, listen},
         keeper::{KeeperContext, Keepers},
         notify::Notify,
-        operator::{Ending, OperatedServer, Operator, ReloadReply, ServerOrder},
+        operator::{Ending, OperatedServer, Operator, PlanEdit, ReloadReply, ServerOrder},
         plan::{LoadPlan, Mistakes, Plan},
         shards::Shards,
         side_door::SideDoor,
@@ -88,8 +88,8 @@ pub async fn run(
     let signals =
         ServerSignals::new(load.is_some()).map_err(|error| Error::new("cannot take signals over", error))?;
     let mut inherited = Inherited::claim(passed, &plan)?;
-    let prepared =
-        InForce::default().prepare(plan.clone(), threads, std::mem::take(&mut inherited.endpoints))?;
+    let passed = std::mem::take(&mut inherited.endpoints);
+    let prepared = InForce::default().prepare(plan.clone(), threads, passed)?.without_loops()?;
     let metrics = open_metrics(&plan, inherited.metrics.take())?;
     let agent = open_agent(&plan, inherited.agent.take())?;
     // A log that is off may be on after a reload.
@@ -143,6 +143,7 @@ struct Running {
     upgrade: Upgrade,
     breaker: Breaker,
     _breaker: Task<()>,
+    _scenario: Option<Task<()>>,
     /// Held by a reload, or by a process that is being started: either passes on what the other leaves.
     turn: Rc<Mutex<()>>,
     keepers: Keepers,
@@ -160,6 +161,8 @@ enum Event {
     Stop,
     /// Its plan is to be read again; the answer goes there, if it was an operator who asked.
     Reload(Option<ReloadReply>),
+    /// Its plan is to be another one.
+    Change(PlanEdit, Sender<Result<(), Error>>),
     /// Another process has taken over.
     Replaced,
     Failed(io::Error),
@@ -224,6 +227,7 @@ impl Running {
             upgrade,
             breaker,
             _breaker: breaker_task,
+            _scenario: None,
             turn,
             keepers: Keepers::default(),
             surroundings,
@@ -238,6 +242,10 @@ impl Running {
         // Operators and scrapers find the listeners; until then they wait in the kernel's queue.
         running.serve_beside(&plan, beside);
         running.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
+        running._scenario = plan
+            .scenario
+            .clone()
+            .map(|scenario| scenario.start(running.operator.clone(), running.reporter.events().clone()));
         Ok(running)
     }
 
@@ -305,6 +313,7 @@ impl Running {
             match self.orders.next().await {
                 Some(ServerOrder::Drain) => Event::Stop,
                 Some(ServerOrder::Reload(reply)) => Event::Reload(Some(reply)),
+                Some(ServerOrder::Change(edit, reply)) => Event::Change(edit, reply),
                 // No operator is left.
                 None => pending().await,
             }
@@ -329,6 +338,10 @@ impl Running {
                 Event::Failed(error) => {
                     failure = Some(error);
                     break false;
+                }
+                Event::Change(edit, reply) => {
+                    let answer = self.change(edit).await;
+                    let _ = reply.try_send(answer);
                 }
                 Event::Reload(reply) => {
                     let Some(answer) = self.reload(&mut signals).await else { break false };
@@ -451,16 +464,42 @@ impl Running {
         }
     }
 
-    /// Puts a plan in force: first what may fail, in the order in which it can be taken back.
+    /// Puts a plan in force; what that changes, in lines.
     async fn follow(&mut self, next: Plan) -> Result<Vec<String>, Mistakes> {
         let turn = self.turn.clone();
         let _turn = turn.lock().await;
         let in_force = self.in_force.get();
         let Some(old) = &in_force.plan else { return Ok(Vec::new()) };
         let changes = diff::changes(old, &next);
+        let threads = threads(&next).max(self.shards.active());
+        let prepared = in_force.prepare(next.clone(), threads, Default::default())?.without_loops()?;
+        self.install(&in_force, old, next, prepared).await?;
+        Ok(changes)
+    }
+
+    /// Puts the plan in force that `edit` makes. Its upstreams are not looked at before a session is to reach them.
+    async fn change(&mut self, edit: PlanEdit) -> Result<(), Error> {
+        let turn = self.turn.clone();
+        let _turn = turn.lock().await;
+        let in_force = self.in_force.get();
+        let Some(old) = &in_force.plan else { return Ok(()) };
+        let mut next = old.clone();
+        in_force.keep_faults(&mut next);
+        edit(&mut next, &in_force)?;
+        let threads = threads(&next).max(self.shards.active());
+        let prepared = in_force.prepare(next.clone(), threads, Default::default())?;
+        self.install(&in_force, old, next, prepared).await
+    }
+
+    /// Puts in force what is prepared: first what may fail, in the order in which it can be taken back.
+    async fn install(
+        &mut self,
+        in_force: &InForce,
+        old: &Plan,
+        next: Plan,
+        prepared: Prepared,
+    ) -> Result<(), Error> {
         let threads = threads(&next);
-        let prepared =
-            in_force.prepare(next.clone(), threads.max(self.shards.active()), Default::default())?;
         let doors = self.open_doors(old, &next)?;
         self.shards.grow(threads)?;
         let Prepared { next: coming, opened, kept, closed } = prepared;
@@ -471,7 +510,7 @@ impl Running {
                 self.shards.close(listening).await;
             }
             self.keepers.keep(&in_force.groups, &self.surroundings).await;
-            return Err(Error::new("cannot accept", error).into());
+            return Err(Error::new("cannot accept", error));
         }
         // From here on nothing fails.
         kept.into_iter().for_each(Kept::put_in_force);
@@ -488,7 +527,7 @@ impl Running {
         self.change_program(old, &next);
         self.serve_doors(&next, doors);
         self.notify.store();
-        Ok(changes)
+        Ok(())
     }
 
     /// Opens the listeners beside the traffic that are other ones in `next`.

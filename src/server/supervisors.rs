@@ -2,7 +2,7 @@
 
 use crate::{
     report::{tally::Tally, verdict::Ended},
-    runtime::lock::Lock,
+    runtime::{clock::sleep, lock::Lock},
     server::{
         acceptor::Connection,
         books::{Books, Remembered},
@@ -24,6 +24,11 @@ use std::{
 /// this is at most a hundredth of a processor. Where connections are short, the kernel spreads them well enough.
 const MOVES: u32 = 100;
 const MOVES_EVERY: Duration = Duration::from_millis(100);
+
+/// How soon after an order to end sessions it is looked whether they are over; each time twice as long.
+const ENDS_LOOK: Duration = Duration::from_millis(1);
+/// How long that is done: an end by FIN takes some hundred µs, if the peers take it at all.
+const ENDS_WAIT: Duration = Duration::from_millis(16);
 
 /// What the supervisors of a server share.
 pub struct Common {
@@ -162,6 +167,25 @@ impl Supervisors {
             ids = supervisor.cut_some(ids, fin).await;
         }
         ids
+    }
+
+    /// Ends the sessions of a listener, by its name: takes their faults off, and ends them by FIN after what is under way.
+    /// Returns when they are over, or after [`ENDS_WAIT`]: those whose peers take nothing are reset later.
+    pub async fn end_sessions_of(&self, listener: &str) {
+        let of_listener = async || {
+            let mut records = self.list().await;
+            records.retain(|record| record.listening.faults.listener() == listener);
+            records
+        };
+        let records = of_listener().await;
+        records.iter().for_each(|record| record.forgive());
+        let ids: Vec<u64> = records.iter().map(|record| record.id).collect();
+        self.cut_some(ids.clone(), true).await;
+        let mut pause = ENDS_LOOK;
+        while pause < ENDS_WAIT && of_listener().await.iter().any(|record| ids.contains(&record.id)) {
+            sleep(pause).await;
+            pause *= 2;
+        }
     }
 
     /// Ends the sessions that are at a server of a group, by RST.

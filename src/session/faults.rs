@@ -15,3 +15,4 @@ pub mod kind;
 pub mod kinds;
 pub mod set;
 pub mod stage;
+pub mod words;

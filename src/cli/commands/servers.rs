@@ -197,6 +197,7 @@ macro_rules! server {
                     drain_delay: self.drain_delay.unwrap_or_default(),
                     log: self.log,
                     seed: None,
+                    scenario: None,
                     threads: self.threads,
                     busy_poll: self.busy_poll,
                     control: self.control,

@@ -14,7 +14,7 @@ use crate::{
         faults::{
             fault::{Fault, FaultStream},
             faulted::{Faulted, Met},
-            held::{Held, HeldBytes, HeldPart, HeldQueue},
+            held::{HELD_MAX, Held, HeldBytes, HeldPart, HeldQueue},
             kind::FaultPlace,
             stage::{Asks, FaultEnd, Flow, STAGE_ROOM, Stage},
         },
@@ -41,6 +41,8 @@ pub struct FaultChain {
     out: HeldQueue,
     /// The sender's stream has ended, one way or another.
     has_end: bool,
+    /// Bytes that the receiver will never get: it is not to blame that they wait.
+    has_swallowed: bool,
     stops_intake: bool,
     /// A stage has ended the session: nothing passes the one at that place any more.
     ending: Option<(usize, FaultEnd)>,
@@ -72,6 +74,7 @@ impl FaultChain {
             links: Vec::new(),
             out: HeldQueue::with_room(STAGE_ROOM),
             has_end: false,
+            has_swallowed: false,
             stops_intake: false,
             ending: None,
             armed: None,
@@ -94,27 +97,30 @@ impl FaultChain {
             return;
         }
         self.meeting = Some(meeting);
-        let mut wanted = self.faulted().stages(self.stream);
+        let wanted = self.faulted().stages(self.stream);
         let mut at = 0;
         while at < self.links.len() && self.ending.is_none() {
-            let link = &self.links[at];
-            match wanted.iter().position(|met| Arc::ptr_eq(met, &link.met)) {
-                Some(known) => {
-                    wanted.remove(known);
-                    self.links[at].follow();
-                    at += 1;
-                }
-                None => self.take_out(at, now_ns),
+            if wanted.iter().any(|met| Arc::ptr_eq(met, &self.links[at].met)) {
+                self.links[at].follow();
+                at += 1;
+            } else {
+                self.take_out(at, now_ns);
             }
         }
-        // They come last: a set grows at its end.
-        let record = &self.record;
-        self.links.extend(wanted.into_iter().map(|met| ChainLink::new(met, record)));
+        if self.ending.is_some() {
+            return;
+        }
+        // What is left is in the order of the set, where another may come to hit the session at any place.
+        for (place, met) in self.faulted().stages(self.stream).into_iter().enumerate() {
+            if !self.links.get(place).is_some_and(|link| Arc::ptr_eq(&link.met, &met)) {
+                self.links.insert(place, ChainLink::new(met, &self.record));
+            }
+        }
     }
 
     /// Takes a stage out; what waits before it goes on.
     fn take_out(&mut self, at: usize, now_ns: u64) {
-        if let Some(end) = self.links[at].stage.leave() {
+        if let Some(end) = self.links[at].leave() {
             return self.end(at, end);
         }
         let mut link = self.links.remove(at);
@@ -129,14 +135,17 @@ impl FaultChain {
             let (mut wake_ns, mut has_moved) = (None::<u64>, false);
             self.stops_intake = false;
             let first = self.ending.map_or(0, |(at, _)| at + 1);
+            let spare = HELD_MAX.saturating_sub(self.cost());
             for at in first..self.links.len() {
                 let (before, after) = self.links.split_at_mut(at + 1);
                 let output = after.first_mut().map_or(&mut self.out, |next| &mut next.input);
                 let link = &mut before[at];
+                output.limit(spare);
                 let waited = (link.input.bytes(), link.input.runs().len());
                 let (asks, left) = link.advance(output, now_ns);
                 has_moved |= waited != (link.input.bytes(), link.input.runs().len());
                 self.stops_intake |= asks.stops_intake;
+                self.has_swallowed |= asks.swallows;
                 wake_ns = [wake_ns, asks.wake_ns].into_iter().flatten().min();
                 if asks.shows {
                     self.faulted().tell(&self.links[at].met, &self.record);
@@ -162,7 +171,7 @@ impl FaultChain {
         self.faulted().tell(&self.links[at].met, &self.record);
         self.ending = Some((at, end));
         for link in &mut self.links[..=at] {
-            swallow(&link.met.fault, mem::take(&mut link.input));
+            self.has_swallowed |= swallow(&link.met.fault, mem::take(&mut link.input));
         }
         match end {
             FaultEnd::Fin => {
@@ -189,7 +198,7 @@ impl FaultChain {
             let has_ended = !matches!(held.part, HeldPart::Bytes(_));
             let mut taken = HeldQueue::default();
             taken.push(held);
-            swallow(&self.links[at].met.fault, taken);
+            self.has_swallowed |= swallow(&self.links[at].met.fault, taken);
             if has_ended && end == FaultEnd::Fin {
                 self.push_after(at, HeldPart::Fin);
             }
@@ -205,6 +214,14 @@ impl FaultChain {
         let cost = self.cost();
         self.record.listening.faults.held().change(self.told_cost, cost);
         self.told_cost = cost;
+    }
+
+    /// Whether the receiver gets nothing for a reason that is not its own.
+    fn holds(&self) -> bool {
+        self.stops_intake
+            || self.has_swallowed
+            || self.ending.is_some()
+            || self.links.iter().any(|link| !link.input.is_empty())
     }
 
     fn cost(&self) -> usize {
@@ -293,7 +310,7 @@ impl Chain for FaultChain {
                 });
             }
             if self.poll_due(due_ns, now_ns, context).is_pending() {
-                self.direction().set_held(!self.is_over());
+                self.direction().set_held(self.holds());
                 return Poll::Pending;
             }
         }
@@ -321,11 +338,9 @@ impl ChainLink {
         let FaultPlace::Direction(stage) = plan.kind.page().place else {
             unreachable!("only faults of a direction become stages")
         };
-        let (stage, mut lot) = (stage(plan.values), met.lot(record));
-        // The first draw decided whether it hits.
-        lot.next();
+        let (stage, lot) = (stage(plan.values), met.further_lot(record));
         let input = HeldQueue::with_room(stage.room());
-        ChainLink { met, revision, stage, input, lot, is_on: true, told_held: 0 }
+        ChainLink { met, revision, stage, input, lot, is_on: false, told_held: 0 }
     }
 
     /// Takes over what an operator changed.
@@ -340,12 +355,12 @@ impl ChainLink {
     /// Moves what may pass, as far as it is on; says what it asks for, and how the session is to end for its pause.
     fn advance(&mut self, output: &mut HeldQueue, now_ns: u64) -> (Asks, Option<FaultEnd>) {
         let (is_on, change_ns) = self.met.fault.acts(now_ns);
-        let left = if self.is_on && !is_on { self.stage.leave() } else { None };
+        let left = if is_on { None } else { self.leave() };
         self.is_on = is_on;
         let begin_ns = self.met.fault.acting_since_ns();
         let mut flow = Flow {
             now_ns,
-            since_ns: self.met.since_ns.max(begin_ns),
+            since_ns: self.met.hit_since_ns().max(begin_ns),
             input: &mut self.input,
             output,
             lot: &mut self.lot,
@@ -360,6 +375,11 @@ impl ChainLink {
         (flow.asks, left)
     }
 
+    /// The stage acts no more, if it does; how the session is to end for that.
+    fn leave(&mut self) -> Option<FaultEnd> {
+        if mem::take(&mut self.is_on) { self.stage.leave() } else { None }
+    }
+
     fn tell_held(&mut self) {
         let (gauge, now) = (&self.met.fault.counts.held, self.input.bytes() as u64);
         if now >= self.told_held {
@@ -371,6 +391,8 @@ impl ChainLink {
     }
 }
 
-fn swallow(fault: &Fault, taken: HeldQueue) {
+/// Says whether that were any bytes.
+fn swallow(fault: &Fault, taken: HeldQueue) -> bool {
     fault.counts.swallowed.fetch_add(taken.bytes() as u64, Relaxed);
+    taken.bytes() > 0
 }

@@ -40,6 +40,10 @@ pub struct Met {
     /// Its place among those that the fault's scope may have.
     place: OnceLock<u64>,
     hit: AtomicBool,
+    /// It hits the session now, or did once.
+    was_hit: AtomicBool,
+    /// Since when it hits the session, as `since_ns`.
+    hit_since_ns: AtomicU64,
     told: AtomicBool,
 }
 
@@ -149,14 +153,15 @@ impl Faulted {
         for met in self.all().iter().filter(|met| met.hits() && met.fault.acts(now).0) {
             let plan = met.fault.plan();
             match plan.kind {
-                FaultKind::Refuse => {
+                FaultKind::Refuse if opening.refused_by.is_none() => {
                     self.tell(met, record);
-                    opening.refused_by.get_or_insert_with(|| plan.clone());
+                    met.fault.counts.resets.fetch_add(1, Relaxed);
+                    opening.refused_by = Some(plan.clone());
                 }
                 FaultKind::SlowOpen => {
                     self.tell(met, record);
                     let [delay, jitter, _] = plan.values;
-                    let drawn = met.lot(record).up_to(jitter.saturating_mul(2));
+                    let drawn = met.further_lot(record).up_to(jitter.saturating_mul(2));
                     opening.delay += Duration::from_millis((delay + drawn).saturating_sub(jitter));
                 }
                 FaultKind::Window => {
@@ -200,15 +205,24 @@ impl Met {
             drawn: 0.0,
             place: OnceLock::new(),
             hit: AtomicBool::new(false),
+            was_hit: AtomicBool::new(false),
+            hit_since_ns: AtomicU64::new(0),
             told: AtomicBool::new(false),
         };
         met.drawn = met.lot(record).share();
         Arc::new(met)
     }
 
-    /// What is drawn for it beside its first draw.
-    pub(super) fn lot(&self, record: &Record) -> Lot {
+    /// What is drawn for it. The first draw says whether it hits.
+    fn lot(&self, record: &Record) -> Lot {
         record.listening.faults.lot(record.ordinal(), &self.fault.plan().name)
+    }
+
+    /// What is drawn for it beside whether it hits.
+    pub(super) fn further_lot(&self, record: &Record) -> Lot {
+        let mut lot = self.lot(record);
+        lot.next();
+        lot
     }
 
     pub fn hits(&self) -> bool {
@@ -221,10 +235,19 @@ impl Met {
             && plan.scope.has(record.source().ip(), record.id)
             && plan.toxicity.hits(self.drawn);
         let hits = may_hit && plan.scope.hits(*self.place.get_or_init(|| self.fault.next_place()));
-        if hits && !self.hit.swap(hits, Relaxed) {
-            self.fault.counts.hit.fetch_add(1, Relaxed);
+        if hits && !self.hits() {
+            self.hit_since_ns.store(now_ns(), Relaxed);
+            // One that comes to hit it again is no other session.
+            if !self.was_hit.swap(true, Relaxed) {
+                self.fault.counts.hit.fetch_add(1, Relaxed);
+            }
         }
         self.hit.store(hits, Relaxed);
+    }
+
+    /// Since when it hits the session, in nanoseconds of [`now_ns`].
+    pub(super) fn hit_since_ns(&self) -> u64 {
+        self.hit_since_ns.load(Relaxed)
     }
 
     fn acts_on(&self, stream: FaultStream) -> bool {

@@ -51,7 +51,9 @@ pub struct HeldQueue {
     bytes: usize,
     cost: usize,
     /// Beyond this cost it is full. An end always has room.
-    pub room: usize,
+    room: usize,
+    /// Beyond this cost it is full for now, because of what waits elsewhere.
+    limit: usize,
 }
 
 /// The memory that all held runs of a server take.
@@ -139,7 +141,7 @@ impl Held {
 
 impl HeldQueue {
     pub fn with_room(room: usize) -> Self {
-        HeldQueue { room, ..HeldQueue::default() }
+        HeldQueue { room, limit: usize::MAX, ..HeldQueue::default() }
     }
 
     pub fn push(&mut self, held: Held) {
@@ -182,7 +184,13 @@ impl HeldQueue {
     }
 
     pub fn is_full(&self) -> bool {
-        self.cost >= self.room
+        self.cost >= self.room.min(self.limit)
+    }
+
+    /// From now on there is room for `spare` more, or for [`HELD_LEAST`] at all: where slices cost more than the run that
+    /// they were, a chain goes on, and holds no more than it may.
+    pub fn limit(&mut self, spare: usize) {
+        self.limit = self.cost.saturating_add(spare).max(HELD_LEAST);
     }
 
     /// Bytes of the stream that wait.

@@ -167,10 +167,16 @@ impl FaultSet {
                 .retain(|fault| !fault.is_of_file || plans.iter().any(|plan| plan.name == fault.plan().name));
             let mut has_changed = faults.len() != before;
             for plan in plans {
-                match faults.iter().find(|fault| fault.plan().name == plan.name) {
+                match faults.iter_mut().find(|fault| fault.plan().name == plan.name) {
                     Some(fault) if *fault.plan() == *plan => {}
                     Some(fault) => {
-                        fault.change(plan.clone());
+                        let is = fault.plan();
+                        if (is.kind, is.stream) == (plan.kind, plan.stream) {
+                            fault.change(plan.clone());
+                        } else {
+                            // Its stages are of the other kind: it is another fault, in that one's place.
+                            *fault = Arc::new(Fault::new(plan.clone(), true));
+                        }
                         has_changed = true;
                     }
                     None => {
