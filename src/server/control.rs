@@ -14,6 +14,7 @@ use crate::{
     report::{format::Format, json::EventLine, reporter::Reporter},
     runtime::{clock::within, task::yield_now},
     server::{
+        fault_orders,
         operator::{Operator, Readiness, Refusal},
         plan::Mistakes,
         side_door::{SideDoor, Silence},
@@ -229,6 +230,20 @@ impl Conversation {
             }
             Request::Server { upstream, .. } => {
                 self.operator.group_servers(upstream.as_deref())?.iter().for_each(|one| self.push_item(one));
+            }
+            Request::FaultList { listener } => {
+                let faults = fault_orders::list(&self.operator, listener.as_deref())?;
+                self.items(faults.into_iter()).await?;
+            }
+            Request::FaultAdd { listener, fault } => {
+                self.push_item(&fault_orders::add(&self.operator, listener, &fault).await?);
+            }
+            Request::FaultUpdate { listener, name, fault } => {
+                self.push_item(&fault_orders::update(&self.operator, &listener, name, &fault).await?);
+            }
+            Request::FaultRemove { listener, name, all } => {
+                let faults = fault_orders::remove(&self.operator, listener, name, all).await?;
+                self.items(faults.into_iter()).await?;
             }
             Request::Set { setting, value } => self.operator.set(setting, value).await?,
         }

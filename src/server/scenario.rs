@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_place() {
         for (file, why) in [
-            ("[\n  {\"at_ms\": }]", "2:12: expected value"),
+            ("[\n  {\"at_ms\": }]", "2:13: expected value"),
             ("7", "a scenario is an array of steps, or an object with them"),
             ("{}", "there are no steps"),
             ("[7]", "step 1: a step is an object"),

@@ -187,8 +187,12 @@ impl Running {
         let (orders_address, orders) = mailbox(ORDERS);
         let drain_timeout = Arc::new(Lock::new(plan.drain_timeout));
         let (ending, passable) = (Arc::<Ending>::default(), Passable::default());
-        let (breaker, breaker_task) =
-            Breaker::start(in_force.clone(), supervisors.clone(), reporter.events().clone());
+        let (breaker, breaker_task) = Breaker::start(
+            in_force.clone(),
+            supervisors.clone(),
+            reporter.events().clone(),
+            orders_address.clone(),
+        );
         let operator = Operator::new(OperatedServer {
             breaker: breaker.clone(),
             in_force: in_force.clone(),
@@ -236,17 +240,27 @@ impl Running {
             again: false,
             reporter,
         };
-        running.context.own.set(next.own_addresses());
-        running.keepers.keep(&next.groups, &running.surroundings).await;
-        running.put_in_force(next).await;
-        // Operators and scrapers find the listeners; until then they wait in the kernel's queue.
-        running.serve_beside(&plan, beside);
-        running.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
-        running._scenario = plan
-            .scenario
-            .clone()
-            .map(|scenario| scenario.start(running.operator.clone(), running.reporter.events().clone()));
+        running.begin(plan, next, opened, beside).await?;
         Ok(running)
+    }
+
+    /// Puts the first plan in force, and accepts.
+    async fn begin(
+        &mut self,
+        plan: Plan,
+        next: InForce,
+        opened: Vec<Opened>,
+        beside: (Option<Listener>, Option<Listener>, Option<Listener>),
+    ) -> Result<(), Error> {
+        self.context.own.set(next.own_addresses());
+        self.keepers.keep(&next.groups, &self.surroundings).await;
+        self.put_in_force(next).await;
+        // Operators and scrapers find the listeners; until then they wait in the kernel's queue.
+        self.serve_beside(&plan, beside);
+        self.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
+        let events = self.reporter.events().clone();
+        self._scenario = plan.scenario.map(|scenario| scenario.start(self.operator.clone(), events));
+        Ok(())
     }
 
     /// Serves operators, scrapers and balancers.

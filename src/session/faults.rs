@@ -8,6 +8,7 @@
 //! A session that no fault hits costs nothing: its gates are open.
 
 pub mod chain;
+pub mod entrance;
 pub mod fault;
 pub mod faulted;
 pub mod held;

@@ -110,7 +110,9 @@ pub struct FaultCounts {
     pub held: AtomicU64,
     /// Bytes that it took away.
     pub swallowed: AtomicU64,
-    /// The time that runs of bytes waited, summed up.
+    /// Runs of bytes that passed it.
+    pub runs: AtomicU64,
+    /// The time that they waited before it, summed up.
     pub delayed_ns: AtomicU64,
     /// Sessions that it ended by RST.
     pub resets: AtomicU64,

@@ -6,6 +6,7 @@ use crate::{
         random::{Lot, random},
     },
     session::faults::{
+        entrance::Entrance,
         fault::{ATTRIBUTES_MAX, Fault, FaultPlan, Toxicity},
         held::HeldTotal,
     },
@@ -36,6 +37,8 @@ pub struct FaultSet {
     /// The length of the list below.
     count: AtomicUsize,
     faults: Lock<Vec<Arc<Fault>>>,
+    /// Where the listener's acceptors stand.
+    pub entrance: Entrance,
 }
 
 /// What of a fault is to be another.
@@ -74,6 +77,7 @@ impl FaultSet {
             begun: AtomicU64::new(0),
             count: AtomicUsize::new(0),
             faults: Lock::default(),
+            entrance: Entrance::default(),
         }
     }
 

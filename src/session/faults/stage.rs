@@ -96,6 +96,7 @@ impl Flow<'_> {
         let counts = &self.fault.counts;
         counts.passed.fetch_add(held.len() as u64, Relaxed);
         if held.len() > 0 {
+            counts.runs.fetch_add(1, Relaxed);
             counts.delayed_ns.fetch_add(self.now_ns.saturating_sub(held.came_ns), Relaxed);
         }
         self.output.push(Held::new(as_of_ns, held.part));

@@ -2,7 +2,7 @@
 
 use crate::{
     session::faults::{
-        fault::{FaultPlan, Schedule, Scope, Toxicity, Values},
+        fault::{ATTRIBUTES_MAX, FaultPlan, Schedule, Scope, Toxicity, Values},
         kind::{AttributeUnit, FaultKind},
     },
     text::units::rounded,
@@ -45,6 +45,12 @@ const RATES: [UnitWord; 11] = [
     ("Mbit/s", 125_000),
     ("Gbit/s", 125_000_000),
 ];
+/// What the attribute before them varies by.
+const SPREADS: [&str; 2] = ["jitter", "size_variation"];
+
+/// The values that are given, by their places; none: not given.
+pub type ChangedValues = [Option<u64>; ATTRIBUTES_MAX];
+
 /// A number has as many digits after its point at most.
 const DECIMALS_MAX: usize = 6;
 
@@ -182,6 +188,58 @@ impl FaultKind {
     }
 }
 
+impl FaultKind {
+    /// What a person writes of its attributes: `latency=120ms`, or the amounts alone in the order of the attributes; `reset`
+    /// alone sets a flag; `120ms±20ms` (or `+-`) is an amount and what it varies by.
+    /// Errors: what is wrong, and what the kind takes.
+    pub fn read_values<T: AsRef<str>>(self, words: &[T]) -> Result<ChangedValues, String> {
+        let mut values = ChangedValues::default();
+        for word in words {
+            let word = word.as_ref();
+            let (at, amount) = match word.split_once('=') {
+                Some((name, amount)) => {
+                    let unknown = || format!("'{name}' is no attribute of {}; {}", self.name(), self.takes());
+                    (self.index(&name.replace('-', "_")).ok_or_else(unknown)?, amount)
+                }
+                None => match self.index(word).filter(|at| self.unit(*at) == AttributeUnit::Flag) {
+                    Some(flag) => (flag, "1"),
+                    None => {
+                        let count = self.page().attributes.len();
+                        let next = values[..count].iter().position(Option::is_none);
+                        (next.ok_or_else(|| format!("'{word}' is too much; {}", self.takes()))?, word)
+                    }
+                },
+            };
+            let both = amount.split_once('±').or_else(|| amount.split_once("+-"));
+            let (amount, spread) = both.map_or((amount, None), |(amount, spread)| (amount, Some(spread)));
+            values[at] = Some(self.read_value(at, amount)?);
+            if let Some(spread) = spread {
+                let varies = |at: &usize| {
+                    self.page().attributes.get(*at).is_some_and(|one| SPREADS.contains(&one.name))
+                };
+                let none = || format!("'{word}' cannot vary; {}", self.takes());
+                let of = Some(at + 1).filter(varies).ok_or_else(none)?;
+                values[of] = Some(self.read_value(of, spread)?);
+            }
+        }
+        Ok(values)
+    }
+
+    fn unit(self, at: usize) -> AttributeUnit {
+        self.page().attributes[at].unit
+    }
+
+    fn read_value(self, at: usize, text: &str) -> Result<u64, String> {
+        let one = &self.page().attributes[at];
+        let wrong = |reason| format!("{} cannot be '{text}': {reason}", one.name);
+        let value = one.unit.read(text).map_err(wrong)?;
+        if value > one.max {
+            return Err(wrong(format!("it is at most {}", one.unit.written(one.max))));
+        }
+        Ok(value)
+    }
+}
+
 impl FaultPlan {
     /// In a line: `latency downstream, latency=120ms jitter=20ms, 10% of the sessions, …`.
     pub fn in_words(&self) -> String {
@@ -196,6 +254,20 @@ impl FaultPlan {
 }
 
 impl Toxicity {
+    /// `10%` or `0.1`.
+    /// Errors: why it is no share.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let share = match text.strip_suffix('%') {
+            Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+            None => text.parse(),
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "a share has seven digits")]
+        let share = share.map(|share| share as f32);
+        share.ok().and_then(|share| Toxicity::new(share).ok()).ok_or_else(|| {
+            "it is no share of the sessions; write one from 0% to 100%, or from 0 to 1".to_owned()
+        })
+    }
+
     /// `10%`; empty: all.
     pub fn in_words(self) -> String {
         if self == Toxicity::ALWAYS {
@@ -313,6 +385,64 @@ mod tests {
         }
         let refused = KilobytesPerSecond.read("1.5KB/s").unwrap_err();
         assert_eq!(refused, "it is no whole number of KB/s");
+    }
+
+    #[test]
+    fn values_are_read_by_name_and_by_place() {
+        use FaultKind::{Bandwidth, Cut, Latency, LimitData, Noop, Slicer, SlowOpen, Timeout};
+        let read = |kind: FaultKind, words: &str| {
+            kind.read_values(&words.split_whitespace().collect::<Vec<_>>())
+                .map(|values| values.map(|one| one.unwrap_or(0)))
+        };
+        for (kind, words, values) in [
+            (Latency, "120ms", [120, 0, 0]),
+            (Latency, "120ms+-20ms", [120, 20, 0]),
+            (Latency, "120ms±20ms", [120, 20, 0]),
+            (Latency, "latency=1s±20 ", [1_000, 20, 0]),
+            (Latency, "jitter=5ms 1s", [1_000, 5, 0]),
+            (SlowOpen, "2s±500ms", [2_000, 500, 0]),
+            (Slicer, "100B±50B 5ms", [100, 50, 5_000]),
+            (Slicer, "average-size=1KiB delay=50", [1_024, 0, 50]),
+            (Bandwidth, "1MB/s shared", [1_000, 0, 1]),
+            (LimitData, "100", [100, 0, 0]),
+            (Timeout, "5s", [5_000, 0, 0]),
+            (Cut, "bytes=64KiB reset", [65_536, 0, 1]),
+            (Noop, "", [0; 3]),
+        ] {
+            assert_eq!(read(kind, words), Ok(values), "{words}");
+        }
+        assert_eq!(Latency.read_values(&["jitter=1"]), Ok([None, Some(1), None]));
+        for (kind, words, wanted) in [
+            (
+                Latency,
+                "120apples",
+                "latency cannot be '120apples': it is no amount of it; write 120ms, 5s, or a number of ms",
+            ),
+            (
+                Latency,
+                "lag=5ms",
+                "'lag' is no attribute of latency; latency takes latency (ms) and jitter (ms)",
+            ),
+            (Latency, "1 2 3", "'3' is too much; latency takes latency (ms) and jitter (ms)"),
+            (Noop, "5ms", "'5ms' is too much; noop takes nothing"),
+            (Timeout, "5s±1s", "'5s±1s' cannot vary; timeout takes timeout (ms)"),
+            (Cut, "reset=2", "reset cannot be '2': it is at most 1"),
+        ] {
+            assert_eq!(read(kind, words).unwrap_err(), wanted);
+        }
+    }
+
+    #[test]
+    fn a_share_is_a_percentage_or_a_fraction() {
+        for (text, share) in [("10%", 0.1), ("0.1", 0.1), ("100%", 1.0), ("0", 0.0), ("12.5 %", 0.125)] {
+            let share = Toxicity::new(share).unwrap();
+            assert_eq!(Toxicity::read(text), Ok(share), "{text}");
+            let written = share.in_words();
+            assert!(written.is_empty() || Toxicity::read(&written) == Ok(share), "{written}");
+        }
+        for text in ["10", "-1%", "101%", "nan", "", "%", "half"] {
+            assert!(Toxicity::read(text).is_err(), "{text}");
+        }
     }
 
     #[test]

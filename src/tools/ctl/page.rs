@@ -1,7 +1,9 @@
 //! One session, and one server, laid out for reading: `ctl` prints these lines, and `top` draws them.
 
 use crate::{
-    control::protocol::{EndedSession, Greeting, ListedSession, Named, ServerStats, SessionDetail},
+    control::protocol::{
+        EndedSession, Greeting, ListedSession, MetFault, MetFaults, Named, ServerStats, SessionDetail,
+    },
     net::{kernel::TcpInfo, tls::facts::TlsFacts},
     session::{event::Mode, health::Health, introduction::Introduced, record::Selection},
     text::{
@@ -73,6 +75,12 @@ pub fn state(health: &Named<Health>) -> String {
     }
 }
 
+/// As [`state`], with a `!` after the sign if a fault hits the session.
+pub fn marked_state(listed: &ListedSession) -> String {
+    let state = state(&listed.health);
+    if listed.faults.is_empty() { state } else { state.replacen(' ', "!", 1) }
+}
+
 /// All about a live session. In `brief` the kernel's view has three lines.
 pub fn session(facts: &SessionDetail, brief: bool) -> Vec<Line> {
     let listed = &facts.listed;
@@ -136,7 +144,27 @@ fn introduction(facts: &SessionDetail) -> Vec<Line> {
     }
     lines.extend(facts.client_tls.iter().map(|tls| labelled("↑ tls", agreed(tls))));
     lines.extend(facts.upstream_tls.iter().map(|tls| labelled("↓ tls", agreed(tls))));
+    lines.extend(facts.met.iter().flat_map(met));
     lines.extend(facts.splice_off.iter().map(|why| labelled("spliced", format!("no ({why})"))));
+    lines
+}
+
+/// The faults that a session has met, and what they hold.
+fn met(faults: &MetFaults) -> Vec<Line> {
+    let fault = |one: &MetFault| {
+        let MetFault { name, kind, stream, values, hit, acts } = one;
+        let hits = match (hit, acts) {
+            (true, true) => "hits",
+            (true, false) => "hits, and pauses",
+            (false, _) => "spares it",
+        };
+        let values = if values.as_str().is_empty() { String::new() } else { format!(", {values}") };
+        labelled("fault", format!("{name}: {hits}; {kind} {stream}{values}"))
+    };
+    let mut lines: Vec<Line> = faults.met_faults.iter().map(fault).collect();
+    let (client, upstream) = (bytes(faults.client_held), bytes(faults.upstream_held));
+    let most = bytes(faults.held_max);
+    lines.push(labelled("faults hold", format!(" ↑ {client}, ↓ {upstream}, each at most {most}")));
     lines
 }
 
