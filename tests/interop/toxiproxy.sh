@@ -90,13 +90,16 @@ error() {
 
 errors() {
     call POST /proxies -d "$(proxy_of here)"
+    trap 'call DELETE /proxies/here' EXIT
     error 404 'proxy not found' GET /proxies/none
     error 404 'proxy not found' DELETE /proxies/none
     error 404 'proxy not found' POST /proxies/none/toxics '{}'
     error 409 'proxy already exists' POST /proxies "$(proxy_of here)"
     error 400 'missing required field: name' POST /proxies '{"listen":null}'
     error 400 'missing required field: upstream' POST /proxies '{"NAME":"x"}'
-    error 400 'missing required field: name at proxy 2' POST /populate "[$(proxy_of new),{\"upstream\":\"x\"}]"
+    call POST /populate -d "[$(proxy_of new),{\"upstream\":\"x\"}]"
+    answers 400 '"error":"missing required field: name at proxy 2"'
+    grep -qF '"proxies":[]' "$TMP/body"
     error 404 'proxy not found' GET /proxies/new
     error 400 'stream was invalid, can be either upstream or downstream' POST /proxies/here/toxics '{"type":"x","stream":"y"}'
     error 400 'invalid toxic type' POST /proxies/here/toxics '{"type":"x"}'
@@ -110,7 +113,6 @@ errors() {
     answers 405
     call GET /nothing
     answers 404 '404 page not found'
-    call DELETE /proxies/here
 }
 
 # As Testcontainers names one. %2F is no way into a path.

@@ -48,9 +48,9 @@ SERVER.update_api_consumer(HOST, int(PORT))
 
 
 @contextlib.contextmanager
-def proxied(*toxics):
+def proxied(*toxics, upstream=ECHO):
     """A proxy in front of the echo, with these toxics (type, stream, attributes)."""
-    proxy = SERVER.create(upstream=ECHO, name=f"python-{os.getpid()}")
+    proxy = SERVER.create(upstream=upstream, name=f"python-{os.getpid()}")
     try:
         for kind, stream, attributes in toxics:
             proxy.add_toxic(type=kind, stream=stream, attributes=attributes)
@@ -72,6 +72,14 @@ def receive(client, size):
     while len(data) < size and (piece := client.recv(size - len(data))):
         data += piece
     return data
+
+
+def ends(client):
+    """By FIN, or by RST where bytes of the client lay unread."""
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
 
 
 def echoed(client, data=b"ping"):
@@ -283,14 +291,25 @@ def timeout():
 
 
 def limit_data():
-    for stream in ("downstream", "upstream"):
-        with proxied(("limit_data", stream, {"bytes": 1000})) as proxy, connect(proxy) as client:
-            echoed(client, b"x" * 900)
-            client.sendall(b"y" * 1000)
-            assert receive(client, 2000) == b"y" * 100
-        with proxied(("limit_data", stream, {"bytes": 1000})) as proxy, connect(proxy) as client:
-            client.sendall(b"z" * 5000)
-            assert receive(client, 5000) == b"z" * 1000, stream
+    for sizes in ([5000], [900, 1000], [500, 500], [250] * 5):
+        with proxied(("limit_data", "downstream", {"bytes": 1000})) as proxy, connect(proxy) as client:
+            data = os.urandom(sum(sizes))
+            begin = 0
+            for size in sizes:
+                client.sendall(data[begin : begin + size])
+                begin += size
+                time.sleep(0.01)
+            assert receive(client, 5000) == data[:1000], sizes
+        # What the server gets. The session ends, so the client does not see it come back.
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            upstream = "127.0.0.1:%d" % server.getsockname()[1]
+            with proxied(("limit_data", "upstream", {"bytes": 1000}), upstream=upstream) as proxy, connect(proxy) as client:
+                far, _ = server.accept()
+                far.settimeout(LIMIT_SECONDS)
+                with far:
+                    client.sendall(data)
+                    assert receive(far, 5000) == data[:1000], sizes
+                    assert ends(client)
 
 
 def reset_peer():

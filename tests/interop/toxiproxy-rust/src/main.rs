@@ -51,17 +51,26 @@ fn main() {
     }
 }
 
+/// A proxy that is deleted when this is dropped.
+struct Deleted<'a>(&'a Proxy);
+
+impl Drop for Deleted<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.delete();
+    }
+}
+
 impl Check {
     fn pack(&self, name: &str, listen: &str) -> ProxyPack {
         ProxyPack::new(name.to_owned(), listen.to_owned(), self.echo.clone())
     }
 
-    /// A proxy in front of the echo; deleted after `body`.
+    /// A proxy in front of the echo; deleted after `body`, however that ends.
     fn proxied(&self, body: impl FnOnce(&Proxy)) {
         let name = format!("rust-{}", process::id());
         let made = self.client.populate(vec![self.pack(&name, "127.0.0.1:0")]).unwrap();
-        body(&made[0]);
-        made[0].delete().unwrap();
+        let proxy = Deleted(&made[0]);
+        body(proxy.0);
     }
 
     fn proxies(&self) {
@@ -139,7 +148,7 @@ impl Check {
             ];
             for kind in kinds {
                 let toxic =
-                    format!(r#"{{"type":"{kind}","toxicity":0,"every":2,"clients":["192.0.2.0/24"]}}"#);
+                    format!(r#"{{"type":"{kind}","toxicity":0,"attributes":{{"bytes":9}},"every":2,"clients":["192.0.2.0/24"]}}"#);
                 self.post(&format!("/proxies/{}/toxics", proxy.proxy_pack.name), &toxic);
             }
             let toxics = proxy.toxics().unwrap();
@@ -205,7 +214,7 @@ impl Check {
 
     fn limit_data(&self) {
         self.proxied(|proxy| {
-            proxy.with_limit_data("upstream".into(), 1000, 1.0);
+            proxy.with_limit_data("downstream".into(), 1000, 1.0);
             let mut session = connect(proxy);
             session.write_all(&[7; 5000]).unwrap();
             assert_eq!(rest(&mut session), [7; 1000]);
