@@ -408,6 +408,28 @@ mod tests {
     }
 
     #[test]
+    fn a_session_under_a_fault_has_a_mark_and_tells_what_it_met() {
+        let facts = json!({"session": 7, "mode": "proxy", "name": "web", "health": "live", "client": "a:1",
+            "local": "b:1", "phase": "open", "faults": ["slow"], "client_held": 65_536, "upstream_held": 0,
+            "held_max": 67_108_864, "met_faults": [
+                {"name": "slow", "type": "latency", "stream": "upstream", "values": "latency=120ms", "hit": true,
+                 "acts": true},
+                {"name": "other", "type": "noop", "stream": "downstream", "values": "", "hit": false, "acts": true}]});
+        let facts: SessionDetail = from_value(facts).unwrap();
+        assert_eq!(marked_state(&facts.listed), "●!live");
+        let lines: Vec<String> = session(&facts, false).into_iter().map(|line| line.text).collect();
+        for wanted in [
+            "fault      slow: hits; latency upstream, latency=120ms",
+            "fault      other: spares it; noop downstream",
+            "faults hold ↑ 64 KiB, ↓ 0 B, each at most 64 MiB",
+        ] {
+            assert!(lines.iter().any(|line| line == wanted), "{wanted}: {lines:#?}");
+        }
+        let spared: ListedSession = from_value(json!({"health": "half-closed"})).unwrap();
+        assert_eq!(marked_state(&spared), "◐ half-closed");
+    }
+
+    #[test]
     fn a_session_fits_80_columns_in_full_and_in_brief() {
         let leg = json!({"state": "established", "rtt_us": 999_000, "congestion_window": 99_999,
             "receive_queue": 1_048_063, "send_queue": 1_048_063, "lost_segments": 99_999, "retransmits": 99_999});

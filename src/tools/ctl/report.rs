@@ -343,7 +343,10 @@ mod tests {
         let narrow = reader(Some(80)).list(&sessions);
         assert!(narrow.contains("◐ half-closed") && !narrow.contains("MODE"), "{narrow}");
         let wide = reader(None).list(&sessions);
-        assert!(wide.starts_with("ID  MODE   NAME ") && wide.trim_end().ends_with("  half-closed"), "{wide}");
+        assert!(
+            wide.starts_with("ID  MODE   NAME ") && wide.trim_end().ends_with("  half-closed  -"),
+            "{wide}"
+        );
         assert!(reader(None).closed(&[ended]).contains("were not delivered"));
     }
 
