@@ -5,7 +5,10 @@ use crate::{
     cli::one_line,
     error::Error,
     net::endpoint::Endpoint,
-    server::toxiproxy::{NewProxy, ProxyRequest, listen_endpoint},
+    server::{
+        scenario::Scenario,
+        toxiproxy::{NewProxy, ProxyRequest, listen_endpoint},
+    },
 };
 use serde_json::{Map, Value, value::RawValue};
 use std::{collections::BTreeMap, fs, path::Path};
@@ -22,6 +25,18 @@ pub fn read(file: &Path) -> Result<Vec<FileProxy>, String> {
     proxies(&text).map_err(|(at, why)| {
         let (line, column) = position(&text, at);
         format!("{name}:{line}:{column}: error: {}", one_line(&why))
+    })
+}
+
+/// Reads the file of `faults --scenario`.
+/// Errors: `FILE:LINE:COLUMN: …` of what is no JSON, else `FILE: step 3: …`.
+pub fn read_scenario(file: &Path) -> Result<Scenario, String> {
+    let name = one_line(&file.display().to_string());
+    let unread = |error| Error::new(format!("cannot read {name}"), error).to_string();
+    let text = fs::read_to_string(file).map_err(unread)?;
+    Scenario::parse(&text).map_err(|why| match why.starts_with(|first: char| first.is_ascii_digit()) {
+        true => format!("{name}:{}", one_line(&why)),
+        false => format!("{name}: {}", one_line(&why)),
     })
 }
 

@@ -262,7 +262,7 @@ impl Running {
         opened: Vec<Opened>,
         beside: Beside,
     ) -> Result<(), Error> {
-        self.context.own.set(next.own_addresses());
+        self.context.own.set(next.own_addresses(), next.may_chain());
         self.keepers.keep(&next.groups, &self.surroundings).await;
         self.put_in_force(next).await;
         // Operators and scrapers find the listeners; until then they wait in the kernel's queue.
@@ -328,7 +328,7 @@ impl Running {
     }
 
     async fn put_in_force(&mut self, next: InForce) {
-        self.context.own.set(next.own_addresses());
+        self.context.own.set(next.own_addresses(), next.may_chain());
         next.handles().for_each(|(name, handle)| self.passable.add(&name, handle));
         self.notify.moved(&next.address_texts());
         let changed = next.begin_faults();
