@@ -485,6 +485,9 @@ pub struct ListedSession {
     /// The address that a PROXY header names; `client` stays the peer's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<SafeText>,
+    /// The names of the faults that hit it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<SafeText>,
 }
 
 impl ListedSession {
@@ -541,6 +544,39 @@ pub struct SessionDetail {
     pub spliced: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub splice_off: Option<SafeText>,
+    /// The faults that it has met, and what they hold.
+    #[serde(flatten)]
+    pub met: Option<MetFaults>,
+}
+
+/// The faults that a session has met.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct MetFaults {
+    pub met_faults: Vec<MetFault>,
+    /// Bytes from the client that wait before them.
+    #[serde(default)]
+    pub client_held: u64,
+    #[serde(default)]
+    pub upstream_held: u64,
+    /// The memory that those of one direction may take.
+    #[serde(default)]
+    pub held_max: u64,
+}
+
+/// A fault, as one session met it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct MetFault {
+    pub name: SafeText,
+    #[serde(rename = "type")]
+    pub kind: SafeText,
+    pub stream: SafeText,
+    /// The values, with their units.
+    pub values: SafeText,
+    /// Whether it hits the session.
+    pub hit: bool,
+    /// Whether its schedule has it act now.
+    pub acts: bool,
 }
 
 /// A session that ended, as `closed` tells it: its close event, what was not delivered, and what that means.

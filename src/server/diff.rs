@@ -377,6 +377,7 @@ mod tests {
             sources::SourceLimit,
         },
     };
+    use std::slice;
 
     /// One listener that leads to an address.
     fn plan() -> Plan {
@@ -483,7 +484,7 @@ mod tests {
         };
         let slow = FaultPlan::sample(FaultKind::Latency, [120, 20, 0]);
         let noop = FaultPlan::sample(FaultKind::Noop, [0; 3]);
-        let lines = changes(&plan(), &with(&[slow.clone()]));
+        let lines = changes(&plan(), &with(slice::from_ref(&slow)));
         let wanted =
             "listener web: fault latency_downstream added: latency downstream, latency=120ms jitter=20ms";
         assert_eq!(lines, [wanted]);
@@ -497,7 +498,7 @@ mod tests {
                       latency=2s jitter=20ms; toxicity: 100% to 25%; hits: all sessions to skip 3; \
                       acts: always to for 30s";
         assert_eq!(lines, [wanted]);
-        let lines = changes(&with(&[slow.clone()]), &plan());
+        let lines = changes(&with(slice::from_ref(&slow)), &plan());
         let wanted =
             "listener web: fault latency_downstream removed: latency downstream, latency=120ms jitter=20ms";
         assert_eq!(lines, [wanted]);

@@ -25,7 +25,7 @@ pub async fn add(
     operator: &Operator,
     listener: Option<String>,
     fault: &Map<String, Value>,
-) -> Result<ListedFault, Refusal> {
+) -> Result<Vec<ListedFault>, Refusal> {
     let plan = toxic::decode(fault).map_err(|error| wrong(&error))?;
     let listener = match listener {
         Some(name) => name,
@@ -33,8 +33,7 @@ pub async fn add(
         None => operator.listener_of(&plan.scope.sessions).await?,
     };
     let name = plan.name.clone();
-    let mut added = order(operator, &listener, &name, FaultOrder::Add(Box::new(plan))).await?;
-    added.pop().ok_or(Refusal::Ending)
+    order(operator, &listener, &name, FaultOrder::Add(Box::new(plan))).await
 }
 
 /// Changes a fault's attributes, its toxicity, or both.
@@ -43,12 +42,11 @@ pub async fn update(
     listener: &str,
     name: String,
     change: &Map<String, Value>,
-) -> Result<ListedFault, Refusal> {
+) -> Result<Vec<ListedFault>, Refusal> {
     let set = operator.faults(Some(listener))?.into_iter().next().map(|(_, set)| set);
     let fault = set.and_then(|set| set.find(&name)).ok_or_else(|| missing(listener, &name))?;
     let change = toxic::decode_change(fault.plan().kind, change).map_err(|error| wrong(&error))?;
-    let mut updated = order(operator, listener, &name.clone(), FaultOrder::Update(name, change)).await?;
-    updated.pop().ok_or(Refusal::Ending)
+    order(operator, listener, &name.clone(), FaultOrder::Update(name, change)).await
 }
 
 /// Removes a fault of a listener, or all of a listener or of every one.

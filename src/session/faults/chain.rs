@@ -214,6 +214,8 @@ impl FaultChain {
         let cost = self.cost();
         self.record.listening.faults.held().change(self.told_cost, cost);
         self.told_cost = cost;
+        let bytes = self.links.iter().map(|link| link.input.bytes()).sum::<usize>() + self.out.bytes();
+        self.faulted().set_held(self.stream.unwrap_or(FaultStream::Upstream), bytes as u64);
     }
 
     /// Whether the receiver gets nothing for a reason that is not its own.

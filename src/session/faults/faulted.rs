@@ -30,6 +30,8 @@ pub struct Faulted {
     met: Lock<Vec<Arc<Met>>>,
     /// How often the session met its faults: its chains learn by it that there is something new.
     meetings: AtomicU64,
+    /// The bytes that wait in each direction, by its stream.
+    held: [AtomicU64; 2],
     events: Events,
 }
 
@@ -73,6 +75,7 @@ impl Record {
         let faulted = self.faulted_or(|| Faulted {
             met: Lock::default(),
             meetings: AtomicU64::new(0),
+            held: Default::default(),
             events: events.clone(),
         });
         faulted.meet(self, &set.all());
@@ -109,6 +112,12 @@ impl Record {
         self.faulted().is_some_and(|faulted| faulted.met.lock().iter().any(|met| met.hits()))
     }
 
+    /// The names of the faults that hit it.
+    pub fn hit_by(&self) -> Vec<String> {
+        let met = self.faulted().map(Faulted::all).unwrap_or_default();
+        met.iter().filter(|met| met.hits()).map(|met| met.fault.plan().name.clone()).collect()
+    }
+
     /// What faults do before its peers are joined.
     pub fn opening_faults(&self) -> OpeningFaults {
         self.faulted().map(|faulted| faulted.opening(self)).unwrap_or_default()
@@ -119,6 +128,15 @@ impl Faulted {
     /// In the order of the set.
     pub fn all(&self) -> Vec<Arc<Met>> {
         self.met.lock().clone()
+    }
+
+    /// The bytes that wait in the direction of a stream; of an echo in that of either.
+    pub fn held(&self, stream: FaultStream) -> u64 {
+        self.held[stream as usize].load(Relaxed)
+    }
+
+    pub(super) fn set_held(&self, stream: FaultStream, bytes: u64) {
+        self.held[stream as usize].store(bytes, Relaxed);
     }
 
     pub(super) fn meetings(&self) -> u64 {

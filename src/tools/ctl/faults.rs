@@ -131,3 +131,83 @@ fn attributes(one: &ListedFault) -> String {
 fn amount(count: u64) -> String {
     if count == 0 { String::new() } else { bytes(count) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        control::{client::ServerChoice, protocol::FaultStats},
+        session::faults::{
+            fault::{Fault, Schedule, Scope},
+            kind::FaultKind,
+        },
+        text::columns::width,
+        tools::ctl::settings::{Ctl, Verb},
+    };
+
+    fn reader(columns: Option<u16>) -> Reader {
+        let config = Ctl {
+            server: ServerChoice::Only,
+            verb: Verb::Servers,
+            json: false,
+            wide: false,
+            colour: false,
+            plain: false,
+        };
+        Reader::new(&config, columns)
+    }
+
+    fn listed(plan: FaultPlan, stats: FaultStats) -> ListedFault {
+        ListedFault { stats, ..ListedFault::of("web", &Fault::new(plan, false)) }
+    }
+
+    #[test]
+    fn a_table_fits_80_columns_and_has_what_there_is() {
+        let slow = FaultPlan {
+            name: "slow".into(),
+            toxicity: Toxicity::new(0.1).unwrap(),
+            ..FaultPlan::sample(FaultKind::Latency, [120, 20, 0])
+        };
+        let mut cut = FaultPlan::sample(FaultKind::Cut, [65_536, 0, 1]);
+        cut.scope = Scope { clients: vec!["10.0.0.0/8".parse().unwrap()], skip: 3, ..Scope::default() };
+        cut.schedule = Schedule { after_ms: 5_000, expires_ms: 30_000, ..Schedule::default() };
+        let moved = FaultStats {
+            seen: 1_200,
+            hit: 118,
+            passed_bytes: 5 << 20,
+            held_bytes: 4_096,
+            passed_runs: 1_000,
+            delayed_us: 120_300_000,
+            ..FaultStats::default()
+        };
+        let ended = FaultStats { resets: 3, seen: 9, hit: 3, swallowed_bytes: 700, ..FaultStats::default() };
+        let quiet = [listed(slow.clone(), FaultStats { seen: 7, ..FaultStats::default() })];
+        let wanted = "LISTENER  NAME  KIND     STREAM      VALUES                     SHARE     HIT\n\
+                      web       slow  latency  downstream  latency=120ms jitter=20ms    10%  0 of 7\n";
+        assert_eq!(reader(Some(80)).faults(&quiet), wanted);
+        let all = [listed(slow, moved), listed(cut, ended)];
+        let text = reader(Some(80)).faults(&all);
+        assert!(text.lines().all(|line| width(line) <= 80), "{text}");
+        assert!(text.contains("118 of 1,200"), "{text}");
+        let wide = reader(None).faults(&all);
+        let row = wide.lines().nth(1).unwrap();
+        assert!(row.contains("120 ms") && row.contains("5 MiB") && row.contains("4 KiB"), "{wide}");
+        let row = wide.lines().nth(2).unwrap();
+        assert!(row.contains("3 RST") && row.contains("700 B"), "{wide}");
+        assert!(row.contains("from 10.0.0.0/8, skip 3, after 5s, for 30s"), "{wide}");
+    }
+
+    #[test]
+    fn a_fault_that_only_a_newer_server_knows_is_shown_as_it_came() {
+        let toxic = json!({
+            "listener": "web", "name": "n\u{1b}", "type": "gravity", "stream": "downstream", "toxicity": 1,
+            "attributes": {"pull": 9}, "stats": {"hit": 2, "seen": 3, "later": 1},
+        });
+        let one: ListedFault = serde_json::from_value(toxic).unwrap();
+        let text = reader(None).faults(std::slice::from_ref(&one));
+        let row: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(row[..5], ["web", r"n\x1b", "gravity", "downstream", "pull=9"]);
+        assert!(text.contains("2 of 3"), "{text}");
+        assert_eq!(told(&[one], "added"), "listener web: fault n\\x1b added: gravity\n");
+    }
+}

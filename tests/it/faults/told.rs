@@ -1,6 +1,10 @@
 //! What operators are told of faults.
 
-use crate::support::operator::Operated;
+use crate::support::{
+    operator::Operated,
+    scrape::{address, scrape},
+    stream::exchange,
+};
 use serde_json::json;
 
 #[test]
@@ -45,4 +49,42 @@ fn a_table_has_a_row_for_each_fault() {
     let name = &operated.server.addresses[0];
     assert_eq!(lines[1][..7], [name, "slow", "latency", "downstream", "latency=120ms", "jitter=20ms", "10%"]);
     assert_eq!(lines[2][..6], [name, "bandwidth_upstream", "bandwidth", "upstream", "rate=1MB/s", "-"]);
+}
+
+#[test]
+fn metrics_count_what_faults_do() {
+    let operated = Operated::start("echo", &["--metrics", "0"]);
+    operated.fault("add latency 20ms --name slow --count 1");
+    let _clients: Vec<_> = (0..3)
+        .map(|_| {
+            let mut client = operated.server.connect();
+            exchange(&mut client, b"hello");
+            client
+        })
+        .collect();
+    let now = scrape(address(&operated.server));
+    let name = operated.server.addresses[0].as_str();
+    let labels = [("listener", name), ("fault", "slow"), ("type", "latency")];
+    let value = |metric: &str, more: &[(&str, &str)]| now.value(metric, &[&labels[..], more].concat());
+    assert_eq!(value("switchboard_fault_sessions_total", &[("result", "seen")]), 3.0);
+    assert_eq!(value("switchboard_fault_sessions_total", &[("result", "hit")]), 1.0);
+    assert_eq!(value("switchboard_fault_bytes_total", &[("what", "passed")]), 5.0);
+    assert_eq!(value("switchboard_fault_bytes_total", &[("what", "swallowed")]), 0.0);
+    assert_eq!(value("switchboard_fault_held_bytes", &[]), 0.0);
+    assert!(value("switchboard_fault_delay_seconds_total", &[]) >= 0.02);
+    assert_eq!(value("switchboard_fault_ends_total", &[("how", "reset")]), 0.0);
+    // Without a fault they are not there.
+    operated.fault("remove --all");
+    let page = crate::support::scrape::get(address(&operated.server), "/metrics").body;
+    assert!(!page.contains("switchboard_fault_"), "{page}");
+}
+
+#[test]
+fn a_session_that_is_hit_is_marked_in_a_list() {
+    let operated = Operated::start("echo", &[]);
+    operated.fault("add noop --name slow --skip 1");
+    let _clients = operated.server.greeted(2);
+    let run = operated.ctl(&["list"]);
+    let last: Vec<_> = run.stdout.lines().map(|line| line.split_whitespace().last().unwrap()).collect();
+    assert_eq!(last, ["FAULTS", "-", "slow"], "{}", run.stdout);
 }
