@@ -22,8 +22,8 @@ pub mod notify;
 pub mod operator;
 pub mod plan;
 pub mod rates;
-#[expect(clippy::module_inception, reason = "the room is named after its main item")]
 pub mod scenario;
+#[expect(clippy::module_inception, reason = "the room is named after its main item")]
 pub mod server;
 pub mod shards;
 pub mod side_door;
