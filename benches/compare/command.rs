@@ -14,7 +14,7 @@ use std::{
 };
 
 /// The program under test.
-const SWITCHBOARD: &str = env!("CARGO_BIN_EXE_switchboard");
+pub const SWITCHBOARD: &str = env!("CARGO_BIN_EXE_switchboard");
 /// Where Debian and others put nginx's module; elsewhere it is compiled in.
 const NGINX_STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 /// Descriptors that HAProxy keeps for itself.

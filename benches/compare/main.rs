@@ -11,7 +11,8 @@
 //! rounds, each server in turn. It shows medians over the rounds. A server is a child process, and so is the upstream (this
 //! program again); the load runs here, on one thread.
 //!
-//! `load` is `switchboard load` beside wrk and redis-benchmark on the same servers.
+//! `load` is `switchboard load` beside wrk and redis-benchmark on the same servers. `faults` is `switchboard faults` beside
+//! toxiproxy where it is found.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -20,6 +21,8 @@ mod case;
 mod certificate;
 mod child;
 mod command;
+mod faults;
+mod faulty;
 mod generators;
 mod idle;
 mod layout;
@@ -29,6 +32,7 @@ mod options;
 mod record;
 mod scaling;
 mod server;
+mod source;
 mod spacing;
 mod start;
 mod table;
@@ -138,6 +142,11 @@ fn weigh(bench: &Bench<'_>, report: &mut Report, findings: &mut Findings) -> io:
         let (table, start) = start::compare(bench)?;
         report.add(&table);
         findings.start = Some(start);
+    }
+    if options.wants_case(faults::NAME, false) {
+        let (tables, figures) = faults::compare(bench)?;
+        tables.iter().for_each(|table| report.add(table));
+        findings.faults = Some(figures);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The targets of the project, each with what this run measured.
 
 use crate::{
+    faults::FaultFigures,
     idle::Cost,
     layout::{PINNED, UNPINNED},
     measure::{Outcome, Sample},
@@ -19,6 +20,7 @@ pub struct Findings {
     /// System calls of a short connection.
     pub calls: Option<f64>,
     pub start: Option<Start>,
+    pub faults: Option<FaultFigures>,
 }
 
 /// What is to be reached, and what would be better still.
@@ -76,6 +78,11 @@ const SCALING: Goal = AtMost(1.0, None);
 const BUSIEST: Goal = AtMost(0.6, None);
 const START_MS: Goal = AtMost(20.0, None);
 const SIZE_MIB: Goal = AtMost(6.0, None);
+/// Of the p95, when the machine is idle.
+const LATE_MS: Goal = AtMost(1.0, None);
+const EARLY: Goal = AtMost(0.0, None);
+const RATE_ERROR: Goal = AtMost(1.0, None);
+const API_CALL_MS: Goal = AtMost(50.0, None);
 const FAILED: Goal = AtMost(0.0, None);
 
 impl Goal {
@@ -151,6 +158,12 @@ impl Findings {
         if let Some(start) = &self.start {
             rows.push(START_MS.row("start", "ms from exec to the first connection", start.accept_ms));
             rows.push(SIZE_MIB.row("start", "MiB of the release binary", start.size_mib));
+        }
+        if let Some(faults) = &self.faults {
+            rows.push(LATE_MS.row("faults", "ms late, p95 of the worst latency", faults.late_ms));
+            rows.push(EARLY.row("faults", "round trips before the latency", faults.early as f64));
+            rows.push(RATE_ERROR.row("faults", "% off, the worst bandwidth", faults.rate_error));
+            rows.push(API_CALL_MS.row("faults", "ms of an API call, p99, sessions stalled", faults.call_ms));
         }
         for outcome in self.outcomes.iter().filter(|outcome| outcome.failures() > 0) {
             let case = format!("{}, {}", outcome.name, outcome.layout);

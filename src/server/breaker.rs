@@ -80,13 +80,14 @@ struct Actor {
 impl Breaker {
     /// The actor runs for as long as the task is there. Listeners are closed and opened by `orders`.
     pub fn start(
-        in_force: PlanInForce,
-        supervisors: Supervisors,
-        events: Events,
-        orders: mailbox::Sender<ServerOrder>,
+        in_force: &PlanInForce,
+        supervisors: &Supervisors,
+        events: &Events,
+        orders: &mailbox::Sender<ServerOrder>,
     ) -> (Self, Task<()>) {
         let (address, mailbox) = mailbox(CHANGES);
-        let (listeners, _flapper) = ListenerFaults::start(in_force.clone(), supervisors.clone(), orders);
+        let (listeners, _flapper) = ListenerFaults::start(in_force, supervisors, orders);
+        let (in_force, supervisors, events) = (in_force.clone(), supervisors.clone(), events.clone());
         let actor = Actor { mailbox, in_force, supervisors, events, listeners, turn_ns: None, _flapper };
         (Breaker { address }, spawn(actor.run()))
     }
@@ -182,8 +183,10 @@ impl Actor {
         })?;
         let (faults, did) = match order {
             FaultOrder::Add(plan) => {
-                let endpoints = self.in_force.get().endpoints(listener);
-                listener_faults::check(plan.kind, &endpoints).map_err(FaultRefusal::Wrong)?;
+                let in_force = self.in_force.get();
+                let planned = in_force.planned().find(|(.., faults)| Arc::ptr_eq(faults, &set));
+                let endpoints = planned.map(|(_, planned, _)| &planned.endpoints[..]).unwrap_or_default();
+                listener_faults::check(plan.kind, endpoints).map_err(FaultRefusal::Wrong)?;
                 (vec![set.add(*plan, false)?], "added")
             }
             FaultOrder::Update(name, change) => (vec![set.update(&name, &change)?], "updated"),

@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// What the flapper is told.
 pub struct Flaps {
-    /// The names of the listeners that are to be closed.
+    /// The keys of the listeners that are to be closed.
     down: Arc<Lock<BTreeSet<String>>>,
     nudge: mailbox::Sender<()>,
 }
@@ -89,7 +89,7 @@ impl Flapper {
                 self.down.remove(name);
             } else {
                 // The listener itself may be gone.
-                let is_there = self.in_force.get().faults(name).is_some();
+                let is_there = self.in_force.get().planned().any(|(key, ..)| key == name);
                 is_done &= !is_there;
                 if !is_there {
                     self.down.remove(name);

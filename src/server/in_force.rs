@@ -231,14 +231,9 @@ impl InForce {
         sockets.filter(|(socket, _)| socket.is_open()).collect()
     }
 
-    /// Where a listener is to be listened on.
-    pub fn endpoints(&self, listener: &str) -> Vec<Endpoint> {
-        self.shared.get(listener).map(|state| state.planned().endpoints.clone()).unwrap_or_default()
-    }
-
-    /// How many connections a listener's queues take; none if there is no such listener.
-    pub fn backlog(&self, listener: &str) -> Option<i32> {
-        self.shared.get(listener).map(|state| state.planned().backlog)
+    /// Each listener as it is planned, with its faults, by the key that [`InForce::set_enabled`] takes.
+    pub fn planned(&self) -> impl Iterator<Item = (&String, &PlannedListener, &Arc<FaultSet>)> {
+        self.shared.iter().map(|(key, state)| (key, state.planned(), state.faults()))
     }
 
     /// Has a listener of `plan` be enabled or not. One that is not any more stays planned at the addresses that it was bound

@@ -35,7 +35,7 @@ const ROUNDS_MAX: usize = 64;
 /// Kept by the breaker.
 pub struct ListenerFaults {
     in_force: PlanInForce,
-    /// By the listener's name.
+    /// By the listener's key.
     stalled: HashMap<String, Stalled>,
     flaps: Flaps,
 }
@@ -55,42 +55,43 @@ type ListenSocketPlace = (ListenHandle, Option<SocketAddr>);
 impl ListenerFaults {
     /// With what closes and opens listeners, which runs for as long as the task is there.
     pub fn start(
-        in_force: PlanInForce,
-        supervisors: Supervisors,
-        orders: mailbox::Sender<ServerOrder>,
+        in_force: &PlanInForce,
+        supervisors: &Supervisors,
+        orders: &mailbox::Sender<ServerOrder>,
     ) -> (Self, Task<()>) {
-        let (flaps, task) = Flapper::start(in_force.clone(), supervisors, orders);
-        (ListenerFaults { in_force, stalled: HashMap::new(), flaps }, task)
+        let (flaps, task) = Flapper::start(in_force.clone(), supervisors.clone(), orders.clone());
+        (ListenerFaults { in_force: in_force.clone(), stalled: HashMap::new(), flaps }, task)
     }
 
     /// Has the listeners be as their faults say at `now_ns`; when that changes next.
     pub async fn follow(&mut self, now_ns: u64) -> Option<u64> {
         let in_force = self.in_force.get();
         let (mut next, mut stalled, mut down) = (None::<u64>, BTreeSet::new(), BTreeSet::new());
-        for (name, set) in in_force.all_faults() {
+        for (key, _, set) in in_force.planned() {
             for fault in set.all() {
                 let Some(act) = act_of(&fault, now_ns) else { continue };
                 next = [next, act.change_ns].into_iter().flatten().min();
                 match act.kind {
                     _ if !act.acts => {}
-                    FaultKind::AcceptStall => _ = stalled.insert(name.clone()),
-                    _ => _ = down.insert(name.clone()),
+                    FaultKind::AcceptStall => _ = stalled.insert(key.clone()),
+                    _ => _ = down.insert(key.clone()),
                 }
             }
         }
         self.flaps.set_down(down);
-        self.stalled.retain(|name, _| stalled.contains(name));
-        for name in stalled {
-            self.stall(&in_force, name).await;
+        self.stalled.retain(|key, _| stalled.contains(key));
+        for key in stalled {
+            self.stall(&in_force, key).await;
         }
         next
     }
 
     /// Has the listener accept nothing, at those sockets too that have come since it did.
-    async fn stall(&mut self, in_force: &InForce, name: String) {
-        let (Some(set), Some(backlog)) = (in_force.faults(&name), in_force.backlog(&name)) else { return };
-        let sockets = in_force.sockets(&name);
-        let stalled = self.stalled.entry(name).or_insert_with(|| {
+    async fn stall(&mut self, in_force: &InForce, key: String) {
+        let Some((_, planned, set)) = in_force.planned().find(|(one, ..)| **one == key) else { return };
+        let (backlog, set) = (planned.backlog, set.clone());
+        let sockets = in_force.sockets(&key);
+        let stalled = self.stalled.entry(key).or_insert_with(|| {
             set.entrance.forget(None);
             Stalled { set, sockets: Vec::new(), backlog, fillers: Vec::new() }
         });

@@ -6,9 +6,9 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 SWITCHBOARD=$(realpath -m "${SWITCHBOARD:-${CARGO_TARGET_DIR:-target}/release/switchboard}")
 [ -x "$SWITCHBOARD" ] || { echo "$SWITCHBOARD is not there: make build makes it" >&2; exit 1; }
-SUBJECTS=(make echo client http socat redis wrk load iperf3 tls postgres proxy-protocol haproxy fleet discovery matrix audit splice default_upstream)
+SUBJECTS=(make echo client http socat redis wrk load iperf3 tls postgres proxy-protocol haproxy fleet discovery matrix audit splice toxiproxy default_upstream)
 SUBJECT_LIMIT_SECONDS=120
-RUN_LIMIT_SECONDS=420
+RUN_LIMIT_SECONDS=480
 
 INTEROP_RESULTS=$(mktemp)
 export INTEROP_RESULTS SWITCHBOARD

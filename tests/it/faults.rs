@@ -1,6 +1,7 @@
 //! Faults: what breaks sessions on purpose, as operators and files set them.
 
 mod ends;
+mod listener;
 mod told;
 
 use crate::support::{

@@ -314,6 +314,6 @@ mod tests {
         }
         let longest =
             Schedule { after_ms: u64::MAX, on_ms: u64::MAX, off_ms: u64::MAX, expires_ms: u64::MAX };
-        assert_eq!(longest.acts(u64::MAX, u64::MAX - 1).0, false);
+        assert!(!longest.acts(u64::MAX, u64::MAX - 1).0);
     }
 }

@@ -242,7 +242,7 @@ impl Met {
     /// What is drawn for it beside whether it hits.
     pub(super) fn further_lot(&self, record: &Record) -> Lot {
         let mut lot = self.lot(record);
-        lot.next();
+        lot.draw();
         lot
     }
 

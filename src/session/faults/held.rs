@@ -124,7 +124,7 @@ impl Held {
     }
 
     /// How many bytes it has; an end has none.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         match &self.part {
             HeldPart::Bytes(bytes) => bytes.bytes().len(),
             HeldPart::Fin | HeldPart::Abort => 0,
@@ -145,14 +145,14 @@ impl HeldQueue {
     }
 
     pub fn push(&mut self, held: Held) {
-        self.bytes += held.len();
+        self.bytes += held.count();
         self.cost += held.cost();
         self.runs.push_back(held);
     }
 
     pub fn pop(&mut self) -> Option<Held> {
         let held = self.runs.pop_front()?;
-        self.bytes -= held.len();
+        self.bytes -= held.count();
         self.cost -= held.cost();
         Some(held)
     }

@@ -94,8 +94,8 @@ impl Flow<'_> {
     /// Passes a run on, as of `as_of_ns`: now, or the instant at which it was due.
     pub fn pass(&mut self, held: Held, as_of_ns: u64) {
         let counts = &self.fault.counts;
-        counts.passed.fetch_add(held.len() as u64, Relaxed);
-        if held.len() > 0 {
+        counts.passed.fetch_add(held.count() as u64, Relaxed);
+        if held.count() > 0 {
             counts.runs.fetch_add(1, Relaxed);
             counts.delayed_ns.fetch_add(self.now_ns.saturating_sub(held.came_ns), Relaxed);
         }
@@ -125,14 +125,14 @@ impl Flow<'_> {
     /// Passes on at most `bytes` of the run that is next, or the end that is, whether or not there is room; how many they were.
     pub fn pass_part(&mut self, bytes: u64, as_of_ns: u64) -> u64 {
         let Some(held) = self.input.pop_part(usize::try_from(bytes).unwrap_or(usize::MAX)) else { return 0 };
-        let passed = held.len() as u64;
+        let passed = held.count() as u64;
         self.pass(held, as_of_ns);
         passed
     }
 
     /// Takes the run that is next away for ever.
     pub fn swallow_next(&mut self) {
-        let count = self.input.pop().map_or(0, |held| held.len());
+        let count = self.input.pop().map_or(0, |held| held.count());
         self.fault.counts.swallowed.fetch_add(count as u64, Relaxed);
         self.asks.swallows = true;
     }

@@ -119,7 +119,7 @@ impl Bandwidth {
     fn next(&mut self, flow: &Flow<'_>) -> Option<(u64, u64)> {
         let first = flow.input.front()?;
         let ready_ns = first.came_ns.max(self.left_ns);
-        if first.len() == 0 {
+        if first.count() == 0 {
             return Some((0, ready_ns));
         }
         let [rate, burst, _] = self.values;
@@ -129,7 +129,7 @@ impl Bandwidth {
         let mut bucket = bucket.lock();
         let slice = *self.slice.get_or_insert_with(|| {
             let ready_ns = ready_ns.max(flow.now_ns.saturating_sub(LATE_NS));
-            bucket.spend(most.min(first.len() as u64), burst, ready_ns)
+            bucket.spend(most.min(first.count() as u64), burst, ready_ns)
         });
         Some((slice.bytes, bucket.due_ns(slice).max(first.came_ns)))
     }

@@ -52,7 +52,7 @@ impl Stage for Corrupt {
         while !flow.output.is_full()
             && let Some(mut held) = flow.input.pop()
         {
-            let end = self.passed.saturating_add(held.len() as u64);
+            let end = self.passed.saturating_add(held.count() as u64);
             if let Held { part: HeldPart::Bytes(run), .. } = &mut held {
                 let bytes = run.bytes_mut();
                 let mut place = self.passed;

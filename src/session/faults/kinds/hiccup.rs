@@ -48,7 +48,7 @@ impl Hiccup {
 impl Stage for Hiccup {
     fn advance(&mut self, flow: &mut Flow<'_>) {
         while let Some(first) = flow.input.front() {
-            let (came_ns, is_end) = (first.came_ns, first.len() == 0);
+            let (came_ns, is_end) = (first.came_ns, first.count() == 0);
             let due_ns = match self.due_ns {
                 Some(due_ns) => due_ns,
                 None if is_end => came_ns.max(self.left_ns),

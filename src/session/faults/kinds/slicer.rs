@@ -64,7 +64,7 @@ impl Stage for Slicer {
             if flow.output.is_full() {
                 return;
             }
-            let bytes = first.len() as u64;
+            let bytes = first.count() as u64;
             if bytes == 0 {
                 flow.pass_next(flow.now_ns);
                 continue;

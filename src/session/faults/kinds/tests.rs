@@ -555,7 +555,7 @@ fn cut_ends_at_bytes_or_time_which_comes_first() {
 
 #[test]
 fn corrupt_flips_as_many_bits_as_it_says_where_it_says() {
-    let sent = vec![0; 100];
+    let sent = [0; 100];
     for (values, places, bits) in [
         ([0, 0, 0], vec![0], 1),
         ([7, 0, 3], vec![7], 3),
