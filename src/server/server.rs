@@ -248,13 +248,24 @@ impl Running {
             again: false,
             reporter,
         };
-        running.context.own.set(next.own_addresses());
-        running.keepers.keep(&next.groups, &running.surroundings).await;
-        running.put_in_force(next).await;
-        // Operators and scrapers find the listeners; until then they wait in the kernel's queue.
-        running.serve_beside(&plan, beside);
-        running.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
+        running.begin(&plan, next, opened, beside).await?;
         Ok(running)
+    }
+
+    /// Puts the first plan in force, and serves.
+    async fn begin(
+        &mut self,
+        plan: &Plan,
+        next: InForce,
+        opened: Vec<Opened>,
+        beside: Beside,
+    ) -> Result<(), Error> {
+        self.context.own.set(next.own_addresses());
+        self.keepers.keep(&next.groups, &self.surroundings).await;
+        self.put_in_force(next).await;
+        // Operators and scrapers find the listeners; until then they wait in the kernel's queue.
+        self.serve_beside(plan, beside);
+        self.accept(opened).await.map_err(|error| Error::new("cannot accept", error))
     }
 
     /// Serves operators, scrapers and balancers.

@@ -45,6 +45,7 @@ mod stdio;
 mod stop;
 mod tls;
 mod top;
+mod toxiproxy;
 mod truncation;
 mod unix;
 mod upgrade;

@@ -11,7 +11,7 @@ use crate::{
         operator::Operator,
         plan::{PlannedApi, PlannedListener},
         toxiproxy::{
-            planned::{self, is_same, listen_endpoint},
+            planned::{self, ProxyPlace, is_same, listen_endpoint},
             request::{NewProxy, NewProxyError, ProxyRequest},
             traffic::{self, ProxyLabels},
         },
@@ -171,7 +171,7 @@ impl Proxies {
         match (is_enabled, runs) {
             // It goes on listening; its sessions led elsewhere.
             (true, true) if leads_elsewhere => {
-                self.start(name).await?;
+                self.plan(name, ProxyPlace::Same).await.map_err(|error| internal(&error))?;
                 self.operator.end_sessions(name).await;
             }
             (true, false) => self.start(name).await?,
@@ -335,7 +335,7 @@ impl Proxies {
         self.set(name, Proxy { listen: listen.clone(), upstream: upstream.clone(), enabled: false });
         let added = async {
             if !*enabled || !toxics.is_empty() {
-                self.plan(name, None).await.map_err(|error| internal(&error))?;
+                self.plan(name, ProxyPlace::Nowhere).await.map_err(|error| internal(&error))?;
                 self.arm(name, toxics).await?;
             }
             if *enabled { self.start(name).await } else { Ok(()) }
@@ -359,7 +359,7 @@ impl Proxies {
     async fn start(&self, name: &str) -> Result<(), ApiError> {
         let proxy = self.get(name)?;
         let endpoint = resolved(&proxy.listen).await.map_err(|why| ApiError::address(&why, LISTEN))?;
-        let started = self.plan(name, Some(endpoint.clone())).await;
+        let started = self.plan(name, ProxyPlace::At(endpoint.clone())).await;
         started.map_err(|error| ApiError::listen(&endpoint, &error))?;
         let listen = self.bound(name).unwrap_or(proxy.listen);
         self.set(name, Proxy { listen, upstream: proxy.upstream, enabled: true });
@@ -376,12 +376,12 @@ impl Proxies {
         Ok(())
     }
 
-    /// Has the plan have a proxy, which listens at `endpoint`, or nowhere.
-    async fn plan(&self, name: &str, endpoint: Option<Endpoint>) -> Result<(), Error> {
+    /// Has the plan have a proxy.
+    async fn plan(&self, name: &str, listen: ProxyPlace) -> Result<(), Error> {
         let upstream = self.get(name).map(|proxy| proxy.upstream).unwrap_or_default();
         let (name, template) = (name.to_owned(), self.template.clone());
         let edit = move |plan: &mut _, _: &_| {
-            planned::put(plan, &template, &name, &upstream, endpoint);
+            planned::put(plan, &template, &name, &upstream, listen);
             Ok(())
         };
         self.operator.change(edit).await
