@@ -4,6 +4,7 @@
 mod audit;
 mod client;
 mod ctl;
+mod fault_words;
 mod file;
 mod load;
 mod print;

@@ -11,6 +11,7 @@ pub mod meaning;
 pub mod mistakes;
 pub mod schema;
 
+mod faults;
 mod section;
 mod shape;
 mod syntax;

@@ -137,7 +137,9 @@ pub fn overview(commands: &[CommandInfo]) -> String {
     text += "\nOptions:\n";
     text += &row("  -h, --help", COLUMN, "show this text; after a command, its options");
     text += &row("  -V, --version", COLUMN, "show the version");
+    // A command alone is no example.
     let examples = commands.iter().filter_map(|command| command.examples.first());
+    let examples = examples.filter(|example| example.split(' ').count() > 2);
     text + "\nExamples:\n" + &examples.map(|example| format!("  {example}\n")).collect::<String>()
 }
 

@@ -1,11 +1,14 @@
-//! The file of `faults --config`: toxiproxy's array of proxies, with their toxics. What is wrong with it is told with its
-//! place, as an editor reads it.
+//! The files of `faults`: toxiproxy's array of proxies, with their toxics, and a scenario. What is wrong with one is told with
+//! its place, as an editor reads it.
 
 use crate::{
     cli::one_line,
     error::Error,
     net::endpoint::Endpoint,
-    server::toxiproxy::{NewProxy, ProxyRequest, listen_endpoint},
+    server::{
+        scenario::Scenario,
+        toxiproxy::{NewProxy, ProxyRequest, listen_endpoint},
+    },
 };
 use serde_json::{Map, Value, value::RawValue};
 use std::{collections::BTreeMap, fs, path::Path};
@@ -16,13 +19,26 @@ pub type FileProxy = (NewProxy, Option<Endpoint>);
 /// Reads the proxies of a file.
 /// Errors: `FILE:LINE:COLUMN: error: …`, the first thing that is wrong.
 pub fn read(file: &Path) -> Result<Vec<FileProxy>, String> {
-    let name = one_line(&file.display().to_string());
-    let unread = |error| Error::new(format!("cannot read {name}"), error).to_string();
-    let text = fs::read_to_string(file).map_err(unread)?;
+    let (name, text) = text_of(file)?;
     proxies(&text).map_err(|(at, why)| {
         let (line, column) = position(&text, at);
         format!("{name}:{line}:{column}: error: {}", one_line(&why))
     })
+}
+
+/// Reads the scenario of a file.
+/// Errors: `FILE: …`, the first thing that is wrong.
+pub fn read_scenario(file: &Path) -> Result<Scenario, String> {
+    let (name, text) = text_of(file)?;
+    Scenario::parse(&text).map_err(|why| format!("{name}:{}", one_line(&why)))
+}
+
+/// The name of a file for people, and its text.
+fn text_of(file: &Path) -> Result<(String, String), String> {
+    let name = one_line(&file.display().to_string());
+    let unread = |error| Error::new(format!("cannot read {name}"), error).to_string();
+    let text = fs::read_to_string(file).map_err(unread)?;
+    Ok((name, text))
 }
 
 /// Errors: at which byte something is wrong, and what.

@@ -128,6 +128,7 @@ fn a_bare_command_means_the_defaults() {
         drain_delay: Duration::ZERO,
         log: Log::Text,
         seed: None,
+        scenario: None,
         threads: None,
         busy_poll: plan::BUSY_POLL,
         control: Control::Default,
@@ -213,6 +214,7 @@ fn every_option_of_a_server_reaches_its_setting() {
         drain_delay: Duration::from_secs(6),
         log: Log::Json,
         seed: None,
+        scenario: None,
         threads: NonZeroUsize::new(3),
         busy_poll: None,
         control: Control::At("/run/a.sock".into()),
@@ -659,6 +661,8 @@ fn a_help_fits_a_screen_and_ends_in_examples_that_work() {
             // Each command and each topic has a line.
             Some("") => 70,
             Some("proxy") => 72,
+            // Its verbs stand above its options.
+            Some("ctl") => 68,
             Some("load") => 66,
             _ => 60,
         };

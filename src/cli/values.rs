@@ -371,6 +371,20 @@ pub fn session(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "it is not the number of a session; 'ctl list' shows them".into())
 }
 
+/// `42,43`.
+pub fn sessions(text: &str) -> Result<Vec<u64>, String> {
+    text.split(',').map(|one| session(one.trim())).collect()
+}
+
+/// A duration in whole milliseconds, at least one.
+pub fn milliseconds(text: &str) -> Result<u64, String> {
+    let duration = duration(text)?.ok_or("it cannot be off; write a duration, as in 2s")?;
+    match u64::try_from(duration.as_millis()) {
+        Ok(ms) if ms > 0 => Ok(ms),
+        _ => Err("it must be at least 1ms".into()),
+    }
+}
+
 /// `stalled,half-closed`: how sessions do that are to be shown.
 pub fn healths(text: &str) -> Result<Vec<Named<Health>>, String> {
     let names = || Health::VARIANTS.iter().map(|health| health.name()).collect::<Vec<_>>().join(", ");

@@ -4,11 +4,13 @@
 //! are missing, and shows a name that it does not know as it came ([`Named`]). Every text is a [`SafeText`].
 
 use crate::{
+    control::toxic,
     net::{address::EscapedAddress, kernel::TcpInfo, network::Network, tls::facts::TlsFacts},
     report::verdict::Ended,
     session::{
         cause::Cause,
         event::{Mode, Side},
+        faults::fault::Fault,
         health::Health,
         introduction::Introduced,
         mark::MarkKind,
@@ -20,7 +22,8 @@ use serde::{
     Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, IgnoredAny, IntoDeserializer, value},
 };
-use std::{collections::BTreeMap, fmt};
+use serde_json::{Map, Value};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// Of the protocol; it changes when a client of before would misread an answer.
 pub const VERSION: u32 = 1;
@@ -177,6 +180,34 @@ pub enum Request {
         #[serde(default)]
         state: Option<Named<AdminOrder>>,
     },
+    /// The faults of a listener, or of all, and what each has done.
+    FaultList {
+        #[serde(default)]
+        listener: Option<String>,
+    },
+    /// Adds a fault, which is as a toxic (`crate::control::toxic`).
+    FaultAdd {
+        /// None: that of the sessions that the fault names, or else the only one.
+        #[serde(default)]
+        listener: Option<String>,
+        fault: Map<String, Value>,
+    },
+    /// Changes attributes of a fault, its toxicity, or both.
+    FaultUpdate {
+        listener: String,
+        name: String,
+        fault: Map<String, Value>,
+    },
+    FaultRemove {
+        /// None: of all listeners.
+        #[serde(default)]
+        listener: Option<String>,
+        #[serde(default)]
+        name: Option<String>,
+        /// In place of a name.
+        #[serde(default)]
+        all: bool,
+    },
     /// Change a limit; sessions to come follow it.
     Set {
         setting: Named<Setting>,
@@ -234,6 +265,59 @@ pub struct GroupServer {
     pub sessions: u64,
     pub weight: u32,
     pub backup: bool,
+}
+
+/// A fault of a listener, and what it has done.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct ListedFault {
+    pub listener: SafeText,
+    pub stats: FaultStats,
+    /// What it is: [`crate::control::toxic`] reads it.
+    #[serde(flatten)]
+    pub toxic: Map<String, Value>,
+}
+
+/// What a fault has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct FaultStats {
+    /// Sessions that met it.
+    pub seen: u64,
+    /// Of these, those that it hit.
+    pub hit: u64,
+    pub passed_bytes: u64,
+    /// Bytes that wait before it now.
+    pub held_bytes: u64,
+    pub swallowed_bytes: u64,
+    /// Runs of bytes that passed.
+    pub passed_runs: u64,
+    /// The time that these waited, summed up.
+    pub delayed_us: u64,
+    pub resets: u64,
+    pub cuts: u64,
+}
+
+impl ListedFault {
+    /// A fault of a listener of this name, as it is now.
+    pub fn of(listener: &str, fault: &Fault) -> Self {
+        let mut listed: ListedFault =
+            serde_json::from_value(toxic::encode_with_stats(fault)).unwrap_or_default();
+        listed.listener = SafeText::from(listener);
+        listed
+    }
+
+    /// Its name, as it was given.
+    pub fn name(&self) -> &str {
+        self.toxic.get("name").and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+impl FaultStats {
+    /// How long a run of bytes waits, on the average.
+    pub fn mean_delay(&self) -> Duration {
+        Duration::from_micros(self.delayed_us / self.passed_runs.max(1))
+    }
 }
 
 /// Which sessions are tapped, and what is shown of them.
@@ -401,6 +485,9 @@ pub struct ListedSession {
     /// The address that a PROXY header names; `client` stays the peer's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<SafeText>,
+    /// The names of the faults that hit it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<SafeText>,
 }
 
 impl ListedSession {
@@ -457,6 +544,39 @@ pub struct SessionDetail {
     pub spliced: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub splice_off: Option<SafeText>,
+    /// The faults that it has met, and what they hold.
+    #[serde(flatten)]
+    pub met: Option<MetFaults>,
+}
+
+/// The faults that a session has met.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct MetFaults {
+    pub met_faults: Vec<MetFault>,
+    /// Bytes from the client that wait before them.
+    #[serde(default)]
+    pub client_held: u64,
+    #[serde(default)]
+    pub upstream_held: u64,
+    /// The memory that those of one direction may take.
+    #[serde(default)]
+    pub held_max: u64,
+}
+
+/// A fault, as one session met it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct MetFault {
+    pub name: SafeText,
+    #[serde(rename = "type")]
+    pub kind: SafeText,
+    pub stream: SafeText,
+    /// The values, with their units.
+    pub values: SafeText,
+    /// Whether it hits the session.
+    pub hit: bool,
+    /// Whether its schedule has it act now.
+    pub acts: bool,
 }
 
 /// A session that ended, as `closed` tells it: its close event, what was not delivered, and what that means.

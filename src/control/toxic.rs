@@ -76,6 +76,7 @@ pub fn encode_with_stats(fault: &Fault) -> Value {
             "passed_bytes": counts.passed.load(Relaxed),
             "held_bytes": counts.held.load(Relaxed),
             "swallowed_bytes": counts.swallowed.load(Relaxed),
+            "passed_runs": counts.runs.load(Relaxed),
             "delayed_us": counts.delayed_ns.load(Relaxed) / 1000,
             "resets": counts.resets.load(Relaxed),
             "cuts": counts.cuts.load(Relaxed),

@@ -291,6 +291,13 @@ impl ListenHandle {
         let _ = listen(&opened.descriptor, backlog);
     }
 
+    /// Gives the queue another length.
+    pub fn set_backlog(&self, backlog: i32) {
+        if let Some(opened) = self.0.upgrade() {
+            let _ = listen(&opened.descriptor, backlog);
+        }
+    }
+
     /// From now on the file goes with the socket here.
     pub fn take_file(&self) {
         if let Some(file) = self.0.upgrade().as_ref().and_then(|opened| opened.file.as_ref()) {

@@ -6,6 +6,7 @@ pub mod client_hello;
 pub mod dial;
 pub mod dns;
 pub mod endpoint;
+pub mod filler;
 pub mod http;
 pub mod kernel;
 pub mod limits;

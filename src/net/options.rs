@@ -27,6 +27,8 @@ pub const KEEPALIVE_SECONDS_MAX: u64 = 32_767;
 /// `MAX_TCP_KEEPCNT`.
 pub const KEEPALIVE_PROBES_MAX: u32 = 127;
 
+/// Beyond any window (RFC 7323 §2.3).
+const WINDOW_MAX: u64 = 1 << 30;
 /// The longest name (`TCP_CA_NAME_MAX`, without the end mark).
 const NAME_BYTES_MAX: usize = 15;
 /// Every kernel has it, opens it to every user, and does not pace it.
@@ -48,6 +50,8 @@ pub struct Options {
     /// Whether the last segment of the handshake waits for our first bytes (`TCP_QUICKACK` off, tcp(7)), some 40 ms at most.
     /// A connection that is reset before is none to the peer's program: HAProxy's checks do so.
     pub holds_ack: bool,
+    /// The receive window in bytes that the peer is offered, from the first segment on; `None`: what the kernel thinks best.
+    pub window: Option<u64>,
 }
 
 /// Probes of an idle connection, on both legs (RFC 9293 §3.8.4).
@@ -94,6 +98,9 @@ impl Options {
     /// is [`Options::apply_watch`]'s, and what only a second write needs is set then: a short connection does without.
     pub(super) fn apply_to_dialled(&self, descriptor: &OwnedFd, address: IpAddr) {
         self.apply(descriptor, address);
+        if let Some(bytes) = self.window {
+            clamp_window(descriptor, bytes);
+        }
         if self.holds_ack {
             let _ = sockopt::set_tcp_quickack(descriptor, false);
         }
@@ -134,6 +141,14 @@ impl Options {
         });
         Ok(sockopt::set_tcp_user_timeout(descriptor, limit_ms)?)
     }
+}
+
+/// Has the kernel offer a window of some `bytes`: half of the buffer that it makes of them (tcp(7), `tcp_adv_win_scale`). Nothing
+/// goes wrong where it does not.
+pub(super) fn clamp_window(descriptor: &OwnedFd, bytes: u64) {
+    // The kernel doubles what it is told.
+    let size = usize::try_from(bytes.min(WINDOW_MAX)).unwrap_or_default();
+    let _ = sockopt::set_socket_recv_buffer_size(descriptor, size);
 }
 
 fn set_keepalive_probes(descriptor: &OwnedFd, probes: u32) {

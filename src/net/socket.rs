@@ -8,7 +8,7 @@ use crate::{
         address::Address,
         buffer::Buffer,
         kernel::{SendQueue, unacknowledged},
-        options::{Options, set_reset_at_close},
+        options::{Options, clamp_window, set_reset_at_close},
         pipe::{PIPE_BYTES, Pipe},
     },
     runtime::{clock::within, readiness::Registration, shard::note_bulk},
@@ -36,8 +36,6 @@ const STANDSTILL: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(60);
 /// The wait if the kernel never said how much is left.
 const BLIND_WAIT: Duration = Duration::from_millis(500);
-/// Beyond any window (RFC 7323 §2.3).
-const WINDOW_MAX: u64 = 1 << 30;
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
@@ -334,12 +332,10 @@ impl Socket {
         options.apply_user_timeout(&self.descriptor)
     }
 
-    /// Has the kernel offer the peer a window of some `bytes` from now on: half of its buffer (tcp(7), `tcp_adv_win_scale`). What
-    /// it has offered before stays offered (RFC 9293 §3.8.6); it goes no lower than 1 KiB.
+    /// Has the kernel offer the peer a window of some `bytes` from now on. What it has offered before stays offered (RFC 9293
+    /// §3.8.6); it goes no lower than 1 KiB.
     pub fn clamp_window(&self, bytes: u64) {
-        // The kernel doubles what it is told.
-        let size = usize::try_from(bytes.min(WINDOW_MAX)).unwrap_or_default();
-        let _ = sockopt::set_socket_recv_buffer_size(&self.descriptor, size);
+        clamp_window(&self.descriptor, bytes);
     }
 
     /// Has the kernel find a peer that has vanished, as `options` say; what it refuses keeps the system's value. On a TCP

@@ -103,6 +103,14 @@ impl Serialize for EventLine<'_> {
                 "why": change.why().map(|why| Shown(Escaped(why.as_bytes()))),
             },
             What::Fault(fault) => faulted(&mut line, fault)?,
+            What::Step { step, listener, did, error } => keys! {
+                line,
+                "event": "step",
+                "step": step,
+                "listener": listener.as_ref().map(|name| Shown(Escaped(name.as_bytes()))),
+                "did": Shown(Escaped(did.as_bytes())),
+                "error": error.as_ref().map(|error| Shown(Escaped(error.as_bytes()))),
+            },
             What::Config { applied, lines } => {
                 let lines: Vec<_> = lines.iter().map(|line| Shown(Escaped(line.as_bytes()))).collect();
                 keys!(line, "event": "config", "state": if *applied { "applied" } else { "refused" }, "changes": lines);

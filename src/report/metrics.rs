@@ -11,7 +11,7 @@ use prometheus_client::{
 };
 use std::{
     fmt,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// All that is told to a scraper.
@@ -33,6 +33,26 @@ pub struct Metrics {
     /// Open pipes that are free.
     pub spare_pipes: usize,
     pub spare_buffers: usize,
+    pub faults: Vec<FaultMetrics>,
+}
+
+/// What a fault has done so far.
+#[derive(Clone, Debug)]
+pub struct FaultMetrics {
+    pub listener: String,
+    /// Its name, as a label may have it.
+    pub fault: String,
+    pub kind: &'static str,
+    /// That met it, and that it hit.
+    pub sessions: [(&'static str, u64); 2],
+    /// That passed it, and that it took away.
+    pub bytes: [(&'static str, u64); 2],
+    /// That wait before it now.
+    pub held_bytes: u64,
+    /// The time that runs of bytes waited, summed up.
+    pub delay: Duration,
+    /// Sessions that it ended, by how.
+    pub ends: [(&'static str, u64); 2],
 }
 
 impl Metrics {
@@ -92,6 +112,36 @@ impl Metrics {
         histogram(to, "switchboard_session_duration", "Life of the sessions that ended", &tally.lives)
     }
 
+    fn faults(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let labels = |one: &'_ FaultMetrics| {
+            [("listener", one.listener.clone()), ("fault", one.fault.clone()), ("type", one.kind.to_owned())]
+        };
+        let of_each = |key: &'static str, of: fn(&FaultMetrics) -> [(&'static str, u64); 2]| {
+            let rows = self.faults.iter().flat_map(move |one| {
+                let [listener, fault, kind] = labels(one);
+                of(one).map(|(what, count)| {
+                    let labels = [listener.clone(), fault.clone(), kind.clone(), (key, what.to_owned())];
+                    (labels, ConstCounter::new(count))
+                })
+            });
+            rows.collect::<Vec<_>>()
+        };
+        let sessions = of_each("result", |one| one.sessions);
+        let help = "Sessions that met a fault, and those of them that it hit";
+        family(to, "switchboard_fault_sessions", help, None, &sessions)?;
+        let bytes = of_each("what", |one| one.bytes);
+        let help = "Bytes that passed a fault, and that it took away";
+        family(to, "switchboard_fault", help, Some(&Unit::Bytes), &bytes)?;
+        let held = self.faults.iter().map(|one| (labels(one), ConstGauge::new(one.held_bytes)));
+        let help = "Bytes that wait before a fault now";
+        family(to, "switchboard_fault_held", help, Some(&Unit::Bytes), &held.collect::<Vec<_>>())?;
+        let delay = self.faults.iter().map(|one| (labels(one), ConstCounter::new(one.delay.as_secs_f64())));
+        let help = "The time that runs of bytes waited before a fault, summed up";
+        family(to, "switchboard_fault_delay", help, Some(&Unit::Seconds), &delay.collect::<Vec<_>>())?;
+        let ends = of_each("how", |one| one.ends);
+        family(to, "switchboard_fault_ends", "Sessions that a fault ended, by how", None, &ends)
+    }
+
     fn process(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let errors = self.accept_errors.iter();
         let errors: Vec<_> =
@@ -125,6 +175,9 @@ impl Metrics {
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.sessions(&mut encoder)?;
+        if !self.faults.is_empty() {
+            self.faults(&mut encoder)?;
+        }
         self.process(&mut encoder)
     }
 }
@@ -146,12 +199,13 @@ fn family<const N: usize, M: EncodeMetric>(
     name: &str,
     help: &str,
     unit: Option<&Unit>,
-    members: &[([(&str, &str); N], M)],
+    members: &[([(&str, impl AsRef<str>); N], M)],
 ) -> fmt::Result {
     let kind = members.first().map_or(MetricType::Unknown, |(_, metric)| metric.metric_type());
     let mut encoder = to.encode_descriptor(name, help, unit, kind)?;
     for (labels, metric) in members {
-        metric.encode(encoder.encode_family(labels)?)?;
+        let labels = labels.each_ref().map(|(key, value)| (*key, value.as_ref()));
+        metric.encode(encoder.encode_family(&labels)?)?;
     }
     Ok(())
 }

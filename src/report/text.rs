@@ -95,6 +95,7 @@ impl Page {
                 writeln!(out, "{}{end}", Escaped(change.to_string().as_bytes()))
             }
             What::Fault(fault) => self.fault(fault, out),
+            What::Step { step, listener, did, error } => self.step(*step, listener, did, error, out),
             What::Config { applied, lines } => {
                 let Paint { dim, good, bad, end } = self.paint;
                 let (paint, state) = if *applied { (good, "applied") } else { (bad, "refused") };
@@ -134,6 +135,24 @@ impl Page {
         }
         if let Some(error) = &close.error {
             write!(out, ": {}", Escaped(error.as_bytes()))?;
+        }
+        out.write_char('\n')
+    }
+
+    fn step(
+        &self,
+        step: usize,
+        listener: &Option<String>,
+        did: &str,
+        error: &Option<String>,
+        out: &mut String,
+    ) -> fmt::Result {
+        let Paint { dim, bad, end, .. } = self.paint;
+        let listener = listener.as_deref().unwrap_or("all listeners");
+        let (listener, did) = (Escaped(listener.as_bytes()), Escaped(did.as_bytes()));
+        write!(out, "{dim}{}{end} step {step}: {did} ({listener})", self.time)?;
+        if let Some(error) = error {
+            write!(out, ": {bad}{}{end}", Escaped(error.as_bytes()))?;
         }
         out.write_char('\n')
     }

@@ -85,8 +85,12 @@ impl Ended {
             }
             Cause::NoRoute => "no route leads anywhere for it".into(),
             Cause::NoServer => "none of the upstream's servers could be reached".into(),
-            Cause::Fault => "a fault that was set on it ended it".into(),
-            Cause::Internal => "a fault of this program ended it".into(),
+            // As `slow (reset_peer) reset both peers`.
+            Cause::Fault => match &self.close.error {
+                Some(did) => format!("the fault {did} after {}", duration(self.close.duration)),
+                None => "a fault that was set on it ended it".into(),
+            },
+            Cause::Internal => "a mistake of this program ended it".into(),
         }
     }
 
@@ -150,7 +154,11 @@ impl Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::target::Target;
+    use crate::session::{
+        faults::{fault::FaultPlan, kind::FaultKind, stage::FaultEnd},
+        outcome::Outcome,
+        target::Target,
+    };
     use strum::VariantArray;
 
     fn ended(mode: Mode, cause: Cause) -> Ended {
@@ -200,6 +208,18 @@ mod tests {
         let mut ended = ended(Mode::Echo, Cause::RefusedLimit);
         ended.close.error = Some("2001:db8::/64 has 3 sessions already".into());
         assert!(ended.verdict().starts_with("2001:db8::/64 has 3 sessions already; "), "{}", ended.verdict());
+    }
+
+    #[test]
+    fn a_fault_that_ended_a_session_is_named() {
+        let record = Record::sample(1, Target::Echo);
+        record.from_client.add_received(812);
+        let plan = FaultPlan { name: "slow".into(), ..FaultPlan::sample(FaultKind::ResetPeer, [0; 3]) };
+        record.conclude(Outcome::Fault { plan: plan.into(), end: FaultEnd::Reset });
+        let mut ended = Ended::now(&record);
+        ended.close.duration = Duration::from_secs(2);
+        let wanted = "the fault slow (reset_peer) reset both peers after 2 s; 812 bytes from the client were not delivered";
+        assert_eq!(ended.verdict(), wanted);
     }
 
     #[test]

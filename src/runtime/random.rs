@@ -36,15 +36,15 @@ impl Lot {
         for word in words {
             for byte in word.iter() {
                 lot.0 ^= u64::from(*byte);
-                lot.0 = lot.next();
+                lot.0 = lot.draw();
             }
             lot.0 ^= word.len() as u64 | 1 << 32;
-            lot.0 = lot.next();
+            lot.0 = lot.draw();
         }
         lot
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -55,15 +55,15 @@ impl Lot {
     /// From 0 to below 1.
     #[expect(clippy::cast_precision_loss, reason = "53 bits are what the type holds")]
     pub fn share(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.draw() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// From 0 to `most`.
     pub fn up_to(&mut self, most: u64) -> u64 {
         match most.checked_add(1) {
             // The product's upper half: far more even than a remainder, and enough here.
-            Some(count) => ((u128::from(self.next()) * u128::from(count)) >> 64) as u64,
-            None => self.next(),
+            Some(count) => ((u128::from(self.draw()) * u128::from(count)) >> 64) as u64,
+            None => self.draw(),
         }
     }
 }

@@ -86,6 +86,7 @@ impl Accepts for SessionListener {
     const RANK: Rank = Rank::Accept;
 
     async fn readable(&self) {
+        self.current.get().faults.entrance.opened().await;
         self.listener.readable().await;
         if let Some(rate) = &self.current.get().accept_rate {
             rate.take().await;
@@ -95,12 +96,16 @@ impl Accepts for SessionListener {
     fn try_accept(&mut self) -> io::Result<Self::Accepted> {
         let SessionListener { listener, current, reserved } = self;
         let listening = current.get();
-        let accepted = listener.try_accept_if(|| {
+        let entrance = &listening.faults.entrance;
+        let prepare = || {
             if reserved.is_none() {
                 *reserved = listening.target.reserve()?;
             }
             Ok(())
-        });
+        };
+        // Not asked of the kernel, so that the listener stays readable.
+        let shut = || Err(io::ErrorKind::WouldBlock.into());
+        let accepted = if entrance.is_shut() { shut() } else { listener.try_accept_if(prepare) };
         if accepted.as_ref().is_err_and(|error| classify(error) == AcceptError::Resources) {
             // Without a descriptor for the near leg, another actor needs this one more.
             *reserved = None;
@@ -108,7 +113,12 @@ impl Accepts for SessionListener {
         if let (Err(_), Some(rate)) = (&accepted, &listening.accept_rate) {
             rate.give_back();
         }
-        accepted.map(|(accepted, client)| (accepted, client, reserved.take(), listening))
+        let (accepted, client) = accepted?;
+        if entrance.is_own(&client) {
+            // It was to fill the queue, and is no session.
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok((accepted, client, reserved.take(), listening))
     }
 }
 

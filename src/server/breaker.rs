@@ -9,7 +9,12 @@ use crate::{
         mailbox::{self, Mailbox, mailbox},
         task::{Task, spawn},
     },
-    server::{in_force::PlanInForce, supervisors::Supervisors},
+    server::{
+        in_force::PlanInForce,
+        listener_faults::{self, ListenerFaults},
+        operator::ServerOrder,
+        supervisors::Supervisors,
+    },
     session::{
         event::{Events, FaultEvent, What},
         faults::{
@@ -55,6 +60,8 @@ enum Event {
     Message(Message),
     /// Of a listener, by its name.
     Expired(Arc<FaultSet>, String),
+    /// A fault of a listener as a whole begins, pauses or turns.
+    Turned,
     /// No handle is left.
     End,
 }
@@ -64,13 +71,24 @@ struct Actor {
     in_force: PlanInForce,
     supervisors: Supervisors,
     events: Events,
+    listeners: ListenerFaults,
+    /// When a fault of a listener as a whole begins, pauses or turns, in nanoseconds of [`now_ns`].
+    turn_ns: Option<u64>,
+    _flapper: Task<()>,
 }
 
 impl Breaker {
-    /// The actor runs for as long as the task is there.
-    pub fn start(in_force: PlanInForce, supervisors: Supervisors, events: Events) -> (Self, Task<()>) {
+    /// The actor runs for as long as the task is there. Listeners are closed and opened by `orders`.
+    pub fn start(
+        in_force: &PlanInForce,
+        supervisors: &Supervisors,
+        events: &Events,
+        orders: &mailbox::Sender<ServerOrder>,
+    ) -> (Self, Task<()>) {
         let (address, mailbox) = mailbox(CHANGES);
-        let actor = Actor { mailbox, in_force, supervisors, events };
+        let (listeners, _flapper) = ListenerFaults::start(in_force, supervisors, orders);
+        let (in_force, supervisors, events) = (in_force.clone(), supervisors.clone(), events.clone());
+        let actor = Actor { mailbox, in_force, supervisors, events, listeners, turn_ns: None, _flapper };
         (Breaker { address }, spawn(actor.run()))
     }
 
@@ -95,6 +113,7 @@ impl Actor {
             match self.next_event().await {
                 Event::Message(Message::Order(listener, order, reply)) => {
                     let answer = self.follow(&listener, order).await;
+                    self.turn().await;
                     // An asker that is gone gets nothing.
                     let _ = reply.try_send(answer);
                 }
@@ -102,11 +121,14 @@ impl Actor {
                     for set in changed {
                         self.spread(&set).await;
                     }
+                    self.turn().await;
                 }
+                Event::Turned => self.turn().await,
                 Event::Expired(set, name) => {
                     if let Ok(fault) = set.remove(&name) {
                         self.tell(&set, &fault, "expired");
                         self.spread(&set).await;
+                        self.turn().await;
                     }
                 }
                 Event::End => return,
@@ -115,20 +137,24 @@ impl Actor {
     }
 
     async fn next_event(&mut self) -> Event {
-        let first = self.first_to_expire();
-        let expiry = async {
-            match first {
-                Some((ns, set, name)) => {
-                    let left = Duration::from_nanos(ns.saturating_sub(now_ns()));
-                    sleep_until(Instant::now() + left).await;
+        let (first, turn_ns) = (self.first_to_expire(), self.turn_ns);
+        let at = |ns: u64| sleep_until(Instant::now() + Duration::from_nanos(ns.saturating_sub(now_ns())));
+        let due = async {
+            match (first, turn_ns) {
+                (Some((ns, set, name)), turn_ns) if turn_ns.is_none_or(|turn_ns| ns <= turn_ns) => {
+                    at(ns).await;
                     Event::Expired(set, name)
                 }
-                None => pending().await,
+                (_, Some(turn_ns)) => {
+                    at(turn_ns).await;
+                    Event::Turned
+                }
+                (_, None) => pending().await,
             }
         };
         select_biased! {
             message = self.mailbox.next().fuse() => message.map_or(Event::End, Event::Message),
-            expired = pin!(expiry.fuse()) => expired,
+            event = pin!(due.fuse()) => event,
         }
     }
 
@@ -143,12 +169,26 @@ impl Actor {
         expiring.min_by_key(|(ns, ..)| *ns)
     }
 
+    /// Has the listeners be as their faults say now.
+    async fn turn(&mut self) {
+        self.turn_ns = self.listeners.follow(now_ns()).await;
+    }
+
     async fn follow(&self, listener: &str, order: FaultOrder) -> Result<Vec<Arc<Fault>>, FaultRefusal> {
-        let set = self.in_force.get().faults(listener).ok_or_else(|| {
-            FaultRefusal::Wrong(format!("there is no listener '{listener}'; 'ctl fault list' shows them"))
+        let in_force = self.in_force.get();
+        let set = in_force.faults(listener).ok_or_else(|| {
+            let names: Vec<_> = in_force.all_faults().into_iter().map(|(name, _)| name).collect();
+            let names = names.join(", ");
+            FaultRefusal::Wrong(format!("there is no listener '{listener}'; there is {names}"))
         })?;
         let (faults, did) = match order {
-            FaultOrder::Add(plan) => (vec![set.add(*plan, false)?], "added"),
+            FaultOrder::Add(plan) => {
+                let in_force = self.in_force.get();
+                let planned = in_force.planned().find(|(.., faults)| Arc::ptr_eq(faults, &set));
+                let endpoints = planned.map(|(_, planned, _)| &planned.endpoints[..]).unwrap_or_default();
+                listener_faults::check(plan.kind, endpoints).map_err(FaultRefusal::Wrong)?;
+                (vec![set.add(*plan, false)?], "added")
+            }
             FaultOrder::Update(name, change) => (vec![set.update(&name, &change)?], "updated"),
             FaultOrder::Remove(name) => (vec![set.remove(&name)?], "removed"),
             FaultOrder::Clear => (set.clear(), "removed"),
@@ -169,9 +209,9 @@ impl Actor {
         }
     }
 
-    fn tell(&self, set: &FaultSet, fault: &Fault, did: &'static str) {
+    fn tell(&self, set: &Arc<FaultSet>, fault: &Fault, did: &'static str) {
         let FaultPlan { name, kind, stream, .. } = &*fault.plan();
-        let (listener, fault) = (set.listener().to_owned(), name.clone());
+        let (listener, fault) = (self.in_force.get().name_of(set), name.clone());
         let event = FaultEvent { session: None, listener, fault, kind: *kind, stream: *stream, did };
         self.events.tell(What::Fault(Box::new(event)));
     }

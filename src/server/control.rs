@@ -4,7 +4,7 @@ use crate::{
     control::{
         lines::LineSocket,
         place,
-        protocol::{Line, PlanAnswer, ReadyAnswer, Request, TapItem},
+        protocol::{Line, ListedFault, PlanAnswer, ReadyAnswer, Request, TapItem},
     },
     error::{Error, reason},
     net::{
@@ -14,6 +14,7 @@ use crate::{
     report::{format::Format, json::EventLine, reporter::Reporter},
     runtime::{clock::within, task::yield_now},
     server::{
+        fault_orders,
         operator::{Operator, Readiness, Refusal},
         plan::Mistakes,
         side_door::{SideDoor, Silence},
@@ -190,8 +191,7 @@ impl Conversation {
                 self.push_item(&self.operator.ended(session).await?);
             }
             Request::Closed { session: None, last } => {
-                let closed = self.operator.closed(last).await;
-                self.items(closed).await?;
+                self.items(self.operator.closed(last).await).await?;
             }
             Request::Stats { history } => self.push_item(&self.operator.stats(history).await?),
             Request::Get { setting } => {
@@ -230,6 +230,18 @@ impl Conversation {
             Request::Server { upstream, .. } => {
                 self.operator.group_servers(upstream.as_deref())?.iter().for_each(|one| self.push_item(one));
             }
+            Request::FaultList { listener } => {
+                self.faults(fault_orders::list(&self.operator, listener.as_deref())).await?;
+            }
+            Request::FaultAdd { listener, fault } => {
+                self.faults(fault_orders::add(&self.operator, listener, &fault).await).await?;
+            }
+            Request::FaultUpdate { listener, name, fault } => {
+                self.faults(fault_orders::update(&self.operator, &listener, name, &fault).await).await?;
+            }
+            Request::FaultRemove { listener, name, all } => {
+                self.faults(fault_orders::remove(&self.operator, listener, name, all).await).await?;
+            }
             Request::Set { setting, value } => self.operator.set(setting, value).await?,
         }
         Ok(None)
@@ -245,6 +257,11 @@ impl Conversation {
             }
         }
         Ok(())
+    }
+
+    /// The faults that a request was about.
+    async fn faults(&mut self, faults: Result<Vec<ListedFault>, Refusal>) -> Result<(), Incomplete> {
+        Ok(self.items(faults?.into_iter()).await?)
     }
 
     /// Shows taps until their sessions have ended and no more come. Any line of the client ends them.

@@ -11,8 +11,8 @@ use crate::{
     server::plan::{
         Check, Lead, Plan, PlannedListener, PlannedRoute, PlannedServer, PlannedTarget, PlannedUpstream,
     },
-    session::group::RETRIES,
-    text::units::duration,
+    session::{faults::fault::FaultPlan, group::RETRIES},
+    text::{escape::Escaped, units::duration},
 };
 use std::{collections::BTreeSet, fmt::Display, path::PathBuf, time::Duration};
 
@@ -63,6 +63,7 @@ fn whole_program(old: &Plan, new: &Plan, lines: &mut Vec<String>) {
     changed(lines, "drain-delay", duration(old.drain_delay), duration(new.drain_delay));
     changed(lines, "remember", old.remember, new.remember);
     // A shard looks as it began.
+    changed(lines, "seed, from the next start", or_auto(old.seed), or_auto(new.seed));
     changed(lines, "busy-poll, from the next start", time(old.busy_poll), time(new.busy_poll));
     changed(lines, "metrics", or_off(old.metrics.as_ref()), or_off(new.metrics.as_ref()));
     changed(lines, "agent", or_off(old.agent.as_ref()), or_off(new.agent.as_ref()));
@@ -166,7 +167,41 @@ fn listener(name: &str, old: &PlannedListener, new: &PlannedListener, lines: &mu
             own.push(format!("{key}: another one"));
         }
     }
+    faults(&old.faults, &new.faults, &mut own);
     lines.extend(own.into_iter().map(|line| format!("listener {name}: {line}")));
+}
+
+fn faults(old: &[FaultPlan], new: &[FaultPlan], own: &mut Vec<String>) {
+    let find = |plans: &[FaultPlan], name: &str| plans.iter().find(|plan| plan.name == name).cloned();
+    for former in old {
+        let name = Escaped(former.name.as_bytes());
+        match find(new, &former.name) {
+            None => own.push(format!("fault {name} removed: {}", former.in_words())),
+            Some(next) if next != *former => {
+                own.push(format!("fault {name} changed: {}", fault_changes(former, &next).join("; ")));
+            }
+            Some(_) => {}
+        }
+    }
+    for next in new.iter().filter(|next| find(old, &next.name).is_none()) {
+        own.push(format!("fault {} added: {}", Escaped(next.name.as_bytes()), next.in_words()));
+    }
+}
+
+/// What a fault of the same name says otherwise.
+fn fault_changes(old: &FaultPlan, new: &FaultPlan) -> Vec<String> {
+    let mut own = Vec::new();
+    let what = |plan: &FaultPlan| format!("{} {}", plan.kind.name(), plan.stream.name());
+    let or = |text: String, none: &str| if text.is_empty() { none.to_owned() } else { text };
+    let values = |plan: &FaultPlan| or(plan.kind.written(&plan.values), "none");
+    changed(&mut own, "type", what(old), what(new));
+    changed(&mut own, "attributes", values(old), values(new));
+    let share = |plan: &FaultPlan| or(plan.toxicity.in_words(), "100%");
+    changed(&mut own, "toxicity", share(old), share(new));
+    let (scope, schedule) = ("all sessions", "always");
+    changed(&mut own, "hits", or(old.scope.in_words(), scope), or(new.scope.in_words(), scope));
+    changed(&mut own, "acts", or(old.schedule.in_words(), schedule), or(new.schedule.in_words(), schedule));
+    own
 }
 
 fn target(old: &PlannedTarget, new: &PlannedTarget, own: &mut Vec<String>) {
@@ -336,8 +371,13 @@ mod tests {
         net::{network::Access, proxy_header::ProxyVersion, tls::server::ServerTls},
         report::format::{Dump, Log},
         server::plan::PlannedTls,
-        session::{deadline::Deadlines, sources::SourceLimit},
+        session::{
+            deadline::Deadlines,
+            faults::{fault::Toxicity, kind::FaultKind},
+            sources::SourceLimit,
+        },
     };
+    use std::slice;
 
     /// One listener that leads to an address.
     fn plan() -> Plan {
@@ -372,6 +412,7 @@ mod tests {
             drain_delay: Duration::ZERO,
             log: Log::Off,
             seed: None,
+            scenario: None,
             threads: None,
             busy_poll: None,
             control: Control::Off,
@@ -433,6 +474,37 @@ mod tests {
         };
         let lines = changes(&named(None), &named(Some(ProxyVersion::V2)));
         assert_eq!(lines, ["upstream db: send-proxy: off to v2"]);
+    }
+
+    #[test]
+    fn faults_that_come_go_and_change_are_told() {
+        let with = |faults: &[FaultPlan]| {
+            let mut plan = plan();
+            plan.listeners[0].faults = faults.to_vec();
+            plan
+        };
+        let slow = FaultPlan::sample(FaultKind::Latency, [120, 20, 0]);
+        let noop = FaultPlan::sample(FaultKind::Noop, [0; 3]);
+        let lines = changes(&plan(), &with(slice::from_ref(&slow)));
+        let wanted =
+            "listener web: fault latency_downstream added: latency downstream, latency=120ms jitter=20ms";
+        assert_eq!(lines, [wanted]);
+        let mut slower = slow.clone();
+        slower.values[0] = 2_000;
+        slower.toxicity = Toxicity::new(0.25).unwrap();
+        slower.scope.skip = 3;
+        slower.schedule.expires_ms = 30_000;
+        let lines = changes(&with(&[slow.clone(), noop.clone()]), &with(&[noop, slower]));
+        let wanted = "listener web: fault latency_downstream changed: attributes: latency=120ms jitter=20ms to \
+                      latency=2s jitter=20ms; toxicity: 100% to 25%; hits: all sessions to skip 3; \
+                      acts: always to for 30s";
+        assert_eq!(lines, [wanted]);
+        let lines = changes(&with(slice::from_ref(&slow)), &plan());
+        let wanted =
+            "listener web: fault latency_downstream removed: latency downstream, latency=120ms jitter=20ms";
+        assert_eq!(lines, [wanted]);
+        let seeded = Plan { seed: Some(5), ..plan() };
+        assert_eq!(changes(&plan(), &seeded), ["seed, from the next start: auto to 5"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::{
     runtime::lock::Lock,
     server::{
         groups::{self, Groups, ListenerState},
+        listener_faults,
         plan::{Plan, PlannedListener},
     },
     session::{
@@ -26,6 +27,7 @@ use std::{
     collections::{HashMap, VecDeque},
     fs::{self, Permissions},
     io,
+    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     sync::Arc,
 };
@@ -163,13 +165,32 @@ impl InForce {
 
     /// The faults of a listener, whether or not it is listened on.
     pub fn faults(&self, listener: &str) -> Option<Arc<FaultSet>> {
-        self.shared.get(listener).map(|state| state.faults().clone())
+        let planned = self.shared.get(listener).map(|state| state.faults().clone());
+        // One that is named by its address may have been planned with another one, as with port 0.
+        planned.or_else(|| {
+            let listenings = self.listenings().into_iter();
+            let mut named = listenings.filter(|one| one.name == listener);
+            named.next().map(|one| one.faults.clone())
+        })
+    }
+
+    /// The name of the listener that has these faults, as operators know it.
+    pub fn name_of(&self, faults: &Arc<FaultSet>) -> String {
+        let listenings = self.listenings().into_iter();
+        let mut own = listenings.filter(|one| Arc::ptr_eq(&one.faults, faults));
+        own.next().map_or_else(|| faults.listener().to_owned(), |one| one.name.clone())
     }
 
     /// The faults of all listeners, by their names, in the order of these.
     pub fn all_faults(&self) -> Vec<(String, Arc<FaultSet>)> {
-        let mut all: Vec<_> =
-            self.shared.iter().map(|(name, state)| (name.clone(), state.faults().clone())).collect();
+        let listenings = self.listenings().into_iter().rev();
+        let names: HashMap<_, _> =
+            listenings.map(|one| (Arc::as_ptr(&one.faults), one.name.clone())).collect();
+        let named = |(key, state): (&String, &ListenerState)| {
+            let faults = state.faults().clone();
+            (names.get(&Arc::as_ptr(&faults)).unwrap_or(key).clone(), faults)
+        };
+        let mut all: Vec<_> = self.shared.iter().map(named).collect();
         all.sort_by(|(one, _), (other, _)| one.cmp(other));
         all
     }
@@ -214,10 +235,33 @@ impl InForce {
         mine.into_iter()
     }
 
+    /// Whether a listener is to be listened on; none if there is none.
+    pub fn is_enabled(&self, listener: &str) -> Option<bool> {
+        self.shared.get(listener).map(|state| state.planned().enabled)
+    }
+
     /// Where a listener is bound, in the order of its plan.
     pub fn bound(&self, listener: &str) -> impl Iterator<Item = Address> {
         let own = self.addresses.iter().filter(move |one| key(&one.planned) == listener);
         own.map(|one| one.current.get().address.clone())
+    }
+
+    /// The sockets of a listener, each with its address if that is of TCP.
+    pub fn sockets(&self, listener: &str) -> Vec<(ListenHandle, Option<SocketAddr>)> {
+        let own = self.addresses.iter().filter(|one| key(&one.planned) == listener);
+        let sockets = own.flat_map(|one| {
+            let at = match &one.current.get().address {
+                Address::Tcp(at) => Some(*at),
+                Address::Unix(_) => None,
+            };
+            one.handles.lock().clone().into_iter().map(move |socket| (socket, at))
+        });
+        sockets.filter(|(socket, _)| socket.is_open()).collect()
+    }
+
+    /// Each listener as it is planned, with its faults, by the key that [`InForce::set_enabled`] takes.
+    pub fn planned(&self) -> impl Iterator<Item = (&String, &PlannedListener, &Arc<FaultSet>)> {
+        self.shared.iter().map(|(key, state)| (key, state.planned(), state.faults()))
     }
 
     /// Has a listener of `plan` be enabled or not. One that is not any more stays planned at the addresses that it was bound
@@ -290,6 +334,12 @@ impl InForce {
                 .check()
                 .map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
             let key = key(planned);
+            for fault in &planned.faults {
+                listener_faults::check(fault.kind, &planned.endpoints).map_err(|why| {
+                    let what = format!("cannot add {} to listener '{}'", fault.name, Escaped(key.as_bytes()));
+                    Error::new(what, io::Error::other(why))
+                })?;
+            }
             let of_listener = ListenerState::new(&key, planned, self.shared.get(&key), &ground);
             shared.insert(key, of_listener.clone());
             for endpoint in planned.endpoints.iter().filter(|_| planned.enabled) {

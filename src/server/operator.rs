@@ -4,8 +4,8 @@
 
 use crate::{
     control::protocol::{
-        AdminOrder, Choice, EndedSession, Greeting, GroupServer, ListedSession, Named, Phase, ServerStats,
-        SessionDetail, Setting, SettingValue, Sort, TapChoice, VERSION,
+        AdminOrder, Choice, EndedSession, Greeting, GroupServer, ListedSession, MetFault, MetFaults, Named,
+        Phase, ServerStats, SessionDetail, Setting, SettingValue, Sort, TapChoice, VERSION,
     },
     error::Error,
     net::{
@@ -15,8 +15,14 @@ use crate::{
         limits::TooManySessions,
         pipe,
     },
-    report::metrics::Metrics,
-    runtime::{blocking::blocking, clock::coarse_ms, limit::Slots, lock::Lock, mailbox},
+    report::metrics::{FaultMetrics, Metrics},
+    runtime::{
+        blocking::blocking,
+        clock::{coarse_ms, now_ns},
+        limit::Slots,
+        lock::Lock,
+        mailbox,
+    },
     server::{
         breaker::{Breaker, FaultOrder},
         diff,
@@ -32,7 +38,9 @@ use crate::{
         delivery::Queue,
         event::{Event, Events},
         faults::{
-            fault::Fault,
+            fault::{Fault, FaultStream},
+            faulted::Met,
+            held::HELD_MAX,
             set::{FaultRefusal, FaultSet},
         },
         group::{self, Admin, Group, Standing},
@@ -176,6 +184,10 @@ pub enum Refusal {
     NoOrder(SafeText),
     #[error("there is no listener '{0}'")]
     NoListener(SafeText),
+    #[error("the sessions are of several listeners; name one")]
+    SeveralListeners,
+    #[error("{0}")]
+    Fault(String),
     #[error("the server is ending")]
     Ending,
 }
@@ -296,6 +308,7 @@ impl Operator {
             pipes: pipe::count(),
             spare_pipes: pipe::spare(),
             spare_buffers: buffer::spare(),
+            faults: in_force.all_faults().iter().flat_map(|(name, set)| fault_metrics(name, set)).collect(),
         })
     }
 
@@ -422,6 +435,11 @@ impl Operator {
         self.server.supervisor.end_sessions_of(listener).await;
     }
 
+    /// Whether a listener is to be listened on; none if there is none.
+    pub fn is_enabled(&self, listener: &str) -> Option<bool> {
+        self.server.in_force.get().is_enabled(listener)
+    }
+
     /// The address at which a listener is bound; none if it is not listened on.
     pub fn bound(&self, listener: &str) -> Option<Address> {
         self.server.in_force.get().bound(listener).next()
@@ -446,12 +464,11 @@ impl Operator {
 
     /// The faults of all listeners, by their names, or of one.
     pub fn faults(&self, listener: Option<&str>) -> Result<Vec<(String, Arc<FaultSet>)>, Refusal> {
-        let mut all = self.server.in_force.get().all_faults();
+        let in_force = self.server.in_force.get();
+        let mut all = in_force.all_faults();
         if let Some(name) = listener {
-            all.retain(|(other, _)| other == name);
-            if all.is_empty() {
-                return Err(Refusal::NoListener(name.into()));
-            }
+            let own = in_force.faults(name).ok_or_else(|| Refusal::NoListener(name.into()))?;
+            all.retain(|(_, set)| Arc::ptr_eq(set, &own));
         }
         Ok(all)
     }
@@ -459,6 +476,23 @@ impl Operator {
     /// The faults of a listener.
     pub fn fault_set(&self, listener: &str) -> Option<Arc<FaultSet>> {
         self.server.in_force.get().faults(listener)
+    }
+
+    /// The name of the listener whose these sessions are.
+    pub async fn listener_of(&self, sessions: &[u64]) -> Result<String, Refusal> {
+        let mut sets: Vec<Arc<FaultSet>> = Vec::new();
+        for &session in sessions {
+            let Some(record) = self.server.supervisor.find(session).await else {
+                return Err(self.wrong(&[session]).await);
+            };
+            if !sets.iter().any(|set| Arc::ptr_eq(set, &record.listening.faults)) {
+                sets.push(record.listening.faults.clone());
+            }
+        }
+        match &sets[..] {
+            [only] => Ok(self.server.in_force.get().name_of(only)),
+            _ => Err(Refusal::SeveralListeners),
+        }
     }
 
     /// Adds, changes or removes faults of a listener, for its live sessions too.
@@ -698,7 +732,48 @@ fn listed(record: &Record, rates: &Look, draining: bool) -> ListedSession {
         client_queued: client_takes.bytes(),
         upstream_queued: if record.listening.target.loops() { 0 } else { to_client.bytes() },
         source: record.introduced().and_then(Introduction::source).map(shown),
+        faults: record.hit_by().iter().map(|name| name.as_str().into()).collect(),
     }
+}
+
+/// The faults that a session has met; none: it has met none.
+fn met_faults(record: &Record) -> Option<MetFaults> {
+    let (faulted, now_ns) = (record.faulted()?, now_ns());
+    let told = |met: &Arc<Met>| {
+        let plan = met.fault.plan();
+        MetFault {
+            name: plan.name.as_str().into(),
+            kind: plan.kind.name().into(),
+            stream: plan.stream.name().into(),
+            values: plan.kind.written(&plan.values).as_str().into(),
+            hit: met.hits(),
+            acts: met.fault.acts(now_ns).0,
+        }
+    };
+    let met_faults: Vec<_> = faulted.all().iter().map(told).collect();
+    let [client_held, upstream_held] =
+        [FaultStream::Upstream, FaultStream::Downstream].map(|stream| faulted.held(stream));
+    let is_of_none = met_faults.is_empty() && client_held + upstream_held == 0;
+    (!is_of_none).then_some(MetFaults { met_faults, client_held, upstream_held, held_max: HELD_MAX as u64 })
+}
+
+/// What the faults of a listener have done.
+fn fault_metrics(listener: &str, set: &FaultSet) -> Vec<FaultMetrics> {
+    let told = |fault: Arc<Fault>| {
+        let (plan, counts) = (fault.plan(), &fault.counts);
+        let count = |counter: &AtomicU64| counter.load(Relaxed);
+        FaultMetrics {
+            listener: listener.to_owned(),
+            fault: SafeText::literal(&plan.name).to_string(),
+            kind: plan.kind.name(),
+            sessions: [("seen", count(&counts.seen)), ("hit", count(&counts.hit))],
+            bytes: [("passed", count(&counts.passed)), ("swallowed", count(&counts.swallowed))],
+            held_bytes: count(&counts.held),
+            delay: Duration::from_nanos(count(&counts.delayed_ns)),
+            ends: [("reset", count(&counts.resets)), ("fin", count(&counts.cuts))],
+        }
+    };
+    set.all().into_iter().map(told).collect()
 }
 
 /// The servers of a group, and how each stands.
@@ -760,6 +835,7 @@ fn detail(record: &Record, rates: &Look, draining: bool) -> SessionDetail {
         upstream_tls: introduction.and_then(|of| of.upstream_tls.get()).cloned(),
         spliced: splice_off.is_none(),
         splice_off: splice_off.map(SafeText::from),
+        met: met_faults(record),
     }
 }
 
@@ -772,6 +848,8 @@ fn splice_off(record: &Record) -> Option<&'static str> {
         Some("tls")
     } else if record.taps.count() > 0 {
         Some("it is tapped")
+    } else if record.is_faulted() && !are_open {
+        Some("a fault hits it")
     } else if !are_open {
         Some("it is watched, or copied in this program")
     } else {

@@ -15,7 +15,7 @@ use crate::{
         },
     },
     report::format::{Dump, Log},
-    server::toxiproxy::NewProxy,
+    server::{scenario::Scenario, toxiproxy::NewProxy},
     session::{
         deadline::Deadlines, faults::fault::FaultPlan, group::GroupSettings, route::Condition,
         sources::SourceLimit,
@@ -83,6 +83,8 @@ pub struct Plan {
     pub log: Log,
     /// What the faults' draws follow from; `None`: a number that nobody can foretell.
     pub seed: Option<u64>,
+    /// What is done to its listeners and their faults, and when.
+    pub scenario: Option<Scenario>,
     /// Threads that run sessions, each with its own part of them; `None`: one for each processor that the process may use.
     pub threads: Option<NonZeroUsize>,
     /// How long to look for the next event before sleeping; `None`: not at all.

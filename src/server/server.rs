@@ -148,6 +148,7 @@ struct Running {
     upgrade: Upgrade,
     breaker: Breaker,
     _breaker: Task<()>,
+    _scenario: Option<Task<()>>,
     /// Held by a reload, or by a process that is being started: either passes on what the other leaves.
     turn: Rc<Mutex<()>>,
     keepers: Keepers,
@@ -200,7 +201,7 @@ impl Running {
         let drain_timeout = Arc::new(Lock::new(plan.drain_timeout));
         let (ending, passable) = (Arc::<Ending>::default(), Passable::default());
         let (breaker, breaker_task) =
-            Breaker::start(in_force.clone(), supervisors.clone(), reporter.events().clone());
+            Breaker::start(&in_force, &supervisors, reporter.events(), &orders_address);
         let operator = Operator::new(OperatedServer {
             breaker: breaker.clone(),
             in_force: in_force.clone(),
@@ -240,6 +241,7 @@ impl Running {
             upgrade,
             breaker,
             _breaker: breaker_task,
+            _scenario: None,
             turn,
             keepers: Keepers::default(),
             surroundings,
@@ -265,7 +267,11 @@ impl Running {
         self.put_in_force(next).await;
         // Operators and scrapers find the listeners; until then they wait in the kernel's queue.
         self.serve_beside(plan, beside);
-        self.accept(opened).await.map_err(|error| Error::new("cannot accept", error))
+        self.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
+        let events = self.reporter.events().clone();
+        let scenario = plan.scenario.clone();
+        self._scenario = scenario.map(|scenario| scenario.start(self.operator.clone(), events));
+        Ok(())
     }
 
     /// Serves operators, scrapers and balancers.

@@ -149,6 +149,14 @@ pub enum What {
     Server { group: String, server: String, change: Change },
     /// A fault did something, or something was done about it.
     Fault(Box<FaultEvent>),
+    /// A step of a scenario was done; its number, from 1.
+    Step {
+        step: usize,
+        /// The listener's name; none: of all.
+        listener: Option<String>,
+        did: String,
+        error: Option<String>,
+    },
     /// A plan was applied or refused: what it changed, or what is wrong with it.
     Config { applied: bool, lines: Vec<String> },
     /// Lines could not be written.

@@ -8,6 +8,7 @@
 //! A session that no fault hits costs nothing: its gates are open.
 
 pub mod chain;
+pub mod entrance;
 pub mod fault;
 pub mod faulted;
 pub mod held;
@@ -15,3 +16,4 @@ pub mod kind;
 pub mod kinds;
 pub mod set;
 pub mod stage;
+pub mod words;

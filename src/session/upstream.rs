@@ -37,6 +37,7 @@ use crate::{
     },
 };
 use std::{
+    borrow::Cow,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -116,7 +117,12 @@ async fn reach(
         return refused(format!("{} refuses it", routes.name(chosen.number)));
     };
     let route = routes.description(&chosen, &facts);
-    let (tried, reached) = try_servers(group, reserved, record, context, up_receiver).await;
+    // Before it connects, so that the first segment offers the window.
+    let options = match opening.far_window {
+        None => Cow::Borrowed(&record.listening.settings.options),
+        window => Cow::Owned(Options { window, ..record.listening.settings.options.clone() }),
+    };
+    let (tried, reached) = try_servers(group, (reserved, &options), record, context, up_receiver).await;
     // Of a bare address there is nothing to tell.
     let selection = (!group.is_address || route.is_some()).then(|| {
         let place = reached.as_ref().ok().map(|reached| &reached.place);
@@ -148,9 +154,6 @@ async fn reach(
         choice: selection.map(Box::new),
         introduced: record.introduced().and_then(Introduction::told),
     });
-    if let Some(bytes) = opening.far_window {
-        leg.socket().clamp_window(bytes);
-    }
     Ok((Rc::new(leg), place.seat))
 }
 
@@ -170,13 +173,12 @@ type NotReached = (Option<Duration>, Outcome);
 /// Tries servers of the group until one is reached or none is left to try; which could not be reached, and how it went.
 async fn try_servers(
     group: &Group,
-    mut reserved: Option<Reserved>,
+    (mut reserved, options): (Option<Reserved>, &Options),
     record: &Record,
     context: &Context,
     up_receiver: &LinkReceiver,
 ) -> (Vec<Tried>, Result<Reached, NotReached>) {
-    let settings = &record.listening.settings;
-    let deadlines = settings.deadlines.get();
+    let deadlines = record.listening.settings.deadlines.get();
     let limit = group.settings.connect_timeout.or(deadlines.connect);
     let (mut told, mut tried) = (Vec::new(), Vec::new());
     let (mut last, mut waited) = (None, 0);
@@ -184,7 +186,7 @@ async fn try_servers(
         let server = place.server.clone();
         let begin = Instant::now();
         let own = context.own.get();
-        let dialled = dial_with(reserved.take(), &server.destination, &settings.options, limit, &own).await;
+        let dialled = dial_with(reserved.take(), &server.destination, options, limit, &own).await;
         let greeted = match dialled {
             Ok(dialled) => greet(dialled, group, &server, record, (limit, up_receiver)).await,
             Err(error) => Err(error),

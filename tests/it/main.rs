@@ -19,6 +19,7 @@ mod discovery;
 mod dump;
 mod echo;
 mod events;
+mod faults;
 mod fleet;
 mod groups;
 mod house;

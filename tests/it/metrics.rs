@@ -118,8 +118,10 @@ fn it_is_ready_until_the_drain_and_alive_through_it() {
 
 #[test]
 fn every_metric_is_documented_and_no_other() {
-    let server = Server::echo(&["--metrics", "0"]);
-    let admin = address(&server);
+    let operated = Operated::start("echo", &["--metrics", "0"]);
+    // Those of faults are there for each that there is.
+    assert_eq!(operated.ctl(&["fault", "add", "noop"]).code, 0);
+    let admin = address(&operated.server);
     // The older format names what it counts as a query does.
     let page = ask(admin, "GET /metrics HTTP/1.1", &format!("Host: {admin}\r\n")).body;
     let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());

@@ -1,14 +1,21 @@
 //! The command that looks into a running server.
 
 use crate::{
-    cli::{Config, values},
+    cli::{
+        Config,
+        commands::fault_words::{self, FaultOptions},
+        values,
+    },
     control::{
         client::ServerChoice,
         protocol::{Choice, Named, Request, Setting, Sort, TapChoice},
     },
     net::network::Network,
     server::explain::Question,
-    session::health::Health,
+    session::{
+        faults::fault::{FaultStream, Schedule, Toxicity},
+        health::Health,
+    },
     text::{plain::takes_unicode, takes_colour},
     tools::ctl::settings::{self, Verb},
 };
@@ -34,6 +41,9 @@ use strum::VariantArray;
 #[argh(note = "diff [FILE]        what a reload would change")]
 #[argh(note = "explain QUESTION   the route of a connection, and its servers, as they are")]
 #[argh(note = "server [NAME[/ADDR drain|ready|down]]   servers of upstreams, and one's state")]
+#[argh(note = "fault list         what breaks sessions on purpose, and what it has done")]
+#[argh(note = "fault add LISTENER KIND [VALUES], fault update LISTENER NAME [VALUES],")]
+#[argh(note = "fault remove LISTENER NAME   changes it; 'help faults' has the kinds")]
 #[argh(note = "get [LIMIT]        a limit as it is, or all")]
 #[argh(note = "set LIMIT VALUE    max-sessions, or a timeout as the server's, for new ones")]
 #[argh(note = "Exit: 0 done, 1 not done, 2 usage")]
@@ -41,6 +51,7 @@ use strum::VariantArray;
 #[argh(example = "switchboard ctl -s :8002 closed -n 20")]
 #[argh(example = "switchboard ctl tap --next --from 10.0.0.7 --dump hex")]
 #[argh(example = "switchboard ctl set idle-timeout 10m")]
+#[argh(example = "switchboard ctl fault add web latency 120ms+-20ms --share 10% --for 30s")]
 pub struct Ctl {
     /// what to do, and the sessions to do it to
     #[argh(positional, arg_name = "COMMAND")]
@@ -75,7 +86,7 @@ pub struct Ctl {
     /// tap: the next session, from byte one
     #[argh(switch)]
     next: bool,
-    /// tap: all sessions, and all that come
+    /// tap: all, and all to come; fault remove: all
     #[argh(switch)]
     all: bool,
     /// events: as they come, until Ctrl-C
@@ -90,6 +101,42 @@ pub struct Ctl {
     /// closed, list: at most N; also -n N
     #[argh(option, short = 'n', arg_name = "N", from_str_fn(values::count))]
     last: Option<usize>,
+    /// fault: its name (default KIND_downstream)
+    #[argh(option, arg_name = "NAME")]
+    name: Option<String>,
+    /// fault: on the bytes from the client
+    #[argh(switch)]
+    up: bool,
+    /// fault: on the bytes to the client, as without
+    #[argh(switch)]
+    down: bool,
+    /// fault: how many sessions it hits, as 10% or 0.1
+    #[argh(option, arg_name = "SHARE", from_str_fn(Toxicity::read))]
+    share: Option<Toxicity>,
+    /// fault: only these sessions
+    #[argh(option, arg_name = "ID,…", from_str_fn(values::sessions))]
+    session: Vec<Vec<u64>>,
+    /// fault: the first N that it would hit are spared
+    #[argh(option, arg_name = "N", from_str_fn(values::count))]
+    skip: Option<usize>,
+    /// fault: then it hits N at most
+    #[argh(option, arg_name = "N", from_str_fn(values::count))]
+    count: Option<usize>,
+    /// fault: then it hits one of N
+    #[argh(option, arg_name = "N", from_str_fn(values::count))]
+    every: Option<usize>,
+    /// fault: begins later
+    #[argh(option, arg_name = "TIME", from_str_fn(values::milliseconds))]
+    after: Option<u64>,
+    /// fault: removes itself
+    #[argh(option, long = "for", arg_name = "TIME", from_str_fn(values::milliseconds))]
+    lasts: Option<u64>,
+    /// fault: acts so long, then pauses for --off
+    #[argh(option, arg_name = "TIME", from_str_fn(values::milliseconds))]
+    on: Option<u64>,
+    /// fault: pauses so long, then acts for --on
+    #[argh(option, arg_name = "TIME", from_str_fn(values::milliseconds))]
+    off: Option<u64>,
 }
 
 /// The server that `-s` or `--control` names.
@@ -161,6 +208,7 @@ impl Ctl {
                 return Err("'explain' needs a question; write 'listener=web from=192.0.2.7'".into());
             }
             ["server", ref words @ ..] => server(words)?,
+            ["fault", ref words @ ..] => return self.fault(words),
             ["get"] => Request::Get { setting: None },
             ["get", name] => Request::Get { setting: Some(known_setting(name)?) },
             ["set", name, value] => return setting(name, value),
@@ -188,6 +236,69 @@ impl Ctl {
             health: self.health.take().unwrap_or_default(),
             limit: self.last.take(),
             ..Choice::default()
+        })
+    }
+
+    fn fault(&mut self, words: &[&str]) -> Result<Verb, String> {
+        let owned = |word: &str| word.to_owned();
+        Ok(Verb::Ask(match *words {
+            ["list"] => Request::FaultList { listener: None },
+            ["list", listener] => Request::FaultList { listener: Some(owned(listener)) },
+            ["add", ref words @ ..] => return fault_words::add(words, self.fault_options()?),
+            ["update", listener, name, ref words @ ..] => {
+                let share = self.share.take();
+                if words.is_empty() && share.is_none() {
+                    return Err("'fault update' needs what is to change: values, or --share".into());
+                }
+                let words = words.iter().copied().map(owned).collect();
+                return Ok(Verb::UpdateFault { listener: owned(listener), name: owned(name), words, share });
+            }
+            ["remove", listener, name] => {
+                let (listener, name) = (Some(owned(listener)), Some(owned(name)));
+                Request::FaultRemove { listener, name, all: false }
+            }
+            ["remove", ref listener @ ..] if listener.len() < 2 && take(&mut self.all) => {
+                let listener = listener.first().copied().map(owned);
+                Request::FaultRemove { listener, name: None, all: true }
+            }
+            ["update" | "remove", ..] => {
+                let all = if words[0] == "remove" { "; or --all" } else { "" };
+                return Err(format!("'fault {}' needs a listener and the name of a fault{all}", words[0]));
+            }
+            _ => {
+                return Err(
+                    "what to do with faults is missing; write fault list, add, update or remove".into()
+                );
+            }
+        }))
+    }
+
+    /// What the options say of a fault that is to be added.
+    fn fault_options(&mut self) -> Result<FaultOptions, String> {
+        if take(&mut self.down) && self.up {
+            return Err("option '--up' does not go with '--down': a fault has one stream; add two".into());
+        }
+        let stream = if take(&mut self.up) { FaultStream::Upstream } else { FaultStream::Downstream };
+        let mut clients = Vec::new();
+        for text in take(&mut self.from) {
+            clients.extend(refused("option '--from'", &text, values::networks)?);
+        }
+        let number = |option: &mut Option<usize>| option.take().unwrap_or_default() as u64;
+        Ok(FaultOptions {
+            name: self.name.take(),
+            stream,
+            share: self.share.take(),
+            clients,
+            sessions: take(&mut self.session).concat(),
+            skip: number(&mut self.skip),
+            count: number(&mut self.count),
+            every: number(&mut self.every),
+            schedule: Schedule {
+                after_ms: self.after.take().unwrap_or_default(),
+                expires_ms: self.lasts.take().unwrap_or_default(),
+                on_ms: self.on.take().unwrap_or_default(),
+                off_ms: self.off.take().unwrap_or_default(),
+            },
         })
     }
 
@@ -230,13 +341,25 @@ impl Ctl {
             ("--next", self.next),
             ("--all", self.all),
             ("--follow", self.follow),
+            ("--name", self.name.is_some()),
+            ("--up", self.up),
+            ("--down", self.down),
+            ("--share", self.share.is_some()),
+            ("--session", !self.session.is_empty()),
+            ("--skip", self.skip.is_some()),
+            ("--count", self.count.is_some()),
+            ("--every", self.every.is_some()),
+            ("--after", self.after.is_some()),
+            ("--for", self.lasts.is_some()),
+            ("--on", self.on.is_some()),
+            ("--off", self.off.is_some()),
         ];
         given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
     }
 }
 
 const COMMANDS: &str = "servers, list, show, closed, stats, events, tap, cut, pause, resume, drain, ready, reload, \
-                        diff, explain, server, get or set";
+                        diff, explain, server, fault, get or set";
 
 /// The path of a file that the server is to read.
 fn absolute(file: &str) -> Result<String, String> {

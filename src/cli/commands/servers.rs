@@ -209,6 +209,7 @@ macro_rules! server {
                     drain_delay: self.drain_delay.unwrap_or_default(),
                     log: self.log,
                     seed: None,
+                    scenario: None,
                     threads: self.threads,
                     busy_poll: self.busy_poll,
                     control: self.control,
@@ -335,6 +336,9 @@ server! {
         /// what draws follow from; the same repeats a run
         #[argh(option, arg_name = "N", from_str_fn(values::seed))]
         seed: Option<u64>,
+        /// what to break when, in JSON
+        #[argh(option, arg_name = "FILE")]
+        scenario: Option<PathBuf>,
         /// to resolve and connect, all addresses (default 10s)
         #[argh(option, arg_name = "TIME", default = "Some(deadline::CONNECT_TIMEOUT)")]
         #[argh(from_str_fn(values::duration))]
@@ -370,6 +374,10 @@ impl Faults {
             Ok(proxies) => proxies.unwrap_or_default(),
             Err(mistake) => return failed(&mistake),
         };
+        let scenario = match self.scenario.as_deref().map(proxy_file::read_scenario).transpose() {
+            Ok(scenario) => scenario,
+            Err(mistake) => return failed(&mistake),
+        };
         let target = PlannedTarget::Routes(Vec::new());
         let template = self.listener(None, vec![Endpoint::loopback(0)], target, self.connect_timeout);
         let (endpoint, seed) = (self.api.clone(), self.seed);
@@ -383,7 +391,7 @@ impl Faults {
         }
         let proxies = proxies.into_iter().map(|(proxy, _)| proxy).collect();
         let api = Some(PlannedApi { endpoint, template, proxies });
-        Parsed::Run(config(Plan { api, seed, ..plan }, Vec::new()))
+        Parsed::Run(config(Plan { api, seed, scenario, ..plan }, Vec::new()))
     }
 }
 

@@ -11,7 +11,11 @@ use crate::{
         network::Network,
     },
     server::plan::ServerSource,
-    session::{group::Balance, route::ServerName},
+    session::{
+        faults::{fault::FaultStream, kind::FaultKind},
+        group::Balance,
+        route::ServerName,
+    },
 };
 use std::{
     net::{IpAddr, SocketAddr},
@@ -28,6 +32,12 @@ pub enum KeyForm {
     Many(Value),
     /// A whole number.
     Number(RangeInclusive<u64>),
+    /// A list of whole numbers, or one in place of it.
+    Numbers(RangeInclusive<u64>),
+    /// A number from 0 to 1.
+    Share,
+    /// A table of whole numbers, by the attributes of a kind of fault.
+    Attributes,
     Truth,
     Table(Kind),
     /// `[[listener.NAME.route]]`.
@@ -66,6 +76,9 @@ pub enum Value {
     Resolver,
     Bytes,
     File,
+    FaultName,
+    FaultKind,
+    FaultStream,
 }
 
 /// Port 53 of the domain name system (RFC 1035 §4.2).
@@ -89,7 +102,7 @@ impl Value {
             Value::HostName => values::host_name(text).map(drop),
             Value::Time => time(text).map(drop),
             Value::TimeOrOff => values::duration(text).map(drop),
-            Value::Balance | Value::OnDown | Value::SendProxy | Value::ClientCert => {
+            Value::Balance | Value::OnDown | Value::SendProxy | Value::ClientCert | Value::FaultStream => {
                 let words = self.words();
                 let is_one = words.contains(&text);
                 if is_one {
@@ -102,6 +115,9 @@ impl Value {
             Value::Discover => discover(text).map(drop),
             Value::Resolver => resolver(text).map(drop),
             Value::Bytes => values::escaped(text).map(drop),
+            Value::FaultKind => fault_kind(text).map(drop),
+            Value::FaultName if text.is_empty() => Err("it is empty".into()),
+            Value::FaultName => Ok(()),
             Value::File if text.is_empty() => Err("it names no file".into()),
             Value::File => Ok(()),
         }
@@ -114,6 +130,10 @@ impl Value {
             Value::OnDown => vec!["keep", "cut"],
             Value::SendProxy => vec!["v1", "v2"],
             Value::ClientCert => vec!["required", "optional"],
+            Value::FaultKind => FaultKind::VARIANTS.iter().map(|kind| kind.name()).collect(),
+            Value::FaultStream => {
+                [FaultStream::Upstream, FaultStream::Downstream].map(FaultStream::name).into()
+            }
             _ => Vec::new(),
         }
     }
@@ -177,6 +197,18 @@ fn protocol(text: &str) -> Result<(), String> {
         1..=PROTOCOL_BYTES_MAX => Ok(()),
         _ => Err(format!("a protocol has from 1 to {PROTOCOL_BYTES_MAX} bytes, as in h2")),
     }
+}
+
+/// A kind of fault.
+pub fn fault_kind(text: &str) -> Result<FaultKind, String> {
+    FaultKind::named(text).map_err(|reason| match reason.split_once(": ") {
+        // It is none for a reason.
+        Some((_, why)) => why.to_owned(),
+        None => {
+            let kinds = Value::FaultKind.words();
+            format!("it is no kind of fault; {}", instead(text, &kinds, "write one of these"))
+        }
+    })
 }
 
 /// A duration that is not off.

@@ -1,11 +1,17 @@
 //! The keys of a file: which tables it has, which keys each of them, and what a key takes. The reader, the schema and the
 //! test of the documentation use this one list. Options of the command line are taken from the parser's declarations.
 
-use crate::cli::{
-    commands,
-    config_file::form::{KeyForm, Value},
+use crate::{
+    cli::{
+        commands,
+        config_file::form::{KeyForm, Value},
+    },
+    session::faults::kind::MILLISECONDS_MAX,
 };
 use argh::{FlagInfo, FlagInfoKind, Optionality};
+
+/// The largest whole number of a file (TOML 1.1, Integer).
+const WHOLE_MAX: u64 = i64::MAX.unsigned_abs();
 
 /// A table of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +20,7 @@ pub enum Kind {
     Defaults,
     Listener,
     Route,
+    Fault,
     Upstream,
     Server,
     Check,
@@ -31,11 +38,12 @@ pub struct Key {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Top,
         Kind::Defaults,
         Kind::Listener,
         Kind::Route,
+        Kind::Fault,
         Kind::Upstream,
         Kind::Server,
         Kind::Check,
@@ -52,6 +60,7 @@ impl Kind {
             Kind::Defaults => "[defaults]",
             Kind::Listener => "[listener.NAME]",
             Kind::Route => "[[listener.NAME.route]]",
+            Kind::Fault => "[[listener.NAME.fault]]",
             Kind::Upstream => "[upstream.NAME]",
             Kind::Server => "a server of an upstream",
             Kind::Check => "check of an upstream",
@@ -69,6 +78,7 @@ impl Kind {
             Kind::Defaults => Vec::new(),
             Kind::Listener => listener(),
             Kind::Route => route(),
+            Kind::Fault => fault(),
             Kind::Upstream => upstream(),
             Kind::Server => server(),
             Kind::Check => check(),
@@ -115,6 +125,7 @@ fn top() -> Vec<Key> {
         key("listener", KeyForm::Named(Kind::Listener), "the listeners, each by its name"),
         key("upstream", KeyForm::Named(Kind::Upstream), "the upstreams, each by its name"),
         key("tls", KeyForm::Named(Kind::Tls), "what ends TLS, each by its name"),
+        key("seed", KeyForm::Number(0..=WHOLE_MAX), "what the draws of faults follow from"),
     ]
 }
 
@@ -124,6 +135,28 @@ fn listener() -> Vec<Key> {
         key("upstream", KeyForm::One(Value::Upstream), "where it leads; after all routes"),
         key("route", KeyForm::Tables(Kind::Route), "the routes: the first that fits a connection"),
         key("mode", KeyForm::One(Value::Mode), "the permissions of its UNIX sockets"),
+        key("fault", KeyForm::Tables(Kind::Fault), "what breaks its sessions on purpose"),
+    ]
+}
+
+fn fault() -> Vec<Key> {
+    let count = || KeyForm::Number(0..=WHOLE_MAX);
+    let time = || KeyForm::Number(0..=MILLISECONDS_MAX);
+    vec![
+        key("name", KeyForm::One(Value::FaultName), "its name, by default TYPE_STREAM"),
+        key("type", KeyForm::One(Value::FaultKind), "what it does"),
+        key("stream", KeyForm::One(Value::FaultStream), "where it acts: towards the upstream, or the client"),
+        key("toxicity", KeyForm::Share, "the share of sessions that it hits"),
+        key("attributes", KeyForm::Attributes, "how much: whole numbers, by the kind's attributes"),
+        key("clients", KeyForm::Many(Value::Network), "networks, of which one has the source"),
+        key("sessions", KeyForm::Numbers(1..=WHOLE_MAX), "the numbers of the sessions that it may hit"),
+        key("skip", count(), "sessions that are spared first"),
+        key("count", count(), "sessions that it hits at most; 0: no limit"),
+        key("every", count(), "it hits one of as many; 0: each"),
+        key("after_ms", time(), "when it begins to act, in ms after it was made"),
+        key("expires_ms", time(), "when it removes itself, in ms after it was made; 0: never"),
+        key("on_ms", time(), "how long it acts in each turn, in ms"),
+        key("off_ms", time(), "how long it pauses in each turn, in ms"),
     ]
 }
 

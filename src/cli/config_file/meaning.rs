@@ -4,6 +4,7 @@ use crate::{
     cli::{
         commands::Run,
         config_file::{
+            faults,
             form::{self, Destined},
             keys::{FileOptions, repeats},
             listened::Listened,
@@ -89,7 +90,8 @@ impl<'f, 'a> Meaning<'f, 'a> {
         warnings::unused(self.found, &upstreams, &self.used);
         planned.append(&mut self.addresses);
         let tls = tls::tables(self.found, top, &self.tls_used);
-        let plan = Plan { tls, ..program?.plan(listeners, planned) };
+        let seed = top.whole("seed");
+        let plan = Plan { tls, seed, ..program?.plan(listeners, planned) };
         if plan.group.is_some() && !matches!(plan.control, Control::At(_)) {
             let text = "'group' needs a 'control' path: the user's own folder is closed to groups";
             self.found.error(top.key_span("group"), text, "write control = \"/path/of/a.sock\"");
@@ -165,6 +167,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
             run.listener(Some(name.to_owned()), endpoints, PlannedTarget::Routes(routes), connect);
         planned.mode = section.read("mode", form::mode);
         planned.max_per_source = per_source;
+        planned.faults = faults::faults(self.found, name, section);
         warnings::access(self.found, section, &planned.access);
         Some(planned)
     }

@@ -1,11 +1,15 @@
 //! The JSON Schema (2020-12) of a file, for editors: made from the keys that the reader uses.
 
-use crate::cli::config_file::{
-    form::{KeyForm, Value},
-    keys::{FileOptions, Key, Kind, repeats, value_of},
+use crate::{
+    cli::config_file::{
+        form::{KeyForm, Value},
+        keys::{FileOptions, Key, Kind, repeats, value_of},
+    },
+    session::faults::kind::{Attribute, FaultKind},
 };
 use argh::FlagInfo;
 use serde_json::{Map, Value as Json, json};
+use strum::VariantArray;
 
 /// `off`, or numbers with units.
 const DURATION: &str = "^(off|([0-9]+ *[a-zA-Zµ]+ *)+)$";
@@ -36,6 +40,7 @@ fn name(kind: Kind) -> &'static str {
         Kind::Defaults => "defaults",
         Kind::Listener => "listener",
         Kind::Route => "route",
+        Kind::Fault => "fault",
         Kind::Upstream => "upstream",
         Kind::Server => "server",
         Kind::Check => "check",
@@ -80,6 +85,11 @@ fn form(key: &Key) -> Json {
         KeyForm::Number(range) => {
             json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() })
         }
+        KeyForm::Numbers(range) => {
+            many(&json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() }))
+        }
+        KeyForm::Share => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
+        KeyForm::Attributes => attributes(),
         KeyForm::Truth => json!({ "type": "boolean" }),
         KeyForm::Table(kind) => reference(*kind),
         KeyForm::Tables(kind) => json!({ "type": "array", "items": reference(*kind) }),
@@ -97,6 +107,14 @@ fn form(key: &Key) -> Json {
     }
 }
 
+/// Those of all kinds of faults; the reader knows which kind has which.
+fn attributes() -> Json {
+    let all = FaultKind::VARIANTS.iter().flat_map(|kind| kind.page().attributes);
+    let number = |one: &Attribute| (one.name.to_owned(), json!({ "type": "integer", "minimum": 0 }));
+    let properties: Map<String, Json> = all.map(number).collect();
+    json!({ "type": "object", "properties": properties, "additionalProperties": false })
+}
+
 fn value(what: Value) -> Json {
     match what {
         Value::Listen | Value::Upstream | Value::Address => json!({ "type": ["string", "integer"] }),
@@ -107,7 +125,7 @@ fn value(what: Value) -> Json {
         }
         Value::Mode => json!({ "type": "string", "pattern": "^[0-7]{3,4}$" }),
         Value::Discover => json!({ "type": "string", "pattern": "^(dns|srv):" }),
-        Value::Protocol => json!({ "type": "string", "minLength": 1 }),
+        Value::Protocol | Value::FaultName => json!({ "type": "string", "minLength": 1 }),
         _ if !what.words().is_empty() => json!({ "enum": what.words() }),
         _ => json!({ "type": "string" }),
     }

@@ -4,7 +4,7 @@
 use crate::cli::{
     config_file::{
         mistakes::Found,
-        shape::{in_order, words},
+        shape::{in_order, whole, words},
     },
     words::nearest,
 };
@@ -64,6 +64,11 @@ impl<'t> Section<'t> {
 
     pub fn number(&self, key: &str) -> Option<u32> {
         self.word(key).and_then(|(text, _)| text.parse().ok())
+    }
+
+    /// A whole number of any size.
+    pub fn whole(&self, key: &str) -> Option<u64> {
+        self.value(key).and_then(|value| whole(value.get_ref()))
     }
 
     pub fn truth(&self, key: &str) -> Option<bool> {

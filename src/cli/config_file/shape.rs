@@ -1,16 +1,20 @@
 //! The shape of a file: that every key is known and takes what stands there, each by itself. It finds all that is wrong.
 
-use crate::cli::{
-    commands::Run,
-    config_file::{
-        form::{KeyForm, Value, name},
-        keys::{FileOptions, Key, Kind, repeats},
-        mistakes::Found,
+use crate::{
+    cli::{
+        commands::Run,
+        config_file::{
+            form::{KeyForm, Value, name},
+            keys::{FileOptions, Key, Kind, repeats},
+            mistakes::Found,
+        },
+        words::nearest,
     },
-    words::nearest,
+    session::faults::kind::FaultKind,
 };
 use serde_spanned::Spanned;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
+use strum::VariantArray;
 use toml::de::{DeString, DeTable, DeValue};
 
 /// What a run of the file's keys finds.
@@ -40,6 +44,20 @@ pub fn word(value: &DeValue<'_>) -> Option<String> {
         DeValue::Boolean(false) => Some("off".to_owned()),
         DeValue::Boolean(true) => Some("true".to_owned()),
         DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+}
+
+/// A whole number that is not negative.
+pub fn whole(value: &DeValue<'_>) -> Option<u64> {
+    let DeValue::Integer(number) = value else { return None };
+    i64::from_str_radix(number.as_str(), number.radix()).ok()?.try_into().ok()
+}
+
+/// Any number.
+pub fn share(value: &DeValue<'_>) -> Option<f32> {
+    match value {
+        DeValue::Integer(_) | DeValue::Float(_) => word(value)?.parse().ok(),
+        _ => None,
     }
 }
 
@@ -78,13 +96,18 @@ impl Shape<'_, '_> {
                 list.iter().for_each(|one| self.text(key.name, *what, one));
             }
             (KeyForm::One(what) | KeyForm::Many(what), _) => self.text(key.name, *what, value),
-            (KeyForm::Number(range), DeValue::Integer(number)) => {
-                let parsed = i64::from_str_radix(number.as_str(), number.radix()).ok();
-                if !parsed.and_then(|it| u64::try_from(it).ok()).is_some_and(|it| range.contains(&it)) {
-                    let reason = format!("it must be from {} to {}", range.start(), range.end());
-                    self.wrong(key.name, value, &reason);
+            (KeyForm::Numbers(range), DeValue::Array(list)) => {
+                self.refuse_empty(key.name, list, value.span());
+                list.iter().for_each(|one| self.number(key, range, one));
+            }
+            (KeyForm::Number(range) | KeyForm::Numbers(range), _) => self.number(key, range, value),
+            (KeyForm::Share, number) => {
+                if !share(number).is_some_and(|share| (0.0..=1.0).contains(&share)) {
+                    self.wrong(key.name, value, &needs(&key.form));
                 }
             }
+            // Which it has depends on the kind.
+            (KeyForm::Attributes, DeValue::Table(_)) => {}
             (KeyForm::Truth | KeyForm::TableOrTruth(_), DeValue::Boolean(_)) => {}
             (KeyForm::TableOrOff(_), DeValue::Boolean(false)) => {}
             (KeyForm::TableOrOff(_), DeValue::String(text)) if text == "off" => {}
@@ -101,6 +124,17 @@ impl Shape<'_, '_> {
                 _ => self.text(key.name, Value::Address, one),
             }),
             (form, _) => self.wrong(key.name, value, &needs(form)),
+        }
+    }
+
+    fn number(&mut self, key: &Key, range: &RangeInclusive<u64>, value: &Spanned<DeValue<'_>>) {
+        match value.get_ref() {
+            DeValue::Integer(_) if whole(value.get_ref()).is_some_and(|it| range.contains(&it)) => {}
+            DeValue::Integer(_) => {
+                let reason = format!("it must be from {} to {}", range.start(), range.end());
+                self.wrong(key.name, value, &reason);
+            }
+            _ => self.wrong(key.name, value, &needs(&KeyForm::Number(range.clone()))),
         }
     }
 
@@ -198,6 +232,10 @@ impl Shape<'_, '_> {
                 "write it in a [[listener.NAME.route]], which may have nothing but it and an upstream"
                     .to_owned(),
             ),
+            _ if kind == Kind::Fault && is_attribute(key) => (
+                format!("'{shown}' is no key of {}; it belongs in its attributes", kind.title()),
+                format!("write attributes = {{ {key} = … }}"),
+            ),
             (Some(Kind::Top), _) if kind == Kind::Listener => (
                 format!("'{shown}' belongs at the top of the file"),
                 "move it above the first [table]".to_owned(),
@@ -231,13 +269,20 @@ impl Shape<'_, '_> {
     }
 }
 
+/// Whether some kind of fault has it.
+fn is_attribute(key: &str) -> bool {
+    FaultKind::VARIANTS.iter().any(|kind| kind.index(key).is_some())
+}
+
 /// What a form wants, for a value of another type.
 fn needs(form: &KeyForm) -> String {
     match form {
         KeyForm::One(_) | KeyForm::Many(_) => "it must be a text in quotes".to_owned(),
-        KeyForm::Number(range) => {
+        KeyForm::Number(range) | KeyForm::Numbers(range) => {
             format!("it must be a whole number from {} to {}", range.start(), range.end())
         }
+        KeyForm::Share => "it must be a number from 0 to 1".to_owned(),
+        KeyForm::Attributes => "it must be a table, as { latency = 120 }".to_owned(),
         KeyForm::Truth => "it must be true or false".to_owned(),
         KeyForm::Table(_) | KeyForm::Named(_) => "it must be a table".to_owned(),
         KeyForm::Tables(_) => "it must be a list of tables; begin each with a line [[...]]".to_owned(),

@@ -8,7 +8,13 @@ use crate::{
         diff,
         plan::{Lead, PlannedTarget, ServerSource},
     },
-    session::group::Balance,
+    session::{
+        faults::{
+            fault::{FaultPlan, FaultStream, Schedule, Scope, Toxicity},
+            kind::FaultKind,
+        },
+        group::Balance,
+    },
     text::topics,
 };
 use jiff::{Span, Timestamp, tz::TimeZone};
@@ -709,6 +715,123 @@ fn faults_of_a_large_file_are_bounded() {
     assert!(rendered(&source, &mistakes, false).ends_with("which are not shown\n"));
 }
 
+/// A file with a fault of these lines.
+fn with_fault(lines: &str) -> String {
+    BASE.replace("[upstream.db]", &format!("[[listener.a.fault]]\n{lines}\n[upstream.db]"))
+}
+
+#[test]
+fn a_fault_has_what_its_table_says() {
+    let text = format!(
+        "seed = 7\n{}",
+        with_fault(
+            "type = \"slicer\"\nname = \"slow\"\nstream = \"upstream\"\ntoxicity = 0.25\n\
+             attributes = { average_size = 100, size_variation = 0x10, delay = 5 }\n\
+             clients = \"10.0.0.0/8\"\nsessions = [4, 5]\nskip = 1\ncount = 2\nevery = 3\n\
+             after_ms = 4\nexpires_ms = 500\non_ms = 6\noff_ms = 7\n[[listener.a.fault]]\ntype = \"noop\""
+        )
+    );
+    let plan = plan(&text);
+    assert_eq!(plan.seed, Some(7));
+    let [slow, noop] = &plan.listeners[0].faults[..] else { panic!("{plan:?}") };
+    let wanted = FaultPlan {
+        name: "slow".into(),
+        kind: FaultKind::Slicer,
+        stream: FaultStream::Upstream,
+        values: [100, 16, 5],
+        toxicity: Toxicity::new(0.25).unwrap(),
+        scope: Scope {
+            clients: vec!["10.0.0.0/8".parse().unwrap()],
+            sessions: vec![4, 5],
+            skip: 1,
+            count: 2,
+            every: 3,
+        },
+        schedule: Schedule { after_ms: 4, expires_ms: 500, on_ms: 6, off_ms: 7 },
+    };
+    assert_eq!(*slow, wanted);
+    assert_eq!(*noop, FaultPlan::sample(FaultKind::Noop, [0; 3]));
+    assert!(judge().is_valid(&as_json(&text)));
+}
+
+#[test]
+fn what_is_wrong_with_a_fault_is_told_where_it_stands() {
+    for (lines, wanted) in [
+        ("name = \"x\"", "4:1: error: 'type' is missing: the fault does nothing"),
+        (
+            "type = \"latncy\"",
+            "5:8: error: 'type' cannot be \"latncy\": it is no kind of fault; did you mean \"latency\"?",
+        ),
+        (
+            "type = \"packet_loss\"",
+            "5:8: error: 'type' cannot be \"packet_loss\": packet loss is invisible above TCP; use hiccup",
+        ),
+        (
+            "type = \"noop\"\nlatency = 5",
+            "6:1: error: 'latency' is no key of [[listener.NAME.fault]]; it belongs in its attributes",
+        ),
+        (
+            "type = \"noop\"\ntoxcity = 1",
+            "6:1: error: 'toxcity' is no key of [[listener.NAME.fault]]; did you mean 'toxicity'?",
+        ),
+        (
+            "type = \"noop\"\ntoxicity = 1.5",
+            "6:12: error: 'toxicity' cannot be 1.5: it must be a number from 0 to 1",
+        ),
+        (
+            "type = \"noop\"\ntoxicity = nan",
+            "6:12: error: 'toxicity' cannot be nan: it must be a number from 0 to 1",
+        ),
+        (
+            "type = \"noop\"\nstream = \"both\"",
+            "6:10: error: 'stream' cannot be \"both\": it is none of the choices; write upstream or downstream",
+        ),
+        (
+            "type = \"latency\"\nattributes = { lateny = 5 }",
+            "6:16: error: 'lateny' is no attribute of latency",
+        ),
+        (
+            "type = \"latency\"\nattributes = { latency = \"5s\" }",
+            "6:26: error: 'latency' cannot be \"5s\": it must be a whole number of ms from 0 to 3155760000000",
+        ),
+        (
+            "type = \"latency\"\nattributes = { jitter = -1 }",
+            "6:25: error: 'jitter' cannot be -1: it must be a whole number of ms from 0 to 3155760000000",
+        ),
+        (
+            "type = \"latency\"\nattributes = 5",
+            "6:14: error: 'attributes' cannot be 5: it must be a table, as { latency = 120 }",
+        ),
+        (
+            "type = \"noop\"\non_ms = 5",
+            "6:1: error: fault 'noop_downstream' cannot be: on_ms and off_ms go together: a cycle has both",
+        ),
+        (
+            "type = \"flap\"\ntoxicity = 0.5\nattributes = { up = 1, down = 1 }",
+            "6:1: error: fault 'flap_downstream' cannot be: flap is of the listener as a whole: it takes no share and no scope",
+        ),
+        (
+            "type = \"noop\"\n[[listener.a.fault]]\ntype = \"noop\"",
+            "6:1: error: 'fault' has 'noop_downstream' twice in listener 'a'",
+        ),
+        ("type = \"noop\"\nname = \"\"", "6:8: error: 'name' cannot be \"\": it is empty"),
+        (
+            "type = \"noop\"\nsessions = [1, -2]",
+            "6:16: error: 'sessions' cannot be -2: it must be from 1 to 9223372036854775807",
+        ),
+        (
+            "type = \"noop\"\nskip = \"5\"",
+            "6:8: error: 'skip' cannot be \"5\": it must be a whole number from 0 to 9223372036854775807",
+        ),
+    ] {
+        assert_tells(&with_fault(lines), wanted);
+    }
+    assert_tells(
+        &format!("seed = -1\n{BASE}"),
+        "1:8: error: 'seed' cannot be -1: it must be from 0 to 9223372036854775807",
+    );
+}
+
 /// The schema, ready to judge a file.
 fn judge() -> jsonschema::Validator {
     let schema: serde_json::Value = serde_json::from_str(&schema::text()).unwrap();
@@ -734,6 +857,9 @@ fn the_schema_takes_the_sample_and_refuses_what_the_reader_refuses() {
         "[upstream.x]\nbalance = \"y\"",
         "[upstream.x]\nretries = -1",
         "[listener.\"a b\"]",
+        "[[listener.a.fault]]\ntype = \"lag\"",
+        "[[listener.a.fault]]\ntype = \"noop\"\nattributes = { lag = 1 }",
+        "[[listener.a.fault]]\ntoxicity = 2",
     ] {
         assert!(!validator.is_valid(&as_json(wrong)), "{wrong}");
         assert!(told(wrong).iter().any(|line| line.contains("error")), "{wrong}");

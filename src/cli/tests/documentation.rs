@@ -8,7 +8,11 @@ use crate::{
     server::plan,
     session::{
         cause::Cause,
-        event::{Event, What},
+        event::{Close, Event, FaultEvent, What},
+        faults::{
+            fault::FaultStream,
+            kind::{AttributeUnit, FaultKind},
+        },
         group::Change,
         health::Health,
         introduction::Introduced,
@@ -220,7 +224,17 @@ fn every_key_of_an_event_is_documented_and_no_other() {
     made.extend(keys(Dump::Off, connect));
     made.extend(keys(Dump::Text, data()));
     made.extend(keys(Dump::Hex, data()));
-    made.extend(keys(Dump::Off, What::Close(Box::new(record.close()))));
+    let fault = FaultEvent {
+        session: Some(1),
+        listener: "a".into(),
+        fault: "a".into(),
+        kind: FaultKind::Latency,
+        stream: FaultStream::Upstream,
+        did: "hit",
+    };
+    made.extend(keys(Dump::Off, What::Fault(Box::new(fault))));
+    let close = Close { fault: Some("a".into()), ..record.close() };
+    made.extend(keys(Dump::Off, What::Close(Box::new(close))));
     let documented: BTreeSet<String> =
         rows(text("events")).into_iter().flat_map(|(cell, _)| code(cell)).map(str::to_owned).collect();
     assert_eq!(documented, made);
@@ -268,6 +282,51 @@ fn every_health_is_documented_and_no_other() {
     let documented: Vec<&str> = rows(table).into_iter().flat_map(|(cell, _)| code(cell)).collect();
     let known: Vec<&str> = Health::VARIANTS.iter().map(|health| health.name()).collect();
     assert_eq!(documented, known);
+}
+
+/// The unit of an attribute as the topic has it.
+fn unit(unit: AttributeUnit) -> &'static str {
+    match unit {
+        AttributeUnit::Bits => "bits",
+        AttributeUnit::Flag => "0/1",
+        other => other.name(),
+    }
+}
+
+#[test]
+fn every_kind_of_fault_is_documented_with_its_attributes_and_no_other() {
+    let (_, table) = text("faults").split_once("| kind |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let documented: Vec<(String, String)> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            assert!(cells.len() == 4 && cells[2..].iter().all(|cell| cell.len() > 10), "{row}");
+            (cells[0].replace('`', ""), cells[1].replace('`', ""))
+        })
+        .collect();
+    let attributes = |kind: &FaultKind| {
+        let all = kind.page().attributes.iter().map(|one| format!("{} {}", one.name, unit(one.unit)));
+        all.collect::<Vec<_>>().join(", ")
+    };
+    let known = FaultKind::VARIANTS.iter().map(|kind| (kind.name().to_owned(), attributes(kind)));
+    assert_eq!(documented, known.collect::<Vec<_>>());
+    // What ctl takes of a scope and a schedule is there, too.
+    let documented = options(text("faults"));
+    for option in [
+        "--share",
+        "--from",
+        "--session",
+        "--skip",
+        "--every",
+        "--count",
+        "--after",
+        "--for",
+        "--on",
+        "--off",
+    ] {
+        assert!(documented.contains(option), "{option}");
+    }
 }
 
 #[test]

@@ -41,6 +41,7 @@ struct Proxy {
     /// As it was given while it has never run; where it was bound after that.
     listen: String,
     upstream: String,
+    /// Whether it is to be listened on, as the plan in force says.
     enabled: bool,
 }
 
@@ -211,9 +212,9 @@ impl Proxies {
     /// Starts every proxy, and removes all toxics. The first that cannot start ends it.
     pub async fn reset(&self) -> Result<(), ApiError> {
         let _turn = self.turn.lock().await;
-        let all: Vec<_> = self.all.borrow().iter().map(|(name, one)| (name.clone(), one.enabled)).collect();
-        for (name, is_enabled) in all {
-            if !is_enabled {
+        let names: Vec<String> = self.all.borrow().keys().cloned().collect();
+        for name in names {
+            if !self.get(&name)?.enabled {
                 self.start(&name).await?;
             }
             self.operator.order_fault(&name, FaultOrder::Clear).await?;
@@ -272,7 +273,10 @@ impl Proxies {
     }
 
     fn get(&self, name: &str) -> Result<Proxy, ApiError> {
-        self.all.borrow().get(name).cloned().ok_or_else(ApiError::no_proxy)
+        let mut proxy = self.all.borrow().get(name).cloned().ok_or_else(ApiError::no_proxy)?;
+        // A fault or a scenario may have closed it, or opened it.
+        proxy.enabled = self.operator.is_enabled(name).unwrap_or(false);
+        Ok(proxy)
     }
 
     fn set(&self, name: &str, proxy: Proxy) {

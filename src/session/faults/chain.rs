@@ -14,7 +14,7 @@ use crate::{
         faults::{
             fault::{Fault, FaultStream},
             faulted::{Faulted, Met},
-            held::{Held, HeldBytes, HeldPart, HeldQueue},
+            held::{HELD_MAX, Held, HeldBytes, HeldPart, HeldQueue},
             kind::FaultPlace,
             stage::{Asks, FaultEnd, Flow, STAGE_ROOM, Stage},
         },
@@ -41,6 +41,8 @@ pub struct FaultChain {
     out: HeldQueue,
     /// The sender's stream has ended, one way or another.
     has_end: bool,
+    /// Bytes that the receiver will never get: it is not to blame that they wait.
+    has_swallowed: bool,
     stops_intake: bool,
     /// A stage has ended the session: nothing passes the one at that place any more.
     ending: Option<(usize, FaultEnd)>,
@@ -72,6 +74,7 @@ impl FaultChain {
             links: Vec::new(),
             out: HeldQueue::with_room(STAGE_ROOM),
             has_end: false,
+            has_swallowed: false,
             stops_intake: false,
             ending: None,
             armed: None,
@@ -94,27 +97,30 @@ impl FaultChain {
             return;
         }
         self.meeting = Some(meeting);
-        let mut wanted = self.faulted().stages(self.stream);
+        let wanted = self.faulted().stages(self.stream);
         let mut at = 0;
         while at < self.links.len() && self.ending.is_none() {
-            let link = &self.links[at];
-            match wanted.iter().position(|met| Arc::ptr_eq(met, &link.met)) {
-                Some(known) => {
-                    wanted.remove(known);
-                    self.links[at].follow();
-                    at += 1;
-                }
-                None => self.take_out(at, now_ns),
+            if wanted.iter().any(|met| Arc::ptr_eq(met, &self.links[at].met)) {
+                self.links[at].follow();
+                at += 1;
+            } else {
+                self.take_out(at, now_ns);
             }
         }
-        // They come last: a set grows at its end.
-        let record = &self.record;
-        self.links.extend(wanted.into_iter().map(|met| ChainLink::new(met, record)));
+        if self.ending.is_some() {
+            return;
+        }
+        // What is left is in the order of the set, where another may come to hit the session at any place.
+        for (place, met) in self.faulted().stages(self.stream).into_iter().enumerate() {
+            if !self.links.get(place).is_some_and(|link| Arc::ptr_eq(&link.met, &met)) {
+                self.links.insert(place, ChainLink::new(met, &self.record));
+            }
+        }
     }
 
     /// Takes a stage out; what waits before it goes on.
     fn take_out(&mut self, at: usize, now_ns: u64) {
-        if let Some(end) = self.links[at].stage.leave() {
+        if let Some(end) = self.links[at].leave() {
             return self.end(at, end);
         }
         let mut link = self.links.remove(at);
@@ -129,14 +135,17 @@ impl FaultChain {
             let (mut wake_ns, mut has_moved) = (None::<u64>, false);
             self.stops_intake = false;
             let first = self.ending.map_or(0, |(at, _)| at + 1);
+            let spare = HELD_MAX.saturating_sub(self.cost());
             for at in first..self.links.len() {
                 let (before, after) = self.links.split_at_mut(at + 1);
                 let output = after.first_mut().map_or(&mut self.out, |next| &mut next.input);
                 let link = &mut before[at];
+                output.limit(spare);
                 let waited = (link.input.bytes(), link.input.runs().len());
                 let (asks, left) = link.advance(output, now_ns);
                 has_moved |= waited != (link.input.bytes(), link.input.runs().len());
                 self.stops_intake |= asks.stops_intake;
+                self.has_swallowed |= asks.swallows;
                 wake_ns = [wake_ns, asks.wake_ns].into_iter().flatten().min();
                 if asks.shows {
                     self.faulted().tell(&self.links[at].met, &self.record);
@@ -162,7 +171,7 @@ impl FaultChain {
         self.faulted().tell(&self.links[at].met, &self.record);
         self.ending = Some((at, end));
         for link in &mut self.links[..=at] {
-            swallow(&link.met.fault, mem::take(&mut link.input));
+            self.has_swallowed |= swallow(&link.met.fault, mem::take(&mut link.input));
         }
         match end {
             FaultEnd::Fin => {
@@ -189,7 +198,7 @@ impl FaultChain {
             let has_ended = !matches!(held.part, HeldPart::Bytes(_));
             let mut taken = HeldQueue::default();
             taken.push(held);
-            swallow(&self.links[at].met.fault, taken);
+            self.has_swallowed |= swallow(&self.links[at].met.fault, taken);
             if has_ended && end == FaultEnd::Fin {
                 self.push_after(at, HeldPart::Fin);
             }
@@ -205,6 +214,16 @@ impl FaultChain {
         let cost = self.cost();
         self.record.listening.faults.held().change(self.told_cost, cost);
         self.told_cost = cost;
+        let bytes = self.links.iter().map(|link| link.input.bytes()).sum::<usize>() + self.out.bytes();
+        self.faulted().set_held(self.stream.unwrap_or(FaultStream::Upstream), bytes as u64);
+    }
+
+    /// Whether the receiver gets nothing for a reason that is not its own.
+    fn holds(&self) -> bool {
+        self.stops_intake
+            || self.has_swallowed
+            || self.ending.is_some()
+            || self.links.iter().any(|link| !link.input.is_empty())
     }
 
     fn cost(&self) -> usize {
@@ -293,7 +312,7 @@ impl Chain for FaultChain {
                 });
             }
             if self.poll_due(due_ns, now_ns, context).is_pending() {
-                self.direction().set_held(!self.is_over());
+                self.direction().set_held(self.holds());
                 return Poll::Pending;
             }
         }
@@ -321,11 +340,9 @@ impl ChainLink {
         let FaultPlace::Direction(stage) = plan.kind.page().place else {
             unreachable!("only faults of a direction become stages")
         };
-        let (stage, mut lot) = (stage(plan.values), met.lot(record));
-        // The first draw decided whether it hits.
-        lot.next();
+        let (stage, lot) = (stage(plan.values), met.further_lot(record));
         let input = HeldQueue::with_room(stage.room());
-        ChainLink { met, revision, stage, input, lot, is_on: true, told_held: 0 }
+        ChainLink { met, revision, stage, input, lot, is_on: false, told_held: 0 }
     }
 
     /// Takes over what an operator changed.
@@ -340,12 +357,12 @@ impl ChainLink {
     /// Moves what may pass, as far as it is on; says what it asks for, and how the session is to end for its pause.
     fn advance(&mut self, output: &mut HeldQueue, now_ns: u64) -> (Asks, Option<FaultEnd>) {
         let (is_on, change_ns) = self.met.fault.acts(now_ns);
-        let left = if self.is_on && !is_on { self.stage.leave() } else { None };
+        let left = if is_on { None } else { self.leave() };
         self.is_on = is_on;
         let begin_ns = self.met.fault.acting_since_ns();
         let mut flow = Flow {
             now_ns,
-            since_ns: self.met.since_ns.max(begin_ns),
+            since_ns: self.met.hit_since_ns().max(begin_ns),
             input: &mut self.input,
             output,
             lot: &mut self.lot,
@@ -360,6 +377,11 @@ impl ChainLink {
         (flow.asks, left)
     }
 
+    /// The stage acts no more, if it does; how the session is to end for that.
+    fn leave(&mut self) -> Option<FaultEnd> {
+        if mem::take(&mut self.is_on) { self.stage.leave() } else { None }
+    }
+
     fn tell_held(&mut self) {
         let (gauge, now) = (&self.met.fault.counts.held, self.input.bytes() as u64);
         if now >= self.told_held {
@@ -371,6 +393,291 @@ impl ChainLink {
     }
 }
 
-fn swallow(fault: &Fault, taken: HeldQueue) {
+/// Says whether that were any bytes.
+fn swallow(fault: &Fault, taken: HeldQueue) -> bool {
     fault.counts.swallowed.fetch_add(taken.bytes() as u64, Relaxed);
+    taken.bytes() > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        net::{
+            buffer::Buffer,
+            pipe::{self, Pipe},
+        },
+        runtime::{
+            clock::{sleep, within},
+            shard,
+        },
+        session::{
+            cause::Cause,
+            event::Events,
+            faults::{
+                fault::{FaultPlan, Schedule, Toxicity, Values},
+                kind::FaultKind,
+                set::FaultChange,
+            },
+            target::Target,
+        },
+    };
+    use futures::FutureExt;
+    use std::future::poll_fn;
+
+    const LIMIT: Option<Duration> = Some(Duration::from_secs(20));
+    const HOUR_MS: u64 = 3_600_000;
+
+    /// A session with a chain in its downstream.
+    struct Bench {
+        record: Arc<Record>,
+        events: Events,
+        chain: FaultChain,
+    }
+
+    impl Bench {
+        fn new(faults: &[(FaultKind, Values)]) -> Self {
+            let record = Record::sample(1, Target::Origin);
+            for (number, (kind, values)) in faults.iter().enumerate() {
+                let name = number.to_string();
+                let plan = FaultPlan { name, ..FaultPlan::sample(*kind, *values) };
+                record.listening.faults.add(plan, false).unwrap();
+            }
+            Self::of(record)
+        }
+
+        fn of(record: Arc<Record>) -> Self {
+            let events = Events::new(None, Arc::default());
+            record.meet_faults(&events);
+            let chain = FaultChain::new(record.clone(), Some(FaultStream::Downstream));
+            Bench { record, events, chain }
+        }
+
+        fn send(&mut self, bytes: &[u8]) {
+            assert!(self.chain.takes());
+            self.chain.take(Some(Parcel::Data(Chunk::Bytes(Buffer::holding(bytes)))));
+        }
+
+        /// What comes through until nothing does.
+        fn now(&mut self) -> Vec<String> {
+            let mut got = Vec::new();
+            while let Some(next) = poll_fn(|context| self.chain.poll_next(context)).now_or_never() {
+                got.push(shown(next));
+            }
+            got
+        }
+
+        async fn next(&mut self) -> String {
+            let next = within(LIMIT, poll_fn(|context| self.chain.poll_next(context))).await;
+            shown(next.expect("it comes in time"))
+        }
+
+        fn remove(&mut self, name: &str) {
+            self.record.listening.faults.remove(name).unwrap();
+            self.record.meet_faults(&self.events);
+        }
+
+        fn held(&self) -> usize {
+            self.record.listening.faults.held().get()
+        }
+    }
+
+    fn shown(parcel: Option<Parcel>) -> String {
+        match parcel {
+            Some(Parcel::Data(chunk)) => String::from_utf8_lossy(chunk.bytes().unwrap()).into_owned(),
+            Some(Parcel::Fin) => "fin".to_owned(),
+            None => "abort".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_fault_that_goes_hands_on_what_waits_and_ends_stay_behind_the_bytes() {
+        shard::run(async {
+            for end in ["fin", "abort"] {
+                let mut bench =
+                    Bench::new(&[(FaultKind::Latency, [HOUR_MS, 0, 0]), (FaultKind::Slicer, [2, 0, 0])]);
+                bench.send(b"one");
+                bench.send(b"two");
+                bench.chain.take((end == "fin").then_some(Parcel::Fin));
+                assert!(!bench.chain.takes(), "nothing is behind an end");
+                assert!(bench.now().is_empty());
+                assert!(bench.record.from_upstream.gate.is_held() && bench.held() > 0);
+                bench.remove("0");
+                assert_eq!(bench.now(), ["o", "ne", "t", "wo", end]);
+                assert_eq!(bench.held(), 0);
+            }
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_chain_of_which_nothing_is_left_is_over() {
+        shard::run(async {
+            let mut bench = Bench::new(&[(FaultKind::Noop, [0; 3]), (FaultKind::Latency, [HOUR_MS, 0, 0])]);
+            assert!(bench.now().is_empty() && !bench.chain.is_over());
+            assert!(!bench.record.from_upstream.gate.is_held(), "it holds nothing");
+            bench.send(b"x");
+            bench.remove("0");
+            bench.remove("1");
+            assert_eq!(bench.now(), ["x"]);
+            assert!(bench.chain.is_over());
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn what_a_chain_held_is_given_back_when_it_goes() {
+        shard::run(async {
+            let mut bench = Bench::new(&[(FaultKind::Bandwidth, [0; 3])]);
+            bench.send(&[0; 9000]);
+            bench.send(b"small");
+            assert!(bench.now().is_empty());
+            let fault = bench.record.listening.faults.find("0").unwrap();
+            assert_eq!(fault.counts.held.load(Relaxed), 9005);
+            assert!(bench.held() > 9005);
+            let record = bench.record.clone();
+            drop(bench);
+            assert_eq!(fault.counts.held.load(Relaxed), 0);
+            assert_eq!(record.listening.faults.held().get(), 0);
+            assert!(!record.from_upstream.gate.is_held());
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn what_was_on_its_way_in_a_pipe_passes_too() {
+        shard::run(async {
+            pipe::set_limit(8);
+            let mut bench = Bench::new(&[(FaultKind::Noop, [0; 3])]);
+            let mut pipe = Pipe::take(true).unwrap();
+            let count = rustix::io::write(pipe.write_end(), &[b'x'; 40_000]).unwrap();
+            pipe.filled(count);
+            bench.chain.take(Some(Parcel::Data(Chunk::Piped(pipe))));
+            bench.send(b"then");
+            let got = bench.now().concat();
+            assert_eq!(got, "x".repeat(40_000) + "then");
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn latency_is_real_and_never_early() {
+        shard::run(async {
+            let mut bench = Bench::new(&[(FaultKind::Latency, [20, 0, 0]), (FaultKind::Latency, [30, 0, 0])]);
+            let begin = Instant::now();
+            bench.send(b"x");
+            bench.chain.take(Some(Parcel::Fin));
+            assert_eq!(bench.next().await, "x");
+            assert!(begin.elapsed() >= Duration::from_millis(50), "{:?}", begin.elapsed());
+            assert_eq!(bench.next().await, "fin");
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_fault_that_ends_the_session_says_so_and_lets_pass_what_was_before() {
+        shard::run(async {
+            let mut bench = Bench::new(&[(FaultKind::LimitData, [3, 0, 0]), (FaultKind::Noop, [0; 3])]);
+            bench.send(b"12345");
+            assert_eq!(bench.now(), ["123"]);
+            assert_eq!(bench.record.cause(), Cause::Fault);
+            assert_eq!(bench.record.close().fault.as_deref(), Some("0"));
+            let order = poll_fn(|context| bench.record.orders.poll_next(&mut None, context));
+            assert_eq!(order.now_or_never(), Some(Order::Finish));
+            // The sender is told by then; what it sent before is gone, and its end is this one's.
+            bench.send(b"67");
+            assert!(bench.now().is_empty());
+            bench.chain.take(Some(Parcel::Fin));
+            assert_eq!(bench.now(), ["fin"]);
+            let fault = bench.record.listening.faults.find("0").unwrap();
+            assert_eq!(fault.counts.swallowed.load(Relaxed), 4);
+            assert_eq!(fault.counts.cuts.load(Relaxed), 1);
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_cut_by_reset_aborts_behind_the_bytes() {
+        shard::run(async {
+            let mut bench = Bench::new(&[(FaultKind::Cut, [3, 0, 1]), (FaultKind::Latency, [20, 0, 0])]);
+            bench.send(b"12345");
+            assert_eq!(bench.next().await, "123");
+            assert_eq!(bench.next().await, "abort");
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_timeout_that_has_not_begun_ends_nothing_when_it_goes() {
+        shard::run(async {
+            let schedule = Schedule { after_ms: HOUR_MS, ..Schedule::default() };
+            let record = Record::sample(1, Target::Origin);
+            let plan = FaultPlan { schedule, ..FaultPlan::sample(FaultKind::Timeout, [0; 3]) };
+            record.listening.faults.add(plan, false).unwrap();
+            let mut bench = Bench::of(record);
+            bench.send(b"x");
+            assert_eq!(bench.now(), ["x"]);
+            bench.remove("timeout_downstream");
+            bench.send(b"y");
+            assert_eq!(bench.now(), ["y"]);
+            assert_eq!(bench.record.close().fault, None);
+            let mut bench = Bench::new(&[(FaultKind::Timeout, [0; 3])]);
+            assert!(bench.now().is_empty());
+            bench.remove("0");
+            assert!(bench.now().is_empty());
+            assert_eq!(bench.record.close().fault.as_deref(), Some("0"));
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_latency_that_pauses_acts_again_as_before() {
+        shard::run(async {
+            let schedule = Schedule { on_ms: 300, off_ms: 100, ..Schedule::default() };
+            let record = Record::sample(1, Target::Origin);
+            let plan = FaultPlan { schedule, ..FaultPlan::sample(FaultKind::Latency, [HOUR_MS, 0, 0]) };
+            let fault = record.listening.faults.add(plan, false).unwrap();
+            let mut bench = Bench::of(record);
+            let until = async |is_on| {
+                while fault.acts(now_ns()).0 != is_on {
+                    sleep(Duration::from_millis(1)).await;
+                }
+            };
+            for number in 0..2 {
+                until(true).await;
+                bench.send(&[b'a' + number]);
+                bench.send(&[b'A' + number]);
+                let began = Instant::now();
+                assert_eq!(bench.next().await.as_bytes(), [b'a' + number]);
+                assert!(began.elapsed() > Duration::from_millis(2), "it was held");
+                assert_eq!(bench.next().await.as_bytes(), [b'A' + number]);
+                until(false).await;
+            }
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_fault_that_comes_to_hit_has_its_place_in_the_order_of_the_set() {
+        shard::run(async {
+            let record = Record::sample(1, Target::Origin);
+            let toxicity = Toxicity::new(0.0).unwrap();
+            let slicer = FaultPlan { toxicity, ..FaultPlan::sample(FaultKind::Slicer, [2, 0, 0]) };
+            let hit = FaultPlan { name: "stall".to_owned(), ..FaultPlan::sample(FaultKind::Stall, [0; 3]) };
+            record.listening.faults.add(slicer, false).unwrap();
+            record.listening.faults.add(hit, false).unwrap();
+            let mut bench = Bench::of(record);
+            bench.send(b"whole");
+            assert!(bench.now().is_empty());
+            let always = FaultChange { toxicity: Some(Toxicity::ALWAYS), ..FaultChange::default() };
+            bench.record.listening.faults.update("slicer_downstream", &always).unwrap();
+            bench.record.meet_faults(&bench.events);
+            assert!(bench.now().is_empty());
+            let names = bench.chain.links.iter().map(|link| link.met.fault.plan().kind);
+            assert_eq!(names.collect::<Vec<_>>(), [FaultKind::Slicer, FaultKind::Stall]);
+            bench.remove("stall");
+            assert_eq!(bench.now(), ["whole"], "it was behind the slicer's place");
+        })
+        .unwrap();
+    }
 }

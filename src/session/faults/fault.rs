@@ -3,7 +3,7 @@
 use crate::{
     net::network::Network,
     runtime::{clock::now_ns, lock::Lock},
-    session::faults::kind::FaultKind,
+    session::faults::{kind::FaultKind, kinds::bandwidth::Bucket},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -31,6 +31,11 @@ pub enum FaultStream {
     Upstream,
     #[default]
     Downstream,
+}
+
+/// Nanoseconds of the clock; what 64 bits do not hold is 584 years away.
+pub fn ms_as_ns(ms: u64) -> u64 {
+    ms.saturating_mul(1_000_000)
 }
 
 /// The share of sessions that a fault hits, from 0 to 1.
@@ -88,6 +93,8 @@ pub struct Fault {
     /// Sessions that its scope has met so far, without those that are to be spared for another reason.
     places: AtomicU64,
     pub counts: FaultCounts,
+    /// What its sessions may spend, if they share that.
+    pub(super) bucket: Arc<Lock<Bucket>>,
 }
 
 /// What a fault has done so far.
@@ -103,7 +110,9 @@ pub struct FaultCounts {
     pub held: AtomicU64,
     /// Bytes that it took away.
     pub swallowed: AtomicU64,
-    /// The time that runs of bytes waited, summed up.
+    /// Runs of bytes that passed it.
+    pub runs: AtomicU64,
+    /// The time that they waited before it, summed up.
     pub delayed_ns: AtomicU64,
     /// Sessions that it ended by RST.
     pub resets: AtomicU64,
@@ -188,8 +197,7 @@ impl Scope {
 impl Schedule {
     /// Whether a fault acts at `now_ns` that was made at `began_ns`; and when that changes next.
     pub fn acts(&self, began_ns: u64, now_ns: u64) -> (bool, Option<u64>) {
-        let ns = |ms: u64| ms.saturating_mul(1_000_000);
-        let begin = began_ns.saturating_add(ns(self.after_ms));
+        let begin = began_ns.saturating_add(ms_as_ns(self.after_ms));
         if now_ns < begin {
             return (false, Some(begin));
         }
@@ -199,7 +207,7 @@ impl Schedule {
             return (false, None);
         }
         let expiry = self.expiry_ns(began_ns);
-        let (on, off) = (ns(self.on_ms), ns(self.off_ms));
+        let (on, off) = (ms_as_ns(self.on_ms), ms_as_ns(self.off_ms));
         if on == 0 || off == 0 {
             return (true, expiry);
         }
@@ -212,7 +220,7 @@ impl Schedule {
 
     /// When the fault removes itself.
     pub fn expiry_ns(&self, began_ns: u64) -> Option<u64> {
-        (self.expires_ms > 0).then(|| began_ns.saturating_add(self.expires_ms.saturating_mul(1_000_000)))
+        (self.expires_ms > 0).then(|| began_ns.saturating_add(ms_as_ns(self.expires_ms)))
     }
 }
 
@@ -224,6 +232,7 @@ impl Fault {
             is_of_file,
             places: AtomicU64::new(0),
             counts: FaultCounts::default(),
+            bucket: Arc::default(),
         }
     }
 
@@ -248,7 +257,7 @@ impl Fault {
 
     /// When its schedule had it begin to act, in nanoseconds of [`now_ns`].
     pub fn acting_since_ns(&self) -> u64 {
-        self.began_ns.saturating_add(self.plan().schedule.after_ms.saturating_mul(1_000_000))
+        self.began_ns.saturating_add(ms_as_ns(self.plan().schedule.after_ms))
     }
 
     /// Whether it acts now, and when that changes next.
@@ -305,6 +314,6 @@ mod tests {
         }
         let longest =
             Schedule { after_ms: u64::MAX, on_ms: u64::MAX, off_ms: u64::MAX, expires_ms: u64::MAX };
-        assert_eq!(longest.acts(u64::MAX, u64::MAX - 1).0, false);
+        assert!(!longest.acts(u64::MAX, u64::MAX - 1).0);
     }
 }

@@ -17,7 +17,10 @@ use crate::{
 use std::{
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering::*},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     time::Duration,
 };
@@ -27,6 +30,8 @@ pub struct Faulted {
     met: Lock<Vec<Arc<Met>>>,
     /// How often the session met its faults: its chains learn by it that there is something new.
     meetings: AtomicU64,
+    /// The bytes that wait in each direction, by its stream.
+    held: [AtomicU64; 2],
     events: Events,
 }
 
@@ -40,6 +45,10 @@ pub struct Met {
     /// Its place among those that the fault's scope may have.
     place: OnceLock<u64>,
     hit: AtomicBool,
+    /// It hits the session now, or did once.
+    was_hit: AtomicBool,
+    /// Since when it hits the session, as `since_ns`.
+    hit_since_ns: AtomicU64,
     told: AtomicBool,
 }
 
@@ -66,6 +75,7 @@ impl Record {
         let faulted = self.faulted_or(|| Faulted {
             met: Lock::default(),
             meetings: AtomicU64::new(0),
+            held: Default::default(),
             events: events.clone(),
         });
         faulted.meet(self, &set.all());
@@ -102,6 +112,12 @@ impl Record {
         self.faulted().is_some_and(|faulted| faulted.met.lock().iter().any(|met| met.hits()))
     }
 
+    /// The names of the faults that hit it.
+    pub fn hit_by(&self) -> Vec<String> {
+        let met = self.faulted().map(Faulted::all).unwrap_or_default();
+        met.iter().filter(|met| met.hits()).map(|met| met.fault.plan().name.clone()).collect()
+    }
+
     /// What faults do before its peers are joined.
     pub fn opening_faults(&self) -> OpeningFaults {
         self.faulted().map(|faulted| faulted.opening(self)).unwrap_or_default()
@@ -112,6 +128,15 @@ impl Faulted {
     /// In the order of the set.
     pub fn all(&self) -> Vec<Arc<Met>> {
         self.met.lock().clone()
+    }
+
+    /// The bytes that wait in the direction of a stream; of an echo in that of either.
+    pub fn held(&self, stream: FaultStream) -> u64 {
+        self.held[stream as usize].load(Relaxed)
+    }
+
+    pub(super) fn set_held(&self, stream: FaultStream, bytes: u64) {
+        self.held[stream as usize].store(bytes, Relaxed);
     }
 
     pub(super) fn meetings(&self) -> u64 {
@@ -149,14 +174,15 @@ impl Faulted {
         for met in self.all().iter().filter(|met| met.hits() && met.fault.acts(now).0) {
             let plan = met.fault.plan();
             match plan.kind {
-                FaultKind::Refuse => {
+                FaultKind::Refuse if opening.refused_by.is_none() => {
                     self.tell(met, record);
-                    opening.refused_by.get_or_insert_with(|| plan.clone());
+                    met.fault.counts.resets.fetch_add(1, Relaxed);
+                    opening.refused_by = Some(plan.clone());
                 }
                 FaultKind::SlowOpen => {
                     self.tell(met, record);
                     let [delay, jitter, _] = plan.values;
-                    let drawn = met.lot(record).up_to(jitter.saturating_mul(2));
+                    let drawn = met.further_lot(record).up_to(jitter.saturating_mul(2));
                     opening.delay += Duration::from_millis((delay + drawn).saturating_sub(jitter));
                 }
                 FaultKind::Window => {
@@ -180,7 +206,7 @@ impl Faulted {
             self.events.tell_with(|| {
                 What::Fault(Box::new(FaultEvent {
                     session: Some(record.id),
-                    listener: record.listening.faults.listener().to_owned(),
+                    listener: record.listening.name.clone(),
                     fault: name.clone(),
                     kind: *kind,
                     stream: *stream,
@@ -200,15 +226,24 @@ impl Met {
             drawn: 0.0,
             place: OnceLock::new(),
             hit: AtomicBool::new(false),
+            was_hit: AtomicBool::new(false),
+            hit_since_ns: AtomicU64::new(0),
             told: AtomicBool::new(false),
         };
         met.drawn = met.lot(record).share();
         Arc::new(met)
     }
 
-    /// What is drawn for it beside its first draw.
-    pub(super) fn lot(&self, record: &Record) -> Lot {
+    /// What is drawn for it. The first draw says whether it hits.
+    fn lot(&self, record: &Record) -> Lot {
         record.listening.faults.lot(record.ordinal(), &self.fault.plan().name)
+    }
+
+    /// What is drawn for it beside whether it hits.
+    pub(super) fn further_lot(&self, record: &Record) -> Lot {
+        let mut lot = self.lot(record);
+        lot.draw();
+        lot
     }
 
     pub fn hits(&self) -> bool {
@@ -221,10 +256,19 @@ impl Met {
             && plan.scope.has(record.source().ip(), record.id)
             && plan.toxicity.hits(self.drawn);
         let hits = may_hit && plan.scope.hits(*self.place.get_or_init(|| self.fault.next_place()));
-        if hits && !self.hit.swap(hits, Relaxed) {
-            self.fault.counts.hit.fetch_add(1, Relaxed);
+        if hits && !self.hits() {
+            self.hit_since_ns.store(now_ns(), Relaxed);
+            // One that comes to hit it again is no other session.
+            if !self.was_hit.swap(true, Relaxed) {
+                self.fault.counts.hit.fetch_add(1, Relaxed);
+            }
         }
         self.hit.store(hits, Relaxed);
+    }
+
+    /// Since when it hits the session, in nanoseconds of [`now_ns`].
+    pub(super) fn hit_since_ns(&self) -> u64 {
+        self.hit_since_ns.load(Relaxed)
     }
 
     fn acts_on(&self, stream: FaultStream) -> bool {

@@ -51,7 +51,9 @@ pub struct HeldQueue {
     bytes: usize,
     cost: usize,
     /// Beyond this cost it is full. An end always has room.
-    pub room: usize,
+    room: usize,
+    /// Beyond this cost it is full for now, because of what waits elsewhere.
+    limit: usize,
 }
 
 /// The memory that all held runs of a server take.
@@ -122,7 +124,7 @@ impl Held {
     }
 
     /// How many bytes it has; an end has none.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         match &self.part {
             HeldPart::Bytes(bytes) => bytes.bytes().len(),
             HeldPart::Fin | HeldPart::Abort => 0,
@@ -139,18 +141,18 @@ impl Held {
 
 impl HeldQueue {
     pub fn with_room(room: usize) -> Self {
-        HeldQueue { room, ..HeldQueue::default() }
+        HeldQueue { room, limit: usize::MAX, ..HeldQueue::default() }
     }
 
     pub fn push(&mut self, held: Held) {
-        self.bytes += held.len();
+        self.bytes += held.count();
         self.cost += held.cost();
         self.runs.push_back(held);
     }
 
     pub fn pop(&mut self) -> Option<Held> {
         let held = self.runs.pop_front()?;
-        self.bytes -= held.len();
+        self.bytes -= held.count();
         self.cost -= held.cost();
         Some(held)
     }
@@ -182,7 +184,13 @@ impl HeldQueue {
     }
 
     pub fn is_full(&self) -> bool {
-        self.cost >= self.room
+        self.cost >= self.room.min(self.limit)
+    }
+
+    /// From now on there is room for `spare` more, or for [`HELD_LEAST`] at all: where slices cost more than the run that
+    /// they were, a chain goes on, and holds no more than it may.
+    pub fn limit(&mut self, spare: usize) {
+        self.limit = self.cost.saturating_add(spare).max(HELD_LEAST);
     }
 
     /// Bytes of the stream that wait.

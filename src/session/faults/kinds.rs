@@ -17,3 +17,6 @@ pub mod slow_open;
 pub mod stall;
 pub mod timeout;
 pub mod window;
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use crate::{
         random::{Lot, random},
     },
     session::faults::{
+        entrance::Entrance,
         fault::{ATTRIBUTES_MAX, Fault, FaultPlan, Toxicity},
         held::HeldTotal,
     },
@@ -36,6 +37,8 @@ pub struct FaultSet {
     /// The length of the list below.
     count: AtomicUsize,
     faults: Lock<Vec<Arc<Fault>>>,
+    /// Where the listener's acceptors stand.
+    pub entrance: Entrance,
 }
 
 /// What of a fault is to be another.
@@ -74,6 +77,7 @@ impl FaultSet {
             begun: AtomicU64::new(0),
             count: AtomicUsize::new(0),
             faults: Lock::default(),
+            entrance: Entrance::default(),
         }
     }
 
@@ -167,10 +171,16 @@ impl FaultSet {
                 .retain(|fault| !fault.is_of_file || plans.iter().any(|plan| plan.name == fault.plan().name));
             let mut has_changed = faults.len() != before;
             for plan in plans {
-                match faults.iter().find(|fault| fault.plan().name == plan.name) {
+                match faults.iter_mut().find(|fault| fault.plan().name == plan.name) {
                     Some(fault) if *fault.plan() == *plan => {}
                     Some(fault) => {
-                        fault.change(plan.clone());
+                        let is = fault.plan();
+                        if (is.kind, is.stream) == (plan.kind, plan.stream) {
+                            fault.change(plan.clone());
+                        } else {
+                            // Its stages are of the other kind: it is another fault, in that one's place.
+                            *fault = Arc::new(Fault::new(plan.clone(), true));
+                        }
                         has_changed = true;
                     }
                     None => {

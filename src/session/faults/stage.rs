@@ -25,8 +25,8 @@ pub trait Stage {
     /// Its attributes are others from now on; what it has counted stays.
     fn update(&mut self, values: Values);
 
-    /// It acts no more: it was removed, or its schedule has it pause. What waits before it then goes on by itself.
-    /// How the session is to end for that, if it is.
+    /// It acts no more, after it did: it was removed, or its schedule has it pause. What waits before it then goes on by itself,
+    /// and what it knows of that is void. How the session is to end for that, if it is.
     fn leave(&mut self) -> Option<FaultEnd> {
         None
     }
@@ -61,6 +61,8 @@ pub struct Flow<'a> {
 pub(super) struct Asks {
     pub wake_ns: Option<u64>,
     pub stops_intake: bool,
+    /// It has taken bytes away.
+    pub swallows: bool,
     pub end: Option<FaultEnd>,
     /// A peer can notice what it does.
     pub shows: bool,
@@ -92,8 +94,9 @@ impl Flow<'_> {
     /// Passes a run on, as of `as_of_ns`: now, or the instant at which it was due.
     pub fn pass(&mut self, held: Held, as_of_ns: u64) {
         let counts = &self.fault.counts;
-        counts.passed.fetch_add(held.len() as u64, Relaxed);
-        if held.len() > 0 {
+        counts.passed.fetch_add(held.count() as u64, Relaxed);
+        if held.count() > 0 {
+            counts.runs.fetch_add(1, Relaxed);
             counts.delayed_ns.fetch_add(self.now_ns.saturating_sub(held.came_ns), Relaxed);
         }
         self.output.push(Held::new(as_of_ns, held.part));
@@ -108,13 +111,33 @@ impl Flow<'_> {
         }
     }
 
-    /// Takes a run away for ever.
-    pub fn swallow(&mut self, held: &Held) {
-        self.fault.counts.swallowed.fetch_add(held.len() as u64, Relaxed);
+    /// Passes on the run or the end that is next, if there is room; says whether there was one, and room.
+    pub fn pass_next(&mut self, as_of_ns: u64) -> bool {
+        if self.output.is_full() {
+            return false;
+        }
+        let next = self.input.pop();
+        let passed = next.is_some();
+        next.into_iter().for_each(|held| self.pass(held, as_of_ns));
+        passed
     }
 
-    /// The end that is next, if one is.
-    pub fn end_is_next(&self) -> bool {
-        matches!(self.input.front(), Some(Held { part: HeldPart::Fin | HeldPart::Abort, .. }))
+    /// Passes on at most `bytes` of the run that is next, or the end that is, whether or not there is room; how many they were.
+    pub fn pass_part(&mut self, bytes: u64, as_of_ns: u64) -> u64 {
+        let Some(held) = self.input.pop_part(usize::try_from(bytes).unwrap_or(usize::MAX)) else { return 0 };
+        let passed = held.count() as u64;
+        self.pass(held, as_of_ns);
+        passed
+    }
+
+    /// Takes the run that is next away for ever.
+    pub fn swallow_next(&mut self) {
+        let count = self.input.pop().map_or(0, |held| held.count());
+        self.fault.counts.swallowed.fetch_add(count as u64, Relaxed);
+        self.asks.swallows = true;
+    }
+
+    pub fn bytes_are_next(&self) -> bool {
+        matches!(self.input.front(), Some(Held { part: HeldPart::Bytes(_), .. }))
     }
 }

@@ -1,5 +1,6 @@
 //! `switchboard ctl`: asks a running server over its control socket, and prints the answer.
 
+pub mod faults;
 pub mod page;
 pub mod report;
 pub mod settings;
@@ -75,7 +76,7 @@ pub async fn run(config: Ctl, mut streams: Streams) -> Result<(), Failure> {
         let text = servers(&config, reader).await?;
         return streams.print(&text);
     }
-    let client = ControlClient::find(&config.server).await?;
+    let mut client = ControlClient::find(&config.server).await?;
     match &config.verb {
         Verb::Tap { choice, show } => {
             tap::run(client, choice, (!config.json).then_some(*show), reader, streams).await
@@ -85,6 +86,11 @@ pub async fn run(config: Ctl, mut streams: Streams) -> Result<(), Failure> {
         Verb::Set { setting, value } => {
             let text = set(client, setting, *value).await?;
             if config.json { Ok(()) } else { streams.print(&text) }
+        }
+        Verb::UpdateFault { listener, name, words, share } => {
+            let request = faults::update(&mut client, listener, name, words, *share).await?;
+            let text = ask(client, &request, config.json, reader).await?;
+            streams.print(&text)
         }
         Verb::Ask(request @ (Request::Reload | Request::Diff { .. } | Request::Explain { .. })) => {
             told(client, request, config.json, reader, streams).await
@@ -121,6 +127,10 @@ async fn ask(
             laid_out(&stats, reader, |stats| page::stats(&client.greeting, stats))
         }
         Request::Server { state: None, .. } => reader.group_servers(&client.ask(request).await?),
+        Request::FaultList { .. } => reader.faults(&client.ask(request).await?),
+        Request::FaultAdd { .. } => reader.shown(faults::told(&client.ask(request).await?, "added")),
+        Request::FaultUpdate { .. } => reader.shown(faults::told(&client.ask(request).await?, "is now")),
+        Request::FaultRemove { .. } => reader.shown(faults::told(&client.ask(request).await?, "removed")),
         Request::Get { .. } => reader.settings(&client.ask(request).await?),
         _ => {
             let items = client.ask::<Value>(request).await?;

@@ -1,7 +1,9 @@
 //! One session, and one server, laid out for reading: `ctl` prints these lines, and `top` draws them.
 
 use crate::{
-    control::protocol::{EndedSession, Greeting, ListedSession, Named, ServerStats, SessionDetail},
+    control::protocol::{
+        EndedSession, Greeting, ListedSession, MetFault, MetFaults, Named, ServerStats, SessionDetail,
+    },
     net::{kernel::TcpInfo, tls::facts::TlsFacts},
     session::{event::Mode, health::Health, introduction::Introduced, record::Selection},
     text::{
@@ -73,6 +75,12 @@ pub fn state(health: &Named<Health>) -> String {
     }
 }
 
+/// As [`state`], with a `!` after the sign if a fault hits the session.
+pub fn marked_state(listed: &ListedSession) -> String {
+    let state = state(&listed.health);
+    if listed.faults.is_empty() { state } else { state.replacen(' ', "!", 1) }
+}
+
 /// All about a live session. In `brief` the kernel's view has three lines.
 pub fn session(facts: &SessionDetail, brief: bool) -> Vec<Line> {
     let listed = &facts.listed;
@@ -136,7 +144,27 @@ fn introduction(facts: &SessionDetail) -> Vec<Line> {
     }
     lines.extend(facts.client_tls.iter().map(|tls| labelled("↑ tls", agreed(tls))));
     lines.extend(facts.upstream_tls.iter().map(|tls| labelled("↓ tls", agreed(tls))));
+    lines.extend(facts.met.iter().flat_map(met));
     lines.extend(facts.splice_off.iter().map(|why| labelled("spliced", format!("no ({why})"))));
+    lines
+}
+
+/// The faults that a session has met, and what they hold.
+fn met(faults: &MetFaults) -> Vec<Line> {
+    let fault = |one: &MetFault| {
+        let MetFault { name, kind, stream, values, hit, acts } = one;
+        let hits = match (hit, acts) {
+            (true, true) => "hits",
+            (true, false) => "hits, and pauses",
+            (false, _) => "spares it",
+        };
+        let values = if values.as_str().is_empty() { String::new() } else { format!(", {values}") };
+        labelled("fault", format!("{name}: {hits}; {kind} {stream}{values}"))
+    };
+    let mut lines: Vec<Line> = faults.met_faults.iter().map(fault).collect();
+    let (client, upstream) = (bytes(faults.client_held), bytes(faults.upstream_held));
+    let most = bytes(faults.held_max);
+    lines.push(labelled("faults hold", format!(" ↑ {client}, ↓ {upstream}, each at most {most}")));
     lines
 }
 
@@ -377,6 +405,28 @@ mod tests {
         assert_eq!(numbers(&stats), "42 open · 2 stalled · 1 half-closed · 909 ended (3 failed)");
         let stats = ServerStats { paused: true, ..ServerStats::default() };
         assert_eq!(numbers(&stats), "0 open · 0 ended · PAUSED");
+    }
+
+    #[test]
+    fn a_session_under_a_fault_has_a_mark_and_tells_what_it_met() {
+        let facts = json!({"session": 7, "mode": "proxy", "name": "web", "health": "live", "client": "a:1",
+            "local": "b:1", "phase": "open", "faults": ["slow"], "client_held": 65_536, "upstream_held": 0,
+            "held_max": 67_108_864, "met_faults": [
+                {"name": "slow", "type": "latency", "stream": "upstream", "values": "latency=120ms", "hit": true,
+                 "acts": true},
+                {"name": "other", "type": "noop", "stream": "downstream", "values": "", "hit": false, "acts": true}]});
+        let facts: SessionDetail = from_value(facts).unwrap();
+        assert_eq!(marked_state(&facts.listed), "●!live");
+        let lines: Vec<String> = session(&facts, false).into_iter().map(|line| line.text).collect();
+        for wanted in [
+            "fault      slow: hits; latency upstream, latency=120ms",
+            "fault      other: spares it; noop downstream",
+            "faults hold ↑ 64 KiB, ↓ 0 B, each at most 64 MiB",
+        ] {
+            assert!(lines.iter().any(|line| line == wanted), "{wanted}: {lines:#?}");
+        }
+        let spared: ListedSession = from_value(json!({"health": "half-closed"})).unwrap();
+        assert_eq!(marked_state(&spared), "◐ half-closed");
     }
 
     #[test]

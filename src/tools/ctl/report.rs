@@ -42,7 +42,7 @@ impl Reader {
         Reader { columns, coloured: terminal.is_some() && config.colour, plain: config.plain }
     }
 
-    fn table(&self, columns: &[Column], rows: &[Vec<Cell>]) -> String {
+    pub(super) fn table(&self, columns: &[Column], rows: &[Vec<Cell>]) -> String {
         self.shown(table(columns, rows, self.columns, self.coloured))
     }
 
@@ -95,6 +95,8 @@ impl Reader {
         let rates: &[&str] = if person { &["↑/s", "↓/s"] } else { &["RATES"] };
         columns.extend(rates.iter().map(|name| Column::numbers(name, 0)));
         columns.extend([Column::numbers("WAITING", 1), Column::words("HEALTH", 0)]);
+        // A person sees a mark.
+        columns.extend((!person).then_some(Column::words("FAULTS", 9)));
         let rates = |one: &ListedSession| -> Vec<Cell> {
             let (client, upstream) = (one.client_rate, one.upstream_rate);
             if person {
@@ -121,6 +123,9 @@ impl Reader {
                 if person { moving(one.waiting()) } else { bytes(one.waiting()) }.into(),
                 self.health(one),
             ]);
+            let names: Vec<_> = one.faults.iter().map(SafeText::as_str).collect();
+            let names = if names.is_empty() { "-".to_owned() } else { names.join(",") };
+            cells.extend((!person).then_some(names.into()));
             cells
         };
         self.table(&columns, &sessions.iter().map(row).collect::<Vec<_>>())
@@ -130,7 +135,7 @@ impl Reader {
     fn health(&self, one: &ListedSession) -> Cell {
         match &one.health {
             Named::Known(health) if self.columns.is_some() => {
-                Cell { text: page::state(&one.health), colour: Some(page::colour(*health)) }
+                Cell { text: page::marked_state(one), colour: Some(page::colour(*health)) }
             }
             other => other.to_string().into(),
         }
@@ -338,7 +343,10 @@ mod tests {
         let narrow = reader(Some(80)).list(&sessions);
         assert!(narrow.contains("◐ half-closed") && !narrow.contains("MODE"), "{narrow}");
         let wide = reader(None).list(&sessions);
-        assert!(wide.starts_with("ID  MODE   NAME ") && wide.trim_end().ends_with("  half-closed"), "{wide}");
+        assert!(
+            wide.starts_with("ID  MODE   NAME ") && wide.trim_end().ends_with("  half-closed  -"),
+            "{wide}"
+        );
         assert!(reader(None).closed(&[ended]).contains("were not delivered"));
     }
 

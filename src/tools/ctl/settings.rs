@@ -1,8 +1,11 @@
 //! What `switchboard ctl` is told: which server, and what to do.
 
-use crate::control::{
-    client::ServerChoice,
-    protocol::{Choice, Named, Request, Setting, TapChoice},
+use crate::{
+    control::{
+        client::ServerChoice,
+        protocol::{Choice, Named, Request, Setting, TapChoice},
+    },
+    session::faults::fault::Toxicity,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,13 @@ pub enum Verb {
     Set {
         setting: Named<Setting>,
         value: Option<u64>,
+    },
+    /// What the words mean is known once the kind of the fault is.
+    UpdateFault {
+        listener: String,
+        name: String,
+        words: Vec<String>,
+        share: Option<Toxicity>,
     },
     Tap {
         choice: TapChoice,

@@ -7,7 +7,7 @@ use crate::{
     session::health::Health,
     text::{columns::fit, safe::SafeText, table::span, units::bytes},
     tools::{
-        ctl::{page::state, report::moving},
+        ctl::{page::marked_state, report::moving},
         top::{
             keyboard::Key,
             paint::{Paint, put},
@@ -298,7 +298,7 @@ impl Column {
 
     fn cell(self, row: &ListedSession, server: &str) -> String {
         match self {
-            Column::State => state(&row.health),
+            Column::State => marked_state(row),
             Column::Id => row.session.to_string(),
             Column::Server => server.to_owned(),
             Column::Client => row.client.to_string(),

@@ -116,7 +116,11 @@ fn judge(name: &str, labels: &Labels, value: f64, kind: &str) {
     let right = match kind {
         "info" => value == 1.0,
         "gauge" => value.is_finite(),
-        _ => whole || (name.ends_with("_sum") && value.is_finite() && value >= 0.0),
+        // Times are no whole numbers.
+        _ => {
+            let is_time = ["_sum", "_seconds_total"].iter().any(|end| name.ends_with(end));
+            whole || (is_time && value.is_finite() && value >= 0.0)
+        }
     };
     assert!(right, "{name} is {value}");
     assert_eq!(labels.contains_key("le"), name.ends_with("_bucket"), "{name}");

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 pub struct Operated {
     pub server: Server,
     pub socket: PathBuf,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
 }
 
 /// What a run of `ctl` printed, and how it ended.
@@ -35,7 +35,7 @@ impl Operated {
         let control = ["--control", socket.to_str().unwrap()];
         let flags = [flags, &control].concat();
         let server = Launch { mode, flags: &flags, shell: None, output: Output::Read }.start();
-        Operated { server, socket, _folder: folder }
+        Operated { server, socket, _folder: Some(folder) }
     }
 
     pub fn proxy(upstream: impl ToString, flags: &[&str]) -> Operated {
@@ -48,7 +48,12 @@ impl Operated {
         let text =
             format!("control = {:?}\nlog = \"json\"\nthreads = 2\n{text}", folder.path().join("control"));
         let server = Server::run(&folder.path().join("file.toml"), &text, listeners);
-        Operated { socket: folder.path().join("control"), server, _folder: folder }
+        Operated { socket: folder.path().join("control"), server, _folder: Some(folder) }
+    }
+
+    /// A server with a socket in a folder that the test keeps.
+    pub fn of(server: Server, socket: PathBuf) -> Operated {
+        Operated { server, socket, _folder: None }
     }
 
     /// The command line of `ctl` with these words, to this server.

@@ -1,10 +1,13 @@
 //! `latency`: what comes leaves later, and so does the end. The rate stays: what comes in between waits beside it.
+//!
+//! On TCP: true as far as the stream goes. The connection's own round trip stays as it was: connect() is as fast, and the
+//! sender's bytes are acknowledged before they leave here.
 
 use crate::session::faults::{
-    fault::Values,
+    fault::{Values, ms_as_ns},
     held::HELD_MAX,
     kind::{Attribute, FaultPlace, KindPage},
-    stage::{Flow, Stage},
+    stage::{FaultEnd, Flow, Stage},
 };
 use std::collections::VecDeque;
 
@@ -23,7 +26,7 @@ struct Latency {
 
 impl Stage for Latency {
     fn advance(&mut self, flow: &mut Flow<'_>) {
-        let [latency, jitter, _] = self.values.map(|ms| ms.saturating_mul(1_000_000));
+        let [latency, jitter, _] = self.values.map(ms_as_ns);
         for held in flow.input.runs().skip(self.due_ns.len()) {
             let drawn = latency.saturating_add(flow.lot.up_to(jitter.saturating_mul(2)));
             let due = held.came_ns.saturating_add(drawn.saturating_sub(jitter));
@@ -52,5 +55,10 @@ impl Stage for Latency {
     fn update(&mut self, values: Values) {
         self.values = values;
         self.due_ns.clear();
+    }
+
+    fn leave(&mut self) -> Option<FaultEnd> {
+        self.due_ns.clear();
+        None
     }
 }

@@ -1,4 +1,4 @@
-//! `noop`: does nothing.
+//! `noop`: does nothing. Its sessions are copied all the same, and not spliced: it shows what that costs.
 
 use crate::session::faults::{
     fault::Values,

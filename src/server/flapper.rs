@@ -1,0 +1,111 @@
+//! The flapper: closes listeners and cuts their sessions while a fault says so, and opens them again after it.
+//!
+//! It is an actor of its own because the server puts plans in force, and tells the breaker of each: the breaker must not wait
+//! for the server.
+
+use crate::{
+    error::Error,
+    runtime::{
+        clock::within,
+        lock::Lock,
+        mailbox::{self, Mailbox, mailbox},
+        task::{Task, spawn},
+    },
+    server::{
+        in_force::{InForce, PlanInForce},
+        operator::ServerOrder,
+        supervisors::Supervisors,
+    },
+};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+/// How long it waits to open a listener again whose address another program has taken.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What the flapper is told.
+pub struct Flaps {
+    /// The keys of the listeners that are to be closed.
+    down: Arc<Lock<BTreeSet<String>>>,
+    nudge: mailbox::Sender<()>,
+}
+
+pub struct Flapper {
+    wanted: Arc<Lock<BTreeSet<String>>>,
+    nudges: Mailbox<()>,
+    /// The listeners that it has closed.
+    down: BTreeSet<String>,
+    in_force: PlanInForce,
+    supervisors: Supervisors,
+    orders: mailbox::Sender<ServerOrder>,
+}
+
+impl Flaps {
+    /// Has these listeners be closed, and others that were closed for that open.
+    pub fn set_down(&self, down: BTreeSet<String>) {
+        let mut wanted = self.down.lock();
+        if *wanted != down {
+            *wanted = down;
+            // A nudge that waits says the same.
+            let _ = self.nudge.try_send(());
+        }
+    }
+}
+
+impl Flapper {
+    /// It ends with the handle, or with the task.
+    pub fn start(
+        in_force: PlanInForce,
+        supervisors: Supervisors,
+        orders: mailbox::Sender<ServerOrder>,
+    ) -> (Flaps, Task<()>) {
+        let (nudge, nudges) = mailbox(1);
+        let wanted = Arc::<Lock<BTreeSet<String>>>::default();
+        let flaps = Flaps { down: wanted.clone(), nudge };
+        let flapper = Flapper { wanted, nudges, down: BTreeSet::new(), in_force, supervisors, orders };
+        (flaps, spawn(flapper.run()))
+    }
+
+    async fn run(mut self) {
+        let mut is_done = true;
+        while within((!is_done).then_some(RETRY), self.nudges.next()).await != Some(None) {
+            is_done = self.follow().await;
+        }
+    }
+
+    /// Closes and opens what is to be; whether all of it is.
+    async fn follow(&mut self) -> bool {
+        let wanted = self.wanted.lock().clone();
+        for name in wanted.difference(&self.down.clone()) {
+            // One that an operator has closed stays the operator's to open.
+            let is_open = self.in_force.get().bound(name).next().is_some();
+            if is_open && self.set_enabled(name, false).await.is_ok() {
+                self.down.insert(name.clone());
+                self.supervisors.end_sessions_of(name).await;
+            }
+        }
+        let mut is_done = true;
+        for name in self.down.clone().difference(&wanted) {
+            if self.set_enabled(name, true).await.is_ok() {
+                self.down.remove(name);
+            } else {
+                // The listener itself may be gone.
+                let is_there = self.in_force.get().planned().any(|(key, ..)| key == name);
+                is_done &= !is_there;
+                if !is_there {
+                    self.down.remove(name);
+                }
+            }
+        }
+        is_done
+    }
+
+    async fn set_enabled(&self, name: &str, is_enabled: bool) -> Result<(), Error> {
+        let ending = || Error::new("cannot change the plan", std::io::Error::other("the server is ending"));
+        let (reply, mut answer) = mailbox(1);
+        let name = name.to_owned();
+        let edit =
+            Box::new(move |plan: &mut _, in_force: &InForce| in_force.set_enabled(plan, &name, is_enabled));
+        self.orders.send(ServerOrder::Change(edit, reply)).await.map_err(|_| ending())?;
+        answer.next().await.unwrap_or_else(|| Err(ending()))
+    }
+}

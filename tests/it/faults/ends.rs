@@ -1,0 +1,151 @@
+//! Faults that end sessions: both peers see what the fault says, and the log says that it was the fault.
+
+use crate::support::{
+    fake::peer,
+    operator::Operated,
+    stream::{End, Received, exchange, is_silent, read_exactly, read_to_end},
+    wait::{LIMIT, within},
+};
+use serde_json::{Value, json};
+use std::{io::Write, time::Duration};
+
+/// Long enough to see that nothing happens.
+const WINDOW: Duration = Duration::from_millis(300);
+
+/// The verdict on the only session that has ended.
+fn verdict(operated: &Operated) -> String {
+    operated.json(&["closed"])[0]["verdict"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_limit_ends_both_streams_after_exactly_so_many_bytes() {
+    let upstream = peer::takes_all();
+    let operated = Operated::proxy(upstream.address, &[]);
+    operated.fault("add limit_data 100 --up --name limit");
+    let mut client = operated.server.connect();
+    upstream.await_reached();
+    client.write_all(&[b'a'; 60]).unwrap();
+    client.write_all(&[b'b'; 60]).unwrap();
+    let received = upstream.await_received();
+    assert_eq!(
+        received,
+        Received { bytes: [[b'a'; 60], [b'b'; 60]].concat()[..100].to_vec(), end: End::Fin }
+    );
+    assert_eq!(read_to_end(&mut client).end, End::Fin);
+    let close = operated.server.await_closes(1).remove(0);
+    assert_eq!((&close["cause"], &close["fault"]), (&json!("fault"), &json!("limit")));
+    assert_eq!(close["error"], "limit (limit_data) ended both streams");
+    let verdict = verdict(&operated);
+    assert!(verdict.starts_with("the fault limit (limit_data) ended both streams after "), "{verdict}");
+    let hit = operated.server.await_event("fault", |event| event["did"] == "hit");
+    let keys = ["session", "fault", "type", "stream"].map(|key| hit[key].clone());
+    assert_eq!(keys, [json!(1), json!("limit"), json!("limit_data"), json!("upstream")]);
+    let stats = operated.faults()[0]["stats"].clone();
+    let counts = ["hit", "passed_bytes", "cuts", "resets"].map(|key| stats[key].as_u64());
+    assert_eq!(counts, [Some(1), Some(100), Some(1), Some(0)]);
+}
+
+#[test]
+fn a_reset_of_a_live_session_reaches_both_peers() {
+    let upstream = peer::takes_all();
+    let operated = Operated::proxy(upstream.address, &["--log", "text"]);
+    let mut client = operated.server.connect();
+    upstream.await_reached();
+    client.write_all(b"before").unwrap();
+    within(LIMIT, "the bytes are passed on", || (operated.only_session()["client_bytes"] == 6).then_some(()));
+    operated.fault("add reset_peer 0 --up");
+    client.write_all(b"after").unwrap();
+    assert_eq!(read_to_end(&mut client).end, End::Reset);
+    let received = upstream.await_received();
+    assert_eq!((received.end, received.bytes.as_slice()), (End::Reset, &b"before"[..]));
+    let line = within(LIMIT, "the close line", || {
+        operated.server.lines.all().into_iter().find(|line| line.contains(" close "))
+    });
+    assert!(
+        line.contains(" close fault: ")
+            && line.ends_with(": reset_peer_upstream (reset_peer) reset both peers"),
+        "{line}"
+    );
+    assert!(!line.contains(" first: "), "no side closed it: {line}");
+    assert!(
+        verdict(&operated).starts_with("the fault reset_peer_upstream (reset_peer) reset both peers after ")
+    );
+    let stats = operated.json(&["stats"])[0].clone();
+    assert_eq!(stats["causes"]["fault"], 1);
+}
+
+#[test]
+fn a_cut_ends_by_fin_or_by_rst_as_it_says() {
+    for (words, end, how) in
+        [("add cut 5B", End::Fin, "ended both streams"), ("add cut 5B reset", End::Reset, "reset both peers")]
+    {
+        let operated = Operated::start("echo", &[]);
+        operated.fault(words);
+        let mut client = operated.server.connect();
+        client.write_all(b"hello world").unwrap();
+        let received = read_to_end(&mut client);
+        assert_eq!(received.end, end, "{words}");
+        assert!(b"hello".starts_with(&received.bytes), "{words}: {received:?}");
+        let close = operated.server.await_closes(1).remove(0);
+        assert_eq!(close["error"], format!("cut_downstream (cut) {how}"), "{words}");
+    }
+}
+
+#[test]
+fn a_black_hole_ends_its_sessions_when_it_is_removed() {
+    let upstream = peer::echoes();
+    let operated = Operated::proxy(upstream.address, &[]);
+    let mut client = operated.server.connect();
+    exchange(&mut client, b"hello");
+    operated.fault("add timeout 0 --name hole");
+    client.write_all(b"hello?").unwrap();
+    assert!(is_silent(&mut client, WINDOW));
+    within(LIMIT, "the answer is taken away", || {
+        (operated.faults()[0]["stats"]["swallowed_bytes"] == 6).then_some(())
+    });
+    operated.fault("remove --all");
+    assert_eq!(read_to_end(&mut client), Received { bytes: Vec::new(), end: End::Fin });
+    let close = operated.server.await_closes(1).remove(0);
+    assert_eq!((&close["cause"], &close["fault"]), (&json!("fault"), &json!("hole")));
+}
+
+#[test]
+fn a_rate_of_nothing_holds_all_and_loses_nothing() {
+    let upstream = peer::echoes();
+    let operated = Operated::proxy(upstream.address, &[]);
+    let mut client = operated.server.connect();
+    exchange(&mut client, b"hello");
+    operated.fault("add bandwidth 0 --name pulled");
+    client.write_all(b"are you there").unwrap();
+    assert!(is_silent(&mut client, WINDOW));
+    let shown = within(LIMIT, "the answer is held", || {
+        let shown = operated.json(&["show", "1"]).remove(0);
+        (shown["upstream_held"] == 13).then_some(shown)
+    });
+    assert_eq!((&shown["faults"], &shown["client_held"]), (&json!(["pulled"]), &json!(0)));
+    assert_eq!(shown["held_max"], 64 << 20);
+    let met = json!([{
+        "name": "pulled", "type": "bandwidth", "stream": "downstream", "values": "rate=0KB/s", "hit": true,
+        "acts": true,
+    }]);
+    assert_eq!(shown["met_faults"], met);
+    assert_eq!(shown["splice_off"], "a fault hits it");
+    let page = operated.ctl(&["show", "1"]).stdout;
+    assert!(page.contains("pulled: hits; bandwidth downstream, rate=0KB/s"), "{page}");
+    operated.fault(&format!("update {} pulled 1MB/s", operated.server.addresses[0]));
+    assert_eq!(read_exactly(&mut client, 13), b"are you there");
+}
+
+#[test]
+fn a_refused_client_is_no_session_of_an_upstream() {
+    let upstream = peer::echoes();
+    let operated = Operated::proxy(upstream.address, &[]);
+    operated.fault("add refuse --count 2");
+    for _ in 0..2 {
+        assert_eq!(read_to_end(&mut operated.server.connect()).end, End::Reset);
+    }
+    exchange(&mut operated.server.connect(), b"the third is well");
+    let closes = operated.server.await_closes(2);
+    let is_refused = |close: &Value| close["cause"] == "fault" && close["upstream"] == Value::Null;
+    assert!(closes[..2].iter().all(is_refused), "{closes:?}");
+}

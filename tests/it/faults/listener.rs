@@ -1,0 +1,101 @@
+//! Faults of a listener as a whole, on several threads: each has a socket of its own, and a queue.
+
+use crate::support::{
+    fake::peer,
+    operator::Operated,
+    stream::{End, bounded, connect, exchange, read_exactly, read_to_end},
+    wait::{LIMIT, within},
+};
+use std::{
+    io::{ErrorKind, Write},
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A SYN that was dropped comes again a second after it (RFC 6298 §2).
+const TRY: Duration = Duration::from_millis(300);
+
+const THREADS: [&str; 2] = ["--threads", "2"];
+
+fn try_connect(address: SocketAddr, limit: Duration) -> Result<TcpStream, ErrorKind> {
+    TcpStream::connect_timeout(&address, limit).map_err(|error| error.kind())
+}
+
+#[test]
+fn while_accept_stall_is_there_connects_time_out_and_live_sessions_go_on() {
+    let upstream = peer::echoes();
+    let operated = Operated::proxy(upstream.address, &THREADS);
+    let address = operated.server.address();
+    let mut live: Vec<TcpStream> = operated.server.greeted(4);
+    operated.fault("add accept_stall");
+    // The kernel chooses the thread by the ports: all of them are full.
+    for _ in 0..12 {
+        assert_eq!(try_connect(address, TRY).err(), Some(ErrorKind::TimedOut));
+    }
+    live.iter_mut().for_each(|client| exchange(client, b"on"));
+    let waiting: Vec<_> = (0..4).map(|_| thread::spawn(move || connect(address))).collect();
+    thread::sleep(TRY);
+    assert!(!waiting.iter().any(|client| client.is_finished()));
+    operated.fault("remove --all");
+    // Who waits gets in with its next SYN, and who comes now at once.
+    let begin = Instant::now();
+    exchange(&mut connect(address), b"hello");
+    assert!(begin.elapsed() < Duration::from_millis(900), "{:?}", begin.elapsed());
+    for client in waiting {
+        exchange(&mut client.join().unwrap(), b"late");
+    }
+    drop(live);
+    let opened = operated.server.await_closes(9);
+    assert_eq!(opened.len(), 9, "what filled the queues was no session: {opened:?}");
+    operated.fault("add accept_stall");
+    assert_eq!(try_connect(address, TRY).err(), Some(ErrorKind::TimedOut), "it works again and again");
+}
+
+#[test]
+fn accept_stall_begins_and_ends_by_its_schedule() {
+    let operated = Operated::start("echo", &THREADS);
+    let address = operated.server.address();
+    operated.fault("add accept_stall --for 500ms");
+    let begin = Instant::now();
+    let client = bounded(try_connect(address, LIMIT).unwrap());
+    assert!(begin.elapsed() >= Duration::from_millis(450), "{:?}", begin.elapsed());
+    drop(client);
+    within(LIMIT, "it is gone", || operated.faults().is_empty().then_some(()));
+    exchange(&mut connect(address), b"hello");
+}
+
+#[test]
+fn accept_stall_is_refused_where_it_cannot_be() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = format!("unix:{}", folder.path().join("socket").display());
+    let operated = Operated::start("echo", &["--listen", &path]);
+    let why =
+        "accept_stall is of TCP: a UNIX socket drops no requests, so that its clients would not time out";
+    operated.assert_fails(&["fault", "add", "accept_stall"], why);
+}
+
+#[test]
+fn a_listener_that_flaps_refuses_and_cuts_and_comes_back_to_its_port() {
+    let upstream = peer::echoes();
+    let operated = Operated::proxy(upstream.address, &THREADS);
+    let address = operated.server.address();
+    let mut live = operated.server.greeted(1).remove(0);
+    operated.fault("add flap down=400ms up=800ms");
+    let received = read_to_end(&mut live);
+    assert!(received.bytes.is_empty() && received.end == End::Fin, "{:?}", received.end);
+    let is_refused = || try_connect(address, TRY).err() == Some(ErrorKind::ConnectionRefused);
+    for _ in 0..2 {
+        within(LIMIT, "it is closed", || is_refused().then_some(()));
+        within(LIMIT, "it is open", || {
+            let mut client = bounded(try_connect(address, TRY).ok()?);
+            client.write_all(b"hello").ok()?;
+            (read_exactly(&mut client, 5) == b"hello").then_some(())
+        });
+    }
+    within(LIMIT, "it is closed", || is_refused().then_some(()));
+    operated.fault("remove --all");
+    within(LIMIT, "it is open for good", || (!is_refused()).then_some(()));
+    thread::sleep(Duration::from_secs(1));
+    exchange(&mut connect(address), b"hello");
+}
