@@ -1,5 +1,5 @@
-//! The file of `faults --config`: toxiproxy's array of proxies, with their toxics. What is wrong with it is told with its
-//! place, as an editor reads it.
+//! The files of `faults`: toxiproxy's array of proxies, with their toxics, and a scenario. What is wrong with one is told with
+//! its place, as an editor reads it.
 
 use crate::{
     cli::one_line,
@@ -19,25 +19,29 @@ pub type FileProxy = (NewProxy, Option<Endpoint>);
 /// Reads the proxies of a file.
 /// Errors: `FILE:LINE:COLUMN: error: …`, the first thing that is wrong.
 pub fn read(file: &Path) -> Result<Vec<FileProxy>, String> {
-    let name = one_line(&file.display().to_string());
-    let unread = |error| Error::new(format!("cannot read {name}"), error).to_string();
-    let text = fs::read_to_string(file).map_err(unread)?;
+    let (name, text) = text_of(file)?;
     proxies(&text).map_err(|(at, why)| {
         let (line, column) = position(&text, at);
         format!("{name}:{line}:{column}: error: {}", one_line(&why))
     })
 }
 
-/// Reads the file of `faults --scenario`.
+/// Reads the scenario of a file.
 /// Errors: `FILE:LINE:COLUMN: …` of what is no JSON, else `FILE: step 3: …`.
 pub fn read_scenario(file: &Path) -> Result<Scenario, String> {
+    let (name, text) = text_of(file)?;
+    Scenario::parse(&text).map_err(|why| {
+        let has_place = why.starts_with(|first: char| first.is_ascii_digit());
+        format!("{name}:{}{}", if has_place { "" } else { " " }, one_line(&why))
+    })
+}
+
+/// The name of a file for people, and its text.
+fn text_of(file: &Path) -> Result<(String, String), String> {
     let name = one_line(&file.display().to_string());
     let unread = |error| Error::new(format!("cannot read {name}"), error).to_string();
     let text = fs::read_to_string(file).map_err(unread)?;
-    Scenario::parse(&text).map_err(|why| match why.starts_with(|first: char| first.is_ascii_digit()) {
-        true => format!("{name}:{}", one_line(&why)),
-        false => format!("{name}: {}", one_line(&why)),
-    })
+    Ok((name, text))
 }
 
 /// Errors: at which byte something is wrong, and what.

@@ -212,6 +212,34 @@ impl InForce {
         address.expect("what is accepted at is in force").another(socket)
     }
 
+    /// The open addresses of an endpoint that a listener of `next` may have: its own, else those that no other listener keeps.
+    /// Several listeners may have one endpoint, if the kernel chooses its port.
+    fn at(
+        &self,
+        endpoint: &Endpoint,
+        planned: &PlannedListener,
+        next: &Plan,
+    ) -> impl Iterator<Item = &ListenAddress> {
+        let open: Vec<_> =
+            self.addresses.iter().filter(|one| one.endpoint == *endpoint && one.is_open()).collect();
+        let is_own = |one: &ListenAddress| key(&one.planned) == key(planned);
+        let has_own = open.iter().any(|one| is_own(one));
+        let is_kept = |one: &ListenAddress| {
+            let former = key(&one.planned);
+            next.listeners
+                .iter()
+                .any(|next| next.enabled && next.endpoints.contains(endpoint) && key(next) == former)
+        };
+        let mine: Vec<_> =
+            open.into_iter().filter(|one| if has_own { is_own(one) } else { !is_kept(one) }).collect();
+        mine.into_iter()
+    }
+
+    /// Whether a listener is to be listened on; none if there is none.
+    pub fn is_enabled(&self, listener: &str) -> Option<bool> {
+        self.shared.get(listener).map(|state| state.planned().enabled)
+    }
+
     /// Where a listener is bound, in the order of its plan.
     pub fn bound(&self, listener: &str) -> impl Iterator<Item = Address> {
         let own = self.addresses.iter().filter(move |one| key(&one.planned) == listener);
@@ -324,10 +352,7 @@ impl InForce {
                 let is_used = |one: &ListenAddress| {
                     addresses.iter().any(|used| Arc::ptr_eq(&used.current, &one.current))
                 };
-                let there = self
-                    .addresses
-                    .iter()
-                    .filter(|one| one.endpoint == *endpoint && one.is_open() && !is_used(one));
+                let there = self.at(endpoint, planned, &plan).filter(|one| !is_used(one));
                 let there = there.map(|one| ListenAddress { planned: planned.clone(), ..one.clone() });
                 let there: Vec<_> = there.collect();
                 kept.extend(there.iter().map(|one| {

@@ -435,6 +435,11 @@ impl Operator {
         self.server.supervisor.end_sessions_of(listener).await;
     }
 
+    /// Whether a listener is to be listened on; none if there is none.
+    pub fn is_enabled(&self, listener: &str) -> Option<bool> {
+        self.server.in_force.get().is_enabled(listener)
+    }
+
     /// The address at which a listener is bound; none if it is not listened on.
     pub fn bound(&self, listener: &str) -> Option<Address> {
         self.server.in_force.get().bound(listener).next()
@@ -468,6 +473,11 @@ impl Operator {
         Ok(all)
     }
 
+    /// The faults of a listener.
+    pub fn fault_set(&self, listener: &str) -> Option<Arc<FaultSet>> {
+        self.server.in_force.get().faults(listener)
+    }
+
     /// The name of the listener whose these sessions are.
     pub async fn listener_of(&self, sessions: &[u64]) -> Result<String, Refusal> {
         let mut sets: Vec<Arc<FaultSet>> = Vec::new();
@@ -483,11 +493,6 @@ impl Operator {
             [only] => Ok(self.server.in_force.get().name_of(only)),
             _ => Err(Refusal::SeveralListeners),
         }
-    }
-
-    /// The faults of a listener.
-    pub fn fault_set(&self, listener: &str) -> Option<Arc<FaultSet>> {
-        self.server.in_force.get().faults(listener)
     }
 
     /// Adds, changes or removes faults of a listener, for its live sessions too.

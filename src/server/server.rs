@@ -250,14 +250,14 @@ impl Running {
             again: false,
             reporter,
         };
-        running.begin(plan, next, opened, beside).await?;
+        running.begin(&plan, next, opened, beside).await?;
         Ok(running)
     }
 
-    /// Puts the first plan in force, and accepts.
+    /// Puts the first plan in force, and serves.
     async fn begin(
         &mut self,
-        plan: Plan,
+        plan: &Plan,
         next: InForce,
         opened: Vec<Opened>,
         beside: Beside,
@@ -266,10 +266,11 @@ impl Running {
         self.keepers.keep(&next.groups, &self.surroundings).await;
         self.put_in_force(next).await;
         // Operators and scrapers find the listeners; until then they wait in the kernel's queue.
-        self.serve_beside(&plan, beside);
+        self.serve_beside(plan, beside);
         self.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
         let events = self.reporter.events().clone();
-        self._scenario = plan.scenario.map(|scenario| scenario.start(self.operator.clone(), events));
+        let scenario = plan.scenario.clone();
+        self._scenario = scenario.map(|scenario| scenario.start(self.operator.clone(), events));
         Ok(())
     }
 

@@ -46,6 +46,7 @@ mod stdio;
 mod stop;
 mod tls;
 mod top;
+mod toxiproxy;
 mod truncation;
 mod unix;
 mod upgrade;

@@ -24,7 +24,7 @@ use crate::{
     report::format::{self, Dump, Log},
     server::{
         plan::{self, Plan, PlannedApi, PlannedListener, PlannedTarget, PlannedTls, PlannedUpstream},
-        toxiproxy,
+        toxiproxy::{self, ProxyPlace},
     },
     session::{
         deadline::{self, Deadlines},
@@ -383,7 +383,8 @@ impl Faults {
         let (endpoint, seed) = (self.api.clone(), self.seed);
         let mut plan = self.plan(Vec::new(), Vec::new());
         for (proxy, listen) in &proxies {
-            toxiproxy::put(&mut plan, &template, &proxy.name, &proxy.upstream, listen.clone());
+            let listen = listen.clone().map_or(ProxyPlace::Nowhere, ProxyPlace::At);
+            toxiproxy::put(&mut plan, &template, &proxy.name, &proxy.upstream, listen);
             if let Some(planned) = plan.listeners.last_mut() {
                 planned.faults.clone_from(&proxy.toxics);
             }

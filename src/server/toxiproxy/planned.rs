@@ -7,21 +7,26 @@ use crate::{
 };
 use std::net::{SocketAddr, ToSocketAddrs};
 
-/// Puts a proxy in a plan, or in place of the one of its name. It is listened on if it has an endpoint. `template` is what a
-/// listener is beside that.
-pub fn put(
-    plan: &mut Plan,
-    template: &PlannedListener,
-    name: &str,
-    upstream: &str,
-    endpoint: Option<Endpoint>,
-) {
+/// Where a proxy is to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProxyPlace {
+    Nowhere,
+    /// Where it does.
+    Same,
+    At(Endpoint),
+}
+
+/// Puts a proxy in a plan, or in place of the one of its name. `template` is what a listener is beside that.
+pub fn put(plan: &mut Plan, template: &PlannedListener, name: &str, upstream: &str, listen: ProxyPlace) {
     let upstream = PlannedUpstream::address(upstream_endpoint(upstream), [].into());
     let target = PlannedTarget::to(upstream.name.clone());
     let place = plan.listeners.iter().position(|one| one.name.as_deref() == Some(name));
     let former = place.map_or(template, |place| &plan.listeners[place]);
-    let enabled = endpoint.is_some();
-    let endpoints = endpoint.map_or_else(|| former.endpoints.clone(), |endpoint| vec![endpoint]);
+    let enabled = listen != ProxyPlace::Nowhere;
+    let endpoints = match listen {
+        ProxyPlace::At(endpoint) => vec![endpoint],
+        ProxyPlace::Nowhere | ProxyPlace::Same => former.endpoints.clone(),
+    };
     let planned =
         PlannedListener { name: Some(name.to_owned()), endpoints, target, enabled, ..former.clone() };
     match place {

@@ -11,7 +11,7 @@ use crate::{
         operator::Operator,
         plan::{PlannedApi, PlannedListener},
         toxiproxy::{
-            planned::{self, is_same, listen_endpoint},
+            planned::{self, ProxyPlace, is_same, listen_endpoint},
             request::{NewProxy, NewProxyError, ProxyRequest},
             traffic::{self, ProxyLabels},
         },
@@ -41,6 +41,7 @@ struct Proxy {
     /// As it was given while it has never run; where it was bound after that.
     listen: String,
     upstream: String,
+    /// Whether it is to be listened on, as the plan in force says.
     enabled: bool,
 }
 
@@ -171,7 +172,7 @@ impl Proxies {
         match (is_enabled, runs) {
             // It goes on listening; its sessions led elsewhere.
             (true, true) if leads_elsewhere => {
-                self.start(name).await?;
+                self.plan(name, ProxyPlace::Same).await.map_err(|error| internal(&error))?;
                 self.operator.end_sessions(name).await;
             }
             (true, false) => self.start(name).await?,
@@ -211,9 +212,9 @@ impl Proxies {
     /// Starts every proxy, and removes all toxics. The first that cannot start ends it.
     pub async fn reset(&self) -> Result<(), ApiError> {
         let _turn = self.turn.lock().await;
-        let all: Vec<_> = self.all.borrow().iter().map(|(name, one)| (name.clone(), one.enabled)).collect();
-        for (name, is_enabled) in all {
-            if !is_enabled {
+        let names: Vec<String> = self.all.borrow().keys().cloned().collect();
+        for name in names {
+            if !self.get(&name)?.enabled {
                 self.start(&name).await?;
             }
             self.operator.order_fault(&name, FaultOrder::Clear).await?;
@@ -272,7 +273,10 @@ impl Proxies {
     }
 
     fn get(&self, name: &str) -> Result<Proxy, ApiError> {
-        self.all.borrow().get(name).cloned().ok_or_else(ApiError::no_proxy)
+        let mut proxy = self.all.borrow().get(name).cloned().ok_or_else(ApiError::no_proxy)?;
+        // A fault or a scenario may have closed it, or opened it.
+        proxy.enabled = self.operator.is_enabled(name).unwrap_or(false);
+        Ok(proxy)
     }
 
     fn set(&self, name: &str, proxy: Proxy) {
@@ -335,7 +339,7 @@ impl Proxies {
         self.set(name, Proxy { listen: listen.clone(), upstream: upstream.clone(), enabled: false });
         let added = async {
             if !*enabled || !toxics.is_empty() {
-                self.plan(name, None).await.map_err(|error| internal(&error))?;
+                self.plan(name, ProxyPlace::Nowhere).await.map_err(|error| internal(&error))?;
                 self.arm(name, toxics).await?;
             }
             if *enabled { self.start(name).await } else { Ok(()) }
@@ -359,7 +363,7 @@ impl Proxies {
     async fn start(&self, name: &str) -> Result<(), ApiError> {
         let proxy = self.get(name)?;
         let endpoint = resolved(&proxy.listen).await.map_err(|why| ApiError::address(&why, LISTEN))?;
-        let started = self.plan(name, Some(endpoint.clone())).await;
+        let started = self.plan(name, ProxyPlace::At(endpoint.clone())).await;
         started.map_err(|error| ApiError::listen(&endpoint, &error))?;
         let listen = self.bound(name).unwrap_or(proxy.listen);
         self.set(name, Proxy { listen, upstream: proxy.upstream, enabled: true });
@@ -376,12 +380,12 @@ impl Proxies {
         Ok(())
     }
 
-    /// Has the plan have a proxy, which listens at `endpoint`, or nowhere.
-    async fn plan(&self, name: &str, endpoint: Option<Endpoint>) -> Result<(), Error> {
+    /// Has the plan have a proxy.
+    async fn plan(&self, name: &str, listen: ProxyPlace) -> Result<(), Error> {
         let upstream = self.get(name).map(|proxy| proxy.upstream).unwrap_or_default();
         let (name, template) = (name.to_owned(), self.template.clone());
         let edit = move |plan: &mut _, _: &_| {
-            planned::put(plan, &template, &name, &upstream, endpoint);
+            planned::put(plan, &template, &name, &upstream, listen);
             Ok(())
         };
         self.operator.change(edit).await

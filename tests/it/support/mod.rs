@@ -1,5 +1,6 @@
 //! What the tests are made of: the program under test, the other ends of its connections, and what can be seen of both.
 
+pub mod api;
 pub mod data_path;
 pub mod fake;
 pub mod lines;

@@ -1,0 +1,7 @@
+//! toxiproxy's API, as its clients and its own tests expect it.
+
+mod clients;
+mod file;
+mod forms;
+mod proxies;
+mod toxics;

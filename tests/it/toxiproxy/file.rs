@@ -1,0 +1,59 @@
+//! The start from a file, and the end.
+
+use crate::support::{
+    api::{Api, listen},
+    program::binary,
+    server::Server,
+    stream::{End, connect, exchange, read_to_end},
+};
+use serde_json::json;
+use std::fs;
+use tempfile::TempDir;
+
+#[test]
+fn it_begins_with_the_proxies_and_toxics_of_its_file() {
+    let (folder, echo) = (TempDir::new().unwrap(), Server::echo(&[]));
+    let file = folder.path().join("proxies.json");
+    let upstream = echo.address().to_string();
+    let text = json!([
+        {"name": "a", "listen": "localhost:0", "upstream": upstream, "toxics": [{"type": "noop", "toxicity": 0.5}]},
+        {"name": "b", "listen": "localhost:1", "upstream": upstream, "enabled": false},
+    ]);
+    fs::write(&file, text.to_string()).unwrap();
+    let mut api = Api::start(&["--config", file.to_str().unwrap(), "--seed", "1234"]);
+    api.server.await_warning("seed 1234");
+    let all = api.get("/proxies");
+    assert_eq!((&all["b"]["listen"], &all["b"]["enabled"]), (&json!("localhost:1"), &json!(false)));
+    assert_eq!(all["a"]["toxics"][0]["toxicity"], 0.5);
+    let mut client = connect(listen(&all["a"]));
+    exchange(&mut client, b"through");
+    // What an operator takes away stays away, whatever else changes.
+    assert_eq!(api.call("DELETE", "/proxies/a/toxics/noop_downstream", "").status, 204);
+    api.proxy("c", &upstream);
+    assert_eq!(api.get("/proxies/a/toxics"), json!([]));
+    exchange(&mut client, b"it lives");
+    assert_eq!(api.server.stop(), 0, "nothing was to be waited for");
+    assert_eq!(read_to_end(&mut client).end, End::Reset);
+}
+
+#[test]
+fn a_wrong_file_refuses_the_start_with_its_place() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("proxies.json");
+    for (text, place) in [
+        ("[\n  {\"name\": \"a\",, }]", ":2:16: error: "),
+        ("[\n  {\"name\": \"a\"}]", ":2:3: error: missing required field: upstream"),
+        (
+            "[{\"name\":\"a\",\"upstream\":\"b:1\",\"toxics\":\n[{\"type\":\"latency\",\"attributes\":{\"jitter\":0.5}}]}]",
+            ":2:2: error: bad request body: jitter is a whole number, at toxic 1",
+        ),
+    ] {
+        fs::write(&file, text).unwrap();
+        let mut command = binary();
+        command.args(["faults", "--api", "127.0.0.1:0", "--control", "off", "--config"]).arg(&file);
+        let output = command.output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains(&format!("{}{place}", file.display())), "{errors}");
+    }
+}

@@ -1,0 +1,77 @@
+//! Toxics: how they are made, changed, shown and removed.
+
+use crate::support::api::Api;
+use serde_json::{Value, json};
+
+#[test]
+fn a_toxic_has_five_keys_and_its_update_merges() {
+    let api = Api::start(&[]);
+    api.proxy("p", "127.0.0.1:9");
+    let toxic = json!({"type": "latency", "name": "slow", "toxicity": 0.2, "attributes": {"latency": 100}});
+    let answer = api.call("POST", "/proxies/p/toxics", toxic);
+    let shown = |latency: u64, jitter: u64| {
+        json!({"attributes": {"latency": latency, "jitter": jitter}, "name": "slow", "type": "latency",
+               "stream": "downstream", "toxicity": 0.2})
+    };
+    assert_eq!((answer.status, answer.json()), (200, shown(100, 0)));
+    assert!(answer.body.contains("\"toxicity\":0.2"), "{answer:?}");
+    let path = "/proxies/p/toxics/slow";
+    assert_eq!(api.post(path, json!({"attributes": {"jitter": 7}})), shown(100, 7));
+    let nulls = json!({"Name": null, "Stream": null, "Toxicity": null, "Attributes": {"Latency": 500}});
+    assert_eq!(api.call("PATCH", path, nulls).json(), shown(500, 7));
+    assert_eq!(api.get(path), shown(500, 7));
+    let never = api.post(path, json!({"toxicity": 0}));
+    assert_eq!((&never["toxicity"], &never["attributes"]["latency"]), (&json!(0), &json!(500)));
+    assert_eq!(api.call("DELETE", path, "").status, 204);
+    assert_eq!(api.call("DELETE", path, "").status, 404);
+}
+
+#[test]
+fn toxics_are_listed_by_stream_in_the_order_in_which_they_were_made() {
+    let api = Api::start(&[]);
+    api.proxy("p", "127.0.0.1:9");
+    for (name, stream) in
+        [("d1", "downstream"), ("u1", "UpStream"), ("d2", "downstream"), ("u2", "upstream"), ("", "upstream")]
+    {
+        api.post("/proxies/p/toxics", json!({"type": "noop", "name": name, "stream": stream}));
+    }
+    let names = |listed: &Value| -> Vec<String> {
+        let toxics = listed.as_array().unwrap().iter();
+        toxics.map(|toxic| format!("{} {}", toxic["name"], toxic["stream"]).replace('"', "")).collect()
+    };
+    let expected = ["u1 upstream", "u2 upstream", "noop_upstream upstream", "d1 downstream", "d2 downstream"];
+    assert_eq!(names(&api.get("/proxies/p/toxics")), expected);
+    assert_eq!(names(&api.get("/proxies/p")["toxics"]), expected);
+}
+
+#[test]
+fn toxics_outlive_a_stop_and_a_move_and_not_a_deletion() {
+    let api = Api::start(&[]);
+    let address = api.proxy("p", "127.0.0.1:9");
+    api.post("/proxies/p/toxics", json!({"type": "noop"}));
+    for body in [json!({"enabled": false}), json!({"listen": "127.0.0.1:0", "enabled": true})] {
+        assert_eq!(api.post("/proxies/p", body)["toxics"].as_array().unwrap().len(), 1);
+    }
+    assert_eq!(api.call("DELETE", "/proxies/p", "").status, 204);
+    let again = json!({"name": "p", "listen": address.to_string(), "upstream": "127.0.0.1:9"});
+    assert_eq!(api.post("/proxies", again)["toxics"], json!([]));
+}
+
+#[test]
+fn a_proxy_is_made_with_its_toxics_or_not_at_all() {
+    let api = Api::start(&[]);
+    let with = |toxics: Value| json!({"name": "p", "upstream": "127.0.0.1:9", "toxics": toxics});
+    for (toxics, status) in [
+        (json!([{"type": "no"}]), 400),
+        (json!([{"type": "noop"}, {"type": "noop"}]), 409),
+        (json!({}), 400),
+        (json!([7]), 400),
+    ] {
+        assert_eq!(api.call("POST", "/proxies", with(toxics.clone())).status, status, "{toxics}");
+        assert_eq!(api.get("/proxies"), json!({}));
+    }
+    let made = api.post("/proxies", with(json!([{"type": "latency", "attributes": {"latency": 5}}])));
+    assert_eq!(made["toxics"][0]["attributes"], json!({"latency": 5, "jitter": 0}));
+    let stats = &api.get("/proxies/p/toxics?stats")[0]["stats"];
+    assert_eq!((&stats["seen"], &stats["hit"]), (&json!(0), &json!(0)));
+}
