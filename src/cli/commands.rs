@@ -21,7 +21,7 @@ use load::Load;
 pub use print::PRINTED;
 use print::Print;
 pub use servers::Run;
-use servers::{Echo, Origin, Proxy};
+use servers::{Echo, Faults, Origin, Proxy};
 use top::Top;
 
 /// What argh knows about a command.
@@ -40,6 +40,7 @@ enum Command {
     Echo(Echo),
     Proxy(Proxy),
     Run(Run),
+    Faults(Faults),
     Check(CheckFile),
     Explain(ExplainFile),
     Client(Client),
@@ -57,7 +58,7 @@ pub fn commands() -> Vec<CommandInfo> {
 }
 
 /// The commands that serve.
-const SERVERS: [&str; 4] = ["echo", "proxy", "run", "origin"];
+const SERVERS: [&str; 5] = ["echo", "proxy", "run", "faults", "origin"];
 
 /// Whether a command is a server: its options may come from the environment.
 pub fn serves(command: &str) -> bool {
@@ -83,6 +84,7 @@ pub fn parse(command: &str, words: &[&str]) -> Result<Parsed, String> {
             Command::Echo(echo) => Ok(echo.config()),
             Command::Proxy(proxy) => return proxy.parsed(),
             Command::Run(run) => return Ok(run.loaded(&words[1..])),
+            Command::Faults(faults) => return Ok(faults.parsed()),
             Command::Check(check) => return Ok(Parsed::Answer(check.answer())),
             Command::Explain(explain) => return explain.answer().map(Parsed::Answer),
             Command::Origin(origin) => return Ok(origin.parsed()),

@@ -10,6 +10,7 @@ mod config_file;
 mod environment;
 mod help;
 mod manual;
+mod proxy_file;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -27,7 +28,7 @@ use words::Asked;
 /// The parsed run: a command with its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Config {
-    /// `echo`, `proxy`, `origin` or `run`.
+    /// `echo`, `proxy`, `origin`, `faults` or `run`.
     Server {
         plan: Box<Plan>,
         /// What the start says of how the plan came about.

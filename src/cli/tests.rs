@@ -136,6 +136,7 @@ fn a_bare_command_means_the_defaults() {
         remember: plan::REMEMBER,
         metrics: None,
         agent: None,
+        api: None,
     };
     let upstream = PlannedUpstream::address("www.google.com:80".parse().unwrap(), [].into());
     let target = PlannedTarget::to("www.google.com:80".into());
@@ -221,6 +222,7 @@ fn every_option_of_a_server_reaches_its_setting() {
         remember: 13,
         metrics: Some(Endpoint::loopback(13)),
         agent: Some(Endpoint::loopback(14)),
+        api: None,
     };
     assert_eq!(proxy, expected);
 }
@@ -648,14 +650,16 @@ fn help_and_version_are_printed_wherever_they_are_asked_for() {
 fn a_help_fits_a_screen_and_ends_in_examples_that_work() {
     let help = |command: &str| format!("{command} --help");
     for line in [
-        "", "echo", "proxy", "run", "check", "explain", "client", "origin", "ctl", "top", "audit", "load",
-        "print",
+        "", "echo", "proxy", "run", "faults", "check", "explain", "client", "origin", "ctl", "top", "audit",
+        "load", "print",
     ]
     .map(help)
     {
         let help = printed(line.trim());
         // A proxy has what a file says of listeners and upstreams.
         let most = match line.split(' ').next() {
+            // Each command and each topic has a line.
+            Some("") => 70,
             Some("proxy") => 72,
             // Its verbs stand above its options.
             Some("ctl") => 68,
@@ -731,7 +735,7 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         (
             "",
             &[
-                "a command is missing; the commands are echo, proxy, run, check, explain, client, origin, ctl, top, audit, load, print; try 'switchboard --help'",
+                "a command is missing; the commands are echo, proxy, run, faults, check, explain, client, origin, ctl, top, audit, load, print; try 'switchboard --help'",
             ][..],
         ),
         ("prox", &["unrecognized command 'prox'; did you mean 'proxy'?; try 'switchboard --help'"]),

@@ -124,6 +124,11 @@ pub fn remember(text: &str) -> Result<usize, String> {
     if text == "off" { Ok(0) } else { up_to(REMEMBER_MAX, text) }
 }
 
+/// Any number of 64 bits.
+pub fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("it is not a whole number from 0 to {}", u64::MAX))
+}
+
 pub fn dump_limit(text: &str) -> Result<usize, String> {
     up_to(DUMP_LIMIT_BYTES_MAX, text)
 }

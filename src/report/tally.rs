@@ -52,6 +52,29 @@ pub struct ListenerTally {
     pub opened: u64,
     /// Sessions that ended, by cause, in the order of its variants.
     pub closed: [u64; Cause::VARIANTS.len()],
+    pub moved: MovedBytes,
+}
+
+/// Bytes of a listener's sessions, by the side that sent them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MovedBytes {
+    pub from_client: DirectionBytes,
+    pub from_upstream: DirectionBytes,
+}
+
+/// Bytes of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DirectionBytes {
+    pub received: u64,
+    /// Handed on to the kernel, for the other side.
+    pub sent: u64,
+}
+
+impl DirectionBytes {
+    pub fn add(&mut self, other: Self) {
+        self.received += other.received;
+        self.sent += other.sent;
+    }
 }
 
 impl Tally {
@@ -131,11 +154,14 @@ impl ListenerTally {
             health: [0; Health::VARIANTS.len()],
             opened: 0,
             closed: [0; Cause::VARIANTS.len()],
+            moved: MovedBytes::default(),
         }
     }
 
     fn add(&mut self, other: &Self) {
-        let ListenerTally { name: _, mode: _, active, health, opened, closed } = other;
+        let ListenerTally { name: _, mode: _, active, health, opened, closed, moved } = other;
+        self.moved.from_client.add(moved.from_client);
+        self.moved.from_upstream.add(moved.from_upstream);
         self.active += active;
         self.opened += opened;
         self.health.iter_mut().zip(health).for_each(|(count, more)| *count += more);

@@ -4,9 +4,10 @@
 //! sessions, so that it is never missed and never counted twice.
 
 use crate::{
+    relay::direction::Direction,
     report::{
         histogram::{Histogram, LIFE, NETWORK},
-        tally::{Handshakes, ListenerTally, Tally},
+        tally::{DirectionBytes, Handshakes, ListenerTally, Tally},
         verdict::Ended,
     },
     runtime::lock::Lock,
@@ -137,6 +138,10 @@ fn add_failed(sums: &mut Tally, record: &Record) {
 
 /// Bytes, dials and handshakes count from when they happen, not from the session's end.
 fn add_moved(sums: &mut Tally, record: &Record) {
+    let bytes = |way: &Direction| DirectionBytes { received: way.received(), sent: way.delivered() };
+    let moved = &mut listener(sums, record).moved;
+    moved.from_client.add(bytes(&record.from_client));
+    moved.from_upstream.add(bytes(&record.from_upstream));
     sums.client_bytes += record.client_bytes();
     sums.upstream_bytes += record.upstream_bytes();
     if let Some(introduction) = record.introduced() {

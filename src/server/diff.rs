@@ -420,6 +420,7 @@ mod tests {
             remember: 0,
             metrics: None,
             agent: None,
+            api: None,
         }
     }
 

@@ -271,6 +271,11 @@ impl InForce {
         self.listenings().iter().map(|one| one.address.clone()).collect()
     }
 
+    /// Whether listeners may lead to each other: those of toxiproxy's API are chained by its users.
+    pub fn may_chain(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.api.is_some())
+    }
+
     /// Where it listens, for people.
     pub fn address_texts(&self) -> Vec<String> {
         self.own_addresses().iter().map(ToString::to_string).collect()
@@ -357,6 +362,9 @@ impl InForce {
 impl Prepared {
     /// Refuses it if a session would come back to it for ever; dropping it closes what was opened.
     pub fn without_loops(self) -> Result<Self, Error> {
+        if self.next.may_chain() {
+            return Ok(self);
+        }
         let own = self.next.own_addresses();
         let upstreams = self.next.plan.iter().flat_map(|plan| &plan.upstreams);
         let mut servers = upstreams.flat_map(|one| &one.servers);

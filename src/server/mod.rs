@@ -30,4 +30,5 @@ pub mod side_door;
 pub mod supervisor;
 pub mod supervisors;
 pub mod taps;
+pub mod toxiproxy;
 pub mod upgrade;

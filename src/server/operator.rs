@@ -485,6 +485,11 @@ impl Operator {
         }
     }
 
+    /// The faults of a listener.
+    pub fn fault_set(&self, listener: &str) -> Option<Arc<FaultSet>> {
+        self.server.in_force.get().faults(listener)
+    }
+
     /// Adds, changes or removes faults of a listener, for its live sessions too.
     pub async fn order_fault(
         &self,

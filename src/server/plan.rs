@@ -15,7 +15,7 @@ use crate::{
         },
     },
     report::format::{Dump, Log},
-    server::scenario::Scenario,
+    server::{scenario::Scenario, toxiproxy::NewProxy},
     session::{
         deadline::Deadlines, faults::fault::FaultPlan, group::GroupSettings, route::Condition,
         sources::SourceLimit,
@@ -98,7 +98,22 @@ pub struct Plan {
     pub metrics: Option<Endpoint>,
     /// Where to tell balancers how much this server can take; `None`: nowhere.
     pub agent: Option<Endpoint>,
+    /// toxiproxy's API, by which listeners come and go; `None`: there is none.
+    pub api: Option<PlannedApi>,
 }
+
+/// Where toxiproxy's API is, and what it makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedApi {
+    pub endpoint: Endpoint,
+    /// What a listener of a proxy is, but for its name, its address and its upstream.
+    pub template: PlannedListener,
+    /// Those that are there from the start; they are listeners of the plan too.
+    pub proxies: Vec<NewProxy>,
+}
+
+/// toxiproxy's.
+pub const API_PORT: u16 = 8474;
 
 /// Reads the plan again: that of the program's own file, or of another one.
 pub type LoadPlan = Arc<dyn Fn(Option<&Path>) -> Result<Plan, Mistakes> + Send + Sync>;

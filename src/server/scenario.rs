@@ -56,12 +56,12 @@ enum Deed {
 }
 
 impl Scenario {
-    /// Errors: what is wrong, and where: `LINE:COLUMN: …` of what is no JSON, else `step 3: …`.
+    /// Errors: what is wrong, and where: `LINE:COLUMN: error: …` of what is no JSON, else `step 3: …`.
     pub fn parse(file: &str) -> Result<Self, String> {
         let value: Value = serde_json::from_str(file).map_err(|error| {
             let text = error.to_string();
             let text = text.split(" at line ").next().unwrap_or_default();
-            format!("{}:{}: {text}", error.line(), error.column())
+            format!("{}:{}: error: {text}", error.line(), error.column())
         })?;
         let (steps, repeat_ms) = match &value {
             Value::Array(steps) => (steps, 0),
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_place() {
         for (file, why) in [
-            ("[\n  {\"at_ms\": }]", "2:13: expected value"),
+            ("[\n  {\"at_ms\": }]", "2:13: error: expected value"),
             ("7", "a scenario is an array of steps, or an object with them"),
             ("{}", "there are no steps"),
             ("[7]", "step 1: a step is an object"),

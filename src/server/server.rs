@@ -43,6 +43,7 @@ use crate::{
         side_door::SideDoor,
         supervisor::ServerOutcome,
         supervisors::{Common, Supervisors},
+        toxiproxy,
         upgrade::{Former, Inherited, Upgrade},
     },
     session::{context::Context, event::What},
@@ -92,6 +93,7 @@ pub async fn run(
     let prepared = InForce::default().prepare(plan.clone(), threads, passed)?.without_loops()?;
     let metrics = open_metrics(&plan, inherited.metrics.take())?;
     let agent = open_agent(&plan, inherited.agent.take())?;
+    let api = open_api(&plan)?;
     // A log that is off may be on after a reload.
     let wanted = (plan.log != Log::Off || load.is_some()).then(|| format(&plan));
     let (reporter, finish) =
@@ -109,8 +111,9 @@ pub async fn run(
     notes.iter().for_each(|note| reporter.warn(note));
     let left = inherited.left;
     left.iter().for_each(|name| reporter.warn(format!("no listener has the passed socket {name} any more")));
-    let exposed = exposed(&prepared.next, [&metrics, &agent]);
-    let running = Running::start(plan, prepared, context, (control, metrics, agent), load, reporter).await?;
+    let exposed = exposed(&prepared.next, [&metrics, &agent, &api]);
+    let beside = Beside { control, metrics, agent, api };
+    let running = Running::start(plan, prepared, context, beside, load, reporter).await?;
     left.iter().for_each(|name| running.notify.forget(name));
     running.notify.started(inherited.former.is_some());
     inherited.former.map_or(Ok(()), Former::tell_ready)?;
@@ -138,6 +141,8 @@ struct Running {
     retired: Vec<SideDoor>,
     metrics: Option<SideDoor>,
     agent: Option<Agent>,
+    /// toxiproxy's.
+    api: Option<SideDoor>,
     passable: Passable,
     notify: Notify,
     upgrade: Upgrade,
@@ -154,6 +159,14 @@ struct Running {
     /// A hangup came while the file was read.
     again: bool,
     reporter: Reporter,
+}
+
+/// The listeners beside the traffic, where there are any.
+struct Beside {
+    control: Option<Listener>,
+    metrics: Option<Listener>,
+    agent: Option<Listener>,
+    api: Option<Listener>,
 }
 
 /// All that can wake a server.
@@ -173,7 +186,7 @@ impl Running {
         plan: Plan,
         prepared: Prepared,
         context: Context,
-        beside: (Option<Listener>, Option<Listener>, Option<Listener>),
+        beside: Beside,
         load: Option<LoadPlan>,
         reporter: Reporter,
     ) -> Result<Self, Error> {
@@ -222,6 +235,7 @@ impl Running {
             retired: Vec::new(),
             metrics: None,
             agent: None,
+            api: None,
             passable,
             notify,
             upgrade,
@@ -246,9 +260,9 @@ impl Running {
         plan: Plan,
         next: InForce,
         opened: Vec<Opened>,
-        beside: (Option<Listener>, Option<Listener>, Option<Listener>),
+        beside: Beside,
     ) -> Result<(), Error> {
-        self.context.own.set(next.own_addresses());
+        self.context.own.set(next.own_addresses(), next.may_chain());
         self.keepers.keep(&next.groups, &self.surroundings).await;
         self.put_in_force(next).await;
         // Operators and scrapers find the listeners; until then they wait in the kernel's queue.
@@ -260,14 +274,21 @@ impl Running {
     }
 
     /// Serves operators, scrapers and balancers.
-    fn serve_beside(
-        &mut self,
-        plan: &Plan,
-        (control, metrics, agent): (Option<Listener>, Option<Listener>, Option<Listener>),
-    ) {
-        self.serve_control(plan, control);
-        self.serve_metrics(plan, metrics);
-        self.serve_agent(agent);
+    fn serve_beside(&mut self, plan: &Plan, beside: Beside) {
+        self.serve_control(plan, beside.control);
+        self.serve_metrics(plan, beside.metrics);
+        self.serve_agent(beside.agent);
+        self.serve_api(plan, beside.api);
+    }
+
+    fn serve_api(&mut self, plan: &Plan, listener: Option<Listener>) {
+        let Some((listener, api)) = listener.zip(plan.api.as_ref()) else { return };
+        if let Some(seed) = self.in_force.get().seed() {
+            self.reporter.warn(format!("seed {seed}"));
+        }
+        self.reporter.warn(format!("API on {}", listener.address()));
+        let door = toxiproxy::start(listener, api, self.operator.clone(), self.reporter.clone());
+        self.api = Some(door);
     }
 
     fn serve_control(&mut self, plan: &Plan, listener: Option<Listener>) {
@@ -307,7 +328,7 @@ impl Running {
     }
 
     async fn put_in_force(&mut self, next: InForce) {
-        self.context.own.set(next.own_addresses());
+        self.context.own.set(next.own_addresses(), next.may_chain());
         next.handles().for_each(|(name, handle)| self.passable.add(&name, handle));
         self.notify.moved(&next.address_texts());
         let changed = next.begin_faults();
@@ -631,6 +652,12 @@ fn open_agent(plan: &Plan, passed: Option<ListenSocket>) -> Result<Option<Listen
     listener.map_err(|error| Error::new("cannot serve the agent", error))
 }
 
+fn open_api(plan: &Plan) -> Result<Option<Listener>, Error> {
+    let endpoint = plan.api.as_ref().map(|api| &api.endpoint);
+    let listener = open_beside(endpoint, "--api", None)?.transpose();
+    listener.map_err(|error| Error::new("cannot serve the API", error))
+}
+
 /// A listener beside the traffic; none if it has no place.
 fn open_beside(
     endpoint: Option<&Endpoint>,
@@ -659,7 +686,7 @@ fn surroundings(context: &Arc<Context>, reporter: &Reporter, supervisors: &Super
 }
 
 /// The line that says which listeners other machines reach; none if they reach none.
-fn exposed(next: &InForce, beside: [&Option<Listener>; 2]) -> Option<String> {
+fn exposed(next: &InForce, beside: [&Option<Listener>; 3]) -> Option<String> {
     let beyond_loopback = |address: &Address| address.ip().is_some_and(|ip| !ip.is_loopback());
     let own = next.own_addresses();
     let all = own.iter().chain(beside.into_iter().flatten().map(Listener::address));

@@ -179,6 +179,10 @@ impl Actor {
                 Event::Message(Message::Finished(id)) => self.finished(id),
                 Event::Message(Message::Drain(limit)) => {
                     self.draining = true;
+                    if limit == Some(Duration::ZERO) {
+                        // Nothing was to be waited for: that is no cut.
+                        self.end_all(|| Outcome::Drained);
+                    }
                     self.drain = limit.map_or_else(Fuse::terminated, |limit| sleep(limit).fuse());
                 }
                 Event::Message(Message::Cut) | Event::DrainOver => self.cut(),

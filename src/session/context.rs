@@ -38,11 +38,11 @@ pub struct Settings {
 }
 
 /// Where the program listens: an upstream there would be a loop.
-pub struct OwnAddresses(Lock<Arc<[Address]>>);
+pub struct OwnAddresses(Lock<(Arc<[Address]>, bool)>);
 
 impl Default for OwnAddresses {
     fn default() -> Self {
-        OwnAddresses(Lock::new([].into()))
+        OwnAddresses(Lock::new(([].into(), false)))
     }
 }
 
@@ -59,11 +59,18 @@ struct Dump {
 
 impl OwnAddresses {
     pub fn get(&self) -> Arc<[Address]> {
-        self.0.lock().clone()
+        self.0.lock().0.clone()
     }
 
-    pub fn set(&self, addresses: Vec<Address>) {
-        *self.0.lock() = addresses.into();
+    /// Those that a session at `listener` must not dial: only that one, if listeners may lead to each other.
+    pub fn of(&self, listener: &Address) -> Arc<[Address]> {
+        let (all, may_chain) = self.0.lock().clone();
+        if may_chain { [listener.clone()].into() } else { all }
+    }
+
+    /// With `may_chain`, listeners may lead to each other.
+    pub fn set(&self, addresses: Vec<Address>, may_chain: bool) {
+        *self.0.lock() = (addresses.into(), may_chain);
     }
 }
 

@@ -185,7 +185,7 @@ async fn try_servers(
     while let Some(place) = group.choose(record.source().ip(), &tried) {
         let server = place.server.clone();
         let begin = Instant::now();
-        let own = context.own.get();
+        let own = context.own.of(&record.listening.address);
         let dialled = dial_with(reserved.take(), &server.destination, options, limit, &own).await;
         let greeted = match dialled {
             Ok(dialled) => greet(dialled, group, &server, record, (limit, up_receiver)).await,

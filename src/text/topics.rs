@@ -22,8 +22,8 @@ macro_rules! topics {
 }
 
 /// All topics, in the order in which they are listed.
-pub const TOPICS: [Topic; 22] = topics! {
-    "modes" "flags" "configuration" "upstreams" "tls" "proxy-protocol" "recipes" "closing" "events" "control" "top" "metrics" "audit" "load" "faults" "service" "fleet" "exit-codes" "print" "words"
+pub const TOPICS: [Topic; 23] = topics! {
+    "modes" "flags" "configuration" "upstreams" "tls" "proxy-protocol" "recipes" "closing" "events" "control" "top" "metrics" "audit" "load" "faults" "faults-api" "service" "fleet" "exit-codes" "print" "words"
     "lab" "changelog"
 };
 

@@ -294,8 +294,18 @@ fn upstream_truncated() -> Value {
     ends_with_reset(&server, &mut server.connect())
 }
 
+fn fault() -> Value {
+    let operated = Operated::proxy(peer::echoes().address, &[]);
+    assert_eq!(operated.ctl(&["fault", "add", "cut", "3B", "reset", "--name", "short"]).code, 0);
+    let mut client = operated.server.connect();
+    client.write_all(b"hello").unwrap();
+    let close = ends_with_reset(&operated.server, &mut client);
+    assert_eq!(close["fault"], "short", "{close}");
+    close
+}
+
 /// Every cause that a peer, a user's flag, an operator or a signal can bring about, and a scenario that does.
-const SCENARIOS: [(Cause, fn() -> Value); 24] = [
+const SCENARIOS: [(Cause, fn() -> Value); 25] = [
     (Cause::Done, done),
     (Cause::ClientReset, client_reset),
     (Cause::UpstreamReset, upstream_reset),
@@ -320,6 +330,7 @@ const SCENARIOS: [(Cause, fn() -> Value); 24] = [
     (Cause::TlsUpstream, tls_upstream),
     (Cause::ClientTruncated, client_truncated),
     (Cause::UpstreamTruncated, upstream_truncated),
+    (Cause::Fault, fault),
 ];
 /// `internal` is a fault of the program itself: no peer, flag, operator or signal can bring it about.
 const NOT_FROM_OUTSIDE: [Cause; 1] = [Cause::Internal];

@@ -71,7 +71,7 @@ fn a_latency_comes_and_goes_while_the_session_lives() {
     operated.fault(&format!("remove {name} latency_upstream"));
     operated.fault(&format!("remove {name} latency_downstream"));
     assert!(round_trip(&mut client) < LATENCY);
-    assert_eq!(operated.faults(), [json!({}); 0]);
+    assert!(operated.faults().is_empty());
     assert_eq!(operated.fault(&format!("remove {name} --all")), "there is no fault\n");
 }
 

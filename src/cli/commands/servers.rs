@@ -5,7 +5,7 @@ use crate::{
         Answer, Config, Parsed,
         commands::reason,
         config_file::{self, Loaded, meaning::GivenOptions},
-        one_line,
+        one_line, proxy_file,
         values::{self, UpstreamAddress},
     },
     control::place::Control,
@@ -22,7 +22,10 @@ use crate::{
         },
     },
     report::format::{self, Dump, Log},
-    server::plan::{self, Plan, PlannedListener, PlannedTarget, PlannedTls, PlannedUpstream},
+    server::{
+        plan::{self, Plan, PlannedApi, PlannedListener, PlannedTarget, PlannedTls, PlannedUpstream},
+        toxiproxy,
+    },
     session::{
         deadline::{self, Deadlines},
         sources::{SOURCE_PREFIX, SourceLimit},
@@ -37,11 +40,23 @@ use std::{
     time::Duration,
 };
 
-/// Declares a server's command: its own options, then those of all servers.
+/// Declares a server's command: its own options, then those of all servers. What stands after `wait` is the option of the
+/// drain, where its default is another one.
 macro_rules! server {
-    ($(#[$about:meta])* $vis:vis struct $name:ident { $($own:tt)* }) => {
+    ($(#[$($about:tt)*])* $vis:vis struct $name:ident { $($own:tt)* }) => {
+        server! {
+            $(#[$($about)*])*
+            $vis struct $name { $($own)* } wait {
+                /// wait for sessions after a signal to stop (default 30s)
+                #[argh(option, arg_name = "TIME", default = "Some(plan::DRAIN_TIMEOUT)")]
+                #[argh(from_str_fn(values::duration))]
+                drain_timeout: Option<Duration>,
+            }
+        }
+    };
+    ($(#[$($about:tt)*])* $vis:vis struct $name:ident { $($own:tt)* } wait { $($wait:tt)* }) => {
         #[derive(FromArgs, ArgsInfo)]
-        $(#[$about])*
+        $(#[$($about)*])*
         #[argh(note = "ADDR: 8002 (loopback), :8002 (all interfaces), host:8002, [::1]:8002,")]
         #[argh(note = "  unix:/path, unix:@name; of a listener also fd:NAME, a passed socket")]
         #[argh(note = "TIME: 250ms, 10s, 1m30s, 1h, off.  -v is --dump text.")]
@@ -92,10 +107,7 @@ macro_rules! server {
             /// longest life of a session (default off)
             #[argh(option, arg_name = "TIME", default = "None", from_str_fn(values::duration))]
             max_lifetime: Option<Duration>,
-            /// wait for sessions after a signal to stop (default 30s)
-            #[argh(option, arg_name = "TIME", default = "Some(plan::DRAIN_TIMEOUT)")]
-            #[argh(from_str_fn(values::duration))]
-            drain_timeout: Option<Duration>,
+            $($wait)*
             /// accept so long after a signal, not ready (default off)
             #[argh(option, arg_name = "TIME", default = "None", from_str_fn(values::delay))]
             drain_delay: Option<Duration>,
@@ -205,6 +217,7 @@ macro_rules! server {
                     remember: self.remember,
                     metrics: self.metrics,
                     agent: self.agent,
+                    api: None,
                 }
             }
         }
@@ -307,6 +320,37 @@ server! {
     }
 }
 
+server! {
+    /// break connections on purpose, by the API of toxiproxy
+    #[argh(subcommand, name = "faults")]
+    #[argh(example = "switchboard faults")]
+    #[argh(example = "switchboard faults --api :8474 --config toxiproxy.json --seed 1234")]
+    pub struct Faults {
+        /// where the API answers (default 127.0.0.1:8474)
+        #[argh(option, arg_name = "ADDR", default = "Endpoint::loopback(plan::API_PORT)")]
+        #[argh(from_str_fn(values::endpoint))]
+        api: Endpoint,
+        /// proxies and toxics to begin with, in JSON
+        #[argh(option, arg_name = "FILE")]
+        config: Option<PathBuf>,
+        /// what draws follow from; the same repeats a run
+        #[argh(option, arg_name = "N", from_str_fn(values::seed))]
+        seed: Option<u64>,
+        /// what is done to proxies, and when, in JSON
+        #[argh(option, arg_name = "FILE")]
+        scenario: Option<PathBuf>,
+        /// to resolve and connect, all addresses (default 10s)
+        #[argh(option, arg_name = "TIME", default = "Some(deadline::CONNECT_TIMEOUT)")]
+        #[argh(from_str_fn(values::duration))]
+        connect_timeout: Option<Duration>,
+    } wait {
+        /// wait for sessions after a signal to stop (default none)
+        #[argh(option, arg_name = "TIME", default = "Some(Duration::ZERO)")]
+        #[argh(from_str_fn(values::duration))]
+        drain_timeout: Option<Duration>,
+    }
+}
+
 /// The names of what ends TLS by the command line.
 const SELF_SIGNED: &str = "self-signed";
 const FROM_FILES: &str = "tls-cert";
@@ -320,6 +364,33 @@ impl Echo {
         let one = |endpoint| self.listener(None, vec![endpoint], PlannedTarget::Echo, CONNECT);
         let listeners = listen.into_iter().map(one).collect();
         config(self.plan(listeners, Vec::new()), Vec::new())
+    }
+}
+
+impl Faults {
+    /// What to run, or what is wrong with the file.
+    pub fn parsed(self) -> Parsed {
+        let proxies = match self.config.as_deref().map(proxy_file::read).transpose() {
+            Ok(proxies) => proxies.unwrap_or_default(),
+            Err(mistake) => return failed(&mistake),
+        };
+        let scenario = match self.scenario.as_deref().map(proxy_file::read_scenario).transpose() {
+            Ok(scenario) => scenario,
+            Err(mistake) => return failed(&mistake),
+        };
+        let target = PlannedTarget::Routes(Vec::new());
+        let template = self.listener(None, vec![Endpoint::loopback(0)], target, self.connect_timeout);
+        let (endpoint, seed) = (self.api.clone(), self.seed);
+        let mut plan = self.plan(Vec::new(), Vec::new());
+        for (proxy, listen) in &proxies {
+            toxiproxy::put(&mut plan, &template, &proxy.name, &proxy.upstream, listen.clone());
+            if let Some(planned) = plan.listeners.last_mut() {
+                planned.faults.clone_from(&proxy.toxics);
+            }
+        }
+        let proxies = proxies.into_iter().map(|(proxy, _)| proxy).collect();
+        let api = Some(PlannedApi { endpoint, template, proxies });
+        Parsed::Run(config(Plan { api, seed, scenario, ..plan }, Vec::new()))
     }
 }
 

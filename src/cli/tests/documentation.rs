@@ -59,7 +59,7 @@ fn options(text: &str) -> BTreeSet<String> {
 /// The topic that documents the options of a command.
 fn topic_of_options(command: &str) -> &'static str {
     match command {
-        "echo" | "proxy" | "run" | "origin" | "client" => "flags",
+        "echo" | "proxy" | "run" | "faults" | "origin" | "client" => "flags",
         "check" | "explain" => "configuration",
         "ctl" => "control",
         "top" => "top",

@@ -7,6 +7,7 @@ use crate::support::{
     wait::{LIMIT, within},
 };
 use std::{
+    fs,
     io::{ErrorKind, Write},
     net::{SocketAddr, TcpStream},
     thread,
@@ -97,5 +98,25 @@ fn a_listener_that_flaps_refuses_and_cuts_and_comes_back_to_its_port() {
     operated.fault("remove --all");
     within(LIMIT, "it is open for good", || (!is_refused()).then_some(()));
     thread::sleep(Duration::from_secs(1));
+    exchange(&mut connect(address), b"hello");
+}
+
+#[test]
+fn accept_stall_of_a_file_stays_over_a_reload_and_goes_with_one() {
+    let upstream = peer::echoes();
+    let listener = format!("[listener.a]\nlisten = \"127.0.0.1:0\"\nupstream = \"{}\"\n", upstream.address);
+    let text = format!("{listener}[[listener.a.fault]]\ntype = \"accept_stall\"\n");
+    let operated = Operated::run(&text, 1);
+    let (address, file) = (operated.server.address(), operated.socket.with_file_name("file.toml"));
+    let stalls = || try_connect(address, TRY).err() == Some(ErrorKind::TimedOut);
+    within(LIMIT, "it stalls", || stalls().then_some(()));
+    let written = fs::read_to_string(&file).unwrap();
+    // The queues get their length anew, and the fault is still there; then it is not.
+    fs::write(&file, written.replace("[[", "backlog = 99\n[[")).unwrap();
+    assert_eq!(operated.ctl(&["reload"]).code, 0);
+    within(LIMIT, "it stalls again", || stalls().then_some(()));
+    assert!((0..8).all(|_| stalls()));
+    fs::write(&file, written.split("[[").next().unwrap()).unwrap();
+    assert_eq!(operated.ctl(&["reload"]).code, 0);
     exchange(&mut connect(address), b"hello");
 }
