@@ -261,7 +261,7 @@ fn transfer(bench: &Bench<'_>, running: &[Faulty], source: SocketAddr) -> io::Re
     if is_alone(running) {
         let ([none, latency], resident) = PUBLISHED_TRANSFER;
         for (label, seconds, resident) in
-            [("none", none, "–".to_owned()), ("latency 50 ms", latency, three(resident))]
+            [("none: it copies", none, "–".to_owned()), ("latency 50 ms", latency, three(resident))]
         {
             let rate = three(TRANSFER_BYTES as f64 / MIB / seconds);
             let cells = [PUBLISHED, label, &two(seconds), &rate, &two(none / seconds), "–", &resident]
