@@ -238,6 +238,20 @@ fn latencies_add_up_even_where_wakes_are_late() {
 }
 
 #[test]
+fn a_latency_that_has_paused_knows_nothing_of_what_went_meanwhile() {
+    let mut bench = Bench::of(&[(FaultKind::Latency, [100, 0, 0])]);
+    bench.send(b"x");
+    bench.seats[0].stage.leave();
+    let now = bench.now;
+    bench.seats[0].input.drain_into(&mut bench.output, now);
+    bench.step();
+    bench.run_to(50 * MS);
+    bench.send(b"y");
+    bench.run_to(SECOND);
+    assert_eq!(bench.pieces(), [(0, 1), (150 * MS, 1)]);
+}
+
+#[test]
 fn latency_keeps_the_rate() {
     let mut bench = Bench::of(&[(FaultKind::Latency, [100, 0, 0])]);
     let sent = pattern(1_200_000);
