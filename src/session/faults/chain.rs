@@ -351,6 +351,7 @@ impl ChainLink {
         if revision != self.revision {
             self.revision = revision;
             self.stage.update(plan.values);
+            self.input.set_room(self.stage.room());
         }
     }
 

@@ -187,6 +187,11 @@ impl HeldQueue {
         self.cost >= self.room.min(self.limit)
     }
 
+    /// From now on it is full beyond this cost.
+    pub fn set_room(&mut self, room: usize) {
+        self.room = room;
+    }
+
     /// From now on there is room for `spare` more, or for [`HELD_LEAST`] at all: where slices cost more than the run that
     /// they were, a chain goes on, and holds no more than it may.
     pub fn limit(&mut self, spare: usize) {

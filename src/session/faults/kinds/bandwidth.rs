@@ -4,14 +4,15 @@
 //! wake missed is made up for. An idle bucket holds its burst at most. Rate 0 passes nothing, not even an end, and loses
 //! nothing: what was held goes on once the rate is another or the fault is removed.
 //!
-//! On TCP: the sender meets a window that opens slowly, as before a slow link; the link's queue is ours, of 64 KiB.
+//! On TCP: the sender meets a window that opens slowly, as before a slow link; the link's queue is ours, of 50 ms' worth, from 64 KiB
+//! to 4 MiB.
 
 use crate::{
     runtime::lock::Lock,
     session::faults::{
         fault::Values,
         kind::{Attribute, FaultPlace, KindPage},
-        stage::{FaultEnd, Flow, Stage},
+        stage::{FaultEnd, Flow, STAGE_ROOM, Stage},
     },
 };
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub static PAGE: KindPage = KindPage {
 const SLICE_MS: u64 = 10;
 /// What a late wake missed is made up for as far as this: beyond it, the receiver was what the bytes waited for.
 const LATE_NS: u64 = 50_000_000;
+/// What waits before a fast link at most: a late wake of one of 80 MB/s.
+const ROOM_MAX: usize = 4 << 20;
 /// What a byte costs. A rate of 1 KB/s earns 1 a nanosecond: 1,000 bytes a second are 1 byte a millisecond.
 const BYTE_COST: u128 = 1_000_000;
 
@@ -164,6 +167,12 @@ impl Stage for Bandwidth {
             self.left_ns = due_ns;
             flow.pass_part(bytes, due_ns);
         }
+    }
+
+    /// What late wakes may have to be made up for is there by then.
+    fn room(&self) -> usize {
+        let most = u128::from(self.values[0]) * u128::from(LATE_NS) / BYTE_COST;
+        usize::try_from(most).unwrap_or(usize::MAX).clamp(STAGE_ROOM, ROOM_MAX)
     }
 
     fn update(&mut self, values: Values) {
