@@ -192,7 +192,7 @@ impl Running {
     ) -> Result<Self, Error> {
         let Prepared { next, opened, .. } = prepared;
         let (context, in_force) = (Arc::new(context), PlanInForce::default());
-        let slots = context.slots.clone();
+        let (slots, turn) = (context.slots.clone(), Rc::<Mutex<()>>::default());
         let remembered = Arc::new(Remembered::new(plan.remember));
         let books = Books::new(&next.listenings(), remembered.clone());
         let common = Common { context: context.clone(), last_id: AtomicU64::new(0) };
@@ -216,7 +216,6 @@ impl Running {
             orders: orders_address,
         });
         let notify = Notify::start(supervisors.clone(), &next.address_texts(), passable.clone());
-        let turn = Rc::<Mutex<()>>::default();
         let upgrade = Upgrade::start(passable.clone(), reporter.clone(), turn.clone())
             .map_err(|error| Error::new("cannot take signals over", error))?;
         let shards = Shards::start(&supervisors, idle, &slots, &reporter, plan.busy_poll)?;

@@ -387,6 +387,12 @@ impl Faults {
             toxiproxy::put(&mut plan, &template, &proxy.name, &proxy.upstream, listen);
             if let Some(planned) = plan.listeners.last_mut() {
                 planned.faults.clone_from(&proxy.toxics);
+                if !proxy.enabled
+                    && let Ok(endpoint) = toxiproxy::listen_endpoint(&proxy.listen)
+                {
+                    // Where a scenario may open it.
+                    planned.endpoints = vec![endpoint];
+                }
             }
         }
         let proxies = proxies.into_iter().map(|(proxy, _)| proxy).collect();

@@ -112,6 +112,7 @@ impl Proxies {
     pub fn new(operator: Operator, api: &PlannedApi) -> Self {
         let all = api.proxies.iter().map(|planned| {
             let NewProxy { name, listen, upstream, enabled, .. } = planned.clone();
+            let listen = operator.bound(&name).map_or(listen, |bound| EscapedAddress(&bound).to_string());
             (name, Proxy { listen, upstream, enabled })
         });
         let all = RefCell::new(all.collect());

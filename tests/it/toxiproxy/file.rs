@@ -5,6 +5,7 @@ use crate::support::{
     program::binary,
     server::Server,
     stream::{End, connect, exchange, read_to_end},
+    wait::{LIMIT, within},
 };
 use serde_json::json;
 use std::fs;
@@ -34,6 +35,22 @@ fn it_begins_with_the_proxies_and_toxics_of_its_file() {
     exchange(&mut client, b"it lives");
     assert_eq!(api.server.stop(), 0, "nothing was to be waited for");
     assert_eq!(read_to_end(&mut client).end, End::Reset);
+}
+
+#[test]
+fn a_scenario_closes_a_proxy_and_the_api_shows_it_and_opens_it_again() {
+    let (folder, echo) = (TempDir::new().unwrap(), Server::echo(&[]));
+    let (file, steps) = (folder.path().join("proxies.json"), folder.path().join("steps.json"));
+    let proxy = json!([{"name": "a", "listen": "localhost:0", "upstream": echo.address().to_string()}]);
+    fs::write(&file, proxy.to_string()).unwrap();
+    fs::write(&steps, json!([{"at_ms": 300, "proxy": "a", "disable": true}]).to_string()).unwrap();
+    let flags = ["--config", file.to_str().unwrap(), "--scenario", steps.to_str().unwrap()];
+    let api = Api::start(&flags);
+    let address = listen(&api.get("/proxies/a"));
+    within(LIMIT, "the step", || (api.get("/proxies/a")["enabled"] == false).then_some(()));
+    let opened = api.post("/proxies/a", json!({"enabled": true}));
+    assert_eq!(listen(&opened), address);
+    exchange(&mut connect(address), b"through");
 }
 
 #[test]

@@ -1,7 +1,12 @@
 //! Toxics: how they are made, changed, shown and removed.
 
-use crate::support::api::Api;
+use crate::support::{
+    api::Api,
+    server::Server,
+    stream::{End, connect, is_silent, read_exactly, read_to_end},
+};
 use serde_json::{Value, json};
+use std::{io::Write, net::TcpStream, time::Duration};
 
 #[test]
 fn a_toxic_has_five_keys_and_its_update_merges() {
@@ -74,4 +79,41 @@ fn a_proxy_is_made_with_its_toxics_or_not_at_all() {
     assert_eq!(made["toxics"][0]["attributes"], json!({"latency": 5, "jitter": 0}));
     let stats = &api.get("/proxies/p/toxics?stats")[0]["stats"];
     assert_eq!((&stats["seen"], &stats["hit"]), (&json!(0), &json!(0)));
+}
+
+/// A proxy of a server that echoes, under a toxic, with a session.
+fn under(toxic: Value) -> (Api, Server, TcpStream) {
+    let (api, echo) = (Api::start(&[]), Server::echo(&[]));
+    let address = api.proxy("p", echo.address());
+    api.post("/proxies/p/toxics", toxic);
+    let client = connect(address);
+    (api, echo, client)
+}
+
+#[test]
+fn what_a_timeout_held_ends_when_it_is_removed_or_all_are_reset() {
+    for (method, path) in [("DELETE", "/proxies/p/toxics/t"), ("POST", "/reset")] {
+        let (api, _echo, mut client) = under(json!({"type": "timeout", "name": "t"}));
+        client.write_all(b"swallowed on its way back").unwrap();
+        assert!(is_silent(&mut client, Duration::from_millis(200)));
+        assert_eq!(api.call(method, path, "").status, 204);
+        let received = read_to_end(&mut client);
+        assert_eq!((received.bytes.len(), received.end), (0, End::Fin), "{method} {path}");
+    }
+}
+
+#[test]
+fn a_stopped_connection_goes_on_when_its_toxic_is_removed_and_ends_when_its_proxy_stops() {
+    let stopped = json!({"type": "bandwidth", "name": "cut", "attributes": {"rate": 0}});
+    let (api, _echo, mut client) = under(stopped.clone());
+    client.write_all(b"waits").unwrap();
+    assert!(is_silent(&mut client, Duration::from_millis(200)));
+    assert_eq!(api.call("DELETE", "/proxies/p/toxics/cut", "").status, 204);
+    assert_eq!(read_exactly(&mut client, 5), b"waits");
+    api.post("/proxies/p/toxics", stopped);
+    client.write_all(b"held").unwrap();
+    assert!(is_silent(&mut client, Duration::from_millis(200)));
+    assert_eq!(api.post("/proxies/p", json!({"enabled": false}))["enabled"], false);
+    // What was held is on its way, and the end comes behind it.
+    assert_eq!(read_to_end(&mut client).end, End::Fin);
 }
