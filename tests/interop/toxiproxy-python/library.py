@@ -120,6 +120,11 @@ def proxies():
         assert (listed.listen, listed.upstream, listed.enabled) == (proxy.listen, ECHO, True)
         assert SERVER.get_proxy(proxy.name).listen == proxy.listen
         port = int(proxy.listen.rsplit(":", 1)[1])
+        client = connect(proxy)
+        echoed(client)
+    # Its sessions have ended before the answer.
+    client.setblocking(False)
+    assert ends(client)
     assert SERVER.get_proxy(proxy.name) is None
     refused(proxy)
     off = SERVER.create(upstream=ECHO, name="off", listen=f"localhost:{port}", enabled=False)
