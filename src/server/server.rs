@@ -264,6 +264,10 @@ impl Running {
         self.context.own.set(next.own_addresses(), next.may_chain());
         self.keepers.keep(&next.groups, &self.surroundings).await;
         self.put_in_force(next).await;
+        let draws = plan.api.is_some() || plan.listeners.iter().any(|one| !one.faults.is_empty());
+        if let Some(seed) = self.in_force.get().seed().filter(|_| draws) {
+            self.reporter.warn(format!("seed {seed}"));
+        }
         // Operators and scrapers find the listeners; until then they wait in the kernel's queue.
         self.serve_beside(plan, beside);
         self.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
@@ -283,9 +287,6 @@ impl Running {
 
     fn serve_api(&mut self, plan: &Plan, listener: Option<Listener>) {
         let Some((listener, api)) = listener.zip(plan.api.as_ref()) else { return };
-        if let Some(seed) = self.in_force.get().seed() {
-            self.reporter.warn(format!("seed {seed}"));
-        }
         self.reporter.warn(format!("API on {}", listener.address()));
         let door = toxiproxy::start(listener, api, self.operator.clone(), self.reporter.clone());
         self.api = Some(door);

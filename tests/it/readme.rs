@@ -18,7 +18,7 @@ use tempfile::TempDir;
 const README: &str = include_str!("../../README.md");
 const MAKEFILE: &str = include_str!("../../Makefile");
 /// The ports that the README names; a test takes free ones.
-const PORTS: [&str; 9] = ["8001", "8003", "8080", "8081", "5432", "6379", "2375", "9100", "80"];
+const PORTS: [&str; 9] = ["8001", "8003", "8080", "8081", "8474", "5432", "6379", "9100", "80"];
 /// A newcomer reads no more.
 const MOST_LINES: usize = 160;
 
@@ -96,13 +96,16 @@ impl Stage {
         if words[0] == "origin" {
             command.args(["--listen", &self.ports["8003"]]);
         }
+        if words[0] == "faults" {
+            command.args(["--api", &self.ports["8474"]]);
+        }
         command
     }
 
     fn play(&mut self, example: &Example) {
         let Example { command, output } = example;
         let words = self.words(command.strip_prefix("switchboard ").unwrap());
-        if !["echo", "proxy", "run", "origin"].contains(&&*words[0]) {
+        if !["echo", "proxy", "run", "origin", "faults"].contains(&&*words[0]) {
             let ran = || run(self.command(&words), b"");
             // A session that has just ended is booked a moment later.
             let ran = match *words[0] == *"ctl" {
@@ -125,7 +128,8 @@ impl Stage {
         let listeners = words.iter().filter(|word| word.contains('=') || *word == "-l").count().max(1);
         within(LIMIT, command, || {
             assert!(program.try_wait().unwrap().is_none(), "{command}: {:?}", err.all());
-            let told = err.all().iter().filter(|line| line.starts_with("listening on")).count();
+            let says = if words[0] == "faults" { "API on" } else { "listening on" };
+            let told = err.all().iter().filter(|line| line.starts_with(says)).count();
             (told == listeners).then_some(())
         });
         // What it prints of its clients comes later.

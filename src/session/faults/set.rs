@@ -172,13 +172,13 @@ impl FaultSet {
             let mut has_changed = faults.len() != before;
             for plan in plans {
                 match faults.iter_mut().find(|fault| fault.plan().name == plan.name) {
-                    Some(fault) if *fault.plan() == *plan => {}
+                    Some(fault) if fault.is_of_file && *fault.plan() == *plan => {}
                     Some(fault) => {
                         let is = fault.plan();
-                        if (is.kind, is.stream) == (plan.kind, plan.stream) {
+                        if fault.is_of_file && (is.kind, is.stream) == (plan.kind, plan.stream) {
                             fault.change(plan.clone());
                         } else {
-                            // Its stages are of the other kind: it is another fault, in that one's place.
+                            // An operator's gives way to it. One of another kind has other stages: it is another fault.
                             *fault = Arc::new(Fault::new(plan.clone(), true));
                         }
                         has_changed = true;
