@@ -1,5 +1,6 @@
 //! toxiproxy's API, as its clients and its own tests expect it.
 
+mod anchors;
 mod clients;
 mod file;
 mod forms;

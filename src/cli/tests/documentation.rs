@@ -233,6 +233,8 @@ fn every_key_of_an_event_is_documented_and_no_other() {
         did: "hit",
     };
     made.extend(keys(Dump::Off, What::Fault(Box::new(fault))));
+    let step = What::Step { step: 1, listener: None, did: "reset".into(), error: None };
+    made.extend(keys(Dump::Off, step));
     let close = Close { fault: Some("a".into()), ..record.close() };
     made.extend(keys(Dump::Off, What::Close(Box::new(close))));
     let documented: BTreeSet<String> =
