@@ -112,6 +112,7 @@ fn run(
                     break Outcome::Due(cause);
                 }
                 Event::Order(Order::Heed) => {
+                    record.note_heeded();
                     // This loop polls the near half-loops again; the far ones belong to another task.
                     if let Some(far) = far_reader.get() {
                         far.wake();

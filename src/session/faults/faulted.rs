@@ -19,7 +19,7 @@ use std::{
         Arc, OnceLock, Weak,
         atomic::{
             AtomicBool, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
+            Ordering::{AcqRel, Acquire, Relaxed, Release},
         },
     },
     time::Duration,
@@ -30,6 +30,8 @@ pub struct Faulted {
     met: Lock<Vec<Arc<Met>>>,
     /// How often the session met its faults: its chains learn by it that there is something new.
     meetings: AtomicU64,
+    /// The session was told to heed them, and has not done so yet: one order at a time leaves room for others.
+    is_told: AtomicBool,
     /// The bytes that wait in each direction, by its stream.
     held: [AtomicU64; 2],
     events: Events,
@@ -75,6 +77,7 @@ impl Record {
         let faulted = self.faulted_or(|| Faulted {
             met: Lock::default(),
             meetings: AtomicU64::new(0),
+            is_told: AtomicBool::new(false),
             held: Default::default(),
             events: events.clone(),
         });
@@ -93,8 +96,15 @@ impl Record {
     /// As [`Record::meet_faults`], of a session that lives.
     pub fn heed_faults(self: &Arc<Self>, events: &Events) {
         self.meet_faults(events);
-        if self.faulted().is_some() {
-            self.orders.give(Order::Heed);
+        if let Some(faulted) = self.faulted() {
+            faulted.have_heeded(self);
+        }
+    }
+
+    /// The session does as [`Order::Heed`] says.
+    pub fn note_heeded(&self) {
+        if let Some(faulted) = self.faulted() {
+            faulted.is_told.store(false, Release);
         }
     }
 
@@ -103,7 +113,7 @@ impl Record {
         if let Some(faulted) = self.faulted() {
             faulted.met.lock().clear();
             faulted.meetings.fetch_add(1, Release);
-            self.orders.give(Order::Heed);
+            faulted.have_heeded(self);
         }
     }
 
@@ -125,6 +135,12 @@ impl Record {
 }
 
 impl Faulted {
+    fn have_heeded(&self, record: &Record) {
+        if !self.is_told.swap(true, AcqRel) {
+            record.orders.give(Order::Heed);
+        }
+    }
+
     /// In the order of the set.
     pub fn all(&self) -> Vec<Arc<Met>> {
         self.met.lock().clone()
