@@ -6,7 +6,7 @@ use crate::{net::address::Address, runtime::shard::own, text::safe::SafeText};
 use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_sock_diag::{
     SockDiagMessage,
-    constants::{AF_INET, AF_INET6, IPPROTO_TCP},
+    constants::{AF_INET, AF_INET6, IPPROTO_TCP, TCP_LISTEN},
     inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, nlas::Nla},
 };
 use rustix::{
@@ -100,6 +100,12 @@ impl Netlink {
                 continue;
             }
             return match answer.payload {
+                // Of a connection that is gone, the kernel finds the listener that it came to.
+                NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response))
+                    if response.header.state == TCP_LISTEN =>
+                {
+                    Err(Errno::NOENT.into())
+                }
                 NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => Ok(*response),
                 NetlinkPayload::Error(error) => Err(error.to_io()),
                 _ => Err(io::ErrorKind::InvalidData.into()),
@@ -228,6 +234,14 @@ mod tests {
     fn a_socket_that_is_not_there_is_gone() {
         let nowhere = Address::Tcp("127.0.0.1:1".parse().unwrap());
         assert_eq!(unacknowledged(&nowhere, &nowhere), SendQueue::Gone);
+    }
+
+    #[test]
+    fn a_connection_that_is_gone_is_not_the_listener_that_it_came_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let local = Address::Tcp(listener.local_addr().unwrap());
+        let gone = Address::Tcp("127.0.0.1:1".parse().unwrap());
+        assert_eq!(unacknowledged(&local, &gone), SendQueue::Gone);
     }
 
     #[test]

@@ -196,6 +196,11 @@ impl Nudge {
         self.0.wake_sender();
     }
 
+    /// Has the receiver's half-loop look at its gate again.
+    pub fn wake_receiver(&self) {
+        self.0.wake_receiver();
+    }
+
     /// What the sender reads. If it has not said so yet it never can: the one of both that comes second is left with what is to be
     /// done about it.
     pub fn source(&self) -> Option<Rc<Leg>> {

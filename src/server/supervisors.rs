@@ -169,23 +169,31 @@ impl Supervisors {
         ids
     }
 
-    /// Ends the sessions of a listener, by its name: takes their faults off, and ends them by FIN after what is under way.
-    /// Returns when they are over, or after [`ENDS_WAIT`]: those whose peers take nothing are reset later.
+    /// Ends the sessions of a listener, by its name, before it returns: by FIN, and by RST those of which faults hold bytes, which
+    /// are not handed on, and those whose peers take nothing for [`ENDS_WAIT`].
     pub async fn end_sessions_of(&self, listener: &str) {
         let of_listener = async || {
             let mut records = self.list().await;
             records.retain(|record| record.listening.faults.listener() == listener);
             records
         };
-        let records = of_listener().await;
-        records.iter().for_each(|record| record.forgive());
-        let ids: Vec<u64> = records.iter().map(|record| record.id).collect();
-        self.cut_some(ids.clone(), true).await;
+        let ids = |records: &[Arc<Record>]| records.iter().map(|record| record.id).collect::<Vec<_>>();
+        let (held, free): (Vec<_>, Vec<_>) = of_listener().await.into_iter().partition(|one| one.is_held());
+        self.cut_some(ids(&held), false).await;
+        free.iter().for_each(|record| record.forgive());
+        let free = ids(&free);
+        self.cut_some(free.clone(), true).await;
+        let left = async || {
+            let mut left = of_listener().await;
+            left.retain(|record| free.contains(&record.id));
+            ids(&left)
+        };
         let mut pause = ENDS_LOOK;
-        while pause < ENDS_WAIT && of_listener().await.iter().any(|record| ids.contains(&record.id)) {
+        while pause < ENDS_WAIT && !left().await.is_empty() {
             sleep(pause).await;
             pause *= 2;
         }
+        self.cut_some(left().await, false).await;
     }
 
     /// Ends the sessions that are at a server of a group, by RST.

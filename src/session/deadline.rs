@@ -196,6 +196,16 @@ impl<'a> Watch<'a> {
         self.delivery.waits() || self.flowed_ms() >= self.looked_ms
     }
 
+    /// Since when an end by FIN may take [`FIN_GRACE`]. One that a fault made takes as long as faults hold what goes before it.
+    fn finish_since_ms(&self, is_held: bool, moved_ms: u64) -> Option<u64> {
+        let cut_ms = self.cut_ms?;
+        Some(match self.record.cause() {
+            Cause::Fault if is_held => coarse_ms(),
+            Cause::Fault => cut_ms.max(moved_ms),
+            _ => cut_ms,
+        })
+    }
+
     /// What falls due first, as things are now, in milliseconds of the coarse clock.
     fn earliest(&self) -> Option<(u64, Due)> {
         let Deadlines { idle, half_close, stall, lifetime, .. } = *self.deadlines;
@@ -226,7 +236,7 @@ impl<'a> Watch<'a> {
             due(waiting, stall, Due::End(Cause::StallTimeout)),
             due(queued, stall.map(|limit| limit.max(ACKNOWLEDGED_WITHIN)), Due::End(Cause::StallTimeout)),
             due(Some(self.record.began_ms()), lifetime, Due::End(Cause::Lifetime)),
-            due(self.cut_ms, Some(FIN_GRACE), Due::End(Cause::Cut)),
+            due(self.finish_since_ms(is_held, moved_ms), Some(FIN_GRACE), Due::End(Cause::Cut)),
             left.then_some((give_up_ms, Due::GiveUp)),
             due(self.is_unsettled().then_some(flowed_ms.max(self.looked_ms)), look_after, Due::Look),
         ]

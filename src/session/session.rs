@@ -33,7 +33,7 @@ use crate::{
 };
 use futures::{
     FutureExt,
-    future::{Either, OptionFuture, select},
+    future::{Either, OptionFuture, ready, select},
 };
 use std::{
     cell::OnceCell,
@@ -44,6 +44,9 @@ use std::{
     sync::Arc,
     task::{self, Poll},
 };
+
+/// What wakes the half-loops of the far leg, which belong to another task: the one that reads it, and the one that writes it.
+type FarLoops = OnceCell<(Nudge, Nudge)>;
 
 /// All that can wake a session.
 enum Event {
@@ -86,8 +89,8 @@ fn run(
             Err(error) => return record.conclude(Outcome::NoResources(error)),
         };
         let mut watch = begin(&near, &record, &context);
-        let (mut orders, far_reader, mut is_young) = (None, OnceCell::new(), true);
-        let mut life = pin!(live(near, reserved, &record, &context, &far_reader));
+        let (mut orders, far_loops, mut is_young) = (None, OnceCell::new(), true);
+        let mut life = pin!(live(near, reserved, &record, &context, &far_loops));
         let outcome = loop {
             let next_event = |task: &mut task::Context<'_>| {
                 if let Poll::Ready(outcome) = life.as_mut().poll(task) {
@@ -98,7 +101,7 @@ fn run(
                 }
                 if is_young && watch.has_lived() {
                     is_young = false;
-                    if let Some(far) = far_reader.get().and_then(Nudge::source) {
+                    if let Some(far) = far_loops.get().and_then(|(reader, _)| reader.source()) {
                         upstream::watch_peer(&far, &record, watch.stall());
                     }
                 }
@@ -114,8 +117,9 @@ fn run(
                 Event::Order(Order::Heed) => {
                     record.note_heeded();
                     // This loop polls the near half-loops again; the far ones belong to another task.
-                    if let Some(far) = far_reader.get() {
-                        far.wake();
+                    if let Some((reader, writer)) = far_loops.get() {
+                        reader.wake();
+                        writer.wake_receiver();
                     }
                 }
                 Event::Order(Order::Reset) => {
@@ -123,14 +127,16 @@ fn run(
                     break Outcome::Cut;
                 }
                 // Before there is an upstream nothing can be delivered, and what the client sent is lost: no end for a FIN.
-                Event::Order(Order::Finish) if record.dialling() => break Outcome::Cut,
+                Event::Order(Order::Finish) if record.dialling() && record.cause() != Cause::Fault => {
+                    break Outcome::Cut;
+                }
                 Event::Order(Order::Finish) => {
                     // The end is judged now: what follows from it is not another.
                     record.conclude(Outcome::CutByFin);
                     record.finish();
                     watch.limit_finish();
                     // This loop polls the near reader again; the far one belongs to another task.
-                    if let Some(reader) = far_reader.get() {
+                    if let Some((reader, _)) = far_loops.get() {
                         reader.wake();
                     }
                 }
@@ -165,16 +171,21 @@ fn live<'a>(
     reserved: Option<Reserved>,
     record: &'a Arc<Record>,
     context: &'a Arc<Context>,
-    far_reader: &'a OnceCell<Nudge>,
+    far_loops: &'a FarLoops,
 ) -> impl Future<Output = Outcome> + 'a {
+    // One whose client has to send a PROXY header knows no client before that.
+    let refused = if record.awaits_header() { None } else { begin_faults(&near, record, context) };
+    if let Some(outcome) = refused {
+        return Either::Right(Either::Left(ready(outcome)));
+    }
     match opening::open(near, record, context) {
-        Ok(near) => Either::Left(relay(near, reserved, record, context, far_reader)),
-        Err(opening) => Either::Right(Box::pin(async move {
+        Ok(near) => Either::Left(relay(near, reserved, record, context, far_loops)),
+        Err(opening) => Either::Right(Either::Right(Box::pin(async move {
             match opening.await {
-                Ok(near) => relay(near, reserved, record, context, far_reader).await,
+                Ok(near) => relay(near, reserved, record, context, far_loops).await,
                 Err(outcome) => outcome,
             }
-        })),
+        }))),
     }
 }
 
@@ -184,17 +195,19 @@ fn relay<'a>(
     reserved: Option<Reserved>,
     record: &'a Arc<Record>,
     context: &'a Arc<Context>,
-    far_reader: &'a OnceCell<Nudge>,
+    far_loops: &'a FarLoops,
 ) -> impl Future<Output = Outcome> + 'a {
     async move {
-        record.meet_faults(&context.events);
-        if let Some(outcome) = begin_faults(&near, record) {
+        if record.awaits_header()
+            && let Some(outcome) = begin_faults(&near, record, context)
+        {
             return outcome;
         }
         let (up_sender, up_receiver) = link();
+        let up_nudge = up_receiver.nudge();
         let Joined { down_receiver, mut far, nudge } =
             record.listening.target.join(reserved, record, context, up_receiver);
-        let _ = far_reader.set(nudge);
+        let _ = far_loops.set((nudge, up_nudge));
         let (near_end, far_outcome) = {
             let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
             let early = record.introduced().and_then(Introduction::take_early);
@@ -219,13 +232,14 @@ fn relay<'a>(
     }
 }
 
-/// What faults do to a session that begins; how it ends, if they refuse it.
-fn begin_faults(near: &Leg, record: &Record) -> Option<Outcome> {
-    let OpeningFaults { refused_by, near_window, .. } = record.opening_faults();
+/// What faults do to a session whose client is known; how it ends, if they refuse it.
+fn begin_faults(near: &Leg, record: &Arc<Record>, context: &Context) -> Option<Outcome> {
+    record.begin_faults(&context.events);
+    let OpeningFaults { refused_by, near_window, .. } = record.opening_faults()?;
     if let Some(bytes) = near_window {
-        near.socket().clamp_window(bytes);
+        near.socket().clamp_window(*bytes);
     }
-    refused_by.map(|plan| Outcome::Fault { plan, end: FaultEnd::Reset })
+    refused_by.clone().map(|plan| Outcome::Fault { plan, end: FaultEnd::Reset })
 }
 
 /// Goes on with the near leg once the far side has ended.
@@ -294,7 +308,7 @@ mod tests {
 
     /// What a session and its upstream hold while nothing flows, in bytes; the rest of an idle session is its record, two
     /// links without a queue, two registrations and a place on the clock.
-    const SESSION_BYTES_MAX: usize = 632;
+    const SESSION_BYTES_MAX: usize = 648;
     const UPSTREAM_BYTES_MAX: usize = 344;
 
     #[test]

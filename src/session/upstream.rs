@@ -104,9 +104,9 @@ async fn reach(
     routes: &Routes,
     up_receiver: &LinkReceiver,
 ) -> Result<(Rc<Leg>, Seat), Outcome> {
-    let opening = record.opening_faults();
-    if !opening.delay.is_zero() {
-        sleep(opening.delay).await;
+    if let Some(delay) = record.opening_faults().map(|opening| opening.delay).filter(|delay| !delay.is_zero())
+    {
+        sleep(delay).await;
     }
     let facts = record.facts();
     let refused = |why: String| Err(Outcome::Refused(Cause::NoRoute, why.into()));
@@ -118,7 +118,7 @@ async fn reach(
     };
     let route = routes.description(&chosen, &facts);
     // Before it connects, so that the first segment offers the window.
-    let options = match opening.far_window {
+    let options = match record.opening_faults().and_then(|opening| opening.far_window) {
         None => Cow::Borrowed(&record.listening.settings.options),
         window => Cow::Owned(Options { window, ..record.listening.settings.options.clone() }),
     };

@@ -175,8 +175,8 @@ impl FaultChain {
         }
         match end {
             FaultEnd::Fin => {
-                // Else the sender's stream is ended by the order, and its end becomes this one's.
-                if self.has_end {
+                // Else the sender's stream is ended by the order, and its end becomes this one's; one that is dialled has none.
+                if self.has_end || self.record.dialling() {
                     self.push_after(at, HeldPart::Fin);
                 }
                 self.record.orders.give(Order::Finish);
@@ -449,7 +449,7 @@ mod tests {
 
         fn of(record: Arc<Record>) -> Self {
             let events = Events::new(None, Arc::default());
-            record.meet_faults(&events);
+            record.begin_faults(&events);
             let chain = FaultChain::new(record.clone(), Some(FaultStream::Downstream));
             Bench { record, events, chain }
         }
@@ -475,7 +475,7 @@ mod tests {
 
         fn remove(&mut self, name: &str) {
             self.record.listening.faults.remove(name).unwrap();
-            self.record.meet_faults(&self.events);
+            self.record.begin_faults(&self.events);
         }
 
         fn held(&self) -> usize {
@@ -672,7 +672,7 @@ mod tests {
             assert!(bench.now().is_empty());
             let always = FaultChange { toxicity: Some(Toxicity::ALWAYS), ..FaultChange::default() };
             bench.record.listening.faults.update("slicer_downstream", &always).unwrap();
-            bench.record.meet_faults(&bench.events);
+            bench.record.begin_faults(&bench.events);
             assert!(bench.now().is_empty());
             let names = bench.chain.links.iter().map(|link| link.met.fault.plan().kind);
             assert_eq!(names.collect::<Vec<_>>(), [FaultKind::Slicer, FaultKind::Stall]);

@@ -34,6 +34,7 @@ pub struct Faulted {
     is_told: AtomicBool,
     /// The bytes that wait in each direction, by its stream.
     held: [AtomicU64; 2],
+    opening: OnceLock<Box<OpeningFaults>>,
     events: Events,
 }
 
@@ -67,9 +68,17 @@ pub struct OpeningFaults {
 }
 
 impl Record {
-    /// Meets the faults of its listener, or meets them again after they changed; its half-loops then have to look at their
-    /// gates ([`Order::Heed`]).
-    pub fn meet_faults(self: &Arc<Self>, events: &Events) {
+    /// Meets the faults of its listener as it begins: those of its opening now or never.
+    pub fn begin_faults(self: &Arc<Self>, events: &Events) {
+        self.meet_faults(events, true);
+        if let Some(faulted) = self.faulted() {
+            faulted.opening.get_or_init(|| Box::new(faulted.open(self)));
+        }
+    }
+
+    /// Meets the faults of its listener, perhaps again after they changed; its half-loops then have to look at their gates
+    /// ([`Order::Heed`]).
+    fn meet_faults(self: &Arc<Self>, events: &Events, begins: bool) {
         let set = &self.listening.faults;
         if set.is_empty() && self.faulted().is_none() {
             return;
@@ -79,9 +88,10 @@ impl Record {
             meetings: AtomicU64::new(0),
             is_told: AtomicBool::new(false),
             held: Default::default(),
+            opening: OnceLock::new(),
             events: events.clone(),
         });
-        faulted.meet(self, &set.all());
+        faulted.meet(self, &set.all(), begins);
         for stream in [FaultStream::Upstream, FaultStream::Downstream] {
             if faulted.acts(stream) {
                 let (direction, both) = self.direction_of(stream);
@@ -95,7 +105,7 @@ impl Record {
 
     /// As [`Record::meet_faults`], of a session that lives.
     pub fn heed_faults(self: &Arc<Self>, events: &Events) {
-        self.meet_faults(events);
+        self.meet_faults(events, false);
         if let Some(faulted) = self.faulted() {
             faulted.have_heeded(self);
         }
@@ -128,9 +138,14 @@ impl Record {
         met.iter().filter(|met| met.hits()).map(|met| met.fault.plan().name.clone()).collect()
     }
 
-    /// What faults do before its peers are joined.
-    pub fn opening_faults(&self) -> OpeningFaults {
-        self.faulted().map(|faulted| faulted.opening(self)).unwrap_or_default()
+    /// What faults do before its peers are joined; none: nothing.
+    pub fn opening_faults(&self) -> Option<&OpeningFaults> {
+        self.faulted()?.opening.get().map(|opening| &**opening)
+    }
+
+    /// Whether faults hold bytes of it, or have taken some away.
+    pub fn is_held(&self) -> bool {
+        self.sides().iter().any(|(direction, _)| direction.gate.is_held())
     }
 }
 
@@ -159,11 +174,17 @@ impl Faulted {
         self.meetings.load(Acquire)
     }
 
-    fn meet(&self, record: &Record, faults: &[Arc<Fault>]) {
-        let mut met = self.met.lock();
+    /// One of an opening is met by a session that `begins` while it acts, and by no other.
+    fn meet(&self, record: &Record, faults: &[Arc<Fault>], begins: bool) {
+        let (mut met, now) = (self.met.lock(), now_ns());
         let known = |fault: &Arc<Fault>| met.iter().find(|met| Arc::ptr_eq(&met.fault, fault)).cloned();
-        let next: Vec<_> =
-            faults.iter().map(|fault| known(fault).unwrap_or_else(|| Met::new(fault, record))).collect();
+        let may_meet = |fault: &Fault| match fault.plan().kind {
+            FaultKind::SlowOpen if !record.listening.target.dials() => false,
+            kind if matches!(kind.page().place, FaultPlace::Opening) => begins && fault.acts(now).0,
+            _ => true,
+        };
+        let new = |fault: &Arc<Fault>| may_meet(fault).then(|| Met::new(fault, record));
+        let next: Vec<_> = faults.iter().filter_map(|fault| known(fault).or_else(|| new(fault))).collect();
         next.iter().for_each(|met| met.judge(record));
         *met = next;
         self.meetings.fetch_add(1, Release);
@@ -185,9 +206,9 @@ impl Faulted {
         self.met.lock().iter().any(|met| met.acts_on(stream))
     }
 
-    fn opening(&self, record: &Record) -> OpeningFaults {
-        let (mut opening, now) = (OpeningFaults::default(), now_ns());
-        for met in self.all().iter().filter(|met| met.hits() && met.fault.acts(now).0) {
+    fn open(&self, record: &Record) -> OpeningFaults {
+        let mut opening = OpeningFaults::default();
+        for met in self.all().iter().filter(|met| met.hits()) {
             let plan = met.fault.plan();
             match plan.kind {
                 FaultKind::Refuse if opening.refused_by.is_none() => {

@@ -149,3 +149,61 @@ fn a_refused_client_is_no_session_of_an_upstream() {
     let is_refused = |close: &Value| close["cause"] == "fault" && close["upstream"] == Value::Null;
     assert!(closes[..2].iter().all(is_refused), "{closes:?}");
 }
+
+#[test]
+fn a_stream_that_the_upstream_has_left_open_still_heeds_its_faults() {
+    // It has ended its own stream, and reads on.
+    let upstream = peer::half_closes_first(b"all that I say".to_vec());
+    let operated = Operated::proxy(upstream.address, &[]);
+    operated.fault("add bandwidth 0 --up --name pulled");
+    let mut client = operated.server.connect();
+    let received = read_to_end(&mut client);
+    assert_eq!((received.bytes.as_slice(), received.end), (&b"all that I say"[..], End::Fin));
+    client.write_all(b"held").unwrap();
+    within(LIMIT, "it is held", || (operated.faults()[0]["stats"]["held_bytes"] == 4).then_some(()));
+    operated.fault("remove --all");
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    let received = upstream.await_received();
+    assert_eq!((received.bytes.as_slice(), received.end), (&b"held"[..], End::Fin));
+}
+
+#[test]
+fn an_end_by_fin_waits_for_what_faults_hold_before_it() {
+    let upstream = peer::speaks_first(vec![b'x'; 20]);
+    let operated = Operated::proxy(upstream.address, &[]);
+    operated.fault("add limit_data 10 --name limit");
+    // Longer than an operator's cut by FIN may take.
+    operated.fault("add latency 5500ms");
+    let received = read_to_end(&mut operated.server.connect());
+    assert_eq!((received.bytes.len(), received.end), (10, End::Fin));
+    let close = operated.server.await_closes(1).remove(0);
+    assert_eq!((&close["cause"], &close["fault"]), (&json!("fault"), &json!("limit")));
+}
+
+#[test]
+fn what_a_fault_holds_of_a_client_that_has_left_is_not_stalled() {
+    let upstream = peer::echoes();
+    let operated = Operated::proxy(upstream.address, &["--stall-timeout", "1s"]);
+    operated.fault("add latency 3s --up");
+    let mut client = operated.server.connect();
+    client.write_all(b"late").unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    let received = read_to_end(&mut client);
+    assert_eq!((received.bytes.as_slice(), received.end), (&b"late"[..], End::Fin));
+    assert_eq!(operated.server.await_closes(1)[0]["cause"], "done");
+}
+
+#[test]
+fn faults_of_an_opening_are_for_sessions_that_begin() {
+    let upstream = peer::echoes();
+    let operated = Operated::proxy(upstream.address, &[]);
+    let mut live = operated.server.connect();
+    exchange(&mut live, b"hello");
+    operated.fault("add refuse --count 1");
+    exchange(&mut live, b"hello");
+    assert_eq!(operated.faults()[0]["stats"]["hit"], 0);
+    assert_eq!(read_to_end(&mut operated.server.connect()).end, End::Reset);
+    exchange(&mut operated.server.connect(), b"the next is well");
+    let stats = operated.faults()[0]["stats"].clone();
+    assert_eq!((&stats["seen"], &stats["hit"]), (&json!(2), &json!(1)));
+}
