@@ -7,7 +7,8 @@ use crate::{
         section::Section,
         shape::{in_order, share, whole},
     },
-    net::network::Network,
+    net::{endpoint::Endpoint, network::Network},
+    server::listener_faults,
     session::faults::{
         fault::{FaultPlan, FaultStream, Schedule, Scope, Toxicity, Values},
         kind::FaultKind,
@@ -20,10 +21,19 @@ use std::collections::HashSet;
 const OF_THE_SCOPE: [&str; 6] = ["toxicity", "clients", "sessions", "skip", "count", "every"];
 
 /// The faults of a listener's table; what is wrong with one has been told.
-pub fn faults(found: &mut Found<'_>, listener: &str, section: &Section<'_>) -> Vec<FaultPlan> {
+pub fn faults(
+    found: &mut Found<'_>,
+    listener: &str,
+    endpoints: &[Endpoint],
+    section: &Section<'_>,
+) -> Vec<FaultPlan> {
     let (mut faults, mut names) = (Vec::new(), HashSet::new());
     for one in section.sections("fault") {
         let Some(plan) = fault(found, &one) else { continue };
+        if let Err(reason) = listener_faults::check(plan.kind, endpoints) {
+            let text = format!("fault '{}' cannot be: {reason}", plan.name);
+            found.error(one.key_span("type"), text, "");
+        }
         if !names.insert(plan.name.clone()) {
             let text = format!("'fault' has '{}' twice in listener '{listener}'", plan.name);
             let span = one.word("name").map_or(one.span.clone(), |(_, span)| span);

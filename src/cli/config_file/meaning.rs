@@ -167,7 +167,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
             run.listener(Some(name.to_owned()), endpoints, PlannedTarget::Routes(routes), connect);
         planned.mode = section.read("mode", form::mode);
         planned.max_per_source = per_source;
-        planned.faults = faults::faults(self.found, name, section);
+        planned.faults = faults::faults(self.found, name, &planned.endpoints, section);
         warnings::access(self.found, section, &planned.access);
         Some(planned)
     }
