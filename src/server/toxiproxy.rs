@@ -16,19 +16,17 @@ use crate::{
     control::toxic::ToxicError,
     net::{
         http::{self, Page, page, text},
+        limits,
         listener::Listener,
         socket::{Socket, settle},
         stream::Stream,
     },
     report::{metrics::Metrics, reporter::Reporter},
-    runtime::{
-        clock::{sleep_until, within},
-        random::random,
-    },
+    runtime::{clock::within, random::random},
     server::{
         operator::Operator,
         plan::PlannedApi,
-        side_door::{SideDoor, Silence},
+        side_door::{DoorLimits, SideDoor, Silence},
     },
 };
 use futures::{FutureExt, select_biased};
@@ -41,22 +39,23 @@ use hyper::{
 use proxies::{ApiError, Proxies};
 use routes::ApiRoute;
 use serde_json::{Map, Value, json};
-use std::{
-    cell::Cell,
-    io,
-    pin::pin,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{io, pin::pin, rc::Rc, time::Duration};
 
-/// Connections at once, and one that waits until another gives way. Tests run side by side, and their clients keep
-/// connections alive.
-const CONNECTIONS_MAX: usize = 64;
+/// Connections at once, and one that waits until another gives way: tests run side by side, and their clients keep
+/// connections alive. A descriptor and some 10 KiB each.
+const CONNECTIONS_MAX: usize = 1_000;
+/// They get at most this part of the descriptors, and are this many however few those are.
+const DESCRIPTORS_SHARE: usize = 8;
+const CONNECTIONS_MIN: usize = 64;
+/// Those that have given way, and whose clients have not ended yet, are this part of them.
+const LEAVING_SHARE: usize = 4;
+/// A client of a pool asks again soon: only one that has not for this long gives way.
+const SILENT_AFTER: Duration = Duration::from_secs(1);
 /// The longest body, many thousand proxies.
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// How long a body may take, as there.
 const BODY_WAIT: Duration = Duration::from_secs(15);
-/// How long a connection may be idle, as there; or take for a request and its answer.
+/// How long a connection may be idle between two requests, as there; or take for an answer.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 const LIMITS: http::Limits = http::Limits {
     buffer_bytes: 64 * 1024,
@@ -74,7 +73,10 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-toxiproxy-request-id")
 pub fn start(listener: Listener, api: &PlannedApi, operator: Operator, reporter: Reporter) -> SideDoor {
     let api = Rc::new(Api { proxies: Proxies::new(operator, api) });
     let serve = move |socket, silence| api.clone().serve(socket, silence);
-    SideDoor::start(listener, CONNECTIONS_MAX, "API", reporter, serve)
+    let descriptors = limits::raise_descriptor_limit();
+    let at_once = (descriptors / DESCRIPTORS_SHARE).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
+    let limits = DoorLimits { at_once, leaving: at_once / LEAVING_SHARE, silent_after: SILENT_AFTER };
+    SideDoor::start_within(limits, listener, "API", reporter, serve)
 }
 
 struct Api {
@@ -82,34 +84,23 @@ struct Api {
 }
 
 impl Api {
-    /// Serves a connection until its client ends it, or is idle too long.
+    /// Serves a connection until its client ends it, it is idle too long, or another needs its place.
     async fn serve(self: Rc<Self>, socket: Socket, silence: Rc<Silence>) {
-        let active = Cell::new(Instant::now());
-        let idle = async {
-            loop {
-                let end = active.get() + IDLE_MAX;
-                if Instant::now() >= end {
-                    return Ok(());
-                }
-                sleep_until(end).await;
-            }
-        };
         let end = select_biased! {
-            end = pin!(self.converse(&socket, &silence, &active).fuse()) => end,
-            end = pin!(idle.fuse()) => end,
+            end = pin!(self.converse(&socket, &silence).fuse()) => end,
+            () = pin!(silence.asked_to_leave().fuse()) => leave(&socket).await,
+            () = pin!(silence.lasts(IDLE_MAX).fuse()) => leave(&socket).await,
         };
         if end.is_ok() {
             socket.close();
         }
     }
 
-    async fn converse(&self, socket: &Socket, silence: &Silence, active: &Cell<Instant>) -> io::Result<()> {
+    async fn converse(&self, socket: &Socket, silence: &Silence) -> io::Result<()> {
         let answer = |request| {
             silence.end();
-            active.set(Instant::now());
             async move {
-                let page = self.answer(request).await;
-                active.set(Instant::now());
+                let page = self.answer(request, silence).await;
                 silence.begin();
                 page
             }
@@ -121,7 +112,7 @@ impl Api {
         silence.during(http::linger(Stream(socket), &LIMITS)).await.map(drop)
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Page {
+    async fn answer(&self, request: Request<Incoming>, silence: &Silence) -> Page {
         let Some(route) = ApiRoute::of(request.uri().path()) else {
             return text(StatusCode::NOT_FOUND, "404 page not found\n");
         };
@@ -130,19 +121,24 @@ impl Api {
         }
         let mut answer = match refuse_browser(request.headers()) {
             Some(refusal) => refusal,
-            None => self.follow(&route, request).await.unwrap_or_else(|error| told(&error)),
+            None => self.follow(&route, request, silence).await.unwrap_or_else(|error| told(&error)),
         };
         let id = HeaderValue::from_str(&format!("{:016x}", random()));
         answer.headers_mut().insert(REQUEST_ID, id.expect("digits are a field's value"));
         answer
     }
 
-    async fn follow(&self, route: &ApiRoute, request: Request<Incoming>) -> Result<Page, ApiError> {
+    async fn follow(
+        &self,
+        route: &ApiRoute,
+        request: Request<Incoming>,
+        silence: &Silence,
+    ) -> Result<Page, ApiError> {
         let method = request.method().clone();
         let stats = request.uri().query().is_some_and(has_stats);
         let body = match method {
             Method::GET | Method::DELETE => Bytes::new(),
-            _ => read_body(request.into_body()).await?,
+            _ => read_body(request.into_body(), silence).await?,
         };
         let proxies = &self.proxies;
         let is_get = method == Method::GET;
@@ -227,9 +223,23 @@ fn has_stats(query: &str) -> bool {
     query.split('&').any(|pair| pair.split('=').next() == Some("stats"))
 }
 
-async fn read_body(body: Incoming) -> Result<Bytes, ApiError> {
+/// Ends a connection on which nothing is under way: its client reads the end, also if it asks at the same time.
+async fn leave(socket: &Socket) -> io::Result<()> {
+    socket.finish()?;
+    http::linger(Stream(socket), &LIMITS).await.map(drop)
+}
+
+/// The connection is silent while it waits for a part of the body.
+async fn read_body(body: Incoming, silence: &Silence) -> Result<Bytes, ApiError> {
     let wrong = |status, why: &str| ApiError::new(status, format!("bad request body: {why}"));
-    match within(Some(BODY_WAIT), Limited::new(body, BODY_BYTES_MAX).collect()).await {
+    silence.begin();
+    let body = body.map_frame(|frame| {
+        silence.begin();
+        frame
+    });
+    let collected = within(Some(BODY_WAIT), Limited::new(body, BODY_BYTES_MAX).collect()).await;
+    silence.end();
+    match collected {
         Some(Ok(collected)) => Ok(collected.to_bytes()),
         Some(Err(error)) if error.is::<hyper::Error>() => {
             Err(wrong(StatusCode::BAD_REQUEST, "it was cut short, or its chunks are wrong"))

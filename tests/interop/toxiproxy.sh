@@ -115,7 +115,7 @@ errors() {
     answers 404 '404 page not found'
 }
 
-# As Testcontainers names one. %2F is no way into a path.
+# As Testcontainers names one.
 names() {
     call POST /proxies -d "$(proxy_of redis:6379@x)"
     answers 201

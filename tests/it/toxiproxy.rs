@@ -2,6 +2,7 @@
 
 mod anchors;
 mod clients;
+mod connections;
 mod file;
 mod forms;
 mod proxies;

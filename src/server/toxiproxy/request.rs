@@ -6,6 +6,9 @@ use crate::{
 };
 use serde_json::{Map, Value};
 
+/// Of a name and of an upstream: as long as a name of DNS. Both are in each line of a session.
+const TEXT_BYTES_MAX: usize = 255;
+
 /// What is not said is none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProxyRequest {
@@ -53,10 +56,17 @@ impl NewProxyError {
 impl ProxyRequest {
     pub fn read(object: &Map<String, Value>) -> Result<Self, ToxicError> {
         let text = |name| toxic::text(object, name).map(|text| text.map(str::to_owned));
+        let short = |name| match text(name)? {
+            Some(text) if text.len() > TEXT_BYTES_MAX => {
+                let most = format!("at most {TEXT_BYTES_MAX} are possible");
+                Err(ToxicError::Body(format!("{name} has {} bytes, and {most}", text.len())))
+            }
+            text => Ok(text),
+        };
         Ok(ProxyRequest {
-            name: text("name")?,
+            name: short("name")?,
             listen: text("listen")?,
-            upstream: text("upstream")?,
+            upstream: short("upstream")?,
             enabled: toxic::flag(object, "enabled")?,
             toxics: toxic::array(object, "toxics")?.cloned().unwrap_or_default(),
         })

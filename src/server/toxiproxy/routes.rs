@@ -17,7 +17,7 @@ pub enum ApiRoute {
 }
 
 impl ApiRoute {
-    /// None: there is no such path. A name may hold any character but a slash.
+    /// None: there is no such path. A name holds a slash as `%2F`.
     pub fn of(path: &str) -> Option<Self> {
         let segments: Vec<String> = path.strip_prefix('/')?.split('/').map(segment).collect::<Option<_>>()?;
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -46,7 +46,7 @@ impl ApiRoute {
     }
 }
 
-/// A part of a path, decoded (RFC 3986 §2.1); none if it is empty, holds a slash, or is no UTF-8.
+/// A part of a path, decoded (RFC 3986 §2.1); none if it is empty, or is no UTF-8.
 fn segment(text: &str) -> Option<String> {
     let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
     while let [first, after @ ..] = rest {
@@ -60,7 +60,7 @@ fn segment(text: &str) -> Option<String> {
         bytes.push(u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?);
         rest = after;
     }
-    String::from_utf8(bytes).ok().filter(|text| !text.is_empty() && !text.contains('/'))
+    String::from_utf8(bytes).ok().filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -68,12 +68,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_decoded_and_hold_no_slash() {
+    fn names_are_decoded_after_the_path_is_split() {
         let proxy = |name: &str| Some(ApiRoute::Proxy(name.to_owned()));
         for (path, route) in [
             ("/proxies", Some(ApiRoute::Proxies)),
             ("/proxies/redis:6379", proxy("redis:6379")),
             ("/proxies/a%20b%40%C3%A9+.", proxy("a b@é+.")),
+            ("/proxies/a%2Fb", proxy("a/b")),
+            ("/proxies/a%2ftoxics", proxy("a/toxics")),
             ("/proxies/toxics", proxy("toxics")),
             ("/proxies/a/toxics", Some(ApiRoute::Toxics("a".into()))),
             ("/proxies/a/toxics/%25", Some(ApiRoute::Toxic("a".into(), "%".into()))),
@@ -84,16 +86,7 @@ mod tests {
         ] {
             assert_eq!(ApiRoute::of(path), route, "{path}");
         }
-        for path in [
-            "",
-            "/",
-            "*",
-            "/proxies/",
-            "//proxies",
-            "/proxies/a%2Fb",
-            "/proxies/a/toxic",
-            "/proxies/a/toxics/",
-        ] {
+        for path in ["", "/", "*", "/proxies/", "//proxies", "/proxies/a/toxic", "/proxies/a/toxics/"] {
             assert_eq!(ApiRoute::of(path), None, "{path}");
         }
         for path in ["/proxies/%", "/proxies/%4", "/proxies/%+1", "/proxies/%ff", "/proxies/a/toxics/b/c"] {

@@ -149,7 +149,6 @@ fn routed_answers_have_a_request_id_and_browsers_get_none() {
     for (line, status, body) in [
         ("GET /", 404, "404 page not found\n"),
         ("GET /proxies/", 404, "404 page not found\n"),
-        ("GET /proxies/a%2Fb", 404, "404 page not found\n"),
         ("PUT /proxies", 405, ""),
         ("DELETE /proxies", 405, ""),
         ("GET /populate", 405, ""),
@@ -202,6 +201,7 @@ fn a_name_may_have_any_characters() {
         ("redis:6379", "/proxies/redis:6379"),
         ("a@b.c", "/proxies/a%40b.c"),
         ("spaced é\n%", "/proxies/spaced%20%C3%A9%0A%25"),
+        ("a/b", "/proxies/a%2Fb"),
     ] {
         api.proxy(name, "127.0.0.1:9");
         assert_eq!(api.get(path)["name"], name);
@@ -210,4 +210,26 @@ fn a_name_may_have_any_characters() {
         assert_eq!(api.call("DELETE", path, "").status, 204);
     }
     assert!(api.server.lines.all().iter().all(|line| !line.is_empty()));
+    let answer = api.call("GET", "/proxies/a%2Fb", "");
+    assert_eq!((answer.status, &*answer.error()), (404, "proxy not found"));
+}
+
+#[test]
+fn a_name_and_an_upstream_have_at_most_255_bytes() {
+    let api = Api::start(&[]);
+    let (longest, longer) = ("n".repeat(255), "é".repeat(128));
+    api.proxy(&longest, &longest);
+    let path = format!("/proxies/{longest}");
+    let of = |name: &str, upstream: &str| json!({"name": name, "upstream": upstream});
+    for (path, body, what) in [
+        ("/proxies", of(&longer, "b:1"), "name"),
+        ("/proxies", of("b", &longer), "upstream"),
+        ("/populate", json!([of("b", "b:1"), of("c", &longer)]), "upstream"),
+        (&path, json!({"upstream": longer}), "upstream"),
+    ] {
+        let answer = api.call("POST", path, body);
+        let why = format!("bad request body: {what} has 256 bytes, and at most 255 are possible");
+        assert_eq!((answer.status, answer.error()), (400, why), "{path}");
+    }
+    assert_eq!(api.get("/proxies").as_object().unwrap().keys().collect::<Vec<_>>(), [&longest]);
 }
