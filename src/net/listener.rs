@@ -281,14 +281,13 @@ impl ListenHandle {
         }
     }
 
-    /// Gives connections to come other options, and the queue another length. What the kernel refuses stays as it is.
-    pub fn change(&self, backlog: i32, options: &Options) {
+    /// Gives connections to come other options. What the kernel refuses stays as it is.
+    pub fn set_options(&self, options: &Options) {
         let Some(opened) = self.0.upgrade() else { return };
         if let Ok(Address::Tcp(at)) = getsockname(&opened.descriptor).map(|name| Address::from_kernel(&name))
         {
             options.apply_to_listener(&opened.descriptor, at.ip());
         }
-        let _ = listen(&opened.descriptor, backlog);
     }
 
     /// Gives the queue another length.

@@ -41,7 +41,7 @@ const AVAILABLE: &str = "/proc/sys/net/ipv4/tcp_available_congestion_control";
 static SYSTEM_PACES: LazyLock<bool> =
     LazyLock::new(|| fs::read_to_string(DEFAULT).is_ok_and(|name| name.starts_with(PACED)));
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     pub keepalive: Option<Keepalive>,
     /// Our deadline for bytes that wait to be taken; the kernel has one too (RFC 5482, `TCP_USER_TIMEOUT`), a little later.

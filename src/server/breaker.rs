@@ -113,7 +113,9 @@ impl Actor {
             match self.next_event().await {
                 Event::Message(Message::Order(listener, order, reply)) => {
                     let answer = self.follow(&listener, order).await;
-                    self.turn().await;
+                    if answer.iter().flatten().any(|fault| fault.plan().kind.is_of_listener()) {
+                        self.turn().await;
+                    }
                     // An asker that is gone gets nothing.
                     let _ = reply.try_send(answer);
                 }
@@ -128,7 +130,9 @@ impl Actor {
                     if let Ok(fault) = set.remove(&name) {
                         self.tell(&set, &fault, "expired");
                         self.spread(&set).await;
-                        self.turn().await;
+                        if fault.plan().kind.is_of_listener() {
+                            self.turn().await;
+                        }
                     }
                 }
                 Event::End => return,

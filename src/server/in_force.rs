@@ -95,15 +95,26 @@ pub struct Prepared {
 /// An address that stays, with what sessions to come are to know.
 pub struct Kept {
     address: ListenAddress,
+    /// Its listener's, as it was.
+    former: PlannedListener,
     next: Arc<Listening>,
 }
 
 impl Kept {
+    /// Sockets that stay as they were are not touched.
     pub fn put_in_force(self) {
         let ListenAddress { endpoint, current, planned, handles, .. } = self.address;
         let options = groups::options(&planned);
+        let has_options = options == groups::options(&self.former);
+        // A fault that has shut the entrance keeps the queue full; it gives it its new length at its end.
+        let has_backlog = planned.backlog == self.former.backlog || self.next.faults.entrance.is_shut();
         for socket in &*handles.lock() {
-            socket.change(planned.backlog, &options);
+            if !has_options {
+                socket.set_options(&options);
+            }
+            if !has_backlog {
+                socket.set_backlog(planned.backlog);
+            }
         }
         if let (Endpoint::Unix(path), Some(mode)) = (&endpoint, planned.mode)
             && !is_abstract(path)
@@ -353,12 +364,14 @@ impl InForce {
                     addresses.iter().any(|used| Arc::ptr_eq(&used.current, &one.current))
                 };
                 let there = self.at(endpoint, planned, &plan).filter(|one| !is_used(one));
-                let there = there.map(|one| ListenAddress { planned: planned.clone(), ..one.clone() });
-                let there: Vec<_> = there.collect();
-                kept.extend(there.iter().map(|one| {
-                    let next = listening(one.current.get().address.clone());
-                    Kept { address: one.clone(), next }
-                }));
+                let there: Vec<_> = there
+                    .map(|one| {
+                        let address = ListenAddress { planned: planned.clone(), ..one.clone() };
+                        let next = listening(one.current.get().address.clone());
+                        kept.push(Kept { address: address.clone(), former: one.planned.clone(), next });
+                        address
+                    })
+                    .collect();
                 let passed = passed.pop_front().unwrap_or_default();
                 let made =
                     if there.is_empty() { open(endpoint, planned, passed, threads)? } else { Vec::new() };
@@ -414,7 +427,8 @@ fn open(
 ) -> Result<Vec<Vec<ListenSocket>>, Error> {
     let (mut all, options) = (passed, groups::options(planned));
     for socket in all.iter().flatten() {
-        socket.handle().change(planned.backlog, &options);
+        socket.handle().set_options(&options);
+        socket.handle().set_backlog(planned.backlog);
     }
     if all.is_empty() {
         // A socket without a file has no mode.

@@ -15,6 +15,7 @@ use crate::{
         set::FaultSet,
     },
 };
+use futures::future::join_all;
 use std::{
     collections::{BTreeSet, HashMap},
     net::SocketAddr,
@@ -47,6 +48,8 @@ struct Stalled {
     backlog: i32,
     /// Connected to the sockets above, each in the place of another.
     fillers: Vec<Filler>,
+    /// Whether the queues of all sockets are.
+    is_full: bool,
 }
 
 /// A socket, and its address if that is of TCP.
@@ -79,24 +82,27 @@ impl ListenerFaults {
             }
         }
         self.flaps.set_down(down);
-        self.stalled.retain(|key, _| stalled.contains(key));
-        for key in stalled {
-            self.stall(&in_force, key).await;
-        }
+        self.stall(&in_force, &stalled).await;
         next
     }
 
-    /// Has the listener accept nothing, at those sockets too that have come since it did.
-    async fn stall(&mut self, in_force: &InForce, key: String) {
-        let Some((_, planned, set)) = in_force.planned().find(|(one, ..)| **one == key) else { return };
-        let (backlog, set) = (planned.backlog, set.clone());
-        let sockets = in_force.sockets(&key);
-        let stalled = self.stalled.entry(key).or_insert_with(|| {
-            set.entrance.forget(None);
-            Stalled { set, sockets: Vec::new(), backlog, fillers: Vec::new() }
-        });
-        (stalled.sockets, stalled.backlog) = (sockets, backlog);
-        stalled.fill().await;
+    /// Has these listeners, by their keys, accept nothing, at those sockets too that have come since they did; others
+    /// accept again.
+    async fn stall(&mut self, in_force: &InForce, keys: &BTreeSet<String>) {
+        for (key, planned, set) in in_force.planned() {
+            // One of the same name that is gone has had other faults.
+            self.stalled.retain(|one, stalled| one != key || Arc::ptr_eq(&stalled.set, set));
+            if keys.contains(key) && !self.stalled.contains_key(key) {
+                self.stalled.insert(key.clone(), Stalled::new(set.clone()));
+            }
+            // One that is about to go gives back what is planned now.
+            if let Some(stalled) = self.stalled.get_mut(key) {
+                stalled.backlog = planned.backlog;
+                stalled.set_sockets(in_force.sockets(key));
+            }
+        }
+        self.stalled.retain(|key, _| keys.contains(key));
+        join_all(self.stalled.values_mut().filter(|one| !one.is_full).map(Stalled::fill)).await;
     }
 }
 
@@ -126,9 +132,25 @@ fn act_of(fault: &Fault, now_ns: u64) -> Option<Act> {
 }
 
 impl Stalled {
+    /// Of a listener with these faults, without its sockets.
+    fn new(set: Arc<FaultSet>) -> Self {
+        set.entrance.forget(None);
+        Stalled { set, sockets: Vec::new(), backlog: 0, fillers: Vec::new(), is_full: false }
+    }
+
+    /// Those that are new are to be filled.
+    fn set_sockets(&mut self, sockets: Vec<ListenSocketPlace>) {
+        let is_known =
+            |(socket, _): &ListenSocketPlace| self.sockets.iter().any(|(known, _)| known.is_same(socket));
+        self.is_full &= sockets.iter().all(is_known);
+        self.sockets = sockets;
+    }
+
     /// Shuts the entrance, and takes the place that each queue has.
     async fn fill(&mut self) {
         self.set.entrance.shut();
+        // The sockets of some may have been closed.
+        self.fillers.retain(Filler::is_connected);
         self.sockets.iter().for_each(|(socket, _)| socket.set_backlog(0));
         let mut addresses: Vec<SocketAddr> =
             self.sockets.iter().filter_map(|(_, address)| *address).collect();
@@ -142,6 +164,7 @@ impl Stalled {
                 }
             }
         }
+        self.is_full = true;
     }
 
     /// Tries to connect often enough to find a queue with a place; whether there was one.

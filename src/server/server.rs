@@ -555,6 +555,8 @@ impl Running {
             let in_force = self.in_force.get();
             self.shards.set_active(threads, |of, socket| in_force.another(of, socket)).await;
             in_force.handles().for_each(|(name, handle)| self.passable.add(&name, handle));
+            // The sockets of new shards are to be as their listeners' faults say.
+            self.breaker.follow(Vec::new()).await;
         }
         self.change_program(old, &next);
         self.serve_doors(&next, doors);

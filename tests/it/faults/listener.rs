@@ -6,10 +6,15 @@ use crate::support::{
     stream::{End, bounded, connect, exchange, read_exactly, read_to_end},
     wait::{LIMIT, within},
 };
+use serde_json::{Value, json};
 use std::{
     fs,
     io::{ErrorKind, Write},
     net::{SocketAddr, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -119,4 +124,70 @@ fn accept_stall_of_a_file_stays_over_a_reload_and_goes_with_one() {
     fs::write(&file, written.split("[[").next().unwrap()).unwrap();
     assert_eq!(operated.ctl(&["reload"]).code, 0);
     exchange(&mut connect(address), b"hello");
+}
+
+/// A file with these listeners, each on a port that the kernel chooses; the keys of each stand after its name.
+fn listeners(upstream: SocketAddr, all: &[(&str, &str)]) -> String {
+    let one = |(name, keys): &(&str, &str)| {
+        format!("[listener.{name}]\nlisten = \"127.0.0.1:0\"\nupstream = \"{upstream}\"\n{keys}")
+    };
+    all.iter().map(one).collect()
+}
+
+const STALL: &str = "[[listener.a.fault]]\ntype = \"accept_stall\"\n";
+/// The address in the line that says where this listener is.
+fn address_of(operated: &Operated, place: usize) -> SocketAddr {
+    operated.server.addresses[place].parse().unwrap()
+}
+
+#[test]
+fn accept_stall_holds_while_plans_change_even_those_of_others() {
+    let upstream = peer::echoes();
+    let text = listeners(upstream.address, &[("a", STALL), ("b", "backlog = 10\n")]);
+    let operated = Operated::run(&text, 2);
+    let file = operated.socket.with_file_name("file.toml");
+    let address = address_of(&operated, 0);
+    within(LIMIT, "it stalls", || try_connect(address, TRY).is_err().then_some(()));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let connects = |_| {
+        let is_over = is_over.clone();
+        thread::spawn(move || {
+            let connected = || try_connect(address, Duration::from_millis(5)).is_ok();
+            (0..).take_while(|_| !is_over.load(Relaxed)).filter(|_| connected()).count()
+        })
+    };
+    let clients: Vec<_> = (0..2).map(connects).collect();
+    let written = fs::read_to_string(&file).unwrap();
+    for backlog in 11..31 {
+        let next = written.replace("backlog = 10", &format!("backlog = {backlog}"));
+        fs::write(&file, if backlog % 2 == 0 { next.replace("[[", "backlog = 9\n[[") } else { next })
+            .unwrap();
+        assert_eq!(operated.ctl(&["reload"]).code, 0);
+    }
+    is_over.store(true, Relaxed);
+    let connected: Vec<usize> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+    assert_eq!(connected, [0, 0]);
+    operated.fault("remove a --all");
+    exchange(&mut connect(address), b"hello");
+}
+
+#[test]
+fn orders_do_not_wait_for_listeners_that_are_stalled_already() {
+    let upstream = peer::echoes();
+    let text = listeners(upstream.address, &[("a", ""), ("b", ""), ("c", ""), ("d", "")]);
+    let operated = Operated::run(&text, 4);
+    for name in ["a", "b", "c"] {
+        operated.fault(&format!("add {name} accept_stall"));
+    }
+    let mut talk = operated.talk();
+    let begin = Instant::now();
+    for number in 0..60 {
+        let fault = json!({"name": format!("l{number}"), "type": "noop"});
+        talk.say(&json!({"command": "fault_add", "listener": "d", "fault": fault}).to_string());
+        let last = talk.last();
+        assert_eq!(last["error"], Value::Null, "{last}");
+    }
+    // Each waited 15 ms at least.
+    assert!(begin.elapsed() < Duration::from_millis(600), "{:?}", begin.elapsed());
+    (0..4).for_each(|_| assert!(try_connect(address_of(&operated, 0), TRY).is_err()));
 }
