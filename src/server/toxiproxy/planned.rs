@@ -2,10 +2,17 @@
 
 use crate::{
     net::endpoint::{Endpoint, Host},
-    server::plan::{Lead, Plan, PlannedListener, PlannedTarget, PlannedUpstream},
+    server::{
+        listener_faults,
+        plan::{Lead, Plan, PlannedListener, PlannedTarget, PlannedUpstream},
+    },
+    session::faults::kind::FaultKind,
     text::safe::SafeText,
 };
 use std::net::{SocketAddr, ToSocketAddrs};
+
+/// What the address of a UNIX socket begins with.
+const UNIX: &str = "unix:";
 
 /// Where a proxy is to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +80,7 @@ pub fn listen_endpoint(text: &str) -> Result<Endpoint, String> {
     if text.is_empty() {
         return Ok(Endpoint::loopback(0));
     }
-    if text.starts_with("unix:") {
+    if text.starts_with(UNIX) {
         return text.parse();
     }
     let (host, port) = split(text)?;
@@ -92,6 +99,14 @@ pub fn listen_endpoint(text: &str) -> Result<Endpoint, String> {
         ip if ip.is_unspecified() => Endpoint::Tcp { host: Host::Any, port },
         ip => Endpoint::Tcp { host: Host::Ip(ip), port },
     })
+}
+
+/// Errors: why a proxy whose `listen` this is cannot have a fault of this kind. It looks no name up.
+pub fn check_kind(kind: FaultKind, listen: &str) -> Result<(), String> {
+    match listen.starts_with(UNIX).then(|| listen_endpoint(listen)) {
+        Some(Ok(endpoint)) => listener_faults::check(kind, &[endpoint]),
+        Some(Err(_)) | None => Ok(()),
+    }
 }
 
 /// The host, without brackets, and the port.

@@ -11,7 +11,7 @@ use crate::{
         operator::Operator,
         plan::{PlannedApi, PlannedListener},
         toxiproxy::{
-            planned::{self, ProxyPlace, is_same, listen_endpoint},
+            planned::{self, ProxyPlace, check_kind, is_same, listen_endpoint},
             request::{NewProxy, NewProxyError, ProxyRequest},
             traffic::{self, ProxyLabels},
         },
@@ -158,6 +158,11 @@ impl Proxies {
             None => false,
         };
         let leads_elsewhere = request.upstream.as_ref().is_some_and(|upstream| *upstream != proxy.upstream);
+        if let (true, Some(listen)) = (moves, &request.listen) {
+            for fault in self.faults(name).map(|faults| faults.all()).unwrap_or_default() {
+                check_kind(fault.plan().kind, listen).map_err(FaultRefusal::Wrong)?;
+            }
+        }
         if moves || (leads_elsewhere && !is_enabled) {
             self.stop(name).await?;
             proxy = self.get(name)?;
@@ -240,7 +245,10 @@ impl Proxies {
         if set.find(&draft.name).is_some() {
             return Err(FaultRefusal::Exists.into());
         }
-        let order = FaultOrder::Add(Box::new(draft.plan()?));
+        let plan = draft.plan()?;
+        // The listener of a proxy that never ran is not yet where it is to be.
+        check_kind(plan.kind, &self.get(proxy)?.listen).map_err(FaultRefusal::Wrong)?;
+        let order = FaultOrder::Add(Box::new(plan));
         self.order(proxy, order).await
     }
 
