@@ -257,7 +257,7 @@ fn six_toxics_come_change_and_go_under_load() {
             .map(|_| {
                 scope.spawn(|| {
                     let mut client = ground.client();
-                    (0..100).for_each(|_| drop(round_trip(&mut client, &[7; 3000])));
+                    (0..100).for_each(|_| _ = round_trip(&mut client, &[7; 3000]));
                 })
             })
             .collect();
