@@ -2,10 +2,20 @@
 
 use crate::{
     net::endpoint::{Endpoint, Host},
-    server::plan::{Lead, Plan, PlannedListener, PlannedTarget, PlannedUpstream},
+    server::{
+        listener_faults,
+        plan::{Lead, Plan, PlannedListener, PlannedTarget, PlannedUpstream},
+    },
+    session::faults::kind::FaultKind,
     text::safe::SafeText,
 };
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::{
+    collections::HashSet,
+    net::{SocketAddr, ToSocketAddrs},
+};
+
+/// What the address of a UNIX socket begins with.
+const UNIX: &str = "unix:";
 
 /// Where a proxy is to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,45 +26,61 @@ pub enum ProxyPlace {
     At(Endpoint),
 }
 
+/// A proxy, as it is to be in a plan.
+pub struct ProxyLine {
+    pub name: String,
+    pub upstream: String,
+    pub listen: ProxyPlace,
+}
+
 /// Puts a proxy in a plan, or in place of the one of its name. `template` is what a listener is beside that.
 pub fn put(plan: &mut Plan, template: &PlannedListener, name: &str, upstream: &str, listen: ProxyPlace) {
-    let upstream = PlannedUpstream::address(upstream_endpoint(upstream), [].into());
-    let target = PlannedTarget::to(upstream.name.clone());
-    let place = plan.listeners.iter().position(|one| one.name.as_deref() == Some(name));
-    let former = place.map_or(template, |place| &plan.listeners[place]);
-    let enabled = listen != ProxyPlace::Nowhere;
-    let endpoints = match listen {
-        ProxyPlace::At(endpoint) => vec![endpoint],
-        ProxyPlace::Nowhere | ProxyPlace::Same => former.endpoints.clone(),
-    };
-    let planned =
-        PlannedListener { name: Some(name.to_owned()), endpoints, target, enabled, ..former.clone() };
-    match place {
-        Some(place) => plan.listeners[place] = planned,
-        None => plan.listeners.push(planned),
-    }
-    if !plan.upstreams.iter().any(|one| one.name == upstream.name) {
-        plan.upstreams.push(upstream);
+    let (name, upstream) = (name.to_owned(), upstream.to_owned());
+    put_all(plan, template, vec![ProxyLine { name, upstream, listen }]);
+}
+
+/// As [`put`], each in its turn.
+pub fn put_all(plan: &mut Plan, template: &PlannedListener, proxies: Vec<ProxyLine>) {
+    for ProxyLine { name, upstream, listen } in proxies {
+        let upstream = PlannedUpstream::address(upstream_endpoint(&upstream), [].into());
+        let target = PlannedTarget::to(upstream.name.clone());
+        let place = plan.listeners.iter().position(|one| one.name.as_ref() == Some(&name));
+        let former = place.map_or(template, |place| &plan.listeners[place]);
+        let enabled = listen != ProxyPlace::Nowhere;
+        let endpoints = match listen {
+            ProxyPlace::At(endpoint) => vec![endpoint],
+            ProxyPlace::Nowhere | ProxyPlace::Same => former.endpoints.clone(),
+        };
+        let planned = PlannedListener { name: Some(name), endpoints, target, enabled, ..former.clone() };
+        match place {
+            Some(place) => plan.listeners[place] = planned,
+            None => plan.listeners.push(planned),
+        }
+        if !plan.upstreams.iter().any(|one| one.name == upstream.name) {
+            plan.upstreams.push(upstream);
+        }
     }
     forget_unused(plan);
 }
 
-pub fn remove(plan: &mut Plan, name: &str) {
-    plan.listeners.retain(|one| one.name.as_deref() != Some(name));
+/// Removes the proxies of these names.
+pub fn remove(plan: &mut Plan, names: &[String]) {
+    plan.listeners.retain(|one| one.name.as_ref().is_none_or(|name| !names.contains(name)));
     forget_unused(plan);
 }
 
 /// Addresses that no listener leads to any more.
 fn forget_unused(plan: &mut Plan) {
-    let Plan { listeners, upstreams, .. } = plan;
-    upstreams.retain(|upstream| {
-        listeners.iter().any(|one| match &one.target {
-            PlannedTarget::Routes(routes) => routes
-                .iter()
-                .any(|route| matches!(&route.lead, Lead::Upstream(name) if *name == upstream.name)),
-            PlannedTarget::Echo | PlannedTarget::Origin => false,
-        })
-    });
+    let mut used = HashSet::new();
+    for listener in &plan.listeners {
+        if let PlannedTarget::Routes(routes) = &listener.target {
+            used.extend(routes.iter().filter_map(|route| match &route.lead {
+                Lead::Upstream(name) => Some(name),
+                Lead::Refuse => None,
+            }));
+        }
+    }
+    plan.upstreams.retain(|upstream| used.contains(&upstream.name));
 }
 
 /// What a text is as an address to connect to. One that is none fails once a connection is to be made.
@@ -73,7 +99,7 @@ pub fn listen_endpoint(text: &str) -> Result<Endpoint, String> {
     if text.is_empty() {
         return Ok(Endpoint::loopback(0));
     }
-    if text.starts_with("unix:") {
+    if text.starts_with(UNIX) {
         return text.parse();
     }
     let (host, port) = split(text)?;
@@ -92,6 +118,14 @@ pub fn listen_endpoint(text: &str) -> Result<Endpoint, String> {
         ip if ip.is_unspecified() => Endpoint::Tcp { host: Host::Any, port },
         ip => Endpoint::Tcp { host: Host::Ip(ip), port },
     })
+}
+
+/// Errors: why a proxy whose `listen` this is cannot have a fault of this kind. It looks no name up.
+pub fn check_kind(kind: FaultKind, listen: &str) -> Result<(), String> {
+    match listen.starts_with(UNIX).then(|| listen_endpoint(listen)) {
+        Some(Ok(endpoint)) => listener_faults::check(kind, &[endpoint]),
+        Some(Err(_)) | None => Ok(()),
+    }
 }
 
 /// The host, without brackets, and the port.

@@ -11,7 +11,7 @@ use crate::{
         operator::Operator,
         plan::{PlannedApi, PlannedListener},
         toxiproxy::{
-            planned::{self, ProxyPlace, is_same, listen_endpoint},
+            planned::{self, ProxyLine, ProxyPlace, check_kind, is_same, listen_endpoint},
             request::{NewProxy, NewProxyError, ProxyRequest},
             traffic::{self, ProxyLabels},
         },
@@ -24,7 +24,13 @@ use crate::{
 use futures::lock::Mutex;
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
-use std::{cell::RefCell, collections::BTreeMap, io::ErrorKind, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashSet},
+    io::ErrorKind,
+    slice,
+    sync::Arc,
+};
 
 pub struct Proxies {
     operator: Operator,
@@ -141,7 +147,7 @@ impl Proxies {
         if self.all.borrow().contains_key(&new.name) {
             return Err(ApiError::new(StatusCode::CONFLICT, "proxy already exists"));
         }
-        self.add(&new).await?;
+        self.add(slice::from_ref(&new)).await?;
         self.show(&new.name)
     }
 
@@ -158,6 +164,11 @@ impl Proxies {
             None => false,
         };
         let leads_elsewhere = request.upstream.as_ref().is_some_and(|upstream| *upstream != proxy.upstream);
+        if let (true, Some(listen)) = (moves, &request.listen) {
+            for fault in self.faults(name).map(|faults| faults.all()).unwrap_or_default() {
+                check_kind(fault.plan().kind, listen).map_err(FaultRefusal::Wrong)?;
+            }
+        }
         if moves || (leads_elsewhere && !is_enabled) {
             self.stop(name).await?;
             proxy = self.get(name)?;
@@ -173,7 +184,8 @@ impl Proxies {
         match (is_enabled, runs) {
             // It goes on listening; its sessions led elsewhere.
             (true, true) if leads_elsewhere => {
-                self.plan(name, ProxyPlace::Same).await.map_err(|error| internal(&error))?;
+                let line = self.line(name, ProxyPlace::Same)?;
+                self.plan(vec![line]).await.map_err(|error| internal(&error))?;
                 self.operator.end_sessions(name).await;
             }
             (true, false) => self.start(name).await?,
@@ -186,7 +198,7 @@ impl Proxies {
     pub async fn delete(&self, name: &str) -> Result<(), ApiError> {
         let _turn = self.turn.lock().await;
         self.get(name)?;
-        self.forget(name).await?;
+        self.forget(vec![name.to_owned()]).await?;
         self.all.borrow_mut().remove(name);
         self.operator.end_sessions(name).await;
         Ok(())
@@ -200,14 +212,29 @@ impl Proxies {
             Err(error) => return (Vec::new(), Err(error)),
         };
         let _turn = self.turn.lock().await;
-        let mut in_place = Vec::new();
-        for proxy in &new {
-            if let Err(error) = self.put(proxy).await {
-                return (in_place, Err(error));
+        let (mut in_place, mut rest) = (Vec::new(), &new[..]);
+        while !rest.is_empty() {
+            let run;
+            (run, rest) = rest.split_at(self.run_of_new(rest).max(1));
+            if run.len() > 1 && self.add(run).await.is_ok() {
+                in_place.extend(run.iter().filter_map(|proxy| self.show(&proxy.name).ok()));
+                continue;
             }
-            in_place.extend(self.show(&proxy.name));
+            // One by one: those before the first that fails stay.
+            for proxy in run {
+                if let Err(error) = self.put(proxy).await {
+                    return (in_place, Err(error));
+                }
+                in_place.extend(self.show(&proxy.name));
+            }
         }
         (in_place, Ok(()))
+    }
+
+    /// How many of these are new, each with another name, up to the first that is not.
+    fn run_of_new(&self, proxies: &[NewProxy]) -> usize {
+        let (all, mut names) = (self.all.borrow(), HashSet::new());
+        proxies.iter().take_while(|new| !all.contains_key(&new.name) && names.insert(&new.name)).count()
     }
 
     /// Starts every proxy, and removes all toxics. The first that cannot start ends it.
@@ -240,7 +267,10 @@ impl Proxies {
         if set.find(&draft.name).is_some() {
             return Err(FaultRefusal::Exists.into());
         }
-        let order = FaultOrder::Add(Box::new(draft.plan()?));
+        let plan = draft.plan()?;
+        // The listener of a proxy that never ran is not yet where it is to be.
+        check_kind(plan.kind, &self.get(proxy)?.listen).map_err(FaultRefusal::Wrong)?;
+        let order = FaultOrder::Add(Box::new(plan));
         self.order(proxy, order).await
     }
 
@@ -313,7 +343,7 @@ impl Proxies {
 
     /// A proxy of a populate: left alone if it is there at the same addresses, else in place of the one of its name.
     async fn put(&self, new: &NewProxy) -> Result<(), ApiError> {
-        let Ok(former) = self.get(&new.name) else { return self.add(new).await };
+        let Ok(former) = self.get(&new.name) else { return self.add(slice::from_ref(new)).await };
         let wanted = resolved(&new.listen).await.map_err(|why| ApiError::address(&why, LISTEN))?;
         if former.upstream == new.upstream && self.is_at(&former, &wanted).await {
             return Ok(());
@@ -334,23 +364,43 @@ impl Proxies {
         started
     }
 
-    /// Adds a proxy. Its toxics are there before its first session.
-    async fn add(&self, new: &NewProxy) -> Result<(), ApiError> {
-        let NewProxy { name, listen, upstream, enabled, toxics } = new;
-        self.set(name, Proxy { listen: listen.clone(), upstream: upstream.clone(), enabled: false });
-        let added = async {
-            if !*enabled || !toxics.is_empty() {
-                self.plan(name, ProxyPlace::Nowhere).await.map_err(|error| internal(&error))?;
-                self.arm(name, toxics).await?;
-            }
-            if *enabled { self.start(name).await } else { Ok(()) }
-        };
-        let added = added.await;
-        if added.is_err() {
-            let _ = self.forget(name).await;
-            self.all.borrow_mut().remove(name);
+    /// Adds proxies, all in one change. None is seen before it is made.
+    /// Errors: of one that cannot be; there is none of them then.
+    async fn add(&self, new: &[NewProxy]) -> Result<(), ApiError> {
+        let made = self.make(new).await;
+        if made.is_err() {
+            let _ = self.forget(new.iter().map(|one| one.name.clone()).collect()).await;
+            return made;
         }
-        added
+        for NewProxy { name, listen, upstream, enabled, .. } in new {
+            let listen = self.bound(name).unwrap_or_else(|| listen.clone());
+            self.set(name, Proxy { listen, upstream: upstream.clone(), enabled: *enabled });
+        }
+        Ok(())
+    }
+
+    /// Has the plan have new proxies. Their toxics are there before their first session.
+    async fn make(&self, new: &[NewProxy]) -> Result<(), ApiError> {
+        let line = |new: &NewProxy, listen| {
+            let (name, upstream) = (new.name.clone(), new.upstream.clone());
+            ProxyLine { name, upstream, listen }
+        };
+        let mut listening = Vec::new();
+        for one in new.iter().filter(|one| one.enabled) {
+            let endpoint = resolved(&one.listen).await.map_err(|why| ApiError::address(&why, LISTEN))?;
+            listening.push((one, endpoint));
+        }
+        let first = new.iter().filter(|one| !one.enabled || !one.toxics.is_empty());
+        let first: Vec<_> = first.map(|one| line(one, ProxyPlace::Nowhere)).collect();
+        if !first.is_empty() {
+            self.plan(first).await.map_err(|error| internal(&error))?;
+        }
+        for one in new {
+            self.arm(&one.name, &one.toxics).await?;
+        }
+        let Some((_, endpoint)) = listening.first().cloned() else { return Ok(()) };
+        let listening = listening.into_iter().map(|(one, endpoint)| line(one, ProxyPlace::At(endpoint)));
+        self.plan(listening.collect()).await.map_err(|error| ApiError::listen(&endpoint, &error))
     }
 
     async fn arm(&self, name: &str, toxics: &[FaultPlan]) -> Result<(), ApiError> {
@@ -364,7 +414,8 @@ impl Proxies {
     async fn start(&self, name: &str) -> Result<(), ApiError> {
         let proxy = self.get(name)?;
         let endpoint = resolved(&proxy.listen).await.map_err(|why| ApiError::address(&why, LISTEN))?;
-        let started = self.plan(name, ProxyPlace::At(endpoint.clone())).await;
+        let line = self.line(name, ProxyPlace::At(endpoint.clone()))?;
+        let started = self.plan(vec![line]).await;
         started.map_err(|error| ApiError::listen(&endpoint, &error))?;
         let listen = self.bound(name).unwrap_or(proxy.listen);
         self.set(name, Proxy { listen, upstream: proxy.upstream, enabled: true });
@@ -381,21 +432,24 @@ impl Proxies {
         Ok(())
     }
 
-    /// Has the plan have a proxy.
-    async fn plan(&self, name: &str, listen: ProxyPlace) -> Result<(), Error> {
-        let upstream = self.get(name).map(|proxy| proxy.upstream).unwrap_or_default();
-        let (name, template) = (name.to_owned(), self.template.clone());
+    fn line(&self, name: &str, listen: ProxyPlace) -> Result<ProxyLine, ApiError> {
+        let upstream = self.get(name)?.upstream;
+        Ok(ProxyLine { name: name.to_owned(), upstream, listen })
+    }
+
+    /// Has the plan have proxies.
+    async fn plan(&self, proxies: Vec<ProxyLine>) -> Result<(), Error> {
+        let template = self.template.clone();
         let edit = move |plan: &mut _, _: &_| {
-            planned::put(plan, &template, &name, &upstream, listen);
+            planned::put_all(plan, &template, proxies);
             Ok(())
         };
         self.operator.change(edit).await
     }
 
-    async fn forget(&self, name: &str) -> Result<(), ApiError> {
-        let name = name.to_owned();
+    async fn forget(&self, names: Vec<String>) -> Result<(), ApiError> {
         let edit = move |plan: &mut _, _: &_| {
-            planned::remove(plan, &name);
+            planned::remove(plan, &names);
             Ok(())
         };
         self.operator.change(edit).await.map_err(|error| internal(&error))

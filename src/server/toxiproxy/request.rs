@@ -2,6 +2,7 @@
 
 use crate::{
     control::toxic::{self, ToxicError},
+    server::toxiproxy::planned::check_kind,
     session::faults::fault::FaultPlan,
 };
 use serde_json::{Map, Value};
@@ -41,6 +42,9 @@ pub enum NewProxyError {
     Toxic(usize, ToxicError),
     #[error("toxic already exists, at toxic {0}")]
     SameName(usize),
+    /// It cannot be where the proxy listens, and why.
+    #[error("{1}, at toxic {0}")]
+    Place(usize, String),
 }
 
 impl NewProxyError {
@@ -48,7 +52,9 @@ impl NewProxyError {
     pub fn toxic(&self) -> Option<usize> {
         match self {
             NewProxyError::Missing(_) => None,
-            NewProxyError::Toxic(at, _) | NewProxyError::SameName(at) => Some(*at),
+            NewProxyError::Toxic(at, _) | NewProxyError::SameName(at) | NewProxyError::Place(at, _) => {
+                Some(*at)
+            }
         }
     }
 }
@@ -89,6 +95,8 @@ impl ProxyRequest {
             let wrong = |error| NewProxyError::Toxic(index + 1, error);
             let object = toxic.as_object().ok_or_else(|| ToxicError::Body("a toxic is an object".to_owned()));
             let plan = toxic::decode(object.map_err(wrong)?).map_err(wrong)?;
+            let listen = self.listen.as_deref().unwrap_or_default();
+            check_kind(plan.kind, listen).map_err(|why| NewProxyError::Place(index + 1, why))?;
             if toxics.iter().any(|other| other.name == plan.name) {
                 return Err(NewProxyError::SameName(index + 1));
             }

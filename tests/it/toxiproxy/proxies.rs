@@ -9,6 +9,8 @@ use crate::support::{
 use serde_json::{Value, json};
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -174,6 +176,65 @@ fn a_populate_leaves_alone_what_is_equal_and_replaces_what_is_not() {
     let all = api.get("/proxies");
     let names: Vec<_> = all.as_object().unwrap().keys().collect();
     assert_eq!(names, ["n", "o", "p", "x"]);
+}
+
+#[test]
+fn a_proxy_is_seen_once_it_is_made() {
+    let (api, taken) = (Api::start(&[]), TcpListener::bind("127.0.0.1:0").unwrap());
+    let taken = taken.local_addr().unwrap().to_string();
+    let toxics = json!([{"type": "noop"}]);
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for index in 0..60 {
+                let refused = json!({"name": "never", "upstream": "b:1", "listen": taken, "toxics": toxics});
+                assert_eq!(api.call("POST", "/proxies", refused).status, 500);
+                let name = format!("p{index}");
+                api.post("/proxies", json!({"name": name, "upstream": "b:1", "toxics": toxics}));
+            }
+            is_done.store(true, Relaxed);
+        });
+        while !is_done.load(Relaxed) {
+            let all = api.get("/proxies");
+            assert_eq!(all.get("never"), None);
+            for proxy in all.as_object().unwrap().values() {
+                assert_eq!((&proxy["enabled"], proxy["toxics"].as_array().unwrap().len()), (&json!(true), 1));
+                listen(proxy);
+            }
+        }
+    });
+    assert_eq!(api.get("/proxies").as_object().unwrap().len(), 60);
+}
+
+#[test]
+fn a_populate_of_hundreds_takes_no_longer_than_one_change_does() {
+    const MANY: usize = 500;
+    let api = Api::start(&[]);
+    let is_off = |index: usize| index.is_multiple_of(9);
+    let toxics = |index: usize| if index.is_multiple_of(7) { json!([{"type": "noop"}]) } else { json!([]) };
+    let proxy = |index: usize| {
+        let upstream = format!("127.0.0.1:{}", 1 + index);
+        json!({"name": format!("p{index}"), "upstream": upstream, "enabled": !is_off(index), "toxics": toxics(index)})
+    };
+    let begin = Instant::now();
+    let answer = api.post("/populate", (0..MANY).map(proxy).collect());
+    // With a change a proxy it took longer than a client waits.
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+    for (index, proxy) in answer["proxies"].as_array().unwrap().iter().enumerate() {
+        assert_eq!(
+            (&proxy["name"], &proxy["enabled"]),
+            (&json!(format!("p{index}")), &json!(!is_off(index)))
+        );
+        assert_eq!(proxy["toxics"].as_array().unwrap().len(), toxics(index).as_array().unwrap().len());
+    }
+    // A name that comes twice takes its own place.
+    let twice = json!([{"name": "t", "upstream": "a:1"}, {"name": "t", "upstream": "b:1"}]);
+    let answer = api.post("/populate", twice);
+    assert_eq!(
+        (&answer["proxies"][0]["upstream"], &answer["proxies"][1]["upstream"]),
+        (&json!("a:1"), &json!("b:1"))
+    );
+    assert_eq!(api.get("/proxies").as_object().unwrap().len(), MANY + 1);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Toxics: how they are made, changed, shown and removed.
 
 use crate::support::{
-    api::Api,
+    api::{Api, listen},
     server::Server,
     stream::{End, connect, is_silent, read_exactly, read_to_end},
 };
 use serde_json::{Value, json};
 use std::{io::Write, net::TcpStream, time::Duration};
+use tempfile::TempDir;
 
 #[test]
 fn a_toxic_has_five_keys_and_its_update_merges() {
@@ -79,6 +80,37 @@ fn a_proxy_is_made_with_its_toxics_or_not_at_all() {
     assert_eq!(made["toxics"][0]["attributes"], json!({"latency": 5, "jitter": 0}));
     let stats = &api.get("/proxies/p/toxics?stats")[0]["stats"];
     assert_eq!((&stats["seen"], &stats["hit"]), (&json!(0), &json!(0)));
+}
+
+#[test]
+fn accept_stall_on_a_unix_socket_is_refused_before_anything_changes() {
+    let (folder, api) = (TempDir::new().unwrap(), Api::start(&[]));
+    let socket = format!("unix:{}", folder.path().join("s").display());
+    let stall = json!([{"type": "noop"}, {"type": "accept_stall"}]);
+    let with = |name: &str, listen: &str, toxics: &Value| json!({"name": name, "listen": listen, "upstream": "127.0.0.1:9", "toxics": toxics});
+    let refused = |path: &str, body: Value| {
+        let answer = api.call("POST", path, &body);
+        let is_it = answer.error().contains("accept_stall is of TCP");
+        assert!(answer.status == 400 && is_it, "{path} {body}: {answer:?}");
+    };
+    refused("/proxies", with("u", &socket, &stall));
+    let mut off = with("u", &socket, &stall);
+    off["enabled"] = json!(false);
+    refused("/proxies", off);
+    let address = api.proxy("p", "127.0.0.1:9");
+    refused("/populate", json!([with("new", "", &json!([])), with("p", &socket, &stall)]));
+    assert_eq!(api.get("/proxies").as_object().unwrap().keys().collect::<Vec<_>>(), ["p"]);
+    assert!(TcpStream::connect(address).is_ok(), "the old one goes on");
+    // A listener that is stalled is not to be moved there.
+    api.post("/proxies/p/toxics", stall[1].clone());
+    refused("/proxies/p", json!({"listen": socket}));
+    let proxy = api.get("/proxies/p");
+    assert_eq!((listen(&proxy), &proxy["enabled"]), (address, &json!(true)));
+    // One that never ran is not stalled either.
+    let mut off = with("off", &socket, &json!([]));
+    off["enabled"] = json!(false);
+    api.post("/proxies", off);
+    refused("/proxies/off/toxics", stall[1].clone());
 }
 
 /// A proxy of a server that echoes, under a toxic, with a session.
