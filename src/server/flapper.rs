@@ -12,7 +12,7 @@ use crate::{
         task::{Task, spawn},
     },
     server::{
-        in_force::{InForce, PlanInForce},
+        in_force::{self, InForce, PlanInForce},
         operator::ServerOrder,
         supervisors::Supervisors,
     },
@@ -32,18 +32,16 @@ pub struct Flaps {
 pub struct Flapper {
     wanted: Arc<Lock<BTreeSet<String>>>,
     nudges: Mailbox<()>,
-    /// The listeners that it has closed.
-    down: BTreeSet<String>,
     in_force: PlanInForce,
     supervisors: Supervisors,
     orders: mailbox::Sender<ServerOrder>,
 }
 
 impl Flaps {
-    /// Has these listeners be closed, and others that were closed for that open.
-    pub fn set_down(&self, down: BTreeSet<String>) {
+    /// Has these listeners be closed, and others that were closed for that open, unless that is so.
+    pub fn set_down(&self, down: BTreeSet<String>, is_so: bool) {
         let mut wanted = self.down.lock();
-        if *wanted != down {
+        if *wanted != down || !is_so {
             *wanted = down;
             // A nudge that waits says the same.
             let _ = self.nudge.try_send(());
@@ -61,7 +59,7 @@ impl Flapper {
         let (nudge, nudges) = mailbox(1);
         let wanted = Arc::<Lock<BTreeSet<String>>>::default();
         let flaps = Flaps { down: wanted.clone(), nudge };
-        let flapper = Flapper { wanted, nudges, down: BTreeSet::new(), in_force, supervisors, orders };
+        let flapper = Flapper { wanted, nudges, in_force, supervisors, orders };
         (flaps, spawn(flapper.run()))
     }
 
@@ -74,37 +72,26 @@ impl Flapper {
 
     /// Closes and opens what is to be; whether all of it is.
     async fn follow(&mut self) -> bool {
-        let wanted = self.wanted.lock().clone();
-        for name in wanted.difference(&self.down.clone()) {
-            // One that an operator has closed stays the operator's to open.
-            let is_open = self.in_force.get().bound(name).next().is_some();
-            if is_open && self.set_enabled(name, false).await.is_ok() {
-                self.down.insert(name.clone());
+        let (wanted, down) = (self.wanted.lock().clone(), self.in_force.get().down());
+        for name in wanted.difference(&down) {
+            if self.set_down(name, true).await.is_ok() {
                 self.supervisors.end_sessions_of(name).await;
             }
         }
         let mut is_done = true;
-        for name in self.down.clone().difference(&wanted) {
-            if self.set_enabled(name, true).await.is_ok() {
-                self.down.remove(name);
-            } else {
-                // The listener itself may be gone.
-                let is_there = self.in_force.get().planned().any(|(key, ..)| key == name);
-                is_done &= !is_there;
-                if !is_there {
-                    self.down.remove(name);
-                }
-            }
+        for name in down.difference(&wanted) {
+            // The listener itself may be gone.
+            let is_open = self.set_down(name, false).await.is_ok();
+            is_done &= is_open || !self.in_force.get().down().contains(name);
         }
         is_done
     }
 
-    async fn set_enabled(&self, name: &str, is_enabled: bool) -> Result<(), Error> {
+    async fn set_down(&self, name: &str, is_down: bool) -> Result<(), Error> {
         let ending = || Error::new("cannot change the plan", std::io::Error::other("the server is ending"));
         let (reply, mut answer) = mailbox(1);
         let name = name.to_owned();
-        let edit =
-            Box::new(move |plan: &mut _, in_force: &InForce| in_force.set_enabled(plan, &name, is_enabled));
+        let edit = Box::new(move |plan: &mut _, _: &InForce| in_force::set_down(plan, &name, is_down));
         self.orders.send(ServerOrder::Change(edit, reply)).await.map_err(|_| ending())?;
         answer.next().await.unwrap_or_else(|| Err(ending()))
     }

@@ -81,7 +81,8 @@ impl ListenerFaults {
                 }
             }
         }
-        self.flaps.set_down(down);
+        let is_so = in_force.down() == down;
+        self.flaps.set_down(down, is_so);
         self.stall(&in_force, &stalled).await;
         next
     }
