@@ -24,13 +24,20 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// What the flapper is told.
 pub struct Flaps {
-    /// The keys of the listeners that are to be closed.
-    down: Arc<Lock<BTreeSet<String>>>,
+    wanted: Arc<Lock<Wanted>>,
     nudge: mailbox::Sender<()>,
 }
 
+#[derive(Default)]
+struct Wanted {
+    /// The keys of the listeners that are to be closed.
+    down: BTreeSet<String>,
+    /// Dropped once the flapper has tried to have it so.
+    askers: Vec<mailbox::Sender<()>>,
+}
+
 pub struct Flapper {
-    wanted: Arc<Lock<BTreeSet<String>>>,
+    wanted: Arc<Lock<Wanted>>,
     nudges: Mailbox<()>,
     in_force: PlanInForce,
     supervisors: Supervisors,
@@ -40,12 +47,20 @@ pub struct Flapper {
 impl Flaps {
     /// Has these listeners be closed, and others that were closed for that open, unless that is so.
     pub fn set_down(&self, down: BTreeSet<String>, is_so: bool) {
-        let mut wanted = self.down.lock();
-        if *wanted != down || !is_so {
-            *wanted = down;
+        let mut wanted = self.wanted.lock();
+        if wanted.down != down || !is_so {
+            wanted.down = down;
             // A nudge that waits says the same.
             let _ = self.nudge.try_send(());
         }
+    }
+
+    /// Ends, without a message, once the flapper has tried to have the listeners be as it was told last.
+    pub fn followed(&self) -> Mailbox<()> {
+        let (asker, followed) = mailbox(1);
+        self.wanted.lock().askers.push(asker);
+        let _ = self.nudge.try_send(());
+        followed
     }
 }
 
@@ -57,8 +72,8 @@ impl Flapper {
         orders: mailbox::Sender<ServerOrder>,
     ) -> (Flaps, Task<()>) {
         let (nudge, nudges) = mailbox(1);
-        let wanted = Arc::<Lock<BTreeSet<String>>>::default();
-        let flaps = Flaps { down: wanted.clone(), nudge };
+        let wanted = Arc::<Lock<Wanted>>::default();
+        let flaps = Flaps { wanted: wanted.clone(), nudge };
         let flapper = Flapper { wanted, nudges, in_force, supervisors, orders };
         (flaps, spawn(flapper.run()))
     }
@@ -72,7 +87,11 @@ impl Flapper {
 
     /// Closes and opens what is to be; whether all of it is.
     async fn follow(&mut self) -> bool {
-        let (wanted, down) = (self.wanted.lock().clone(), self.in_force.get().down());
+        let (wanted, _askers) = {
+            let mut wanted = self.wanted.lock();
+            (wanted.down.clone(), std::mem::take(&mut wanted.askers))
+        };
+        let down = self.in_force.get().down();
         for name in wanted.difference(&down) {
             if self.set_down(name, true).await.is_ok() {
                 self.supervisors.end_sessions_of(name).await;

@@ -2,7 +2,11 @@
 
 use crate::{
     net::{endpoint::Endpoint, filler::Filler, listener::ListenHandle},
-    runtime::{clock::sleep, mailbox, task::Task},
+    runtime::{
+        clock::sleep,
+        mailbox::{self, Mailbox},
+        task::Task,
+    },
     server::{
         flapper::{Flapper, Flaps},
         in_force::{InForce, PlanInForce},
@@ -85,6 +89,11 @@ impl ListenerFaults {
         self.flaps.set_down(down, is_so);
         self.stall(&in_force, &stalled).await;
         next
+    }
+
+    /// Ends once flaps have closed and opened what they are to, or could not.
+    pub fn flapped(&self) -> Mailbox<()> {
+        self.flaps.followed()
     }
 
     /// Has these listeners, by their keys, accept nothing, at those sockets too that have come since they did; others
