@@ -4,6 +4,7 @@
 //! Nothing here waits for a peer: sessions are told by an order, and do the rest.
 
 use crate::{
+    report::reporter::Reporter,
     runtime::{
         clock::{now_ns, sleep_until},
         mailbox::{self, Mailbox, mailbox},
@@ -91,12 +92,13 @@ impl Breaker {
     pub fn start(
         in_force: &PlanInForce,
         supervisors: &Supervisors,
-        events: &Events,
+        reporter: &Reporter,
         orders: &mailbox::Sender<ServerOrder>,
     ) -> (Self, Task<()>) {
         let (address, mailbox) = mailbox(CHANGES);
-        let (listeners, _flapper) = ListenerFaults::start(in_force, supervisors, orders);
-        let (in_force, supervisors, events) = (in_force.clone(), supervisors.clone(), events.clone());
+        let (listeners, _flapper) = ListenerFaults::start(in_force, supervisors, orders, reporter);
+        let (in_force, supervisors, events) =
+            (in_force.clone(), supervisors.clone(), reporter.events().clone());
         let actor = Actor { mailbox, in_force, supervisors, events, listeners, turn_ns: None, _flapper };
         (Breaker { address }, spawn(actor.run()))
     }

@@ -5,6 +5,7 @@
 
 use crate::{
     error::Error,
+    report::reporter::Reporter,
     runtime::{
         clock::within,
         lock::Lock,
@@ -39,6 +40,9 @@ struct Wanted {
 pub struct Flapper {
     wanted: Arc<Lock<Wanted>>,
     nudges: Mailbox<()>,
+    /// Listeners that could not be opened again, which has been told.
+    failed: BTreeSet<String>,
+    reporter: Reporter,
     in_force: PlanInForce,
     supervisors: Supervisors,
     orders: mailbox::Sender<ServerOrder>,
@@ -70,11 +74,13 @@ impl Flapper {
         in_force: PlanInForce,
         supervisors: Supervisors,
         orders: mailbox::Sender<ServerOrder>,
+        reporter: Reporter,
     ) -> (Flaps, Task<()>) {
         let (nudge, nudges) = mailbox(1);
         let wanted = Arc::<Lock<Wanted>>::default();
         let flaps = Flaps { wanted: wanted.clone(), nudge };
-        let flapper = Flapper { wanted, nudges, in_force, supervisors, orders };
+        let flapper =
+            Flapper { wanted, nudges, failed: BTreeSet::new(), reporter, in_force, supervisors, orders };
         (flaps, spawn(flapper.run()))
     }
 
@@ -93,25 +99,48 @@ impl Flapper {
         };
         let down = self.in_force.get().down();
         for name in wanted.difference(&down) {
-            if self.set_down(name, true).await.is_ok() {
+            if let Some(Ok(())) = self.set_down(name, true).await {
                 self.supervisors.end_sessions_of(name).await;
             }
         }
         let mut is_done = true;
         for name in down.difference(&wanted) {
+            let Some(opened) = self.set_down(name, false).await else { return true };
             // The listener itself may be gone.
-            let is_open = self.set_down(name, false).await.is_ok();
-            is_done &= is_open || !self.in_force.get().down().contains(name);
+            is_done &= opened.is_ok() || !self.in_force.get().down().contains(name);
+            self.tell(name, opened.err());
         }
+        // Another order may have had it stay closed, or removed it.
+        let down = self.in_force.get().down();
+        self.failed.retain(|name| down.contains(name));
         is_done
     }
 
-    async fn set_down(&self, name: &str, is_down: bool) -> Result<(), Error> {
-        let ending = || Error::new("cannot change the plan", std::io::Error::other("the server is ending"));
+    /// Says once that a listener could not be opened again, and then that it is open.
+    fn tell(&mut self, name: &str, failure: Option<Error>) {
+        let in_force = self.in_force.get();
+        let Some((_, planned, set)) = in_force.planned().find(|(key, ..)| *key == name) else { return };
+        let known = in_force.name_of(set);
+        match failure {
+            Some(error) if planned.is_down => {
+                if self.failed.insert(name.to_owned()) {
+                    self.reporter.warn(format!("cannot open listener {known} again after a flap: {error}"));
+                }
+            }
+            // Operators may not want it any more.
+            _ if planned.is_open() && self.failed.remove(name) => {
+                self.reporter.warn(format!("listener {known} is open again"));
+            }
+            _ => {}
+        }
+    }
+
+    /// None: the server is ending, and changes nothing any more.
+    async fn set_down(&self, name: &str, is_down: bool) -> Option<Result<(), Error>> {
         let (reply, mut answer) = mailbox(1);
         let name = name.to_owned();
         let edit = Box::new(move |plan: &mut _, _: &InForce| in_force::set_down(plan, &name, is_down));
-        self.orders.send(ServerOrder::Change(edit, reply)).await.map_err(|_| ending())?;
-        answer.next().await.unwrap_or_else(|| Err(ending()))
+        self.orders.send(ServerOrder::Change(edit, reply)).await.ok()?;
+        answer.next().await
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     net::{endpoint::Endpoint, filler::Filler, listener::ListenHandle},
+    report::reporter::Reporter,
     runtime::{
         clock::sleep,
         mailbox::{self, Mailbox},
@@ -65,8 +66,10 @@ impl ListenerFaults {
         in_force: &PlanInForce,
         supervisors: &Supervisors,
         orders: &mailbox::Sender<ServerOrder>,
+        reporter: &Reporter,
     ) -> (Self, Task<()>) {
-        let (flaps, task) = Flapper::start(in_force.clone(), supervisors.clone(), orders.clone());
+        let (flaps, task) =
+            Flapper::start(in_force.clone(), supervisors.clone(), orders.clone(), reporter.clone());
         (ListenerFaults { in_force: in_force.clone(), stalled: HashMap::new(), flaps }, task)
     }
 

@@ -200,8 +200,7 @@ impl Running {
         let (orders_address, orders) = mailbox(ORDERS);
         let drain_timeout = Arc::new(Lock::new(plan.drain_timeout));
         let (ending, passable) = (Arc::<Ending>::default(), Passable::default());
-        let (breaker, breaker_task) =
-            Breaker::start(&in_force, &supervisors, reporter.events(), &orders_address);
+        let (breaker, breaker_task) = Breaker::start(&in_force, &supervisors, &reporter, &orders_address);
         let operator = Operator::new(OperatedServer {
             breaker: breaker.clone(),
             in_force: in_force.clone(),

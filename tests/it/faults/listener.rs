@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::{
     fs,
     io::{ErrorKind, Write},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -261,4 +261,22 @@ fn a_listener_that_is_down_stays_so_over_a_reload_and_comes_back_to_its_port() {
     within(LIMIT, "it is open at its port", || try_connect(address, TRY).ok());
     reload("backlog = 11", "backlog = 12");
     exchange(&mut connect(address), b"hello");
+}
+
+#[test]
+fn a_flap_that_cannot_open_a_listener_again_says_so_once_and_once_it_is_open() {
+    let operated = Operated::start("echo", &THREADS);
+    let address = operated.server.address();
+    operated.fault(&format!("add {DOWN}"));
+    let taken = within(LIMIT, "the port is free", || TcpListener::bind(address).ok());
+    operated.fault("remove --all");
+    let line = operated.server.await_warning("cannot open");
+    assert!(line.contains(&address.to_string()) && line.contains("use"), "{line}");
+    thread::sleep(Duration::from_millis(1500));
+    drop(taken);
+    operated.server.await_warning("is open again");
+    exchange(&mut connect(address), b"hello");
+    let lines = operated.server.errors.all();
+    let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    assert_eq!((count("cannot open"), count("is open again")), (1, 1), "{lines:?}");
 }
