@@ -62,6 +62,7 @@ fn planned(endpoint: Endpoint, target: PlannedTarget) -> PlannedListener {
         handshake_timeout: plan::HANDSHAKE_TIMEOUT,
         faults: Vec::new(),
         enabled: true,
+        is_down: false,
         accept_rate: None,
         max_per_source: None,
         backlog: 4096,

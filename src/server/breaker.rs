@@ -4,6 +4,7 @@
 //! Nothing here waits for a peer: sessions are told by an order, and do the rest.
 
 use crate::{
+    report::reporter::Reporter,
     runtime::{
         clock::{now_ns, sleep_until},
         mailbox::{self, Mailbox, mailbox},
@@ -19,6 +20,7 @@ use crate::{
         event::{Events, FaultEvent, What},
         faults::{
             fault::{Fault, FaultPlan},
+            kind::FaultKind,
             set::{FaultChange, FaultRefusal, FaultSet},
         },
     },
@@ -50,10 +52,18 @@ pub enum FaultOrder {
 }
 
 enum Message {
-    /// Of the listener of this name. The answer: the fault that it is about, or those that were removed.
-    Order(String, FaultOrder, mailbox::Sender<Result<Vec<Arc<Fault>>, FaultRefusal>>),
+    /// Of the listener of this name.
+    Order(String, FaultOrder, mailbox::Sender<Answer>),
     /// A plan that is in force changed these.
     Follow(Vec<Arc<FaultSet>>),
+}
+
+struct Answer {
+    /// The fault that the order is about, or those that were removed.
+    faults: Result<Vec<Arc<Fault>>, FaultRefusal>,
+    /// Ends once the listener is closed or open, where the order was about that. The asker waits for it, and the actor does
+    /// not: the server closes listeners, and the server waits for the actor.
+    flapped: Option<Mailbox<()>>,
 }
 
 enum Event {
@@ -82,23 +92,28 @@ impl Breaker {
     pub fn start(
         in_force: &PlanInForce,
         supervisors: &Supervisors,
-        events: &Events,
+        reporter: &Reporter,
         orders: &mailbox::Sender<ServerOrder>,
     ) -> (Self, Task<()>) {
         let (address, mailbox) = mailbox(CHANGES);
-        let (listeners, _flapper) = ListenerFaults::start(in_force, supervisors, orders);
-        let (in_force, supervisors, events) = (in_force.clone(), supervisors.clone(), events.clone());
+        let (listeners, _flapper) = ListenerFaults::start(in_force, supervisors, orders, reporter);
+        let (in_force, supervisors, events) =
+            (in_force.clone(), supervisors.clone(), reporter.events().clone());
         let actor = Actor { mailbox, in_force, supervisors, events, listeners, turn_ns: None, _flapper };
         (Breaker { address }, spawn(actor.run()))
     }
 
-    /// Follows an order; live sessions have met the change when it is answered.
+    /// Follows an order; live sessions have met the change when it is answered, and the listener is closed or open.
     /// Errors: why it cannot be; nothing has changed then.
     pub async fn order(&self, listener: &str, order: FaultOrder) -> Result<Vec<Arc<Fault>>, FaultRefusal> {
         let (reply, mut answer) = mailbox(1);
         let gone = || FaultRefusal::Wrong("the server is ending".to_owned());
         self.address.send(Message::Order(listener.to_owned(), order, reply)).await.map_err(|_| gone())?;
-        answer.next().await.ok_or_else(gone)?
+        let Answer { faults, flapped } = answer.next().await.ok_or_else(gone)?;
+        if let Some(mut flapped) = flapped {
+            flapped.next().await;
+        }
+        faults
     }
 
     /// Has the live sessions of these listeners meet their faults.
@@ -112,12 +127,17 @@ impl Actor {
         loop {
             match self.next_event().await {
                 Event::Message(Message::Order(listener, order, reply)) => {
-                    let answer = self.follow(&listener, order).await;
-                    if answer.iter().flatten().any(|fault| fault.plan().kind.is_of_listener()) {
+                    let faults = self.follow(&listener, order).await;
+                    let is_about = |wanted: fn(FaultKind) -> bool| {
+                        faults.iter().flatten().any(|fault| wanted(fault.plan().kind))
+                    };
+                    if is_about(FaultKind::is_of_listener) {
                         self.turn().await;
                     }
+                    let is_of_flap = is_about(|kind| kind == FaultKind::Flap);
+                    let flapped = is_of_flap.then(|| self.listeners.flapped());
                     // An asker that is gone gets nothing.
-                    let _ = reply.try_send(answer);
+                    let _ = reply.try_send(Answer { faults, flapped });
                 }
                 Event::Message(Message::Follow(changed)) => {
                     for set in changed {

@@ -392,6 +392,7 @@ mod tests {
             handshake_timeout: None,
             faults: Vec::new(),
             enabled: true,
+            is_down: false,
             accept_rate: None,
             max_per_source: Some(SourceLimit { sessions: 2, prefix: 64 }),
             backlog: 1,

@@ -5,6 +5,7 @@
 
 use crate::{
     error::Error,
+    report::reporter::Reporter,
     runtime::{
         clock::within,
         lock::Lock,
@@ -12,7 +13,7 @@ use crate::{
         task::{Task, spawn},
     },
     server::{
-        in_force::{InForce, PlanInForce},
+        in_force::{self, InForce, PlanInForce},
         operator::ServerOrder,
         supervisors::Supervisors,
     },
@@ -24,30 +25,46 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// What the flapper is told.
 pub struct Flaps {
-    /// The keys of the listeners that are to be closed.
-    down: Arc<Lock<BTreeSet<String>>>,
+    wanted: Arc<Lock<Wanted>>,
     nudge: mailbox::Sender<()>,
 }
 
-pub struct Flapper {
-    wanted: Arc<Lock<BTreeSet<String>>>,
-    nudges: Mailbox<()>,
-    /// The listeners that it has closed.
+#[derive(Default)]
+struct Wanted {
+    /// The keys of the listeners that are to be closed.
     down: BTreeSet<String>,
+    /// Dropped once the flapper has tried to have it so.
+    askers: Vec<mailbox::Sender<()>>,
+}
+
+pub struct Flapper {
+    wanted: Arc<Lock<Wanted>>,
+    nudges: Mailbox<()>,
+    /// Listeners that could not be opened again, which has been told.
+    failed: BTreeSet<String>,
+    reporter: Reporter,
     in_force: PlanInForce,
     supervisors: Supervisors,
     orders: mailbox::Sender<ServerOrder>,
 }
 
 impl Flaps {
-    /// Has these listeners be closed, and others that were closed for that open.
-    pub fn set_down(&self, down: BTreeSet<String>) {
-        let mut wanted = self.down.lock();
-        if *wanted != down {
-            *wanted = down;
+    /// Has these listeners be closed, and others that were closed for that open, unless that is so.
+    pub fn set_down(&self, down: BTreeSet<String>, is_so: bool) {
+        let mut wanted = self.wanted.lock();
+        if wanted.down != down || !is_so {
+            wanted.down = down;
             // A nudge that waits says the same.
             let _ = self.nudge.try_send(());
         }
+    }
+
+    /// Ends, without a message, once the flapper has tried to have the listeners be as it was told last.
+    pub fn followed(&self) -> Mailbox<()> {
+        let (asker, followed) = mailbox(1);
+        self.wanted.lock().askers.push(asker);
+        let _ = self.nudge.try_send(());
+        followed
     }
 }
 
@@ -57,11 +74,13 @@ impl Flapper {
         in_force: PlanInForce,
         supervisors: Supervisors,
         orders: mailbox::Sender<ServerOrder>,
+        reporter: Reporter,
     ) -> (Flaps, Task<()>) {
         let (nudge, nudges) = mailbox(1);
-        let wanted = Arc::<Lock<BTreeSet<String>>>::default();
-        let flaps = Flaps { down: wanted.clone(), nudge };
-        let flapper = Flapper { wanted, nudges, down: BTreeSet::new(), in_force, supervisors, orders };
+        let wanted = Arc::<Lock<Wanted>>::default();
+        let flaps = Flaps { wanted: wanted.clone(), nudge };
+        let flapper =
+            Flapper { wanted, nudges, failed: BTreeSet::new(), reporter, in_force, supervisors, orders };
         (flaps, spawn(flapper.run()))
     }
 
@@ -74,38 +93,54 @@ impl Flapper {
 
     /// Closes and opens what is to be; whether all of it is.
     async fn follow(&mut self) -> bool {
-        let wanted = self.wanted.lock().clone();
-        for name in wanted.difference(&self.down.clone()) {
-            // One that an operator has closed stays the operator's to open.
-            let is_open = self.in_force.get().bound(name).next().is_some();
-            if is_open && self.set_enabled(name, false).await.is_ok() {
-                self.down.insert(name.clone());
+        let (wanted, _askers) = {
+            let mut wanted = self.wanted.lock();
+            (wanted.down.clone(), std::mem::take(&mut wanted.askers))
+        };
+        let down = self.in_force.get().down();
+        for name in wanted.difference(&down) {
+            if let Some(Ok(())) = self.set_down(name, true).await {
                 self.supervisors.end_sessions_of(name).await;
             }
         }
         let mut is_done = true;
-        for name in self.down.clone().difference(&wanted) {
-            if self.set_enabled(name, true).await.is_ok() {
-                self.down.remove(name);
-            } else {
-                // The listener itself may be gone.
-                let is_there = self.in_force.get().planned().any(|(key, ..)| key == name);
-                is_done &= !is_there;
-                if !is_there {
-                    self.down.remove(name);
-                }
-            }
+        for name in down.difference(&wanted) {
+            let Some(opened) = self.set_down(name, false).await else { return true };
+            // The listener itself may be gone.
+            is_done &= opened.is_ok() || !self.in_force.get().down().contains(name);
+            self.tell(name, opened.err());
         }
+        // Another order may have had it stay closed, or removed it.
+        let down = self.in_force.get().down();
+        self.failed.retain(|name| down.contains(name));
         is_done
     }
 
-    async fn set_enabled(&self, name: &str, is_enabled: bool) -> Result<(), Error> {
-        let ending = || Error::new("cannot change the plan", std::io::Error::other("the server is ending"));
+    /// Says once that a listener could not be opened again, and then that it is open.
+    fn tell(&mut self, name: &str, failure: Option<Error>) {
+        let in_force = self.in_force.get();
+        let Some((_, planned, set)) = in_force.planned().find(|(key, ..)| *key == name) else { return };
+        let known = in_force.name_of(set);
+        match failure {
+            Some(error) if planned.is_down => {
+                if self.failed.insert(name.to_owned()) {
+                    self.reporter.warn(format!("cannot open listener {known} again after a flap: {error}"));
+                }
+            }
+            // Operators may not want it any more.
+            _ if planned.is_open() && self.failed.remove(name) => {
+                self.reporter.warn(format!("listener {known} is open again"));
+            }
+            _ => {}
+        }
+    }
+
+    /// None: the server is ending, and changes nothing any more.
+    async fn set_down(&self, name: &str, is_down: bool) -> Option<Result<(), Error>> {
         let (reply, mut answer) = mailbox(1);
         let name = name.to_owned();
-        let edit =
-            Box::new(move |plan: &mut _, in_force: &InForce| in_force.set_enabled(plan, &name, is_enabled));
-        self.orders.send(ServerOrder::Change(edit, reply)).await.map_err(|_| ending())?;
-        answer.next().await.unwrap_or_else(|| Err(ending()))
+        let edit = Box::new(move |plan: &mut _, _: &InForce| in_force::set_down(plan, &name, is_down));
+        self.orders.send(ServerOrder::Change(edit, reply)).await.ok()?;
+        answer.next().await
     }
 }

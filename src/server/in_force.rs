@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, reason},
     net::{
-        address::{Address, is_abstract},
+        address::{Address, EscapedAddress, is_abstract},
         dial::{Destination, is_loop},
         endpoint::Endpoint,
         listener::{AcceptErrors, ListenHandle, ListenSocket},
@@ -24,7 +24,7 @@ use crate::{
     text::escape::Escaped,
 };
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     fs::{self, Permissions},
     io,
     net::SocketAddr,
@@ -44,6 +44,8 @@ pub struct InForce {
     per_source: Option<Arc<SourceCounts>>,
     /// By the listener's name.
     shared: HashMap<String, ListenerState>,
+    /// Where listeners were bound that are not open now, by the listener's key: they come back to the same ports.
+    places: HashMap<String, Vec<(Endpoint, Address)>>,
     /// None before the first.
     ground: Option<FaultGround>,
 }
@@ -127,6 +129,8 @@ impl Kept {
 
 /// An address that was opened, with a socket for each shard.
 pub struct Opened {
+    /// A fault had closed it.
+    pub is_back: bool,
     pub current: Arc<CurrentListening>,
     pub sockets: Vec<ListenSocket>,
 }
@@ -181,7 +185,20 @@ impl InForce {
         planned.or_else(|| {
             let listenings = self.listenings().into_iter();
             let mut named = listenings.filter(|one| one.name == listener);
-            named.next().map(|one| one.faults.clone())
+            named.next().map(|one| one.faults.clone()).or_else(|| {
+                let (key, _) = self.closed_names().find(|(_, name)| name == listener)?;
+                self.shared.get(key).map(|state| state.faults().clone())
+            })
+        })
+    }
+
+    /// The names of listeners that are not open and are known by the addresses that they had, each with its key.
+    fn closed_names(&self) -> impl Iterator<Item = (&String, String)> {
+        let is_unnamed =
+            |key: &String| self.shared.get(key).is_some_and(|state| state.planned().name.is_none());
+        let unnamed = self.places.iter().filter(move |(key, _)| is_unnamed(key));
+        unnamed.flat_map(|(key, places)| {
+            places.iter().map(move |(_, address)| (key, EscapedAddress(address).to_string()))
         })
     }
 
@@ -189,7 +206,11 @@ impl InForce {
     pub fn name_of(&self, faults: &Arc<FaultSet>) -> String {
         let listenings = self.listenings().into_iter();
         let mut own = listenings.filter(|one| Arc::ptr_eq(&one.faults, faults));
-        own.next().map_or_else(|| faults.listener().to_owned(), |one| one.name.clone())
+        let closed = || {
+            let mut closed = self.closed_names().filter(|(key, _)| *key == faults.listener());
+            closed.next().map_or_else(|| faults.listener().to_owned(), |(_, name)| name)
+        };
+        own.next().map_or_else(closed, |one| one.name.clone())
     }
 
     /// The faults of all listeners, by their names, in the order of these.
@@ -197,11 +218,12 @@ impl InForce {
         let listenings = self.listenings().into_iter().rev();
         let names: HashMap<_, _> =
             listenings.map(|one| (Arc::as_ptr(&one.faults), one.name.clone())).collect();
-        let named = |(key, state): (&String, &ListenerState)| {
+        let named = |state: &ListenerState| {
             let faults = state.faults().clone();
-            (names.get(&Arc::as_ptr(&faults)).unwrap_or(key).clone(), faults)
+            let name = names.get(&Arc::as_ptr(&faults)).cloned();
+            (name.unwrap_or_else(|| self.name_of(&faults)), faults)
         };
-        let mut all: Vec<_> = self.shared.iter().map(named).collect();
+        let mut all: Vec<_> = self.shared.values().map(named).collect();
         all.sort_by(|(one, _), (other, _)| one.cmp(other));
         all
     }
@@ -239,14 +261,14 @@ impl InForce {
             let former = key(&one.planned);
             next.listeners
                 .iter()
-                .any(|next| next.enabled && next.endpoints.contains(endpoint) && key(next) == former)
+                .any(|next| next.is_open() && next.endpoints.contains(endpoint) && key(next) == former)
         };
         let mine: Vec<_> =
             open.into_iter().filter(|one| if has_own { is_own(one) } else { !is_kept(one) }).collect();
         mine.into_iter()
     }
 
-    /// Whether a listener is to be listened on; none if there is none.
+    /// Whether operators want a listener to be listened on; none if there is none.
     pub fn is_enabled(&self, listener: &str) -> Option<bool> {
         self.shared.get(listener).map(|state| state.planned().enabled)
     }
@@ -279,11 +301,7 @@ impl InForce {
     /// at, so that it comes back to the same ports.
     /// Errors: there is no such listener.
     pub fn set_enabled(&self, plan: &mut Plan, listener: &str, is_enabled: bool) -> Result<(), Error> {
-        let planned = plan.listeners.iter_mut().find(|one| key(one) == listener);
-        let planned = planned.ok_or_else(|| {
-            let why = io::Error::new(io::ErrorKind::NotFound, "there is no such listener");
-            Error::new(format!("cannot change listener '{}'", Escaped(listener.as_bytes())), why)
-        })?;
+        let planned = planned_in(plan, listener)?;
         if planned.enabled && !is_enabled {
             let bound: Vec<Endpoint> = self.bound(listener).map(|address| Endpoint::from(&address)).collect();
             if !bound.is_empty() && planned.endpoints != bound {
@@ -294,6 +312,32 @@ impl InForce {
         }
         planned.enabled = is_enabled;
         Ok(())
+    }
+
+    /// The keys of the listeners that faults have closed.
+    pub fn down(&self) -> BTreeSet<String> {
+        let down = self.planned().filter(|(_, planned, _)| planned.is_down);
+        down.map(|(key, ..)| key.clone()).collect()
+    }
+
+    /// Has the listeners of `plan` that a fault has closed stay closed.
+    pub fn keep_down(&self, plan: &mut Plan) {
+        for planned in &mut plan.listeners {
+            planned.is_down = self.shared.get(&key(planned)).is_some_and(|state| state.planned().is_down);
+        }
+    }
+
+    /// Where a listener that is planned so was bound last, at each of its endpoints.
+    fn places(&self, planned: &PlannedListener) -> Vec<(Endpoint, Address)> {
+        let key = key(planned);
+        let open = self.addresses.iter().filter(|one| self::key(&one.planned) == key);
+        let mut places: Vec<_> =
+            open.map(|one| (one.endpoint.clone(), one.current.get().address.clone())).collect();
+        if places.is_empty() {
+            places = self.places.get(&key).cloned().unwrap_or_default();
+        }
+        places.retain(|(endpoint, _)| planned.endpoints.contains(endpoint));
+        places
     }
 
     /// Has the faults that `plan` gives its listeners be as operators have left those of files.
@@ -343,22 +387,17 @@ impl InForce {
         let per_source = per_source.map(|limit| SourceCounts::with_limit(self.per_source.as_ref(), limit));
         let (mut opened, mut kept, mut addresses) = (Vec::new(), Vec::new(), Vec::<ListenAddress>::new());
         let ground = self.ground.clone().unwrap_or_else(|| FaultGround::new(plan.seed));
-        let mut shared = HashMap::new();
+        let (mut shared, mut places) = (HashMap::new(), HashMap::new());
         for planned in &plan.listeners {
-            let congestion = &planned.congestion;
-            congestion
-                .check()
-                .map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
-            let key = key(planned);
-            for fault in &planned.faults {
-                listener_faults::check(fault.kind, &planned.endpoints).map_err(|why| {
-                    let what = format!("cannot add {} to listener '{}'", fault.name, Escaped(key.as_bytes()));
-                    Error::new(what, io::Error::other(why))
-                })?;
-            }
+            check(planned)?;
+            let (key, mut former_places) = (key(planned), self.places(planned));
             let of_listener = ListenerState::new(&key, planned, self.shared.get(&key), &ground);
+            let was_down = self.shared.get(&key).is_some_and(|former| former.planned().is_down);
+            if !planned.is_open() {
+                places.insert(key.clone(), former_places.clone());
+            }
             shared.insert(key, of_listener.clone());
-            for endpoint in planned.endpoints.iter().filter(|_| planned.enabled) {
+            for endpoint in planned.endpoints.iter().filter(|_| planned.is_open()) {
                 let listening = |address| of_listener.listening(&plan, &groups, per_source.as_ref(), address);
                 let is_used = |one: &ListenAddress| {
                     addresses.iter().any(|used| Arc::ptr_eq(&used.current, &one.current))
@@ -373,8 +412,13 @@ impl InForce {
                     })
                     .collect();
                 let passed = passed.pop_front().unwrap_or_default();
-                let made =
-                    if there.is_empty() { open(endpoint, planned, passed, threads)? } else { Vec::new() };
+                let former = take_places(&mut former_places, endpoint);
+                let is_back = was_down && !former.is_empty();
+                let made = if there.is_empty() {
+                    open_all(&former, endpoint, planned, passed, threads)?
+                } else {
+                    Vec::new()
+                };
                 addresses.extend(there);
                 for sockets in made {
                     let (address, errors) = (sockets[0].address().clone(), sockets[0].errors());
@@ -384,7 +428,7 @@ impl InForce {
                     let (endpoint, planned) = (endpoint.clone(), planned.clone());
                     let current_of = current.clone();
                     addresses.push(ListenAddress { endpoint, current: current_of, errors, planned, handles });
-                    opened.push(Opened { current, sockets });
+                    opened.push(Opened { is_back, current, sockets });
                 }
             }
         }
@@ -392,7 +436,7 @@ impl InForce {
             |one: &&ListenAddress| addresses.iter().any(|next| Arc::ptr_eq(&next.current, &one.current));
         let closed = self.addresses.iter().filter(|one| !stays(one)).map(|one| one.current.clone()).collect();
         let ground = Some(ground);
-        let next = InForce { plan: Some(plan), groups, addresses, per_source, shared, ground };
+        let next = InForce { plan: Some(plan), groups, addresses, per_source, shared, places, ground };
         Ok(Prepared { next, opened, kept, closed })
     }
 }
@@ -415,6 +459,59 @@ impl Prepared {
 fn key(planned: &PlannedListener) -> String {
     let first = || planned.endpoints.first().map(ToString::to_string);
     planned.name.clone().or_else(first).unwrap_or_default()
+}
+
+/// Has a listener of `plan` be closed for a while, or not any more.
+/// Errors: there is no such listener.
+pub fn set_down(plan: &mut Plan, listener: &str, is_down: bool) -> Result<(), Error> {
+    planned_in(plan, listener)?.is_down = is_down;
+    Ok(())
+}
+
+fn planned_in<'a>(plan: &'a mut Plan, listener: &str) -> Result<&'a mut PlannedListener, Error> {
+    plan.listeners.iter_mut().find(|one| key(one) == listener).ok_or_else(|| {
+        let why = io::Error::new(io::ErrorKind::NotFound, "there is no such listener");
+        Error::new(format!("cannot change listener '{}'", Escaped(listener.as_bytes())), why)
+    })
+}
+
+/// Errors: what of a listener cannot be, whatever it is bound to.
+fn check(planned: &PlannedListener) -> Result<(), Error> {
+    let congestion = &planned.congestion;
+    congestion.check().map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
+    for fault in &planned.faults {
+        listener_faults::check(fault.kind, &planned.endpoints).map_err(|why| {
+            let key = key(planned);
+            let what = format!("cannot add {} to listener '{}'", fault.name, Escaped(key.as_bytes()));
+            Error::new(what, io::Error::other(why))
+        })?;
+    }
+    Ok(())
+}
+
+/// Takes the addresses that an endpoint had.
+fn take_places(places: &mut Vec<(Endpoint, Address)>, endpoint: &Endpoint) -> Vec<Address> {
+    let (own, others) = std::mem::take(places).into_iter().partition(|(one, _)| one == endpoint);
+    *places = others;
+    Vec::into_iter(own).map(|(_, address)| address).collect()
+}
+
+/// The sockets of an endpoint, as [`open`] has them; at the addresses that it had before, if it had any.
+fn open_all(
+    former: &[Address],
+    endpoint: &Endpoint,
+    planned: &PlannedListener,
+    passed: Vec<Vec<ListenSocket>>,
+    threads: usize,
+) -> Result<Vec<Vec<ListenSocket>>, Error> {
+    if former.is_empty() || !passed.is_empty() {
+        return open(endpoint, planned, passed, threads);
+    }
+    let mut all = Vec::new();
+    for address in former {
+        all.extend(open(&Endpoint::from(address), planned, Vec::new(), threads)?);
+    }
+    Ok(all)
 }
 
 /// The sockets of an endpoint, by their addresses: those that were passed, else its own. Each address has one for each of the

@@ -2,7 +2,12 @@
 
 use crate::{
     net::{endpoint::Endpoint, filler::Filler, listener::ListenHandle},
-    runtime::{clock::sleep, mailbox, task::Task},
+    report::reporter::Reporter,
+    runtime::{
+        clock::sleep,
+        mailbox::{self, Mailbox},
+        task::Task,
+    },
     server::{
         flapper::{Flapper, Flaps},
         in_force::{InForce, PlanInForce},
@@ -61,8 +66,10 @@ impl ListenerFaults {
         in_force: &PlanInForce,
         supervisors: &Supervisors,
         orders: &mailbox::Sender<ServerOrder>,
+        reporter: &Reporter,
     ) -> (Self, Task<()>) {
-        let (flaps, task) = Flapper::start(in_force.clone(), supervisors.clone(), orders.clone());
+        let (flaps, task) =
+            Flapper::start(in_force.clone(), supervisors.clone(), orders.clone(), reporter.clone());
         (ListenerFaults { in_force: in_force.clone(), stalled: HashMap::new(), flaps }, task)
     }
 
@@ -81,9 +88,15 @@ impl ListenerFaults {
                 }
             }
         }
-        self.flaps.set_down(down);
+        let is_so = in_force.down() == down;
+        self.flaps.set_down(down, is_so);
         self.stall(&in_force, &stalled).await;
         next
+    }
+
+    /// Ends once flaps have closed and opened what they are to, or could not.
+    pub fn flapped(&self) -> Mailbox<()> {
+        self.flaps.followed()
     }
 
     /// Has these listeners, by their keys, accept nothing, at those sockets too that have come since they did; others

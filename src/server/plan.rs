@@ -160,8 +160,10 @@ pub struct PlannedListener {
     pub handshake_timeout: Option<Duration>,
     /// What breaks its sessions on purpose; each has another name.
     pub faults: Vec<FaultPlan>,
-    /// Whether it is listened on. One that is not keeps its sources' counts and its faults.
+    /// Whether operators want it to be listened on. One that is not keeps its sources' counts and its faults.
     pub enabled: bool,
+    /// A fault has closed it for a while; the flapper alone changes that.
+    pub is_down: bool,
     /// Connections that it accepts in a second; `None`: no limit.
     pub accept_rate: Option<NonZeroU32>,
     /// Sessions at once from one source on this listener; `None`: no limit of its own.
@@ -233,6 +235,13 @@ pub struct PlannedServer {
     pub weight: u32,
     /// It serves only while no other server does.
     pub backup: bool,
+}
+
+impl PlannedListener {
+    /// Whether it is listened on.
+    pub fn is_open(&self) -> bool {
+        self.enabled && !self.is_down
+    }
 }
 
 impl PlannedTarget {

@@ -200,8 +200,7 @@ impl Running {
         let (orders_address, orders) = mailbox(ORDERS);
         let drain_timeout = Arc::new(Lock::new(plan.drain_timeout));
         let (ending, passable) = (Arc::<Ending>::default(), Passable::default());
-        let (breaker, breaker_task) =
-            Breaker::start(&in_force, &supervisors, reporter.events(), &orders_address);
+        let (breaker, breaker_task) = Breaker::start(&in_force, &supervisors, &reporter, &orders_address);
         let operator = Operator::new(OperatedServer {
             breaker: breaker.clone(),
             in_force: in_force.clone(),
@@ -318,12 +317,14 @@ impl Running {
         });
     }
 
-    /// Accepts at addresses that were opened, and says so.
+    /// Accepts at addresses that were opened, and says so of those that a fault had not closed.
     async fn accept(&self, opened: Vec<Opened>) -> io::Result<()> {
-        for Opened { current, sockets } in opened {
+        for Opened { is_back, current, sockets } in opened {
             let listening = current.get();
             self.shards.accept(sockets, &current).await?;
-            self.reporter.warn(format!("listening on {}, {}", listening.address, listening.target));
+            if !is_back {
+                self.reporter.warn(format!("listening on {}, {}", listening.address, listening.target));
+            }
         }
         Ok(())
     }
@@ -497,11 +498,12 @@ impl Running {
     }
 
     /// Puts a plan in force; what that changes, in lines.
-    async fn follow(&mut self, next: Plan) -> Result<Vec<String>, Mistakes> {
+    async fn follow(&mut self, mut next: Plan) -> Result<Vec<String>, Mistakes> {
         let turn = self.turn.clone();
         let _turn = turn.lock().await;
         let in_force = self.in_force.get();
         let Some(old) = &in_force.plan else { return Ok(Vec::new()) };
+        in_force.keep_down(&mut next);
         let changes = diff::changes(old, &next);
         let threads = threads(&next).max(self.shards.active());
         let prepared = in_force.prepare(next.clone(), threads, Default::default())?.without_loops()?;

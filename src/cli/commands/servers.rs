@@ -174,6 +174,7 @@ macro_rules! server {
                     handshake_timeout: self.handshake_timeout,
                     faults: Vec::new(),
                     enabled: true,
+                    is_down: false,
                     accept_rate: self.accept_rate,
                     max_per_source: None,
                     backlog: self.backlog,

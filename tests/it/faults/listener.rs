@@ -1,6 +1,7 @@
 //! Faults of a listener as a whole, on several threads: each has a socket of its own, and a queue.
 
 use crate::support::{
+    api::Api,
     fake::peer,
     operator::Operated,
     stream::{End, bounded, connect, exchange, read_exactly, read_to_end},
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use std::{
     fs,
     io::{ErrorKind, Write},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -135,6 +136,13 @@ fn listeners(upstream: SocketAddr, all: &[(&str, &str)]) -> String {
 }
 
 const STALL: &str = "[[listener.a.fault]]\ntype = \"accept_stall\"\n";
+/// It begins with a down phase that no test sees the end of.
+const DOWN: &str = "flap down=1h up=1h";
+
+fn is_refused(address: SocketAddr) -> bool {
+    try_connect(address, TRY).err() == Some(ErrorKind::ConnectionRefused)
+}
+
 /// The address in the line that says where this listener is.
 fn address_of(operated: &Operated, place: usize) -> SocketAddr {
     operated.server.addresses[place].parse().unwrap()
@@ -190,4 +198,85 @@ fn orders_do_not_wait_for_listeners_that_are_stalled_already() {
     // Each waited 15 ms at least.
     assert!(begin.elapsed() < Duration::from_millis(600), "{:?}", begin.elapsed());
     (0..4).for_each(|_| assert!(try_connect(address_of(&operated, 0), TRY).is_err()));
+}
+
+#[test]
+fn an_order_about_a_flap_is_answered_once_the_listener_is_closed_or_open() {
+    let operated = Operated::start("echo", &THREADS);
+    let address = operated.server.address();
+    for _ in 0..10 {
+        operated.fault(&format!("add {DOWN}"));
+        assert!(is_refused(address));
+        operated.fault("remove --all");
+        exchange(&mut connect(address), b"hello");
+    }
+    let lines = operated.server.errors.all();
+    let said = lines.iter().filter(|line| line.contains("listening on")).count();
+    assert_eq!(said, 1, "a flap does not say it again: {lines:?}");
+}
+
+#[test]
+fn a_flap_does_not_change_whether_operators_want_a_listener() {
+    let (api, upstream) = (Api::start(&[]), peer::echoes());
+    let address = api.proxy("a", upstream.address);
+    let hour = 3_600_000;
+    let flap = json!({"type": "flap", "name": "flap", "attributes": {"down": hour, "up": hour}});
+    for _ in 0..2 {
+        api.post("/proxies/a/toxics", flap.clone());
+        within(LIMIT, "it is closed", || is_refused(address).then_some(()));
+        assert_eq!(api.get("/proxies/a")["enabled"], true);
+        assert_eq!(api.post("/proxies/a", json!({"enabled": false}))["enabled"], false);
+        assert_eq!(api.call("DELETE", "/proxies/a/toxics/flap", "").status, 204);
+        thread::sleep(TRY);
+        assert!(is_refused(address), "it stays closed");
+        assert_eq!(api.get("/proxies/a")["enabled"], false);
+        assert_eq!(api.post("/proxies/a", json!({"enabled": true}))["enabled"], true);
+        exchange(&mut connect(address), b"hello");
+    }
+    api.post("/proxies/a", json!({"enabled": false}));
+    api.post("/proxies/a/toxics", flap);
+    api.post("/proxies/a", json!({"enabled": true}));
+    assert!(is_refused(address), "the flap still holds");
+    assert_eq!(api.call("DELETE", "/proxies/a/toxics/flap", "").status, 204);
+    exchange(&mut connect(address), b"hello");
+}
+
+#[test]
+fn a_listener_that_is_down_stays_so_over_a_reload_and_comes_back_to_its_port() {
+    let upstream = peer::echoes();
+    let text = listeners(upstream.address, &[("a", ""), ("b", "backlog = 10\n")]);
+    let operated = Operated::run(&text, 2);
+    let file = operated.socket.with_file_name("file.toml");
+    let address = address_of(&operated, 0);
+    let reload = |from: &str, to: &str| {
+        let written = fs::read_to_string(&file).unwrap();
+        fs::write(&file, written.replace(from, to)).unwrap();
+        assert_eq!(operated.ctl(&["reload"]).code, 0);
+    };
+    operated.fault(&format!("add a {DOWN}"));
+    within(LIMIT, "it is closed", || is_refused(address).then_some(()));
+    reload("backlog = 10", "backlog = 11");
+    (0..5).for_each(|_| assert!(is_refused(address)));
+    operated.fault("remove a --all");
+    within(LIMIT, "it is open at its port", || try_connect(address, TRY).ok());
+    reload("backlog = 11", "backlog = 12");
+    exchange(&mut connect(address), b"hello");
+}
+
+#[test]
+fn a_flap_that_cannot_open_a_listener_again_says_so_once_and_once_it_is_open() {
+    let operated = Operated::start("echo", &THREADS);
+    let address = operated.server.address();
+    operated.fault(&format!("add {DOWN}"));
+    let taken = within(LIMIT, "the port is free", || TcpListener::bind(address).ok());
+    operated.fault("remove --all");
+    let line = operated.server.await_warning("cannot open");
+    assert!(line.contains(&address.to_string()) && line.contains("use"), "{line}");
+    thread::sleep(Duration::from_millis(1500));
+    drop(taken);
+    operated.server.await_warning("is open again");
+    exchange(&mut connect(address), b"hello");
+    let lines = operated.server.errors.all();
+    let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    assert_eq!((count("cannot open"), count("is open again")), (1, 1), "{lines:?}");
 }
