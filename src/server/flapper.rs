@@ -17,6 +17,7 @@ use crate::{
         operator::ServerOrder,
         supervisors::Supervisors,
     },
+    session::faults::{fault::Fault, kind::FaultKind},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -100,7 +101,9 @@ impl Flapper {
         let down = self.in_force.get().down();
         for name in wanted.difference(&down) {
             if let Some(Ok(())) = self.set_down(name, true).await {
-                self.supervisors.end_sessions_of(name).await;
+                let set = self.in_force.get().faults(name);
+                let flap = set.and_then(|set| set.all().into_iter().find(|fault| is_flap(fault)));
+                self.supervisors.end_sessions_of(name, flap.as_deref()).await;
             }
         }
         let mut is_done = true;
@@ -143,4 +146,8 @@ impl Flapper {
         self.orders.send(ServerOrder::Change(edit, reply)).await.ok()?;
         answer.next().await
     }
+}
+
+fn is_flap(fault: &Fault) -> bool {
+    fault.plan().kind == FaultKind::Flap
 }

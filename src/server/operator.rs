@@ -432,7 +432,7 @@ impl Operator {
     /// Ends all sessions of a listener, whether or not it is still there, by FIN where the peers take that, whatever faults
     /// hold.
     pub async fn end_sessions(&self, listener: &str) {
-        self.server.supervisor.end_sessions_of(listener).await;
+        self.server.supervisor.end_sessions_of(listener, None).await;
     }
 
     /// Whether a listener is to be listened on; none if there is none.

@@ -8,7 +8,11 @@ use crate::{
         books::{Books, Remembered},
         supervisor::{IdleSupervisor, Supervisor},
     },
-    session::{context::Context, record::Record},
+    session::{
+        context::Context,
+        faults::{fault::Fault, stage::FaultEnd},
+        record::Record,
+    },
     text::safe::SafeText,
 };
 use futures::future::join_all;
@@ -170,8 +174,8 @@ impl Supervisors {
     }
 
     /// Ends the sessions of a listener, by its name, before it returns: by FIN, and by RST those of which faults hold bytes, which
-    /// are not handed on, and those whose peers take nothing for [`ENDS_WAIT`].
-    pub async fn end_sessions_of(&self, listener: &str) {
+    /// are not handed on, and those whose peers take nothing for [`ENDS_WAIT`]. If it is `by` a fault, that is their cause.
+    pub async fn end_sessions_of(&self, listener: &str, by: Option<&Fault>) {
         let of_listener = async || {
             let mut records = self.list().await;
             records.retain(|record| record.listening.faults.listener() == listener);
@@ -179,6 +183,10 @@ impl Supervisors {
         };
         let ids = |records: &[Arc<Record>]| records.iter().map(|record| record.id).collect::<Vec<_>>();
         let (held, free): (Vec<_>, Vec<_>) = of_listener().await.into_iter().partition(|one| one.is_held());
+        if let Some(fault) = by {
+            held.iter().for_each(|record| fault.end(record, FaultEnd::Reset));
+            free.iter().for_each(|record| fault.end(record, FaultEnd::Fin));
+        }
         self.cut_some(ids(&held), false).await;
         free.iter().for_each(|record| record.forgive());
         let free = ids(&free);

@@ -19,7 +19,6 @@ use crate::{
             stage::{Asks, FaultEnd, Flow, STAGE_ROOM, Stage},
         },
         order::Order,
-        outcome::Outcome,
         record::Record,
     },
 };
@@ -165,9 +164,7 @@ impl FaultChain {
     /// The stage at that place ends the session.
     fn end(&mut self, at: usize, end: FaultEnd) {
         let fault = self.links[at].met.fault.clone();
-        self.record.conclude(Outcome::Fault { plan: fault.plan(), end });
-        let count = if end == FaultEnd::Fin { &fault.counts.cuts } else { &fault.counts.resets };
-        count.fetch_add(1, Relaxed);
+        fault.end(&self.record, end);
         self.faulted().tell(&self.links[at].met, &self.record);
         self.ending = Some((at, end));
         for link in &mut self.links[..=at] {

@@ -3,7 +3,11 @@
 use crate::{
     net::network::Network,
     runtime::{clock::now_ns, lock::Lock},
-    session::faults::{kind::FaultKind, kinds::bandwidth::Bucket},
+    session::{
+        faults::{kind::FaultKind, kinds::bandwidth::Bucket, stage::FaultEnd},
+        outcome::Outcome,
+        record::Record,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -248,6 +252,13 @@ impl Fault {
     pub(super) fn change(&self, plan: FaultPlan) {
         let mut current = self.plan.lock();
         *current = (Arc::new(plan), current.1 + 1);
+    }
+
+    /// Notes that it ends a session, which is to be told so.
+    pub fn end(&self, record: &Record, end: FaultEnd) {
+        record.conclude(Outcome::Fault { plan: self.plan(), end });
+        let count = if end == FaultEnd::Fin { &self.counts.cuts } else { &self.counts.resets };
+        count.fetch_add(1, Relaxed);
     }
 
     /// The place of the next session that its scope may have.

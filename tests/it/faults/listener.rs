@@ -91,6 +91,8 @@ fn a_listener_that_flaps_refuses_and_cuts_and_comes_back_to_its_port() {
     operated.fault("add flap down=400ms up=800ms");
     let received = read_to_end(&mut live);
     assert!(received.bytes.is_empty() && received.end == End::Fin, "{:?}", received.end);
+    let close = operated.server.await_closes(1).remove(0);
+    assert_eq!((&close["cause"], &close["fault"]), (&json!("fault"), &json!("flap_downstream")));
     let is_refused = || try_connect(address, TRY).err() == Some(ErrorKind::ConnectionRefused);
     for _ in 0..2 {
         within(LIMIT, "it is closed", || is_refused().then_some(()));
