@@ -336,6 +336,6 @@ fn what_editors_need_is_printed() {
 fn accept_stall_at_a_unix_socket_is_a_mistake_where_it_stands() {
     let text = VALID.replace("127.0.0.1:0", "unix:/tmp/switchboard-it-stall");
     let fault = "[[listener.web.fault]]\ntype = \"accept_stall\"\n";
-    let file = Written::new(&text.replace("[upstream", &format!("{fault}[upstream")));
+    let file = Written::new(text.replace("[upstream", &format!("{fault}[upstream")));
     assert_refused(&file.path, "5:1", "accept_stall is of TCP");
 }
