@@ -125,10 +125,8 @@ impl Flapper {
         let Some((_, planned, set)) = in_force.planned().find(|(key, ..)| *key == name) else { return };
         let known = in_force.name_of(set);
         match failure {
-            Some(error) if planned.is_down => {
-                if self.failed.insert(name.to_owned()) {
-                    self.reporter.warn(format!("cannot open listener {known} again after a flap: {error}"));
-                }
+            Some(error) if planned.is_down && self.failed.insert(name.to_owned()) => {
+                self.reporter.warn(format!("cannot open listener {known} again after a flap: {error}"));
             }
             // Operators may not want it any more.
             _ if planned.is_open() && self.failed.remove(name) => {

@@ -7,6 +7,7 @@ use crate::support::{
     stream::{End, bounded, connect, exchange, read_exactly, read_to_end},
     wait::{LIMIT, within},
 };
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -281,4 +282,35 @@ fn a_flap_that_cannot_open_a_listener_again_says_so_once_and_once_it_is_open() {
     let lines = operated.server.errors.all();
     let count = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
     assert_eq!((count("cannot open"), count("is open again")), (1, 1), "{lines:?}");
+}
+
+#[test]
+fn a_backlog_that_is_planned_during_accept_stall_is_taken_at_its_end() {
+    let upstream = peer::echoes();
+    let operated = Operated::run(&listeners(upstream.address, &[("a", STALL)]), 1);
+    let file = operated.socket.with_file_name("file.toml");
+    let address = address_of(&operated, 0);
+    within(LIMIT, "it stalls", || try_connect(address, TRY).is_err().then_some(()));
+    let written = fs::read_to_string(&file).unwrap();
+    fs::write(&file, written.replace("[[", "backlog = 2\n[[")).unwrap();
+    assert_eq!(operated.ctl(&["reload"]).code, 0);
+    operated.fault("remove a --all");
+    exchange(&mut connect(address), b"hello");
+    // It accepts nothing: a queue holds one more than its length, and each thread has one.
+    operated.server.signal(Signal::STOP);
+    let clients: Vec<_> = (0..40).map(|_| thread::spawn(move || try_connect(address, TRY))).collect();
+    let connected: Vec<_> = clients.into_iter().filter_map(|one| one.join().unwrap().ok()).collect();
+    operated.server.signal(Signal::CONT);
+    assert_eq!(connected.len(), 2 * 3);
+}
+
+#[test]
+fn a_listener_without_a_name_is_known_by_its_address_while_it_is_down() {
+    let operated = Operated::start("echo", &THREADS);
+    let name = operated.server.addresses[0].clone();
+    operated.fault(&format!("add {name} {DOWN}"));
+    assert!(is_refused(operated.server.address()));
+    assert_eq!(operated.faults()[0]["listener"], *name);
+    operated.fault(&format!("remove {name} flap_downstream"));
+    exchange(&mut operated.server.connect(), b"hello");
 }
