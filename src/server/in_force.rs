@@ -340,6 +340,13 @@ impl InForce {
         places
     }
 
+    /// The plan, with the faults of files as operators and schedules have left them; none before the first.
+    pub fn as_it_is(&self) -> Option<Plan> {
+        let mut plan = self.plan.clone()?;
+        self.keep_faults(&mut plan);
+        Some(plan)
+    }
+
     /// Has the faults that `plan` gives its listeners be as operators have left those of files.
     pub fn keep_faults(&self, plan: &mut Plan) {
         for planned in &mut plan.listeners {

@@ -449,8 +449,8 @@ impl Operator {
     pub async fn diff(&self, file: Option<PathBuf>) -> Result<Vec<String>, Mistakes> {
         let load = self.server.load.clone().ok_or_else(Mistakes::no_file)?;
         let next = blocking(move || load(file.as_deref())).await?;
-        let in_force = self.server.in_force.get();
-        Ok(in_force.plan.as_ref().map(|plan| diff::changes(plan, &next)).unwrap_or_default())
+        let now = self.server.in_force.get().as_it_is();
+        Ok(now.map(|plan| diff::changes(&plan, &next)).unwrap_or_default())
     }
 
     /// What would become of a connection, as things stand.

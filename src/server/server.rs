@@ -504,7 +504,7 @@ impl Running {
         let in_force = self.in_force.get();
         let Some(old) = &in_force.plan else { return Ok(Vec::new()) };
         in_force.keep_down(&mut next);
-        let changes = diff::changes(old, &next);
+        let changes = diff::changes(&in_force.as_it_is().unwrap_or_else(|| old.clone()), &next);
         let threads = threads(&next).max(self.shards.active());
         let prepared = in_force.prepare(next.clone(), threads, Default::default())?.without_loops()?;
         self.install(&in_force, old, next, prepared).await?;

@@ -201,11 +201,16 @@ fn a_reload_changes_faults_by_name_and_keeps_what_they_counted() {
         fault["stats"]["passed_bytes"].as_u64().unwrap()
     };
     assert_eq!((passed("slow"), passed("other"), passed("mine")), (10, 5, 5));
+    assert_eq!(reload(&(fault("other", 300) + &fault("slow", 300))), "nothing has changed\n");
     let told = reload(&fault("slow", 300));
     assert_eq!(told, "listener a: fault other removed: latency downstream, latency=300ms\n");
     let names: Vec<_> = operated.faults().iter().map(|one| one["name"].clone()).collect();
     assert_eq!(names, ["slow", "mine"]);
     assert_eq!(passed("slow"), 10);
+    // What an operator has taken away comes back, and that is told.
+    operated.fault("remove a slow");
+    let told = reload(&fault("slow", 300));
+    assert_eq!(told, "listener a: fault slow added: latency downstream, latency=300ms\n");
 }
 
 #[test]
