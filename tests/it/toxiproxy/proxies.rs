@@ -140,7 +140,8 @@ fn a_start_that_fails_leaves_it_stopped_at_the_new_place_until_that_is_free() {
     assert!(refuses(address));
     assert_eq!(api.call("POST", "/reset", "").status, 500);
     drop(taken);
-    assert_eq!(api.call("POST", "/reset", "").status, 204);
+    // Meanwhile the kernel may give the port to a connection of another program.
+    within(LIMIT, "it starts", || (api.call("POST", "/reset", "").status == 204).then_some(()));
     exchange(&mut connect(wanted), b"free");
 }
 
