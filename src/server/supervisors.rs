@@ -174,7 +174,7 @@ impl Supervisors {
     }
 
     /// Ends the sessions of a listener, by its name, before it returns: by FIN, and by RST those of which faults hold bytes, which
-    /// are not handed on, and those whose peers take nothing for [`ENDS_WAIT`]. If it is `by` a fault, that is their cause.
+    /// are not handed on, and those whose peers take nothing for 16 ms. If it is `by` a fault, that is their cause.
     pub async fn end_sessions_of(&self, listener: &str, by: Option<&Fault>) {
         let of_listener = async || {
             let mut records = self.list().await;

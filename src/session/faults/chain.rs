@@ -1,7 +1,7 @@
 //! The chain of faults at the gate of one direction of one session: its stages in their order, and what waits before each.
 //!
 //! It stands between a link and the half-loop that writes. Fin and abort pass it in their places behind the bytes, so that ends
-//! stay ends. What waits is bounded ([`HELD_MAX`](crate::session::faults::held::HELD_MAX)); beyond that, the chain takes
+//! stay ends. What waits is bounded ([`HELD_MAX`]); beyond that, the chain takes
 //! nothing, and the sender waits. A stage that goes hands on what waits before it.
 
 use crate::{

@@ -103,7 +103,7 @@ impl Record {
         }
     }
 
-    /// As [`Record::meet_faults`], of a session that lives.
+    /// Meets the faults of its listener as they are now, while it lives; its half-loops look at their gates.
     pub fn heed_faults(self: &Arc<Self>, events: &Events) {
         self.meet_faults(events, false);
         if let Some(faulted) = self.faulted() {
