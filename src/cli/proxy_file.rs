@@ -3,6 +3,7 @@
 
 use crate::{
     cli::one_line,
+    control::toxic::why_no_json,
     error::Error,
     net::endpoint::Endpoint,
     server::{
@@ -47,10 +48,8 @@ fn text_of(file: &Path) -> Result<(String, String), String> {
 /// Errors: at which byte something is wrong, and what.
 fn proxies(text: &str) -> Result<Vec<FileProxy>, (usize, String)> {
     let raw: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| {
-        let why = error.to_string();
         // Its place is told by ours.
-        let why = why.split(" at line ").next().unwrap_or(&why).to_owned();
-        (offset(text, error.line(), error.column()), why)
+        (offset(text, error.line(), error.column()), why_no_json(&error))
     })?;
     let mut all: Vec<FileProxy> = Vec::new();
     for (index, raw) in raw.into_iter().enumerate() {

@@ -44,6 +44,12 @@ pub struct ToxicDraft<'a> {
     attributes: Option<&'a Map<String, Value>>,
 }
 
+/// What is wrong with a text that is no JSON, without its place.
+pub fn why_no_json(error: &serde_json::Error) -> String {
+    let why = error.to_string();
+    why.split(" at line ").next().unwrap_or(&why).to_owned()
+}
+
 /// The fault that an object describes, checked.
 pub fn decode(toxic: &Map<String, Value>) -> Result<FaultPlan, ToxicError> {
     ToxicDraft::read(toxic)?.plan()

@@ -28,7 +28,7 @@ impl Filler {
     /// One that is to connect to our listener at `listened`. Its address is known from now on, and it does not connect yet.
     pub fn open(listened: SocketAddr) -> io::Result<Self> {
         let mut to = listened;
-        // Whoever listens everywhere does so at the loopback address.
+        // A listener of every interface is one of the loopback interface too.
         match listened.ip() {
             IpAddr::V4(Ipv4Addr::UNSPECIFIED) => to.set_ip(Ipv4Addr::LOCALHOST.into()),
             IpAddr::V6(Ipv6Addr::UNSPECIFIED) => to.set_ip(Ipv6Addr::LOCALHOST.into()),

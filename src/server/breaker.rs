@@ -1,5 +1,5 @@
 //! The breaker: adds faults to listeners, changes and removes them, and has live sessions meet what has changed. It removes
-//! those that expire. One change comes after the other, whoever asks for it.
+//! those that expire. One change comes after the other, from wherever it is asked for.
 //!
 //! Nothing here waits for a peer: sessions are told by an order, and do the rest.
 
@@ -17,7 +17,7 @@ use crate::{
         supervisors::Supervisors,
     },
     session::{
-        event::{Events, FaultEvent, What},
+        event::{Events, What},
         faults::{
             fault::{Fault, FaultPlan},
             kind::FaultKind,
@@ -207,7 +207,6 @@ impl Actor {
         })?;
         let (faults, did) = match order {
             FaultOrder::Add(plan) => {
-                let in_force = self.in_force.get();
                 let planned = in_force.planned().find(|(.., faults)| Arc::ptr_eq(faults, &set));
                 let endpoints = planned.map(|(_, planned, _)| &planned.endpoints[..]).unwrap_or_default();
                 listener_faults::check(plan.kind, endpoints).map_err(FaultRefusal::Wrong)?;
@@ -234,9 +233,7 @@ impl Actor {
     }
 
     fn tell(&self, set: &Arc<FaultSet>, fault: &Fault, did: &'static str) {
-        let FaultPlan { name, kind, stream, .. } = &*fault.plan();
-        let (listener, fault) = (self.in_force.get().name_of(set), name.clone());
-        let event = FaultEvent { session: None, listener, fault, kind: *kind, stream: *stream, did };
-        self.events.tell(What::Fault(Box::new(event)));
+        let listener = self.in_force.get().name_of(set);
+        self.events.tell(What::fault(None, listener, &fault.plan(), did));
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     },
     server::{
         in_force::{self, InForce, PlanInForce},
-        operator::ServerOrder,
+        operator::{ServerOrder, change_plan},
         supervisors::Supervisors,
     },
     session::faults::{fault::Fault, kind::FaultKind},
@@ -138,11 +138,9 @@ impl Flapper {
 
     /// None: the server is ending, and changes nothing any more.
     async fn set_down(&self, name: &str, is_down: bool) -> Option<Result<(), Error>> {
-        let (reply, mut answer) = mailbox(1);
         let name = name.to_owned();
         let edit = Box::new(move |plan: &mut _, _: &InForce| in_force::set_down(plan, &name, is_down));
-        self.orders.send(ServerOrder::Change(edit, reply)).await.ok()?;
-        answer.next().await
+        change_plan(&self.orders, edit).await
     }
 }
 

@@ -41,6 +41,7 @@ use crate::{
             fault::{Fault, FaultStream},
             faulted::Met,
             held::HELD_MAX,
+            kind::MILLISECONDS_MAX,
             set::{FaultRefusal, FaultSet},
         },
         group::{self, Admin, Group, Standing},
@@ -71,8 +72,6 @@ use strum::VariantArray;
 
 /// As on the command line: beyond any machine.
 const SESSIONS_MAX: usize = 1_000_000_000;
-/// A hundred years, as on the command line: far below what a clock or a timer can add.
-const MILLISECONDS_MAX: u64 = 100 * 31_557_600 * 1000;
 
 pub struct OperatedServer {
     pub breaker: Breaker,
@@ -118,6 +117,13 @@ pub type PlanEdit = Box<dyn FnOnce(&mut Plan, &InForce) -> Result<(), Error> + S
 
 /// Takes what a reload changed, or what is wrong.
 pub type ReloadReply = mailbox::Sender<Result<Vec<String>, Mistakes>>;
+
+/// Asks for a plan that `edit` makes, and waits for the answer; none: the server is ending, and changes nothing any more.
+pub async fn change_plan(orders: &mailbox::Sender<ServerOrder>, edit: PlanEdit) -> Option<Result<(), Error>> {
+    let (reply, mut answer) = mailbox::mailbox(1);
+    orders.send(ServerOrder::Change(edit, reply)).await.ok()?;
+    answer.next().await
+}
 
 /// A handle of the operator.
 #[derive(Clone)]
@@ -412,10 +418,7 @@ impl Operator {
         edit: impl FnOnce(&mut Plan, &InForce) -> Result<(), Error> + Send + 'static,
     ) -> Result<(), Error> {
         let ending = || Error::new("cannot change the plan", io::Error::other("the server is ending"));
-        let (reply, mut answer) = mailbox::mailbox(1);
-        let order = ServerOrder::Change(Box::new(edit), reply);
-        self.server.orders.send(order).await.map_err(|_| ending())?;
-        answer.next().await.unwrap_or_else(|| Err(ending()))
+        change_plan(&self.server.orders, Box::new(edit)).await.unwrap_or_else(|| Err(ending()))
     }
 
     /// Listens at a listener, or does not any more, and ends its sessions. It comes back to the ports that it had.

@@ -81,7 +81,7 @@ pub struct Plan {
     /// How long a server that is to stop still accepts, and says that it is not ready.
     pub drain_delay: Duration,
     pub log: Log,
-    /// What the faults' draws follow from; `None`: a number that nobody can foretell.
+    /// What the faults' draws follow from; `None`: a number that cannot be foretold.
     pub seed: Option<u64>,
     /// What is done to its listeners and their faults, and when.
     pub scenario: Option<Scenario>,

@@ -6,7 +6,7 @@
 //! the server. `proxy` is the name of a listener; it may be left out where there is one, and `reset` without it is of all.
 
 use crate::{
-    control::toxic::{ToxicError, array, decode, decode_change, field, text},
+    control::toxic::{ToxicError, array, decode, decode_change, field, text, why_no_json},
     runtime::{
         clock::sleep_until,
         task::{Task, spawn},
@@ -59,9 +59,7 @@ impl Scenario {
     /// Errors: what is wrong, and where: `LINE:COLUMN: error: …` of what is no JSON, else `step 3: …`.
     pub fn parse(file: &str) -> Result<Self, String> {
         let value: Value = serde_json::from_str(file).map_err(|error| {
-            let text = error.to_string();
-            let text = text.split(" at line ").next().unwrap_or_default();
-            format!("{}:{}: error: {text}", error.line(), error.column())
+            format!("{}:{}: error: {}", error.line(), error.column(), why_no_json(&error))
         })?;
         let (steps, repeat_ms) = match &value {
             Value::Array(steps) => (steps, 0),

@@ -9,7 +9,7 @@ mod request;
 mod routes;
 mod traffic;
 
-pub use planned::{ProxyPlace, listen_endpoint, put};
+pub use planned::{ProxyLine, ProxyPlace, listen_endpoint, put};
 pub use request::{NewProxy, ProxyRequest};
 
 use crate::{

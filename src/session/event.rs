@@ -5,7 +5,10 @@ use crate::{
     runtime::mailbox,
     session::{
         cause::Cause,
-        faults::{fault::FaultStream, kind::FaultKind},
+        faults::{
+            fault::{FaultPlan, FaultStream},
+            kind::FaultKind,
+        },
         group::{Change, Group, Server},
         introduction::Introduced,
         onlookers::Onlookers,
@@ -166,6 +169,12 @@ pub enum What {
 impl What {
     pub fn server(group: &Group, server: &Server, change: Change) -> Self {
         What::Server { group: group.name.clone(), server: server.address(), change }
+    }
+
+    /// As [`FaultEvent`] has it.
+    pub fn fault(session: Option<u64>, listener: String, plan: &FaultPlan, did: &'static str) -> Self {
+        let (fault, kind, stream) = (plan.name.clone(), plan.kind, plan.stream);
+        What::Fault(Box::new(FaultEvent { session, listener, fault, kind, stream, did }))
     }
 }
 

@@ -5,7 +5,8 @@ use crate::{
         Answer, Config, Parsed,
         commands::reason,
         config_file::{self, Loaded, meaning::GivenOptions},
-        one_line, proxy_file,
+        one_line,
+        proxy_file::{self, FileProxy},
         values::{self, UpstreamAddress},
     },
     control::place::Control,
@@ -24,7 +25,7 @@ use crate::{
     report::format::{self, Dump, Log},
     server::{
         plan::{self, Plan, PlannedApi, PlannedListener, PlannedTarget, PlannedTls, PlannedUpstream},
-        toxiproxy::{self, ProxyPlace},
+        toxiproxy::{self, ProxyLine, ProxyPlace},
     },
     session::{
         deadline::{self, Deadlines},
@@ -383,17 +384,20 @@ impl Faults {
         let template = self.listener(None, vec![Endpoint::loopback(0)], target, self.connect_timeout);
         let (endpoint, seed) = (self.api.clone(), self.seed);
         let mut plan = self.plan(Vec::new(), Vec::new());
-        for (proxy, listen) in &proxies {
-            let listen = listen.clone().map_or(ProxyPlace::Nowhere, ProxyPlace::At);
-            toxiproxy::put(&mut plan, &template, &proxy.name, &proxy.upstream, listen);
-            if let Some(planned) = plan.listeners.last_mut() {
-                planned.faults.clone_from(&proxy.toxics);
-                if !proxy.enabled
-                    && let Ok(endpoint) = toxiproxy::listen_endpoint(&proxy.listen)
-                {
-                    // Where a scenario may open it.
-                    planned.endpoints = vec![endpoint];
-                }
+        let line = |(proxy, listen): &FileProxy| ProxyLine {
+            name: proxy.name.clone(),
+            upstream: proxy.upstream.clone(),
+            listen: listen.clone().map_or(ProxyPlace::Nowhere, ProxyPlace::At),
+        };
+        toxiproxy::put(&mut plan, &template, proxies.iter().map(line).collect());
+        // Each has a name of its own.
+        for (planned, (proxy, _)) in plan.listeners.iter_mut().zip(&proxies) {
+            planned.faults.clone_from(&proxy.toxics);
+            if !proxy.enabled
+                && let Ok(endpoint) = toxiproxy::listen_endpoint(&proxy.listen)
+            {
+                // Where a scenario may open it.
+                planned.endpoints = vec![endpoint];
             }
         }
         let proxies = proxies.into_iter().map(|(proxy, _)| proxy).collect();

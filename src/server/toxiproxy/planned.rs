@@ -33,14 +33,8 @@ pub struct ProxyLine {
     pub listen: ProxyPlace,
 }
 
-/// Puts a proxy in a plan, or in place of the one of its name. `template` is what a listener is beside that.
-pub fn put(plan: &mut Plan, template: &PlannedListener, name: &str, upstream: &str, listen: ProxyPlace) {
-    let (name, upstream) = (name.to_owned(), upstream.to_owned());
-    put_all(plan, template, vec![ProxyLine { name, upstream, listen }]);
-}
-
-/// As [`put`], each in its turn.
-pub fn put_all(plan: &mut Plan, template: &PlannedListener, proxies: Vec<ProxyLine>) {
+/// Puts proxies in a plan, each in its turn, or in place of the one of its name. `template` is what a listener is beside that.
+pub fn put(plan: &mut Plan, template: &PlannedListener, proxies: Vec<ProxyLine>) {
     for ProxyLine { name, upstream, listen } in proxies {
         let upstream = PlannedUpstream::address(upstream_endpoint(&upstream), [].into());
         let target = PlannedTarget::to(upstream.name.clone());

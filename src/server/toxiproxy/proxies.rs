@@ -441,7 +441,7 @@ impl Proxies {
     async fn plan(&self, proxies: Vec<ProxyLine>) -> Result<(), Error> {
         let template = self.template.clone();
         let edit = move |plan: &mut _, _: &_| {
-            planned::put_all(plan, &template, proxies);
+            planned::put(plan, &template, proxies);
             Ok(())
         };
         self.operator.change(edit).await

@@ -110,7 +110,7 @@ impl FaultChain {
             return;
         }
         // What is left is in the order of the set, where another may come to hit the session at any place.
-        for (place, met) in self.faulted().stages(self.stream).into_iter().enumerate() {
+        for (place, met) in wanted.into_iter().enumerate() {
             if !self.links.get(place).is_some_and(|link| Arc::ptr_eq(&link.met, &met)) {
                 self.links.insert(place, ChainLink::new(met, &self.record));
             }
@@ -123,8 +123,7 @@ impl FaultChain {
             return self.end(at, end);
         }
         let mut link = self.links.remove(at);
-        let output = self.links.get_mut(at).map_or(&mut self.out, |next| &mut next.input);
-        link.input.drain_into(output, now_ns);
+        link.input.drain_into(self.queue(at), now_ns);
         link.tell_held();
     }
 
@@ -185,8 +184,12 @@ impl FaultChain {
     }
 
     fn push_after(&mut self, at: usize, part: HeldPart) {
-        let output = self.links.get_mut(at + 1).map_or(&mut self.out, |next| &mut next.input);
-        output.push(Held::new(now_ns(), part));
+        self.queue(at + 1).push(Held::new(now_ns(), part));
+    }
+
+    /// What waits before the stage at that place, or behind the last one.
+    fn queue(&mut self, at: usize) -> &mut HeldQueue {
+        self.links.get_mut(at).map_or(&mut self.out, |link| &mut link.input)
     }
 
     fn take_part(&mut self, part: HeldPart, now_ns: u64) {
@@ -201,8 +204,7 @@ impl FaultChain {
             }
             return;
         }
-        let first = self.links.first_mut().map_or(&mut self.out, |first| &mut first.input);
-        first.push(held);
+        self.queue(0).push(held);
     }
 
     /// Says what it holds, to those who ask.
@@ -382,11 +384,8 @@ impl ChainLink {
 
     fn tell_held(&mut self) {
         let (gauge, now) = (&self.met.fault.counts.held, self.input.bytes() as u64);
-        if now >= self.told_held {
-            gauge.fetch_add(now - self.told_held, Relaxed);
-        } else {
-            gauge.fetch_sub(self.told_held - now, Relaxed);
-        }
+        // A difference below 0 wraps around, and so does the sum.
+        gauge.fetch_add(now.wrapping_sub(self.told_held), Relaxed);
         self.told_held = now;
     }
 }

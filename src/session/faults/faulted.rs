@@ -4,7 +4,7 @@ use crate::{
     relay::gate::{Chain, Chains},
     runtime::{clock::now_ns, lock::Lock, random::Lot},
     session::{
-        event::{Events, FaultEvent, What},
+        event::{Events, What},
         faults::{
             chain::FaultChain,
             fault::{Fault, FaultPlan, FaultStream},
@@ -41,16 +41,12 @@ pub struct Faulted {
 /// A fault, as one session met it.
 pub struct Met {
     pub fault: Arc<Fault>,
-    /// When that was, in nanoseconds of [`now_ns`].
-    pub since_ns: u64,
     /// What was drawn for it, from 0 to below 1.
     drawn: f64,
     /// Its place among those that the fault's scope may have.
     place: OnceLock<u64>,
     hit: AtomicBool,
-    /// It hits the session now, or did once.
-    was_hit: AtomicBool,
-    /// Since when it hits the session, as `since_ns`.
+    /// Since when it hits the session, or did last, in nanoseconds of [`now_ns`]; 0: it never has.
     hit_since_ns: AtomicU64,
     told: AtomicBool,
 }
@@ -93,7 +89,7 @@ impl Record {
         });
         faulted.meet(self, &set.all(), begins);
         for stream in [FaultStream::Upstream, FaultStream::Downstream] {
-            if faulted.acts(stream) {
+            if faulted.acts(Some(stream)) {
                 let (direction, both) = self.direction_of(stream);
                 direction.act(Arc::new(SessionChains {
                     record: Arc::downgrade(self),
@@ -202,8 +198,9 @@ impl Faulted {
         }
     }
 
-    fn acts(&self, stream: FaultStream) -> bool {
-        self.met.lock().iter().any(|met| met.acts_on(stream))
+    /// Whether there are any.
+    fn acts(&self, stream: Option<FaultStream>) -> bool {
+        !self.stages(stream).is_empty()
     }
 
     fn open(&self, record: &Record) -> OpeningFaults {
@@ -239,17 +236,8 @@ impl Faulted {
     /// Says, once, that a fault does something to the session that a peer can notice.
     pub(super) fn tell(&self, met: &Met, record: &Record) {
         if !met.told.swap(true, Relaxed) {
-            let FaultPlan { name, kind, stream, .. } = &*met.fault.plan();
-            self.events.tell_with(|| {
-                What::Fault(Box::new(FaultEvent {
-                    session: Some(record.id),
-                    listener: record.listening.name.clone(),
-                    fault: name.clone(),
-                    kind: *kind,
-                    stream: *stream,
-                    did: "hit",
-                }))
-            });
+            let (plan, listener) = (met.fault.plan(), &record.listening.name);
+            self.events.tell_with(|| What::fault(Some(record.id), listener.clone(), &plan, "hit"));
         }
     }
 }
@@ -259,11 +247,9 @@ impl Met {
         fault.counts.seen.fetch_add(1, Relaxed);
         let mut met = Met {
             fault: fault.clone(),
-            since_ns: now_ns(),
             drawn: 0.0,
             place: OnceLock::new(),
             hit: AtomicBool::new(false),
-            was_hit: AtomicBool::new(false),
             hit_since_ns: AtomicU64::new(0),
             told: AtomicBool::new(false),
         };
@@ -294,9 +280,8 @@ impl Met {
             && plan.toxicity.hits(self.drawn);
         let hits = may_hit && plan.scope.hits(*self.place.get_or_init(|| self.fault.next_place()));
         if hits && !self.hits() {
-            self.hit_since_ns.store(now_ns(), Relaxed);
             // One that comes to hit it again is no other session.
-            if !self.was_hit.swap(true, Relaxed) {
+            if self.hit_since_ns.swap(now_ns(), Relaxed) == 0 {
                 self.fault.counts.hit.fetch_add(1, Relaxed);
             }
         }
@@ -331,6 +316,6 @@ impl Chains for SessionChains {
     fn act(&self) -> bool {
         let record = self.record.upgrade();
         let faulted = record.as_ref().and_then(|record| record.faulted());
-        faulted.is_some_and(|faulted| !faulted.stages(self.stream).is_empty())
+        faulted.is_some_and(|faulted| faulted.acts(self.stream))
     }
 }

@@ -218,11 +218,8 @@ impl HeldQueue {
 impl HeldTotal {
     /// Notes that one direction held `before` and now holds `now`.
     pub fn change(&self, before: usize, now: usize) {
-        if now >= before {
-            self.0.fetch_add(now - before, Relaxed);
-        } else {
-            self.0.fetch_sub(before - now, Relaxed);
-        }
+        // A difference below 0 wraps around, and so does the sum.
+        self.0.fetch_add(now.wrapping_sub(before), Relaxed);
     }
 
     /// The memory of all of them, in bytes.

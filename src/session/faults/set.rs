@@ -63,7 +63,7 @@ pub enum FaultRefusal {
 }
 
 impl FaultGround {
-    /// Without a seed, one that nobody can guess.
+    /// Without a seed, one that cannot be guessed.
     pub fn new(seed: Option<u64>) -> Self {
         FaultGround { seed: seed.unwrap_or_else(random), held: HeldTotal::default() }
     }

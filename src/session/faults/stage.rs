@@ -104,11 +104,7 @@ impl Flow<'_> {
 
     /// Passes on all that waits, as far as there is room.
     pub fn pass_all(&mut self) {
-        while !self.output.is_full()
-            && let Some(held) = self.input.pop()
-        {
-            self.pass(held, self.now_ns);
-        }
+        while self.pass_next(self.now_ns) {}
     }
 
     /// Passes on the run or the end that is next, if there is room; says whether there was one, and room.
