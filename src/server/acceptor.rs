@@ -21,7 +21,7 @@ use crate::{
         task::{Task, contain, spawn},
     },
     server::supervisors::Admission,
-    session::target::{CurrentListening, Listening},
+    session::listening::{CurrentListening, Listening},
 };
 use futures::{
     FutureExt,

@@ -11,7 +11,7 @@ use crate::{
         verdict::Ended,
     },
     runtime::lock::Lock,
-    session::{cause::Cause, health::Health, record::Record, target::Listening},
+    session::{cause::Cause, health::Health, listening::Listening, record::Record},
 };
 use std::{
     collections::VecDeque,

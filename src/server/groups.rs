@@ -13,10 +13,11 @@ use crate::{
         context::{CurrentDeadlines, Settings},
         faults::set::{FaultGround, FaultSet},
         group::{Group, Server},
+        listening::{Listening, Refusals},
         opening::OpeningRules,
         route::{Route, Routes},
         sources::SourceCounts,
-        target::{Listening, Refusals, Target},
+        target::Target,
     },
 };
 use std::sync::Arc;

@@ -18,8 +18,8 @@ use crate::{
     },
     session::{
         faults::set::{FaultGround, FaultSet},
+        listening::{CurrentListening, Listening},
         sources::SourceCounts,
-        target::{CurrentListening, Listening},
     },
     text::escape::Escaped,
 };

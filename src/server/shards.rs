@@ -17,7 +17,7 @@ use crate::{
         supervisor::{IdleSupervisor, ServerOutcome},
         supervisors::Supervisors,
     },
-    session::target::CurrentListening,
+    session::listening::CurrentListening,
 };
 use futures::{
     FutureExt, StreamExt,

@@ -263,7 +263,8 @@ mod tests {
         session::{
             cause::Cause,
             event::{Event, Events, What},
-            target::{Listening, Target},
+            listening::Listening,
+            target::Target,
         },
     };
     use socket2::SockRef;

@@ -261,10 +261,7 @@ mod tests {
             address::Address,
             kernel::{SendQueue, unacknowledged},
         },
-        session::{
-            record::Dial,
-            target::{Listening, Target},
-        },
+        session::{listening::Listening, record::Dial, target::Target},
     };
     use futures::{FutureExt, executor::block_on};
     use std::future::poll_fn;

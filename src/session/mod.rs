@@ -9,6 +9,7 @@ pub mod faults;
 pub mod group;
 pub mod health;
 pub mod introduction;
+pub mod listening;
 pub mod mark;
 pub mod onlookers;
 pub mod opening;

@@ -10,12 +10,12 @@ use crate::{
         event::{Close, Events, Mode, Side, What},
         faults::{fault::FaultStream, faulted::Faulted, stage::FaultEnd},
         introduction::Introduction,
+        listening::Listening,
         mark::{Mark, MarkKind},
         order::Orders,
         outcome::{Loss, Outcome},
         route::Facts,
         tap::Taps,
-        target::Listening,
     },
     text::safe::SafeText,
 };

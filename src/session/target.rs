@@ -1,35 +1,14 @@
 //! What a session is joined to. A mode is one target; nothing else in the program asks which it is.
 
 use crate::{
-    net::{address::Address, dial::Reserved, network::Access},
+    net::dial::Reserved,
     relay::link::{LinkReceiver, LinkSender, Nudge, link},
-    runtime::{
-        limit::Rate,
-        lock::Lock,
-        task::{Task, spawn},
-    },
+    runtime::task::{Task, spawn},
     session::{
-        cause::Cause,
-        context::{Context, Settings},
-        event::Mode,
-        faults::set::FaultSet,
-        opening::OpeningRules,
-        origin,
-        outcome::Outcome,
-        record::Record,
-        route::Routes,
-        sources::{Counted, SourceCounts},
-        upstream,
+        context::Context, event::Mode, origin, outcome::Outcome, record::Record, route::Routes, upstream,
     },
 };
-use std::{
-    fmt, io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-/// Those who are not let in may come in any number, and each is counted in any case.
-const REFUSALS_TOLD_EVERY: Duration = Duration::from_secs(1);
+use std::{fmt, io, sync::Arc};
 
 #[derive(Clone)]
 pub enum Target {
@@ -41,63 +20,6 @@ pub enum Target {
     Upstream(Arc<Routes>),
 }
 
-/// A listener as its sessions know it. It does not change: after a reload, sessions to come know another one.
-pub struct Listening {
-    /// On the command line, its address.
-    pub name: String,
-    /// The same, if a file gives it.
-    pub given_name: Option<Arc<str>>,
-    pub address: Address,
-    pub target: Target,
-    pub access: Access,
-    /// What clients say before their streams begin.
-    pub opening: OpeningRules,
-    /// Of connections that it does not let in.
-    pub refusals: Refusals,
-    /// Connections that it accepts in a second.
-    pub accept_rate: Option<Arc<Rate>>,
-    /// The limits for each source: the program's, and its own.
-    pub per_source: Vec<Arc<SourceCounts>>,
-    /// What breaks its sessions on purpose.
-    pub faults: Arc<FaultSet>,
-    pub settings: Settings,
-}
-
-impl Listening {
-    /// Whether a session from `source` may begin; what it then counts for.
-    /// Errors: the cause, and the reason in words.
-    pub fn admit(&self, source: &Address) -> Result<Vec<Counted>, (Cause, Box<str>)> {
-        self.judge(source)?;
-        let counted = self.per_source.iter().filter_map(|counts| counts.enter(source).transpose());
-        counted.collect::<Result<_, _>>().map_err(|why| (Cause::RefusedLimit, why))
-    }
-
-    /// Whether `allow` and `deny` let it in.
-    /// Errors: as [`Listening::admit`].
-    pub fn judge(&self, source: &Address) -> Result<(), (Cause, Box<str>)> {
-        let refused = |denied| (Cause::RefusedAccess, format!("{source} may not connect: {denied}").into());
-        self.access.judge(source.ip()).map_err(refused)
-    }
-}
-
-/// Which of many refusals are told: one a second, with the number of those before it that were not.
-#[derive(Default)]
-pub struct Refusals(Lock<(Option<Instant>, u64)>);
-
-impl Refusals {
-    /// Whether the next one is to be told, and how many were not.
-    pub fn tell(&self) -> Option<u64> {
-        let mut state = self.0.lock();
-        let (last, untold) = &mut *state;
-        if last.is_some_and(|last| last.elapsed() < REFUSALS_TOLD_EVERY) {
-            *untold += 1;
-            return None;
-        }
-        *last = Some(Instant::now());
-        Some(std::mem::take(untold))
-    }
-}
-
 /// The other end of a session, once it is joined.
 pub struct Joined {
     /// What the client is sent.
@@ -106,23 +28,6 @@ pub struct Joined {
     pub far: Option<Task<Outcome>>,
     /// Wakes the half-loop that reads for the client.
     pub nudge: Nudge,
-}
-
-/// The listener of an address as sessions to come know it; a reload puts another in its place.
-pub struct CurrentListening(Lock<Arc<Listening>>);
-
-impl CurrentListening {
-    pub fn new(listening: Arc<Listening>) -> Self {
-        CurrentListening(Lock::new(listening))
-    }
-
-    pub fn get(&self) -> Arc<Listening> {
-        self.0.lock().clone()
-    }
-
-    pub fn set(&self, listening: Arc<Listening>) {
-        *self.0.lock() = listening;
-    }
 }
 
 impl Target {

@@ -9,10 +9,11 @@ use crate::{
         event::Events,
         faults::set::{FaultGround, FaultSet},
         group::{Group, GroupSettings},
+        listening::{Listening, Refusals},
         opening::OpeningRules,
         record::Record,
         route::{Condition, Route, Routes},
-        target::{Listening, Refusals, Target},
+        target::Target,
     },
 };
 use std::sync::Arc;
