@@ -18,13 +18,13 @@ use crate::{
     },
     runtime::{clock::standstill, task::yield_now},
 };
-use futures::future::LocalBoxFuture;
+use futures::future::{LocalBoxFuture, MaybeDone, maybe_done};
 use pin_project_lite::pin_project;
 use std::{
     future::poll_fn,
-    io,
+    io, mem,
     pin::{Pin, pin},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -88,12 +88,10 @@ pub fn duplex<'a>(
     ways: Ways<'a>,
 ) -> impl Future<Output = LegEnd> {
     Duplex {
-        read: read_into(source, to_link, ways.incoming),
-        write: write_from(from_link, sink, ways.outgoing),
+        read: maybe_done(read_into(source, to_link, ways.incoming)),
+        write: maybe_done(write_from(from_link, sink, ways.outgoing)),
         lost,
         incoming: ways.incoming,
-        read_end: None,
-        write_end: None,
         standstill: None,
     }
 }
@@ -125,17 +123,14 @@ pub fn read_into<'a>(
                         yield_now().await;
                     }
                 }
-                Read::Sent(waits) => {
+                Read::Sent { waits, is_last } => {
                     if link.send_waiting(waits).await.is_err() {
                         return ReadEnd::Refused;
                     }
-                }
-                Read::Ended(waits) => {
-                    if link.send_waiting(waits).await.is_err() {
-                        return ReadEnd::Refused;
+                    if is_last {
+                        source.ended();
+                        return ReadEnd::Finished;
                     }
-                    source.ended();
-                    return ReadEnd::Finished;
                 }
                 Read::Refused => return ReadEnd::Refused,
                 Read::Failed(error) => return ReadEnd::Failed(error),
@@ -148,10 +143,11 @@ pub fn read_into<'a>(
 enum Read {
     /// It is written, in the receiver's place.
     Delivered,
-    /// It was sent, or waits for room.
-    Sent(Option<Box<Parcel>>),
-    /// It was the end, which was sent, or waits for room.
-    Ended(Option<Box<Parcel>>),
+    /// It is sent, or it waits for room; the last is the end of the stream.
+    Sent {
+        waits: Option<Box<Parcel>>,
+        is_last: bool,
+    },
     Refused,
     Failed(io::Error),
 }
@@ -166,12 +162,12 @@ fn pass_on(read: io::Result<Option<Chunk>>, link: &LinkSender, direction: &Direc
             if link.deliver(&mut chunk, direction) {
                 Read::Delivered
             } else {
-                Read::Sent(link.try_send(Parcel::Data(chunk)))
+                Read::Sent { waits: link.try_send(Parcel::Data(chunk)), is_last: false }
             }
         }
         Ok(None) => {
             direction.set_ended();
-            Read::Ended(link.try_send(Parcel::Fin))
+            Read::Sent { waits: link.try_send(Parcel::Fin), is_last: true }
         }
         Err(error) => Read::Failed(error),
     }
@@ -218,15 +214,13 @@ fn next_chunk(next: io::Result<Option<Parcel>>) -> Result<Option<Chunk>, WriteEn
 
 pin_project! {
     /// Both half-loops in one place. An async block would keep each of them twice: as made, and as pinned.
-    struct Duplex<'a, R, W, L> {
+    struct Duplex<'a, R: Future, W: Future, L> {
         #[pin]
-        read: R,
+        read: MaybeDone<R>,
         #[pin]
-        write: W,
+        write: MaybeDone<W>,
         lost: L,
         incoming: &'a Direction,
-        read_end: Option<ReadEnd>,
-        write_end: Option<WriteEnd>,
         standstill: Option<LocalBoxFuture<'a, ()>>,
     }
 }
@@ -240,40 +234,34 @@ where
     type Output = LegEnd;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<LegEnd> {
-        let this = self.project();
-        if this.read_end.is_none()
-            && let Poll::Ready(end) = this.read.poll(context)
-        {
-            *this.read_end = Some(end);
-        }
-        if this.write_end.is_none()
-            && let Poll::Ready(end) = this.write.poll(context)
-        {
-            *this.write_end = Some(end);
-        }
-        if let Some(end) = judge(this.read_end, this.write_end) {
+        let mut this = self.project();
+        let has_read = this.read.as_mut().poll(context).is_ready();
+        let _ = this.write.as_mut().poll(context);
+        if let Some(end) = judge(this.read.as_mut().output_mut(), this.write.as_mut().output_mut()) {
             return Poll::Ready(end);
         }
-        if (this.lost)(context).is_pending() {
-            return Poll::Pending;
+        ready!((this.lost)(context));
+        if !has_read {
+            // What a lost connection left in our receive queue is still read, as long as more comes.
+            let incoming = *this.incoming;
+            let standstill = this
+                .standstill
+                .get_or_insert_with(|| Box::pin(standstill(LAST_DELIVERY, || incoming.motion())));
+            ready!(standstill.as_mut().poll(context));
         }
-        // What a lost connection left in our receive queue is still read, as long as more comes.
-        let incoming = *this.incoming;
-        let standstill =
-            this.standstill.get_or_insert_with(|| Box::pin(standstill(LAST_DELIVERY, || incoming.motion())));
-        if this.read_end.is_some() || standstill.as_mut().poll(context).is_ready() {
-            return Poll::Ready(LegEnd::PeerGone(take_error(this.read_end, this.write_end)));
-        }
-        Poll::Pending
+        Poll::Ready(LegEnd::PeerGone(match this.write.output_mut() {
+            Some(WriteEnd::Failed(error)) => take(error),
+            _ => io::ErrorKind::ConnectionReset.into(),
+        }))
     }
 }
 
 /// What the ends mean together; none while the leg goes on.
-fn judge(read: &mut Option<ReadEnd>, write: &mut Option<WriteEnd>) -> Option<LegEnd> {
-    match (&read, &write) {
+fn judge(read: Option<&mut ReadEnd>, write: Option<&mut WriteEnd>) -> Option<LegEnd> {
+    match (read, write) {
         // First, because in echo mode it is what aborts the writing.
-        (Some(ReadEnd::Failed(_)), _) | (Some(_), Some(WriteEnd::Failed(_))) => {
-            Some(LegEnd::PeerGone(take_error(read, write)))
+        (Some(ReadEnd::Failed(error)), _) | (Some(_), Some(WriteEnd::Failed(error))) => {
+            Some(LegEnd::PeerGone(take(error)))
         }
         (_, Some(WriteEnd::Aborted)) | (Some(ReadEnd::Refused), Some(WriteEnd::Finished)) => {
             Some(LegEnd::OtherGone)
@@ -283,10 +271,6 @@ fn judge(read: &mut Option<ReadEnd>, write: &mut Option<WriteEnd>) -> Option<Leg
     }
 }
 
-/// The connection's error, if a half-loop met one.
-fn take_error(read: &mut Option<ReadEnd>, write: &mut Option<WriteEnd>) -> io::Error {
-    match (read.take(), write.take()) {
-        (Some(ReadEnd::Failed(error)), _) | (_, Some(WriteEnd::Failed(error))) => error,
-        _ => io::ErrorKind::ConnectionReset.into(),
-    }
+fn take(error: &mut io::Error) -> io::Error {
+    mem::replace(error, io::ErrorKind::ConnectionReset.into())
 }
