@@ -8,10 +8,10 @@ use crate::{
     runtime::local::{Between, LocalReceiver, LocalSender, local},
 };
 use std::{
-    cell::{Cell, OnceCell},
+    cell::Cell,
     future::poll_fn,
     io,
-    rc::{Rc, Weak},
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -29,11 +29,9 @@ pub struct LinkSender(LocalSender<Parcel, Offer, LINK_CHUNKS>);
 
 pub struct LinkReceiver(LocalReceiver<Parcel, Offer, LINK_CHUNKS>);
 
-/// What the sender reads; where the receiver writes, and what is beside the link.
+/// Where the receiver writes, and what is beside the link.
 #[derive(Default)]
 struct Offer {
-    /// It leads nowhere if [`Nudge::source`] came first.
-    source: OnceCell<Weak<Leg>>,
     sink: Cell<Option<Rc<Leg>>>,
     beside: Cell<Option<Box<Beside>>>,
 }
@@ -46,7 +44,7 @@ enum Beside {
     Chain(Box<dyn Chain>),
 }
 
-/// The sender's half-loop, which may belong to another actor: has it look at its gate again.
+/// Wakes the half-loops at both ends of a link, which may belong to other actors.
 pub struct Nudge(Rc<Between<Parcel, Offer, LINK_CHUNKS>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +56,6 @@ pub fn link() -> (LinkSender, LinkReceiver) {
 }
 
 impl LinkSender {
-    /// Says what the sender reads; false if [`Nudge::source`] asked before.
-    pub fn set_source(&self, leg: &Rc<Leg>) -> bool {
-        self.0.source.set(Rc::downgrade(leg)).is_ok()
-    }
-
     /// Writes what can be written of `chunk` in the receiver's place, if the receiver waits for it and nothing acts on the
     /// stream; says whether that was all. The rest is to be sent.
     pub fn deliver(&self, chunk: &mut Chunk, direction: &Direction) -> bool {
@@ -185,26 +178,17 @@ impl LinkReceiver {
         self.0.has_message()
     }
 
-    /// What wakes the half-loop that sends here.
+    /// What wakes the half-loops at both ends.
     pub fn nudge(&self) -> Nudge {
         Nudge(self.0.between())
     }
 }
 
 impl Nudge {
+    /// Has both half-loops look at their gate again.
     pub fn wake(&self) {
         self.0.wake_sender();
-    }
-
-    /// Has the receiver's half-loop look at its gate again.
-    pub fn wake_receiver(&self) {
         self.0.wake_receiver();
-    }
-
-    /// What the sender reads. If it has not said so yet it never can: the one of both that comes second is left with what is to be
-    /// done about it.
-    pub fn source(&self) -> Option<Rc<Leg>> {
-        self.0.source.get_or_init(Weak::new).upgrade()
     }
 }
 
@@ -219,11 +203,11 @@ impl Drop for LinkReceiver {
 mod tests {
     use super::*;
     use crate::{
-        net::{buffer::Buffer, socket::Socket},
+        net::buffer::Buffer,
         runtime::{clock::within, shard},
     };
     use futures::{FutureExt, executor::block_on};
-    use std::{os::unix::net::UnixStream, pin::pin, task::Poll, time::Duration};
+    use std::{pin::pin, task::Poll, time::Duration};
 
     #[test]
     fn a_sender_that_goes_without_an_end_is_an_abort() {
@@ -247,25 +231,6 @@ mod tests {
             if polls == 2 { Poll::Ready(()) } else { Poll::Pending }
         });
         assert!(shard::run(within(Some(Duration::from_secs(20)), polled_again)).unwrap().is_some());
-    }
-
-    #[test]
-    fn a_source_is_known_to_the_one_that_comes_second() {
-        shard::run(async {
-            let leg = |stream: UnixStream| {
-                stream.set_nonblocking(true).unwrap();
-                Rc::new(Leg::Plain(Socket::new(stream.into(), true).unwrap()))
-            };
-            let (one, _other) = UnixStream::pair().unwrap();
-            let leg = leg(one);
-            let (sender, receiver) = link();
-            assert!(sender.set_source(&leg));
-            assert!(Rc::ptr_eq(&receiver.nudge().source().unwrap(), &leg));
-            let (sender, receiver) = link();
-            assert!(receiver.nudge().source().is_none());
-            assert!(!sender.set_source(&leg));
-        })
-        .unwrap();
     }
 
     #[test]

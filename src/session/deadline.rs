@@ -87,8 +87,6 @@ pub struct Watch<'a> {
     asked: u32,
     /// Since when the session ends by FIN, if an operator said so.
     cut_ms: Option<u64>,
-    /// The session has lived for as long as its first look took to come, or has nothing to look for.
-    has_lived: bool,
     /// When the sleeper fires, and the sleeper.
     armed: Option<(u64, Sleep)>,
 }
@@ -107,13 +105,10 @@ enum Due {
 impl<'a> Watch<'a> {
     /// Watches the session of `record`, which begins now.
     pub fn new(record: &'a Record, deadlines: Arc<Deadlines>, context: &'a Context) -> Self {
-        // Without this deadline no look is due while the upstream is dialled.
-        let has_lived = deadlines.idle.is_none();
         Watch {
             record,
             context,
             deadlines,
-            has_lived,
             delivery: Delivery::default(),
             looked_ms: 0,
             look_after_ms: LOOK_AFTER_MS,
@@ -121,16 +116,6 @@ impl<'a> Watch<'a> {
             cut_ms: None,
             armed: None,
         }
-    }
-
-    /// Whether the session is older than `LOOK_AFTER_MS`, or than a part of its shortest deadline. Once it is, it is polled.
-    pub fn has_lived(&self) -> bool {
-        self.has_lived
-    }
-
-    /// How long bytes may wait for a peer that does not take any.
-    pub fn stall(&self) -> Option<Duration> {
-        self.deadlines.stall
     }
 
     /// From now on the finish that an operator ordered may take `FIN_GRACE`. A second call gives it no more.
@@ -155,7 +140,6 @@ impl<'a> Watch<'a> {
             let Some((_, sleeper)) = &mut self.armed else { return Poll::Pending };
             ready!(Pin::new(sleeper).poll(context));
             self.armed = None;
-            self.has_lived = true;
         }
     }
 

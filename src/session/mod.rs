@@ -1,5 +1,6 @@
 //! One client connection, from its start to its end: its target, its deadlines, its record, and what it says of itself.
 
+pub mod attempts;
 pub mod cause;
 pub mod context;
 pub mod deadline;

@@ -28,7 +28,6 @@ use crate::{
         outcome::{Loss, Outcome},
         record::Record,
         target::Joined,
-        upstream,
     },
 };
 use futures::{
@@ -45,8 +44,8 @@ use std::{
     task::{self, Poll},
 };
 
-/// What wakes the half-loops of the far leg, which belong to another task: the one that reads it, and the one that writes it.
-type FarLoops = OnceCell<(Nudge, Nudge)>;
+/// What wakes the half-loops at both ends of both links: those of the far leg belong to another task.
+type Nudges = OnceCell<[Nudge; 2]>;
 
 /// All that can wake a session.
 enum Event {
@@ -89,8 +88,9 @@ fn run(
             Err(error) => return record.conclude(Outcome::NoResources(error)),
         };
         let mut watch = begin(&near, &record, &context);
-        let (mut orders, far_loops, mut is_young) = (None, OnceCell::new(), true);
-        let mut life = pin!(live(near, reserved, &record, &context, &far_loops));
+        let (mut orders, nudges) = (None, Nudges::new());
+        let wake = || nudges.get().into_iter().flatten().for_each(Nudge::wake);
+        let mut life = pin!(live(near, reserved, &record, &context, &nudges));
         let outcome = loop {
             let next_event = |task: &mut task::Context<'_>| {
                 if let Poll::Ready(outcome) = life.as_mut().poll(task) {
@@ -98,12 +98,6 @@ fn run(
                 }
                 if let Poll::Ready(cause) = watch.poll_expired(task) {
                     return Poll::Ready(Event::Due(cause));
-                }
-                if is_young && watch.has_lived() {
-                    is_young = false;
-                    if let Some(far) = far_loops.get().and_then(|(reader, _)| reader.source()) {
-                        upstream::watch_peer(&far, &record, watch.stall());
-                    }
                 }
                 record.orders.poll_next(&mut orders, task).map(Event::Order)
             };
@@ -116,11 +110,7 @@ fn run(
                 }
                 Event::Order(Order::Heed) => {
                     record.note_heeded();
-                    // This loop polls the near half-loops again; the far ones belong to another task.
-                    if let Some((reader, writer)) = far_loops.get() {
-                        reader.wake();
-                        writer.wake_receiver();
-                    }
+                    wake();
                 }
                 Event::Order(Order::Reset) => {
                     delivery::note_lost(&record);
@@ -135,10 +125,7 @@ fn run(
                     record.conclude(Outcome::CutByFin);
                     record.finish();
                     watch.limit_finish();
-                    // This loop polls the near reader again; the far one belongs to another task.
-                    if let Some((reader, _)) = far_loops.get() {
-                        reader.wake();
-                    }
+                    wake();
                 }
             }
         };
@@ -171,7 +158,7 @@ fn live<'a>(
     reserved: Option<Reserved>,
     record: &'a Arc<Record>,
     context: &'a Arc<Context>,
-    far_loops: &'a FarLoops,
+    nudges: &'a Nudges,
 ) -> impl Future<Output = Outcome> + 'a {
     // One whose client has to send a PROXY header knows no client before that.
     let refused = if record.awaits_header() { None } else { begin_faults(&near, record, context) };
@@ -179,10 +166,10 @@ fn live<'a>(
         return Either::Right(Either::Left(ready(outcome)));
     }
     match opening::open(near, record, context) {
-        Ok(near) => Either::Left(relay(near, reserved, record, context, far_loops)),
+        Ok(near) => Either::Left(relay(near, reserved, record, context, nudges)),
         Err(opening) => Either::Right(Either::Right(Box::pin(async move {
             match opening.await {
-                Ok(near) => relay(near, reserved, record, context, far_loops).await,
+                Ok(near) => relay(near, reserved, record, context, nudges).await,
                 Err(outcome) => outcome,
             }
         }))),
@@ -195,7 +182,7 @@ fn relay<'a>(
     reserved: Option<Reserved>,
     record: &'a Arc<Record>,
     context: &'a Arc<Context>,
-    far_loops: &'a FarLoops,
+    nudges: &'a Nudges,
 ) -> impl Future<Output = Outcome> + 'a {
     async move {
         if record.awaits_header()
@@ -205,9 +192,9 @@ fn relay<'a>(
         }
         let (up_sender, up_receiver) = link();
         let up_nudge = up_receiver.nudge();
-        let Joined { down_receiver, mut far, nudge } =
+        let Joined { down_receiver, mut far } =
             record.listening.target.join(reserved, record, context, up_receiver);
-        let _ = far_loops.set((nudge, up_nudge));
+        let _ = nudges.set([up_nudge, down_receiver.nudge()]);
         let (near_end, far_outcome) = {
             let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
             let early = record.introduced().and_then(Introduction::take_early);
@@ -305,11 +292,12 @@ async fn last_delivery<T>(delivery: impl Future<Output = T> + Unpin, direction: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::upstream;
 
     /// What a session and its upstream hold while nothing flows, in bytes; the rest of an idle session is its record, two
     /// links without a queue, two registrations and a place on the clock.
-    const SESSION_BYTES_MAX: usize = 648;
-    const UPSTREAM_BYTES_MAX: usize = 344;
+    const SESSION_BYTES_MAX: usize = 624;
+    const UPSTREAM_BYTES_MAX: usize = 336;
 
     #[test]
     fn an_idle_session_is_small() {

@@ -2,7 +2,7 @@
 
 use crate::{
     net::dial::Reserved,
-    relay::link::{LinkReceiver, LinkSender, Nudge, link},
+    relay::link::{LinkReceiver, LinkSender, link},
     runtime::task::{Task, spawn},
     session::{
         context::Context, event::Mode, origin, outcome::Outcome, record::Record, route::Routes, upstream,
@@ -26,8 +26,6 @@ pub struct Joined {
     pub down_receiver: LinkReceiver,
     /// The actor at the far end; none if the session is joined to itself.
     pub far: Option<Task<Outcome>>,
-    /// Wakes the half-loop that reads for the client.
-    pub nudge: Nudge,
 }
 
 impl Target {
@@ -82,7 +80,7 @@ impl Target {
         up_receiver: LinkReceiver,
     ) -> Joined {
         match self {
-            Target::Echo => Joined { nudge: up_receiver.nudge(), down_receiver: up_receiver, far: None },
+            Target::Echo => Joined { down_receiver: up_receiver, far: None },
             Target::Origin => Joined::to(|down_sender| origin::start(record, up_receiver, down_sender)),
             Target::Upstream(routes) => Joined::to(|down_sender| {
                 let (record, context, routes) = (record.clone(), context.clone(), routes.clone());
@@ -95,7 +93,7 @@ impl Target {
 impl Joined {
     fn to(start: impl FnOnce(LinkSender) -> Task<Outcome>) -> Self {
         let (down_sender, down_receiver) = link();
-        Joined { nudge: down_receiver.nudge(), down_receiver, far: Some(start(down_sender)) }
+        Joined { down_receiver, far: Some(start(down_sender)) }
     }
 }
 
