@@ -1,16 +1,10 @@
-//! One direction of a session: its counters, its end, its gate, and its watchers. The half-loops write it.
+//! One direction of a session: what it has moved, when, and its gate. The half-loops write it.
 
 use crate::{
-    relay::gate::{Chain, Chains, Gate},
-    runtime::{
-        clock::{coarse_ms, now_ns},
-        lock::Lock,
-    },
+    relay::gate::Gate,
+    runtime::clock::{coarse_ms, now_ns},
 };
-use std::sync::{
-    Arc, OnceLock, Weak,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub struct Direction {
     received: AtomicU64,
@@ -25,8 +19,6 @@ pub struct Direction {
     end_ns: AtomicU64,
     /// Where the stream is watched and acted on.
     pub gate: Gate,
-    /// Boxed: most sessions never need it.
-    rare: OnceLock<Box<Rare>>,
 }
 
 /// Both directions as a leg sees them.
@@ -36,23 +28,6 @@ pub struct Ways<'a> {
     pub incoming: &'a Direction,
     /// What the leg's peer is sent.
     pub outgoing: &'a Direction,
-}
-
-#[derive(Default)]
-struct Rare {
-    watchers: Lock<Vec<Arc<dyn ChunkWatcher>>>,
-    chains: Lock<Option<Arc<dyn Chains>>>,
-    /// Bytes that the receiver's queue in our kernel held when it was reset.
-    lost: AtomicU64,
-}
-
-/// A watcher of one direction. It must not wait.
-pub trait ChunkWatcher: Send + Sync {
-    /// Shows a chunk that begins `offset` bytes into the stream.
-    fn show(&self, offset: u64, bytes: &[u8]);
-
-    /// The sender has ended its stream.
-    fn ended(&self) {}
 }
 
 impl Direction {
@@ -66,19 +41,12 @@ impl Direction {
             first_ns: AtomicU64::new(0),
             end_ns: AtomicU64::new(0),
             gate: Gate::default(),
-            rare: OnceLock::new(),
         }
     }
 
     /// Notes that `bytes` came from the sender, and shows them to the watchers.
     pub fn receive(&self, bytes: &[u8]) {
-        if !self.gate.is_open()
-            && let Some(rare) = self.rare.get()
-        {
-            for watcher in &*rare.watchers.lock() {
-                watcher.show(self.received(), bytes);
-            }
-        }
+        self.gate.show(self.received(), bytes);
         self.add_received(bytes.len());
     }
 
@@ -106,59 +74,7 @@ impl Direction {
     pub fn set_ended(&self) {
         self.end_ns.store(now_ns(), Relaxed);
         self.moved_ms.store(coarse_ms(), Relaxed);
-        if !self.gate.is_open()
-            && let Some(rare) = self.rare.get()
-        {
-            rare.watchers.lock().iter().for_each(|watcher| watcher.ended());
-        }
-    }
-
-    /// Notes that `count` bytes that our kernel had taken for the receiver went with its connection.
-    pub fn set_lost(&self, count: u64) {
-        if count > 0 {
-            self.rare.get_or_init(Box::default).lost.store(count, Relaxed);
-        }
-    }
-
-    /// From now on `watcher` is shown every chunk, until [`Direction::unwatch`].
-    pub fn watch(&self, watcher: Arc<dyn ChunkWatcher>) -> Weak<dyn ChunkWatcher> {
-        let weak = Arc::downgrade(&watcher);
-        self.rare.get_or_init(Box::default).watchers.lock().push(watcher);
-        self.gate.add_watcher();
-        weak
-    }
-
-    /// Takes a watcher off, if it is there.
-    pub fn unwatch(&self, watcher: &Weak<dyn ChunkWatcher>) {
-        let Some(rare) = self.rare.get() else { return };
-        let mut watchers = rare.watchers.lock();
-        if let Some(at) = watchers.iter().position(|there| Weak::ptr_eq(&Arc::downgrade(there), watcher)) {
-            watchers.swap_remove(at);
-            self.gate.remove_watcher();
-        }
-    }
-
-    /// From now on what `chains` makes acts on the stream, until nothing is left of it. The half-loop that writes the direction
-    /// must be woken to see this.
-    pub fn act(&self, chains: Arc<dyn Chains>) {
-        let mut place = self.rare.get_or_init(Box::default).chains.lock();
-        *place = Some(chains);
-        self.gate.set_chained(true);
-    }
-
-    /// The chain that is to act on the stream; none: none is.
-    pub(super) fn make_chain(&self) -> Option<Box<dyn Chain>> {
-        self.rare.get()?.chains.lock().as_ref()?.chain()
-    }
-
-    /// The chain is over: nothing acts on the stream, unless something has come since.
-    pub(super) fn rest(&self) {
-        let Some(rare) = self.rare.get() else { return };
-        let mut chains = rare.chains.lock();
-        if !chains.as_ref().is_some_and(|chains| chains.act()) {
-            *chains = None;
-            self.gate.set_chained(false);
-        }
+        self.gate.show_end();
     }
 
     /// Whether a chain holds what the receiver might take. From the instant at which it does not, the receiver is waited for.
@@ -173,11 +89,6 @@ impl Direction {
     /// A number that stands still only while the direction's peers do.
     pub fn motion(&self) -> u64 {
         if self.gate.is_held() { coarse_ms() } else { self.received().wrapping_add(self.delivered()) }
-    }
-
-    /// Bytes that never reached the receiver's kernel, as far as that is known, once the session has ended.
-    pub fn undelivered(&self) -> u64 {
-        self.waiting() + self.rare.get().map_or(0, |rare| rare.lost.load(Relaxed))
     }
 
     pub fn received(&self) -> u64 {
@@ -229,21 +140,7 @@ impl Default for Direction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{sync::Mutex, thread::sleep, time::Duration};
-
-    /// What was shown; an end is shown as no bytes.
-    #[derive(Default)]
-    struct Seen(Mutex<Vec<(u64, Vec<u8>)>>);
-
-    impl ChunkWatcher for Seen {
-        fn show(&self, offset: u64, bytes: &[u8]) {
-            self.0.lock().unwrap().push((offset, bytes.to_vec()));
-        }
-
-        fn ended(&self) {
-            self.show(0, b"");
-        }
-    }
+    use std::{thread::sleep, time::Duration};
 
     #[test]
     fn what_waits_is_what_was_received_and_not_delivered() {
@@ -253,8 +150,6 @@ mod tests {
         assert!(direction.waiting_since_ms().is_some() && direction.first_ns().is_some());
         direction.add_delivered(3);
         assert_eq!(direction.waiting(), 2);
-        direction.set_lost(4);
-        assert_eq!(direction.undelivered(), 6);
     }
 
     #[test]
@@ -285,27 +180,5 @@ mod tests {
         assert!(direction.ended() && ended > before && ended <= now_ns());
         // The coarse clock lags by a tick at most.
         assert!(direction.moved_ms() > began && (ended / 1_000_000).abs_diff(direction.moved_ms()) <= 20);
-    }
-
-    #[test]
-    fn a_watcher_is_shown_what_comes_between_its_coming_and_its_going() {
-        let (direction, seen) = (Direction::new(), Arc::new(Seen::default()));
-        direction.receive(b"before");
-        let watcher = direction.watch(seen.clone());
-        direction.receive(b"while");
-        direction.unwatch(&watcher);
-        direction.unwatch(&watcher);
-        direction.receive(b"after");
-        assert_eq!(*seen.0.lock().unwrap(), [(6, b"while".to_vec())]);
-        assert!(direction.gate.is_open());
-    }
-
-    #[test]
-    fn a_watcher_is_shown_the_end_after_the_last_byte() {
-        let (direction, seen) = (Direction::new(), Arc::new(Seen::default()));
-        direction.watch(seen.clone());
-        direction.receive(b"last");
-        direction.set_ended();
-        assert_eq!(*seen.0.lock().unwrap(), [(0, b"last".to_vec()), (0, Vec::new())]);
     }
 }

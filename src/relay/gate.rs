@@ -1,13 +1,16 @@
-//! The gate of a direction: all that its half-loops have to heed, in one word. [`crate::relay::direction`] shows the chunks
-//! to the watchers, [`crate::relay::leg`] ends a stream that is to finish, and [`crate::relay::link`] passes through a chain
-//! what something acts on.
+//! The gate of a direction: who watches the stream and what acts on it, and all that the half-loops have to heed of that in one
+//! word. [`crate::relay::leg`] ends a stream that is to finish, and [`crate::relay::link`] passes through a chain what
+//! something acts on.
 //!
 //! An open gate costs one relaxed load a chunk, and the relay splices. With a watcher, a chain or an act the direction
 //! copies; it splices again once its watchers and its chain are gone; an act stays.
 
-use crate::relay::link::Parcel;
+use crate::{relay::link::Parcel, runtime::lock::Lock};
 use std::{
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     task::{Context, Poll},
 };
 
@@ -19,6 +22,15 @@ const COPIED: u32 = 1 << 30;
 const CHAINED: u32 = 1 << 29;
 /// The chain holds what the receiver might take: that this gets nothing is not its doing.
 const HELD: u32 = 1 << 28;
+
+/// A watcher of one direction. It must not wait.
+pub trait ChunkWatcher: Send + Sync {
+    /// Shows a chunk that begins `offset` bytes into the stream.
+    fn show(&self, offset: u64, bytes: &[u8]);
+
+    /// The sender has ended its stream.
+    fn ended(&self) {}
+}
 
 /// What acts on the stream of a direction, between its link and the half-loop that writes.
 pub trait Chain {
@@ -49,6 +61,15 @@ pub trait Chains: Send + Sync {
 #[derive(Default)]
 pub struct Gate {
     word: AtomicU32,
+    /// Boxed: most sessions never need it.
+    standing: OnceLock<Box<Standing>>,
+}
+
+/// Who stands at the gate.
+#[derive(Default)]
+struct Standing {
+    watchers: Lock<Vec<Arc<dyn ChunkWatcher>>>,
+    chains: Lock<Option<Arc<dyn Chains>>>,
 }
 
 impl Gate {
@@ -82,10 +103,6 @@ impl Gate {
         self.word.load(Relaxed) & HELD != 0
     }
 
-    pub(super) fn set_chained(&self, is_chained: bool) {
-        self.set(CHAINED, is_chained);
-    }
-
     pub(super) fn set_held(&self, is_held: bool) {
         self.set(HELD, is_held);
     }
@@ -98,29 +115,121 @@ impl Gate {
         }
     }
 
-    pub(super) fn add_watcher(&self) {
-        self.word.fetch_add(1, Relaxed);
+    /// The watchers and what acts, if there ever was one.
+    fn standing(&self) -> Option<&Standing> {
+        if self.is_open() { None } else { self.standing.get().map(|standing| &**standing) }
     }
 
-    pub(super) fn remove_watcher(&self) {
-        self.word.fetch_sub(1, Relaxed);
+    /// Shows the watchers a chunk that begins `offset` bytes into the stream.
+    pub(super) fn show(&self, offset: u64, bytes: &[u8]) {
+        if let Some(standing) = self.standing() {
+            standing.watchers.lock().iter().for_each(|watcher| watcher.show(offset, bytes));
+        }
+    }
+
+    /// Shows them the end.
+    pub(super) fn show_end(&self) {
+        if let Some(standing) = self.standing() {
+            standing.watchers.lock().iter().for_each(|watcher| watcher.ended());
+        }
+    }
+
+    /// From now on `watcher` is shown every chunk, until [`Gate::unwatch`].
+    pub fn watch(&self, watcher: Arc<dyn ChunkWatcher>) -> Weak<dyn ChunkWatcher> {
+        let weak = Arc::downgrade(&watcher);
+        self.standing.get_or_init(Box::default).watchers.lock().push(watcher);
+        self.word.fetch_add(1, Relaxed);
+        weak
+    }
+
+    /// Takes a watcher off, if it is there.
+    pub fn unwatch(&self, watcher: &Weak<dyn ChunkWatcher>) {
+        let Some(standing) = self.standing() else { return };
+        let mut watchers = standing.watchers.lock();
+        if let Some(at) = watchers.iter().position(|there| Weak::ptr_eq(&Arc::downgrade(there), watcher)) {
+            watchers.swap_remove(at);
+            self.word.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// From now on what `chains` makes acts on the stream, until nothing is left of it. The half-loop that writes the direction
+    /// must be woken to see this.
+    pub fn act(&self, chains: Arc<dyn Chains>) {
+        let mut place = self.standing.get_or_init(Box::default).chains.lock();
+        *place = Some(chains);
+        self.set(CHAINED, true);
+    }
+
+    /// The chain that is to act on the stream; none: none is.
+    pub(super) fn make_chain(&self) -> Option<Box<dyn Chain>> {
+        if !self.is_chained() {
+            return None;
+        }
+        self.standing.get()?.chains.lock().as_ref()?.chain()
+    }
+
+    /// The chain is over: nothing acts on the stream, unless something has come since.
+    pub(super) fn rest(&self) {
+        let Some(standing) = self.standing.get() else { return };
+        let mut chains = standing.chains.lock();
+        if !chains.as_ref().is_some_and(|chains| chains.act()) {
+            *chains = None;
+            self.set(CHAINED, false);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::direction::Direction;
+    use std::sync::Mutex;
+
+    /// What was shown; an end is shown as no bytes.
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<(u64, Vec<u8>)>>);
+
+    impl ChunkWatcher for Seen {
+        fn show(&self, offset: u64, bytes: &[u8]) {
+            self.0.lock().unwrap().push((offset, bytes.to_vec()));
+        }
+
+        fn ended(&self) {
+            self.show(0, b"");
+        }
+    }
 
     #[test]
     fn a_gate_is_open_again_once_its_watchers_are_gone() {
         let gate = Gate::default();
-        gate.add_watcher();
-        gate.add_watcher();
-        gate.remove_watcher();
+        let watchers = [(); 2].map(|()| gate.watch(Arc::new(Seen::default())));
+        gate.unwatch(&watchers[0]);
         assert!(!gate.is_open());
-        gate.remove_watcher();
+        gate.unwatch(&watchers[1]);
         assert!(gate.is_open() && !gate.finishes());
         gate.finish();
         assert!(!gate.is_open() && gate.finishes());
+    }
+
+    #[test]
+    fn a_watcher_is_shown_what_comes_between_its_coming_and_its_going() {
+        let (direction, seen) = (Direction::new(), Arc::new(Seen::default()));
+        direction.receive(b"before");
+        let watcher = direction.gate.watch(seen.clone());
+        direction.receive(b"while");
+        direction.gate.unwatch(&watcher);
+        direction.gate.unwatch(&watcher);
+        direction.receive(b"after");
+        assert_eq!(*seen.0.lock().unwrap(), [(6, b"while".to_vec())]);
+        assert!(direction.gate.is_open());
+    }
+
+    #[test]
+    fn a_watcher_is_shown_the_end_after_the_last_byte() {
+        let (direction, seen) = (Direction::new(), Arc::new(Seen::default()));
+        direction.gate.watch(seen.clone());
+        direction.receive(b"last");
+        direction.set_ended();
+        assert_eq!(*seen.0.lock().unwrap(), [(0, b"last".to_vec()), (0, Vec::new())]);
     }
 }

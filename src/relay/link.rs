@@ -133,8 +133,7 @@ impl LinkReceiver {
             let chain = match self.0.beside.take().map(|beside| *beside) {
                 Some(Beside::Failed(error)) => return Poll::Ready(Err(error)),
                 Some(Beside::Chain(chain)) => Some(chain),
-                None if direction.gate.is_chained() => direction.make_chain(),
-                None => None,
+                None => direction.gate.make_chain(),
             };
             match chain {
                 Some(chain) => self.poll_through(chain, direction, context),
@@ -166,7 +165,7 @@ impl LinkReceiver {
         };
         if chain.is_over() && next.is_pending() {
             drop(chain);
-            direction.rest();
+            direction.gate.rest();
         } else {
             self.0.beside.set(Some(Box::new(Beside::Chain(chain))));
         }

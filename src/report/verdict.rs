@@ -31,6 +31,7 @@ impl Ended {
     /// The session of `record` ends now.
     pub fn now(record: &Record) -> Self {
         let now_ns = now_ns();
+        let [client_undelivered, upstream_undelivered] = record.undelivered();
         let fin = |direction: &Direction| {
             direction.end_ns().map(|ended_ns| Duration::from_nanos(now_ns.saturating_sub(ended_ns)))
         };
@@ -39,8 +40,8 @@ impl Ended {
             close: record.close(),
             client_fin: fin(&record.from_client),
             upstream_fin: fin(&record.from_upstream),
-            client_undelivered: record.from_client.undelivered(),
-            upstream_undelivered: record.from_upstream.undelivered(),
+            client_undelivered,
+            upstream_undelivered,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     net::{address::Address, options::Options},
-    relay::direction::ChunkWatcher,
+    relay::gate::ChunkWatcher,
     runtime::{
         limit::{Slots, descriptors},
         lock::Lock,
@@ -99,7 +99,7 @@ impl Context {
         let Some(limit) = record.listening.settings.dump_limit else { return };
         for (direction, from) in record.sides() {
             let (events, session) = (self.events.clone(), record.id);
-            direction.watch(Arc::new(Dump { events, session, from, limit }));
+            direction.gate.watch(Arc::new(Dump { events, session, from, limit }));
         }
     }
 }

@@ -35,6 +35,8 @@ pub struct Delivery {
 pub struct SeenQueue {
     unacknowledged: AtomicU32,
     moved_ms: AtomicU64,
+    /// Bytes that it held when its connection was ended by force.
+    lost: AtomicU32,
 }
 
 impl SeenQueue {
@@ -48,6 +50,11 @@ impl SeenQueue {
         let (unacknowledged, moved_ms) = (self.unacknowledged.load(Relaxed), self.moved_ms.load(Relaxed));
         let is_current = moved_ms >= flowed_ms;
         Queue { unacknowledged: if is_current { unacknowledged } else { 0 }, acknowledged: 0, moved_ms }
+    }
+
+    /// Bytes that our kernel had taken for the peer, and that went with its connection.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Relaxed).into()
     }
 }
 
@@ -116,16 +123,18 @@ fn ends(record: &Record, towards: Side) -> Option<(&Address, &Address)> {
 /// Notes what lies in the kernel's queue towards a peer whose connection is ended by force: written, and never delivered.
 /// To be called while the connection is there; if its peer reset it, nothing is known of the queue any more.
 pub fn note_lost_towards(record: &Record, towards: Side) {
-    let direction = match towards {
-        Side::Client => record.to_client(),
-        Side::Upstream => &record.from_client,
+    let (direction, queue) = match towards {
+        Side::Client => (record.to_client(), &record.to_client_queue),
+        Side::Upstream => (&record.from_client, &record.to_upstream_queue),
     };
     if let Some((local, peer)) = ends(record, towards)
         && let SendQueue::Bytes(left) = unacknowledged(local, peer)
     {
         // Our FIN waits in the queue like a byte.
-        let fin = u64::from(direction.ended() && direction.waiting() == 0);
-        direction.set_lost(u64::from(left).saturating_sub(fin));
+        let fin = u32::from(direction.ended() && direction.waiting() == 0);
+        if left > fin {
+            queue.lost.store(left - fin, Relaxed);
+        }
     }
 }
 

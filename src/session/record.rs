@@ -209,6 +209,14 @@ impl Record {
         here.into_iter().chain(there).flatten().min()
     }
 
+    /// Bytes from the client, and from the upstream, that never reached the other's kernel, as far as that is known, once the
+    /// session has ended.
+    pub fn undelivered(&self) -> [u64; 2] {
+        let (to_client, to_upstream) = (self.to_client_queue.lost(), self.to_upstream_queue.lost());
+        let lost = if self.listening.target.loops() { [to_client, 0] } else { [to_upstream, to_client] };
+        [self.from_client.waiting() + lost[0], self.from_upstream.waiting() + lost[1]]
+    }
+
     pub fn set_choice(&self, choice: Selection) {
         let _ = self.choice.set(Box::new(choice));
     }
@@ -239,6 +247,20 @@ impl Record {
         let counted = self.listening.admit(self.source())?;
         if !counted.is_empty() {
             self.introduction().count(counted);
+        }
+        Ok(())
+    }
+
+    /// As [`Record::admit`], as it begins. One whose client has to send a PROXY header is admitted once that is there: before
+    /// that it is asked who may send one.
+    pub fn admit_at_first(&self) -> Result<(), (Cause, Box<str>)> {
+        if !self.awaits_header() {
+            return self.admit();
+        }
+        self.listening.judge(&self.client)?;
+        if !self.listening.opening.trust(&self.client) {
+            let why = format!("{} may not connect: accept-proxy does not have it", self.client);
+            return Err((Cause::RefusedAccess, why.into()));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Taps: observers that come to a running session and go again. Each has a mailbox; what it does not take is counted.
 
 use crate::{
-    relay::direction::ChunkWatcher,
+    relay::gate::ChunkWatcher,
     runtime::{
         lock::Lock,
         mailbox::{Mailbox, Refused, Sender, mailbox},
@@ -110,7 +110,7 @@ impl Watcher {
         for (direction, side) in record.sides() {
             if view.from.is_none_or(|wanted| wanted == side) {
                 let (marks, began_ns) = (view.marks, record.began_ns());
-                taps.push(direction.watch(Arc::new(Tap {
+                taps.push(direction.gate.watch(Arc::new(Tap {
                     from: side,
                     marks,
                     began_ns,
@@ -142,7 +142,7 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         let Some(record) = self.record.upgrade() else { return };
         for (direction, _) in record.sides() {
-            self.taps.iter().for_each(|tap| direction.unwatch(tap));
+            self.taps.iter().for_each(|tap| direction.gate.unwatch(tap));
         }
         if let Some(attached) = record.taps.attached.get() {
             attached.count.fetch_sub(1, Relaxed);

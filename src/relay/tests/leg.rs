@@ -12,7 +12,8 @@ use crate::{
     },
     relay::{
         chunk::{Chunk, ChunkSink, ChunkSource},
-        direction::{ChunkWatcher, Direction, Ways},
+        direction::{Direction, Ways},
+        gate::ChunkWatcher,
         leg::{Leg, LegReader, LegWriter},
         link::link,
         pump::{LegEnd, pump},
@@ -115,10 +116,10 @@ fn bulk_crosses_as_pipes_except_while_something_watches() {
         assert!(reader.read(&direction).now_or_never().is_none());
         arrive(&leg, &peer, &WHOLE, BUFFER_BYTES).await;
         assert_eq!(read(&mut reader, &direction).await, Some((BUFFER_BYTES, false)));
-        let watcher = direction.watch(Arc::new(Blind));
+        let watcher = direction.gate.watch(Arc::new(Blind));
         arrive(&leg, &peer, &WHOLE, BUFFER_BYTES).await;
         assert_eq!(read(&mut reader, &direction).await, Some((BUFFER_BYTES, true)));
-        direction.unwatch(&watcher);
+        direction.gate.unwatch(&watcher);
         arrive(&leg, &peer, b"short", 5).await;
         assert_eq!(read(&mut reader, &direction).await, Some((5, false)));
         arrive(&leg, &peer, b"short", 5).await;

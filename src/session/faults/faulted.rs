@@ -91,7 +91,7 @@ impl Record {
         for stream in [FaultStream::Upstream, FaultStream::Downstream] {
             if faulted.acts(Some(stream)) {
                 let (direction, both) = self.direction_of(stream);
-                direction.act(Arc::new(SessionChains {
+                direction.gate.act(Arc::new(SessionChains {
                     record: Arc::downgrade(self),
                     stream: (!both).then_some(stream),
                 }));
