@@ -18,6 +18,7 @@ pub mod http;
 pub mod in_force;
 pub mod keeper;
 pub mod listener_faults;
+pub mod live;
 pub mod notify;
 pub mod operator;
 pub mod plan;

@@ -123,14 +123,15 @@ impl Supervisors {
 
     /// The records of all live sessions, in the order of their numbers; none if the supervisors have ended.
     pub async fn list(&self) -> Vec<Arc<Record>> {
-        let lists = join_all(self.all().iter().map(Supervisor::list)).await;
+        let lists = join_all(self.all().iter().map(|one| one.ask(|live| live.list()))).await;
         let mut records: Vec<_> = lists.into_iter().flatten().flatten().collect();
         records.sort_unstable_by_key(|record| record.id);
         records
     }
 
     pub async fn find(&self, id: u64) -> Option<Arc<Record>> {
-        join_all(self.all().iter().map(|one| one.find(id))).await.into_iter().flatten().next()
+        let found = join_all(self.all().iter().map(|one| one.ask(move |live| live.find(id)))).await;
+        found.into_iter().flatten().flatten().next()
     }
 
     /// The newest `count` of the sessions that ended, the newest last.
@@ -146,7 +147,7 @@ impl Supervisors {
     /// How far they are, without a look at the sessions, of which there may be many; none if one of them cannot answer and
     /// no drain is under way, or if all have ended.
     pub async fn state(&self) -> Option<SupervisorState> {
-        let drain = join_all(self.all().iter().map(Supervisor::draining)).await;
+        let drain = join_all(self.all().iter().map(|one| one.ask(|live| live.draining))).await;
         let draining = drain.contains(&Some(true));
         let all_answer = drain.iter().all(Option::is_some);
         let opened = self.common.last_id.load(Relaxed);
@@ -155,7 +156,7 @@ impl Supervisors {
 
     /// The sums of all sessions, live ones included; none if the supervisors have ended.
     pub async fn tally(&self) -> Option<Tally> {
-        let tallies = join_all(self.all().iter().map(Supervisor::tally)).await;
+        let tallies = join_all(self.all().iter().map(|one| one.ask(|live| live.tally()))).await;
         tallies.into_iter().flatten().reduce(|mut sum, tally| {
             sum.add(&tally);
             sum
@@ -168,7 +169,8 @@ impl Supervisors {
         ids.sort_unstable();
         ids.dedup();
         for supervisor in &*self.all() {
-            ids = supervisor.cut_some(ids, fin).await;
+            let asked = ids.clone();
+            ids = supervisor.ask(move |live| live.cut(asked, fin)).await.unwrap_or(ids);
         }
         ids
     }
