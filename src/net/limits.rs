@@ -1,11 +1,21 @@
-//! The descriptor limit: raised to what the system allows, and shared out among sessions and pipes.
+//! The descriptor limit: raised to what the system allows, shared out among sessions and pipes, and what an actor does that
+//! reaches it.
 
 use crate::{
     net::pipe::{self, PIPE_DESCRIPTORS, PIPES_MAX},
-    runtime::shard::shared,
+    runtime::{
+        limit::{Rank, WaitPlace, WaitQueue, descriptors},
+        shard::shared,
+    },
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
 
 /// Standard streams, epolls, signals and listeners (about 20), lookups under way (32), connections to the admin server (16)
 /// and for control.
@@ -20,6 +30,9 @@ const DESCRIPTORS_A_SESSION: usize = 2;
 const PIPES_SHARE: usize = 16;
 /// The limit if the system sets none; epoll and ports end long before.
 const UNLIMITED: u64 = 1 << 20;
+
+/// A shortage that comes and goes is told at most this often.
+const SHORTAGE_TOLD_EVERY: Duration = Duration::from_secs(30);
 
 /// Descriptors of the shards beyond the first.
 #[derive(Default)]
@@ -54,6 +67,60 @@ pub fn raise_descriptor_limit() -> usize {
 pub fn read_again() {
     if pipe::count().1 > 0 {
         pipe::set_limit(share(descriptor_limit()).pipes.max(1));
+    }
+}
+
+/// How an actor that needs one descriptor after the other gets through a shortage: it queues with the others.
+pub struct Shortage {
+    queue: Arc<WaitQueue>,
+    rank: Rank,
+    place: Option<WaitPlace>,
+    told: Option<Instant>,
+}
+
+impl Shortage {
+    /// In the program's queue.
+    pub fn new(rank: Rank) -> Self {
+        Self::in_queue(descriptors(), rank)
+    }
+
+    pub fn in_queue(queue: Arc<WaitQueue>, rank: Rank) -> Self {
+        Shortage { queue, rank, place: None, told: None }
+    }
+
+    /// Waits while there is a shortage, until it is this actor's turn to try. Cancel-safe.
+    pub async fn turn(&mut self) {
+        // Those of a lower rank come first: dials of sessions that have begun.
+        if self.place.is_none() && self.queue.waiting() > 0 {
+            self.place = Some(self.queue.join(self.rank));
+        }
+        if let Some(place) = &mut self.place {
+            place.turn().await;
+        }
+    }
+
+    /// There was no descriptor. The next try is at its turn in the queue; says whether that is to be told.
+    pub fn note(&mut self) -> bool {
+        pipe::give_back();
+        read_again();
+        self.place.get_or_insert_with(|| self.queue.join(self.rank)).failed();
+        let is_told = self.told.is_none_or(|last| last.elapsed() >= SHORTAGE_TOLD_EVERY);
+        if is_told {
+            self.told = Some(Instant::now());
+        }
+        is_told
+    }
+
+    /// There was one: if it waited for that, the limit may be another.
+    pub fn end(&mut self) {
+        if self.place.take().is_some() {
+            read_again();
+        }
+    }
+
+    /// It needs none now.
+    pub fn leave(&mut self) {
+        self.place = None;
     }
 }
 

@@ -9,14 +9,12 @@ use crate::{
     net::{
         address::Address,
         dial::Reserved,
-        limits,
+        limits::Shortage,
         listener::{AcceptError, ListenSocket, Listener, classify},
-        pipe,
     },
     report::reporter::Reporter,
     runtime::{
-        clock::sleep,
-        limit::{Rank, Slot, Slots, WaitPlace, WaitQueue, descriptors},
+        limit::{Rank, Slot, Slots},
         mailbox::{self, Mailbox, mailbox},
         task::{Task, contain, spawn},
     },
@@ -26,20 +24,8 @@ use crate::{
 use futures::{
     FutureExt,
     future::{Either, Fuse, FusedFuture, select},
-    pin_mut,
 };
-use std::{
-    io,
-    os::fd::OwnedFd,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-/// A shortage that comes and goes is reported at most this often.
-const SHORTAGE_REPORTED_EVERY: Duration = Duration::from_secs(30);
-
-/// How long an acceptor that is to end waits for descriptors before it tries again.
-const SHORTAGE_PAUSE: Duration = Duration::from_millis(250);
+use std::{io, os::fd::OwnedFd, pin::pin, rc::Rc, sync::Arc};
 
 /// A connection that was accepted, before a shard waits for its socket.
 pub struct Connection {
@@ -59,17 +45,15 @@ pub struct Acceptor {
     stop: Option<mailbox::Sender<()>>,
 }
 
-/// Where connections come from: a listener, or a fake of one.
+/// Where connections come from and go to: a listener, or a fake of one.
 pub(super) trait Accepts: 'static {
-    type Accepted;
-
     /// What its next connection waits for if there is no descriptor.
     const RANK: Rank;
 
     fn readable(&self) -> impl Future<Output = ()>;
 
-    /// Takes one connection, with all the descriptors that it needs.
-    fn try_accept(&mut self) -> io::Result<Self::Accepted>;
+    /// Takes one connection, with all the descriptors that it needs and its slot; the future hands it on.
+    fn try_accept(&mut self, slot: Slot) -> io::Result<impl Future<Output = ()>>;
 }
 
 /// A listener of sessions. If they dial, it first makes the socket of the far leg and then accepts: a session that begins has
@@ -79,10 +63,10 @@ struct SessionListener {
     current: Arc<CurrentListening>,
     /// For the next session.
     reserved: Option<Reserved>,
+    admission: Admission,
 }
 
 impl Accepts for SessionListener {
-    type Accepted = (OwnedFd, Address, Option<Reserved>, Arc<Listening>);
     const RANK: Rank = Rank::Accept;
 
     async fn readable(&self) {
@@ -93,8 +77,8 @@ impl Accepts for SessionListener {
         }
     }
 
-    fn try_accept(&mut self) -> io::Result<Self::Accepted> {
-        let SessionListener { listener, current, reserved } = self;
+    fn try_accept(&mut self, slot: Slot) -> io::Result<impl Future<Output = ()>> {
+        let SessionListener { listener, current, reserved, admission } = self;
         let listening = current.get();
         let entrance = &listening.faults.entrance;
         let prepare = || {
@@ -118,25 +102,35 @@ impl Accepts for SessionListener {
             // It was to fill the queue, and is no session.
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        Ok((accepted, client, reserved.take(), listening))
+        let local = listener.local_address_of(&accepted);
+        Ok(admission.admit(Connection {
+            accepted,
+            reserved: reserved.take(),
+            client,
+            listening,
+            local,
+            slot,
+        }))
     }
 }
 
-struct Actor<L, H, W> {
-    /// The listener's, in a line.
-    name: String,
+struct Actor<L> {
     listener: L,
     slots: Slots,
-    /// Where an accepted connection goes, with its slot.
-    hand_on: H,
-    warn: W,
-    shortage_told: Option<Instant>,
-    /// Where it waits for descriptors, and its place there while it does.
-    queue: Arc<WaitQueue>,
-    place: Option<WaitPlace>,
+    shortage: Shortage,
+    warn: Rc<dyn Fn(String)>,
     /// A word asks for an end after the kernel's queue is served; its end, for one at once.
     stop: Mailbox<()>,
-    is_patient: bool,
+    ending: Option<Ending>,
+}
+
+/// When the actor ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// After the connections that are there, however long that has to wait for slots and descriptors.
+    Served,
+    /// After those of them for which there are slots and descriptors.
+    Soon,
 }
 
 impl Acceptor {
@@ -146,32 +140,20 @@ impl Acceptor {
         socket: ListenSocket,
         current: Arc<CurrentListening>,
         slots: Slots,
-        mut admission: Admission,
+        admission: Admission,
         reporter: Reporter,
     ) -> io::Result<Self> {
         let reserved = current.get().target.reserve().ok().flatten();
-        let hand_on = move |from: &SessionListener, (accepted, client, reserved, listening), slot| {
-            let local = from.listener.local_address_of(&accepted);
-            admission.admit(Connection { accepted, reserved, client, listening, local, slot })
-        };
         let name = socket.address().to_string();
-        let listener = SessionListener { listener: Listener::open(socket)?, current, reserved };
-        Ok(Self::over(name, listener, slots, hand_on, move |text| reporter.warn(text)))
+        let listener = SessionListener { listener: Listener::open(socket)?, current, reserved, admission };
+        Ok(Self::over(name, listener, slots, reporter))
     }
 
-    /// As [`Acceptor::start`], for any connections.
-    pub(super) fn over<L: Accepts, F: Future<Output = ()> + 'static>(
-        name: String,
-        listener: L,
-        slots: Slots,
-        hand_on: impl FnMut(&L, L::Accepted, Slot) -> F + 'static,
-        warn: impl Fn(String) + Clone + 'static,
-    ) -> Self {
+    /// As [`Acceptor::start`], for any connections; `name` is what the listener is called in a line.
+    pub(super) fn over(name: String, listener: impl Accepts, slots: Slots, reporter: Reporter) -> Self {
         let (address, stop) = mailbox(1);
-        let (queue, place) = (descriptors(), None);
-        let (shortage_told, is_patient) = (None, false);
-        let actor =
-            Actor { name, listener, slots, hand_on, warn, shortage_told, queue, place, stop, is_patient };
+        let warn = Rc::new(move |text| reporter.warn(format!("{name} {text}")));
+        let actor = Actor::new(listener, slots, warn, stop);
         Acceptor { task: spawn(actor.run()).fuse(), stop: Some(address) }
     }
 
@@ -195,119 +177,83 @@ impl Acceptor {
     }
 }
 
-impl<L: Accepts, H, F, W: Fn(String) + Clone> Actor<L, H, W>
-where
-    H: FnMut(&L, L::Accepted, Slot) -> F,
-    F: Future<Output = ()>,
-{
+impl<L: Accepts> Actor<L> {
+    fn new(listener: L, slots: Slots, warn: Rc<dyn Fn(String)>, stop: Mailbox<()>) -> Self {
+        Actor { listener, slots, shortage: Shortage::new(L::RANK), warn, stop, ending: None }
+    }
+
     async fn run(self) {
-        let (name, warn) = (self.name.clone(), self.warn.clone());
+        let warn = self.warn.clone();
         if let Err(panicked) = contain(self.accept_all()).await {
-            warn(format!("{name} stops accepting: {panicked}"));
+            warn(format!("stops accepting: {panicked}"));
         }
     }
 
     async fn accept_all(mut self) {
         while let Some(slot) = self.next_slot().await {
-            match self.listener.try_accept() {
-                Ok(accepted) => {
-                    if self.place.take().is_some() {
-                        limits::read_again();
-                    }
-                    (self.hand_on)(&self.listener, accepted, slot).await;
+            match self.listener.try_accept(slot) {
+                Ok(hand_on) => {
+                    self.shortage.end();
+                    hand_on.await;
                 }
-                Err(error) => match classify(&error) {
-                    AcceptError::Connection => self.place = None,
-                    AcceptError::Resources => {
-                        // First: a slot that is given back counts as something freed, for which the next try would not wait.
-                        drop(slot);
-                        self.note_shortage(&error);
+                Err(error) => match (classify(&error), self.ending) {
+                    (AcceptError::Connection, Some(_)) if error.kind() == io::ErrorKind::WouldBlock => return,
+                    (AcceptError::Connection, _) => self.shortage.leave(),
+                    (AcceptError::Resources, Some(Ending::Soon)) | (AcceptError::Fatal, Some(_)) => return,
+                    (AcceptError::Resources, _) => {
+                        if self.shortage.note() && self.ending.is_none() {
+                            let reason = reason(&error);
+                            (self.warn)(format!(
+                                "pauses accepting until there are descriptors again: {reason}"
+                            ));
+                        }
                     }
-                    AcceptError::Fatal => {
-                        return (self.warn)(format!("{} stops accepting: {}", self.name, reason(&error)));
+                    (AcceptError::Fatal, None) => {
+                        return (self.warn)(format!("stops accepting: {}", reason(&error)));
                     }
-                },
-            }
-        }
-        while let Some(slot) = self.last_slot().await {
-            match self.listener.try_accept() {
-                Ok(accepted) => (self.hand_on)(&self.listener, accepted, slot).await,
-                Err(error) => match classify(&error) {
-                    _ if error.kind() == io::ErrorKind::WouldBlock => return,
-                    AcceptError::Connection => {}
-                    AcceptError::Resources if self.is_patient => {
-                        drop(slot);
-                        sleep(SHORTAGE_PAUSE).await;
-                    }
-                    AcceptError::Resources | AcceptError::Fatal => return,
                 },
             }
         }
     }
 
-    /// A slot for a connection that the kernel holds when the actor is to end; an end at once does not wait for one.
-    async fn last_slot(&mut self) -> Option<Slot> {
-        if self.is_patient {
-            let (slots, stopped) = (self.slots.take(), self.stop.next());
-            pin_mut!(slots, stopped);
-            if let Either::Left((slot, _)) = select(slots, stopped).await {
-                return Some(slot);
+    /// A slot for the next connection, once that and descriptors may be there; none if the actor ends before.
+    async fn next_slot(&mut self) -> Option<Slot> {
+        while self.ending != Some(Ending::Soon) {
+            let Actor { listener, slots, shortage, stop, ending, .. } = self;
+            let is_open = ending.is_none();
+            let wait = async {
+                if is_open {
+                    listener.readable().await;
+                }
+                shortage.turn().await;
+                if let Some(slot) = slots.take().now_or_never() {
+                    return slot;
+                }
+                // What it lacks is not a descriptor.
+                shortage.leave();
+                slots.take().await
+            };
+            match select(pin!(wait), pin!(stop.next())).await {
+                Either::Left((slot, _)) => return Some(slot),
+                Either::Right((Some(()), _)) => *ending = Some(Ending::Served),
+                Either::Right((None, _)) => *ending = Some(Ending::Soon),
             }
-            self.is_patient = false;
         }
         self.slots.take().now_or_never()
-    }
-
-    /// A slot for the next connection, once that and descriptors may be there; none when the actor is stopped.
-    async fn next_slot(&mut self) -> Option<Slot> {
-        let Actor { listener, slots, queue, place, stop, is_patient, .. } = self;
-        let wait = async {
-            listener.readable().await;
-            // Dials of sessions that have begun come first.
-            if place.is_none() && queue.waiting() > 0 {
-                *place = Some(queue.join(L::RANK));
-            }
-            if let Some(place) = place {
-                place.turn().await;
-            }
-            if let Some(slot) = slots.take().now_or_never() {
-                return slot;
-            }
-            // What it lacks is not a descriptor.
-            *place = None;
-            slots.take().await
-        };
-        let stopped = stop.next();
-        pin_mut!(wait, stopped);
-        match select(wait, stopped).await {
-            Either::Left((slot, _)) => Some(slot),
-            Either::Right((word, _)) => {
-                *is_patient = word.is_some();
-                None
-            }
-        }
-    }
-
-    /// The next try is at its turn in the queue.
-    fn note_shortage(&mut self, error: &io::Error) {
-        pipe::give_back();
-        limits::read_again();
-        let queue = &self.queue;
-        self.place.get_or_insert_with(|| queue.join(L::RANK)).failed();
-        if self.shortage_told.is_none_or(|last| last.elapsed() >= SHORTAGE_REPORTED_EVERY) {
-            self.shortage_told = Some(Instant::now());
-            let (name, reason) = (&self.name, reason(error));
-            (self.warn)(format!("{name} pauses accepting until there are descriptors again: {reason}"));
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::{clock::within, shard};
+    use crate::runtime::{clock::within, limit::WaitQueue, shard};
     use rustix::io::Errno;
-    use std::{cell::RefCell, collections::VecDeque, future::pending};
+    use std::{
+        cell::RefCell,
+        collections::VecDeque,
+        future::{pending, ready},
+        time::Duration,
+    };
 
     /// What an attempt to accept comes to.
     #[derive(Clone, Copy)]
@@ -317,11 +263,10 @@ mod tests {
         Panics,
     }
 
-    /// A listener whose attempts are known before.
-    struct Script(VecDeque<Attempt>);
+    /// A listener whose attempts are known before, and what it accepted.
+    struct Script(VecDeque<Attempt>, Rc<RefCell<Vec<(u8, Slot)>>>);
 
     impl Accepts for Script {
-        type Accepted = u8;
         const RANK: Rank = Rank::Accept;
 
         async fn readable(&self) {
@@ -330,9 +275,12 @@ mod tests {
             }
         }
 
-        fn try_accept(&mut self) -> io::Result<u8> {
+        fn try_accept(&mut self, slot: Slot) -> io::Result<impl Future<Output = ()>> {
             match self.0.pop_front() {
-                Some(Attempt::Connects(number)) => Ok(number),
+                Some(Attempt::Connects(number)) => {
+                    self.1.borrow_mut().push((number, slot));
+                    Ok(ready(()))
+                }
                 Some(Attempt::Fails(errno)) => Err(errno.into()),
                 Some(Attempt::Panics) => panic!("on purpose"),
                 None => Err(io::ErrorKind::WouldBlock.into()),
@@ -346,26 +294,15 @@ mod tests {
     }
 
     fn run_in(queue: &Arc<WaitQueue>, script: &[Attempt], slots: usize) -> (Vec<u8>, Vec<String>, bool) {
-        let (taken, told) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
+        let (taken, told) = <(Rc<RefCell<Vec<_>>>, Rc<RefCell<Vec<_>>>)>::default();
         let (_address, stop) = mailbox(1);
-        let actor = Actor {
-            name: "script".to_owned(),
-            listener: Script(script.iter().copied().collect()),
-            slots: Slots::new(slots),
-            hand_on: |_: &Script, number, slot| {
-                taken.borrow_mut().push((number, slot));
-                std::future::ready(())
-            },
-            warn: |text| told.borrow_mut().push(text),
-            shortage_told: None,
-            queue: queue.clone(),
-            place: None,
-            stop,
-            is_patient: false,
-        };
+        let (listener, lines) = (Script(script.iter().copied().collect(), taken.clone()), told.clone());
+        let warn = Rc::new(move |text| lines.borrow_mut().push(text));
+        let mut actor = Actor::new(listener, Slots::new(slots), warn, stop);
+        actor.shortage = Shortage::in_queue(queue.clone(), Rank::Accept);
         let end = shard::run(within(Some(Duration::from_secs(1)), actor.run())).unwrap();
-        let taken = taken.into_inner().into_iter().map(|(number, _)| number).collect();
-        (taken, told.into_inner(), end.is_some())
+        let taken = taken.take().into_iter().map(|(number, _)| number).collect();
+        (taken, told.take(), end.is_some())
     }
 
     use Attempt::{Connects, Fails, Panics};
@@ -379,7 +316,7 @@ mod tests {
     #[test]
     fn a_shortage_is_told_once_and_accepting_goes_on() {
         let script = [Fails(Errno::MFILE), Connects(1), Fails(Errno::NFILE), Connects(2)];
-        let told = "script pauses accepting until there are descriptors again: too many open files";
+        let told = "pauses accepting until there are descriptors again: too many open files";
         assert_eq!(run(&script, 9), (vec![1, 2], vec![told.to_owned()], false));
     }
 
@@ -388,7 +325,7 @@ mod tests {
         for (fault, why) in
             [(Fails(Errno::INVAL), "invalid argument"), (Panics, "internal fault: on purpose")]
         {
-            let told = format!("script stops accepting: {why}");
+            let told = format!("stops accepting: {why}");
             assert_eq!(run(&[Connects(1), fault, Connects(2)], 9), (vec![1], vec![told], true));
         }
     }

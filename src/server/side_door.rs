@@ -2,12 +2,12 @@
 //! has been silent longest gives way to the next: idle connections keep out no operator and no health check.
 
 use crate::{
-    net::{address::Address, listener::Listener, socket::Socket},
+    net::{listener::Listener, socket::Socket},
     report::reporter::Reporter,
     runtime::{
         clock::{Sleep, now_ns, sleep, within},
         limit::{Rank, Slot, Slots},
-        mailbox::{Mailbox, mailbox},
+        mailbox::{Mailbox, Sender, mailbox},
         task::{Panicked, Task, spawn},
         waker::WakerCell,
     },
@@ -24,16 +24,22 @@ use std::{
     time::Duration,
 };
 
-impl Accepts for Listener {
-    type Accepted = (Socket, Address);
+/// A listener, and where its connections go.
+struct DoorListener {
+    listener: Listener,
+    arrivals: Sender<(Socket, Slot)>,
+}
+
+impl Accepts for DoorListener {
     const RANK: Rank = Rank::Operator;
 
     fn readable(&self) -> impl Future<Output = ()> {
-        self.readable()
+        self.listener.readable()
     }
 
-    fn try_accept(&mut self) -> io::Result<Self::Accepted> {
-        Listener::try_accept(self)
+    fn try_accept(&mut self, slot: Slot) -> io::Result<impl Future<Output = ()>> {
+        let (socket, _) = self.listener.try_accept()?;
+        Ok(self.arrivals.send((socket, slot)).map(drop))
     }
 }
 
@@ -158,17 +164,11 @@ impl SideDoor {
         serve: impl Fn(Socket, Rc<Silence>) -> F + 'static,
     ) -> Self {
         let (address, arrivals) = mailbox(1);
-        let hand_on = move |_: &Listener, (socket, _), slot| {
-            let address = address.clone();
-            async move {
-                let _ = address.send((socket, slot)).await;
-            }
-        };
         // One connection more is accepted, for which another has to give way.
         let slots = Slots::new(limits.at_once + 1 + limits.leaving);
-        let tell = reporter.clone();
-        let tell_end = move |text| tell.warn(text);
-        let acceptor = Acceptor::over(listener.address().to_string(), listener, slots, hand_on, tell_end);
+        let called = listener.address().to_string();
+        let listener = DoorListener { listener, arrivals: address };
+        let acceptor = Acceptor::over(called, listener, slots, reporter.clone());
         let warn = move |panicked| reporter.warn(format!("a {name} connection: {panicked}"));
         let connections = spawn(Actor::new(limits, arrivals, serve, warn).run());
         SideDoor { acceptor: Some(acceptor), connections }
@@ -308,7 +308,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::{mailbox::Sender, shard::run};
+    use crate::runtime::shard::run;
     use std::{future::pending, time::Instant};
 
     /// What connections of this name do; each tells its name when it begins, and again when it ends.
