@@ -15,7 +15,10 @@ use crate::{
         limits::TooManySessions,
         pipe,
     },
-    report::metrics::{FaultMetrics, Metrics},
+    report::{
+        metrics::{FaultMetrics, Metrics},
+        tally::Handshakes,
+    },
     runtime::{
         blocking::blocking,
         clock::{coarse_ms, now_ns},
@@ -288,6 +291,7 @@ impl Operator {
             health: health.map(|(health, count)| (health.name().into(), count)).collect(),
             client_rate,
             upstream_rate,
+            tls_handshakes: Some(tally.handshakes).filter(|all| *all != Handshakes::default()),
             history: if history { look.past.iter().copied().collect() } else { Vec::new() },
         })
     }

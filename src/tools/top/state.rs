@@ -633,6 +633,9 @@ fn add(all: &mut ServerStats, one: &ServerStats) {
     }
     all.max_sessions = all.max_sessions.saturating_add(one.max_sessions);
     (all.paused, all.draining) = (all.paused | one.paused, all.draining | one.draining);
+    if let Some(more) = &one.tls_handshakes {
+        all.tls_handshakes.get_or_insert_default().add(more);
+    }
     for (sums, counts) in [(&mut all.causes, &one.causes), (&mut all.health, &one.health)] {
         for (name, count) in counts {
             *sums.entry(name.clone()).or_default() += count;
