@@ -357,6 +357,7 @@ impl TapChoice {
 pub enum Setting {
     MaxSessions,
     ConnectTimeout,
+    HandshakeTimeout,
     IdleTimeout,
     HalfCloseTimeout,
     StallTimeout,

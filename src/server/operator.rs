@@ -177,6 +177,8 @@ pub enum Refusal {
     NoSetting(SafeText),
     #[error("{0} cannot work: no listener of this server dials an upstream")]
     NothingDials(Named<Setting>),
+    #[error("{0} cannot work: no listener of this server waits for a PROXY header, a ClientHello or TLS")]
+    NothingOpens(Named<Setting>),
     #[error("{0} cannot work: the server drains, and no session begins any more")]
     Draining(Named<Setting>),
     #[error("{0} cannot work: the drain has begun")]
@@ -553,6 +555,7 @@ impl Operator {
             let limit = match setting {
                 Setting::MaxSessions => return Some(self.server.slots.count().1 as u64),
                 Setting::ConnectTimeout => deadlines.connect,
+                Setting::HandshakeTimeout => deadlines.handshake,
                 Setting::IdleTimeout => deadlines.idle,
                 Setting::HalfCloseTimeout => deadlines.half_close,
                 Setting::StallTimeout => deadlines.stall,
@@ -600,6 +603,7 @@ impl Operator {
                 self.server.slots.set_limit(limit);
             }
             Setting::ConnectTimeout => change(|deadlines| &mut deadlines.connect),
+            Setting::HandshakeTimeout => change(|deadlines| &mut deadlines.handshake),
             Setting::IdleTimeout => change(|deadlines| &mut deadlines.idle),
             Setting::HalfCloseTimeout => change(|deadlines| &mut deadlines.half_close),
             Setting::StallTimeout => change(|deadlines| &mut deadlines.stall),
@@ -612,9 +616,11 @@ impl Operator {
     /// Whether a change of this setting can have an effect.
     async fn check(&self, setting: Setting, limit: Option<Duration>) -> Result<(), Refusal> {
         let named = || Named::Known(setting);
-        let dials = self.server.in_force.get().dials();
+        let in_force = self.server.in_force.get();
+        let opens = || in_force.listenings().iter().any(|one| !one.opening.are_empty(&one.target));
         match setting {
-            Setting::ConnectTimeout if !dials => Err(Refusal::NothingDials(named())),
+            Setting::ConnectTimeout if !in_force.dials() => Err(Refusal::NothingDials(named())),
+            Setting::HandshakeTimeout if !opens() => Err(Refusal::NothingOpens(named())),
             Setting::DrainTimeout if self.draining().await => Err(Refusal::DrainBegun(named())),
             _ if self.draining().await => Err(Refusal::Draining(named())),
             // Both count from the last byte that moved.

@@ -43,8 +43,6 @@ const READ_BYTES: usize = 4096;
 pub struct OpeningRules {
     /// Who must send a PROXY header, and nobody else may connect; empty: none is read.
     pub accept_proxy: Vec<Network>,
-    /// `None`: no limit.
-    pub timeout: Option<Duration>,
     /// Ends TLS for all clients, where no route says so.
     pub tls: Option<ServerTls>,
 }
@@ -98,13 +96,14 @@ pub fn open<'a>(
 /// Reads what the client of `socket` says first, and answers it, until its stream begins.
 async fn hear_out(socket: Socket, record: &Arc<Record>, context: &Context) -> Result<Rc<Leg>, Outcome> {
     let (rules, begin) = (&record.listening.opening, Instant::now());
+    let limit = record.listening.settings.deadlines.get().handshake;
     let introduction = record.introduction();
-    let left = || rules.timeout.map(|limit| limit.saturating_sub(begin.elapsed()));
+    let left = || limit.map(|limit| limit.saturating_sub(begin.elapsed()));
     let mut client = Client { socket, bytes: Vec::new() };
     if !rules.accept_proxy.is_empty() {
         let header = within(left(), client.read_header(record)).await;
         let header =
-            header.unwrap_or_else(|| Err(late(rules, Cause::ProxyHeader, "no whole PROXY header came")));
+            header.unwrap_or_else(|| Err(late(limit, Cause::ProxyHeader, "no whole PROXY header came")));
         let _ = introduction.header.set(header?);
         record.admit().map_err(|(cause, why)| Outcome::Refused(cause, why))?;
         record.tell_open(&context.events);
@@ -112,13 +111,14 @@ async fn hear_out(socket: Socket, record: &Arc<Record>, context: &Context) -> Re
     }
     let rest = client.hear_and_answer(record, introduction);
     let opened = within(left(), Box::pin(rest)).await;
-    opened.unwrap_or_else(|| {
-        Err(late(rules, Cause::HandshakeTimeout, "no whole ClientHello and handshake came"))
-    })
+    let opened = opened.unwrap_or_else(|| {
+        Err(late(limit, Cause::HandshakeTimeout, "no whole ClientHello and handshake came"))
+    })?;
+    Ok(opened)
 }
 
-fn late(rules: &OpeningRules, cause: Cause, what: &str) -> Outcome {
-    let limit = duration(rules.timeout.unwrap_or_default());
+fn late(limit: Option<Duration>, cause: Cause, what: &str) -> Outcome {
+    let limit = duration(limit.unwrap_or_default());
     Outcome::Refused(cause, format!("{what} within {limit}").into())
 }
 
