@@ -438,6 +438,7 @@ pub enum Line<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
+    Opening,
     Dialling,
     Open,
     ClientClosed,

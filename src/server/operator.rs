@@ -876,6 +876,7 @@ fn phase(record: &Record, draining: bool) -> Phase {
         (true, true) => Phase::Draining,
         (true, false) => Phase::ClientClosed,
         (false, true) => Phase::UpstreamClosed,
+        (false, false) if record.opening() => Phase::Opening,
         (false, false) if record.dialling() => Phase::Dialling,
         (false, false) if draining => Phase::Draining,
         (false, false) => Phase::Open,

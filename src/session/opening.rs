@@ -114,6 +114,7 @@ async fn hear_out(socket: Socket, record: &Arc<Record>, context: &Context) -> Re
     let opened = opened.unwrap_or_else(|| {
         Err(late(limit, Cause::HandshakeTimeout, "no whole ClientHello and handshake came"))
     })?;
+    introduction.end();
     Ok(opened)
 }
 

@@ -48,6 +48,7 @@ impl From<String> for Line {
 /// How a session does, as a sign that is told from the others without colours.
 pub fn sign(health: Health) -> char {
     match health {
+        Health::Opening => '◔',
         Health::Dialling => '◌',
         Health::Live => '●',
         Health::Idle => '○',
@@ -59,7 +60,7 @@ pub fn sign(health: Health) -> char {
 
 pub fn colour(health: Health) -> Colour {
     match health {
-        Health::Dialling => Colour::Cyan,
+        Health::Opening | Health::Dialling => Colour::Cyan,
         Health::Live => Colour::Green,
         Health::Idle => Colour::Dim,
         Health::HalfClosed => Colour::Yellow,
@@ -327,7 +328,7 @@ pub fn ended(one: &EndedSession) -> Vec<Line> {
 /// The line of numbers: what is open, what is not well, what has ended.
 pub fn numbers(stats: &ServerStats) -> String {
     let mut parts = vec![format!("{} open", stats.live)];
-    for health in [Health::Stalled, Health::Held, Health::HalfClosed, Health::Dialling] {
+    for health in [Health::Stalled, Health::Held, Health::HalfClosed, Health::Dialling, Health::Opening] {
         let count = stats.doing(health);
         if count > 0 {
             parts.push(format!("{count} {health}"));

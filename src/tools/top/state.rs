@@ -22,13 +22,14 @@ use ratatui::layout::Rect;
 /// Some hundred screens of events.
 const EVENTS: usize = 2000;
 /// Health for a key, to see no others.
-const HEALTHS: [(char, &[Health]); 8] = [
+const HEALTHS: [(char, &[Health]); 9] = [
     ('a', &[]),
     ('p', &[Health::Stalled, Health::Held, Health::HalfClosed]),
     ('s', &[Health::Stalled]),
     ('h', &[Health::HalfClosed]),
     ('e', &[Health::Held]),
     ('d', &[Health::Dialling]),
+    ('o', &[Health::Opening]),
     ('l', &[Health::Live]),
     ('i', &[Health::Idle]),
 ];
