@@ -59,7 +59,6 @@ fn planned(endpoint: Endpoint, target: PlannedTarget) -> PlannedListener {
         access: Access::default(),
         accept_proxy: Vec::new(),
         tls: None,
-        handshake_timeout: plan::HANDSHAKE_TIMEOUT,
         faults: Vec::new(),
         enabled: true,
         is_down: false,
@@ -175,7 +174,7 @@ fn every_option_of_a_server_reaches_its_setting() {
     let proxy = server(
         "proxy --listen :1 --listen unix:/a --upstream b --resolve b:80:::1,[::2],1.2.3.4 --max-sessions 2 \
          --max-per-source 3 --source-prefix 48 --backlog 4 --connect-timeout 5ms --idle-timeout off --half-close-timeout 1m30s \
-         --stall-timeout 7s --max-lifetime 8h --drain-timeout off --drain-delay 6s --allow 10.0.0.0/8,::1 \
+         --stall-timeout 7s --handshake-timeout 15s --max-lifetime 8h --drain-timeout off --drain-delay 6s --allow 10.0.0.0/8,::1 \
          --allow 192.0.2.1 --deny 10.1.0.0/16 --accept-rate 14/s --keepalive 9s/10s/11 --log json --dump hex \
          --dump-limit 12 --splice off --threads 3 --busy-poll off --metrics 13 --agent 14 \
          --control /run/a.sock --group ops --remember 13 --congestion cubic",
@@ -189,6 +188,7 @@ fn every_option_of_a_server_reaches_its_setting() {
         backlog: 4,
         deadlines: Deadlines {
             connect: Some(Duration::from_millis(5)),
+            handshake: Some(Duration::from_secs(15)),
             idle: None,
             half_close: Some(Duration::from_secs(90)),
             stall: Some(Duration::from_secs(7)),
@@ -249,7 +249,7 @@ fn options_of_tls_and_proxy_reach_their_settings() {
     assert_eq!((files.pairs.len(), files.client_ca.clone()), (1, Some(path("pem").into())));
     for (listener, upstream) in plan.listeners.iter().zip(["tls://b.test:2", "c.test:4"]) {
         assert_eq!(listener.target, PlannedTarget::ending_tls(Some(tls.name.clone()), upstream.into()));
-        assert_eq!((listener.accept_proxy.len(), listener.handshake_timeout), (3, None));
+        assert_eq!((listener.accept_proxy.len(), listener.deadlines.handshake), (3, None));
     }
     let [over_tls, plain] = &plan.upstreams[..] else { panic!("{plan:?}") };
     assert_eq!(over_tls.settings.tls.as_ref().unwrap().asks_for("b.test").as_deref(), Some("a.test"));

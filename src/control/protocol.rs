@@ -6,7 +6,7 @@
 use crate::{
     control::toxic,
     net::{address::EscapedAddress, kernel::TcpInfo, network::Network, tls::facts::TlsFacts},
-    report::verdict::Ended,
+    report::{tally::Handshakes, verdict::Ended},
     session::{
         cause::Cause,
         event::{Mode, Side},
@@ -357,6 +357,7 @@ impl TapChoice {
 pub enum Setting {
     MaxSessions,
     ConnectTimeout,
+    HandshakeTimeout,
     IdleTimeout,
     HalfCloseTimeout,
     StallTimeout,
@@ -437,6 +438,7 @@ pub enum Line<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
+    Opening,
     Dialling,
     Open,
     ClientClosed,
@@ -666,6 +668,9 @@ pub struct ServerStats {
     pub health: BTreeMap<SafeText, u64>,
     pub client_rate: u64,
     pub upstream_rate: u64,
+    /// None before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_handshakes: Option<Handshakes>,
     /// The last two minutes, the newest last, if they were asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<PastSecond>,

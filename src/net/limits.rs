@@ -30,6 +30,10 @@ const DESCRIPTORS_A_SESSION: usize = 2;
 const PIPES_SHARE: usize = 16;
 /// The limit if the system sets none; epoll and ports end long before.
 const UNLIMITED: u64 = 1 << 20;
+/// A limit that leaves fewer sessions than this is hardly meant: the usual one, 1024 descriptors, leaves 435.
+const SESSIONS_FEW: usize = 256;
+/// What is proposed in the place of such a limit: some 1,900 sessions.
+const DESCRIPTORS_PROPOSED: usize = 4096;
 
 /// A shortage that comes and goes is told at most this often.
 const SHORTAGE_TOLD_EVERY: Duration = Duration::from_secs(30);
@@ -140,6 +144,28 @@ impl TooManySessions {
         let limit = descriptor_limit();
         if needed > limit { Err(TooManySessions { sessions, needed, limit }) } else { Ok(()) }
     }
+
+    /// With what the limit allows, and how to raise it.
+    pub fn warning(&self) -> String {
+        let (allowed, needed) = (share(self.limit).sessions, self.needed);
+        format!("{self}: new connections may wait for descriptors; it allows {allowed}, {}", raise_to(needed))
+    }
+}
+
+/// What is to be said of a default of sessions that `descriptors` make small; none if it is not.
+pub fn few_sessions(descriptors: usize) -> Option<String> {
+    let sessions = share(descriptors).sessions;
+    let why = || {
+        let raise = raise_to(DESCRIPTORS_PROPOSED);
+        format!(
+            "max-sessions is {sessions}, because the limit is {descriptors} descriptors (ulimit -n); {raise}"
+        )
+    };
+    (sessions < SESSIONS_FEW).then(why)
+}
+
+fn raise_to(descriptors: usize) -> String {
+    format!("raise it with 'ulimit -n {descriptors}', or LimitNOFILE={descriptors} of a service")
 }
 
 fn descriptor_limit() -> usize {
@@ -169,5 +195,19 @@ mod tests {
             }
         }
         assert_eq!(share(20_000), Share { sessions: 9440, pipes: 512 });
+    }
+
+    #[test]
+    fn a_limit_that_leaves_few_sessions_is_told_with_how_to_raise_it() {
+        let raise = "raise it with 'ulimit -n 4096', or LimitNOFILE=4096 of a service";
+        let told = format!("max-sessions is 1, because the limit is 64 descriptors (ulimit -n); {raise}");
+        assert_eq!(few_sessions(64), Some(told));
+        assert!(few_sessions(500).unwrap().starts_with("max-sessions is 190, "));
+        // The usual limit, and the one that is proposed.
+        assert_eq!((share(1024).sessions, few_sessions(1024)), (435, None));
+        assert!(share(DESCRIPTORS_PROPOSED).sessions > 1800);
+        let asked = TooManySessions { sessions: 1000, needed: 2096, limit: 500 };
+        let raise = "raise it with 'ulimit -n 2096', or LimitNOFILE=2096 of a service";
+        assert!(asked.warning().ends_with(&format!("; it allows 190, {raise}")), "{}", asked.warning());
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         socket::Socket,
         tls::{client::ClientTls, explain::explain},
     },
-    runtime::shard::own,
+    runtime::shard::{own, shared},
 };
 use rustls::{
     ClientConfig, CommonState, HandshakeKind, ServerConfig,
@@ -25,7 +25,10 @@ use std::{
     fmt,
     future::poll_fn,
     io,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -33,6 +36,11 @@ use std::{
 const ROOM_BYTES: usize = 32 * 1024;
 /// The longest message that is put together in memory: rustls takes 64 KiB, in records of any size.
 const MESSAGE_BYTES_MAX: usize = 512 * 1024;
+/// The same of what a server sends after its handshake. rustls keeps tickets that stand close together for as long as no
+/// record ends where one of them ends: that is room for 100,000 and more.
+const TICKETS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Connections of the program that may need more than [`MESSAGE_BYTES_MAX`] at a time: 64 MiB.
+const LONG_FLIGHTS_MAX: usize = 4;
 /// Reads that give nothing of the stream (a peer may send tickets without end), before other tasks have their turn.
 const RECEIPTS_MAX: usize = 4;
 /// Free rooms that a shard keeps: 256 KiB.
@@ -64,6 +72,8 @@ struct TlsSession {
     peer_closed: bool,
     closed: bool,
     failure: Option<rustls::Error>,
+    /// That `incoming` holds more than [`MESSAGE_BYTES_MAX`].
+    long_flight: Option<LongFlight>,
 }
 
 /// Bytes in a row; without any it takes no memory.
@@ -77,6 +87,13 @@ struct Room {
 /// The free rooms of a shard.
 #[derive(Default)]
 struct SpareRooms(RefCell<Vec<Vec<u8>>>);
+
+/// How many connections of the program hold a long flight.
+#[derive(Default)]
+struct LongFlights(AtomicUsize);
+
+/// One of them, until it is dropped.
+struct LongFlight(Arc<LongFlights>);
 
 /// A connection that broke the rules of TLS, or whose handshake failed.
 #[derive(Debug)]
@@ -157,6 +174,7 @@ impl TlsSocket {
             peer_closed: false,
             closed: false,
             failure: None,
+            long_flight: None,
         };
         TlsSocket { socket, session: RefCell::new(session), encrypted: Cell::new(0) }
     }
@@ -355,8 +373,9 @@ impl TlsSession {
             self.incoming.shrink();
             return Poll::Pending;
         }
-        if self.incoming.len() >= MESSAGE_BYTES_MAX {
-            let text = "a message is too long";
+        if self.incoming.len() < MESSAGE_BYTES_MAX {
+            self.long_flight = None;
+        } else if let Err(text) = self.allow_long_flight() {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
         let room = self.incoming.free(ROOM_BYTES / 2);
@@ -372,6 +391,20 @@ impl TlsSession {
             _ => self.incoming.shrink(),
         }
         received
+    }
+
+    /// Whether what came may be longer than a message. Errors: what is wrong with it, in words.
+    fn allow_long_flight(&mut self) -> Result<(), &'static str> {
+        if matches!(self.machine, Machine::Server(_)) || self.machine.state().is_handshaking() {
+            return Err("a message is too long");
+        }
+        if self.incoming.len() >= TICKETS_BYTES_MAX {
+            return Err("the peer sends tickets without end");
+        }
+        if self.long_flight.is_none() {
+            self.long_flight = LongFlight::begin();
+        }
+        self.long_flight.as_ref().map(|_| ()).ok_or("the peer sends many tickets, and so do too many others")
     }
 
     fn poll_flush(&mut self, socket: &Socket, context: &Context<'_>) -> Poll<io::Result<()>> {
@@ -396,6 +429,22 @@ impl TlsSession {
             self.outgoing.discard(count);
         }
         Ok(())
+    }
+}
+
+impl LongFlight {
+    /// None if there are too many.
+    fn begin() -> Option<Self> {
+        let flights = shared::<LongFlights>();
+        let more = |count| (count < LONG_FLIGHTS_MAX).then_some(count + 1);
+        flights.0.fetch_update(Relaxed, Relaxed, more).ok()?;
+        Some(LongFlight(flights))
+    }
+}
+
+impl Drop for LongFlight {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
     }
 }
 

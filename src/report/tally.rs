@@ -5,6 +5,7 @@ use crate::{
     report::histogram::Histogram,
     session::{cause::Cause, event::Mode, health::Health},
 };
+use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
 /// What was counted of the sessions that ended and of those that live.
@@ -23,13 +24,17 @@ pub struct Tally {
 }
 
 /// Handshakes of TLS, by what came of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct Handshakes {
+    #[serde(rename = "client")]
     pub with_clients: HandshakeResults,
+    #[serde(rename = "upstream")]
     pub with_upstreams: HandshakeResults,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct HandshakeResults {
     pub full: u64,
     /// Those that went on with a session of before.
@@ -86,8 +91,7 @@ impl Tally {
         self.upstream_bytes += upstream_bytes;
         self.dials.add(dials);
         self.lives.add(lives);
-        self.handshakes.with_clients.add(&handshakes.with_clients);
-        self.handshakes.with_upstreams.add(&handshakes.with_upstreams);
+        self.handshakes.add(handshakes);
     }
 
     /// The sums of a listener, which begin at nothing.
@@ -118,6 +122,13 @@ impl Tally {
     pub fn closed(&self) -> impl Iterator<Item = (Cause, u64)> {
         let of_all = |cause| self.listeners.iter().map(|listener| listener.closed[cause as usize]).sum();
         Cause::VARIANTS.iter().copied().map(move |cause| (cause, of_all(cause)))
+    }
+}
+
+impl Handshakes {
+    pub fn add(&mut self, other: &Self) {
+        self.with_clients.add(&other.with_clients);
+        self.with_upstreams.add(&other.with_upstreams);
     }
 }
 

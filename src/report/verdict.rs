@@ -72,12 +72,10 @@ impl Ended {
             Cause::Lifetime => "it reached the longest life of a session".into(),
             Cause::Cut => format!("an operator cut it after {}", duration(self.close.duration)),
             Cause::Drain => "it was alive at the end of the drain".into(),
-            Cause::RefusedLimit => {
-                self.close.error.clone().unwrap_or_else(|| "its source had too many sessions".into())
-            }
+            Cause::RefusedLimit => self.why("its source had too many sessions"),
             Cause::RefusedAccess => "its source may not connect here".into(),
-            Cause::ProxyHeader => "its PROXY header was malformed, missing or late".into(),
-            Cause::HandshakeTimeout => "its handshake was not through in time".into(),
+            Cause::ProxyHeader => self.why("its PROXY header was malformed, missing or late"),
+            Cause::HandshakeTimeout => self.why("its handshake was not through in time"),
             Cause::TlsClient => "TLS with the client failed".into(),
             Cause::TlsUpstream => "TLS with the upstream failed".into(),
             Cause::ClientTruncated => "the client's TLS ended without close_notify, perhaps too early".into(),
@@ -93,6 +91,11 @@ impl Ended {
             },
             Cause::Internal => "a mistake of this program ended it".into(),
         }
+    }
+
+    /// The reason as it was noted, else this one.
+    fn why(&self, else_so: &str) -> String {
+        self.close.error.clone().unwrap_or_else(|| else_so.to_owned())
     }
 
     fn finished(&self) -> String {

@@ -149,7 +149,7 @@ fn listener(name: &str, old: &PlannedListener, new: &PlannedListener, lines: &mu
     changed(&mut own, "backlog", old.backlog, new.backlog);
     let (before, after) = (&old.deadlines, &new.deadlines);
     for (key, old, new) in [
-        ("handshake-timeout", old.handshake_timeout, new.handshake_timeout),
+        ("handshake-timeout", before.handshake, after.handshake),
         ("connect-timeout", before.connect, after.connect),
         ("idle-timeout", before.idle, after.idle),
         ("half-close-timeout", before.half_close, after.half_close),
@@ -389,7 +389,6 @@ mod tests {
             access: Access::default(),
             accept_proxy: Vec::new(),
             tls: None,
-            handshake_timeout: None,
             faults: Vec::new(),
             enabled: true,
             is_down: false,
@@ -460,11 +459,11 @@ mod tests {
         let mut next = plan();
         next.listeners[0].target = PlannedTarget::ending_tls(Some("www".into()), "b:80".into());
         next.listeners[0].accept_proxy = vec!["10.0.0.0/8".parse().unwrap()];
-        next.listeners[0].handshake_timeout = Some(Duration::from_secs(3));
+        next.listeners[0].deadlines.handshake = Some(Duration::from_secs(3));
         let expected = [
             "listener web: routes changed",
             "listener web: accept-proxy: none to 10.0.0.0/8",
-            "listener web: handshake-timeout: off to 3 s",
+            "listener web: handshake-timeout: 10 s to 3 s",
         ];
         assert_eq!(changes(&plan(), &next), expected);
         let named = |send_proxy| {

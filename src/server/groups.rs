@@ -176,7 +176,6 @@ impl ListenerState {
             access: planned.access.clone(),
             opening: OpeningRules {
                 accept_proxy: planned.accept_proxy.clone(),
-                timeout: planned.handshake_timeout,
                 tls: ends_tls(planned.tls.as_deref(), &plan.tls),
             },
             refusals: Refusals::default(),

@@ -15,7 +15,10 @@ use crate::{
         limits::TooManySessions,
         pipe,
     },
-    report::metrics::{FaultMetrics, Metrics},
+    report::{
+        metrics::{FaultMetrics, Metrics},
+        tally::Handshakes,
+    },
     runtime::{
         blocking::blocking,
         clock::{coarse_ms, now_ns},
@@ -174,6 +177,8 @@ pub enum Refusal {
     NoSetting(SafeText),
     #[error("{0} cannot work: no listener of this server dials an upstream")]
     NothingDials(Named<Setting>),
+    #[error("{0} cannot work: no listener of this server waits for a PROXY header, a ClientHello or TLS")]
+    NothingOpens(Named<Setting>),
     #[error("{0} cannot work: the server drains, and no session begins any more")]
     Draining(Named<Setting>),
     #[error("{0} cannot work: the drain has begun")]
@@ -288,6 +293,7 @@ impl Operator {
             health: health.map(|(health, count)| (health.name().into(), count)).collect(),
             client_rate,
             upstream_rate,
+            tls_handshakes: Some(tally.handshakes).filter(|all| *all != Handshakes::default()),
             history: if history { look.past.iter().copied().collect() } else { Vec::new() },
         })
     }
@@ -549,6 +555,7 @@ impl Operator {
             let limit = match setting {
                 Setting::MaxSessions => return Some(self.server.slots.count().1 as u64),
                 Setting::ConnectTimeout => deadlines.connect,
+                Setting::HandshakeTimeout => deadlines.handshake,
                 Setting::IdleTimeout => deadlines.idle,
                 Setting::HalfCloseTimeout => deadlines.half_close,
                 Setting::StallTimeout => deadlines.stall,
@@ -596,6 +603,7 @@ impl Operator {
                 self.server.slots.set_limit(limit);
             }
             Setting::ConnectTimeout => change(|deadlines| &mut deadlines.connect),
+            Setting::HandshakeTimeout => change(|deadlines| &mut deadlines.handshake),
             Setting::IdleTimeout => change(|deadlines| &mut deadlines.idle),
             Setting::HalfCloseTimeout => change(|deadlines| &mut deadlines.half_close),
             Setting::StallTimeout => change(|deadlines| &mut deadlines.stall),
@@ -608,9 +616,11 @@ impl Operator {
     /// Whether a change of this setting can have an effect.
     async fn check(&self, setting: Setting, limit: Option<Duration>) -> Result<(), Refusal> {
         let named = || Named::Known(setting);
-        let dials = self.server.in_force.get().dials();
+        let in_force = self.server.in_force.get();
+        let opens = || in_force.listenings().iter().any(|one| !one.opening.are_empty(&one.target));
         match setting {
-            Setting::ConnectTimeout if !dials => Err(Refusal::NothingDials(named())),
+            Setting::ConnectTimeout if !in_force.dials() => Err(Refusal::NothingDials(named())),
+            Setting::HandshakeTimeout if !opens() => Err(Refusal::NothingOpens(named())),
             Setting::DrainTimeout if self.draining().await => Err(Refusal::DrainBegun(named())),
             _ if self.draining().await => Err(Refusal::Draining(named())),
             // Both count from the last byte that moved.
@@ -866,6 +876,7 @@ fn phase(record: &Record, draining: bool) -> Phase {
         (true, true) => Phase::Draining,
         (true, false) => Phase::ClientClosed,
         (false, true) => Phase::UpstreamClosed,
+        (false, false) if record.opening() => Phase::Opening,
         (false, false) if record.dialling() => Phase::Dialling,
         (false, false) if draining => Phase::Draining,
         (false, false) => Phase::Open,

@@ -39,10 +39,6 @@ pub const ORIGIN_PORT: u16 = 8003;
 /// The upstream of the lab that this program grew from.
 pub const UPSTREAM: &str = "www.google.com:80";
 
-/// A client has its first bytes ready; three lost segments are sent again within 7 s (1 s, 2 s and 4 s after the first, RFC
-/// 6298 §5). The PROXY protocol asks for 3 s at least.
-pub const HANDSHAKE_TIMEOUT: Option<Duration> = Some(Duration::from_secs(10));
-
 /// Holds 2,000 connects at once; Linux's own default limit (`net.core.somaxconn`).
 pub const BACKLOG: i32 = 4096;
 /// A day's worth of a quiet server; some 400 KiB.
@@ -156,8 +152,6 @@ pub struct PlannedListener {
     pub accept_proxy: Vec<Network>,
     /// What ends TLS, by the name of one of the plan's [`PlannedTls`], where no route says it; `None`: plain TCP.
     pub tls: Option<String>,
-    /// For the PROXY header, the ClientHello and the TLS handshake together; `None`: no limit.
-    pub handshake_timeout: Option<Duration>,
     /// What breaks its sessions on purpose; each has another name.
     pub faults: Vec<FaultPlan>,
     /// Whether operators want it to be listened on. One that is not keeps its sources' counts and its faults.

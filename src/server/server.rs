@@ -84,7 +84,7 @@ pub async fn run(
 ) -> Result<ServerOutcome, Error> {
     let threads = threads(&plan);
     limits::reserve(threads, plan.listeners.iter().map(|one| one.endpoints.len()).sum());
-    let share = limits::share(limits::raise_descriptor_limit());
+    let descriptors = limits::raise_descriptor_limit();
     set_pipes(&plan);
     let signals =
         ServerSignals::new(load.is_some()).map_err(|error| Error::new("cannot take signals over", error))?;
@@ -98,15 +98,17 @@ pub async fn run(
     let wanted = (plan.log != Log::Off || load.is_some()).then(|| format(&plan));
     let (reporter, finish) =
         Reporter::start(wanted).map_err(|error| Error::new("cannot start the reporter", error))?;
-    if let Some(Err(shortage)) =
-        plan.max_sessions.map(|sessions| TooManySessions::check(sessions, prepared.next.dials()))
-    {
-        reporter.warn(format!("{shortage}: new connections may wait for descriptors"));
-    }
+    let shortage = match plan.max_sessions {
+        Some(sessions) => {
+            TooManySessions::check(sessions, prepared.next.dials()).err().map(|asked| asked.warning())
+        }
+        None => limits::few_sessions(descriptors),
+    };
+    shortage.iter().for_each(|line| reporter.warn(line));
     let passed = inherited.control.take();
     let control = control::bind(&plan.control, plan.group.as_deref(), passed, |text| reporter.warn(text))?;
     let (alive, gone) = mailbox(1);
-    let slots = Slots::new(plan.max_sessions.unwrap_or(share.sessions));
+    let slots = Slots::new(plan.max_sessions.unwrap_or(limits::share(descriptors).sessions));
     let context = Context { own: Arc::default(), slots, events: reporter.events().clone(), alive };
     notes.iter().for_each(|note| reporter.warn(note));
     let left = inherited.left;

@@ -21,6 +21,10 @@ use std::{
 /// Long enough for three SYN retransmissions (1 s, 2 s and 4 s after the first, RFC 6298 §5).
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A client has its first bytes ready; three lost segments are sent again within 7 s (1 s, 2 s and 4 s after the first, RFC
+/// 6298 §5). The PROXY protocol asks for 3 s at least.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Interactive sessions pause for minutes; an hour of silence is what HAProxy's and NAT boxes' users expect to survive.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
@@ -35,6 +39,8 @@ pub const STALL_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 pub struct Deadlines {
     /// Resolve and connect, all addresses together.
     pub connect: Option<Duration>,
+    /// A client's PROXY header, ClientHello and TLS handshake, all together.
+    pub handshake: Option<Duration>,
     /// No byte moved in either direction.
     pub idle: Option<Duration>,
     /// One direction ended, no byte since.
@@ -49,6 +55,7 @@ impl Default for Deadlines {
     fn default() -> Self {
         Deadlines {
             connect: Some(CONNECT_TIMEOUT),
+            handshake: Some(HANDSHAKE_TIMEOUT),
             idle: Some(IDLE_TIMEOUT),
             half_close: Some(HALF_CLOSE_TIMEOUT),
             stall: Some(STALL_TIMEOUT),
@@ -255,8 +262,14 @@ mod tests {
         time::Instant,
     };
 
-    const OFF: Deadlines =
-        Deadlines { connect: None, idle: None, half_close: None, stall: None, lifetime: None };
+    const OFF: Deadlines = Deadlines {
+        connect: None,
+        handshake: None,
+        idle: None,
+        half_close: None,
+        stall: None,
+        lifetime: None,
+    };
     const DEADLINES: Deadlines = Deadlines {
         idle: Some(Duration::from_secs(100)),
         half_close: Some(Duration::from_secs(50)),

@@ -18,6 +18,8 @@ pub const IDLE_AFTER: Duration = Duration::from_secs(10);
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Health {
+    /// Its client has not said yet what comes before its stream: a PROXY header, a ClientHello, a TLS handshake.
+    Opening,
     /// Its upstream is being dialled.
     Dialling,
     /// Something moved not long ago.
@@ -42,10 +44,11 @@ impl Health {
     pub fn urgency(self) -> u8 {
         match self {
             Health::Live | Health::Idle => 0,
-            Health::Dialling => 1,
-            Health::HalfClosed => 2,
-            Health::Held => 3,
-            Health::Stalled => 4,
+            Health::Opening => 1,
+            Health::Dialling => 2,
+            Health::HalfClosed => 3,
+            Health::Held => 4,
+            Health::Stalled => 5,
         }
     }
 
@@ -54,6 +57,9 @@ impl Health {
         let now_ms = coarse_ms();
         let is_past =
             |since_ms: u64, limit: Duration| Duration::from_millis(now_ms.saturating_sub(since_ms)) >= limit;
+        if record.opening() {
+            return Health::Opening;
+        }
         if record.dialling() {
             return Health::Dialling;
         }
@@ -96,6 +102,7 @@ mod tests {
     fn what_is_wrong_is_more_urgent_than_what_is_well() {
         let mut order = Health::VARIANTS.to_vec();
         order.sort_by_key(|health| u8::MAX - health.urgency());
-        assert_eq!(order[..4], [Health::Stalled, Health::Held, Health::HalfClosed, Health::Dialling]);
+        let worst = [Health::Stalled, Health::Held, Health::HalfClosed, Health::Dialling, Health::Opening];
+        assert_eq!(order[..5], worst);
     }
 }

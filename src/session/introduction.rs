@@ -26,6 +26,7 @@ pub struct Introduction {
     /// What was read of its stream, until the relay takes it.
     early: Lock<Early>,
     is_told: AtomicBool,
+    is_over: AtomicBool,
 }
 
 /// What a ClientHello asks for.
@@ -83,6 +84,15 @@ impl Introduction {
     /// Whether this is the first time that the session's begin is to be told.
     pub fn begins(&self) -> bool {
         !self.is_told.swap(true, Relaxed)
+    }
+
+    /// The stream begins.
+    pub fn end(&self) {
+        self.is_over.store(true, Relaxed);
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Relaxed)
     }
 
     /// What events tell; none if there is nothing.

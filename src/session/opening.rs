@@ -22,10 +22,11 @@ use crate::{
         record::Record,
         target::Target,
     },
-    text::units::duration,
+    text::units::{bytes, duration},
 };
 use futures::future::LocalBoxFuture;
 use std::{
+    cell::Cell,
     future::poll_fn,
     io,
     rc::Rc,
@@ -43,16 +44,16 @@ const READ_BYTES: usize = 4096;
 pub struct OpeningRules {
     /// Who must send a PROXY header, and nobody else may connect; empty: none is read.
     pub accept_proxy: Vec<Network>,
-    /// `None`: no limit.
-    pub timeout: Option<Duration>,
     /// Ends TLS for all clients, where no route says so.
     pub tls: Option<ServerTls>,
 }
 
 /// What is read of a client before its stream.
-struct Client {
+struct Client<'c> {
     socket: Socket,
     bytes: Vec<u8>,
+    /// How many bytes came of what is awaited.
+    came: &'c Cell<usize>,
 }
 
 /// What a client asks before its hello.
@@ -98,36 +99,52 @@ pub fn open<'a>(
 /// Reads what the client of `socket` says first, and answers it, until its stream begins.
 async fn hear_out(socket: Socket, record: &Arc<Record>, context: &Context) -> Result<Rc<Leg>, Outcome> {
     let (rules, begin) = (&record.listening.opening, Instant::now());
+    let limit = record.listening.settings.deadlines.get().handshake;
     let introduction = record.introduction();
-    let left = || rules.timeout.map(|limit| limit.saturating_sub(begin.elapsed()));
-    let mut client = Client { socket, bytes: Vec::new() };
+    let left = || limit.map(|limit| limit.saturating_sub(begin.elapsed()));
+    let came = Cell::new(0);
+    let mut client = Client { socket, bytes: Vec::new(), came: &came };
+    let late = |cause, what: &str| {
+        let text = format!("{what} within {}", duration(limit.unwrap_or_default()));
+        Outcome::Refused(cause, with_amount(&text, came.get()).into())
+    };
     if !rules.accept_proxy.is_empty() {
         let header = within(left(), client.read_header(record)).await;
-        let header =
-            header.unwrap_or_else(|| Err(late(rules, Cause::ProxyHeader, "no whole PROXY header came")));
+        let header = header.unwrap_or_else(|| Err(late(Cause::ProxyHeader, "no whole PROXY header came")));
         let _ = introduction.header.set(header?);
         record.admit().map_err(|(cause, why)| Outcome::Refused(cause, why))?;
         record.tell_open(&context.events);
         context.events.onlookers().meet(record);
+        came.set(client.bytes.len());
     }
     let rest = client.hear_and_answer(record, introduction);
     let opened = within(left(), Box::pin(rest)).await;
-    opened.unwrap_or_else(|| {
-        Err(late(rules, Cause::HandshakeTimeout, "no whole ClientHello and handshake came"))
-    })
+    let opened = opened.unwrap_or_else(|| {
+        let is_heard = introduction.hello.get().is_some();
+        let what =
+            if is_heard { "no handshake after its ClientHello came" } else { "no whole ClientHello came" };
+        Err(late(Cause::HandshakeTimeout, what))
+    })?;
+    introduction.end();
+    Ok(opened)
 }
 
-fn late(rules: &OpeningRules, cause: Cause, what: &str) -> Outcome {
-    let limit = duration(rules.timeout.unwrap_or_default());
-    Outcome::Refused(cause, format!("{what} within {limit}").into())
+/// Why a client did not begin, and how much of what was awaited came.
+fn with_amount(why: &str, came: usize) -> String {
+    match came {
+        0 => format!("{why} (nothing had come)"),
+        _ => format!("{why} ({} had come)", bytes(came as u64)),
+    }
 }
 
-impl Client {
+impl Client<'_> {
     /// Waits for more; false at the end of its stream. Cancel-safe.
     async fn read_more(&mut self, record: &Record) -> Result<bool, Outcome> {
         let mut room = [0; READ_BYTES];
         let read = poll_fn(|context| self.socket.poll_read(context, &mut room)).await;
-        self.bytes.extend_from_slice(&room[..*read.as_ref().unwrap_or(&0)]);
+        let count = *read.as_ref().unwrap_or(&0);
+        self.bytes.extend_from_slice(&room[..count]);
+        self.came.set(self.came.get() + count);
         match read {
             Ok(count) => Ok(count > 0),
             Err(error) => Err(Outcome::ClientGone(Loss::new(error, record.to_client()))),
@@ -135,17 +152,19 @@ impl Client {
     }
 
     async fn read_header(&mut self, record: &Record) -> Result<ProxyHeader, Outcome> {
-        let refused = |why: String| Err(Outcome::Refused(Cause::ProxyHeader, why.into()));
+        let came = self.came;
+        let refused =
+            |why: &str| Err(Outcome::Refused(Cause::ProxyHeader, with_amount(why, came.get()).into()));
         loop {
             match ProxyHeader::read(&self.bytes) {
-                Err(malformed) => return refused(format!("no PROXY header: {malformed}")),
+                Err(malformed) => return refused(&format!("no PROXY header: {malformed}")),
                 Ok(ProxyRead::Complete(header, length)) => {
                     self.bytes.drain(..length);
                     return Ok(header);
                 }
                 Ok(ProxyRead::Incomplete) => {
                     if !self.read_more(record).await? {
-                        return refused("the stream ended before the whole PROXY header".to_owned());
+                        return refused("the stream ended before the whole PROXY header");
                     }
                 }
             }
@@ -252,7 +271,15 @@ impl Client {
         record: &Record,
         introduction: &Introduction,
     ) -> Result<Rc<Leg>, Outcome> {
-        let failed = |error: io::Error| Loss::new(error, record.to_client()).outcome_of_handshake();
+        let is_heard = introduction.hello.get().is_some();
+        let came = self.came.get();
+        let failed = |error: io::Error| match Loss::new(error, record.to_client()).outcome_of_handshake() {
+            // What came is no hello.
+            Outcome::Refused(cause, why) if !is_heard => {
+                Outcome::Refused(cause, with_amount(&why, came).into())
+            }
+            failed => failed,
+        };
         let session = TlsSocket::server(self.socket, tls.config(), &self.bytes).map_err(failed)?;
         if let Err(error) = session.handshake().await {
             // The client reads the alert before the end.

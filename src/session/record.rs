@@ -332,7 +332,13 @@ impl Record {
         self.dial.get()
     }
 
-    /// Whether the upstream is still being dialled.
+    /// Whether the client still has to say something before its stream.
+    pub fn opening(&self) -> bool {
+        let Listening { opening, target, .. } = &*self.listening;
+        !opening.are_empty(target) && !self.introduced().is_some_and(Introduction::is_over)
+    }
+
+    /// Whether the upstream is still to be reached.
     pub fn dialling(&self) -> bool {
         self.listening.target.dials() && self.dial().is_none()
     }

@@ -117,7 +117,9 @@ fn run(
                     break Outcome::Cut;
                 }
                 // Before there is an upstream nothing can be delivered, and what the client sent is lost: no end for a FIN.
-                Event::Order(Order::Finish) if record.dialling() && record.cause() != Cause::Fault => {
+                Event::Order(Order::Finish)
+                    if (record.opening() || record.dialling()) && record.cause() != Cause::Fault =>
+                {
                     break Outcome::Cut;
                 }
                 Event::Order(Order::Finish) => {

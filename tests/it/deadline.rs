@@ -171,6 +171,7 @@ fn a_lifetime_ends_a_session_whatever_it_does() {
 fn every_deadline_can_be_off() {
     let flags = [
         "--connect-timeout=off",
+        "--handshake-timeout=off",
         "--idle-timeout=off",
         "--half-close-timeout=off",
         "--stall-timeout=off",

@@ -160,7 +160,9 @@ fn the_default_session_limit_keeps_the_program_from_running_out_of_descriptors()
         clients.retain_mut(|client| client.read(&mut [0]).is_err());
         clients.is_empty().then_some(())
     });
-    assert_eq!(server.errors.all().len(), 1, "{:?}", server.errors.all());
+    let errors = server.errors.all();
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors[0].starts_with("max-sessions is 1, because the limit is 64 descriptors"), "{errors:?}");
 }
 
 /// What the process may use of one processor while it can accept nothing.
@@ -266,7 +268,8 @@ fn out_of_descriptors_spare_pipes_are_given_back() {
 fn a_session_limit_beyond_the_descriptors_is_warned_of_at_start() {
     let server =
         start_poor("proxy", &["--max-sessions", "1000", "--upstream", "127.0.0.1:1", "--threads", "1"]);
-    let warning = "max-sessions 1000 needs 2096 descriptors, but the limit is 64 (ulimit -n): new connections may wait for descriptors";
+    let warning = "max-sessions 1000 needs 2096 descriptors, but the limit is 64 (ulimit -n): new connections may wait for descriptors; \
+                   it allows 1, raise it with 'ulimit -n 2096', or LimitNOFILE=2096 of a service";
     assert_eq!(server.errors.all()[0], warning);
     let server = Server::echo(&["--max-sessions", "1000"]);
     assert_eq!(server.errors.all().len(), 1, "{:?}", server.errors.all());

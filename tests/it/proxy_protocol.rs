@@ -99,6 +99,11 @@ fn a_header_that_is_malformed_missing_or_cut_short_is_reset_and_nothing_is_relay
         assert_eq!(read_to_end(&mut client), Received { bytes: Vec::new(), end: End::Reset });
         let close = operated.server.await_close(client.local_addr().unwrap());
         assert_eq!(close["cause"], "proxy_header", "{close}");
+        let came = if sent.is_empty() { "nothing".to_owned() } else { format!("{} B", sent.len()) };
+        assert_eq!(
+            close["error"],
+            format!("the stream ended before the whole PROXY header ({came} had come)")
+        );
     }
     let malformed: [&[u8]; 8] = [
         b"GET / HTTP/1.1\r\n\r\n",
@@ -116,10 +121,54 @@ fn a_header_that_is_malformed_missing_or_cut_short_is_reset_and_nothing_is_relay
         assert_eq!(read_to_end(&mut client), Received { bytes: Vec::new(), end: End::Reset });
         let close = operated.server.await_close(client.local_addr().unwrap());
         assert_eq!(close["cause"], "proxy_header", "{close}");
-        assert!(close["error"].as_str().unwrap().starts_with("no PROXY header: "), "{close}");
+        let error = close["error"].as_str().unwrap();
+        let came = format!(" ({} B had come)", sent.len() + 6);
+        assert!(error.starts_with("no PROXY header: ") && error.ends_with(&came), "{close}");
+        let closed = operated.json(&["closed", &close["session"].to_string()]).remove(0);
+        assert_eq!(closed["verdict"], format!("{error}; there was nothing to deliver"));
     }
     let opened = operated.server.events().into_iter().filter(|event| event["event"] == "open").count();
     assert_eq!(opened, ends_early.len() + malformed.len(), "each begin is told once");
+}
+
+#[test]
+fn a_limit_of_time_that_an_operator_sets_is_that_of_clients_to_come() {
+    let upstream = peer::echoes();
+    let operated =
+        Operated::proxy(upstream.address, &[&ACCEPT[..], &["--handshake-timeout", "100years"]].concat());
+    let mut before = operated.server.connect();
+    await_opening(&operated, 1);
+    let set = operated.ctl(&["set", "handshake-timeout", "50ms"]).stdout;
+    assert_eq!(set, "handshake-timeout: 100years -> 50ms, for new sessions\n");
+    let mut late = operated.server.connect();
+    assert_eq!(read_to_end(&mut late), Received { bytes: Vec::new(), end: End::Reset });
+    let close = operated.server.await_close(late.local_addr().unwrap());
+    assert_eq!(close["error"], "no whole PROXY header came within 50 ms (nothing had come)");
+    assert_eq!(operated.ctl(&["set", "handshake-timeout", "off"]).code, 0);
+    let mut after = operated.server.connect();
+    for client in [&mut before, &mut after] {
+        client.write_all(V1).unwrap();
+        exchange(client, b"served");
+    }
+}
+
+#[test]
+fn a_cut_by_fin_of_a_session_that_has_no_header_yet_resets_its_client_at_once() {
+    let operated = Operated::start("echo", &ACCEPT);
+    let mut client = operated.server.connect();
+    await_opening(&operated, 1);
+    assert_eq!(operated.ctl(&["cut", "1", "--fin"]).code, 0);
+    assert!(operated.json(&["list"]).is_empty(), "it is gone with the answer");
+    assert_eq!(read_to_end(&mut client), Received { bytes: Vec::new(), end: End::Reset });
+    assert_eq!(operated.json(&["closed", "1"])[0]["cause"], "cut");
+}
+
+/// Waits until this many sessions have not begun their streams.
+fn await_opening(operated: &Operated, count: usize) {
+    let is_opening = |one: &&Value| one["phase"] == "opening" && one["health"] == "opening";
+    within(LIMIT, "they open", || {
+        (operated.json(&["list"]).iter().filter(is_opening).count() == count).then_some(())
+    });
 }
 
 #[test]
@@ -148,6 +197,10 @@ fn a_header_that_is_late_is_reset() {
         assert!(elapsed >= Duration::from_millis(400) && elapsed < LIMIT / 3, "{elapsed:?}");
         let close = operated.server.await_close(client.local_addr().unwrap());
         assert_eq!(close["cause"], "proxy_header", "{close}");
+        let error = close["error"].as_str().unwrap();
+        let (what, came) = error.strip_suffix(" had come)").unwrap().split_once(" (").unwrap();
+        assert_eq!(what, "no whole PROXY header came within 400 ms");
+        assert!(if trickles { came.ends_with(" B") } else { came == "nothing" }, "{close}");
     }
 }
 

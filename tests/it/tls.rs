@@ -1,6 +1,7 @@
 //! TLS on either leg of a session: how its streams end, how a handshake fails, and what passes as it is.
 
 mod bulk;
+mod empty_records;
 mod ends;
 mod handshake;
 mod hostile;

@@ -102,7 +102,7 @@ macro_rules! server {
             #[argh(from_str_fn(values::duration))]
             stall_timeout: Option<Duration>,
             /// PROXY header, hello and handshake of TLS (default 10s)
-            #[argh(option, arg_name = "TIME", default = "plan::HANDSHAKE_TIMEOUT")]
+            #[argh(option, arg_name = "TIME", default = "Some(deadline::HANDSHAKE_TIMEOUT)")]
             #[argh(from_str_fn(values::duration))]
             handshake_timeout: Option<Duration>,
             /// longest life of a session (default off)
@@ -172,7 +172,6 @@ macro_rules! server {
                     access: Access { allow: self.allow.concat(), deny: self.deny.concat() },
                     accept_proxy: self.accept_proxy.concat(),
                     tls: None,
-                    handshake_timeout: self.handshake_timeout,
                     faults: Vec::new(),
                     enabled: true,
                     is_down: false,
@@ -181,6 +180,7 @@ macro_rules! server {
                     backlog: self.backlog,
                     deadlines: Deadlines {
                         connect,
+                        handshake: self.handshake_timeout,
                         idle: self.idle_timeout,
                         half_close: self.half_close_timeout,
                         stall: self.stall_timeout,

@@ -551,7 +551,7 @@ fn what_a_file_says_of_tls_and_proxy_is_in_the_plan() {
     let text = text.replace("DIR", folder.path().to_str().unwrap());
     let plan = plan(&text);
     let [a, b] = &plan.listeners[..] else { panic!("{plan:?}") };
-    assert_eq!((a.handshake_timeout, b.handshake_timeout), (None, Some(Duration::from_secs(5))));
+    assert_eq!((a.deadlines.handshake, b.deadlines.handshake), (None, Some(Duration::from_secs(5))));
     assert_eq!(
         (a.accept_proxy.len(), b.accept_proxy.len(), a.accept_proxy[0].to_string()),
         (1, 2, "10.1.0.0/16".to_owned())

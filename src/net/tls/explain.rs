@@ -3,7 +3,7 @@
 use crate::text::escape::Escaped;
 use jiff::{Timestamp, tz::TimeZone};
 use rustls::{
-    AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible,
+    AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved,
     pki_types::{ServerName, UnixTime},
 };
 use std::fmt::Write;
@@ -33,6 +33,9 @@ pub fn explain(error: &Error) -> String {
         Error::InvalidMessage(fault) => format!("a message of the peer is damaged ({fault:?})"),
         Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
             "the peer sent a message out of turn".to_owned()
+        }
+        Error::PeerMisbehaved(PeerMisbehaved::TooManyEmptyFragments) => {
+            "the peer sends empty records without end".to_owned()
         }
         Error::PeerMisbehaved(fault) => format!("the peer broke the rules of TLS ({fault:?})"),
         Error::PeerSentOversizedRecord => "the peer sent a record longer than TLS allows".to_owned(),

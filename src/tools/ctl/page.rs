@@ -5,6 +5,7 @@ use crate::{
         EndedSession, Greeting, ListedSession, MetFault, MetFaults, Named, ServerStats, SessionDetail,
     },
     net::{kernel::TcpInfo, tls::facts::TlsFacts},
+    report::tally::{HandshakeResults, Handshakes},
     session::{event::Mode, health::Health, introduction::Introduced, record::Selection},
     text::{
         columns::width,
@@ -47,6 +48,7 @@ impl From<String> for Line {
 /// How a session does, as a sign that is told from the others without colours.
 pub fn sign(health: Health) -> char {
     match health {
+        Health::Opening => '◔',
         Health::Dialling => '◌',
         Health::Live => '●',
         Health::Idle => '○',
@@ -58,7 +60,7 @@ pub fn sign(health: Health) -> char {
 
 pub fn colour(health: Health) -> Colour {
     match health {
-        Health::Dialling => Colour::Cyan,
+        Health::Opening | Health::Dialling => Colour::Cyan,
         Health::Live => Colour::Green,
         Health::Idle => Colour::Dim,
         Health::HalfClosed => Colour::Yellow,
@@ -326,7 +328,7 @@ pub fn ended(one: &EndedSession) -> Vec<Line> {
 /// The line of numbers: what is open, what is not well, what has ended.
 pub fn numbers(stats: &ServerStats) -> String {
     let mut parts = vec![format!("{} open", stats.live)];
-    for health in [Health::Stalled, Health::Held, Health::HalfClosed, Health::Dialling] {
+    for health in [Health::Stalled, Health::Held, Health::HalfClosed, Health::Dialling, Health::Opening] {
         let count = stats.doing(health);
         if count > 0 {
             parts.push(format!("{count} {health}"));
@@ -370,6 +372,11 @@ pub fn stats(greeting: &Greeting, stats: &ServerStats) -> Vec<Line> {
         moved("↑ client", stats.client_bytes, stats.client_rate),
         moved("↓ upstream", stats.upstream_bytes, stats.upstream_rate),
     ];
+    let handshakes = handshakes(stats);
+    if !handshakes.is_empty() {
+        lines.push(Line::default());
+        lines.extend(handshakes);
+    }
     let causes = causes(stats);
     if !causes.is_empty() {
         lines.push(Line::default());
@@ -379,6 +386,22 @@ pub fn stats(greeting: &Greeting, stats: &ServerStats) -> Vec<Line> {
         };
         lines.extend(causes.into_iter().map(row));
     }
+    lines
+}
+
+/// The handshakes of TLS by what came of them; nothing if there was none.
+pub fn handshakes(stats: &ServerStats) -> Vec<Line> {
+    let Some(Handshakes { with_clients, with_upstreams }) = &stats.tls_handshakes else { return Vec::new() };
+    let row = |label: &str, cells: [String; 4]| {
+        format!("{label:20} {}", cells.map(|cell| format!("{cell:>8}")).join(" "))
+    };
+    let head = with_clients.named().map(|(result, _)| result.to_uppercase());
+    let mut lines = vec![Line { text: row("HANDSHAKES OF TLS", head), tone: Tone::Dim }];
+    let sides = [("with clients", with_clients), ("with upstreams", with_upstreams)];
+    let met = sides.into_iter().filter(|(_, results)| **results != HandshakeResults::default());
+    lines.extend(
+        met.map(|(label, results)| row(label, results.named().map(|(_, count)| units::count(count))).into()),
+    );
     lines
 }
 
@@ -405,6 +428,25 @@ mod tests {
         assert_eq!(numbers(&stats), "42 open · 2 stalled · 1 half-closed · 909 ended (3 failed)");
         let stats = ServerStats { paused: true, ..ServerStats::default() };
         assert_eq!(numbers(&stats), "0 open · 0 ended · PAUSED");
+    }
+
+    #[test]
+    fn handshakes_are_told_of_the_sides_that_made_some() {
+        let plain = ServerStats::default();
+        assert!(handshakes(&plain).is_empty());
+        let counts = json!({"tls_handshakes": {"client": {"full": 12_000, "resumed": 3, "late": 1}}});
+        let stats: ServerStats = from_value(counts).unwrap();
+        let text = |lines: Vec<Line>| lines.into_iter().map(|line| line.text).collect::<Vec<_>>();
+        let greeting = from_value(json!({"switchboard": 1})).unwrap();
+        let told = text(handshakes(&stats));
+        assert_eq!(
+            told,
+            [
+                "HANDSHAKES OF TLS        FULL  RESUMED   FAILED     LATE",
+                "with clients           12,000        3        0        1"
+            ]
+        );
+        assert!(text(super::stats(&greeting, &stats)).ends_with(&told));
     }
 
     #[test]

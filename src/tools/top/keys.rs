@@ -56,6 +56,7 @@ pub const HEALTH: Keys = &[
     ("h", "half-closed"),
     ("e", "held"),
     ("d", "dialling"),
+    ("o", "opening"),
     ("l", "live"),
     ("i", "idle"),
 ];
@@ -100,6 +101,7 @@ const ALL: [(&str, Keys); 4] = [
             ("● live  ○ idle", "moved not long ago; nothing for 10 s"),
             ("◐ half-closed", "one side has ended its stream"),
             ("✖ stalled", "a side takes none of what waits for 3 s"),
+            ("◔ opening", "its client says who it is, or TLS begins"),
             ("◌ dialling ‖ held", "its upstream; by an operator"),
         ],
     ),

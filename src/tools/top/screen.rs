@@ -10,7 +10,7 @@ use crate::{
         units::rate,
     },
     tools::{
-        ctl::page,
+        ctl::page::{self, Tone},
         top::{
             keys,
             paint::{Paint, put},
@@ -103,7 +103,7 @@ pub fn draw(state: &State, paint: Paint, area: Rect, buffer: &mut Buffer) {
         (Some(one), _) => one.draw(paint, parts.body, buffer),
         (None, Tab::Live) => table::draw(&state.page, names.as_deref(), paint, parts.body, buffer),
         (None, Tab::Ended) => state.ended.draw(names.as_deref(), paint, parts.body, buffer),
-        (None, Tab::Causes) => state.causes.draw(paint, parts.body, buffer),
+        (None, Tab::Causes) => causes(state, paint, parts.body, buffer),
         (None, Tab::Events) => events(state, names.as_deref(), paint, parts.body, buffer),
     }
     let (status, style) = status(state, paint);
@@ -186,6 +186,21 @@ fn about(state: &State) -> String {
             format!("{} servers: {}", more + 1, names.join(" "))
         }
         (None, _) => String::new(),
+    }
+}
+
+/// The causes, and what came of handshakes of TLS below them, if there is room.
+fn causes(state: &State, paint: Paint, part: Rect, buffer: &mut Buffer) {
+    state.causes.draw(paint, part, buffer);
+    let handshakes = state.totals().map(|totals| page::handshakes(&totals)).unwrap_or_default();
+    let free =
+        usize::from(part.height).saturating_sub(usize::from(table::HEAD_ROWS) + state.causes.rows.len());
+    if free > handshakes.len() {
+        let rows: Vec<_> = part.rows().rev().take(handshakes.len()).collect();
+        for (row, line) in rows.into_iter().rev().zip(handshakes) {
+            let style = if line.tone == Tone::Dim { paint.head() } else { Style::new() };
+            put(buffer, row, &line.text, style);
+        }
     }
 }
 
@@ -440,6 +455,14 @@ mod tests {
         state.key(Key::Char('3'));
         let lines = drawn(&state, 80, 24);
         assert!(lines[4].starts_with("done                       906  99.7 % █████"), "{lines:#?}");
+        assert!(lines.iter().all(|line| !line.contains("TLS")), "{lines:#?}");
+        let mut stats = state.totals().unwrap();
+        stats.tls_handshakes = from_value(json!({"upstream": {"full": 7, "failed": 2}})).unwrap();
+        let look = Look { stats: Some(stats), choice: state.wanted_of(0).0, ..Look::default() };
+        state.answer(0, Answer::Look(Box::new(look)));
+        let lines = drawn(&state, 80, 24);
+        assert!(lines[20].starts_with("HANDSHAKES OF TLS        FULL  RESUMED   FAILED"), "{lines:#?}");
+        assert!(lines[21].starts_with("with upstreams              7        0        2"), "{lines:#?}");
         state.key(Key::Char('4'));
         assert!(drawn(&state, 80, 24)[22].starts_with("from now on"));
         let told = json!({"line": "20:26:21.123 #1 open echo 127.0.0.1:5 -> 127.0.0.1:8001"});

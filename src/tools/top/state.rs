@@ -22,13 +22,14 @@ use ratatui::layout::Rect;
 /// Some hundred screens of events.
 const EVENTS: usize = 2000;
 /// Health for a key, to see no others.
-const HEALTHS: [(char, &[Health]); 8] = [
+const HEALTHS: [(char, &[Health]); 9] = [
     ('a', &[]),
     ('p', &[Health::Stalled, Health::Held, Health::HalfClosed]),
     ('s', &[Health::Stalled]),
     ('h', &[Health::HalfClosed]),
     ('e', &[Health::Held]),
     ('d', &[Health::Dialling]),
+    ('o', &[Health::Opening]),
     ('l', &[Health::Live]),
     ('i', &[Health::Idle]),
 ];
@@ -633,6 +634,9 @@ fn add(all: &mut ServerStats, one: &ServerStats) {
     }
     all.max_sessions = all.max_sessions.saturating_add(one.max_sessions);
     (all.paused, all.draining) = (all.paused | one.paused, all.draining | one.draining);
+    if let Some(more) = &one.tls_handshakes {
+        all.tls_handshakes.get_or_insert_default().add(more);
+    }
     for (sums, counts) in [(&mut all.causes, &one.causes), (&mut all.health, &one.health)] {
         for (name, count) in counts {
             *sums.entry(name.clone()).or_default() += count;

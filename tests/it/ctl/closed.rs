@@ -91,7 +91,9 @@ fn stats_agree_with_what_was_done() {
         assert_eq!(stats[key], value, "{key} of {stats}");
     }
     assert_eq!(stats["causes"], serde_json::json!({ "done": 4 }));
-    assert!(operated.ctl(&["stats"]).stdout.contains("opened"));
+    let told = operated.ctl(&["stats"]).stdout;
+    assert!(told.contains("opened") && !told.contains("TLS"), "{told}");
+    assert!(stats["tls_handshakes"].is_null(), "{stats}");
 }
 
 #[test]

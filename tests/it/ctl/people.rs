@@ -86,7 +86,7 @@ fn a_setting_is_told_and_a_change_says_what_it_was_and_for_whom() {
     assert_eq!(set(&["idle-timeout", "600s"]), "idle-timeout: 10m, as before\n");
     assert_eq!(set(&["drain-timeout", "off"]), "drain-timeout: 30s -> off, for the next drain\n");
     let all = operated.ctl(&["get"]).stdout;
-    assert!(all.contains("idle-timeout        10m    new sessions") && all.lines().count() == 8, "{all}");
+    assert!(all.contains("idle-timeout        10m    new sessions") && all.lines().count() == 9, "{all}");
     assert_eq!(operated.json(&["get", "idle-timeout"])[0]["value"], 600_000);
     assert_eq!(operated.ctl(&["get", "colour"]).code, 2);
     operated.assert_fails(
@@ -94,6 +94,8 @@ fn a_setting_is_told_and_a_change_says_what_it_was_and_for_whom() {
         "idle-timeout ends such a session sooner, after 10m",
     );
     operated.assert_fails(&["set", "connect-timeout", "1s"], "cannot work: no listener of this server dials");
+    let waits = "cannot work: no listener of this server waits for a PROXY header, a ClientHello or TLS";
+    operated.assert_fails(&["set", "handshake-timeout", "1s"], waits);
     let mut client = operated.server.connect();
     exchange(&mut client, b"hello");
     assert_eq!(operated.ctl(&["drain"]).code, 0);

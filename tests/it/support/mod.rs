@@ -19,4 +19,5 @@ pub mod stream;
 pub mod svg;
 pub mod terminal;
 pub mod tls;
+pub mod tls_records;
 pub mod wait;

@@ -281,6 +281,12 @@ impl WireStream {
         self.stream.local_addr().unwrap()
     }
 
+    /// The connection of TLS and what it goes over; the stream has no copies.
+    pub fn into_parts(self) -> (TcpStream, Connection) {
+        let secured = Arc::into_inner(self.tls.expect("it speaks TLS")).expect("it has no copies");
+        (self.stream, secured.into_inner().unwrap().connection)
+    }
+
     /// Does something to the connection of TLS, and sends what comes of it.
     pub fn with_tls(&mut self, act: impl FnOnce(&mut Connection)) -> io::Result<()> {
         let mut encrypted = Vec::new();

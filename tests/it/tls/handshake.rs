@@ -4,12 +4,13 @@ use super::Between;
 use crate::support::{
     fake::{Fake, peer},
     operator::Operated,
-    stream::{End, Received, await_acknowledged, exchange, read_to_end, reset},
+    scrape,
+    stream::{End, Received, await_acknowledged, connect, exchange, read_to_end, reset},
     tls::{Authority, Wire, WireStream, certificate, echo, hello_of},
-    wait::LIMIT,
+    wait::{LIMIT, within},
 };
 use rcgen::date_time_ymd;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     fs,
     io::{Read, Write},
@@ -60,8 +61,10 @@ fn what_is_no_tls_gets_an_alert_and_the_end_and_no_upstream() {
         let Received { bytes, end } = read_to_end(&mut client);
         assert_eq!((bytes.first(), end), (Some(&ALERT), End::Fin), "{} bytes: {bytes:?}", sent.len());
         let close = between.operated.server.await_close(client.local_addr().unwrap());
-        assert_eq!(close["cause"], "tls_client", "{close}");
-        assert!(close["error"].is_string(), "{close}");
+        assert_error(&close, "tls_client", "B had come)");
+        if sent.len() < 100 {
+            assert_error(&close, "tls_client", &format!(" ({} B had come)", sent.len()));
+        }
     }
     let events = between.operated.server.events();
     assert!(events.iter().all(|event| event["event"] != "connect"), "{events:?}");
@@ -233,7 +236,84 @@ fn a_client_that_is_slow_with_its_handshake_is_reset() {
         assert!(bytes.is_empty() && (trickles || end == End::Reset), "{end:?}");
         let elapsed = begin.elapsed();
         assert!(elapsed >= Duration::from_millis(500) && elapsed < LIMIT / 3, "{elapsed:?}");
-        between.await_cause(client.local_addr().unwrap(), "handshake_timeout");
+        let close = between.await_cause(client.local_addr().unwrap(), "handshake_timeout");
+        let came = if trickles { " B had come)" } else { " (nothing had come)" };
+        assert_error(&close, "handshake_timeout", "no whole ClientHello came within 500 ms (");
+        assert_error(&close, "handshake_timeout", came);
+    }
+    // It says no more after its hello.
+    let mut client = between.operated.server.connect();
+    client.write_all(&hello).unwrap();
+    assert_eq!(read_to_end(&mut client).end, End::Reset);
+    let close = between.await_cause(client.local_addr().unwrap(), "handshake_timeout");
+    let came = format!("no handshake after its ClientHello came within 500 ms ({} had come)", amount(&hello));
+    assert_error(&close, "handshake_timeout", &came);
+}
+
+/// As the program tells it.
+fn amount(bytes: &[u8]) -> String {
+    switchboard::text::units::bytes(bytes.len() as u64)
+}
+
+#[test]
+fn what_came_of_handshakes_is_counted_for_programs_and_people() {
+    let authority = Authority::new();
+    let upstream = authority.fake(Wire::Tls13, |stream, _| echo(stream));
+    let flags = ["--metrics", "0"];
+    let between = Between::start(&authority, (Wire::Tls13, Wire::Tls13), upstream.address, &flags);
+    let operated = &between.operated;
+    assert!(operated.json(&["stats"])[0]["tls_handshakes"].is_null());
+    let config = Arc::new(authority.client(Wire::Tls13, None));
+    for _ in 0..3 {
+        // The second and the third go on with the ticket of the one before.
+        let stream = connect(operated.server.address());
+        exchange(&mut WireStream::over(stream, Some(config.clone()), "a.test").unwrap(), b"hello");
+    }
+    operated.server.connect().write_all(b"no TLS").unwrap();
+    operated.server.await_closes(4);
+    assert_eq!(operated.ctl(&["set", "handshake-timeout", "50ms"]).code, 0);
+    read_to_end(&mut operated.server.connect());
+    operated.server.await_closes(5);
+    let stats = operated.json(&["stats"]).remove(0)["tls_handshakes"].take();
+    assert_eq!(stats["client"], json!({"full": 1, "resumed": 2, "failed": 1, "late": 1}), "{stats}");
+    assert_eq!(stats["upstream"], json!({"full": 1, "resumed": 2, "failed": 0, "late": 0}), "{stats}");
+    let metrics = scrape::scrape(scrape::address(&operated.server));
+    for side in ["client", "upstream"] {
+        for result in ["full", "resumed", "failed", "late"] {
+            let labels = [("side", side), ("result", result)];
+            let count = metrics.value("switchboard_tls_handshakes_total", &labels);
+            assert_eq!(Some(count), stats[side][result].as_f64(), "{side} {result}");
+        }
+    }
+    let told = operated.ctl(&["stats"]).stdout;
+    let row = "\nwith clients                1        2        1        1\n";
+    assert!(told.contains(row), "{told}");
+}
+
+#[test]
+fn a_client_that_still_has_to_make_its_handshake_is_shown_so() {
+    let authority = Authority::new();
+    let upstream = peer::echoes();
+    let wires = (Wire::Tls13, Wire::Tcp);
+    let between = Between::start(&authority, wires, upstream.address, &["--metrics", "0"]);
+    let operated = &between.operated;
+    let clients = [(); 2].map(|()| operated.server.connect());
+    let opening = || operated.json(&["list", "--health", "opening"]);
+    within(LIMIT, "they wait", || (opening().len() == 2).then_some(()));
+    assert!(opening().iter().all(|one| one["phase"] == "opening"), "{:?}", opening());
+    assert!(operated.ctl(&["stats"]).stdout.contains("2 open · 2 opening · 0 ended"));
+    let metrics = scrape::scrape(scrape::address(&operated.server));
+    assert_eq!(
+        metrics.value("switchboard_sessions_health", &[("mode", "proxy"), ("health", "opening")]),
+        2.0
+    );
+    let config = Arc::new(authority.client(Wire::Tls13, None));
+    for stream in clients {
+        let client = stream.local_addr().unwrap().to_string();
+        let mut stream = WireStream::over(stream, Some(config.clone()), "a.test").unwrap();
+        exchange(&mut stream, b"hello");
+        let own = operated.json(&["list"]).into_iter().find(|one| one["client"] == client).unwrap();
+        assert_eq!((&own["phase"], &own["health"]), (&"open".into(), &"live".into()));
     }
 }
 

@@ -7,7 +7,7 @@ use crate::support::{
     tls::{Authority, Wire, WireEnd, WireStream, echo, hello_of},
     wait::{LIMIT, within},
 };
-use rustls::{ServerConfig, pki_types::CertificateDer};
+use rustls::{ServerConfig, pki_types::CertificateDer, server::ProducesTickets};
 use std::{
     io::Write,
     net::Shutdown,
@@ -71,12 +71,40 @@ fn fake_of(config: ServerConfig) -> Fake {
     })
 }
 
+/// Makes the longest tickets, almost.
+#[derive(Debug)]
+struct LongTickets;
+
+impl ProducesTickets for LongTickets {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        1000
+    }
+
+    fn encrypt(&self, _plain: &[u8]) -> Option<Vec<u8>> {
+        Some(vec![7; 60_000])
+    }
+
+    fn decrypt(&self, _cipher: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+}
+
 #[test]
 fn many_tickets_are_taken_and_tickets_without_end_are_refused_and_others_have_their_turn() {
     let authority = Authority::new();
-    for (count, is_served) in [(1000, true), (100_000, false)] {
+    // Some 8 MB of short ones, and 6 MB and 24 MB of long ones.
+    for (count, are_long, is_served) in
+        [(1000, false, true), (100_000, false, true), (100, true, true), (400, true, false)]
+    {
         let mut config = authority.server(Wire::Tls13, "a");
         config.send_tls13_tickets = count;
+        if are_long {
+            config.ticketer = Arc::new(LongTickets);
+        }
         let upstream = fake_of(config);
         // One thread, so that what is asked meanwhile has to share it.
         let wires = (Wire::Tcp, Wire::Tls13);
@@ -88,18 +116,23 @@ fn many_tickets_are_taken_and_tickets_without_end_are_refused_and_others_have_th
         client.stream.shutdown(Shutdown::Write).unwrap();
         let address = client.address();
         let reading = thread::spawn(move || client.read_to_end());
-        let mut slowest = Duration::ZERO;
+        let (mut slowest, mut most) = (Duration::ZERO, before);
         while !reading.is_finished() {
             let begin = Instant::now();
             assert_eq!(between.operated.ctl(&["ready"]).code, 0);
             slowest = slowest.max(begin.elapsed());
+            most = most.max(process.resident_kib());
         }
+        assert!(most < before + 48 * 1024, "{} KiB more", most - before);
         let expected = match is_served {
             true => (b"hello".to_vec(), WireEnd::Clean),
             false => (Vec::new(), WireEnd::Reset),
         };
         assert_eq!(reading.join().unwrap(), expected, "{count}");
-        between.await_cause(address, if is_served { "done" } else { "tls_upstream" });
+        let close = between.await_cause(address, if is_served { "done" } else { "tls_upstream" });
+        if !is_served {
+            assert_eq!(close["error"], "upstream: the peer sends tickets without end");
+        }
         let grown = process.resident_kib().saturating_sub(before);
         assert!(grown < 8 * 1024, "{grown} KiB more");
         assert!(slowest < LIMIT / 6, "{slowest:?}");

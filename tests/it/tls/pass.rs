@@ -158,7 +158,11 @@ fn half_a_hello_is_reset_after_the_handshake_timeout() {
     let mut client = operated.server.connect();
     client.write_all(&records(&hello(Some("a.test"), &[], 100), 16_384)[..50]).unwrap();
     assert_eq!(read_to_end(&mut client), Received { bytes: Vec::new(), end: End::Reset });
-    assert_eq!(operated.server.await_close(client.local_addr().unwrap())["cause"], "handshake_timeout");
+    let close = operated.server.await_close(client.local_addr().unwrap());
+    let error = "no whole ClientHello came within 400 ms (50 B had come)";
+    assert_eq!((&close["cause"], &close["error"]), (&"handshake_timeout".into(), &error.into()));
+    let verdict = operated.json(&["closed", "1"])[0]["verdict"].clone();
+    assert_eq!(verdict, format!("{error}; there was nothing to deliver"));
 }
 
 #[test]
