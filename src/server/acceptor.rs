@@ -87,9 +87,11 @@ impl Accepts for SessionListener {
             }
             Ok(())
         };
-        // Not asked of the kernel, so that the listener stays readable.
-        let shut = || Err(io::ErrorKind::WouldBlock.into());
-        let accepted = if entrance.is_shut() { shut() } else { listener.try_accept_if(prepare) };
+        let accepted = match entrance.pass() {
+            Some(_passing) => listener.try_accept_if(prepare),
+            // Not asked of the kernel, so that the listener stays readable.
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        };
         if accepted.as_ref().is_err_and(|error| classify(error) == AcceptError::Resources) {
             // Without a descriptor for the near leg, another actor needs this one more.
             *reserved = None;

@@ -54,8 +54,8 @@ pub enum FaultOrder {
 enum Message {
     /// Of the listener of this name.
     Order(String, FaultOrder, mailbox::Sender<Answer>),
-    /// A plan that is in force changed these.
-    Follow(Vec<Arc<FaultSet>>),
+    /// A plan that is in force changed these. The address is dropped when listeners and live sessions are as they say.
+    Follow(Vec<Arc<FaultSet>>, mailbox::Sender<()>),
 }
 
 struct Answer {
@@ -116,9 +116,11 @@ impl Breaker {
         faults
     }
 
-    /// Has the live sessions of these listeners meet their faults.
+    /// Has the live sessions of these listeners meet their faults, and the listeners that are in force be as theirs say.
     pub async fn follow(&self, changed: Vec<Arc<FaultSet>>) {
-        let _ = self.address.send(Message::Follow(changed)).await;
+        let (done, mut followed) = mailbox(1);
+        let _ = self.address.send(Message::Follow(changed, done)).await;
+        followed.next().await;
     }
 }
 
@@ -139,7 +141,7 @@ impl Actor {
                     // An asker that is gone gets nothing.
                     let _ = reply.try_send(Answer { faults, flapped });
                 }
-                Event::Message(Message::Follow(changed)) => {
+                Event::Message(Message::Follow(changed, _done)) => {
                     for set in changed {
                         self.spread(&set).await;
                     }

@@ -161,7 +161,7 @@ impl Stalled {
 
     /// Shuts the entrance, and takes the place that each queue has.
     async fn fill(&mut self) {
-        self.set.entrance.shut();
+        self.set.entrance.shut().await;
         // The sockets of some may have been closed.
         self.fillers.retain(Filler::is_connected);
         self.sockets.iter().for_each(|(socket, _)| socket.set_backlog(0));

@@ -268,7 +268,9 @@ impl Proxies {
             return Err(FaultRefusal::Exists.into());
         }
         let plan = draft.plan()?;
-        // The listener of a proxy that never ran is not yet where it is to be.
+        // A listener that is about to move is not yet where it is to be.
+        let _turn = if plan.kind.is_of_listener() { Some(self.turn.lock().await) } else { None };
+        // Nor is that of a proxy that never ran.
         check_kind(plan.kind, &self.get(proxy)?.listen).map_err(FaultRefusal::Wrong)?;
         let order = FaultOrder::Add(Box::new(plan));
         self.order(proxy, order).await

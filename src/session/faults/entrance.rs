@@ -3,6 +3,7 @@
 use crate::{
     net::address::Address,
     runtime::{
+        clock::sleep,
         lock::Lock,
         mailbox::{Sender, mailbox},
     },
@@ -10,15 +11,25 @@ use crate::{
 use std::{
     collections::HashSet,
     sync::atomic::{
-        AtomicBool, AtomicUsize,
-        Ordering::{Acquire, Release},
+        AtomicUsize,
+        Ordering::{AcqRel, Acquire, Release},
     },
+    time::Duration,
 };
+
+/// An acceptor that passes is gone after some system calls.
+const PASSING_STEP: Duration = Duration::from_micros(50);
+
+/// It is shut.
+const SHUT: usize = 1;
+/// An acceptor passes.
+const PASSING: usize = 2;
 
 /// It is open at first.
 #[derive(Default)]
 pub struct Entrance {
-    is_shut: AtomicBool,
+    /// The sum of the above: both are known at once.
+    state: AtomicUsize,
     /// Acceptors that wait for it to open: dropping an address wakes one. An acceptor waits once at a time.
     waiting: Lock<Vec<Sender<()>>>,
     own: Lock<HashSet<Address>>,
@@ -26,20 +37,39 @@ pub struct Entrance {
     own_count: AtomicUsize,
 }
 
+/// An acceptor that takes a connection.
+pub struct Passing<'a>(&'a Entrance);
+
+impl Drop for Passing<'_> {
+    fn drop(&mut self) {
+        self.0.state.fetch_sub(PASSING, AcqRel);
+    }
+}
+
 impl Entrance {
-    /// No acceptor takes a connection from now on, but for one that is about to.
-    pub fn shut(&self) {
-        self.is_shut.store(true, Release);
+    /// No acceptor takes a connection once this has ended.
+    pub async fn shut(&self) {
+        self.state.fetch_or(SHUT, AcqRel);
+        while self.state.load(Acquire) >= PASSING {
+            sleep(PASSING_STEP).await;
+        }
     }
 
     pub fn open(&self) {
         let mut waiting = self.waiting.lock();
-        self.is_shut.store(false, Release);
+        self.state.fetch_and(!SHUT, AcqRel);
         waiting.clear();
     }
 
+    /// An acceptor takes a connection while it has this; none: it is shut.
+    pub fn pass(&self) -> Option<Passing<'_>> {
+        let before = self.state.fetch_add(PASSING, AcqRel);
+        let passing = Passing(self);
+        (before & SHUT == 0).then_some(passing)
+    }
+
     pub fn is_shut(&self) -> bool {
-        self.is_shut.load(Acquire)
+        self.state.load(Acquire) & SHUT != 0
     }
 
     /// Waits until it is open.
@@ -86,17 +116,35 @@ impl Entrance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::{clock::within, shard};
     use futures::FutureExt;
 
     #[test]
     fn who_waits_at_a_shut_entrance_goes_on_once_it_opens() {
         let entrance = Entrance::default();
         assert!(entrance.opened().now_or_never().is_some());
-        entrance.shut();
+        assert!(entrance.shut().now_or_never().is_some());
         let mut waits = [Box::pin(entrance.opened()), Box::pin(entrance.opened())];
         assert!(waits.iter_mut().all(|one| one.now_or_never().is_none()));
         entrance.open();
         assert!(waits.into_iter().all(|one| one.now_or_never().is_some()));
+    }
+
+    #[test]
+    fn it_is_shut_once_nobody_passes_any_more() {
+        let shut = shard::run(async {
+            let entrance = Entrance::default();
+            let passing = [entrance.pass(), entrance.pass()];
+            assert!(passing.iter().all(Option::is_some));
+            let mut shuts = Box::pin(entrance.shut());
+            assert!(within(Some(PASSING_STEP * 4), &mut shuts).await.is_none());
+            assert!(entrance.pass().is_none() && entrance.is_shut());
+            drop(passing);
+            let shut = within(Some(Duration::from_secs(10)), shuts).await;
+            entrance.open();
+            shut.and(entrance.pass().map(drop))
+        });
+        assert_eq!(shut.unwrap(), Some(()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Faults of a listener as a whole, on several threads: each has a socket of its own, and a queue.
 
 use crate::support::{
-    api::Api,
+    api::{self, Api},
     fake::peer,
     operator::Operated,
     stream::{End, bounded, connect, exchange, read_exactly, read_to_end},
@@ -17,7 +17,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -313,4 +313,83 @@ fn a_listener_without_a_name_is_known_by_its_address_while_it_is_down() {
     assert_eq!(operated.faults()[0]["listener"], *name);
     operated.fault(&format!("remove {name} flap_downstream"));
     exchange(&mut operated.server.connect(), b"hello");
+}
+
+/// Connects again and again, each time for 5 ms; says how many that began while `counts` was set were connected.
+fn keep_trying(
+    address: SocketAddr,
+    counts: &Arc<AtomicBool>,
+    is_over: &Arc<AtomicBool>,
+) -> JoinHandle<usize> {
+    let (counts, is_over) = (counts.clone(), is_over.clone());
+    thread::spawn(move || {
+        let mut connected = 0;
+        while !is_over.load(Relaxed) {
+            let is_late = counts.load(Relaxed);
+            let client = try_connect(address, Duration::from_millis(5));
+            connected += usize::from(is_late && client.is_ok());
+        }
+        connected
+    })
+}
+
+#[test]
+fn no_connection_gets_in_after_the_answer_to_accept_stall() {
+    let operated = Operated::start("echo", &THREADS);
+    let mut talk = operated.talk();
+    let mut ask = |command: Value| {
+        talk.say(&command.to_string());
+        let last = talk.last();
+        assert_eq!(last["error"], Value::Null, "{last}");
+    };
+    let name = operated.server.addresses[0].clone();
+    for _ in 0..10 {
+        let (counts, is_over) = (Arc::default(), Arc::default());
+        let clients: Vec<_> =
+            (0..3).map(|_| keep_trying(operated.server.address(), &counts, &is_over)).collect();
+        thread::sleep(Duration::from_millis(20));
+        ask(json!({"command": "fault_add", "listener": name, "fault": {"type": "accept_stall"}}));
+        counts.store(true, Relaxed);
+        thread::sleep(Duration::from_millis(30));
+        is_over.store(true, Relaxed);
+        let late: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
+        assert_eq!(late, 0);
+        ask(json!({"command": "fault_remove", "listener": name, "all": true}));
+    }
+}
+
+#[test]
+fn a_proxy_that_stalls_does_so_where_it_moves_to() {
+    let (api, upstream) = (Api::start(&[]), peer::echoes());
+    let former = api.proxy("a", upstream.address);
+    api.post("/proxies/a/toxics", json!({"type": "accept_stall"}));
+    for _ in 0..5 {
+        let moved = api::listen(&api.post("/proxies/a", json!({"listen": "127.0.0.1:0"})));
+        let connected = (0..8).filter(|_| try_connect(moved, Duration::from_millis(50)).is_ok()).count();
+        assert_eq!(connected, 0);
+        assert_ne!(moved, former);
+    }
+    api.call("DELETE", "/proxies/a/toxics/accept_stall_downstream", "");
+    exchange(&mut connect(api::listen(&api.get("/proxies/a"))), b"hello");
+}
+
+#[test]
+fn accept_stall_and_a_move_to_a_unix_socket_exclude_each_other() {
+    let (api, folder) = (Api::start(&[]), tempfile::TempDir::new().unwrap());
+    let path = format!("unix:{}", folder.path().join("socket").display());
+    let (mut moved, mut stalled) = (0, 0);
+    for _ in 0..30 {
+        api.proxy("a", "127.0.0.1:9");
+        let (add, update) = thread::scope(|scope| {
+            let stall = json!({"type": "accept_stall"});
+            let add = scope.spawn(|| api.call("POST", "/proxies/a/toxics", stall).status);
+            let update = api.call("POST", "/proxies/a", json!({"listen": path})).status;
+            (add.join().unwrap(), update)
+        });
+        moved += usize::from(update == 200);
+        stalled += usize::from(add == 200);
+        assert!([(200, 400), (400, 200)].contains(&(add, update)), "{add}, {update}");
+        assert_eq!(api.call("DELETE", "/proxies/a", "").status, 204);
+    }
+    assert_eq!(moved + stalled, 30);
 }
