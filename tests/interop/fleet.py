@@ -4,21 +4,24 @@
     fleet.py SWITCHBOARD FOLDER      (in a network namespace of its own)
 
 `switchboard load` makes a connection a request, 1,000 a second, each with a verified echo. Beside it 60 clients at a time hold
-sessions of a few seconds through haproxy, and 30 directly: each sends and compares bytes until it ends its stream, and expects
-the end of the other. The exit code is 1 if anything is seen but this: sessions of the instance that is killed end by RST, all
-others end whole.
+sessions of a few seconds through haproxy, 20 such with TLS as far as the instance, and 30 directly: each sends and compares bytes
+until it ends its stream, and expects the end of the other. The exit code is 1 if anything is seen but this: sessions of the
+instance that is killed end by RST, all others end whole.
 
 What an instance resets, haproxy (2.6, TCP mode) ends by FIN towards its client, whatever the server is and with every option
 there is. Its log tells the two apart: SD is a session that its server reset, -- one that ended whole. So behind haproxy its log
-is asked, and the clients that connect directly are asked for the RST itself.
+is asked, and the clients that connect directly are asked for the RST itself. A client with TLS knows without either: what ends
+without close_notify is not whole (RFC 8446 section 6.1), and haproxy cannot make one up.
 """
 
 import asyncio
 import collections
+import concurrent.futures
 import json
 import os
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -27,12 +30,12 @@ import urllib.error
 import urllib.request
 
 RATE, LOAD_SECONDS, LONG_SECONDS = 1000, 22, 3.0
-BALANCED_CLIENTS, DIRECT_CLIENTS = 60, 30
+BALANCED_CLIENTS, TLS_CLIENTS, DIRECT_CLIENTS = 60, 20, 30
 DELAY_SECONDS = 2
 BALANCER = "127.0.0.1"
 NAMES = ["one", "two", "three"]
 HOSTS = {name: f"127.0.1.{number}" for number, name in enumerate(NAMES, 1)}
-SHORT, LONG, METRICS, AGENT, STATS = 7000, 7001, 9100, 9777, "haproxy.sock"
+SHORT, LONG, SECRET, METRICS, AGENT, STATS = 7000, 7001, 7002, 9100, 9777, "haproxy.sock"
 
 
 def instance_file(name, folder):
@@ -54,6 +57,16 @@ upstream = "echoes"
 [listener.long]
 listen = "{host}:{LONG}"
 upstream = "named"
+
+[listener.secret]
+listen = "{host}:{SECRET}"
+[[listener.secret.route]]
+tls = "fleet"
+upstream = "named"
+
+[tls.fleet]
+cert = "{folder}/fleet.pem"
+key = "{folder}/fleet.key"
 
 [upstream.echoes]
 servers = ["127.0.2.1:7000", "127.0.2.2:7000"]
@@ -85,7 +98,7 @@ defaults
     timeout server 30s
     retries 3
     option redispatch 1
-{listen(SHORT)}{listen(LONG)}"""
+{listen(SHORT)}{listen(LONG)}{listen(SECRET)}"""
 
 
 class Programs:
@@ -214,6 +227,66 @@ class LongClients:
             writer.transport.abort()
 
 
+class TlsClients(LongClients):
+    """The same over TLS, in threads: asyncio takes an end without close_notify for one with it."""
+
+    def __init__(self, certificate):
+        super().__init__()
+        self.threads = concurrent.futures.ThreadPoolExecutor(TLS_CLIENTS)
+        self.tls = ssl.create_default_context(cafile=certificate)
+
+    async def hold(self, phase, host):
+        await asyncio.sleep(phase * LONG_SECONDS)
+        while not self.over:
+            name, end = await asyncio.get_running_loop().run_in_executor(self.threads, self.session, host)
+            self.ends[name, end] += 1
+
+    def session(self, host):
+        name = "none"
+        try:
+            with socket.create_connection((host, SECRET), 10) as plain, self.tls.wrap_socket(
+                    plain, server_hostname="fleet.test", suppress_ragged_eofs=False) as secret:
+                name = exactly(secret, 5).decode().strip()
+                self.live[name] += 1
+                began, count = time.monotonic(), 0
+                while time.monotonic() < began + LONG_SECONDS:
+                    piece = struct.pack(">I", count) * 250
+                    secret.sendall(piece)
+                    if exactly(secret, len(piece)) != piece:
+                        return name, "wrong bytes"
+                    count += 1
+                    time.sleep(0.05)
+                # Sends close_notify, and fails if another thing than close_notify comes.
+                secret.unwrap().close()
+                return name, "whole"
+        except ssl.SSLEOFError:
+            return name, "cut without close_notify"
+        except ConnectionResetError:
+            return name, "RST"
+        except OSError as error:
+            return name, repr(error)
+        finally:
+            self.live[name] -= 1
+
+
+def exactly(secret, count):
+    """`count` bytes. Errors: the stream was cut, or ended by close_notify before them."""
+    there = b""
+    while len(there) < count:
+        piece = secret.recv(count - len(there))
+        if not piece:
+            raise OSError("ended by close_notify")
+        there += piece
+    return there
+
+
+def make_certificate(folder):
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+         "/CN=fleet.test", "-addext", "subjectAltName=DNS:fleet.test", "-keyout", f"{folder}/fleet.key", "-out", f"{folder}/fleet.pem"],
+        check=True, stderr=subprocess.DEVNULL)
+
+
 async def drain_and_start_again(programs, folder):
     began = time.monotonic()
     os.kill(programs.pid("one"), signal.SIGTERM)
@@ -245,11 +318,13 @@ async def upgrade(programs):
     print("measured three: SIGUSR2, ready all the time, the old process drained with exit code 0")
 
 
-Seen = collections.namedtuple("Seen", "report balanced direct lost killed_after upgraded_after haproxy")
+Seen = collections.namedtuple("Seen", "report balanced secret direct lost killed_after upgraded_after haproxy")
 
 
 async def scenario(binary, folder):
+    make_certificate(folder)
     programs, balanced, direct = Programs(binary, folder), LongClients(), LongClients()
+    secret = TlsClients(f"{folder}/fleet.pem")
     servers = [await named_echo(name) for name in NAMES]
     try:
         for name in NAMES:
@@ -265,6 +340,7 @@ async def scenario(binary, folder):
         await until(10, "haproxy knows all", lambda: os.path.exists(f"{folder}/{STATS}") and all(
             state["status"] == "UP" for state in states(folder).values()))
         long = balanced.start(BALANCED_CLIENTS, [BALANCER]) + direct.start(DIRECT_CLIENTS, list(HOSTS.values()))
+        long += secret.start(TLS_CLIENTS, [BALANCER])
         load = await asyncio.create_subprocess_exec(
             "timeout", str(LOAD_SECONDS + 10), binary, "load", f"tcp://{BALANCER}:{SHORT}", "--mode", "churn", "-c", "64", "--rate", str(RATE),
             "--duration", f"{LOAD_SECONDS}s", "--json", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -272,17 +348,17 @@ async def scenario(binary, folder):
         await asyncio.sleep(LONG_SECONDS)
         await drain_and_start_again(programs, folder)
         # The clients are between two reads: what is live is what the kill ends.
-        killed_after, lost = time.monotonic() - began, (balanced.live["two"], direct.live["two"])
+        killed_after, lost = time.monotonic() - began, [clients.live["two"] for clients in (balanced, secret, direct)]
         programs.running["two"].kill()
         await asyncio.sleep(2)
         await upgrade(programs)
         upgraded_after = time.monotonic() - began
         report = json.loads((await load.communicate())[0])
-        balanced.over = direct.over = True
+        balanced.over = secret.over = direct.over = True
         await asyncio.gather(*long)
-        return Seen(report, balanced.ends, direct.ends, lost, killed_after, upgraded_after, states(folder))
+        return Seen(report, balanced.ends, secret.ends, direct.ends, lost, killed_after, upgraded_after, states(folder))
     finally:
-        balanced.over = direct.over = True
+        balanced.over = secret.over = direct.over = True
         for server in servers:
             server.close()
         programs.end()
@@ -325,13 +401,14 @@ def main(binary, folder):
     resets = ended["two SD"]
     wrong = [*judge_load(seen, resets)]
     wrong += judge_long("through haproxy", seen.balanced, seen.lost[0], "cut by FIN")
-    wrong += judge_long("directly", seen.direct, seen.lost[1], "RST")
+    wrong += judge_long("through haproxy with TLS", seen.secret, seen.lost[1], "cut without close_notify")
+    wrong += judge_long("directly", seen.direct, seen.lost[2], "RST")
     retried = {name: int(row["wretr"]) + int(row["wredis"]) for name, row in seen.haproxy.items()}
     print(f"measured haproxy: {sum(ended.values())} sessions, {resets} reset by two; {retried} connects tried again")
     if others := {key: count for key, count in ended.items() if key != "two SD" and not key.endswith(" --")}:
         wrong.append(f"haproxy saw sessions end otherwise: {others}")
-    if resets < seen.lost[0] - 3:
-        wrong.append(f"two ended {seen.lost[0] - resets} sessions by something else than a reset")
+    if resets < seen.lost[0] + seen.lost[1] - 3:
+        wrong.append(f"two ended {seen.lost[0] + seen.lost[1] - resets} sessions by something else than a reset")
     print("\n".join(wrong) or "only the kill's own sessions ended, by RST")
     return 1 if wrong else 0
 
