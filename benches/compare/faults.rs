@@ -11,7 +11,7 @@ use crate::{
     source,
     table::{Table, three, two},
     upstream::Service,
-    usage::{Used, memory},
+    usage::{Used, forget_peak, peak_kib},
 };
 use serde_json::json;
 use std::{
@@ -38,8 +38,6 @@ const PUBLISHED_RATES: [[f64; 2]; 4] = [[0.5, 100.0], [0.4, 34.0], [1.0, 5.0], [
 /// So many that the memory which the first of them take to be there is a small part.
 const TRANSFER_BYTES: u64 = 1 << 30;
 const TRANSFER_LATENCY_MS: u64 = 50;
-/// How often the memory of a transfer is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Alike: seconds without a toxic and with latency, and resident memory with latency.
 const PUBLISHED_MIB: f64 = 256.0;
 const PUBLISHED_TRANSFER: ([f64; 2], f64) = ([0.39, 0.45], 86.0);
@@ -224,13 +222,15 @@ fn receive(at: SocketAddr, count: u64) -> io::Result<Received> {
 
 /// A transfer: what the client saw, the server's processor time and the most memory that it had.
 struct Transfer {
+    /// From the first byte to the last: the latency itself is no matter of the rate.
     seconds: f64,
     cpu_ms: f64,
     resident_mib: f64,
 }
 
 fn transfer(bench: &Bench<'_>, running: &[Faulty], source: SocketAddr) -> io::Result<Table> {
-    let title = format!("faults, {}: 1 GiB from the upstream", bench.layout.name);
+    let title =
+        format!("faults, {}: 1 GiB from the upstream, from its first byte to its last", bench.layout.name);
     let head = ["", "fault", "seconds", "MiB/s", "× noop", "CPU ms", "resident MiB"];
     let mut table = Table::new(title, &head);
     let kinds = [None, Some("noop"), Some("latency")];
@@ -283,24 +283,16 @@ fn transfer_under(faulty: &Faulty, at: SocketAddr, kind: Option<&str>) -> io::Re
         faulty.add("transfer", kind, attributes)?;
     }
     let before = Used::by(faulty.pid());
-    let (received, resident_kib) = thread::scope(|scope| {
-        let client = scope.spawn(|| receive(at, TRANSFER_BYTES));
-        let mut most = 0;
-        while !client.is_finished() {
-            most = memory(faulty.pid()).resident_kib.max(most);
-            thread::sleep(LOOK_EVERY);
-        }
-        (client.join(), most)
-    });
+    forget_peak(faulty.pid())?;
+    let received = receive(at, TRANSFER_BYTES)?;
     let cpu = Used::by(faulty.pid()).since(&before);
     if let Some(kind) = kind {
         faulty.remove("transfer", kind)?;
     }
-    let received = received.map_err(|_| io::Error::other("a client panicked"))??;
     Ok(Transfer {
-        seconds: received.seconds,
+        seconds: received.seconds - received.first_ms / 1e3,
         cpu_ms: cpu.as_secs_f64() * 1e3,
-        resident_mib: resident_kib as f64 / 1024.0,
+        resident_mib: peak_kib(faulty.pid())? as f64 / 1024.0,
     })
 }
 

@@ -1,6 +1,6 @@
 //! What processes use, from `/proc` (proc(5)).
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
 
 /// `sysconf(_SC_CLK_TCK)` of every Linux: what `/proc/PID/stat` counts in.
 const TICK: Duration = Duration::from_millis(10);
@@ -104,6 +104,19 @@ fn stat(place: &Path) -> Option<Vec<u64>> {
     // Fields that are no natural numbers (the state) are of no interest here.
     let numbers: Vec<u64> = fields.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
     (numbers.len() > REAPED_SYSTEM_TICKS).then_some(numbers)
+}
+
+/// Forgets the most memory that the process had (proc(5), `clear_refs`).
+pub fn forget_peak(pid: u32) -> io::Result<()> {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5")
+}
+
+/// The most memory that the process had resident since then.
+pub fn peak_kib(pid: u32) -> io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let peak =
+        text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+    peak.ok_or_else(|| io::Error::other("no VmHWM"))
 }
 
 /// The memory of `root` and its descendants.

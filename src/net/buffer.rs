@@ -5,7 +5,7 @@ use crate::runtime::{
     shard::{own, shared},
 };
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -14,13 +14,15 @@ use std::{
 
 /// One buffer's size: a page-multiple that holds most requests and replies whole. A read that fills it is bulk.
 pub const BUFFER_BYTES: usize = 16 * 1024;
-/// Free buffers that a shard keeps for reuse: 256 KiB. More are freed at once: nearly every chunk is written in the poll that
-/// read it, so that more are in use only while receivers are slow or dialled.
+/// Free buffers that a shard keeps for reuse at least: 256 KiB. Nearly every chunk is written in the poll that read it, so that
+/// more are in use only while receivers are slow or dialled, or faults hold what comes; then as many are kept as are in use:
+/// memory that comes and goes at the rate of a stream would else be taken from the system, and zeroed, for each chunk.
 const SPARE_BUFFERS: usize = 16;
 
 /// The free buffers of a shard, and their number, for others to see.
 struct SpareBuffers {
     rooms: RefCell<Vec<Box<Room>>>,
+    in_use: Cell<usize>,
     count: Arc<AtomicUsize>,
 }
 
@@ -49,7 +51,8 @@ pub fn spare() -> usize {
 
 impl Default for SpareBuffers {
     fn default() -> Self {
-        let spare = SpareBuffers { rooms: RefCell::default(), count: Arc::default() };
+        let spare =
+            SpareBuffers { rooms: RefCell::default(), in_use: Cell::default(), count: Arc::default() };
         shared::<SpareCounts>().0.lock().push(spare.count.clone());
         spare
     }
@@ -59,14 +62,22 @@ impl SpareBuffers {
     fn take(&self) -> Option<Box<Room>> {
         let mut rooms = self.rooms.borrow_mut();
         let room = rooms.pop();
+        self.in_use.set(self.in_use.get() + 1);
         self.count.store(rooms.len(), Relaxed);
         room
     }
 
     fn give(&self, room: Option<Box<Room>>) {
         let mut rooms = self.rooms.borrow_mut();
-        if rooms.len() < SPARE_BUFFERS {
-            rooms.extend(room);
+        // A connection may have come from another shard with what was read of it.
+        self.in_use.set(self.in_use.get().saturating_sub(1));
+        let kept = self.in_use.get().max(SPARE_BUFFERS);
+        rooms.extend(room);
+        // One by one: what was in use goes in time, and never all at once.
+        for _ in 0..2 {
+            if rooms.len() > kept {
+                rooms.pop();
+            }
         }
         self.count.store(rooms.len(), Relaxed);
     }
@@ -132,6 +143,22 @@ impl Drop for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::shard;
+
+    #[test]
+    fn as_many_free_buffers_are_kept_as_are_in_use_and_a_few_in_the_end() {
+        shard::run(async {
+            let kept = || own::<SpareBuffers>().rooms.borrow().len();
+            let mut held: Vec<Buffer> = (0..8 * SPARE_BUFFERS).map(|_| Buffer::take()).collect();
+            held.truncate(6 * SPARE_BUFFERS);
+            assert_eq!(kept(), 2 * SPARE_BUFFERS);
+            held.truncate(3 * SPARE_BUFFERS);
+            assert!(kept() <= 3 * SPARE_BUFFERS + 1 && kept() >= 2 * SPARE_BUFFERS, "{}", kept());
+            held.clear();
+            assert_eq!(kept(), SPARE_BUFFERS);
+        })
+        .unwrap();
+    }
 
     #[test]
     fn what_is_written_leaves_the_rest() {

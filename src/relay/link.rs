@@ -101,7 +101,24 @@ impl LinkSender {
 
     /// Sends without waiting; what has no room comes back.
     pub fn try_send(&self, parcel: Parcel) -> Option<Box<Parcel>> {
-        self.0.try_send(parcel).err().map(Box::new)
+        let left = self.try_chain(parcel)?;
+        self.0.try_send(left).err().map(Box::new)
+    }
+
+    /// Has the chain take `parcel`, if there is one that does and nothing waits before it: also while the receiver is busy
+    /// writing. So time runs for it from now on.
+    fn try_chain(&self, parcel: Parcel) -> Option<Parcel> {
+        let Some(mut beside) = self.0.beside.take() else { return Some(parcel) };
+        let left = match &mut *beside {
+            Beside::Chain(chain) if !self.0.has_message() && chain.takes() => {
+                chain.take(Some(parcel));
+                self.0.wake_receiver();
+                None
+            }
+            _ => Some(parcel),
+        };
+        self.0.beside.set(Some(beside));
+        left
     }
 
     /// Sends what `waits`, if anything does.
@@ -193,8 +210,9 @@ impl Nudge {
 
 impl Drop for LinkReceiver {
     fn drop(&mut self) {
-        // The leg goes with its owner, and not with the sender.
+        // They go with their owner, and not with the sender.
         self.0.sink.take();
+        self.0.beside.take();
     }
 }
 
@@ -203,10 +221,19 @@ mod tests {
     use super::*;
     use crate::{
         net::buffer::Buffer,
+        relay::gate::Chains,
         runtime::{clock::within, shard},
     };
     use futures::{FutureExt, executor::block_on};
-    use std::{pin::pin, task::Poll, time::Duration};
+    use std::{
+        pin::pin,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::Relaxed},
+        },
+        task::Poll,
+        time::Duration,
+    };
 
     #[test]
     fn a_sender_that_goes_without_an_end_is_an_abort() {
@@ -230,6 +257,56 @@ mod tests {
             if polls == 2 { Poll::Ready(()) } else { Poll::Pending }
         });
         assert!(shard::run(within(Some(Duration::from_secs(20)), polled_again)).unwrap().is_some());
+    }
+
+    /// Takes all and passes nothing on; counts what it was given.
+    #[derive(Clone, Default)]
+    struct Keeper(Arc<AtomicUsize>);
+
+    impl Chains for Keeper {
+        fn chain(&self) -> Option<Box<dyn Chain>> {
+            Some(Box::new(self.clone()))
+        }
+
+        fn act(&self) -> bool {
+            true
+        }
+    }
+
+    impl Chain for Keeper {
+        fn takes(&self) -> bool {
+            true
+        }
+
+        fn take(&mut self, _parcel: Option<Parcel>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+
+        fn poll_next(&mut self, _context: &mut Context<'_>) -> Poll<Option<Parcel>> {
+            Poll::Pending
+        }
+
+        fn is_over(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_chain_takes_what_comes_while_its_receiver_is_busy_and_goes_with_it() {
+        let (direction, keeper) = (Direction::new(), Keeper::default());
+        direction.gate.act(Arc::new(keeper.clone()));
+        let (sender, mut receiver) = link();
+        let data = || Parcel::Data(Chunk::Bytes(Buffer::holding(b"x")));
+        assert!(sender.try_send(data()).is_none());
+        assert!(receiver.receive(&direction).now_or_never().is_none());
+        assert_eq!(keeper.0.load(Relaxed), 1, "what waited in the link, first");
+        for _ in 0..3 * LINK_CHUNKS {
+            assert!(sender.try_send(data()).is_none());
+        }
+        assert_eq!(keeper.0.load(Relaxed), 1 + 3 * LINK_CHUNKS);
+        assert!(!receiver.has_parcel());
+        drop(receiver);
+        assert_eq!(Arc::strong_count(&keeper.0), 2, "the direction's, and this one");
     }
 
     #[test]

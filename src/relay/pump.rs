@@ -31,7 +31,7 @@ use std::{
 /// How long a step of the last delivery may take once a connection is known to be lost.
 pub const LAST_DELIVERY: Duration = Duration::from_secs(5);
 
-/// Chunks that a half-loop delivers before other tasks have their turn.
+/// Chunks that a half-loop passes on before other tasks have their turn.
 const TURN: u8 = 16;
 
 /// How a leg ended.
@@ -106,7 +106,7 @@ pub fn read_into<'a>(
     direction: &'a Direction,
 ) -> impl Future<Output = ReadEnd> + 'a {
     async move {
-        let mut delivered: u8 = 0;
+        let mut passed: u8 = 0;
         loop {
             let read = {
                 let mut read = pin!(source.read(direction));
@@ -117,12 +117,7 @@ pub fn read_into<'a>(
                 .await
             };
             match read {
-                Read::Delivered => {
-                    delivered = delivered.wrapping_add(1);
-                    if delivered.is_multiple_of(TURN) {
-                        yield_now().await;
-                    }
-                }
+                Read::Delivered => {}
                 Read::Sent { waits, is_last } => {
                     if link.send_waiting(waits).await.is_err() {
                         return ReadEnd::Refused;
@@ -134,6 +129,10 @@ pub fn read_into<'a>(
                 }
                 Read::Refused => return ReadEnd::Refused,
                 Read::Failed(error) => return ReadEnd::Failed(error),
+            }
+            passed = passed.wrapping_add(1);
+            if passed.is_multiple_of(TURN) {
+                yield_now().await;
             }
         }
     }
@@ -183,6 +182,7 @@ pub fn write_from<'a>(
         if let Some(leg) = sink.leg() {
             link.offer(leg);
         }
+        let mut written: u8 = 0;
         loop {
             let mut chunk = match next_chunk(link.receive(direction).await) {
                 Ok(Some(chunk)) => chunk,
@@ -195,6 +195,10 @@ pub fn write_from<'a>(
                     Ok(count) => direction.add_delivered(count),
                     Err(error) => return WriteEnd::Failed(error),
                 }
+            }
+            written = written.wrapping_add(1);
+            if written.is_multiple_of(TURN) {
+                yield_now().await;
             }
         }
         let finished = poll_fn(|context| sink.poll_finish(context)).await;

@@ -106,14 +106,6 @@ impl<T, X, const N: usize> LocalReceiver<T, X, N> {
         Poll::Ready(next)
     }
 
-    /// Whether a message is there.
-    pub fn has_message(&self) -> bool {
-        let queue = self.between.queue.take();
-        let has = queue.as_ref().is_some_and(|(_, queue)| !queue.is_empty());
-        self.between.queue.set(queue);
-        has
-    }
-
     fn try_next(&mut self) -> Option<T> {
         let mut queue = self.between.queue.take()?;
         let next = queue.1.try_next();
@@ -127,6 +119,14 @@ impl<T, X, const N: usize> LocalReceiver<T, X, N> {
 }
 
 impl<T, X, const N: usize> Between<T, X, N> {
+    /// Whether a message is there.
+    pub fn has_message(&self) -> bool {
+        let queue = self.queue.take();
+        let has = queue.as_ref().is_some_and(|(_, queue)| !queue.is_empty());
+        self.queue.set(queue);
+        has
+    }
+
     /// Whether the receiver waits, with nothing queued.
     pub fn is_idle(&self) -> bool {
         self.is_idle.get()

@@ -207,6 +207,31 @@ impl FaultChain {
         self.queue(0).push(held);
     }
 
+    fn take_chunk(&mut self, mut chunk: Chunk, now_ns: u64) {
+        loop {
+            match HeldBytes::of(chunk) {
+                Ok(bytes) => return self.take_part(HeldPart::Bytes(bytes), now_ns),
+                // It was on its way when the fault came.
+                Err(Chunk::Piped(mut pipe)) => match pipe.read_out() {
+                    Ok(Some(buffer)) => {
+                        if let Ok(bytes) = HeldBytes::of(Chunk::Bytes(buffer)) {
+                            self.take_part(HeldPart::Bytes(bytes), now_ns);
+                        }
+                        chunk = Chunk::Piped(pipe);
+                    }
+                    Ok(None) => return,
+                    Err(_) => return self.take_end(HeldPart::Abort, now_ns),
+                },
+                Err(Chunk::Bytes(_)) => return,
+            }
+        }
+    }
+
+    fn take_end(&mut self, end: HeldPart, now_ns: u64) {
+        self.has_end = true;
+        self.take_part(end, now_ns);
+    }
+
     /// Says what it holds, to those who ask.
     fn account(&mut self) {
         self.links.iter_mut().for_each(ChainLink::tell_held);
@@ -264,35 +289,11 @@ impl Chain for FaultChain {
         let now_ns = now_ns();
         self.follow(now_ns);
         match parcel {
-            Some(Parcel::Data(mut chunk)) => loop {
-                match HeldBytes::of(chunk) {
-                    Ok(bytes) => return self.take_part(HeldPart::Bytes(bytes), now_ns),
-                    // It was on its way when the fault came.
-                    Err(Chunk::Piped(mut pipe)) => match pipe.read_out() {
-                        Ok(Some(buffer)) => {
-                            if let Ok(bytes) = HeldBytes::of(Chunk::Bytes(buffer)) {
-                                self.take_part(HeldPart::Bytes(bytes), now_ns);
-                            }
-                            chunk = Chunk::Piped(pipe);
-                        }
-                        Ok(None) => return,
-                        Err(_) => {
-                            self.has_end = true;
-                            return self.take_part(HeldPart::Abort, now_ns);
-                        }
-                    },
-                    Err(Chunk::Bytes(_)) => return,
-                }
-            },
-            Some(Parcel::Fin) => {
-                self.has_end = true;
-                self.take_part(HeldPart::Fin, now_ns);
-            }
-            None => {
-                self.has_end = true;
-                self.take_part(HeldPart::Abort, now_ns);
-            }
+            Some(Parcel::Data(chunk)) => self.take_chunk(chunk, now_ns),
+            Some(Parcel::Fin) => self.take_end(HeldPart::Fin, now_ns),
+            None => self.take_end(HeldPart::Abort, now_ns),
         }
+        self.account();
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Parcel>> {
