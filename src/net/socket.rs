@@ -144,6 +144,24 @@ impl Socket {
         Ok(count)
     }
 
+    /// Reads of the next `left` bytes what is there, and counts it down; none after the last, and at an urgent byte.
+    pub fn try_read_rest(&self, left: &mut u32) -> io::Result<Option<Buffer>> {
+        let mut buffer = Buffer::take();
+        let size = buffer.room().len().min(*left as usize);
+        if size == 0 {
+            return Ok(None);
+        }
+        match self.try_read(&mut buffer.room()[..size]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+            Ok(count) => {
+                *left = left.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX));
+                buffer.filled(count);
+                Ok((count > 0).then_some(buffer))
+            }
+        }
+    }
+
     /// As [`Socket::try_read`], after waiting.
     pub fn poll_read(&self, context: &Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {

@@ -57,6 +57,27 @@ pub trait Chains: Send + Sync {
     fn act(&self) -> bool;
 }
 
+/// The next parcel that passes `chain`, of those that `poll_next` gives.
+pub(super) fn poll_through(
+    chain: &mut dyn Chain,
+    mut poll_next: impl FnMut(&Context<'_>) -> Poll<Option<Parcel>>,
+    context: &mut Context<'_>,
+) -> Poll<Option<Parcel>> {
+    loop {
+        while chain.takes()
+            && let Poll::Ready(parcel) = poll_next(context)
+        {
+            chain.take(parcel);
+        }
+        let is_full = !chain.takes();
+        match chain.poll_next(context) {
+            // It made room, and nothing was asked for what may come into it.
+            Poll::Pending if is_full && chain.takes() => {}
+            next => return next,
+        }
+    }
+}
+
 /// What stands at the gate, in one word: the watchers in its low bits, the rest above them.
 #[derive(Default)]
 pub struct Gate {

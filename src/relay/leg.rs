@@ -13,12 +13,10 @@ use crate::{
         direction::Direction,
     },
 };
-use futures::io::{AsyncRead, AsyncWrite};
 use std::{
     collections::VecDeque,
     future::poll_fn,
     io,
-    pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
 };
@@ -150,7 +148,7 @@ impl Leg {
 
     /// Whether the peer may send more than was read of its stream, though that has ended: by an operator, or by close_notify.
     /// close(2) answers that by a RST, which overtakes what is under way (RFC 2525 §2.17): [`Leg::settle`] first.
-    pub fn may_have_more(&self) -> bool {
+    fn may_have_more(&self) -> bool {
         if self.socket().has_ended() {
             return false;
         }
@@ -166,7 +164,18 @@ impl Leg {
         true
     }
 
-    /// Closes after both streams have ended; nothing that was written is lost.
+    /// Closes after both streams have ended; nothing that was written is lost, whatever the peer sends yet.
+    pub fn end(self: Rc<Self>) -> impl Future<Output = ()> {
+        async move {
+            if self.may_have_more() {
+                // Boxed: it is rare.
+                Box::pin(self.settle()).await;
+            }
+            self.close();
+        }
+    }
+
+    /// As [`Leg::end`], if the peer sends nothing after its stream.
     pub fn close(self: Rc<Self>) {
         self.socket().close_when_dropped();
     }
@@ -175,31 +184,6 @@ impl Leg {
 impl From<Socket> for Leg {
     fn from(socket: Socket) -> Self {
         Leg::Plain(socket)
-    }
-}
-
-/// A leg as the byte stream that libraries expect. Closing it ends our direction; the leg stays with its owner.
-impl AsyncRead for &Leg {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        room: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Leg::poll_read(&self, context, room)
-    }
-}
-
-impl AsyncWrite for &Leg {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Leg::poll_write(&self, context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_finish(context)
     }
 }
 
@@ -214,10 +198,6 @@ impl<'a> LegReader<'a> {
         LegReader { early, ..self }
     }
 
-    pub fn leg(&self) -> &'a Rc<Leg> {
-        self.leg
-    }
-
     /// The next of what was read before.
     fn next_early(&mut self) -> Option<Chunk> {
         let next = self.early.as_mut()?.pop_front();
@@ -227,35 +207,13 @@ impl<'a> LegReader<'a> {
         next.map(Chunk::Bytes)
     }
 
-    fn poll_read_tls(
-        &mut self,
-        tls: &TlsSocket,
-        direction: &Direction,
-        context: &Context<'_>,
-    ) -> Poll<io::Result<Option<Chunk>>> {
-        let read = if direction.gate.finishes() {
-            let left = self.left.get_or_insert_with(|| tls.socket().unread());
-            match tls.poll_read_rest(context, left) {
-                // All that was there is read.
-                Poll::Pending => Poll::Ready(Ok(None)),
-                read => read,
-            }
-        } else {
-            tls.poll_read(context)
-        };
-        read.map_ok(|buffer| buffer.map(Chunk::Bytes))
-    }
-
     fn try_read(&mut self, socket: &Socket, direction: &Direction) -> io::Result<Option<Chunk>> {
-        if direction.gate.is_open() {
-            if self.splice
-                && self.bulk
-                && let Some(pipe) = self.try_splice(socket, direction)?
-            {
-                return Ok(Some(Chunk::Piped(pipe)));
-            }
-        } else if direction.gate.finishes() {
-            return self.try_read_rest(socket);
+        if direction.gate.is_open()
+            && self.splice
+            && self.bulk
+            && let Some(pipe) = self.try_splice(socket, direction)?
+        {
+            return Ok(Some(Chunk::Piped(pipe)));
         }
         let mut buffer = Buffer::take();
         let count = socket.try_fill(&mut buffer)?;
@@ -290,22 +248,16 @@ impl<'a> LegReader<'a> {
     }
 
     /// Reads what was there when the gate ended the stream. After that, and at an urgent byte, the stream ends.
-    fn try_read_rest(&mut self, socket: &Socket) -> io::Result<Option<Chunk>> {
-        let left = *self.left.get_or_insert_with(|| socket.unread());
-        let mut buffer = Buffer::take();
-        let size = buffer.room().len().min(left as usize);
-        if size == 0 {
-            return Ok(None);
-        }
-        match socket.try_read(&mut buffer.room()[..size]) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
-            Ok(count) => {
-                self.left = Some(left.saturating_sub(u32::try_from(count).unwrap_or(u32::MAX)));
-                buffer.filled(count);
-                Ok((count > 0).then_some(Chunk::Bytes(buffer)))
-            }
-        }
+    fn read_rest(&mut self, context: &Context<'_>) -> io::Result<Option<Chunk>> {
+        let left = self.left.get_or_insert_with(|| self.leg.socket().unread());
+        let rest = match &**self.leg {
+            Leg::Plain(socket) => socket.try_read_rest(left),
+            Leg::Tls(tls) => match tls.poll_read_rest(context, left) {
+                Poll::Ready(rest) => rest,
+                Poll::Pending => Ok(None),
+            },
+        };
+        rest.map(|buffer| buffer.map(Chunk::Bytes))
     }
 }
 
@@ -317,14 +269,15 @@ impl ChunkSource for LegReader<'_> {
             if let Some(chunk) = self.next_early() {
                 return Poll::Ready(Ok(Some(chunk)));
             }
+            if direction.gate.finishes() {
+                return Poll::Ready(self.read_rest(context));
+            }
             let socket = match &**self.leg {
                 Leg::Plain(socket) => socket,
-                Leg::Tls(tls) => return self.poll_read_tls(tls, direction, context),
+                Leg::Tls(tls) => return tls.poll_read(context).map_ok(|buffer| buffer.map(Chunk::Bytes)),
             };
             loop {
-                if !direction.gate.finishes() {
-                    ready!(socket.poll_readable(context));
-                }
+                ready!(socket.poll_readable(context));
                 match self.try_read(socket, direction) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     result => return Poll::Ready(result),

@@ -1,10 +1,15 @@
 //! What is between two half-loops of a shard, in one direction: a bounded queue of chunks, and how the stream ended.
 //!
-//! If the sender goes without [`LinkSender::finish`], the link is aborted. If the receiver goes, the sender knows at once.
+//! If the sender goes without [`Parcel::Fin`], the link is aborted. If the receiver goes, the sender knows at once.
 //! While the receiver waits for a chunk, the sender may write it itself, to where the receiver would ([`LinkSender::deliver`]).
 
 use crate::{
-    relay::{chunk::Chunk, direction::Direction, gate::Chain, leg::Leg},
+    relay::{
+        chunk::Chunk,
+        direction::Direction,
+        gate::{self, Chain},
+        leg::Leg,
+    },
     runtime::local::{Between, LocalReceiver, LocalSender, local},
 };
 use std::{
@@ -80,16 +85,6 @@ impl LinkSender {
         }
     }
 
-    /// Waits for room, then sends a chunk, which is lost if the receiver is gone. Not cancel-safe.
-    pub fn send(&self, chunk: Chunk) -> impl Future<Output = Result<(), ReceiverGone>> {
-        self.send_waiting(self.try_send(Parcel::Data(chunk)))
-    }
-
-    /// Ends the stream after all that was sent.
-    pub fn finish(&self) -> impl Future<Output = Result<(), ReceiverGone>> {
-        self.send_waiting(self.try_send(Parcel::Fin))
-    }
-
     /// Sends what `waits`, if anything does, once there is room. It is in a box: the half-loop would keep its place all the
     /// time.
     pub fn send_waiting(
@@ -160,26 +155,14 @@ impl LinkReceiver {
         })
     }
 
-    /// The next parcel that comes through `chain`, which stays until it is over.
+    /// The next parcel that passes `chain`, which stays until it is over.
     fn poll_through(
         &mut self,
         mut chain: Box<dyn Chain>,
         direction: &Direction,
         context: &mut Context<'_>,
     ) -> Poll<Option<Parcel>> {
-        let next = loop {
-            while chain.takes()
-                && let Poll::Ready(parcel) = self.0.poll_next(context)
-            {
-                chain.take(parcel);
-            }
-            let is_full = !chain.takes();
-            match chain.poll_next(context) {
-                // It made room, and nothing was asked for what may come into it.
-                Poll::Pending if is_full && chain.takes() => {}
-                next => break next,
-            }
-        };
+        let next = gate::poll_through(&mut *chain, |context| self.0.poll_next(context), context);
         if chain.is_over() && next.is_pending() {
             drop(chain);
             direction.gate.rest();

@@ -13,7 +13,7 @@ use crate::{
     relay::{
         chunk::{Chunk, ChunkSink, ChunkSource},
         direction::{Direction, Ways},
-        leg::{LegReader, LegWriter},
+        leg::Leg,
         link::{LinkReceiver, LinkSender, Parcel},
     },
     runtime::{clock::standstill, task::yield_now},
@@ -24,6 +24,7 @@ use std::{
     future::poll_fn,
     io, mem,
     pin::{Pin, pin},
+    rc::Rc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -63,34 +64,21 @@ pub enum WriteEnd {
     Failed(io::Error),
 }
 
-/// Relays the leg of `reader` into `to_link` and `from_link` into the leg, until the leg's end is known.
+/// Relays `source` into `to_link` and `from_link` into `sink`, which are both of one leg, until the leg's end is known.
 ///
 /// The links are gone when it ends. The leg is still open: the owner closes it, or resets it by dropping it. After a clean
 /// end it closes it at once: our FIN may go with that ([`Socket::closes_next`](crate::net::socket::Socket::closes_next)).
 pub fn pump<'a>(
-    reader: LegReader<'a>,
-    to_link: LinkSender,
-    from_link: LinkReceiver,
-    ways: Ways<'a>,
-) -> impl Future<Output = LegEnd> {
-    let leg = reader.leg();
-    let lost = |context: &Context<'_>| leg.poll_lost(context);
-    duplex(reader, LegWriter::new(leg), lost, to_link, from_link, ways)
-}
-
-/// As [`pump`], over any source and sink; `lost` is ready when the connection is known to be lost.
-pub fn duplex<'a>(
     source: impl ChunkSource + 'a,
     sink: impl ChunkSink + 'a,
-    lost: impl Fn(&Context<'_>) -> Poll<()>,
     to_link: LinkSender,
     from_link: LinkReceiver,
     ways: Ways<'a>,
 ) -> impl Future<Output = LegEnd> {
-    Duplex {
+    Pump {
+        leg: sink.leg(),
         read: maybe_done(read_into(source, to_link, ways.incoming)),
         write: maybe_done(write_from(from_link, sink, ways.outgoing)),
-        lost,
         incoming: ways.incoming,
         standstill: None,
     }
@@ -218,23 +206,18 @@ fn next_chunk(next: io::Result<Option<Parcel>>) -> Result<Option<Chunk>, WriteEn
 
 pin_project! {
     /// Both half-loops in one place. An async block would keep each of them twice: as made, and as pinned.
-    struct Duplex<'a, R: Future, W: Future, L> {
+    struct Pump<'a, R: Future, W: Future> {
         #[pin]
         read: MaybeDone<R>,
         #[pin]
         write: MaybeDone<W>,
-        lost: L,
+        leg: Option<Rc<Leg>>,
         incoming: &'a Direction,
         standstill: Option<LocalBoxFuture<'a, ()>>,
     }
 }
 
-impl<R, W, L> Future for Duplex<'_, R, W, L>
-where
-    R: Future<Output = ReadEnd>,
-    W: Future<Output = WriteEnd>,
-    L: Fn(&Context<'_>) -> Poll<()>,
-{
+impl<R: Future<Output = ReadEnd>, W: Future<Output = WriteEnd>> Future for Pump<'_, R, W> {
     type Output = LegEnd;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<LegEnd> {
@@ -244,7 +227,7 @@ where
         if let Some(end) = judge(this.read.as_mut().output_mut(), this.write.as_mut().output_mut()) {
             return Poll::Ready(end);
         }
-        ready!((this.lost)(context));
+        ready!(this.leg.as_ref().map_or(Poll::Pending, |leg| leg.poll_lost(context)));
         if !has_read {
             // What a lost connection left in our receive queue is still read, as long as more comes.
             let incoming = *this.incoming;

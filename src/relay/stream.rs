@@ -1,10 +1,11 @@
-//! Both links of a session as the byte stream that libraries expect (`AsyncRead`, `AsyncWrite` of futures).
+//! A leg, and both links of a session, as the byte stream that libraries expect (`AsyncRead`, `AsyncWrite` of futures).
 
 use crate::{
     net::buffer::{BUFFER_BYTES, Buffer},
     relay::{
         chunk::Chunk,
         direction::Ways,
+        leg::Leg,
         link::{LinkReceiver, LinkSender, Parcel},
     },
 };
@@ -14,6 +15,31 @@ use std::{
     pin::{Pin, pin},
     task::{Context, Poll, ready},
 };
+
+/// Closing it ends our direction; the leg stays with its owner.
+impl AsyncRead for &Leg {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Leg::poll_read(&self, context, room)
+    }
+}
+
+impl AsyncWrite for &Leg {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Leg::poll_write(&self, context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_finish(context)
+    }
+}
 
 /// The far end of a session that this program plays itself. What it reads must be in memory: the gate of the incoming
 /// direction is to copy.

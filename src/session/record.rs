@@ -9,6 +9,7 @@ use crate::{
         delivery::{Queue, SeenQueue},
         event::{Close, Events, Mode, Side, What},
         faults::{fault::FaultStream, faulted::Faulted, stage::FaultEnd},
+        group::{Group, Place},
         introduction::Introduction,
         listening::Listening,
         mark::{Mark, MarkKind},
@@ -103,6 +104,22 @@ struct Ending {
     error: Option<String>,
     /// The name of the fault that ended it, if one did.
     fault: Option<Box<str>>,
+}
+
+impl Selection {
+    /// By the `route` to a `place` of the group, if one was reached. None of a bare address, of which there is nothing to tell.
+    pub fn of(group: &Group, route: Option<&str>, place: Option<&Place>, tried: Vec<Tried>) -> Option<Self> {
+        if group.is_address && route.is_none() {
+            return None;
+        }
+        Some(Selection {
+            route: route.map(SafeText::from),
+            upstream_group: (!group.is_address).then(|| group.name.as_str().into()),
+            server: place.map(|place| SafeText::literal(&place.server.address())),
+            why: place.filter(|_| !group.is_address).map(|place| SafeText::literal(&place.why)),
+            tried,
+        })
+    }
 }
 
 impl Record {

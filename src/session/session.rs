@@ -7,7 +7,7 @@ use crate::{
     net::{dial::Reserved, options::Options, socket::Socket},
     relay::{
         direction::{Direction, Ways},
-        leg::{Leg, LegReader},
+        leg::{Leg, LegReader, LegWriter},
         link::{Nudge, link},
         pump::{LAST_DELIVERY, LegEnd, pump},
     },
@@ -32,7 +32,7 @@ use crate::{
 };
 use futures::{
     FutureExt,
-    future::{Either, OptionFuture, ready, select},
+    future::{Either, OptionFuture, select},
 };
 use std::{
     cell::OnceCell,
@@ -154,43 +154,32 @@ fn begin<'a>(near: &Leg, record: &'a Arc<Record>, context: &'a Context) -> Watch
     Watch::new(record, deadlines, context)
 }
 
-/// The session's life, if nothing ends it from outside.
+/// The session's life, if nothing ends it from outside: the client's stream is joined to the target once it begins.
 fn live<'a>(
-    near: Rc<Leg>,
-    reserved: Option<Reserved>,
-    record: &'a Arc<Record>,
-    context: &'a Arc<Context>,
-    nudges: &'a Nudges,
-) -> impl Future<Output = Outcome> + 'a {
-    // One whose client has to send a PROXY header knows no client before that.
-    let refused = if record.awaits_header() { None } else { begin_faults(&near, record, context) };
-    if let Some(outcome) = refused {
-        return Either::Right(Either::Left(ready(outcome)));
-    }
-    match opening::open(near, record, context) {
-        Ok(near) => Either::Left(relay(near, reserved, record, context, nudges)),
-        Err(opening) => Either::Right(Either::Right(Box::pin(async move {
-            match opening.await {
-                Ok(near) => relay(near, reserved, record, context, nudges).await,
-                Err(outcome) => outcome,
-            }
-        }))),
-    }
-}
-
-/// Joins a client whose stream begins to the target.
-fn relay<'a>(
-    near: Rc<Leg>,
+    mut near: Rc<Leg>,
     reserved: Option<Reserved>,
     record: &'a Arc<Record>,
     context: &'a Arc<Context>,
     nudges: &'a Nudges,
 ) -> impl Future<Output = Outcome> + 'a {
     async move {
-        if record.awaits_header()
-            && let Some(outcome) = begin_faults(&near, record, context)
+        // One whose client has to send a PROXY header knows no client before that.
+        if !record.awaits_header()
+            && let Some(refused) = begin_faults(&near, record, context)
         {
-            return outcome;
+            return refused;
+        }
+        near = match opening::open(near, record, context) {
+            Ok(near) => near,
+            Err(opening) => match opening.await {
+                Ok(near) => near,
+                Err(outcome) => return outcome,
+            },
+        };
+        if record.awaits_header()
+            && let Some(refused) = begin_faults(&near, record, context)
+        {
+            return refused;
         }
         let (up_sender, up_receiver) = link();
         let up_nudge = up_receiver.nudge();
@@ -201,7 +190,7 @@ fn relay<'a>(
             let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
             let early = record.introduced().and_then(Introduction::take_early);
             let reader = LegReader::new(&near, record.may_splice()).after(early);
-            let mut pump = pin!(pump(reader, up_sender, down_receiver, ways));
+            let mut pump = pin!(pump(reader, LegWriter::new(&near), up_sender, down_receiver, ways));
             // The far end first: what has happened there is older than what this poll finds here. Clean also stands for a
             // far side that goes on, or that there is none.
             let first = match select(OptionFuture::from(far.as_mut()), pump.as_mut()).await {
@@ -253,12 +242,7 @@ async fn end_legs(
 ) -> Outcome {
     let mut client_gone = None;
     match near_end {
-        Some(LegEnd::Clean) => {
-            if near.may_have_more() {
-                near.settle().await;
-            }
-            near.close();
-        }
+        Some(LegEnd::Clean) => near.end().await,
         Some(LegEnd::OtherGone) => {
             near.settle().await;
             delivery::note_lost_towards(record, Side::Client);
@@ -298,7 +282,7 @@ mod tests {
 
     /// What a session and its upstream hold while nothing flows, in bytes; the rest of an idle session is its record, two
     /// links without a queue, two registrations and a place on the clock.
-    const SESSION_BYTES_MAX: usize = 624;
+    const SESSION_BYTES_MAX: usize = 632;
     const UPSTREAM_BYTES_MAX: usize = 336;
 
     #[test]

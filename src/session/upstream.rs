@@ -6,7 +6,7 @@ use crate::{
     net::{dial::Reserved, options::Options},
     relay::{
         direction::Ways,
-        leg::{Leg, LegReader},
+        leg::{Leg, LegReader, LegWriter},
         link::{LinkReceiver, LinkSender},
         pump::{LegEnd, pump},
     },
@@ -17,13 +17,12 @@ use crate::{
         context::Context,
         delivery,
         event::{Side, What},
-        group::{Group, Seat},
+        group::Seat,
         introduction::Introduction,
         outcome::{Loss, Outcome},
-        record::{Dial, Record, Selection, Tried},
+        record::{Dial, Record, Selection},
         route::Routes,
     },
-    text::safe::SafeText,
 };
 use futures::future::{Either, select};
 use std::{borrow::Cow, pin::pin, rc::Rc, sync::Arc, time::Duration};
@@ -51,7 +50,7 @@ pub(super) fn run(
         let ways = Ways { incoming: &record.from_upstream, outgoing: &record.from_client };
         let end = {
             let reader = LegReader::new(&far, record.may_splice());
-            let mut pump = pin!(pump(reader, down_sender, up_receiver, ways));
+            let mut pump = pin!(pump(reader, LegWriter::new(&far), down_sender, up_receiver, ways));
             let soon = match select(pump.as_mut(), sleep(WATCHED_AFTER)).await {
                 Either::Left((end, _)) => Some(end),
                 Either::Right(_) => None,
@@ -66,10 +65,7 @@ pub(super) fn run(
         };
         match end {
             LegEnd::Clean => {
-                if far.may_have_more() {
-                    Box::pin(far.settle()).await;
-                }
-                far.close();
+                far.end().await;
                 Outcome::Clean
             }
             LegEnd::PeerGone(error) => {
@@ -123,7 +119,8 @@ async fn reach(
     let (record, context) = (&*record, &*context);
     let attempts = Attempts { group, options: &options, record, context, up_receiver: &up_receiver };
     let (tried, reached) = attempts.run(reserved).await;
-    let selection = selection(group, route.as_deref(), tried, reached.as_ref().ok());
+    let place = reached.as_ref().ok().map(|reached| &reached.place);
+    let selection = Selection::of(group, route.as_deref(), place, tried);
     if let Some(selection) = &selection {
         record.set_choice(selection.clone());
     }
@@ -145,26 +142,6 @@ async fn reach(
         introduced: record.introduced().and_then(Introduction::told),
     });
     Ok((Rc::new(leg), up_receiver, place.seat))
-}
-
-/// Which way the session goes; none of a bare address, of which there is nothing to tell.
-fn selection(
-    group: &Group,
-    route: Option<&str>,
-    tried: Vec<Tried>,
-    reached: Option<&Reached>,
-) -> Option<Selection> {
-    if group.is_address && route.is_none() {
-        return None;
-    }
-    let place = reached.map(|reached| &reached.place);
-    Some(Selection {
-        route: route.map(SafeText::from),
-        upstream_group: (!group.is_address).then(|| group.name.as_str().into()),
-        server: place.map(|place| SafeText::literal(&place.server.address())),
-        why: place.filter(|_| !group.is_address).map(|place| SafeText::literal(&place.why)),
-        tried,
-    })
 }
 
 #[cfg(test)]

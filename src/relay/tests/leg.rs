@@ -1,5 +1,6 @@
 //! A leg over a real connection: what is copied and what crosses as a pipe, and each way it ends.
 
+use super::Reading;
 use crate::{
     net::{
         buffer::{BUFFER_BYTES, Buffer},
@@ -205,6 +206,22 @@ fn a_leg_is_lost_when_its_peer_resets_it_and_not_when_it_ends_its_stream() {
 }
 
 #[test]
+fn a_lost_leg_has_ended_once_its_stream_has() {
+    on_leg(async |leg, peer| {
+        SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        poll_fn(|context| leg.poll_lost(context)).await;
+        // What it has received is still read.
+        for (reading, is_over) in [(Reading::Ended, true), (Reading::GoesOn, false)] {
+            let (direction, (to_link, _receiver), (_sender, from_link)) = (Direction::new(), link(), link());
+            let ways = Ways { incoming: &direction, outgoing: &direction };
+            let end = pump(reading, LegWriter::new(&leg), to_link, from_link, ways).now_or_never();
+            assert_eq!(matches!(end, Some(LegEnd::PeerGone(_))), is_over, "{end:?}");
+        }
+    });
+}
+
+#[test]
 fn a_reset_is_read_as_an_error_after_what_came_before_it() {
     on_leg(async |leg, peer| {
         let (direction, mut reader) = (Direction::new(), LegReader::new(&leg, true));
@@ -244,7 +261,8 @@ fn the_second_half_of_a_leg_ends_when_the_leg_is_closed_and_the_first_at_once() 
             let direction = Direction::new();
             let ((to_link, from_leg), (to_leg, from_link)) = (link(), link());
             let ways = Ways { incoming: &direction, outgoing: &direction };
-            let mut pump = Box::pin(pump(LegReader::new(&leg, true), to_link, from_link, ways));
+            let mut pump =
+                Box::pin(pump(LegReader::new(&leg, true), LegWriter::new(&leg), to_link, from_link, ways));
             if peer_ends_first {
                 peer.shutdown(Shutdown::Write).unwrap();
                 while !direction.ended() {
@@ -279,7 +297,10 @@ fn a_leg_that_is_closed_without_having_been_read_to_its_end_has_sent_its_fin_bef
         direction.gate.finish();
         to_leg.finish().await.unwrap();
         let ways = Ways { incoming: &direction, outgoing: &direction };
-        assert!(matches!(pump(LegReader::new(&leg, true), to_link, from_link, ways).await, LegEnd::Clean));
+        assert!(matches!(
+            pump(LegReader::new(&leg, true), LegWriter::new(&leg), to_link, from_link, ways).await,
+            LegEnd::Clean
+        ));
         assert_eq!(peer.read(&mut [0]).unwrap(), 0);
     });
 }
@@ -316,8 +337,20 @@ async fn join_legs(
     let ((up_sender, up_receiver), (down_sender, down_receiver)) = (link(), link());
     let ways = |incoming, outgoing| Ways { incoming, outgoing };
     let ends = join(
-        pump(LegReader::new(&near.0, true), up_sender, down_receiver, ways(&up, &down)),
-        pump(LegReader::new(&far.0, true), down_sender, up_receiver, ways(&down, &up)),
+        pump(
+            LegReader::new(&near.0, true),
+            LegWriter::new(&near.0),
+            up_sender,
+            down_receiver,
+            ways(&up, &down),
+        ),
+        pump(
+            LegReader::new(&far.0, true),
+            LegWriter::new(&far.0),
+            down_sender,
+            up_receiver,
+            ways(&down, &up),
+        ),
     )
     .await;
     for direction in [&up, &down] {
@@ -364,9 +397,16 @@ fn a_write_that_fails_in_the_receivers_place_ends_the_receivers_leg() {
         let (up, down) = (Direction::new(), Direction::new());
         let ((up_sender, up_receiver), (down_sender, down_receiver)) = (link(), link());
         let near_ways = Ways { incoming: &up, outgoing: &down };
-        let mut near_pump = pin!(pump(LegReader::new(&near, true), up_sender, down_receiver, near_ways));
+        let mut near_pump = pin!(pump(
+            LegReader::new(&near, true),
+            LegWriter::new(&near),
+            up_sender,
+            down_receiver,
+            near_ways
+        ));
         let far_ways = Ways { incoming: &down, outgoing: &up };
-        let mut far_pump = pin!(pump(LegReader::new(&far, true), down_sender, up_receiver, far_ways));
+        let mut far_pump =
+            pin!(pump(LegReader::new(&far, true), LegWriter::new(&far), down_sender, up_receiver, far_ways));
         // Both wait. Then the far peer goes, and our side does not know it yet.
         assert!(poll_fn(|context| Poll::Ready(near_pump.as_mut().poll(context))).await.is_pending());
         assert!(poll_fn(|context| Poll::Ready(far_pump.as_mut().poll(context))).await.is_pending());
