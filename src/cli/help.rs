@@ -95,6 +95,7 @@ const GROUPS: [(&str, &[&str]); 7] = [
             "--control",
             "--group",
             "--remember",
+            "--verbose",
             "--body",
             "--json",
             "--html",

@@ -158,6 +158,7 @@ fn a_bare_command_means_the_defaults() {
         tls: None,
         via: None,
         send_proxy: None,
+        verbose: false,
         body: false,
         input: Input::Stdin,
         parallel: 1,

@@ -22,7 +22,7 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
@@ -107,6 +107,11 @@ impl ClientTls {
             Ok(ServerName::DnsName(name)) => Some(name.as_ref().to_owned()),
             _ => None,
         }
+    }
+
+    /// The file of those whose word is taken for who a server is; none: those of the system.
+    pub fn authorities(&self) -> Option<&Path> {
+        self.0.files.ca.as_deref()
     }
 
     /// Whether a server has to prove who it is.
