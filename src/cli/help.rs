@@ -44,6 +44,7 @@ const GROUPS: [(&str, &[&str]); 7] = [
             "--insecure",
             "--tls-resume",
             "--via-tls",
+            "--tls-max",
             "--tls-name",
             "--upstream-tls",
             "--upstream-ca",

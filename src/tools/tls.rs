@@ -44,19 +44,14 @@ impl TargetTls {
     /// Errors: what cannot be used of what was given, with its option.
     pub fn of(target: &Target, trust: Trust, resume: bool) -> Result<Self, String> {
         let alpn = if target.is_http() { vec![HTTP.to_owned()] } else { Vec::new() };
-        Self::load(target.endpoint().name_in_certificate(), alpn, trust, resume)
+        let files = ClientTlsFiles { alpn, resume, ..ClientTlsFiles::default() };
+        Self::load(target.endpoint().name_in_certificate(), trust, files)
     }
 
-    /// As [`TargetTls::of`], of any server that is to be `host` and is offered the protocols `alpn`.
-    pub fn load(host: String, alpn: Vec<String>, trust: Trust, resume: bool) -> Result<Self, String> {
-        let files = ClientTlsFiles {
-            ca: trust.ca,
-            name: Some(host.clone()),
-            verify: !trust.anybody,
-            alpn,
-            resume,
-            ..ClientTlsFiles::default()
-        };
+    /// As [`TargetTls::of`], of any server that is to be `host`; the rest is as in `files`.
+    pub fn load(host: String, trust: Trust, files: ClientTlsFiles) -> Result<Self, String> {
+        let files =
+            ClientTlsFiles { ca: trust.ca, name: Some(host.clone()), verify: !trust.anybody, ..files };
         let tell = |fault: &TlsFault| match fault.what {
             TlsKey::Name => fault.text.clone(),
             _ => format!("option '--cacert': {}", fault.text),
