@@ -158,6 +158,7 @@ fn a_bare_command_means_the_defaults() {
         tls: None,
         via: None,
         send_proxy: None,
+        verbose: false,
         body: false,
         input: Input::Stdin,
         parallel: 1,
@@ -492,6 +493,8 @@ fn an_audit_is_of_our_own_proxy_or_of_one_that_runs() {
         all
     );
     assert!(audit("audit --self --via-tls").tls.is_some());
+    assert!(audit("audit --self --via-tls --tls-max 1.2").tls != audit("audit --self --via-tls").tls);
+    assert!(audit("audit --self --via-tls --tls-max 1.3").tls == audit("audit --self --via-tls").tls);
     assert!(audit("audit --via a:1 --origin 1 --via-tls --insecure --tls-name b.test").tls.is_some());
 }
 
@@ -828,6 +831,8 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ("client --send x http://a/b", &["option '--send' is for tcp targets, and 'http://a/b' is none"]),
         ("client --file x", &["option '--file' is for tcp targets", "'http://www.google.com/'"]),
         ("audit --self --insecure", &["'--insecure' is about TLS, which is not spoken; write --via-tls"]),
+        ("audit --self --tls-max 1.2", &["'--tls-max' is about TLS, which is not spoken; write --via-tls"]),
+        ("audit --self --via-tls --tls-max 1.1", &["'--tls-max' cannot be '1.1'", "write 1.2 or 1.3"]),
         ("audit --self --via-tls --tls-name a", &["a certificate of its own; leave out '--tls-name'"]),
         (
             "audit --via 1 --origin 2 --via-tls --cacert a --insecure",

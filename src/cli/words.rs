@@ -28,7 +28,7 @@ impl<'a> Typed<'a> {
 }
 
 /// Reads the words that follow a command's name. An unknown option, or a value that is missing or out of place, is an error.
-/// `verbose` is what `-v` stands for; if nothing, it asks for the version.
+/// `verbose` is what `-v` stands for where no option has that letter; if nothing, it asks for the version.
 pub fn read<'a>(
     words: &'a [String],
     known: &[FlagInfo<'a>],
@@ -42,7 +42,7 @@ pub fn read<'a>(
             "--" => operands.extend(words.by_ref()),
             "-h" | "--help" => return Ok(Asked::Help),
             "-V" | "--version" => return Ok(Asked::Version),
-            "-v" => match verbose {
+            "-v" if find(word, known).is_none() => match verbose {
                 Some((name, value)) => {
                     options.retain(|&(other, _)| other != name);
                     options.push((name, Some(value)));

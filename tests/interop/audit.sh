@@ -84,7 +84,17 @@ nginx_tls() { start_stream nginx_tls "$1" "$2" "$PAIR" ssl; }
 nginx_tls_half_close() { start_stream nginx_tls_half_close "$1" "$2" "proxy_half_close on; $PAIR" ssl; }
 ours() { start ours "$SWITCHBOARD" proxy --listen "127.0.0.1:$1" --upstream "127.0.0.1:$2" --control off --log off "${@:3}" && await_port "$1"; }
 ours_copying() { ours "$1" "$2" --splice off; }
+# Its log tells which version was spoken.
+ours_tls12() {
+    start ours_tls12 "$SWITCHBOARD" proxy --listen "127.0.0.1:$1" --upstream "127.0.0.1:$2" --control off --log json \
+        --tls-cert "$TMP/cert.pem" --tls-key "$TMP/key.pem" && await_port "$1"
+}
 ours_tls() { ours "$1" "$2" --tls-cert "$TMP/cert.pem" --tls-key "$TMP/key.pem"; }
+
+# spoken NAME VERSION: the log of NAME has connections that spoke this version, and none that spoke another.
+spoken() {
+    grep -q "\"tls\":\"$2\"" "$TMP/$1.out" && ! grep '"tls":"' "$TMP/$1.out" | grep -vq "\"tls\":\"$2\""
+}
 
 own() { within 60 "$SWITCHBOARD" audit --self --idle 2s "$@"; }
 
@@ -95,6 +105,7 @@ cat "$TMP/cert.pem" "$TMP/key.pem" >"$TMP/both.pem"
 for name in haproxy_plain nginx_default nginx_half_close socat_plain ours ours_copying; do begin $name; done
 await_audits
 for name in haproxy_tls nginx_tls nginx_tls_half_close ours_tls; do begin $name --via-tls --cacert "$TMP/cert.pem"; done
+begin ours_tls12 --via-tls --cacert "$TMP/cert.pem" --tls-max 1.2
 await_audits
 
 RESETS="reset-at-once reset-before-reply reset-during-reply reset-after-reply"
@@ -107,6 +118,8 @@ check "ours: the same in every row" verdicts ours same all
 check "ours with --splice off: the same in every row" verdicts ours_copying same all
 check "--self: the same in every row" own
 check "ours over TLS: the same in every row" verdicts ours_tls same all
+check "ours over TLS 1.2: the same in every row" verdicts ours_tls12 same all
+check "ours over TLS 1.2: no other version was spoken" spoken ours_tls12 TLSv1.2
 check "--self --via-tls --send-proxy v2: the same in every row" own --via-tls --send-proxy v2
 check "haproxy: the reply after a half-close arrives" verdicts haproxy_plain same $HALF_CLOSED
 check "haproxy: a reset looks like a clean end" verdicts haproxy_plain lies $RESETS refused

@@ -2,7 +2,11 @@
 
 use crate::{
     cli::{Config, values},
-    net::{endpoint::Endpoint, proxy_header::ProxyVersion},
+    net::{
+        endpoint::Endpoint,
+        proxy_header::ProxyVersion,
+        tls::client::{ClientTlsFiles, TlsVersion},
+    },
     tools::{
         audit::{
             self,
@@ -55,6 +59,9 @@ pub struct Audit {
     /// speak TLS with whoever answers; do not verify it
     #[argh(switch)]
     insecure: bool,
+    /// offer it no newer version of TLS (default 1.3)
+    #[argh(option, arg_name = "1.2|1.3")]
+    tls_max: Option<TlsVersion>,
     /// the name in its certificate, if not that of --via
     #[argh(option, arg_name = "HOST", from_str_fn(values::host_name))]
     tls_name: Option<String>,
@@ -105,7 +112,7 @@ impl Audit {
             });
         }
         let trust = Trust { ca: self.cacert, anybody: self.insecure };
-        let tls = tls(&subject, self.via_tls, trust, self.tls_name)?;
+        let tls = tls(&subject, self.via_tls, trust, self.tls_name, self.tls_max)?;
         let (send_proxy, idle, json) = (self.send_proxy, self.idle, self.json);
         let (checks, report) = (self.checks, self.report);
         Ok(Config::Audit(Box::new(Settings { subject, tls, send_proxy, idle, json, checks, report })))
@@ -119,17 +126,19 @@ fn tls(
     via_tls: bool,
     mut trust: Trust,
     name: Option<String>,
+    newest: Option<TlsVersion>,
 ) -> Result<Option<TargetTls>, String> {
     let given =
         [("--cacert", trust.ca.is_some()), ("--insecure", trust.anybody), ("--tls-name", name.is_some())];
     let given = given.into_iter().find(|(_, is_given)| *is_given);
+    let about_tls = given.map(|(option, _)| option).or(newest.map(|_| "--tls-max"));
     if trust.ca.is_some() && trust.anybody {
         return Err("options '--cacert' and '--insecure' exclude each other; give one".into());
     }
+    if let Some(option) = about_tls.filter(|_| !via_tls) {
+        return Err(format!("option '{option}' is about TLS, which is not spoken; write --via-tls"));
+    }
     let host = match (subject, given) {
-        (_, Some((option, _))) if !via_tls => {
-            return Err(format!("option '{option}' is about TLS, which is not spoken; write --via-tls"));
-        }
         (Subject::Own, Some((option, _))) => {
             return Err(format!(
                 "option '--self' starts a proxy with a certificate of its own; leave out '{option}'"
@@ -142,7 +151,9 @@ fn tls(
         (Subject::Running { via, .. }, _) => name.unwrap_or_else(|| via.name_in_certificate()),
     };
     // Each handshake is a whole one, as of clients that come for the first time.
-    via_tls.then(|| TargetTls::load(host, Vec::new(), trust, false)).transpose()
+    let newest = newest.unwrap_or(TlsVersion::Tls13);
+    let files = ClientTlsFiles { resume: false, newest, ..ClientTlsFiles::default() };
+    via_tls.then(|| TargetTls::load(host, trust, files)).transpose()
 }
 
 /// A TCP address with its port.

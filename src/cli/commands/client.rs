@@ -26,7 +26,7 @@ use std::{path::PathBuf, time::Duration};
 #[argh(example = "switchboard client --via 127.0.0.1:8002")]
 #[argh(example = "switchboard client http://127.0.0.1:8003/ --body --parallel 10 --repeat 100")]
 #[argh(example = "switchboard client tcp://127.0.0.1:8001 --send Foobar")]
-#[argh(example = "switchboard client https://localhost:8003/ --insecure")]
+#[argh(example = "switchboard client https://localhost:8003/ --insecure --verbose")]
 pub struct Client {
     /// the server to ask (default http://www.google.com/)
     #[argh(positional, arg_name = "TARGET", from_str_fn(values::target))]
@@ -43,6 +43,9 @@ pub struct Client {
     /// begin each connection with a PROXY header
     #[argh(option, arg_name = "v1|v2")]
     send_proxy: Option<ProxyVersion>,
+    /// tell on standard error what the connection and its TLS came to
+    #[argh(switch, short = 'v')]
+    verbose: bool,
     /// http: print only the body
     #[argh(switch)]
     body: bool,
@@ -100,12 +103,18 @@ impl Client {
             }
             _ => {}
         }
+        if self.verbose && self.parallel.max(self.repeat) > 1 {
+            return Err(
+                "option '--verbose' tells of one connection; leave out '--parallel' and '--repeat'".into()
+            );
+        }
         let trust = Trust { ca: self.cacert, anybody: self.insecure };
         Ok(Config::Client(Box::new(settings::Client {
             tls: tls(&target, trust, true)?,
             target,
             via: self.via,
             send_proxy: self.send_proxy,
+            verbose: self.verbose,
             body: self.body,
             input,
             parallel: self.parallel,

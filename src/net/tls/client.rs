@@ -9,8 +9,8 @@ use crate::net::tls::{
     protocols, provider,
 };
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, KeyLogFile, OtherError,
-    RootCertStore, SignatureScheme,
+    ALL_VERSIONS, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, KeyLogFile,
+    OtherError, RootCertStore, SignatureScheme,
     client::{
         Resumption, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -20,14 +20,35 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
     sign::{CertifiedKey, SingleCertAndKey},
+    version::TLS12,
 };
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
+    str::FromStr,
     sync::{Arc, OnceLock},
 };
 
 /// What is kept to resume sessions with servers, of which each has its own name: 8 tickets for each of 8 names.
 const SESSIONS_MAX: usize = 64;
+
+/// A version that is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    Tls12,
+    Tls13,
+}
+
+impl FromStr for TlsVersion {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "1.2" => Ok(TlsVersion::Tls12),
+            "1.3" => Ok(TlsVersion::Tls13),
+            _ => Err("it is no version of TLS that is spoken; write 1.2 or 1.3".into()),
+        }
+    }
+}
 
 /// What a client's TLS is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +65,8 @@ pub struct ClientTlsFiles {
     pub alpn: Vec<String>,
     /// Off: each handshake is a whole one.
     pub resume: bool,
+    /// No newer version is offered.
+    pub newest: TlsVersion,
     /// Offers the key exchange X25519MLKEM768 first, which outlives quantum computers; else X25519 is the first.
     pub post_quantum: bool,
 }
@@ -58,6 +81,7 @@ impl Default for ClientTlsFiles {
             verify: true,
             alpn: Vec::new(),
             resume: true,
+            newest: TlsVersion::Tls13,
             post_quantum: true,
         }
     }
@@ -109,6 +133,11 @@ impl ClientTls {
         }
     }
 
+    /// The file of those whose word is taken for who a server is; none: those of the system.
+    pub fn authorities(&self) -> Option<&Path> {
+        self.0.files.ca.as_deref()
+    }
+
     /// Whether a server has to prove who it is.
     pub fn verifies(&self) -> bool {
         self.0.files.verify
@@ -150,7 +179,7 @@ fn load(files: &ClientTlsFiles) -> Result<MadeOfFiles<ClientConfig>, Vec<TlsFaul
     }
     let material = Arc::new(reading.finish()?);
     let verifier = verifier.expect("without one there is a fault");
-    let mut config = configure(provider, pair, verifier, alpn);
+    let mut config = configure(provider, pair, verifier, alpn, files.newest);
     if !files.resume {
         config.resumption = Resumption::disabled();
     }
@@ -162,9 +191,14 @@ fn configure(
     pair: Option<CertifiedKey>,
     verifier: Arc<dyn ServerCertVerifier>,
     alpn: Vec<Vec<u8>>,
+    newest: TlsVersion,
 ) -> ClientConfig {
+    let versions = match newest {
+        TlsVersion::Tls12 => &[&TLS12][..],
+        TlsVersion::Tls13 => ALL_VERSIONS,
+    };
     let builder = ClientConfig::builder_with_provider(provider);
-    let builder = builder.with_safe_default_protocol_versions().expect(HAS_VERSIONS);
+    let builder = builder.with_protocol_versions(versions).expect(HAS_VERSIONS);
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = match pair {
         Some(pair) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair))),

@@ -78,14 +78,21 @@ impl OwnProxy {
     }
 }
 
-/// Hands over the first line, and reads on: the child must not wait for us.
-fn read_errors(errors: Option<impl io::Read>, first: oneshot::Sender<String>) {
-    let mut first = Some(first);
+/// Hands over the start line, or else what was said last, and reads on: the child must not wait for us.
+fn read_errors(errors: Option<impl io::Read>, start: oneshot::Sender<String>) {
+    let (mut start, mut last) = (Some(start), None);
     for line in errors.into_iter().flat_map(|errors| BufReader::new(errors).lines()).map_while(Result::ok) {
-        if let Some(first) = first.take() {
+        if listening_address(&line).is_some()
+            && let Some(start) = start.take()
+        {
             // The audit may have given up.
-            let _ = first.send(line);
+            let _ = start.send(line);
+        } else {
+            last = Some(line);
         }
+    }
+    if let Some((start, last)) = start.zip(last) {
+        let _ = start.send(last);
     }
 }
 
@@ -102,5 +109,25 @@ impl Drop for Killed {
         // Either fails only if the child is gone already.
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a child is taken to have said first.
+    fn told(said: &str) -> Option<String> {
+        let (sender, mut receiver) = oneshot::channel();
+        read_errors(Some(said.as_bytes()), sender);
+        receiver.try_recv().unwrap_or_default()
+    }
+
+    #[test]
+    fn the_start_line_may_come_after_a_warning_and_without_one_the_last_line_counts() {
+        let start = "listening on 127.0.0.1:5, proxying to 127.0.0.1:6";
+        assert_eq!(told(&format!("max-sessions is 1\n{start}\nmore\n")).as_deref(), Some(start));
+        assert_eq!(told("a warning\ncannot listen\n").as_deref(), Some("cannot listen"));
+        assert_eq!(told(""), None);
     }
 }

@@ -67,7 +67,7 @@ impl Fleet {
     async fn work(self: Arc<Self>) {
         while self.next.fetch_add(1, Relaxed) < self.total {
             let begin = Instant::now();
-            let end = self.plan.ask(self.kept.clone().payload(), None).await;
+            let end = self.plan.ask(self.kept.clone().payload(), None, None).await;
             self.tally.lock().add(end, begin.elapsed());
         }
     }

@@ -16,11 +16,13 @@ pub use output::Output;
 use crate::{
     error::reason,
     net::{
+        address::EscapedAddress,
         dial::{Destination, Dialled, dial},
         options::{KEEPALIVE, Options},
     },
     relay::leg::Leg,
     runtime::clock::within,
+    text::units::duration,
     tools::{
         client::settings::{Client, Input, Target, get},
         failure::{Failure, Fault},
@@ -62,17 +64,40 @@ pub async fn run(config: Client, mut streams: Streams) -> Result<(), Failure> {
         return fleet::run(plan, kept, streams.notes).await;
     }
     let payload = input::open(input, streams.input).await?;
-    let end = plan.ask(payload, Some(&mut streams.answer)).await;
+    let notes = plan.config.verbose.then_some(&mut streams.notes);
+    let end = plan.ask(payload, Some(&mut streams.answer), notes).await;
     // What came is shown whole before what went wrong.
     let shown = streams.answer.finish().await.map_err(|error| Failure::output(&error));
     end.and(shown)
 }
 
+/// What is told of a connection, each line marked as curl's are.
+fn told(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("* {line}\n")).collect()
+}
+
+fn connected(dialled: &Dialled) -> String {
+    let Dialled { address, local, resolve, connect, .. } = dialled;
+    let mut text = format!("connected to {}", EscapedAddress(address));
+    if let Some(local) = local {
+        text += &format!(" from {}", EscapedAddress(local));
+    }
+    if let Some(resolve) = resolve {
+        text += &format!(", resolved in {}", duration(*resolve));
+    }
+    text + &format!(", connected in {}", duration(*connect))
+}
+
 impl Plan {
-    /// Asks once and returns how many bytes came back.
-    async fn ask(&self, payload: Payload, output: Option<&mut Output>) -> Result<u64, Failure> {
+    /// Asks once and returns how many bytes came back. `notes` are told of the connection.
+    async fn ask(
+        &self,
+        payload: Payload,
+        output: Option<&mut Output>,
+        notes: Option<&mut Output>,
+    ) -> Result<u64, Failure> {
         let (peer, idle) = (self.server.endpoint.to_string(), self.config.idle_timeout);
-        let (leg, header) = self.open(&peer).await?;
+        let (leg, header) = self.open(&peer, notes).await?;
         match &self.config.target {
             Target::Http { host, path, .. } => {
                 let request = get(host, path, "Accept: */*\r\nConnection: close\r\n");
@@ -88,16 +113,25 @@ impl Plan {
     }
 
     /// Connects, up to where the target's own bytes begin; the PROXY header that is still to come before them.
-    async fn open(&self, peer: &str) -> Result<(Leg, Vec<u8>), Failure> {
+    async fn open(&self, peer: &str, mut notes: Option<&mut Output>) -> Result<(Leg, Vec<u8>), Failure> {
         let options = Options { keepalive: Some(KEEPALIVE), ..Options::default() };
         let limit = self.config.connect_timeout;
-        let Dialled { socket, resolve, connect, .. } = dial(&self.server, &options, limit, &[]).await?;
+        let dialled = dial(&self.server, &options, limit, &[]).await?;
+        if let Some(notes) = &mut notes {
+            notes.note(told(&[connected(&dialled)])).await;
+        }
+        let Dialled { socket, resolve, connect, .. } = dialled;
         let header = own_header(self.config.send_proxy, &socket);
         let header = header.map_err(|error| Failure::lost(peer, &error, 0))?;
         let Some(tls) = &self.config.tls else { return Ok((Leg::Plain(socket), header)) };
         let left = limit.map(|limit| limit.saturating_sub(resolve.unwrap_or_default() + connect));
         match within(left, tls.open(socket, &header)).await {
-            Some(Ok((leg, _))) => Ok((leg, Vec::new())),
+            Some(Ok((leg, _))) => {
+                if let Some(notes) = &mut notes {
+                    notes.note(told(&tls.told(&leg))).await;
+                }
+                Ok((leg, Vec::new()))
+            }
             Some(Err(error)) => Err(Failure::unreached(Fault::of_handshake(&error), peer, &reason(&error))),
             None => Err(Failure::late_handshake(peer, limit.unwrap_or_default())),
         }

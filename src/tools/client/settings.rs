@@ -26,6 +26,8 @@ pub struct Client {
     pub via: Option<Endpoint>,
     /// Send a PROXY header first.
     pub send_proxy: Option<ProxyVersion>,
+    /// Tell of the connection.
+    pub verbose: bool,
     /// Print the body alone.
     pub body: bool,
     pub input: Input,

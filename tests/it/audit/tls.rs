@@ -6,7 +6,7 @@ use crate::support::{
         faulty_relay::{Fault, FaultyRelay},
         tls_relay::{TlsFault, TlsRelay},
     },
-    tls::Authority,
+    tls::{Authority, Wire},
 };
 use serde_json::Value;
 
@@ -47,7 +47,7 @@ fn a_relay_that_is_right_is_the_same_in_every_check_of_its_ends() {
 
 #[test]
 fn our_own_proxy_is_the_same_in_every_check() {
-    for more in [&[][..], &["--send-proxy", "v2"]] {
+    for more in [&[][..], &["--send-proxy", "v2"], &["--tls-max", "1.2"]] {
         let words = [&["--self", "--via-tls", "--json", "--idle", "1s"], more].concat();
         let (report, code, notes) = Audit::start(&words).report();
         let report: Value = serde_json::from_str(&report).unwrap_or_else(|_| panic!("{report:?} {notes:?}"));
@@ -55,6 +55,24 @@ fn our_own_proxy_is_the_same_in_every_check() {
         assert!(verdicts.iter().all(|(_, verdict)| *verdict == "same"), "{report:#}");
         assert_eq!((verdicts.len(), code), (24, 0), "{report:#}");
     }
+}
+
+#[test]
+fn no_newer_version_is_spoken_than_is_to_be() {
+    let authority = Authority::new();
+    let audit = |wire, newest| {
+        let relay = TlsRelay::start_in(&authority, wire, TlsFault::Nothing);
+        let trust = ["--via-tls", "--tls-name", "a.test", "--cacert", &authority.file("ca.pem")];
+        let words = [&["half-close-0s", "reset-at-once"], &trust[..], &["--tls-max", newest]].concat();
+        let (audit, origin) = Audit::of(relay.address, &words);
+        relay.relay_to(origin);
+        audit
+    };
+    for (wire, newest) in [(Wire::Tls12, "1.2"), (Wire::Tls12, "1.3"), (Wire::Tls13, "1.3")] {
+        let (report, code, notes) = audit(wire, newest).report();
+        assert_eq!(code, 0, "{wire:?} {newest}: {report} {notes:?}");
+    }
+    assert_ends(audit(Wire::Tls13, "1.2"), 3, "it speaks another version of TLS");
 }
 
 #[test]

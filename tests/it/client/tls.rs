@@ -97,6 +97,51 @@ fn the_authority_that_is_named_is_trusted_and_no_other() {
 }
 
 #[test]
+fn a_client_that_is_asked_tells_what_tls_came_to_and_who_vouches_for_the_server() {
+    let authority = Authority::new();
+    let mut params = certificate(&["a.test", "b.test"]);
+    (params.not_before, params.not_after) = (date_time_ymd(2026, 1, 2), date_time_ymd(2036, 3, 4));
+    authority.sign("long", params);
+    for (wire, spoken) in [
+        (Wire::Tls12, "TLSv1.2, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, "),
+        (Wire::Tls13, "TLSv1.3, TLS_AES_256_GCM_SHA384, X25519MLKEM768, "),
+    ] {
+        let mut config = authority.server(wire, "long");
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let config = Arc::new(config);
+        let web = Fake::start(move |stream, checkpoint| {
+            answers(WireStream::accept(stream, Some(config.clone())).unwrap(), checkpoint)
+        });
+        let page = trusting(&authority, web.address, "https://HOST/", &["--verbose"]);
+        assert_eq!((page.code, page.answer.as_slice()), (Some(0), ANSWER.as_bytes()), "{page:?}");
+        let lines: Vec<&str> = page.notes.lines().collect();
+        let [connected, tls, certificate, verified] = lines[..] else { panic!("{page:?}") };
+        let to = format!("* connected to {} from 127.0.0.1:", web.address);
+        assert!(connected.starts_with(&to) && connected.contains(", connected in "), "{connected}");
+        assert!(tls.starts_with(&format!("* TLS: {spoken}")) && tls.ends_with(", ALPN http/1.1"), "{tls}");
+        let named = "* certificate: of a.test, for a.test, b.test; from 2026-01-02 to 2036-03-04; signed by authority";
+        assert_eq!(certificate, named);
+        assert_eq!(verified, format!("* verified by {}, as a.test", authority.file("ca.pem")));
+        let target = format!("tls://{}", web.address);
+        let blind = run_with(&[&target, "--insecure", "-v"], b"GET / HTTP/1.1\r\n\r\n");
+        let lines: Vec<&str> = blind.notes.lines().collect();
+        assert!(lines[2].ends_with(", no ALPN") && lines[4] == "* not verified: --insecure", "{blind:?}");
+    }
+    // Before a handshake that fails, and of plain TCP, there is the connection to tell of.
+    let plain = peer::speaks_and_closes(b"220 ready\r\n".to_vec());
+    let failed = trusting(&authority, plain.address, "https://HOST/", &["-v"]);
+    assert_eq!((failed.code, failed.notes.lines().count()), (Some(35), 2), "{failed:?}");
+    let answered = run(&[&format!("tcp://{}", plain.address), "-v"]);
+    assert_eq!((answered.code, answered.notes.lines().count()), (Some(0), 1), "{answered:?}");
+    assert!(
+        answered.notes.starts_with("* connected to ") && !answered.notes.contains("resolved"),
+        "{answered:?}"
+    );
+    let many = run(&["tcp://127.0.0.1:1", "-v", "--repeat", "2"]);
+    assert!(many.code == Some(2) && many.notes.contains("'--verbose' tells of one connection"), "{many:?}");
+}
+
+#[test]
 fn a_certificate_that_cannot_be_verified_is_told_with_the_reason() {
     let authority = Authority::new();
     let mut expired = certificate(&["a.test"]);

@@ -36,11 +36,16 @@ pub struct TlsRelay {
 }
 
 impl TlsRelay {
-    /// With the certificate of `a.test`.
+    /// With the certificate of `a.test`, in TLS 1.3.
     pub fn start(authority: &Authority, fault: TlsFault) -> TlsRelay {
+        TlsRelay::start_in(authority, Wire::Tls13, fault)
+    }
+
+    /// The same, in this version alone.
+    pub fn start_in(authority: &Authority, wire: Wire, fault: TlsFault) -> TlsRelay {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let (upstream, config) = (Arc::new(OnceLock::new()), Arc::new(authority.server(Wire::Tls13, "a")));
+        let (upstream, config) = (Arc::new(OnceLock::new()), Arc::new(authority.server(wire, "a")));
         let known = upstream.clone();
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
