@@ -155,9 +155,9 @@ fn a_flap_that_is_down_keeps_its_port() {
 #[test]
 fn faults_of_a_file_and_of_operators_go_on() {
     let upstream = peer::echoes();
-    let fault = |name: &str, clients: &str| {
+    let fault = |name: &str, bytes: usize, clients: &str| {
         format!(
-            "[[listener.a.fault]]\nname = \"{name}\"\ntype = \"limit_data\"\nattributes = {{ bytes = 3 }}\n\
+            "[[listener.a.fault]]\nname = \"{name}\"\ntype = \"limit_data\"\nattributes = {{ bytes = {bytes} }}\n\
              count = 1\nclients = \"{clients}\"\n"
         )
     };
@@ -166,7 +166,7 @@ fn faults_of_a_file_and_of_operators_go_on() {
         upstream.address
     );
     let mut operated =
-        Operated::run(&format!("{head}{}{}", fault("kept", "127.0.0.1"), fault("gone", "10.0.0.1")), 1);
+        Operated::run(&format!("{head}{}{}", fault("kept", 2, "127.0.0.1"), fault("gone", 9, "10.0.0.1")), 1);
     let (address, file) = (operated.server.address(), operated.socket.with_file_name("file.toml"));
     let ask = || {
         let mut client = connect(address);
@@ -175,12 +175,13 @@ fn faults_of_a_file_and_of_operators_go_on() {
         read_to_end(&mut client).bytes
     };
     operated.fault("add a noop --name own --from 10.0.0.0/8 --for 1h");
-    assert_eq!(ask(), b"hel");
+    assert_eq!(ask(), b"he");
     let mut live = operated.server.greeted(1).remove(0);
     let session = operated.only_session()["session"].clone();
     operated.fault(&format!("add --session {session} noop --name of-one"));
     let written = fs::read_to_string(&file).unwrap();
-    fs::write(&file, written.replace(&fault("gone", "10.0.0.1"), &fault("fresh", "127.0.0.1"))).unwrap();
+    fs::write(&file, written.replace(&fault("gone", 9, "10.0.0.1"), &fault("fresh", 3, "127.0.0.1")))
+        .unwrap();
     operated.server.signal(Signal::USR2);
     let successor = Successor::of(&operated.server, 1);
     let pid = || Talk::connect(&operated.socket).greeting["pid"] == successor.0;
