@@ -69,7 +69,7 @@
 //! that speaks TLS is a [`TlsSocket`](net::tls_socket::TlsSocket).
 //!
 //! A server may be passed its sockets ([`net::passed`]), by a service manager that it tells how it does ([`server::notify`]), or
-//! by the process that it replaces at SIGUSR2 ([`server::upgrade`]).
+//! by the process that it replaces at SIGUSR2 ([`server::upgrade`]), which also leaves its faults to it ([`server::handover`]).
 //!
 //! # The rooms
 //! Each room imports only from those above it in this table.

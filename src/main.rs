@@ -98,6 +98,10 @@ fn control(config: ctl::settings::Ctl) -> ExitCode {
     let streams = ctl::Streams { out: Box::new(stdout), notes: shown(stderr), terminal };
     match shard::run(ctl::run(config, streams)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(usage @ ctl::Failure::Usage(_))) => {
+            complain(&usage);
+            ExitCode::from(USAGE)
+        }
         Ok(Err(failure)) => fail(&failure),
         Err(error) => fail(&error),
     }

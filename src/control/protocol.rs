@@ -276,6 +276,9 @@ pub struct ListedFault {
     /// What it is: [`crate::control::toxic`] reads it.
     #[serde(flatten)]
     pub toxic: Map<String, Value>,
+    /// What its draws follow from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
 }
 
 /// What a fault has done so far.
@@ -300,10 +303,11 @@ pub struct FaultStats {
 
 impl ListedFault {
     /// A fault of a listener of this name, as it is now.
-    pub fn of(listener: &str, fault: &Fault) -> Self {
+    pub fn of(listener: &str, fault: &Fault, seed: Option<u64>) -> Self {
         let mut listed: ListedFault =
             serde_json::from_value(toxic::encode_with_stats(fault)).unwrap_or_default();
         listed.listener = SafeText::from(listener);
+        listed.seed = seed;
         listed
     }
 

@@ -68,6 +68,13 @@ pub struct Listener {
     socket: ListenSocket,
 }
 
+/// A port of ours at which nothing listens: connections are refused, and the kernel gives it to no program that asks for any.
+/// One that asks for this very port gets it.
+pub struct HeldPort {
+    _descriptor: OwnedFd,
+    address: Address,
+}
+
 struct Opened {
     // Dropped before the descriptor: while that is open, no other file gets the number of this one.
     file: Option<SocketFile>,
@@ -128,50 +135,13 @@ impl ListenSocket {
                 let why = "no service manager passes a socket of this name or number";
                 Err(io::Error::new(io::ErrorKind::NotFound, why))
             }
-            Endpoint::Tcp { host: Host::Any, port } => Self::bind_any(*port, backlog, options),
-            Endpoint::Tcp { host: Host::Ip(ip), port } => {
-                Self::bind_tcp((*ip, *port).into(), backlog, options, false)
-            }
-            Endpoint::Tcp { host: Host::Name(name), port } => {
-                let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-                for address in (name.as_str(), *port).to_socket_addrs()? {
-                    match Self::bind_tcp(address, backlog, options, false) {
-                        Ok(listener) => return Ok(listener),
-                        Err(error) => last = error,
-                    }
-                }
-                Err(last)
-            }
+            Endpoint::Tcp { host, port } => Self::listen(bind_host(host, *port, options)?, backlog, None),
         }
     }
 
     /// Binds a UNIX socket that only its owner can connect to, whatever the umask.
     pub fn bind_private(path: &Path, backlog: i32) -> io::Result<Self> {
         Self::bind_unix(path, backlog, Some(Mode::RUSR | Mode::WUSR))
-    }
-
-    /// Both families through one IPv6 socket (RFC 3493 §5.3); IPv4 alone if the machine has no IPv6.
-    fn bind_any(port: u16, backlog: i32, options: &Options) -> io::Result<Self> {
-        let both = Self::bind_tcp((Ipv6Addr::UNSPECIFIED, port).into(), backlog, options, false);
-        match both.as_ref().err().and_then(Errno::from_io_error) {
-            Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
-                Self::bind_tcp((Ipv4Addr::UNSPECIFIED, port).into(), backlog, options, false)
-            }
-            _ => both,
-        }
-    }
-
-    fn bind_tcp(at: SocketAddr, backlog: i32, options: &Options, is_another: bool) -> io::Result<Self> {
-        let descriptor = stream_socket(Address::Tcp(at).family())?;
-        // A restart binds at once although old connections are in TIME-WAIT (RFC 9293 §3.6.1).
-        sockopt::set_socket_reuseaddr(&descriptor, true)?;
-        sockopt::set_socket_reuseport(&descriptor, is_another)?;
-        if at.is_ipv6() {
-            sockopt::set_ipv6_v6only(&descriptor, !at.ip().is_unspecified())?;
-        }
-        options.apply_to_listener(&descriptor, at.ip());
-        bind(&descriptor, &at)?;
-        Self::listen(descriptor, backlog, None)
     }
 
     fn bind_unix(path: &Path, backlog: i32, mode: Option<Mode>) -> io::Result<Self> {
@@ -242,7 +212,7 @@ impl ListenSocket {
         let opened = match &self.address {
             Address::Tcp(at) if self.passed.is_none() => {
                 sockopt::set_socket_reuseport(&self.opened.descriptor, true)?;
-                Self::bind_tcp(*at, backlog, options, true)?.opened
+                Self::listen(bind_tcp(*at, options, true)?, backlog, None)?.opened
             }
             _ => self.opened.clone(),
         };
@@ -263,7 +233,74 @@ impl ListenSocket {
     }
 }
 
+impl HeldPort {
+    /// Takes the port of an endpoint; none if that is none of TCP.
+    pub fn bind(endpoint: &Endpoint, options: &Options) -> io::Result<Option<Self>> {
+        let Endpoint::Tcp { host, port } = endpoint else { return Ok(None) };
+        let descriptor = bind_host(host, *port, options)?;
+        sockopt::set_socket_reuseport(&descriptor, true)?;
+        HeldPort::of(descriptor).map(Some)
+    }
+
+    fn of(descriptor: OwnedFd) -> io::Result<Self> {
+        let address = Address::from_kernel(&getsockname(&descriptor)?);
+        Ok(HeldPort { _descriptor: descriptor, address })
+    }
+
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+/// Both families through one IPv6 socket if the host is any (RFC 3493 §5.3); IPv4 alone if the machine has no IPv6.
+fn bind_host(host: &Host, port: u16, options: &Options) -> io::Result<OwnedFd> {
+    match host {
+        Host::Any => {
+            let both = bind_tcp((Ipv6Addr::UNSPECIFIED, port).into(), options, false);
+            match both.as_ref().err().and_then(Errno::from_io_error) {
+                Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) => {
+                    bind_tcp((Ipv4Addr::UNSPECIFIED, port).into(), options, false)
+                }
+                _ => both,
+            }
+        }
+        Host::Ip(ip) => bind_tcp((*ip, port).into(), options, false),
+        Host::Name(name) => {
+            let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+            for address in (name.as_str(), port).to_socket_addrs()? {
+                match bind_tcp(address, options, false) {
+                    Ok(descriptor) => return Ok(descriptor),
+                    Err(error) => last = error,
+                }
+            }
+            Err(last)
+        }
+    }
+}
+
+fn bind_tcp(at: SocketAddr, options: &Options, is_another: bool) -> io::Result<OwnedFd> {
+    let descriptor = stream_socket(Address::Tcp(at).family())?;
+    // A restart binds at once although old connections are in TIME-WAIT (RFC 9293 §3.6.1).
+    sockopt::set_socket_reuseaddr(&descriptor, true)?;
+    sockopt::set_socket_reuseport(&descriptor, is_another)?;
+    if at.is_ipv6() {
+        sockopt::set_ipv6_v6only(&descriptor, !at.ip().is_unspecified())?;
+    }
+    options.apply_to_listener(&descriptor, at.ip());
+    bind(&descriptor, &at)?;
+    Ok(descriptor)
+}
+
 impl ListenHandle {
+    /// Its port, for the time in which nobody listens at it; none if it is closed, or is no port of ours.
+    pub fn hold(&self, options: &Options) -> Option<HeldPort> {
+        let opened = self.0.upgrade()?;
+        let name = getsockname(&opened.descriptor).ok()?;
+        let Address::Tcp(at) = Address::from_kernel(&name) else { return None };
+        sockopt::set_socket_reuseport(&opened.descriptor, true).ok()?;
+        HeldPort::of(bind_tcp(at, options, true).ok()?).ok()
+    }
+
     /// Another descriptor of the socket; none if it is closed.
     pub fn descriptor(&self) -> io::Result<Option<OwnedFd>> {
         self.0.upgrade().map(|opened| opened.descriptor.try_clone()).transpose()

@@ -21,7 +21,8 @@ use rustix::{
     net::{getsockname, sockopt},
 };
 use std::{
-    env, fmt, io,
+    env, fmt,
+    io::{self, Read},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     os::{fd::OwnedFd, unix::net::UnixStream},
     process,
@@ -34,6 +35,8 @@ pub const COUNT: &str = "LISTEN_FDS";
 pub const NAMES: &str = "LISTEN_FDNAMES";
 /// The numbers of passed UNIX sockets whose files go with the program that listens; of an upgrade alone.
 pub const FILES: &str = "SWITCHBOARD_UPGRADE_FILES";
+/// The program that this one replaces says at the channel what it leaves, to its end; of an upgrade alone.
+pub const STATE: &str = "SWITCHBOARD_UPGRADE_STATE";
 /// What the crate that takes the descriptors would begin at.
 const FIRST: &str = "LISTEN_FDS_FIRST_FD";
 /// SD_LISTEN_FDS_START of sd_listen_fds(3).
@@ -47,6 +50,7 @@ pub const CHANNEL: &str = "upgrade";
 pub const METRICS: &str = "metrics";
 pub const AGENT: &str = "agent";
 pub const CONTROL: &str = "control";
+pub const API: &str = "api";
 const OURS: &str = "listener.";
 
 /// What was passed, before it is known which listener has what.
@@ -54,6 +58,8 @@ const OURS: &str = "listener.";
 pub struct Passed {
     sockets: Vec<PassedSocket>,
     channel: Option<UnixStream>,
+    /// What the program that this one replaces leaves beside its sockets, if it says so.
+    pub state: Option<Vec<u8>>,
     files: Vec<i32>,
 }
 
@@ -144,7 +150,13 @@ impl Passed {
                 Err(why) => passed.sockets.push(PassedSocket { number, name, taken: Err(why) }),
             }
         }
-        if passed.channel.is_some() {
+        if let Some(channel) = &mut passed.channel {
+            if env::var_os(STATE).is_some() {
+                let mut state = Vec::new();
+                let read = channel.read_to_end(&mut state);
+                read.map_err(|error| Error::new("cannot read what the running process leaves", error))?;
+                passed.state = Some(state);
+            }
             let files = env::var(FILES).unwrap_or_default();
             passed.files = files.split(':').filter_map(|number| number.parse().ok()).collect();
         }
@@ -247,7 +259,7 @@ impl Passed {
 impl PassedSocket {
     /// Whether this program named it: in a former life, or the one that this one replaces.
     fn is_ours(&self) -> bool {
-        self.name.starts_with(OURS) || [METRICS, AGENT, CONTROL].contains(&&*self.name)
+        self.name.starts_with(OURS) || [METRICS, AGENT, CONTROL, API].contains(&&*self.name)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     server::{
         in_force::PlanInForce,
         listener_faults::{self, ListenerFaults},
-        operator::ServerOrder,
+        operator::{Ending, REPLACED, ServerOrder},
         supervisors::Supervisors,
     },
     session::{
@@ -25,11 +25,15 @@ use crate::{
         },
     },
 };
-use futures::{FutureExt, select_biased};
+use futures::{
+    FutureExt,
+    lock::{Mutex, OwnedMutexGuard},
+    select_biased,
+};
 use std::{
     future::pending,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -40,6 +44,9 @@ const CHANGES: usize = 16;
 #[derive(Clone)]
 pub struct Breaker {
     address: mailbox::Sender<Message>,
+    /// Held by who gives an order, until the fault is as it says.
+    turn: Arc<Mutex<()>>,
+    ending: Arc<Ending>,
 }
 
 /// What is to become of the faults of a listener.
@@ -82,6 +89,8 @@ struct Actor {
     supervisors: Supervisors,
     events: Events,
     listeners: ListenerFaults,
+    reporter: Reporter,
+    is_seed_told: bool,
     /// When a fault of a listener as a whole begins, pauses or turns, in nanoseconds of [`now_ns`].
     turn_ns: Option<u64>,
     _flapper: Task<()>,
@@ -94,26 +103,46 @@ impl Breaker {
         supervisors: &Supervisors,
         reporter: &Reporter,
         orders: &mailbox::Sender<ServerOrder>,
+        ending: &Arc<Ending>,
     ) -> (Self, Task<()>) {
         let (address, mailbox) = mailbox(CHANGES);
         let (listeners, _flapper) = ListenerFaults::start(in_force, supervisors, orders, reporter);
-        let (in_force, supervisors, events) =
-            (in_force.clone(), supervisors.clone(), reporter.events().clone());
-        let actor = Actor { mailbox, in_force, supervisors, events, listeners, turn_ns: None, _flapper };
-        (Breaker { address }, spawn(actor.run()))
+        let (in_force, supervisors, reporter) = (in_force.clone(), supervisors.clone(), reporter.clone());
+        let actor = Actor {
+            mailbox,
+            in_force,
+            supervisors,
+            events: reporter.events().clone(),
+            listeners,
+            reporter,
+            is_seed_told: false,
+            turn_ns: None,
+            _flapper,
+        };
+        (Breaker { address, turn: Arc::default(), ending: ending.clone() }, spawn(actor.run()))
     }
 
     /// Follows an order; live sessions have met the change when it is answered, and the listener is closed or open.
     /// Errors: why it cannot be; nothing has changed then.
     pub async fn order(&self, listener: &str, order: FaultOrder) -> Result<Vec<Arc<Fault>>, FaultRefusal> {
         let (reply, mut answer) = mailbox(1);
-        let gone = || FaultRefusal::Wrong("the server is ending".to_owned());
+        let gone = || FaultRefusal::Ending("the server is ending");
+        let turn = self.turn.lock().await;
+        if self.ending.is_replaced.load(Relaxed) {
+            return Err(FaultRefusal::Ending(REPLACED));
+        }
         self.address.send(Message::Order(listener.to_owned(), order, reply)).await.map_err(|_| gone())?;
         let Answer { faults, flapped } = answer.next().await.ok_or_else(gone)?;
+        drop(turn);
         if let Some(mut flapped) = flapped {
             flapped.next().await;
         }
         faults
+    }
+
+    /// No order is followed while the guard is there.
+    pub async fn hold(&self) -> OwnedMutexGuard<()> {
+        self.turn.clone().lock_owned().await
     }
 
     /// Has the live sessions of these listeners meet their faults, and the listeners that are in force be as theirs say.
@@ -130,6 +159,7 @@ impl Actor {
             match self.next_event().await {
                 Event::Message(Message::Order(listener, order, reply)) => {
                     let faults = self.follow(&listener, order).await;
+                    self.tell_seed();
                     let is_about = |wanted: fn(FaultKind) -> bool| {
                         faults.iter().flatten().any(|fault| wanted(fault.plan().kind))
                     };
@@ -142,6 +172,7 @@ impl Actor {
                     let _ = reply.try_send(Answer { faults, flapped });
                 }
                 Event::Message(Message::Follow(changed, _done)) => {
+                    self.tell_seed();
                     for set in changed {
                         self.spread(&set).await;
                     }
@@ -193,6 +224,17 @@ impl Actor {
             Some((plan.schedule.expiry_ns(fault.began_ns)?, set, plan.name.clone()))
         });
         expiring.min_by_key(|(ns, ..)| *ns)
+    }
+
+    /// Says once what draws follow from, as soon as there may be any.
+    fn tell_seed(&mut self) {
+        let in_force = self.in_force.get();
+        let has_api = in_force.plan.as_ref().is_some_and(|plan| plan.api.is_some());
+        let draws = || has_api || in_force.all_faults().iter().any(|(_, set)| !set.is_empty());
+        if let Some(seed) = in_force.seed().filter(|_| !self.is_seed_told && draws()) {
+            self.is_seed_told = true;
+            self.reporter.warn(format!("seed {seed}"));
+        }
     }
 
     /// Has the listeners be as their faults say now.

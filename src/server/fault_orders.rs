@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 pub fn list(operator: &Operator, listener: Option<&str>) -> Result<Vec<ListedFault>, Refusal> {
     let sets = operator.faults(listener)?.into_iter();
     let faults = sets.flat_map(|(name, set)| set.all().into_iter().map(move |one| (name.clone(), one)));
-    Ok(faults.map(|(name, fault)| ListedFault::of(&name, &fault)).collect())
+    Ok(faults.map(|(name, fault)| ListedFault::of(&name, &fault, operator.seed())).collect())
 }
 
 /// Adds a fault to a listener: without a name, to that of the sessions that the fault names, else to the only one.
@@ -84,7 +84,7 @@ async fn order(
         FaultRefusal::NotFound => missing(listener, name),
         other => Refusal::Fault(other.to_string()),
     })?;
-    Ok(faults.iter().map(|fault| ListedFault::of(listener, fault)).collect())
+    Ok(faults.iter().map(|fault| ListedFault::of(listener, fault, operator.seed())).collect())
 }
 
 fn missing(listener: &str, name: &str) -> Refusal {

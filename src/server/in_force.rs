@@ -6,13 +6,14 @@ use crate::{
         address::{Address, EscapedAddress, is_abstract},
         dial::{Destination, is_loop},
         endpoint::Endpoint,
-        listener::{AcceptErrors, ListenHandle, ListenSocket},
+        listener::{AcceptErrors, HeldPort, ListenHandle, ListenSocket},
         options::Options,
         passed::listener_name,
     },
     runtime::lock::Lock,
     server::{
         groups::{self, Groups, ListenerState},
+        handover::LeftFaults,
         listener_faults,
         plan::{Plan, PlannedListener},
     },
@@ -26,6 +27,7 @@ use crate::{
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     fs::{self, Permissions},
+    hash::Hash,
     io,
     net::SocketAddr,
     os::unix::fs::PermissionsExt,
@@ -45,7 +47,9 @@ pub struct InForce {
     /// By the listener's name.
     shared: HashMap<String, ListenerState>,
     /// Where listeners were bound that are not open now, by the listener's key: they come back to the same ports.
-    places: HashMap<String, Vec<(Endpoint, Address)>>,
+    places: HashMap<String, Vec<BoundPlace>>,
+    /// What a former process leaves, by the listener's key; before the first plan.
+    left: HashMap<String, LeftFaults>,
     /// None before the first.
     ground: Option<FaultGround>,
 }
@@ -54,6 +58,8 @@ pub struct InForce {
 #[derive(Clone)]
 pub struct ListenAddress {
     pub endpoint: Endpoint,
+    /// Which of its listener's equal endpoints that is, from 0: each with port 0 is another one.
+    nth: usize,
     pub current: Arc<CurrentListening>,
     pub errors: Arc<AcceptErrors>,
     /// Its listener's, as it is now.
@@ -63,6 +69,24 @@ pub struct ListenAddress {
 }
 
 impl ListenAddress {
+    /// At sockets that are new.
+    fn new(
+        (endpoint, nth): (&Endpoint, usize),
+        planned: &PlannedListener,
+        sockets: &[ListenSocket],
+        listening: Arc<Listening>,
+    ) -> Self {
+        let handles = sockets.iter().map(ListenSocket::handle).collect::<Vec<_>>();
+        ListenAddress {
+            endpoint: endpoint.clone(),
+            nth,
+            current: Arc::new(CurrentListening::new(listening)),
+            errors: sockets[0].errors(),
+            planned: planned.clone(),
+            handles: Arc::new(Lock::new(handles)),
+        }
+    }
+
     /// The name under which its sockets are passed on.
     fn passing_name(&self) -> String {
         listener_name(self.planned.name.as_deref(), &self.endpoint)
@@ -70,14 +94,44 @@ impl ListenAddress {
 
     /// Another socket of it, for one more shard.
     fn another(&self, socket: &mut ListenSocket) -> io::Result<ListenSocket> {
-        let another = socket.another(self.planned.backlog, &groups::options(&self.planned))?;
+        let planned = as_opened(&self.planned, &self.current.get().faults);
+        let another = socket.another(planned.backlog, &groups::options(&planned))?;
         self.handles.lock().push(another.handle());
         Ok(another)
+    }
+
+    /// Where it is bound, for a listener that is planned so.
+    fn place(&self, planned: &PlannedListener) -> BoundPlace {
+        let hold = || self.handles.lock().iter().find_map(|handle| handle.hold(&groups::options(planned)));
+        let held = if planned.is_down { hold().map(Arc::new) } else { None };
+        let (endpoint, address) = (self.endpoint.clone(), self.current.get().address.clone());
+        BoundPlace { endpoint, nth: self.nth, address, held }
     }
 
     /// Whether it is listened on still.
     fn is_open(&self) -> bool {
         self.handles.lock().iter().any(ListenHandle::is_open)
+    }
+}
+
+/// Where an endpoint of a listener was bound.
+#[derive(Clone)]
+pub struct BoundPlace {
+    pub endpoint: Endpoint,
+    /// As of a [`ListenAddress`].
+    pub nth: usize,
+    pub address: Address,
+    /// While a fault has closed the listener: no other program is to get its port by chance.
+    held: Option<Arc<HeldPort>>,
+}
+
+impl BoundPlace {
+    pub fn at(endpoint: Endpoint, nth: usize, address: Address) -> Self {
+        BoundPlace { endpoint, nth, address, held: None }
+    }
+
+    fn is_of(&self, endpoint: &Endpoint, nth: usize) -> bool {
+        self.endpoint == *endpoint && self.nth == nth
     }
 }
 
@@ -146,6 +200,23 @@ impl PlanInForce {
 }
 
 impl InForce {
+    /// The seed that a former process had; before the first plan.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.ground = Some(FaultGround::new(Some(seed)));
+    }
+
+    /// What a former process leaves of a listener; before the first plan.
+    pub fn inherit(&mut self, listener: &str, places: Vec<BoundPlace>, faults: LeftFaults) {
+        self.places.insert(listener.to_owned(), places);
+        self.left.insert(listener.to_owned(), faults);
+    }
+
+    /// Where a listener comes back to that a fault has closed.
+    pub fn held_places(&self, listener: &str) -> Vec<BoundPlace> {
+        let places = self.places.get(listener).into_iter().flatten();
+        places.filter(|place| place.held.is_some()).cloned().collect()
+    }
+
     pub fn listenings(&self) -> Vec<Arc<Listening>> {
         self.addresses.iter().map(|one| one.current.get()).collect()
     }
@@ -198,7 +269,7 @@ impl InForce {
             |key: &String| self.shared.get(key).is_some_and(|state| state.planned().name.is_none());
         let unnamed = self.places.iter().filter(move |(key, _)| is_unnamed(key));
         unnamed.flat_map(|(key, places)| {
-            places.iter().map(move |(_, address)| (key, EscapedAddress(address).to_string()))
+            places.iter().map(move |place| (key, EscapedAddress(&place.address).to_string()))
         })
     }
 
@@ -245,27 +316,35 @@ impl InForce {
         address.expect("what is accepted at is in force").another(socket)
     }
 
-    /// The open addresses of an endpoint that a listener of `next` may have: its own, else those that no other listener keeps.
-    /// Several listeners may have one endpoint, if the kernel chooses its port.
+    /// The open addresses of an endpoint that a listener of `next` may have: its own, else those that no other listener keeps
+    /// and none `is_used`. Several listeners may have one endpoint, and one several times, if the kernel chooses its port.
     fn at(
         &self,
-        endpoint: &Endpoint,
+        (endpoint, nth): (&Endpoint, usize),
         planned: &PlannedListener,
         next: &Plan,
-    ) -> impl Iterator<Item = &ListenAddress> {
-        let open: Vec<_> =
-            self.addresses.iter().filter(|one| one.endpoint == *endpoint && one.is_open()).collect();
-        let is_own = |one: &ListenAddress| key(&one.planned) == key(planned);
-        let has_own = open.iter().any(|one| is_own(one));
-        let is_kept = |one: &ListenAddress| {
-            let former = key(&one.planned);
-            next.listeners
-                .iter()
-                .any(|next| next.is_open() && next.endpoints.contains(endpoint) && key(next) == former)
+        is_used: impl Fn(&ListenAddress) -> bool,
+    ) -> Vec<&ListenAddress> {
+        let open = || self.addresses.iter().filter(|one| one.endpoint == *endpoint && one.is_open());
+        let has_own = open().any(|one| key(&one.planned) == key(planned));
+        let open: Vec<_> = open().filter(|one| !is_used(one)).collect();
+        let is_kept = |former: &str| {
+            let of_former = |one: &PlannedListener| {
+                one.is_open() && one.endpoints.contains(endpoint) && key(one) == former
+            };
+            next.listeners.iter().any(of_former)
         };
-        let mine: Vec<_> =
-            open.into_iter().filter(|one| if has_own { is_own(one) } else { !is_kept(one) }).collect();
-        mine.into_iter()
+        let formers = open.iter().map(|one| key(&one.planned));
+        let former = if has_own { Some(key(planned)) } else { formers.into_iter().find(|one| !is_kept(one)) };
+        open.into_iter().filter(|one| one.nth == nth && Some(key(&one.planned)) == former).collect()
+    }
+
+    /// What ends TLS in `next` has what one of its name has learnt.
+    fn leave_tls(&self, next: &Plan) {
+        for next in &next.tls {
+            let former = self.plan.iter().flat_map(|plan| &plan.tls).find(|former| former.name == next.name);
+            former.iter().for_each(|former| next.tls.take_over(&former.tls));
+        }
     }
 
     /// Whether operators want a listener to be listened on; none if there is none.
@@ -273,10 +352,16 @@ impl InForce {
         self.shared.get(listener).map(|state| state.planned().enabled)
     }
 
-    /// Where a listener is bound, in the order of its plan.
-    pub fn bound(&self, listener: &str) -> impl Iterator<Item = Address> {
-        let own = self.addresses.iter().filter(move |one| key(&one.planned) == listener);
-        own.map(|one| one.current.get().address.clone())
+    /// Where a listener is bound, in the order of its plan; while a fault has closed it, where it comes back to.
+    pub fn bound(&self, listener: &str) -> Vec<Address> {
+        let own = self.addresses.iter().filter(|one| key(&one.planned) == listener);
+        let bound: Vec<_> = own.map(|one| one.current.get().address.clone()).collect();
+        let is_down = |state: &ListenerState| state.planned().enabled && state.planned().is_down;
+        if bound.is_empty() && self.shared.get(listener).is_some_and(is_down) {
+            let places = self.places.get(listener).into_iter().flatten();
+            return places.map(|place| place.address.clone()).collect();
+        }
+        bound
     }
 
     /// The sockets of a listener, each with its address if that is of TCP.
@@ -303,7 +388,7 @@ impl InForce {
     pub fn set_enabled(&self, plan: &mut Plan, listener: &str, is_enabled: bool) -> Result<(), Error> {
         let planned = planned_in(plan, listener)?;
         if planned.enabled && !is_enabled {
-            let bound: Vec<Endpoint> = self.bound(listener).map(|address| Endpoint::from(&address)).collect();
+            let bound: Vec<Endpoint> = self.bound(listener).iter().map(Endpoint::from).collect();
             if !bound.is_empty() && planned.endpoints != bound {
                 // It stays known by what it was.
                 planned.name.get_or_insert_with(|| listener.to_owned());
@@ -328,15 +413,14 @@ impl InForce {
     }
 
     /// Where a listener that is planned so was bound last, at each of its endpoints.
-    fn places(&self, planned: &PlannedListener) -> Vec<(Endpoint, Address)> {
+    fn places(&self, planned: &PlannedListener) -> Vec<BoundPlace> {
         let key = key(planned);
         let open = self.addresses.iter().filter(|one| self::key(&one.planned) == key);
-        let mut places: Vec<_> =
-            open.map(|one| (one.endpoint.clone(), one.current.get().address.clone())).collect();
+        let mut places: Vec<_> = open.map(|one| one.place(planned)).collect();
         if places.is_empty() {
             places = self.places.get(&key).cloned().unwrap_or_default();
         }
-        places.retain(|(endpoint, _)| planned.endpoints.contains(endpoint));
+        places.retain(|place| planned.endpoints.contains(&place.endpoint));
         places
     }
 
@@ -386,31 +470,34 @@ impl InForce {
         mut passed: VecDeque<Vec<Vec<ListenSocket>>>,
     ) -> Result<Prepared, Error> {
         let groups = Groups::new(&plan.upstreams, &self.groups);
-        for next in &plan.tls {
-            let former = self.plan.iter().flat_map(|plan| &plan.tls).find(|former| former.name == next.name);
-            former.iter().for_each(|former| next.tls.take_over(&former.tls));
-        }
+        self.leave_tls(&plan);
         let per_source = plan.max_per_source;
         let per_source = per_source.map(|limit| SourceCounts::with_limit(self.per_source.as_ref(), limit));
         let (mut opened, mut kept, mut addresses) = (Vec::new(), Vec::new(), Vec::<ListenAddress>::new());
         let ground = self.ground.clone().unwrap_or_else(|| FaultGround::new(plan.seed));
         let (mut shared, mut places) = (HashMap::new(), HashMap::new());
+        let mut counts = HashMap::new();
         for planned in &plan.listeners {
-            check(planned)?;
-            let (key, mut former_places) = (key(planned), self.places(planned));
+            check(planned, self.shared.get(&key(planned)))?;
+            let (key, former_places) = (key(planned), self.places(planned));
             let of_listener = ListenerState::new(&key, planned, self.shared.get(&key), &ground);
+            if let Some(left) = self.left.get(&key) {
+                left.go_on(of_listener.faults());
+            }
             let was_down = self.shared.get(&key).is_some_and(|former| former.planned().is_down);
             if !planned.is_open() {
-                places.insert(key.clone(), former_places.clone());
+                places.insert(key.clone(), held(planned, former_places.clone())?);
             }
-            shared.insert(key, of_listener.clone());
+            shared.insert(key.clone(), of_listener.clone());
             for endpoint in planned.endpoints.iter().filter(|_| planned.is_open()) {
+                let nth = next_of(&mut counts, (key.clone(), endpoint.clone()));
                 let listening = |address| of_listener.listening(&plan, &groups, per_source.as_ref(), address);
                 let is_used = |one: &ListenAddress| {
                     addresses.iter().any(|used| Arc::ptr_eq(&used.current, &one.current))
                 };
-                let there = self.at(endpoint, planned, &plan).filter(|one| !is_used(one));
+                let there = self.at((endpoint, nth), planned, &plan, is_used);
                 let there: Vec<_> = there
+                    .into_iter()
                     .map(|one| {
                         let address = ListenAddress { planned: planned.clone(), ..one.clone() };
                         let next = listening(one.current.get().address.clone());
@@ -419,22 +506,19 @@ impl InForce {
                     })
                     .collect();
                 let passed = passed.pop_front().unwrap_or_default();
-                let former = take_places(&mut former_places, endpoint);
+                let former: Vec<_> = former_places.iter().filter(|one| one.is_of(endpoint, nth)).collect();
                 let is_back = was_down && !former.is_empty();
                 let made = if there.is_empty() {
-                    open_all(&former, endpoint, planned, passed, threads)?
+                    open_all(&former, endpoint, &as_opened(planned, of_listener.faults()), passed, threads)?
                 } else {
                     Vec::new()
                 };
                 addresses.extend(there);
                 for sockets in made {
-                    let (address, errors) = (sockets[0].address().clone(), sockets[0].errors());
-                    let current = Arc::new(CurrentListening::new(listening(address)));
-                    let handles = sockets.iter().map(ListenSocket::handle).collect::<Vec<_>>();
-                    let handles = Arc::new(Lock::new(handles));
-                    let (endpoint, planned) = (endpoint.clone(), planned.clone());
-                    let current_of = current.clone();
-                    addresses.push(ListenAddress { endpoint, current: current_of, errors, planned, handles });
+                    let listening = listening(sockets[0].address().clone());
+                    let address = ListenAddress::new((endpoint, nth), planned, &sockets, listening);
+                    let current = address.current.clone();
+                    addresses.push(address);
                     opened.push(Opened { is_back, current, sockets });
                 }
             }
@@ -443,7 +527,8 @@ impl InForce {
             |one: &&ListenAddress| addresses.iter().any(|next| Arc::ptr_eq(&next.current, &one.current));
         let closed = self.addresses.iter().filter(|one| !stays(one)).map(|one| one.current.clone()).collect();
         let ground = Some(ground);
-        let next = InForce { plan: Some(plan), groups, addresses, per_source, shared, places, ground };
+        let left = HashMap::new();
+        let next = InForce { plan: Some(plan), groups, addresses, per_source, shared, places, left, ground };
         Ok(Prepared { next, opened, kept, closed })
     }
 }
@@ -471,7 +556,10 @@ fn key(planned: &PlannedListener) -> String {
 /// Has a listener of `plan` be closed for a while, or not any more.
 /// Errors: there is no such listener.
 pub fn set_down(plan: &mut Plan, listener: &str, is_down: bool) -> Result<(), Error> {
-    planned_in(plan, listener)?.is_down = is_down;
+    planned_in(plan, listener)?;
+    // Of those without a name, several may be known by one.
+    let known = plan.listeners.iter_mut().filter(|one| key(one) == listener);
+    known.for_each(|one| one.is_down = is_down);
     Ok(())
 }
 
@@ -483,29 +571,68 @@ fn planned_in<'a>(plan: &'a mut Plan, listener: &str) -> Result<&'a mut PlannedL
 }
 
 /// Errors: what of a listener cannot be, whatever it is bound to.
-fn check(planned: &PlannedListener) -> Result<(), Error> {
+fn check(planned: &PlannedListener, former: Option<&ListenerState>) -> Result<(), Error> {
     let congestion = &planned.congestion;
     congestion.check().map_err(|error| Error::new(format!("cannot use --congestion {congestion}"), error))?;
-    for fault in &planned.faults {
-        listener_faults::check(fault.kind, &planned.endpoints).map_err(|why| {
+    let of_operators = former.into_iter().flat_map(|former| former.faults().all());
+    let of_operators = of_operators.filter(|fault| !fault.is_of_file).map(|fault| fault.plan());
+    let faults = planned.faults.iter().map(|plan| (plan.kind, plan.name.clone()));
+    for (kind, name) in faults.chain(of_operators.map(|plan| (plan.kind, plan.name.clone()))) {
+        listener_faults::check(kind, &planned.endpoints).map_err(|why| {
             let key = key(planned);
-            let what = format!("cannot add {} to listener '{}'", fault.name, Escaped(key.as_bytes()));
+            let what = format!("cannot have {name} at listener '{}'", Escaped(key.as_bytes()));
             Error::new(what, io::Error::other(why))
         })?;
     }
     Ok(())
 }
 
-/// Takes the addresses that an endpoint had.
-fn take_places(places: &mut Vec<(Endpoint, Address)>, endpoint: &Endpoint) -> Vec<Address> {
-    let (own, others) = std::mem::take(places).into_iter().partition(|(one, _)| one == endpoint);
-    *places = others;
-    Vec::into_iter(own).map(|(_, address)| address).collect()
+/// The number of one that is equal to those before it, from 0.
+fn next_of<T: Eq + Hash>(counts: &mut HashMap<T, usize>, one: T) -> usize {
+    let count = counts.entry(one).or_default();
+    *count += 1;
+    *count - 1
+}
+
+/// The places of a listener that is not open. If a fault has closed it, its ports are held, and each endpoint has one: the kernel
+/// has chosen it before anybody asks.
+fn held(planned: &PlannedListener, mut places: Vec<BoundPlace>) -> Result<Vec<BoundPlace>, Error> {
+    if !(planned.enabled && planned.is_down) {
+        places.iter_mut().for_each(|place| place.held = None);
+        return Ok(places);
+    }
+    let (options, mut counts) = (groups::options(planned), HashMap::new());
+    for endpoint in &planned.endpoints {
+        let nth = next_of(&mut counts, endpoint);
+        let place = places.iter_mut().find(|place| place.is_of(endpoint, nth));
+        let held = match &place {
+            Some(BoundPlace { held: Some(_), .. }) => continue,
+            // Another program may have taken it: that is told when it is to be opened.
+            Some(place) => HeldPort::bind(&Endpoint::from(&place.address), &options).ok().flatten(),
+            None => HeldPort::bind(endpoint, &options)
+                .map_err(|error| cannot_listen(endpoint, "--listen", &error))?,
+        };
+        let Some(held) = held.map(Arc::new) else { continue };
+        match place {
+            Some(place) => place.held = Some(held),
+            None => {
+                let (endpoint, address) = (endpoint.clone(), held.address().clone());
+                places.push(BoundPlace { endpoint, nth, address, held: Some(held) });
+            }
+        }
+    }
+    Ok(places)
+}
+
+/// A listener as its new sockets are to be: if a fault has shut its entrance, their queues have one place, which that takes.
+fn as_opened(planned: &PlannedListener, faults: &FaultSet) -> PlannedListener {
+    let backlog = if faults.entrance.is_shut() { 0 } else { planned.backlog };
+    PlannedListener { backlog, ..planned.clone() }
 }
 
 /// The sockets of an endpoint, as [`open`] has them; at the addresses that it had before, if it had any.
 fn open_all(
-    former: &[Address],
+    former: &[&BoundPlace],
     endpoint: &Endpoint,
     planned: &PlannedListener,
     passed: Vec<Vec<ListenSocket>>,
@@ -515,8 +642,8 @@ fn open_all(
         return open(endpoint, planned, passed, threads);
     }
     let mut all = Vec::new();
-    for address in former {
-        all.extend(open(&Endpoint::from(address), planned, Vec::new(), threads)?);
+    for place in former {
+        all.extend(open(&Endpoint::from(&place.address), planned, Vec::new(), threads)?);
     }
     Ok(all)
 }

@@ -147,7 +147,10 @@ fn act_of(fault: &Fault, now_ns: u64) -> Option<Act> {
 impl Stalled {
     /// Of a listener with these faults, without its sockets.
     fn new(set: Arc<FaultSet>) -> Self {
-        set.entrance.forget(None);
+        // A former process may have left some, that wait still.
+        if !set.entrance.is_shut() {
+            set.entrance.forget(None);
+        }
         Stalled { set, sockets: Vec::new(), backlog: 0, fillers: Vec::new(), is_full: false }
     }
 
@@ -210,6 +213,14 @@ impl Drop for Stalled {
         }
         self.set.entrance.open();
     }
+}
+
+/// Whether a fault has a listener accept nothing at `now_ns`.
+pub fn stalls(set: &FaultSet, now_ns: u64) -> bool {
+    let acts = |fault: &Arc<Fault>| {
+        act_of(fault, now_ns).is_some_and(|act| act.acts && act.kind == FaultKind::AcceptStall)
+    };
+    set.all().iter().any(acts)
 }
 
 /// Errors: why a listener at `endpoints` cannot have a fault of this kind, in a sentence.

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod fault_orders;
 pub mod flapper;
 pub mod groups;
+pub mod handover;
 pub mod health;
 pub mod http;
 pub mod in_force;

@@ -104,6 +104,9 @@ pub struct Ending {
     pub is_replaced: AtomicBool,
 }
 
+/// What is said to who wants to change something of a process that another has replaced.
+pub const REPLACED: &str = "another process has taken over; ask again";
+
 /// What an operator asks of the server as a whole.
 pub enum ServerOrder {
     /// As SIGTERM.
@@ -449,9 +452,14 @@ impl Operator {
         self.server.in_force.get().is_enabled(listener)
     }
 
-    /// The address at which a listener is bound; none if it is not listened on.
+    /// The address at which a listener is bound, or comes back to after a fault; none if it is not to be listened on.
     pub fn bound(&self, listener: &str) -> Option<Address> {
-        self.server.in_force.get().bound(listener).next()
+        self.server.in_force.get().bound(listener).into_iter().next()
+    }
+
+    /// Whether another process has taken over.
+    pub fn is_replaced(&self) -> bool {
+        self.server.ending.is_replaced.load(Relaxed)
     }
 
     /// What a reload would change, of the server's own file or of another one.
@@ -485,6 +493,11 @@ impl Operator {
     /// The faults of a listener.
     pub fn fault_set(&self, listener: &str) -> Option<Arc<FaultSet>> {
         self.server.in_force.get().faults(listener)
+    }
+
+    /// What the faults' draws follow from.
+    pub fn seed(&self) -> Option<u64> {
+        self.server.in_force.get().seed()
     }
 
     /// The name of the listener whose these sessions are.

@@ -88,9 +88,9 @@ impl Scenario {
         Ok(Scenario { steps })
     }
 
-    /// Begins, now; dropping the task ends it.
-    pub fn start(self, operator: Operator, events: Events) -> Task<()> {
-        spawn(Actor { operator, events }.run(self.steps))
+    /// Begins so long ago, and does what comes from now on; dropping the task ends it.
+    pub fn start(self, elapsed: Duration, operator: Operator, events: Events) -> Task<()> {
+        spawn(Actor { operator, events }.run(self.steps, elapsed))
     }
 }
 
@@ -134,6 +134,15 @@ impl Step {
         let at_ms = milliseconds(step, "at_ms")?.ok_or("missing required field: at_ms")?;
         Ok(Step { at_ms, repeat_ms: repeat(step)?, listener, deed })
     }
+
+    /// When it comes first from `begin_ms` on; `u64::MAX`: never.
+    fn first_from(&self, begin_ms: u64) -> u64 {
+        match (begin_ms.saturating_sub(self.at_ms), self.repeat_ms) {
+            (0, _) => self.at_ms,
+            (_, 0) => u64::MAX,
+            (late, every) => self.at_ms.saturating_add(late.div_ceil(every).saturating_mul(every)),
+        }
+    }
 }
 
 fn of_object<'a>(value: &'a Value, key: &str) -> Result<&'a Map<String, Value>, String> {
@@ -174,10 +183,10 @@ struct Actor {
 
 impl Actor {
     /// Ends with the last step.
-    async fn run(self, steps: Vec<Step>) {
-        let begin = Instant::now();
-        let after = |ms: u64| begin + Duration::from_millis(ms);
-        let mut due: Vec<u64> = steps.iter().map(|step| step.at_ms).collect();
+    async fn run(self, steps: Vec<Step>, elapsed: Duration) {
+        let (now, begin_ms) = (Instant::now(), u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+        let after = |ms: u64| now + Duration::from_millis(ms.saturating_sub(begin_ms));
+        let mut due: Vec<u64> = steps.iter().map(|step| step.first_from(begin_ms)).collect();
         // Of those that are due at once, the first of the file comes first.
         while let Some(next) =
             (0..due.len()).filter(|number| due[*number] < u64::MAX).min_by_key(|number| due[*number])
@@ -255,6 +264,23 @@ mod tests {
         assert_eq!(scenario.steps[1].listener.as_deref(), Some("web"));
         let all = Scenario::parse(&format!(r#"{{"repeat_ms":20,"steps":{steps}}}"#)).unwrap();
         assert_eq!(all.steps.iter().map(|step| step.repeat_ms).collect::<Vec<_>>(), [20, 30, 20]);
+    }
+
+    #[test]
+    fn steps_that_came_before_do_not_come_again() {
+        let step = |at_ms, repeat_ms| Step { at_ms, repeat_ms, listener: None, deed: Deed::Enable };
+        for (at_ms, repeat_ms, begin_ms, first) in [
+            (5, 0, 0, 5),
+            (5, 0, 5, 5),
+            (5, 0, 6, u64::MAX),
+            (5, 10, 6, 15),
+            (5, 10, 15, 15),
+            (5, 10, 36, 45),
+            (u64::MAX, 10, 3, u64::MAX),
+        ] {
+            let case = (at_ms, repeat_ms, begin_ms);
+            assert_eq!(step(at_ms, repeat_ms).first_from(begin_ms), first, "{case:?}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
         limits::{self, TooManySessions},
         listener::{ListenSocket, Listener},
         options::Options,
-        passed::{AGENT, CONTROL, METRICS, Passable, Passed},
+        passed::{AGENT, API, CONTROL, METRICS, Passable, Passed},
         pipe,
     },
     report::{
@@ -32,6 +32,7 @@ use crate::{
         certificates::CertificateWatch,
         control, diff,
         drain::Drain,
+        handover::{Estate, Handover},
         health::Questions,
         http,
         in_force::{InForce, Kept, Opened, PlanInForce, Prepared, listen},
@@ -43,7 +44,7 @@ use crate::{
         side_door::SideDoor,
         supervisor::ServerOutcome,
         supervisors::{Common, Supervisors},
-        toxiproxy,
+        toxiproxy::{self, Proxies},
         upgrade::{Former, Inherited, Upgrade},
     },
     session::{context::Context, event::What},
@@ -70,6 +71,8 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 const LAST_SOCKETS: Duration = Duration::from_secs(2);
 /// After a cut, the operator wants the end at once.
 const LAST_LINES_AFTER_CUT: Duration = Duration::from_millis(100);
+/// An answer of the API that is under way has so long to be written.
+const API_LAST_WORDS: Duration = Duration::from_millis(100);
 /// Orders of operators that may wait while one is followed.
 const ORDERS: usize = 4;
 
@@ -79,10 +82,12 @@ const ORDERS: usize = 4;
 pub async fn run(
     plan: Plan,
     notes: Vec<String>,
-    passed: Passed,
+    mut passed: Passed,
     load: Option<LoadPlan>,
 ) -> Result<ServerOutcome, Error> {
     let threads = threads(&plan);
+    let handover = passed.state.take().map_or(Ok(Handover::default()), |state| Handover::read(&state))?;
+    let plan = handover.adapt(plan)?;
     limits::reserve(threads, plan.listeners.iter().map(|one| one.endpoints.len()).sum());
     let descriptors = limits::raise_descriptor_limit();
     set_pipes(&plan);
@@ -90,10 +95,10 @@ pub async fn run(
         ServerSignals::new(load.is_some()).map_err(|error| Error::new("cannot take signals over", error))?;
     let mut inherited = Inherited::claim(passed, &plan)?;
     let passed = std::mem::take(&mut inherited.endpoints);
-    let prepared = InForce::default().prepare(plan.clone(), threads, passed)?.without_loops()?;
+    let prepared = handover.in_force(&plan)?.prepare(plan.clone(), threads, passed)?.without_loops()?;
     let metrics = open_metrics(&plan, inherited.metrics.take())?;
     let agent = open_agent(&plan, inherited.agent.take())?;
-    let api = open_api(&plan)?;
+    let api = open_api(&plan, inherited.api.take())?;
     // A log that is off may be on after a reload.
     let wanted = (plan.log != Log::Off || load.is_some()).then(|| format(&plan));
     let (reporter, finish) =
@@ -115,7 +120,8 @@ pub async fn run(
     left.iter().for_each(|name| reporter.warn(format!("no listener has the passed socket {name} any more")));
     let exposed = exposed(&prepared.next, [&metrics, &agent, &api]);
     let beside = Beside { control, metrics, agent, api };
-    let running = Running::start(plan, prepared, context, beside, load, reporter).await?;
+    let mut running = Running::start(plan, prepared, context, beside, load, reporter).await?;
+    running.start_scenario(handover.scenario_elapsed());
     left.iter().for_each(|name| running.notify.forget(name));
     running.notify.started(inherited.former.is_some());
     inherited.former.map_or(Ok(()), Former::tell_ready)?;
@@ -150,7 +156,9 @@ struct Running {
     upgrade: Upgrade,
     breaker: Breaker,
     _breaker: Task<()>,
-    _scenario: Option<Task<()>>,
+    /// What it leaves at an upgrade.
+    estate: Estate,
+    scenario: Option<Task<()>>,
     /// Held by a reload, or by a process that is being started: either passes on what the other leaves.
     turn: Rc<Mutex<()>>,
     keepers: Keepers,
@@ -202,7 +210,9 @@ impl Running {
         let (orders_address, orders) = mailbox(ORDERS);
         let drain_timeout = Arc::new(Lock::new(plan.drain_timeout));
         let (ending, passable) = (Arc::<Ending>::default(), Passable::default());
-        let (breaker, breaker_task) = Breaker::start(&in_force, &supervisors, &reporter, &orders_address);
+        let (breaker, breaker_task) =
+            Breaker::start(&in_force, &supervisors, &reporter, &orders_address, &ending);
+        let estate = Estate::new(&in_force, &breaker);
         let operator = Operator::new(OperatedServer {
             breaker: breaker.clone(),
             in_force: in_force.clone(),
@@ -217,11 +227,10 @@ impl Running {
             orders: orders_address,
         });
         let notify = Notify::start(supervisors.clone(), &next.address_texts(), passable.clone());
-        let upgrade = Upgrade::start(passable.clone(), reporter.clone(), turn.clone())
-            .map_err(|error| Error::new("cannot take signals over", error))?;
+        let upgrade = Upgrade::start(&passable, &estate, &ending, &reporter, &turn)?;
         let shards = Shards::start(&supervisors, idle, &slots, &reporter, plan.busy_poll)?;
-        let surroundings = surroundings(&context, &reporter, &supervisors);
         let mut running = Running {
+            surroundings: surroundings(&context, &reporter, &supervisors),
             _certificates: CertificateWatch::start(in_force.clone(), reporter.clone()),
             in_force,
             load,
@@ -241,10 +250,10 @@ impl Running {
             upgrade,
             breaker,
             _breaker: breaker_task,
-            _scenario: None,
+            estate,
+            scenario: None,
             turn,
             keepers: Keepers::default(),
-            surroundings,
             supervisors,
             shards,
             again: false,
@@ -265,17 +274,19 @@ impl Running {
         self.context.own.set(next.own_addresses(), next.may_chain());
         self.keepers.keep(&next.groups, &self.surroundings).await;
         self.put_in_force(next).await;
-        let draws = plan.api.is_some() || plan.listeners.iter().any(|one| !one.faults.is_empty());
-        if let Some(seed) = self.in_force.get().seed().filter(|_| draws) {
-            self.reporter.warn(format!("seed {seed}"));
-        }
         // Operators and scrapers find the listeners; until then they wait in the kernel's queue.
         self.serve_beside(plan, beside);
-        self.accept(opened).await.map_err(|error| Error::new("cannot accept", error))?;
+        self.accept(opened).await.map_err(|error| Error::new("cannot accept", error))
+    }
+
+    /// Begins the scenario, or goes on with one that has run so long.
+    fn start_scenario(&mut self, elapsed: Duration) {
+        let Some(scenario) = self.in_force.get().plan.as_ref().and_then(|plan| plan.scenario.clone()) else {
+            return;
+        };
+        self.estate.scenario_began.set(Instant::now().checked_sub(elapsed));
         let events = self.reporter.events().clone();
-        let scenario = plan.scenario.clone();
-        self._scenario = scenario.map(|scenario| scenario.start(self.operator.clone(), events));
-        Ok(())
+        self.scenario = Some(scenario.start(elapsed, self.operator.clone(), events));
     }
 
     /// Serves operators, scrapers and balancers.
@@ -288,9 +299,11 @@ impl Running {
 
     fn serve_api(&mut self, plan: &Plan, listener: Option<Listener>) {
         let Some((listener, api)) = listener.zip(plan.api.as_ref()) else { return };
+        self.passable.add(API, listener.handle());
         self.reporter.warn(format!("API on {}", listener.address()));
-        let door = toxiproxy::start(listener, api, self.operator.clone(), self.reporter.clone());
-        self.api = Some(door);
+        let new = || Rc::new(Proxies::new(self.operator.clone(), api));
+        let proxies = self.estate.proxies.get_or_init(new).clone();
+        self.api = Some(toxiproxy::start(listener, proxies, self.reporter.clone()));
     }
 
     fn serve_control(&mut self, plan: &Plan, listener: Option<Listener>) {
@@ -389,6 +402,11 @@ impl Running {
             }
         };
         self.begin_end(is_replaced);
+        if is_replaced && let Some(mut api) = self.api.take() {
+            // Its clients keep connections for their next request, which is for the process that has taken over.
+            api.dismiss();
+            api.stop(API_LAST_WORDS).await;
+        }
         if failure.is_none() && !is_replaced {
             self.delay(&mut signals).await;
         }
@@ -421,12 +439,13 @@ impl Running {
     /// taken over.
     fn begin_end(&mut self, is_replaced: bool) {
         self.upgrade.end();
-        self.ending.is_replaced.store(is_replaced, Relaxed);
         self.ending.is_stopping.store(true, Relaxed);
         if !is_replaced {
             return self.notify.stopping();
         }
         self.notify.fall_silent();
+        // The other process goes on with it.
+        self.scenario = None;
         // A control socket in the user's folder is named by its process, and stays.
         let control = self.control.as_mut().filter(|_| self.upgrade.has_passed(CONTROL));
         self.metrics.iter_mut().chain(control).for_each(SideDoor::leave);
@@ -445,14 +464,23 @@ impl Running {
             .warn(format!("stopping: not ready any more, accepting for {time}; again to drain at once"));
         let mut over = pin!(sleep(delay).fuse());
         loop {
-            let is_over = select_biased! {
-                signal = signals.next().fuse() => signal == ServerSignal::Stop,
-                // An operator who wants a reload is told that the server is ending.
-                order = pin!(self.orders.next().fuse()) => !matches!(order, Some(ServerOrder::Reload(_))),
-                () = over => true,
+            let order = select_biased! {
+                signal = signals.next().fuse() => match signal {
+                    ServerSignal::Stop => return,
+                    ServerSignal::Hangup => continue,
+                },
+                order = pin!(self.orders.next().fuse()) => order,
+                () = over => return,
             };
-            if is_over {
-                return;
+            match order {
+                // Its listeners are as operators and faults want them until the drain begins.
+                Some(ServerOrder::Change(edit, reply)) => {
+                    let answer = self.change(edit).await;
+                    let _ = reply.try_send(answer);
+                }
+                // Who asks is told that the server is ending.
+                Some(ServerOrder::Reload(_)) => {}
+                Some(ServerOrder::Drain) | None => return,
             }
         }
     }
@@ -659,9 +687,9 @@ fn open_agent(plan: &Plan, passed: Option<ListenSocket>) -> Result<Option<Listen
     listener.map_err(|error| Error::new("cannot serve the agent", error))
 }
 
-fn open_api(plan: &Plan) -> Result<Option<Listener>, Error> {
+fn open_api(plan: &Plan, passed: Option<ListenSocket>) -> Result<Option<Listener>, Error> {
     let endpoint = plan.api.as_ref().map(|api| &api.endpoint);
-    let listener = open_beside(endpoint, "--api", None)?.transpose();
+    let listener = open_beside(endpoint, "--api", passed)?.transpose();
     listener.map_err(|error| Error::new("cannot serve the API", error))
 }
 

@@ -49,6 +49,7 @@ pub struct SideDoor {
     // Dropped first: no connection comes any more.
     acceptor: Option<Acceptor>,
     connections: Task<()>,
+    is_dismissed: Rc<Cell<bool>>,
 }
 
 /// A request that is not there after this time is not on its way: the connection is silent. Far longer than reading what has
@@ -170,13 +171,20 @@ impl SideDoor {
         let listener = DoorListener { listener, arrivals: address };
         let acceptor = Acceptor::over(called, listener, slots, reporter.clone());
         let warn = move |panicked| reporter.warn(format!("a {name} connection: {panicked}"));
-        let connections = spawn(Actor::new(limits, arrivals, serve, warn).run());
-        SideDoor { acceptor: Some(acceptor), connections }
+        let is_dismissed = Rc::<Cell<bool>>::default();
+        let connections = spawn(Actor::new(limits, arrivals, serve, warn).run(is_dismissed.clone()));
+        SideDoor { acceptor: Some(acceptor), connections, is_dismissed }
     }
 
     /// Closes the listener; what waits there is left to another program that has the same socket.
     pub fn leave(&mut self) {
         self.acceptor = None;
+    }
+
+    /// As [`SideDoor::leave`]; connections that are silent take their leave.
+    pub fn dismiss(&mut self) {
+        self.is_dismissed.set(true);
+        self.leave();
     }
 
     /// Closes the listener, and ends the connections that do not end within `last_words`.
@@ -232,8 +240,8 @@ where
         Actor { limits, arrivals, serve, warn, waiting, served, last_number: 0, ends, begun, long_enough }
     }
 
-    /// Ends with the acceptor, after the last connection.
-    async fn run(mut self) {
+    /// Ends with the acceptor, after the last connection; those that are silent then go first if it `is_dismissed`.
+    async fn run(mut self, is_dismissed: Rc<Cell<bool>>) {
         loop {
             match poll_fn(|context| self.poll_event(context)).await {
                 Event::Arrived(connection, slot) => self.waiting = Some((connection, slot)),
@@ -247,6 +255,10 @@ where
             {
                 self.begin(connection, slot);
             }
+        }
+        if is_dismissed.get() {
+            let silent = self.served.iter().filter(|served| served.silence.since_ns.get() > 0);
+            silent.for_each(|served| served.silence.ask());
         }
         while let Some((number, end)) = self.ends.next().await {
             self.note_end(number, end);
@@ -367,7 +379,7 @@ mod tests {
         let (tell, mut told) = mailbox(16);
         let (arrive, arrivals) = mailbox(16);
         run(async {
-            let _door = spawn(Actor::new(limits(2), arrivals, serving(tell), |_| {}).run());
+            let _door = spawn(Actor::new(limits(2), arrivals, serving(tell), |_| {}).run(Rc::default()));
             let slots = Slots::new(16);
             use Visit::{Asks, AsksAtLast, Lingers};
             let arrives = async |visit| assert!(arrive.try_send((visit, slots.take().await)).is_ok());
@@ -410,7 +422,7 @@ mod tests {
         let (arrive, arrivals) = mailbox(16);
         let serve = serving(tell);
         run(async {
-            let _door = spawn(Actor::new(limits(AT_ONCE), arrivals, serve, |_| {}).run());
+            let _door = spawn(Actor::new(limits(AT_ONCE), arrivals, serve, |_| {}).run(Rc::default()));
             let slots = Slots::new(16);
             use Visit::{Asks, Silent};
             let arrives = async |visit| assert!(arrive.try_send((visit, slots.take().await)).is_ok());

@@ -9,7 +9,8 @@ mod request;
 mod routes;
 mod traffic;
 
-pub use planned::{ProxyLine, ProxyPlace, listen_endpoint, put};
+pub use planned::{listen_endpoint, with_api};
+pub use proxies::Proxies;
 pub use request::{NewProxy, ProxyRequest};
 
 use crate::{
@@ -23,11 +24,7 @@ use crate::{
     },
     report::{metrics::Metrics, reporter::Reporter},
     runtime::{clock::within, random::random},
-    server::{
-        operator::Operator,
-        plan::PlannedApi,
-        side_door::{DoorLimits, SideDoor, Silence},
-    },
+    server::side_door::{DoorLimits, SideDoor, Silence},
 };
 use futures::{FutureExt, select_biased};
 use http_body_util::{BodyExt, Limited};
@@ -36,7 +33,7 @@ use hyper::{
     body::{Bytes, Incoming},
     header::{ALLOW, HeaderName, HeaderValue, ORIGIN, USER_AGENT},
 };
-use proxies::{ApiError, Proxies};
+use proxies::ApiError;
 use routes::ApiRoute;
 use serde_json::{Map, Value, json};
 use std::{io, pin::pin, rc::Rc, time::Duration};
@@ -69,9 +66,9 @@ const COMPATIBLE: &str = "2.12.0";
 const JSON: &str = "application/json";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-toxiproxy-request-id");
 
-/// Starts answering on `listener`. The proxies of `api` are in force.
-pub fn start(listener: Listener, api: &PlannedApi, operator: Operator, reporter: Reporter) -> SideDoor {
-    let api = Rc::new(Api { proxies: Proxies::new(operator, api) });
+/// Starts answering on `listener`. The proxies are in force.
+pub fn start(listener: Listener, proxies: Rc<Proxies>, reporter: Reporter) -> SideDoor {
+    let api = Rc::new(Api { proxies });
     let serve = move |socket, silence| api.clone().serve(socket, silence);
     let descriptors = limits::raise_descriptor_limit();
     let at_once = (descriptors / DESCRIPTORS_SHARE).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
@@ -80,7 +77,7 @@ pub fn start(listener: Listener, api: &PlannedApi, operator: Operator, reporter:
 }
 
 struct Api {
-    proxies: Proxies,
+    proxies: Rc<Proxies>,
 }
 
 impl Api {

@@ -14,8 +14,8 @@ use crate::{
         listener::ListenSocket,
         options::Options,
         passed::{
-            AGENT, CHANNEL, CONTROL, COUNT, Claimant, FILES, FIRST_NUMBER, METRICS, NAMES, PID, Passable,
-            Passed, listener_name,
+            AGENT, API, CHANNEL, CONTROL, COUNT, Claimant, FILES, FIRST_NUMBER, METRICS, NAMES, PID,
+            Passable, Passed, STATE, listener_name,
         },
         socket::Socket,
     },
@@ -28,14 +28,18 @@ use crate::{
         task::{Task, spawn},
     },
     server::{
+        handover::{Estate, Handover},
         notify::{WATCHDOG, WATCHDOG_PID},
+        operator::Ending,
         plan::{Plan, PlannedListener},
     },
 };
 use command_fds::{CommandFdExt, FdMapping};
 use futures::{
-    future::{Either, select},
+    FutureExt,
+    future::{Either, pending, select},
     lock::Mutex,
+    select_biased,
 };
 use rustix::{net::sockopt, process::test_kill_process};
 use std::{
@@ -50,6 +54,7 @@ use std::{
     pin::pin,
     process::{self, Child, Command, ExitStatus},
     rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -79,11 +84,12 @@ pub fn take_step() -> Option<io::Error> {
 
 /// What a server does not open itself, by the plan that it follows.
 pub struct Inherited {
-    /// For each endpoint of each listener, in their order: the sockets of each address; none if it is to be opened.
+    /// For each endpoint of each listener that is open, in their order: the sockets of each address; none if it is to be opened.
     pub endpoints: VecDeque<Vec<Vec<ListenSocket>>>,
     pub metrics: Option<ListenSocket>,
     pub agent: Option<ListenSocket>,
     pub control: Option<ListenSocket>,
+    pub api: Option<ListenSocket>,
     /// Names of sockets that no listener has any more.
     pub left: Vec<String>,
     pub former: Option<Former>,
@@ -95,10 +101,16 @@ impl Inherited {
             Control::At(path) => Some(Endpoint::Unix(path.clone())),
             Control::Default | Control::Off => None,
         };
-        let beside =
-            [(METRICS, plan.metrics.as_ref()), (AGENT, plan.agent.as_ref()), (CONTROL, control.as_ref())];
+        let api = plan.api.as_ref().map(|api| &api.endpoint);
+        let beside = [
+            (METRICS, plan.metrics.as_ref()),
+            (AGENT, plan.agent.as_ref()),
+            (CONTROL, control.as_ref()),
+            (API, api),
+        ];
+        let open = || plan.listeners.iter().filter(|planned| planned.is_open());
         let named = |planned: &'_ PlannedListener, endpoint| listener_name(planned.name.as_deref(), endpoint);
-        let listeners = plan.listeners.iter().flat_map(|planned| {
+        let listeners = open().flat_map(|planned| {
             planned
                 .endpoints
                 .iter()
@@ -108,7 +120,7 @@ impl Inherited {
             endpoint.map(|endpoint| Claimant { name: name.to_owned(), endpoint })
         });
         let wanted: Vec<_> = listeners.chain(others).collect();
-        let count = plan.listeners.iter().map(|planned| planned.endpoints.len()).sum();
+        let count = open().map(|planned| planned.endpoints.len()).sum();
         // Each listener gives its sockets its own options afterwards.
         let claimed = passed.claim(&wanted, &Options::default())?;
         let mut endpoints = claimed.sockets;
@@ -118,9 +130,9 @@ impl Inherited {
             sockets.into_iter().flatten().flatten().next()
         };
         let (metrics, agent) = (next(plan.metrics.is_some()), next(plan.agent.is_some()));
-        let control = next(control.is_some());
-        let former = claimed.former.map(Former);
-        Ok(Inherited { endpoints: endpoints.into(), metrics, agent, control, left: claimed.left, former })
+        let (control, api) = (next(control.is_some()), next(api.is_some()));
+        let (former, left) = (claimed.former.map(Former), claimed.left);
+        Ok(Inherited { endpoints: endpoints.into(), metrics, agent, control, api, left, former })
     }
 }
 
@@ -150,8 +162,17 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
-    pub fn start(passable: Passable, reporter: Reporter, turn: Rc<Mutex<()>>) -> io::Result<Self> {
-        let mut signals = UpgradeSignals::new()?;
+    pub fn start(
+        passable: &Passable,
+        estate: &Estate,
+        ending: &Arc<Ending>,
+        reporter: &Reporter,
+        turn: &Rc<Mutex<()>>,
+    ) -> Result<Self, Error> {
+        let (passable, estate, ending) = (passable.clone(), estate.clone(), ending.clone());
+        let (reporter, turn) = (reporter.clone(), turn.clone());
+        let signals = UpgradeSignals::new();
+        let mut signals = signals.map_err(|error| Error::new("cannot take signals over", error))?;
         let (tell, done) = mailbox(1);
         let (may, mut over) = mailbox::<()>(1);
         let passed = passable.clone();
@@ -159,9 +180,14 @@ impl Upgrade {
             let attempts = async {
                 loop {
                     signals.next().await;
+                    // A change of a proxy waits for the server, and not the other way round.
+                    let _frozen = estate.freeze().await;
                     let _turn = turn.lock().await;
-                    match replace(&passable).await {
-                        Ok(pid) => return reporter.warn(format!("process {pid} has taken over")),
+                    match replace(&passable, &estate.handover()).await {
+                        Ok(pid) => {
+                            ending.is_replaced.store(true, Relaxed);
+                            return reporter.warn(format!("process {pid} has taken over"));
+                        }
                         Err(why) => reporter.warn(format!("cannot start anew: {why}; this process goes on")),
                     }
                 }
@@ -195,13 +221,21 @@ impl Upgrade {
     }
 }
 
-/// Starts this program anew; gives the number of the new process once that is ready, or else why there is none.
-async fn replace(passable: &Passable) -> Result<u32, String> {
+/// Starts this program anew, and says what it leaves; gives the number of the new process once that is ready, or else why
+/// there is none.
+async fn replace(passable: &Passable, handover: &Handover) -> Result<u32, String> {
     let passable = passable.clone();
     let begun = blocking(move || begin(&passable)).await;
     let (mut new, channel) =
         begun.map_err(|error| format!("{}: {}", error.operation, reason(&error.source)))?;
     let socket = Socket::new(channel.into(), true).map_err(|error| reason(&error))?;
+    let state = handover.bytes();
+    // One that does not read it needs none.
+    let say = async {
+        let _ = socket.write_all(&state, false).await;
+        let _ = socket.finish();
+        pending::<()>().await;
+    };
     let said = async {
         let mut room = [0];
         loop {
@@ -211,6 +245,12 @@ async fn replace(passable: &Passable) -> Result<u32, String> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 _ => return false,
             }
+        }
+    };
+    let said = async {
+        select_biased! {
+            said = pin!(said.fuse()) => said,
+            () = pin!(say.fuse()) => false,
         }
     };
     match within(Some(START_LIMIT), said).await {
@@ -270,7 +310,7 @@ fn begin(passable: &Passable) -> Result<(New, UnixStream), Error> {
     let files: Vec<String> = files.collect();
     let mut command = Command::new(&program);
     command.args(words).env(CHILD, "1").env(COUNT, count.to_string()).env(NAMES, names.join(":"));
-    command.env(FILES, files.join(":")).env_remove(PID).env_remove(WATCHDOG_PID);
+    command.env(FILES, files.join(":")).env(STATE, "1").env_remove(PID).env_remove(WATCHDOG_PID);
     if env::var(WATCHDOG_PID).is_ok_and(|pid| pid.parse() != Ok(process::id())) {
         command.env_remove(WATCHDOG);
     }

@@ -29,18 +29,6 @@ fn round_trip(client: &mut TcpStream) -> Duration {
 }
 
 impl Operated {
-    #[track_caller]
-    fn fault(&self, words: &str) -> String {
-        let words: Vec<&str> = ["fault"].into_iter().chain(words.split(' ')).collect();
-        let run = self.ctl(&words);
-        assert_eq!(run.code, 0, "{words:?}: {}", run.stderr);
-        run.stdout
-    }
-
-    fn faults(&self) -> Vec<Value> {
-        self.json(&["fault", "list"])
-    }
-
     /// Which of the next sessions of an echo server are hit, as a line of 0 and 1.
     fn hit_of(&self, sessions: usize) -> String {
         let clients = self.server.greeted(sessions);

@@ -1,9 +1,9 @@
 //! The dashboard and the alerts that `print` prints: they ask only for what a server serves.
 
 use crate::support::{
+    operator::Operated,
     program::{self, binary},
     scrape::{address, ask},
-    server::Server,
     stream::exchange,
 };
 use serde_json::Value;
@@ -61,10 +61,13 @@ fn named(topic: &str) -> BTreeSet<&str> {
 
 #[test]
 fn each_series_that_is_asked_for_is_served() {
-    let server = Server::echo(&["--metrics", "0"]);
+    let operated = Operated::start("echo", &["--metrics", "0"]);
+    let server = &operated.server;
+    // Its series are there once it is.
+    operated.fault("add noop");
     exchange(&mut server.connect(), b"one that ends");
     server.await_closes(1);
-    let admin = address(&server);
+    let admin = address(server);
     // Names as Prometheus stores them.
     let page = ask(admin, "GET /metrics HTTP/1.1", &format!("Host: {admin}\r\n")).body;
     let samples = page.lines().filter(|line| !line.starts_with('#'));
@@ -79,8 +82,14 @@ fn each_series_that_is_asked_for_is_served() {
 fn each_cause_health_and_kind_that_is_asked_for_exists() {
     let causes = named(include_str!("../../src/text/topics/closing.md"));
     let healths = named(include_str!("../../src/text/topics/control.md"));
-    let kinds = named(include_str!("../../src/text/topics/metrics.md"));
-    for (label, known, count) in [("cause", causes, 11), ("health", healths, 1), ("kind", kinds, 2)] {
+    let metrics = || named(include_str!("../../src/text/topics/metrics.md"));
+    for (label, known, count) in [
+        ("cause", causes, 11),
+        ("health", healths, 1),
+        ("kind", metrics(), 2),
+        ("result", metrics(), 1),
+        ("what", metrics(), 1),
+    ] {
         let wanted = wanted(label);
         assert_eq!(wanted.len(), count, "{label}: {wanted:?}");
         assert!(wanted.iter().all(|value| known.contains(value.as_str())), "{label}: {wanted:?}");

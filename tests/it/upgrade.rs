@@ -1,5 +1,7 @@
 //! SIGUSR2: the program is started anew on the same sockets.
 
+mod faults;
+
 use crate::support::{
     fake::peer,
     manager::Manager,

@@ -250,6 +250,7 @@ impl Ctl {
                 if words.is_empty() && share.is_none() {
                     return Err("'fault update' needs what is to change: values, or --share".into());
                 }
+                fault_words::check_update(name, words)?;
                 let words = words.iter().copied().map(owned).collect();
                 return Ok(Verb::UpdateFault { listener: owned(listener), name: owned(name), words, share });
             }

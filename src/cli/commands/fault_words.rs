@@ -56,6 +56,22 @@ pub fn add(words: &[&str], options: FaultOptions) -> Result<Verb, String> {
     Ok(Verb::Ask(Request::FaultAdd { listener, fault: toxic_of(&plan) }))
 }
 
+/// Errors: the values are none of any kind. That they are those of the fault's kind is known once the server has told it.
+pub fn check_update(name: &str, words: &[&str]) -> Result<(), String> {
+    let read = |kind: &FaultKind| kind.read_values(words).map(drop);
+    if words.is_empty() || FaultKind::VARIANTS.iter().any(|kind| read(kind).is_ok()) {
+        return Ok(());
+    }
+    let streams = [FaultStream::Upstream, FaultStream::Downstream];
+    let is_named_by =
+        |kind: &&FaultKind| streams.iter().any(|stream| FaultPlan::default_name(**kind, *stream) == name);
+    FaultKind::VARIANTS.iter().find(is_named_by).map_or(Ok(()), read)?;
+    Err(format!(
+        "no kind of fault takes '{}'; 'switchboard help faults' has what each takes",
+        words.join(" ")
+    ))
+}
+
 /// The kind of this name, in which a dash is as good as an underline.
 /// Errors: why there is none, and what is like it.
 fn fault_kind(word: &str) -> Result<FaultKind, String> {
@@ -177,6 +193,10 @@ mod tests {
             ),
             ("update web", "'fault update' needs a listener and the name of a fault"),
             ("update web slow", "'fault update' needs what is to change: values, or --share"),
+            ("update web slow 5bananas", "no kind of fault takes '5bananas'; 'switchboard help faults' has"),
+            ("update web latency_upstream 5bananas", "latency cannot be '5bananas': it is no amount of it"),
+            ("update web slow lag=5ms", "no kind of fault takes 'lag=5ms'"),
+            ("update web slow 1 2 3 4", "no kind of fault takes '1 2 3 4'"),
             ("remove web", "'fault remove' needs a listener and the name of a fault; or --all"),
             ("remove web slow --all", "option '--all' does not go with 'fault'"),
             ("list --skip 5", "option '--skip' does not go with 'fault'"),

@@ -5,8 +5,7 @@ use crate::{
         Answer, Config, Parsed,
         commands::reason,
         config_file::{self, Loaded, meaning::GivenOptions},
-        one_line,
-        proxy_file::{self, FileProxy},
+        one_line, proxy_file,
         values::{self, UpstreamAddress},
     },
     control::place::Control,
@@ -24,8 +23,8 @@ use crate::{
     },
     report::format::{self, Dump, Log},
     server::{
-        plan::{self, Plan, PlannedApi, PlannedListener, PlannedTarget, PlannedTls, PlannedUpstream},
-        toxiproxy::{self, ProxyLine, ProxyPlace},
+        plan::{self, Plan, PlannedListener, PlannedTarget, PlannedTls, PlannedUpstream},
+        toxiproxy,
     },
     session::{
         deadline::{self, Deadlines},
@@ -383,26 +382,9 @@ impl Faults {
         let target = PlannedTarget::Routes(Vec::new());
         let template = self.listener(None, vec![Endpoint::loopback(0)], target, self.connect_timeout);
         let (endpoint, seed) = (self.api.clone(), self.seed);
-        let mut plan = self.plan(Vec::new(), Vec::new());
-        let line = |(proxy, listen): &FileProxy| ProxyLine {
-            name: proxy.name.clone(),
-            upstream: proxy.upstream.clone(),
-            listen: listen.clone().map_or(ProxyPlace::Nowhere, ProxyPlace::At),
-        };
-        toxiproxy::put(&mut plan, &template, proxies.iter().map(line).collect());
-        // Each has a name of its own.
-        for (planned, (proxy, _)) in plan.listeners.iter_mut().zip(&proxies) {
-            planned.faults.clone_from(&proxy.toxics);
-            if !proxy.enabled
-                && let Ok(endpoint) = toxiproxy::listen_endpoint(&proxy.listen)
-            {
-                // Where a scenario may open it.
-                planned.endpoints = vec![endpoint];
-            }
-        }
-        let proxies = proxies.into_iter().map(|(proxy, _)| proxy).collect();
-        let api = Some(PlannedApi { endpoint, template, proxies });
-        Parsed::Run(config(Plan { api, seed, scenario, ..plan }, Vec::new()))
+        let plan = self.plan(Vec::new(), Vec::new());
+        let plan = toxiproxy::with_api(plan, endpoint, template, proxies);
+        Parsed::Run(config(Plan { seed, scenario, ..plan }, Vec::new()))
     }
 }
 

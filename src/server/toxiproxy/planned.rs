@@ -4,7 +4,8 @@ use crate::{
     net::endpoint::{Endpoint, Host},
     server::{
         listener_faults,
-        plan::{Lead, Plan, PlannedListener, PlannedTarget, PlannedUpstream},
+        plan::{Lead, Plan, PlannedApi, PlannedListener, PlannedTarget, PlannedUpstream},
+        toxiproxy::request::NewProxy,
     },
     session::faults::kind::FaultKind,
     text::safe::SafeText,
@@ -55,6 +56,33 @@ pub fn put(plan: &mut Plan, template: &PlannedListener, proxies: Vec<ProxyLine>)
         }
     }
     forget_unused(plan);
+}
+
+/// A plan with the API at `endpoint`, and proxies to begin with, each with where it listens; none if it is not enabled. Each has a
+/// name of its own.
+pub fn with_api(
+    mut plan: Plan,
+    endpoint: Endpoint,
+    template: PlannedListener,
+    proxies: Vec<(NewProxy, Option<Endpoint>)>,
+) -> Plan {
+    let line = |(proxy, listen): &(NewProxy, Option<Endpoint>)| ProxyLine {
+        name: proxy.name.clone(),
+        upstream: proxy.upstream.clone(),
+        listen: listen.clone().map_or(ProxyPlace::Nowhere, ProxyPlace::At),
+    };
+    put(&mut plan, &template, proxies.iter().map(line).collect());
+    for (planned, (proxy, _)) in plan.listeners.iter_mut().zip(&proxies) {
+        planned.faults.clone_from(&proxy.toxics);
+        if !proxy.enabled
+            && let Ok(endpoint) = listen_endpoint(&proxy.listen)
+        {
+            // Where a scenario may open it.
+            planned.endpoints = vec![endpoint];
+        }
+    }
+    let proxies = proxies.into_iter().map(|(proxy, _)| proxy).collect();
+    Plan { api: Some(PlannedApi { endpoint, template, proxies }), ..plan }
 }
 
 /// Removes the proxies of these names.

@@ -8,7 +8,7 @@ use crate::{
     runtime::blocking::blocking,
     server::{
         breaker::FaultOrder,
-        operator::Operator,
+        operator::{Operator, REPLACED},
         plan::{PlannedApi, PlannedListener},
         toxiproxy::{
             planned::{self, ProxyLine, ProxyPlace, check_kind, is_same, listen_endpoint},
@@ -21,7 +21,7 @@ use crate::{
         set::{FaultRefusal, FaultSet},
     },
 };
-use futures::lock::Mutex;
+use futures::lock::{Mutex, MutexGuard, OwnedMutexGuard};
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 use std::{
@@ -38,7 +38,7 @@ pub struct Proxies {
     template: PlannedListener,
     all: RefCell<BTreeMap<String, Proxy>>,
     /// Held by the one change that is under way.
-    turn: Mutex<()>,
+    turn: Arc<Mutex<()>>,
 }
 
 /// What is known of a proxy beside its listener.
@@ -105,6 +105,7 @@ impl From<FaultRefusal> for ApiError {
             FaultRefusal::Exists => StatusCode::CONFLICT,
             FaultRefusal::NotFound => StatusCode::NOT_FOUND,
             FaultRefusal::TooMany | FaultRefusal::Wrong(_) => StatusCode::BAD_REQUEST,
+            FaultRefusal::Ending(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         ApiError::new(status, refusal.to_string())
     }
@@ -122,7 +123,29 @@ impl Proxies {
             (name, Proxy { listen, upstream, enabled })
         });
         let all = RefCell::new(all.collect());
-        Proxies { operator, template: api.template.clone(), all, turn: Mutex::new(()) }
+        Proxies { operator, template: api.template.clone(), all, turn: Arc::default() }
+    }
+
+    /// Waits until no change is under way.
+    /// Errors: another process makes the changes from now on.
+    async fn turn(&self) -> Result<MutexGuard<'_, ()>, ApiError> {
+        let turn = self.turn.lock().await;
+        match self.operator.is_replaced() {
+            true => Err(FaultRefusal::Ending(REPLACED).into()),
+            false => Ok(turn),
+        }
+    }
+
+    /// None is changed while the guard is there.
+    pub async fn hold(&self) -> OwnedMutexGuard<()> {
+        self.turn.clone().lock_owned().await
+    }
+
+    /// A proxy, without its toxics.
+    pub fn line(&self, name: &str) -> Option<Value> {
+        let Proxy { listen, upstream, enabled } = self.get(name).ok()?;
+        let listen = self.bound(name).unwrap_or(listen);
+        Some(json!({"name": name, "listen": listen, "upstream": upstream, "enabled": enabled}))
     }
 
     pub fn list(&self) -> Value {
@@ -132,18 +155,15 @@ impl Proxies {
     }
 
     pub fn show(&self, name: &str) -> Result<Value, ApiError> {
-        let Proxy { listen, upstream, enabled } = self.get(name)?;
-        let listen = self.bound(name).unwrap_or(listen);
+        let mut proxy = self.line(name).ok_or_else(ApiError::no_proxy)?;
         let toxics = self.faults(name).map(|faults| faults.all()).unwrap_or_default();
-        let toxics: Vec<Value> = in_order(toxics).iter().map(|fault| toxic::encode(fault)).collect();
-        Ok(
-            json!({"name": name, "listen": listen, "upstream": upstream, "enabled": enabled, "toxics": toxics}),
-        )
+        proxy["toxics"] = in_order(toxics).iter().map(|fault| toxic::encode(fault)).collect();
+        Ok(proxy)
     }
 
     pub async fn create(&self, request: ProxyRequest) -> Result<Value, ApiError> {
         let new = request.into_new()?;
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn().await?;
         if self.all.borrow().contains_key(&new.name) {
             return Err(ApiError::new(StatusCode::CONFLICT, "proxy already exists"));
         }
@@ -153,38 +173,26 @@ impl Proxies {
 
     /// What is not said stays as it is. `listen` and `upstream` are changed together; either ends all sessions.
     pub async fn update(&self, name: &str, request: &ProxyRequest) -> Result<Value, ApiError> {
-        let _turn = self.turn.lock().await;
-        let mut proxy = self.get(name)?;
-        let is_enabled = request.enabled.unwrap_or(proxy.enabled);
-        let moves = match &request.listen {
-            Some(listen) => {
-                let wanted = resolved(listen).await.map_err(|why| ApiError::address(&why, ""))?;
-                !self.is_at(&proxy, &wanted).await
-            }
-            None => false,
-        };
-        let leads_elsewhere = request.upstream.as_ref().is_some_and(|upstream| *upstream != proxy.upstream);
-        if let (true, Some(listen)) = (moves, &request.listen) {
-            for fault in self.faults(name).map(|faults| faults.all()).unwrap_or_default() {
-                check_kind(fault.plan().kind, listen).map_err(FaultRefusal::Wrong)?;
-            }
-        }
-        if moves || (leads_elsewhere && !is_enabled) {
+        let _turn = self.turn().await?;
+        let former = self.get(name)?;
+        let is_enabled = request.enabled.unwrap_or(former.enabled);
+        let listen = self.moved(name, &former, request).await?;
+        let upstream = request.upstream.as_ref().filter(|upstream| **upstream != former.upstream);
+        if listen.is_some() || (upstream.is_some() && !is_enabled) {
             self.stop(name).await?;
-            proxy = self.get(name)?;
         }
-        if let (true, Some(listen)) = (moves, &request.listen) {
-            proxy.listen.clone_from(listen);
-        }
-        if let (true, Some(upstream)) = (leads_elsewhere, &request.upstream) {
-            proxy.upstream.clone_from(upstream);
-        }
-        let runs = proxy.enabled;
-        self.set(name, proxy);
+        let now = self.get(name)?;
+        let runs = now.enabled;
+        let next = Proxy {
+            listen: listen.unwrap_or(now.listen),
+            upstream: upstream.unwrap_or(&now.upstream).clone(),
+            enabled: runs,
+        };
+        self.set(name, next);
         match (is_enabled, runs) {
             // It goes on listening; its sessions led elsewhere.
-            (true, true) if leads_elsewhere => {
-                let line = self.line(name, ProxyPlace::Same)?;
+            (true, true) if upstream.is_some() => {
+                let line = self.planned(name, ProxyPlace::Same)?;
                 self.plan(vec![line]).await.map_err(|error| internal(&error))?;
                 self.operator.end_sessions(name).await;
             }
@@ -195,8 +203,27 @@ impl Proxies {
         self.show(name)
     }
 
+    /// The place that a proxy is to move to; none if it stays.
+    /// Errors: it is none, or its toxics cannot be there.
+    async fn moved(
+        &self,
+        name: &str,
+        former: &Proxy,
+        request: &ProxyRequest,
+    ) -> Result<Option<String>, ApiError> {
+        let Some(listen) = &request.listen else { return Ok(None) };
+        let wanted = resolved(listen).await.map_err(|why| ApiError::address(&why, ""))?;
+        if self.is_at(former, &wanted).await {
+            return Ok(None);
+        }
+        for fault in self.faults(name).map(|faults| faults.all()).unwrap_or_default() {
+            check_kind(fault.plan().kind, listen).map_err(FaultRefusal::Wrong)?;
+        }
+        Ok(Some(listen.clone()))
+    }
+
     pub async fn delete(&self, name: &str) -> Result<(), ApiError> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn().await?;
         self.get(name)?;
         self.forget(vec![name.to_owned()]).await?;
         self.all.borrow_mut().remove(name);
@@ -211,8 +238,11 @@ impl Proxies {
             Ok(new) => new,
             Err(error) => return (Vec::new(), Err(error)),
         };
-        let _turn = self.turn.lock().await;
         let (mut in_place, mut rest) = (Vec::new(), &new[..]);
+        let _turn = match self.turn().await {
+            Ok(turn) => turn,
+            Err(error) => return (in_place, Err(error)),
+        };
         while !rest.is_empty() {
             let run;
             (run, rest) = rest.split_at(self.run_of_new(rest).max(1));
@@ -239,7 +269,7 @@ impl Proxies {
 
     /// Starts every proxy, and removes all toxics. The first that cannot start ends it.
     pub async fn reset(&self) -> Result<(), ApiError> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn().await?;
         let names: Vec<String> = self.all.borrow().keys().cloned().collect();
         for name in names {
             if !self.get(&name)?.enabled {
@@ -269,7 +299,7 @@ impl Proxies {
         }
         let plan = draft.plan()?;
         // A listener that is about to move is not yet where it is to be.
-        let _turn = if plan.kind.is_of_listener() { Some(self.turn.lock().await) } else { None };
+        let _turn = if plan.kind.is_of_listener() { Some(self.turn().await?) } else { None };
         // Nor is that of a proxy that never ran.
         check_kind(plan.kind, &self.get(proxy)?.listen).map_err(FaultRefusal::Wrong)?;
         let order = FaultOrder::Add(Box::new(plan));
@@ -416,7 +446,7 @@ impl Proxies {
     async fn start(&self, name: &str) -> Result<(), ApiError> {
         let proxy = self.get(name)?;
         let endpoint = resolved(&proxy.listen).await.map_err(|why| ApiError::address(&why, LISTEN))?;
-        let line = self.line(name, ProxyPlace::At(endpoint.clone()))?;
+        let line = self.planned(name, ProxyPlace::At(endpoint.clone()))?;
         let started = self.plan(vec![line]).await;
         started.map_err(|error| ApiError::listen(&endpoint, &error))?;
         let listen = self.bound(name).unwrap_or(proxy.listen);
@@ -434,7 +464,7 @@ impl Proxies {
         Ok(())
     }
 
-    fn line(&self, name: &str, listen: ProxyPlace) -> Result<ProxyLine, ApiError> {
+    fn planned(&self, name: &str, listen: ProxyPlace) -> Result<ProxyLine, ApiError> {
         let upstream = self.get(name)?.upstream;
         Ok(ProxyLine { name: name.to_owned(), upstream, listen })
     }

@@ -100,6 +100,16 @@ impl Entrance {
         });
     }
 
+    /// Where connections of our own are expected from.
+    pub fn own(&self) -> Vec<Address> {
+        self.own.lock().iter().cloned().collect()
+    }
+
+    /// No acceptor is there yet: none takes a connection before it is opened.
+    pub fn begin_shut(&self) {
+        self.state.fetch_or(SHUT, AcqRel);
+    }
+
     /// Whether a connection from there is our own; the next one is not.
     pub fn is_own(&self, client: &Address) -> bool {
         self.own_count.load(Acquire) > 0 && self.change(|all| all.remove(client))

@@ -240,6 +240,16 @@ impl Fault {
         }
     }
 
+    /// One that goes on from what it was in another process.
+    pub(super) fn resumed(plan: FaultPlan, is_of_file: bool, began_ns: u64, places: u64) -> Self {
+        Fault { began_ns, places: AtomicU64::new(places), ..Fault::new(plan, is_of_file) }
+    }
+
+    /// Sessions that its scope has met.
+    pub fn places(&self) -> u64 {
+        self.places.load(Relaxed)
+    }
+
     pub fn plan(&self) -> Arc<FaultPlan> {
         self.plan.lock().0.clone()
     }

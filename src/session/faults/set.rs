@@ -49,6 +49,16 @@ pub struct FaultChange {
     pub toxicity: Option<Toxicity>,
 }
 
+/// A fault that another process leaves.
+pub struct LeftFault {
+    pub plan: FaultPlan,
+    pub is_of_file: bool,
+    /// In nanoseconds of [`now_ns`](crate::runtime::clock::now_ns), which all processes share.
+    pub began_ns: u64,
+    /// Sessions that its scope has met.
+    pub places: u64,
+}
+
 /// Why a fault cannot be added or changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultRefusal {
@@ -58,6 +68,9 @@ pub enum FaultRefusal {
     NotFound,
     #[error("a listener has at most {FAULTS_MAX} faults")]
     TooMany,
+    /// This process changes nothing any more.
+    #[error("{0}")]
+    Ending(&'static str),
     #[error("{0}")]
     Wrong(String),
 }
@@ -79,6 +92,35 @@ impl FaultSet {
             faults: Lock::default(),
             entrance: Entrance::default(),
         }
+    }
+
+    /// Sessions that began there.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Relaxed)
+    }
+
+    /// Has it go on from what another process leaves, in that order. Of those of files, the file says what they are now, and
+    /// whether they are.
+    pub fn resume(&self, begun: u64, left: &[LeftFault]) {
+        self.begun.store(begun, Relaxed);
+        self.change(|faults| {
+            let mut others = std::mem::take(faults);
+            for LeftFault { plan, is_of_file, began_ns, places } in left {
+                let own = others.iter().position(|fault| fault.plan().name == plan.name);
+                let own = own.map(|at| others.remove(at));
+                let resumed =
+                    |plan, is_of_file| Arc::new(Fault::resumed(plan, is_of_file, *began_ns, *places));
+                faults.extend(match own.map(|fault| (fault.plan(), fault)) {
+                    Some((now, _)) if (now.kind, now.stream) == (plan.kind, plan.stream) => {
+                        Some(resumed((*now).clone(), true))
+                    }
+                    Some((_, another)) => Some(another),
+                    None if *is_of_file => None,
+                    None => Some(resumed(plan.clone(), false)),
+                });
+            }
+            faults.append(&mut others);
+        });
     }
 
     /// The number of a session that begins, from 0.

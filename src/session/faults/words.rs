@@ -3,7 +3,7 @@
 use crate::{
     session::faults::{
         fault::{ATTRIBUTES_MAX, FaultPlan, Schedule, Scope, Toxicity, Values},
-        kind::{AttributeUnit, FaultKind},
+        kind::{Attribute, AttributeUnit, FaultKind},
     },
     text::units::rounded,
 };
@@ -32,19 +32,30 @@ const BYTES: [UnitWord; 8] = [
     ("GB", 1_000_000_000),
     ("GiB", 1 << 30),
 ];
-const RATES: [UnitWord; 11] = [
-    ("B/s", 1),
-    ("KB/s", 1_000),
-    ("kB/s", 1_000),
-    ("KiB/s", 1 << 10),
-    ("MB/s", 1_000_000),
-    ("MiB/s", 1 << 20),
-    ("GB/s", 1_000_000_000),
-    ("GiB/s", 1 << 30),
-    ("kbit/s", 125),
-    ("Mbit/s", 125_000),
-    ("Gbit/s", 125_000_000),
-];
+/// In bytes; of rates alone.
+const BITS: [UnitWord; 3] = [("kbit", 125), ("Mbit", 125_000), ("Gbit", 125_000_000)];
+/// What stands behind an amount of bytes or bits that is a rate.
+const A_SECOND: &str = "/s";
+/// The words that an amount may have.
+struct Words {
+    tables: [&'static [UnitWord]; 2],
+    behind: &'static str,
+    /// How many of the smallest the unit itself is.
+    own: u64,
+}
+
+impl Words {
+    fn all(&self) -> impl DoubleEndedIterator<Item = &'static UnitWord> {
+        self.tables.into_iter().flatten()
+    }
+
+    /// How many of the smallest a word is.
+    fn scale(&self, word: &str) -> Option<u64> {
+        let word = word.strip_suffix(self.behind)?;
+        self.all().find(|(known, _)| *known == word).map(|(_, scale)| *scale)
+    }
+}
+
 /// What the attribute before them varies by.
 const SPREADS: [&str; 2] = ["jitter", "size_variation"];
 
@@ -67,16 +78,18 @@ impl AttributeUnit {
         }
     }
 
-    /// The words that an amount may have, and how many of the smallest the unit itself is.
-    fn words(self) -> (&'static [UnitWord], u64) {
+    fn words(self) -> Words {
+        let words = |tables, own| Words { tables, behind: "", own };
         match self {
-            AttributeUnit::Milliseconds => (&TIMES, 1_000),
-            AttributeUnit::Microseconds => (&TIMES, 1),
-            AttributeUnit::Bytes => (&BYTES, 1),
-            AttributeUnit::KilobytesPerSecond => (&RATES, 1_000),
-            AttributeUnit::Percent => (&[("%", 1)], 1),
-            AttributeUnit::Bits => (&[("bits", 1), ("bit", 1)], 1),
-            AttributeUnit::Flag => (&[], 1),
+            AttributeUnit::Milliseconds => words([&TIMES, &[]], 1_000),
+            AttributeUnit::Microseconds => words([&TIMES, &[]], 1),
+            AttributeUnit::Bytes => words([&BYTES, &[]], 1),
+            AttributeUnit::KilobytesPerSecond => {
+                Words { tables: [&BYTES, &BITS], behind: A_SECOND, own: 1_000 }
+            }
+            AttributeUnit::Percent => words([&[("%", 1)], &[]], 1),
+            AttributeUnit::Bits => words([&[("bits", 1), ("bit", 1)], &[]], 1),
+            AttributeUnit::Flag => words([&[], &[]], 1),
         }
     }
 
@@ -95,17 +108,17 @@ impl AttributeUnit {
 
     /// A whole number of it, in the largest unit that leaves it whole. [`AttributeUnit::read`] reads it back.
     pub fn written(self, value: u64) -> String {
-        let (words, own) = self.words();
+        let words = self.words();
         // Beyond that a larger unit has fewer digits, and nothing is lost.
-        let amount = u128::from(value) * u128::from(own);
-        let is_whole =
-            |(_, scale): &&UnitWord| *scale >= own && value > 0 && amount.is_multiple_of(u128::from(*scale));
+        let amount = u128::from(value) * u128::from(words.own);
+        let is_whole = |(_, scale): &&UnitWord| {
+            *scale >= words.own && value > 0 && amount.is_multiple_of(u128::from(*scale))
+        };
         // Of equal ones the first.
-        match words.iter().rev().filter(is_whole).max_by_key(|(_, scale)| *scale) {
-            Some((_, scale)) if value > 0 => {
-                let word = words.iter().find(|(_, other)| other == scale).map_or("", |(word, _)| word);
-                let word = if self == AttributeUnit::Bits { "" } else { word };
-                format!("{}{word}", amount / u128::from(*scale))
+        match words.all().rev().filter(is_whole).max_by_key(|(_, scale)| *scale) {
+            Some((_, scale)) if self != AttributeUnit::Bits => {
+                let word = words.all().find(|(_, other)| other == scale).map_or("", |(word, _)| word);
+                format!("{}{word}{}", amount / u128::from(*scale), words.behind)
             }
             _ => format!("{value}{}", self.name()),
         }
@@ -125,14 +138,14 @@ impl AttributeUnit {
                 _ => Err(wrong()),
             };
         }
-        let (words, own) = self.words();
+        let words = self.words();
         let (mut rest, mut sum, mut divisor) = (text, 0_u128, 1_u128);
         while !rest.is_empty() {
             let begin = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
             let (number, after) = rest.split_at(begin);
             let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
             let (word, next) = after.split_at(end);
-            let scale = words.iter().find(|(known, _)| *known == word.trim()).ok_or_else(wrong)?.1;
+            let scale = words.scale(word.trim()).ok_or_else(wrong)?;
             let (digits, decimals) = decimal(number).ok_or_else(wrong)?;
             let places = 10_u128.pow(decimals);
             let add = |sum: u128| sum.checked_add(digits.checked_mul(scale.into())?.checked_mul(divisor)?);
@@ -140,7 +153,7 @@ impl AttributeUnit {
             divisor = divisor.checked_mul(places).ok_or_else(wrong)?;
             rest = next;
         }
-        let own = divisor.checked_mul(own.into()).ok_or_else(wrong)?;
+        let own = divisor.checked_mul(words.own.into()).ok_or_else(wrong)?;
         if text.is_empty() {
             return Err(wrong());
         }
@@ -241,6 +254,14 @@ impl FaultKind {
 }
 
 impl FaultPlan {
+    /// Whether what it does is drawn by lot: whom it hits, or how.
+    pub fn draws(&self) -> bool {
+        let varies = |(one, value): (&Attribute, u64)| value > 0 && SPREADS.contains(&one.name);
+        self.toxicity != Toxicity::ALWAYS
+            || matches!(self.kind, FaultKind::Hiccup | FaultKind::Corrupt)
+            || self.kind.attributes(&self.values).any(varies)
+    }
+
     /// In a line: `latency downstream, latency=120ms jitter=20ms, 10% of the sessions, …`.
     pub fn in_words(&self) -> String {
         let mut parts = vec![format!("{} {}", self.kind.name(), self.stream.name())];

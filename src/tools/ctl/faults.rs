@@ -71,15 +71,24 @@ impl Reader {
         let cell = |text: &String| Cell::from(if text.is_empty() { "-" } else { text });
         let cells: Vec<Vec<Cell>> =
             rows.iter().map(|row| shown.iter().map(|at| cell(&row[*at])).collect()).collect();
-        self.table(&columns, &cells)
+        let seed = faults.iter().zip(&plans).find_map(|(one, plan)| seed_of(one, plan.as_ref()));
+        let seed = seed.map(|seed| format!("seed {seed}\n")).unwrap_or_default();
+        self.table(&columns, &cells) + &seed
     }
+}
+
+/// What the draws of a fault follow from; none if it does not draw.
+fn seed_of(one: &ListedFault, plan: Option<&FaultPlan>) -> Option<u64> {
+    one.seed.filter(|_| plan.is_some_and(FaultPlan::draws))
 }
 
 /// What became of faults, a line each.
 pub fn told(faults: &[ListedFault], did: &str) -> String {
     let line = |one: &ListedFault| {
-        let words = toxic::decode(&one.toxic).map_or_else(|_| text(one, "type"), |plan| plan.in_words());
-        format!("listener {}: fault {} {did}: {words}\n", one.listener, safe(one.name()))
+        let plan = toxic::decode(&one.toxic).ok();
+        let words = plan.as_ref().map_or_else(|| text(one, "type"), FaultPlan::in_words);
+        let seed = seed_of(one, plan.as_ref()).map(|seed| format!("; seed {seed}")).unwrap_or_default();
+        format!("listener {}: fault {} {did}: {words}{seed}\n", one.listener, safe(one.name()))
     };
     match faults {
         [] => "there is no fault\n".to_owned(),
@@ -100,9 +109,13 @@ pub async fn update(
     let mut change = Map::new();
     // The server says it of one that is not there.
     if let Some(fault) = faults.iter().find(|one| one.name() == name).filter(|_| !words.is_empty()) {
-        let unknown = |_| Failure(format!("this program does not know the kind of fault '{}'", safe(name)));
-        let kind = toxic::decode(&fault.toxic).map_err(unknown)?.kind;
-        let values = kind.read_values(words).map_err(Failure)?;
+        let unknown =
+            |_| Failure::Failed(format!("this program does not know the kind of fault '{}'", safe(name)));
+        let FaultPlan { kind, values: before, .. } = toxic::decode(&fault.toxic).map_err(unknown)?;
+        let values = kind.read_values(words).map_err(Failure::Usage)?;
+        let mut next = before;
+        next.iter_mut().zip(values).for_each(|(value, new)| *value = new.unwrap_or(*value));
+        kind.check(&next).map_err(Failure::Usage)?;
         let named = kind.page().attributes.iter().zip(values);
         let given = named.filter_map(|(one, value)| Some((one.name.to_owned(), json!(value?))));
         change.insert("attributes".to_owned(), Value::Object(given.collect()));
@@ -158,7 +171,7 @@ mod tests {
     }
 
     fn listed(plan: FaultPlan, stats: FaultStats) -> ListedFault {
-        ListedFault { stats, ..ListedFault::of("web", &Fault::new(plan, false)) }
+        ListedFault { stats, ..ListedFault::of("web", &Fault::new(plan, false), Some(7)) }
     }
 
     #[test]
@@ -183,7 +196,8 @@ mod tests {
         let ended = FaultStats { resets: 3, seen: 9, hit: 3, swallowed_bytes: 700, ..FaultStats::default() };
         let quiet = [listed(slow.clone(), FaultStats { seen: 7, ..FaultStats::default() })];
         let wanted = "LISTENER  NAME  KIND     STREAM      VALUES                     SHARE     HIT\n\
-                      web       slow  latency  downstream  latency=120ms jitter=20ms    10%  0 of 7\n";
+                      web       slow  latency  downstream  latency=120ms jitter=20ms    10%  0 of 7\n\
+                      seed 7\n";
         assert_eq!(reader(Some(80)).faults(&quiet), wanted);
         let all = [listed(slow, moved), listed(cut, ended)];
         let text = reader(Some(80)).faults(&all);
@@ -209,5 +223,24 @@ mod tests {
         assert_eq!(row[..5], ["web", r"n\x1b", "gravity", "downstream", "pull=9"]);
         assert!(text.contains("2 of 3"), "{text}");
         assert_eq!(told(&[one], "added"), "listener web: fault n\\x1b added: gravity\n");
+    }
+
+    #[test]
+    fn the_seed_is_told_of_what_draws() {
+        let latency = |jitter| FaultPlan::sample(FaultKind::Latency, [120, jitter, 0]);
+        let some = FaultPlan { toxicity: Toxicity::new(0.5).unwrap(), ..latency(0) };
+        for (plan, draws) in [
+            (latency(0), false),
+            (latency(1), true),
+            (some, true),
+            (FaultPlan::sample(FaultKind::Hiccup, [5, 1, 0]), true),
+            (FaultPlan::sample(FaultKind::Stall, [1, 1, 0]), false),
+        ] {
+            let one = [listed(plan, FaultStats::default())];
+            let text = told(&one, "added");
+            assert_eq!(text.ends_with("; seed 7\n"), draws, "{text}");
+            let text = reader(None).faults(&one);
+            assert_eq!(text.ends_with("\nseed 7\n"), draws, "{text}");
+        }
     }
 }

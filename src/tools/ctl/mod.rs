@@ -33,18 +33,23 @@ use std::{
 
 /// Why it could not be done: one sentence for the user.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Failure(pub(crate) String);
+pub enum Failure {
+    #[error("{0}")]
+    Failed(String),
+    /// What is asked for cannot be, as the answers of the server show.
+    #[error("{0}; try 'switchboard ctl --help'")]
+    Usage(String),
+}
 
 impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Self {
-        Failure(trouble.to_string())
+        Failure::Failed(trouble.to_string())
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Failure(error.to_string())
+        Failure::Failed(error.to_string())
     }
 }
 
@@ -177,8 +182,10 @@ async fn told(
     }
     match (answer.ok, request) {
         (true, _) => Ok(()),
-        (false, Request::Reload) => Err(Failure("reload refused: everything goes on as before".into())),
-        (false, _) => Err(Failure("the file cannot be used".into())),
+        (false, Request::Reload) => {
+            Err(Failure::Failed("reload refused: everything goes on as before".into()))
+        }
+        (false, _) => Err(Failure::Failed("the file cannot be used".into())),
     }
 }
 
@@ -191,7 +198,7 @@ async fn ready(mut client: ControlClient, json: bool, mut streams: Streams) -> R
     match answer.ready {
         true if json => Ok(()),
         true => streams.print(&format!("{}\n", answer.state)),
-        false => Err(Failure(format!("the server is not ready: it is {}", answer.state))),
+        false => Err(Failure::Failed(format!("the server is not ready: it is {}", answer.state))),
     }
 }
 

@@ -47,13 +47,13 @@ impl Tty {
     pub fn open(input: File, output: File) -> Result<Arc<Self>, Failure> {
         for (stream, name) in [(&input, "standard input"), (&output, "standard output")] {
             if !isatty(stream) {
-                return Err(Failure(format!(
+                return Err(Failure::Failed(format!(
                     "top needs a terminal, and {name} is none; 'switchboard ctl list' prints the sessions once"
                 )));
             }
         }
         if std::env::var_os("TERM").is_some_and(|name| name == "dumb") {
-            return Err(Failure(
+            return Err(Failure::Failed(
                 "this terminal cannot move its cursor (TERM=dumb); 'switchboard ctl list' prints the sessions once"
                     .to_owned(),
             ));

@@ -3,11 +3,16 @@
 use crate::support::{
     fake::peer,
     operator::Operated,
-    stream::{End, Received, exchange, is_silent, read_exactly, read_to_end},
+    stream::{End, Received, exchange, is_silent, read_exactly, read_to_end, write_until_blocked},
     wait::{LIMIT, within},
 };
 use serde_json::{Value, json};
-use std::{io::Write, time::Duration};
+use std::{
+    io::Write,
+    net::{TcpListener, TcpStream},
+    thread,
+    time::Duration,
+};
 
 /// Long enough to see that nothing happens.
 const WINDOW: Duration = Duration::from_millis(300);
@@ -206,4 +211,39 @@ fn faults_of_an_opening_are_for_sessions_that_begin() {
     exchange(&mut operated.server.connect(), b"the next is well");
     let stats = operated.faults()[0]["stats"].clone();
     assert_eq!((&stats["seen"], &stats["hit"]), (&json!(2), &json!(1)));
+}
+
+/// How many bytes a sender can hand in before it has to wait. Its own queue is small.
+fn handed_in(sender: &mut TcpStream) -> usize {
+    rustix::net::sockopt::set_socket_send_buffer_size(&*sender, 4096).unwrap();
+    // Where a window opens little by little, the sender's kernel tries again after some time.
+    write_until_blocked(sender, Duration::from_millis(1500))
+}
+
+/// What the upstream and the client can hand in, beside what is relayed, with these faults too.
+fn handed_in_with(faults: &[&str]) -> [usize; 2] {
+    const RELAYED: usize = 200_000;
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let operated = Operated::proxy(upstream.local_addr().unwrap(), &[]);
+    // What is not read waits in the kernels.
+    operated.fault("add stall --down");
+    operated.fault(&format!("add stall {RELAYED} --up"));
+    faults.iter().for_each(|fault| drop(operated.fault(fault)));
+    let mut client = operated.server.connect();
+    let mut peer = upstream.accept().unwrap().0;
+    let downstream = handed_in(&mut peer);
+    let taking = thread::spawn(move || std::io::copy(&mut peer, &mut std::io::sink()));
+    let upstream = handed_in(&mut client);
+    drop((client, operated));
+    let _ = taking.join().unwrap();
+    [downstream, upstream.checked_sub(RELAYED).expect("so much is relayed")]
+}
+
+#[test]
+fn a_window_lets_a_sender_hand_in_less_before_it_has_to_wait() {
+    let [down, up] = handed_in_with(&[]);
+    let [small_down, small_up] = handed_in_with(&["add window 4KiB --down", "add window 8KiB --up"]);
+    assert!(small_down * 2 < down, "{small_down} and {down}");
+    // A client may send what it was offered before.
+    assert!(small_up * 3 < up * 2, "{small_up} and {up}");
 }

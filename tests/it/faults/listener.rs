@@ -7,7 +7,11 @@ use crate::support::{
     stream::{End, bounded, connect, exchange, read_exactly, read_to_end},
     wait::{LIMIT, within},
 };
-use rustix::process::Signal;
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketType},
+    process::Signal,
+};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -392,4 +396,96 @@ fn accept_stall_and_a_move_to_a_unix_socket_exclude_each_other() {
         assert_eq!(api.call("DELETE", "/proxies/a", "").status, 204);
     }
     assert_eq!(moved + stalled, 30);
+}
+
+#[test]
+fn a_proxy_that_is_made_while_it_is_down_has_its_port_at_once() {
+    let (api, upstream) = (Api::start(&[]), peer::echoes());
+    let flap = json!({"type": "flap", "attributes": {"down": 3_600_000, "up": 3_600_000}});
+    let proxy = json!({"name": "a", "upstream": upstream.address.to_string(), "toxics": [flap]});
+    let address = api::listen(&api.post("/proxies", proxy));
+    assert_ne!(address.port(), 0);
+    assert!(is_refused(address));
+    assert_eq!(api::listen(&api.get("/proxies/a")), address);
+    // Who asks the kernel for a port does not get this one; what operators do meanwhile keeps it.
+    let others: Vec<_> = (0..200).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    assert!(others.iter().all(|other| other.local_addr().unwrap() != address));
+    let other = peer::echoes();
+    for change in [
+        json!({"enabled": false}),
+        json!({"enabled": true}),
+        json!({"upstream": other.address.to_string()}),
+        json!({"listen": address.to_string()}),
+    ] {
+        assert_eq!(api::listen(&api.post("/proxies/a", change.clone())), address, "{change}");
+        assert!(is_refused(address), "{change}");
+    }
+    assert_eq!(api.call("DELETE", "/proxies/a/toxics/flap_downstream", "").status, 204);
+    exchange(&mut connect(address), b"hello");
+}
+
+#[test]
+fn a_port_that_the_kernel_chose_is_held_while_a_flap_has_it_closed() {
+    let operated = Operated::start("echo", &THREADS);
+    let address = operated.server.address();
+    for _ in 0..3 {
+        operated.fault(&format!("add {DOWN}"));
+        assert!(is_refused(address));
+        let bound = fs::read_to_string("/proc/net/tcp").unwrap();
+        assert!(!bound.contains(&format!(":{:04X} 00000000:0000 0A", address.port())), "it listens");
+        // As the kernel does for connect(): without SO_REUSEADDR a port that somebody holds is none to have.
+        let own = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        assert_eq!(rustix::net::bind(&own, &address).unwrap_err(), Errno::ADDRINUSE);
+        operated.fault("remove --all");
+        exchange(&mut connect(address), b"hello");
+    }
+}
+
+#[test]
+fn a_flap_goes_on_until_the_drain_begins() {
+    let mut operated = Operated::start("echo", &["--threads", "2", "--drain-delay", "1h"]);
+    let address = operated.server.address();
+    operated.fault("add flap down=100ms up=300ms");
+    operated.server.signal(Signal::TERM);
+    operated.server.await_warning("stopping: not ready any more");
+    for _ in 0..3 {
+        within(LIMIT, "it is closed", || is_refused(address).then_some(()));
+        within(LIMIT, "it is open", || try_connect(address, TRY).ok());
+    }
+    assert!(!operated.server.errors.all().iter().any(|line| line.starts_with("drain")));
+    operated.server.signal(Signal::TERM);
+    assert_eq!(operated.server.await_exit(), 0);
+}
+
+#[test]
+fn an_endpoint_that_stands_twice_has_two_ports_over_every_change() {
+    let upstream = peer::echoes();
+    let two = "listen = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\n";
+    let text = format!(
+        "[listener.a]\n{two}upstream = \"{0}\"\n[listener.b]\nlisten = \"127.0.0.1:0\"\n\
+         upstream = \"{0}\"\nbacklog = 10\n",
+        upstream.address
+    );
+    let operated = Operated::run(&text, 3);
+    let file = operated.socket.with_file_name("file.toml");
+    let (both, pid) = ([address_of(&operated, 0), address_of(&operated, 1)], operated.server.process());
+    let listening = || pid.descriptors().iter().filter(|link| link.starts_with("socket:")).count();
+    let before = listening();
+    let written = fs::read_to_string(&file).unwrap();
+    for backlog in 11..14 {
+        fs::write(&file, written.replace("backlog = 10", &format!("backlog = {backlog}"))).unwrap();
+        assert_eq!(operated.ctl(&["reload"]).code, 0);
+        operated.fault(&format!("add a {DOWN}"));
+        assert!(both.iter().all(|address| is_refused(*address)));
+        operated.fault("remove a --all");
+        both.iter().for_each(|address| exchange(&mut connect(*address), b"hello"));
+    }
+    within(LIMIT, "no socket is left", || (listening() == before).then_some(()));
+    let lines = operated.server.errors.all();
+    let said = lines.iter().filter(|line| line.starts_with("listening on")).count();
+    assert_eq!(said, 3, "{lines:?}");
+    fs::write(&file, written.replace(two, "listen = \"127.0.0.1:0\"\n")).unwrap();
+    assert_eq!(operated.ctl(&["reload"]).code, 0);
+    exchange(&mut connect(both[0]), b"hello");
+    assert!(is_refused(both[1]), "the second is gone");
 }

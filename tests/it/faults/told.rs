@@ -24,15 +24,32 @@ fn what_cannot_be_is_told_and_changes_nothing() {
         ("add noop", "which listener is missing; there is a, b"),
         ("remove a other", "listener 'a' has no fault 'other'; 'ctl fault list' shows them"),
         ("update a other 5ms", "listener 'a' has no fault 'other'; 'ctl fault list' shows them"),
-        (
-            "update a latency_downstream lag=5ms",
-            "'lag' is no attribute of latency; latency takes latency (ms) and jitter (ms)",
-        ),
         ("list c", "there is no listener 'c'"),
     ] {
         let words: Vec<&str> = ["fault"].into_iter().chain(words.split(' ')).collect();
         operated.assert_fails(&words, why);
     }
+    // A value that no kind takes is told before anything is sent; others once the server has told the kind.
+    operated.fault("add a slicer 100 --name cut");
+    for (words, why) in [
+        (
+            "update a latency_downstream lag=5ms",
+            "'lag' is no attribute of latency; latency takes latency (ms)",
+        ),
+        ("update a latency_downstream 5MB", "latency cannot be '5MB': it is no amount of it"),
+        ("update a cut size-variation=100", "size_variation"),
+        ("update nowhere at-all 5bananas", "no kind of fault takes '5bananas'"),
+    ] {
+        let words: Vec<&str> = ["fault"].into_iter().chain(words.split(' ')).collect();
+        let run = operated.ctl(&words);
+        assert_eq!((run.code, run.stderr.lines().count()), (2, 1), "{words:?}: {}", run.stderr);
+        assert!(
+            run.stderr.contains(why) && run.stderr.ends_with("try 'switchboard ctl --help'\n"),
+            "{}",
+            run.stderr
+        );
+    }
+    operated.fault("remove a cut");
     let listed = operated.faults();
     assert_eq!(listed.len(), 1);
     assert_eq!((&listed[0]["listener"], &listed[0]["attributes"]["latency"]), (&json!("a"), &json!(5)));
@@ -49,6 +66,28 @@ fn a_table_has_a_row_for_each_fault() {
     let name = &operated.server.addresses[0];
     assert_eq!(lines[1][..7], [name, "slow", "latency", "downstream", "latency=120ms", "jitter=20ms", "10%"]);
     assert_eq!(lines[2][..6], [name, "bandwidth_upstream", "bandwidth", "upstream", "rate=1MB/s", "-"]);
+    assert_eq!(lines[3][0], "seed");
+}
+
+#[test]
+fn the_seed_is_told_once_there_may_be_draws() {
+    let operated = Operated::start("echo", &[]);
+    let seeds = |line: &String| line.starts_with("seed ");
+    let told = || operated.server.errors.all().into_iter().filter(seeds).collect::<Vec<_>>();
+    assert_eq!(told(), Vec::<String>::new());
+    let answer = operated.fault("add latency 5ms --share 10%");
+    let seed = operated.faults()[0]["seed"].as_u64().unwrap();
+    assert!(answer.ends_with(&format!(", 10% of the sessions; seed {seed}\n")), "{answer}");
+    operated.fault("add hiccup 5% 1ms");
+    assert!(!operated.fault("add noop").contains("seed"));
+    operated.server.await_warning("seed ");
+    assert_eq!(told(), [format!("seed {seed}")]);
+    let text = operated.ctl(&["fault", "list"]).stdout;
+    assert_eq!(text.lines().last(), Some(&*format!("seed {seed}")));
+    // A run with it draws the same.
+    let file = format!("seed = {seed}\n[listener.a]\nlisten = \"127.0.0.1:0\"\nupstream = \"127.0.0.1:9\"\n");
+    let again = Operated::run(&file, 1);
+    assert!(again.fault("add a noop --share 50%").ends_with(&format!("; seed {seed}\n")));
 }
 
 #[test]

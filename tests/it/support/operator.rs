@@ -74,6 +74,19 @@ impl Operated {
         run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// What `ctl fault …` says, which succeeds.
+    #[track_caller]
+    pub fn fault(&self, words: &str) -> String {
+        let words: Vec<&str> = ["fault"].into_iter().chain(words.split(' ')).collect();
+        let run = self.ctl(&words);
+        assert_eq!(run.code, 0, "{words:?}: {}", run.stderr);
+        run.stdout
+    }
+
+    pub fn faults(&self) -> Vec<Value> {
+        self.json(&["fault", "list"])
+    }
+
     /// The one live session.
     pub fn only_session(&self) -> Value {
         let mut sessions = self.json(&["list"]);
