@@ -32,8 +32,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// Room for a record and the begin of the next one (RFC 8446 §5.2: at most 16,645 bytes), so that a read seldom ends in one.
-const ROOM_BYTES: usize = 32 * 1024;
+/// Room for a few records (RFC 8446 §5.2: at most 16,645 bytes each), so that few reads end in one, whose begin is then moved.
+const ROOM_BYTES: usize = 64 * 1024;
+/// The begin of a record that is shorter waits in memory of its own size. The rest of a longer one is under way; a client that
+/// makes its handshake is not trusted with that.
+const BEGIN_BYTES: usize = 2 * 1024;
 /// The longest message that is put together in memory: rustls takes 64 KiB, in records of any size.
 const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 /// The same of what a server sends after its handshake. rustls keeps tickets that stand close together for as long as no
@@ -44,7 +47,7 @@ const LONG_FLIGHTS_MAX: usize = 4;
 /// Reads that give nothing of the stream (a peer may send tickets without end), before other tasks have their turn.
 const RECEIPTS_MAX: usize = 4;
 /// Free rooms that a shard keeps: 256 KiB.
-const SPARE_ROOMS: usize = 8;
+const SPARE_ROOMS: usize = 4;
 /// What a record has besides its bytes, and a KeyUpdate before it, at most.
 const RECORD_OVERHEAD: usize = 512;
 
@@ -370,7 +373,7 @@ impl TlsSession {
         left: Option<&mut u32>,
     ) -> Poll<io::Result<usize>> {
         if left.as_deref() == Some(&0) || socket.poll_readable(context).is_pending() {
-            self.incoming.shrink();
+            self.shrink();
             return Poll::Pending;
         }
         if self.incoming.len() < MESSAGE_BYTES_MAX {
@@ -388,9 +391,14 @@ impl TlsSession {
                     *left = left.saturating_sub(u32::try_from(*count).unwrap_or(u32::MAX));
                 }
             }
-            _ => self.incoming.shrink(),
+            _ => self.shrink(),
         }
         received
+    }
+
+    /// Takes no more memory for what came than it needs while no more comes.
+    fn shrink(&mut self) {
+        self.incoming.shrink(if self.machine.state().is_handshaking() { ROOM_BYTES } else { BEGIN_BYTES });
     }
 
     /// Whether what came may be longer than a message. Errors: what is wrong with it, in words.
@@ -564,11 +572,11 @@ impl Room {
         }
     }
 
-    /// Holds what is there in no more memory than it needs, for as long as no more comes.
-    fn shrink(&mut self) {
+    /// Holds what is there, if it is less than `few`, in no more memory than it needs, for as long as no more comes.
+    fn shrink(&mut self, few: usize) {
         if self.len() == 0 {
             self.give_back();
-        } else if self.len() < self.bytes.len() / 2 {
+        } else if self.len() < few {
             let rest = self.filled_mut().to_vec();
             self.give_back();
             (self.end, self.bytes) = (rest.len(), rest);
