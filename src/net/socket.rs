@@ -212,7 +212,7 @@ impl Socket {
     }
 
     /// Does a write once the socket takes one.
-    fn poll_put<T>(
+    pub fn poll_put<T>(
         &self,
         context: &Context<'_>,
         mut put: impl FnMut() -> io::Result<T>,

@@ -4,9 +4,10 @@
 //! gone, a deadline passed, or an operator cut it. Its supervisor may drop its task at any time, which resets both peers.
 
 use crate::{
-    net::{dial::Reserved, options::Options, socket::Socket},
+    net::{dial::Reserved, socket::Socket},
     relay::{
         direction::{Direction, Ways},
+        early::EarlyReader,
         leg::{Leg, LegReader, LegWriter},
         link::{Nudge, link},
         pump::{LAST_DELIVERY, LegEnd, pump},
@@ -145,9 +146,7 @@ fn begin<'a>(near: &Leg, record: &'a Arc<Record>, context: &'a Context) -> Watch
     let deadlines = settings.deadlines.get();
     // An accepted socket has the user timeout of its listener, which was made before an operator changed it.
     if deadlines.stall != settings.options.user_timeout && record.client.ip().is_some() {
-        let _ = near
-            .socket()
-            .set_user_timeout(&Options { user_timeout: deadlines.stall, ..settings.options.clone() });
+        let _ = near.socket().set_user_timeout(&settings.options_by(&deadlines));
     }
     Watch::new(record, deadlines, context)
 }
@@ -187,7 +186,7 @@ fn live<'a>(
         let (near_end, far_outcome) = {
             let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
             let early = record.introduced().and_then(Introduction::take_early);
-            let reader = LegReader::new(&near, record.may_splice()).after(early);
+            let reader = EarlyReader::new(early, LegReader::new(&near, record.may_splice()));
             let mut pump = pin!(pump(reader, LegWriter::new(&near), up_sender, down_receiver, ways));
             // The far end first: what has happened there is older than what this poll finds here. Clean also stands for a
             // far side that goes on, or that there is none.
@@ -281,7 +280,7 @@ mod tests {
     /// What a session and its upstream hold while nothing flows, in bytes; the rest of an idle session is its record, two
     /// links without a queue, two registrations and a place on the clock.
     const SESSION_BYTES_MAX: usize = 632;
-    const UPSTREAM_BYTES_MAX: usize = 336;
+    const UPSTREAM_BYTES_MAX: usize = 328;
 
     #[test]
     fn an_idle_session_is_small() {

@@ -83,10 +83,10 @@ pub(super) fn run(
 
 /// Has the kernel find an upstream that has vanished.
 fn watch_peer(far: &Leg, record: &Record) {
+    let settings = &record.listening.settings;
     // A UNIX socket has no peer that could.
     if record.dial().is_some_and(|dial| dial.local.is_some()) {
-        let settings = &record.listening.settings;
-        far.watch_peer(&Options { user_timeout: settings.deadlines.get().stall, ..settings.options.clone() });
+        far.socket().watch_peer(&settings.options_by(&settings.deadlines.get()));
     }
 }
 
