@@ -19,10 +19,6 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-/// What is read at most of what a peer sends after the end of its stream, and in how many reads.
-const REST_BYTES: usize = 64 * 1024;
-const REST_READS: usize = 16;
-
 /// One connection of a session. Dropping it resets the peer; [`Leg::close`] is the clean way.
 pub enum Leg {
     /// TCP or UNIX; bulk is spliced.
@@ -53,11 +49,6 @@ impl Leg {
             Leg::Plain(socket) => socket,
             Leg::Tls(tls) => tls.socket(),
         }
-    }
-
-    /// Ready when the peer has reset the connection or vanished.
-    pub fn poll_lost(&self, context: &Context<'_>) -> Poll<()> {
-        self.socket().poll_aborted(context)
     }
 
     /// Waits until the peer's kernel has all that was written, so that a reset destroys nothing; within limits.
@@ -123,19 +114,8 @@ impl Leg {
     /// Whether the peer may send more than was read of its stream, though that has ended: by an operator, or by close_notify.
     /// close(2) answers that by a RST, which overtakes what is under way (RFC 2525 §2.17): [`Leg::settle`] first.
     fn may_have_more(&self) -> bool {
-        if self.socket().has_ended() {
-            return false;
-        }
-        let mut room = [0; REST_BYTES / REST_READS];
-        let mut has_more = !matches!(self, Leg::Tls(tls) if tls.peer_has_closed());
-        for _ in 0..REST_READS {
-            match self.socket().try_read(&mut room) {
-                Ok(0) => return false,
-                Ok(_) => has_more = true,
-                Err(_) => return has_more,
-            }
-        }
-        true
+        let goes_on = || !matches!(self, Leg::Tls(tls) if tls.peer_has_closed());
+        !self.socket().has_ended() && self.socket().read_away().is_some_and(|has_more| has_more || goes_on())
     }
 
     /// Closes after both streams have ended; nothing that was written is lost, whatever the peer sends yet.
