@@ -39,6 +39,10 @@ const BLIND_WAIT: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
+/// What is read away at most of what a peer sends after the end of its stream, and in how many reads.
+const REST_BYTES: usize = 64 * 1024;
+const REST_READS: usize = 16;
+
 /// At most one task at a time may read, one write, and one watch for an abort.
 pub struct Socket {
     // Drop order: the registration's slot is free before the descriptor's number is.
@@ -111,6 +115,7 @@ impl Socket {
         poll_fn(|context| self.poll_aborted(context)).await;
     }
 
+    /// Ready when the peer has reset the connection or vanished.
     pub fn poll_aborted(&self, context: &Context<'_>) -> Poll<()> {
         self.registration.poll_aborted(context)
     }
@@ -160,6 +165,19 @@ impl Socket {
                 Ok((count > 0).then_some(buffer))
             }
         }
+    }
+
+    /// Reads away what is there, within limits: whether that was anything; none if the stream ends with it.
+    pub fn read_away(&self) -> Option<bool> {
+        let mut room = [0; REST_BYTES / REST_READS];
+        for read in 0..REST_READS {
+            match self.try_read(&mut room) {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(_) => return Some(read > 0),
+            }
+        }
+        Some(true)
     }
 
     /// As [`Socket::try_read`], after waiting.
@@ -212,7 +230,7 @@ impl Socket {
     }
 
     /// Does a write once the socket takes one.
-    fn poll_put<T>(
+    pub fn poll_put<T>(
         &self,
         context: &Context<'_>,
         mut put: impl FnMut() -> io::Result<T>,

@@ -31,6 +31,7 @@ pub struct Ways<'a> {
 }
 
 impl Direction {
+    #[expect(clippy::new_without_default, reason = "it begins at this instant: no two are the same")]
     pub fn new() -> Self {
         let now = coarse_ms();
         Direction {
@@ -128,12 +129,6 @@ impl Direction {
     pub fn waiting_since_ms(&self) -> Option<u64> {
         let since = || if self.gate.is_held() { coarse_ms() } else { self.waiting_since_ms.load(Relaxed) };
         (self.waiting() > 0).then(since)
-    }
-}
-
-impl Default for Direction {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

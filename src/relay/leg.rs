@@ -3,7 +3,6 @@
 use crate::{
     net::{
         buffer::{BUFFER_BYTES, Buffer},
-        options::Options,
         pipe::Pipe,
         socket::{Socket, settle},
         tls_socket::TlsSocket,
@@ -14,16 +13,11 @@ use crate::{
     },
 };
 use std::{
-    collections::VecDeque,
     future::poll_fn,
     io,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
 };
-
-/// What is read at most of what a peer sends after the end of its stream, and in how many reads.
-const REST_BYTES: usize = 64 * 1024;
-const REST_READS: usize = 16;
 
 /// One connection of a session. Dropping it resets the peer; [`Leg::close`] is the clean way.
 pub enum Leg {
@@ -33,13 +27,9 @@ pub enum Leg {
     Tls(Box<TlsSocket>),
 }
 
-/// What was read of a leg before its relay began; it comes first.
-pub type Early = VecDeque<Buffer>;
-
 /// Reads a leg. Copies until a read comes back full, then splices until one does not.
 pub struct LegReader<'a> {
     leg: &'a Rc<Leg>,
-    early: Option<Box<Early>>,
     splice: bool,
     bulk: bool,
     /// Where in the stream the last pipe ended: a pipe waits until as much is delivered.
@@ -61,19 +51,9 @@ impl Leg {
         }
     }
 
-    /// Ready when the peer has reset the connection or vanished.
-    pub fn poll_lost(&self, context: &Context<'_>) -> Poll<()> {
-        self.socket().poll_aborted(context)
-    }
-
     /// Waits until the peer's kernel has all that was written, so that a reset destroys nothing; within limits.
     pub async fn settle(&self) {
         settle(self.socket()).await;
-    }
-
-    /// As [`Socket::watch_peer`].
-    pub fn watch_peer(&self, options: &Options) {
-        self.socket().watch_peer(options);
     }
 
     /// Writes what it takes at once of the first bytes of `chunk`, takes them out of it, and says how many they were.
@@ -98,21 +78,6 @@ impl Leg {
         }
     }
 
-    /// Does a write once the leg takes one.
-    fn poll_put(
-        &self,
-        context: &Context<'_>,
-        mut put: impl FnMut() -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.socket().poll_writable(context));
-            match put() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
-    }
-
     /// Reads what is there into `room`; 0 is the end of the stream.
     pub fn poll_read(&self, context: &Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
@@ -123,7 +88,7 @@ impl Leg {
 
     /// Writes some of `bytes`. If it waits, bytes that begin with the same must come again.
     pub fn poll_write(&self, context: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_put(context, || self.try_write_bytes(bytes))
+        self.socket().poll_put(context, || self.try_write_bytes(bytes))
     }
 
     /// Ends our stream.
@@ -149,19 +114,8 @@ impl Leg {
     /// Whether the peer may send more than was read of its stream, though that has ended: by an operator, or by close_notify.
     /// close(2) answers that by a RST, which overtakes what is under way (RFC 2525 §2.17): [`Leg::settle`] first.
     fn may_have_more(&self) -> bool {
-        if self.socket().has_ended() {
-            return false;
-        }
-        let mut room = [0; REST_BYTES / REST_READS];
-        let mut has_more = !matches!(self, Leg::Tls(tls) if tls.peer_has_closed());
-        for _ in 0..REST_READS {
-            match self.socket().try_read(&mut room) {
-                Ok(0) => return false,
-                Ok(_) => has_more = true,
-                Err(_) => return has_more,
-            }
-        }
-        true
+        let goes_on = || !matches!(self, Leg::Tls(tls) if tls.peer_has_closed());
+        !self.socket().has_ended() && self.socket().read_away().is_some_and(|has_more| has_more || goes_on())
     }
 
     /// Closes after both streams have ended; nothing that was written is lost, whatever the peer sends yet.
@@ -190,21 +144,7 @@ impl From<Socket> for Leg {
 impl<'a> LegReader<'a> {
     /// Reads `leg`; bulk crosses as pipes if `splice` allows it.
     pub fn new(leg: &'a Rc<Leg>, splice: bool) -> Self {
-        LegReader { leg, early: None, splice, bulk: false, piped: 0, left: None }
-    }
-
-    /// First what was read of it before.
-    pub fn after(self, early: Option<Box<Early>>) -> Self {
-        LegReader { early, ..self }
-    }
-
-    /// The next of what was read before.
-    fn next_early(&mut self) -> Option<Chunk> {
-        let next = self.early.as_mut()?.pop_front();
-        if next.is_none() {
-            self.early = None;
-        }
-        next.map(Chunk::Bytes)
+        LegReader { leg, splice, bulk: false, piped: 0, left: None }
     }
 
     fn try_read(&mut self, socket: &Socket, direction: &Direction) -> io::Result<Option<Chunk>> {
@@ -266,9 +206,6 @@ impl<'a> LegReader<'a> {
 impl ChunkSource for LegReader<'_> {
     fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> {
         poll_fn(move |context| {
-            if let Some(chunk) = self.next_early() {
-                return Poll::Ready(Ok(Some(chunk)));
-            }
             if direction.gate.finishes() {
                 return Poll::Ready(self.read_rest(context));
             }
@@ -304,7 +241,7 @@ impl ChunkSink for LegWriter<'_> {
     }
 
     fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> {
-        poll_fn(move |context| self.leg.poll_put(context, || self.leg.try_write(chunk)))
+        poll_fn(move |context| self.leg.socket().poll_put(context, || self.leg.try_write(chunk)))
     }
 
     fn poll_finish(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {

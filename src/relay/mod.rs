@@ -2,6 +2,7 @@
 
 pub mod chunk;
 pub mod direction;
+pub mod early;
 pub mod gate;
 pub mod leg;
 pub mod link;

@@ -227,7 +227,7 @@ impl<R: Future<Output = ReadEnd>, W: Future<Output = WriteEnd>> Future for Pump<
         if let Some(end) = judge(this.read.as_mut().output_mut(), this.write.as_mut().output_mut()) {
             return Poll::Ready(end);
         }
-        ready!(this.leg.as_ref().map_or(Poll::Pending, |leg| leg.poll_lost(context)));
+        ready!(this.leg.as_ref().map_or(Poll::Pending, |leg| leg.socket().poll_aborted(context)));
         if !has_read {
             // What a lost connection left in our receive queue is still read, as long as more comes.
             let incoming = *this.incoming;

@@ -68,6 +68,18 @@ pub async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>)
     }
 }
 
+/// The value of `future`; none if `count` stands still for `limit` before that.
+pub async fn while_moving<T>(
+    limit: Duration,
+    future: impl Future<Output = T> + Unpin,
+    count: impl Fn() -> u64,
+) -> Option<T> {
+    match select(future, std::pin::pin!(standstill(limit, count))).await {
+        Either::Left((value, _)) => Some(value),
+        Either::Right(_) => None,
+    }
+}
+
 /// Ends once `count` has stood still for `limit`.
 pub async fn standstill(limit: Duration, count: impl Fn() -> u64) {
     loop {

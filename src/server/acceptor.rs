@@ -105,14 +105,8 @@ impl Accepts for SessionListener {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         let local = listener.local_address_of(&accepted);
-        Ok(admission.admit(Connection {
-            accepted,
-            reserved: reserved.take(),
-            client,
-            listening,
-            local,
-            slot,
-        }))
+        let reserved = reserved.take();
+        Ok(admission.admit(Connection { accepted, reserved, client, listening, local, slot }))
     }
 }
 

@@ -128,8 +128,8 @@ impl IdleSupervisor {
     pub fn run(self) -> impl Future<Output = ServerOutcome> {
         let IdleSupervisor { mailbox, handle, common, books } = self;
         let live = LiveSessions::new(books, common.context.events.clone(), handle.live);
-        let (drain, outcome) = (Fuse::terminated(), ServerOutcome::Drained);
-        Actor { common, mailbox, address: handle.address, live, drain, outcome }.run()
+        let (address, drain) = (handle.address, Fuse::terminated());
+        Actor { common, mailbox, address, live, drain, outcome: ServerOutcome::Drained }.run()
     }
 }
 
@@ -147,7 +147,13 @@ impl Actor {
                     }
                     self.drain = limit.map_or_else(Fuse::terminated, |limit| sleep(limit).fuse());
                 }
-                Event::Message(Message::Cut) | Event::DrainOver => self.cut(),
+                Event::Message(Message::Cut) | Event::DrainOver => {
+                    self.live.draining = true;
+                    if !self.live.is_empty() {
+                        self.outcome = ServerOutcome::Cut;
+                    }
+                    self.live.end_all(|| Outcome::Drained);
+                }
                 Event::Message(Message::Ask(question)) => question(&mut self.live),
             }
         }
@@ -180,13 +186,5 @@ impl Actor {
         let context = self.common.context.clone();
         let task = session::start((accepted, reserved), record.clone(), context, finished);
         self.live.insert(record, task, slot);
-    }
-
-    fn cut(&mut self) {
-        self.live.draining = true;
-        if !self.live.is_empty() {
-            self.outcome = ServerOutcome::Cut;
-        }
-        self.live.end_all(|| Outcome::Drained);
     }
 }

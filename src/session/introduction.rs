@@ -2,7 +2,7 @@
 
 use crate::{
     net::{address::Address, proxy_header::ProxyHeader, tls::facts::TlsFacts},
-    relay::leg::Early,
+    relay::early::Early,
     runtime::lock::Lock,
     session::sources::Counted,
     text::safe::SafeText,

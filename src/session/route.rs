@@ -101,6 +101,15 @@ impl Routes {
         Some(Chosen { number: index + 1, route })
     }
 
+    /// Where a session with these facts goes.
+    /// Errors: why it goes nowhere.
+    pub fn lead(&self, facts: &Facts<'_>) -> Result<(Chosen<'_>, &Group), String> {
+        let chosen = self.choose(facts).ok_or_else(|| format!("no route of {} fits", self.listener))?;
+        let group = chosen.route.group.as_ref();
+        let group = group.ok_or_else(|| format!("{} refuses it", self.name(chosen.number)))?;
+        Ok((chosen, group))
+    }
+
     /// As it is named: `web#2`.
     pub fn name(&self, number: usize) -> String {
         format!("{}#{number}", self.listener)

@@ -4,15 +4,16 @@
 //! gone, a deadline passed, or an operator cut it. Its supervisor may drop its task at any time, which resets both peers.
 
 use crate::{
-    net::{dial::Reserved, options::Options, socket::Socket},
+    net::{dial::Reserved, socket::Socket},
     relay::{
         direction::{Direction, Ways},
+        early::EarlyReader,
         leg::{Leg, LegReader, LegWriter},
         link::{Nudge, link},
         pump::{LAST_DELIVERY, LegEnd, pump},
     },
     runtime::{
-        clock::standstill,
+        clock::while_moving,
         task::{Task, contain, spawn},
     },
     session::{
@@ -32,7 +33,7 @@ use crate::{
 };
 use futures::{
     FutureExt,
-    future::{Either, OptionFuture, select},
+    future::{Either, Fuse, FusedFuture, select},
 };
 use std::{
     cell::OnceCell,
@@ -93,7 +94,7 @@ fn run(
         let mut life = pin!(live(near, reserved, &record, &context, &nudges));
         let outcome = loop {
             let next_event = |task: &mut task::Context<'_>| {
-                if let Poll::Ready(outcome) = life.as_mut().poll(task) {
+                if let Poll::Ready(Ok(outcome) | Err(outcome)) = life.as_mut().poll(task) {
                     return Poll::Ready(Event::Over(outcome));
                 }
                 if let Poll::Ready(cause) = watch.poll_expired(task) {
@@ -147,39 +148,31 @@ fn begin<'a>(near: &Leg, record: &'a Arc<Record>, context: &'a Context) -> Watch
     let deadlines = settings.deadlines.get();
     // An accepted socket has the user timeout of its listener, which was made before an operator changed it.
     if deadlines.stall != settings.options.user_timeout && record.client.ip().is_some() {
-        let _ = near
-            .socket()
-            .set_user_timeout(&Options { user_timeout: deadlines.stall, ..settings.options.clone() });
+        let _ = near.socket().set_user_timeout(&settings.options_by(&deadlines));
     }
     Watch::new(record, deadlines, context)
 }
 
 /// The session's life, if nothing ends it from outside: the client's stream is joined to the target once it begins.
+/// Errors: how it ended before that.
 fn live<'a>(
     mut near: Rc<Leg>,
     reserved: Option<Reserved>,
     record: &'a Arc<Record>,
     context: &'a Arc<Context>,
     nudges: &'a Nudges,
-) -> impl Future<Output = Outcome> + 'a {
+) -> impl Future<Output = Result<Outcome, Outcome>> + 'a {
     async move {
         // One whose client has to send a PROXY header knows no client before that.
-        if !record.awaits_header()
-            && let Some(refused) = begin_faults(&near, record, context)
-        {
-            return refused;
+        if !record.awaits_header() {
+            begin_faults(&near, record, context)?;
         }
         near = match opening::open(near, record, context) {
             Ok(near) => near,
-            Err(opening) => match opening.await {
-                Ok(near) => near,
-                Err(outcome) => return outcome,
-            },
+            Err(opening) => opening.await?,
         };
-        if record.awaits_header()
-            && let Some(refused) = begin_faults(&near, record, context)
-        {
-            return refused;
+        if record.awaits_header() {
+            begin_faults(&near, record, context)?;
         }
         let (up_sender, up_receiver) = link();
         let up_nudge = up_receiver.nudge();
@@ -189,35 +182,32 @@ fn live<'a>(
         let (near_end, far_outcome) = {
             let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
             let early = record.introduced().and_then(Introduction::take_early);
-            let reader = LegReader::new(&near, record.may_splice()).after(early);
+            let reader = EarlyReader::new(early, LegReader::new(&near, record.may_splice()));
             let mut pump = pin!(pump(reader, LegWriter::new(&near), up_sender, down_receiver, ways));
-            // The far end first: what has happened there is older than what this poll finds here. Clean also stands for a
-            // far side that goes on, or that there is none.
-            let first = match select(OptionFuture::from(far.as_mut()), pump.as_mut()).await {
-                Either::Left((far_end, _)) => Err(far_end.map(|end| end.unwrap_or_else(Outcome::Panicked))),
+            // The far end first: what has happened there is older than what this poll finds here.
+            let first = match select(&mut far, pump.as_mut()).await {
+                Either::Left((far_end, _)) => Err(far_end.unwrap_or_else(Outcome::Panicked)),
                 Either::Right((near_end, _)) => Ok(near_end),
             };
             match first {
-                Err(None) => (Some(pump.await), Outcome::Clean),
                 Ok(near_end) => (Some(near_end), Outcome::Clean),
-                Err(Some(far_outcome)) => {
-                    far = None;
-                    Box::pin(outlive(pump, far_outcome, record.to_client())).await
-                }
+                Err(far_outcome) => Box::pin(outlive(pump, far_outcome, record.to_client())).await,
             }
         };
-        Box::pin(end_legs(near, near_end, far, far_outcome, record)).await
+        Ok(Box::pin(end_legs(near, near_end, far, far_outcome, record)).await)
     }
 }
 
-/// What faults do to a session whose client is known; how it ends, if they refuse it.
-fn begin_faults(near: &Leg, record: &Arc<Record>, context: &Context) -> Option<Outcome> {
+/// What faults do to a session whose client is known.
+/// Errors: how it ends, if they refuse it.
+fn begin_faults(near: &Leg, record: &Arc<Record>, context: &Context) -> Result<(), Outcome> {
     record.begin_faults(&context.events);
-    let OpeningFaults { refused_by, near_window, .. } = record.opening_faults()?;
+    let Some(OpeningFaults { refused_by, near_window, .. }) = record.opening_faults() else { return Ok(()) };
     if let Some(bytes) = near_window {
         near.socket().clamp_window(*bytes);
     }
-    refused_by.clone().map(|plan| Outcome::Fault { plan, end: FaultEnd::Reset })
+    let refused = refused_by.clone().map(|plan| Outcome::Fault { plan, end: FaultEnd::Reset });
+    refused.map_or(Ok(()), Err)
 }
 
 /// Goes on with the near leg once the far side has ended.
@@ -228,15 +218,16 @@ async fn outlive(
 ) -> (Option<LegEnd>, Outcome) {
     match far_outcome {
         Outcome::Clean => (Some(pump.await), Outcome::Clean),
-        fault => (last_delivery(pump, to_client).await, fault),
+        // What came of the far side is still delivered.
+        fault => (while_moving(LAST_DELIVERY, pump, || to_client.motion()).await, fault),
     }
 }
 
-/// Ends the near leg as its pump ended, and waits for the far side if it goes on; else `far_outcome` is how it ended.
+/// Ends the near leg as its pump ended, and waits for the far side if it goes on; if it does not, `far_outcome` is how it ended.
 async fn end_legs(
     near: Rc<Leg>,
     near_end: Option<LegEnd>,
-    far: Option<Task<Outcome>>,
+    mut far: Fuse<Task<Outcome>>,
     far_outcome: Outcome,
     record: &Record,
 ) -> Outcome {
@@ -254,24 +245,16 @@ async fn end_legs(
         // The upstream is gone and the client takes nothing more.
         None => {}
     }
-    match (far_outcome, client_gone, far) {
-        (Outcome::Clean | Outcome::Aborted, Some(loss), far) => {
+    match (far_outcome, client_gone) {
+        (Outcome::Clean | Outcome::Aborted, Some(loss)) => {
             // What the client sent may still be on its way; a dial serves no client any more.
-            if let Some(far) = far.filter(|_| record.connected()) {
-                last_delivery(far, &record.from_client).await;
+            if !far.is_terminated() && record.connected() {
+                while_moving(LAST_DELIVERY, &mut far, || record.from_client.motion()).await;
             }
             Outcome::ClientGone(loss)
         }
-        (_, _, Some(far)) => far.await.unwrap_or_else(Outcome::Panicked),
-        (far_outcome, _, None) => far_outcome,
-    }
-}
-
-/// Waits for the end of a delivery whose sender is gone, as long as it moves.
-async fn last_delivery<T>(delivery: impl Future<Output = T> + Unpin, direction: &Direction) -> Option<T> {
-    match select(delivery, pin!(standstill(LAST_DELIVERY, || direction.motion()))).await {
-        Either::Left((end, _)) => Some(end),
-        Either::Right(_) => None,
+        _ if !far.is_terminated() => far.await.unwrap_or_else(Outcome::Panicked),
+        (far_outcome, _) => far_outcome,
     }
 }
 
@@ -282,8 +265,8 @@ mod tests {
 
     /// What a session and its upstream hold while nothing flows, in bytes; the rest of an idle session is its record, two
     /// links without a queue, two registrations and a place on the clock.
-    const SESSION_BYTES_MAX: usize = 632;
-    const UPSTREAM_BYTES_MAX: usize = 336;
+    const SESSION_BYTES_MAX: usize = 608;
+    const UPSTREAM_BYTES_MAX: usize = 328;
 
     #[test]
     fn an_idle_session_is_small() {

@@ -8,6 +8,7 @@ use crate::{
         context::Context, event::Mode, origin, outcome::Outcome, record::Record, route::Routes, upstream,
     },
 };
+use futures::{FutureExt, future::Fuse};
 use std::{fmt, io, sync::Arc};
 
 #[derive(Clone)]
@@ -24,8 +25,8 @@ pub enum Target {
 pub struct Joined {
     /// What the client is sent.
     pub down_receiver: LinkReceiver,
-    /// The actor at the far end; none if the session is joined to itself.
-    pub far: Option<Task<Outcome>>,
+    /// The actor at the far end; it never ends if the session is joined to itself.
+    pub far: Fuse<Task<Outcome>>,
 }
 
 impl Target {
@@ -80,7 +81,7 @@ impl Target {
         up_receiver: LinkReceiver,
     ) -> Joined {
         match self {
-            Target::Echo => Joined { down_receiver: up_receiver, far: None },
+            Target::Echo => Joined { down_receiver: up_receiver, far: Fuse::terminated() },
             Target::Origin => Joined::to(|down_sender| origin::start(record, up_receiver, down_sender)),
             Target::Upstream(routes) => Joined::to(|down_sender| {
                 let (record, context, routes) = (record.clone(), context.clone(), routes.clone());
@@ -93,7 +94,7 @@ impl Target {
 impl Joined {
     fn to(start: impl FnOnce(LinkSender) -> Task<Outcome>) -> Self {
         let (down_sender, down_receiver) = link();
-        Joined { down_receiver, far: Some(start(down_sender)) }
+        Joined { down_receiver, far: start(down_sender).fuse() }
     }
 }
 

@@ -83,10 +83,10 @@ pub(super) fn run(
 
 /// Has the kernel find an upstream that has vanished.
 fn watch_peer(far: &Leg, record: &Record) {
+    let settings = &record.listening.settings;
     // A UNIX socket has no peer that could.
     if record.dial().is_some_and(|dial| dial.local.is_some()) {
-        let settings = &record.listening.settings;
-        far.watch_peer(&Options { user_timeout: settings.deadlines.get().stall, ..settings.options.clone() });
+        far.socket().watch_peer(&settings.options_by(&settings.deadlines.get()));
     }
 }
 
@@ -103,13 +103,8 @@ async fn reach(
         sleep(delay).await;
     }
     let facts = record.facts();
-    let refused = |why: String| Err(Outcome::Refused(Cause::NoRoute, why.into()));
-    let Some(chosen) = routes.choose(&facts) else {
-        return refused(format!("no route of {} fits", record.listening.name));
-    };
-    let Some(group) = &chosen.route.group else {
-        return refused(format!("{} refuses it", routes.name(chosen.number)));
-    };
+    let led = routes.lead(&facts);
+    let (chosen, group) = led.map_err(|why| Outcome::Refused(Cause::NoRoute, why.into()))?;
     let route = routes.description(&chosen, &facts);
     // Before it connects, so that the first segment offers the window.
     let options = match opening_faults.and_then(|opening| opening.far_window) {
@@ -120,9 +115,8 @@ async fn reach(
     let attempts = Attempts { group, options: &options, record, context, up_receiver: &up_receiver };
     let (tried, reached) = attempts.run(reserved).await;
     let place = reached.as_ref().ok().map(|reached| &reached.place);
-    let selection = Selection::of(group, route.as_deref(), place, tried);
-    if let Some(selection) = &selection {
-        record.set_choice(selection.clone());
+    if let Some(selection) = Selection::of(group, route.as_deref(), place, tried) {
+        record.set_choice(selection);
     }
     let Reached { leg, address, local, resolve, connect, place } = match reached {
         Ok(reached) => reached,
@@ -138,7 +132,7 @@ async fn reach(
         upstream_name: place.server.address().into(),
         resolve,
         connect,
-        choice: selection.map(Box::new),
+        choice: record.choice().cloned().map(Box::new),
         introduced: record.introduced().and_then(Introduction::told),
     });
     Ok((Rc::new(leg), up_receiver, place.seat))

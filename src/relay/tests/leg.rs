@@ -196,7 +196,7 @@ fn a_dropped_leg_resets_its_peer_and_a_closed_one_does_not() {
 #[test]
 fn a_leg_is_lost_when_its_peer_resets_it_and_not_when_it_ends_its_stream() {
     on_leg(async |leg, peer| {
-        let mut lost = poll_fn(|context| leg.poll_lost(context));
+        let mut lost = poll_fn(|context| leg.socket().poll_aborted(context));
         peer.shutdown(std::net::Shutdown::Write).unwrap();
         assert_eq!(within(Some(Duration::from_millis(50)), &mut lost).await, None);
         SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
@@ -210,7 +210,7 @@ fn a_lost_leg_has_ended_once_its_stream_has() {
     on_leg(async |leg, peer| {
         SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
         drop(peer);
-        poll_fn(|context| leg.poll_lost(context)).await;
+        poll_fn(|context| leg.socket().poll_aborted(context)).await;
         // What it has received is still read.
         for (reading, is_over) in [(Reading::Ended, true), (Reading::GoesOn, false)] {
             let (direction, (to_link, _receiver), (_sender, from_link)) = (Direction::new(), link(), link());

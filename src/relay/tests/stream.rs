@@ -13,7 +13,6 @@ use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, executor::block_on};
 use std::io::ErrorKind;
 
 /// The directions of a stream: what it reads, and what it writes.
-#[derive(Default)]
 struct Two {
     incoming: Direction,
     outgoing: Direction,
@@ -35,7 +34,7 @@ impl Two {
 
 #[test]
 fn what_comes_is_read_as_room_allows_and_counts_as_delivered_then() {
-    let two = Two::default();
+    let two = Two { incoming: Direction::new(), outgoing: Direction::new() };
     let (mut stream, sender, _receiver) = two.stream();
     assert!(!two.incoming.gate.is_open(), "what it reads must be in memory");
     two.bring(&sender, b"foobar");
@@ -53,7 +52,7 @@ fn what_comes_is_read_as_room_allows_and_counts_as_delivered_then() {
 
 #[test]
 fn an_abort_is_read_after_what_came_before_it_and_is_no_end() {
-    let two = Two::default();
+    let two = Two { incoming: Direction::new(), outgoing: Direction::new() };
     let (mut stream, sender, _receiver) = two.stream();
     two.bring(&sender, b"foo");
     drop(sender);
@@ -64,7 +63,7 @@ fn an_abort_is_read_after_what_came_before_it_and_is_no_end() {
 
 #[test]
 fn what_is_written_waits_for_room_and_the_end_comes_after_all_of_it() {
-    let two = Two::default();
+    let two = Two { incoming: Direction::new(), outgoing: Direction::new() };
     let (mut stream, _sender, mut receiver) = two.stream();
     let direction = Direction::new();
     let mut next = || match block_on(receiver.receive(&direction)) {
@@ -92,7 +91,7 @@ fn what_is_written_waits_for_room_and_the_end_comes_after_all_of_it() {
 
 #[test]
 fn a_write_for_a_receiver_that_is_gone_fails() {
-    let two = Two::default();
+    let two = Two { incoming: Direction::new(), outgoing: Direction::new() };
     let (mut stream, _sender, receiver) = two.stream();
     block_on(stream.write(&[1])).unwrap();
     block_on(stream.write(&[2])).unwrap();

@@ -1,0 +1,72 @@
+//! What was read of a leg before its relay began: it is the beginning of the stream.
+
+use crate::{
+    net::buffer::Buffer,
+    relay::{
+        chunk::{Chunk, ChunkSource},
+        direction::Direction,
+    },
+};
+use std::{collections::VecDeque, future::poll_fn, io, pin::pin, task::Poll};
+
+pub type Early = VecDeque<Buffer>;
+
+/// Gives what was read early, if anything was, and then what its source gives.
+pub struct EarlyReader<S> {
+    early: Option<Box<Early>>,
+    source: S,
+}
+
+impl<S: ChunkSource> EarlyReader<S> {
+    pub fn new(early: Option<Box<Early>>, source: S) -> Self {
+        EarlyReader { early, source }
+    }
+}
+
+impl<S: ChunkSource> ChunkSource for EarlyReader<S> {
+    fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> {
+        poll_fn(move |context| {
+            if let Some(buffer) = self.early.as_mut().and_then(|early| early.pop_front()) {
+                return Poll::Ready(Ok(Some(Chunk::Bytes(buffer))));
+            }
+            self.early = None;
+            // Made anew for each poll: a source keeps its state in itself, so that a read may be dropped.
+            pin!(self.source.read(direction)).poll(context)
+        })
+    }
+
+    fn ended(&mut self) {
+        self.source.ended();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::executor::block_on;
+
+    /// One chunk, and the end.
+    struct Once(Option<Chunk>);
+
+    impl ChunkSource for Once {
+        async fn read(&mut self, _: &Direction) -> io::Result<Option<Chunk>> {
+            Ok(self.0.take())
+        }
+    }
+
+    #[test]
+    fn what_was_read_early_comes_first_and_the_stream_goes_on() {
+        let chunk = |text: &[u8]| Buffer::holding(text);
+        for early in [None, Some(Box::default()), Some(Box::new([chunk(b"a"), chunk(b"b")].into()))] {
+            let mut wanted =
+                early.iter().flat_map(|early: &Box<Early>| early.iter()).map(|one| one.bytes().to_vec());
+            let mut wanted: Vec<_> = wanted.by_ref().chain([b"late".to_vec()]).collect();
+            let mut reader = EarlyReader::new(early, Once(Some(Chunk::Bytes(chunk(b"late")))));
+            let direction = Direction::new();
+            while let Some(chunk) = block_on(reader.read(&direction)).unwrap() {
+                assert_eq!(chunk.bytes(), Some(&wanted.remove(0)[..]));
+            }
+            assert!(wanted.is_empty());
+        }
+    }
+}
