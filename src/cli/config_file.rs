@@ -12,6 +12,7 @@ pub mod mistakes;
 pub mod schema;
 
 mod faults;
+mod places;
 mod section;
 mod shape;
 mod syntax;

@@ -128,7 +128,7 @@ impl Value {
         match self {
             Value::Balance => Balance::VARIANTS.iter().map(|balance| balance.name()).collect(),
             Value::OnDown => vec!["keep", "cut"],
-            Value::SendProxy => vec!["v1", "v2"],
+            Value::SendProxy => vec!["v1", "v2", "off"],
             Value::ClientCert => vec!["required", "optional"],
             Value::FaultKind => FaultKind::VARIANTS.iter().map(|kind| kind.name()).collect(),
             Value::FaultStream => {

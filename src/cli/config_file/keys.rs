@@ -74,9 +74,9 @@ impl Kind {
     /// Its own keys; options of the command line are not among them.
     pub fn own(self) -> Vec<Key> {
         match self {
-            Kind::Top => top(),
-            Kind::Defaults => Vec::new(),
-            Kind::Listener => listener(),
+            Kind::Top => [top(), of_proxy()].into_iter().flatten().collect(),
+            Kind::Defaults => of_proxy(),
+            Kind::Listener => [listener(), of_proxy()].into_iter().flatten().collect(),
             Kind::Route => route(),
             Kind::Fault => fault(),
             Kind::Upstream => upstream(),
@@ -126,6 +126,19 @@ fn top() -> Vec<Key> {
         key("upstream", KeyForm::Named(Kind::Upstream), "the upstreams, each by its name"),
         key("tls", KeyForm::Named(Kind::Tls), "what ends TLS, each by its name"),
         key("seed", KeyForm::Number(0..=WHOLE_MAX), "what the draws of faults follow from"),
+    ]
+}
+
+/// Options of `proxy` for which there are tables, too.
+fn of_proxy() -> Vec<Key> {
+    vec![
+        key("tls-cert", KeyForm::One(Value::File), "ends TLS where no route says it, with this certificate"),
+        key("tls-key", KeyForm::One(Value::File), "the key of that certificate, in PEM"),
+        key("client-ca", KeyForm::One(Value::File), "the authorities whose certificates clients must have"),
+        key("send-proxy", KeyForm::One(Value::SendProxy), "the PROXY header that servers are sent"),
+        key("upstream-tls", KeyForm::Truth, "speaks TLS to servers, as tls://ADDR does"),
+        key("upstream-ca", KeyForm::One(Value::File), "the authorities of their certificates, in PEM"),
+        key("upstream-name", KeyForm::One(Value::HostName), "the name that their certificates must have"),
     ]
 }
 

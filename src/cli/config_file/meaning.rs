@@ -9,6 +9,7 @@ use crate::{
             keys::{FileOptions, repeats},
             listened::Listened,
             mistakes::Found,
+            places::Places,
             section::{Section, Word},
             shape::in_order,
             tls,
@@ -19,7 +20,7 @@ use crate::{
     },
     control::place::Control,
     net::{dial::Override, network::Network},
-    server::plan::{Lead, Plan, PlannedListener, PlannedRoute, PlannedTarget, PlannedUpstream},
+    server::plan::{Lead, Plan, PlannedListener, PlannedRoute, PlannedTarget, PlannedTls, PlannedUpstream},
     session::{
         route::{Condition, ServerName},
         sources::SourceLimit,
@@ -47,6 +48,8 @@ pub struct Meaning<'f, 'a> {
     /// The names of the tables of TLS, and of those that a route has.
     tls: BTreeSet<String>,
     tls_used: BTreeSet<String>,
+    /// What ends TLS where no route says it, by its name; none: it cannot be used.
+    ended: BTreeMap<String, Option<PlannedTls>>,
     /// The bare addresses that routes lead to, and their names.
     addresses: Vec<PlannedUpstream>,
     known: BTreeSet<String>,
@@ -62,14 +65,21 @@ pub struct PlacedRoute {
     pub is_whole: bool,
 }
 
+/// The listener of a route, and what is said at places nearer to it than its upstream.
+struct Led<'l, 't> {
+    listener: &'l str,
+    of_file: &'l Places<'t>,
+    places: &'l Places<'t>,
+}
+
 /// The option that limits each listener by itself, if it is not at the top.
 const PER_SOURCE: &str = "max-per-source";
 
 impl<'f, 'a> Meaning<'f, 'a> {
     pub fn new(options: &'f FileOptions, found: &'f mut Found<'a>, typed: &'f GivenOptions) -> Self {
-        let (tables, tls, tls_used, addresses, known, used) = Default::default();
+        let (tables, tls, tls_used, ended, addresses, known, used) = Default::default();
         let overrides = Arc::default();
-        Meaning { options, found, typed, overrides, tables, tls, tls_used, addresses, known, used }
+        Meaning { options, found, typed, overrides, tables, tls, tls_used, ended, addresses, known, used }
     }
 
     /// The plan, if its parts make one.
@@ -83,13 +93,16 @@ impl<'f, 'a> Meaning<'f, 'a> {
         self.tables = top.names("upstream").into_iter().collect();
         self.tls = top.names("tls").into_iter().collect();
         let shared = [&without(&of_top, PER_SOURCE), &of_defaults];
-        let listeners = self.listeners(top, shared);
-        let planned =
-            upstreams.iter().map(|(name, section)| upstream(self.found, &self.overrides, name, section));
+        let places = Places::of_file(top);
+        let listeners = self.listeners(top, shared, &places);
+        let planned = upstreams
+            .iter()
+            .map(|(name, section)| upstream(self.found, &self.overrides, name, section, &places));
         let mut planned: Vec<_> = planned.collect();
         warnings::unused(self.found, &upstreams, &self.used);
         planned.append(&mut self.addresses);
-        let tls = tls::tables(self.found, top, &self.tls_used);
+        let mut tls = tls::tables(self.found, top, &self.tls_used);
+        tls.extend(std::mem::take(&mut self.ended).into_values().flatten());
         let seed = top.whole("seed");
         let plan = Plan { tls, seed, ..program?.plan(listeners, planned) };
         if plan.group.is_some() && !matches!(plan.control, Control::At(_)) {
@@ -114,7 +127,12 @@ impl<'f, 'a> Meaning<'f, 'a> {
         given
     }
 
-    fn listeners(&mut self, top: &Section<'_>, shared: [&GivenOptions; 2]) -> Vec<PlannedListener> {
+    fn listeners<'t>(
+        &mut self,
+        top: &Section<'t>,
+        shared: [&GivenOptions; 2],
+        places: &Places<'t>,
+    ) -> Vec<PlannedListener> {
         let listeners = top.named("listener");
         if listeners.is_empty() {
             top.missing(
@@ -127,7 +145,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
         let mut listened = Listened::default();
         let mut planned = Vec::new();
         for (name, section) in &listeners {
-            planned.extend(self.listener(name, section, shared));
+            planned.extend(self.listener(name, section, shared, places));
             for (text, span) in section.words("listen") {
                 listened.add(self.found, "listen", name, (text, span));
             }
@@ -143,11 +161,12 @@ impl<'f, 'a> Meaning<'f, 'a> {
         planned
     }
 
-    fn listener(
+    fn listener<'t>(
         &mut self,
         name: &str,
-        section: &Section<'_>,
+        section: &Section<'t>,
         [top, defaults]: [&GivenOptions; 2],
+        places: &Places<'t>,
     ) -> Option<PlannedListener> {
         let own = self.options_of(section);
         let run = run(&[top, defaults, &own, &without(self.typed, PER_SOURCE)])?;
@@ -157,7 +176,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
             let help = "write listen = \":8080\", or another address";
             section.missing(self.found, "listen", &format!("listener '{name}' has no address"), help);
         }
-        let routes = self.routes(name, section);
+        let routes = self.routes(name, section, places);
         warnings::shadowed(self.found, name, &routes);
         warnings::mode(self.found, section);
         let routes = routes.into_iter().map(|placed| placed.route).collect();
@@ -173,13 +192,16 @@ impl<'f, 'a> Meaning<'f, 'a> {
     }
 
     /// The routes of a listener; after them, where the rest leads.
-    fn routes(&mut self, name: &str, section: &Section<'_>) -> Vec<PlacedRoute> {
+    fn routes<'t>(&mut self, name: &str, section: &Section<'t>, places: &Places<'t>) -> Vec<PlacedRoute> {
+        let own = Led { listener: name, of_file: places, places: &places.of_listener(name, section) };
+        let ended = self.ended(own.places);
         let mut routes = Vec::new();
         for route in section.sections("route") {
-            let lead = self.lead(&route);
+            let lead = self.lead(&route, &own);
             let (condition, is_whole) = condition(&route);
             let tls = tls::named(self.found, &self.tls, &route);
             self.tls_used.extend(tls.clone());
+            let tls = tls.or_else(|| ended.clone().filter(|_| lead != Lead::Refuse));
             routes.push(PlacedRoute {
                 route: PlannedRoute { condition, tls, lead },
                 span: route.span.clone(),
@@ -187,10 +209,10 @@ impl<'f, 'a> Meaning<'f, 'a> {
             });
         }
         if let Some(upstream) = section.word("upstream") {
-            let (lead, condition) = (self.upstream_of(upstream), Condition::default());
+            let (lead, condition) = (self.upstream_of(upstream, &own), Condition::default());
             let span = section.key_span("upstream");
             routes.push(PlacedRoute {
-                route: PlannedRoute { condition, tls: None, lead },
+                route: PlannedRoute { condition, tls: ended, lead },
                 span,
                 is_whole: true,
             });
@@ -202,15 +224,26 @@ impl<'f, 'a> Meaning<'f, 'a> {
         routes
     }
 
+    /// What ends TLS of a listener's routes that do not say it, by its name.
+    fn ended(&mut self, places: &Places<'_>) -> Option<String> {
+        let (place, section) = places.ending_tls()?;
+        let name = format!("tls-cert of {place}");
+        if !self.ended.contains_key(&name) {
+            let planned = tls::of_place(self.found, &name, section);
+            self.ended.insert(name.clone(), planned);
+        }
+        Some(name)
+    }
+
     /// Where a route leads; if that cannot be told, it has been told why.
-    fn lead(&mut self, route: &Section<'_>) -> Lead {
+    fn lead(&mut self, route: &Section<'_>, led: &Led<'_, '_>) -> Lead {
         let refuses = route.truth("refuse") == Some(true);
         if refuses && route.has("upstream") {
             let text = "'refuse' cannot be true: the route has an 'upstream'";
             self.found.error(route.key_span("refuse"), text, "leave one of them out");
         }
         match route.word("upstream") {
-            Some(upstream) => self.upstream_of(upstream),
+            Some(upstream) => self.upstream_of(upstream, led),
             None => {
                 if !refuses && !route.has("upstream") {
                     let help = "write upstream = \"NAME\", or refuse = true";
@@ -222,10 +255,10 @@ impl<'f, 'a> Meaning<'f, 'a> {
     }
 
     /// Where a route leads that names an upstream.
-    fn upstream_of(&mut self, (text, span): Word) -> Lead {
+    fn upstream_of(&mut self, (text, span): Word, led: &Led<'_, '_>) -> Lead {
         match form::upstream(&text) {
             Err(_) => return Lead::Refuse,
-            Ok(Destined::Address(address)) => return self.address_of(address, span),
+            Ok(Destined::Address(address)) => return self.address_of(address, span, led),
             Ok(Destined::Table(_)) => {}
         }
         let is_there = self.tables.contains(&text);
@@ -244,19 +277,29 @@ impl<'f, 'a> Meaning<'f, 'a> {
     }
 
     /// Where a route leads that has a bare address.
-    fn address_of(&mut self, address: UpstreamAddress, span: Range<usize>) -> Lead {
-        let name = address.to_string();
+    fn address_of(&mut self, mut address: UpstreamAddress, span: Range<usize>, led: &Led<'_, '_>) -> Lead {
+        let manner = led.places.manner();
+        address.is_tls |= manner.speaks_tls;
+        let mut name = address.to_string();
+        if manner != led.of_file.manner() {
+            // Another listener may lead there in another manner.
+            name += &format!(" of listener {}", led.listener);
+        }
         if self.known.insert(name.clone()) {
-            let (is_tls, has_name) = (address.is_tls, address.has_name());
-            let planned = PlannedUpstream::address(address.endpoint, self.overrides.clone());
-            if is_tls && !has_name {
-                tls::nameless(self.found, span, "write it as an upstream with tls = { name = \"HOST\" }");
-            } else if is_tls {
-                let tls = tls::plain_client(self.found, &span, None);
-                self.addresses.extend(tls.map(|tls| planned.over_tls(tls)));
-            } else {
-                self.addresses.push(planned);
-            }
+            let (is_tls, has_name) = (address.is_tls, address.has_name() || manner.name.is_some());
+            let mut planned = PlannedUpstream::address(address.endpoint, self.overrides.clone());
+            planned.settings.send_proxy = manner.send_proxy;
+            let planned = match is_tls {
+                true if !has_name => {
+                    let help =
+                        "write upstream-name = \"HOST\", or an upstream with tls = { name = \"HOST\" }";
+                    tls::nameless(self.found, span, help);
+                    None
+                }
+                true => led.places.client(self.found, &span, None).map(|tls| planned.over_tls(tls)),
+                false => Some(planned),
+            };
+            self.addresses.extend(planned.map(|planned| PlannedUpstream { name: name.clone(), ..planned }));
         }
         Lead::Upstream(name)
     }

@@ -177,8 +177,11 @@ impl<'a> Found<'a> {
         self.add(Severity::Warning, span, text.into(), help);
     }
 
-    /// Adds a mistake, unless it is about a line that is no TOML.
+    /// Adds a mistake, unless it is about a line that is no TOML, or told already of what several places use.
     fn add(&mut self, severity: Severity, span: Range<usize>, text: String, help: &str) {
+        if self.mistakes.iter().any(|known| known.span == span && known.text == text) {
+            return;
+        }
         if !self.broken.contains(&self.source.line(span.start)) {
             self.push(severity, span, text, help);
         }

@@ -157,7 +157,7 @@ fn a_wrong_value_of_an_upstream_is_told() {
         (
             "send-proxy = \"v3\"",
             14,
-            "'send-proxy' cannot be \"v3\": it is none of the choices; write v1 or v2",
+            "'send-proxy' cannot be \"v3\": it is none of the choices; write v1 or v2 or off",
         ),
         ("send-proxy = 2", 14, "'send-proxy' cannot be 2: it must be a text in quotes"),
         ("check = \"yes\"", 9, "'check' cannot be \"yes\": it must be a table, or true or false"),
@@ -588,6 +588,99 @@ fn what_a_file_says_of_tls_and_proxy_is_in_the_plan() {
             "upstream web: tls: another one, or other certificates"
         ]
     );
+}
+
+/// How each upstream of a plan is spoken to, in its order: its name, the PROXY header, and whether by TLS.
+fn manners(plan: &Plan) -> Vec<(&str, Option<ProxyVersion>, bool)> {
+    let of = |one| {
+        let PlannedUpstream { name, settings, .. }: &PlannedUpstream = one;
+        (name.as_str(), settings.send_proxy, settings.tls.is_some())
+    };
+    plan.upstreams.iter().map(of).collect()
+}
+
+/// What ends TLS on each route of a listener.
+fn endings(listener: &PlannedListener) -> Vec<Option<&str>> {
+    let PlannedTarget::Routes(routes) = &listener.target else { panic!("{listener:?}") };
+    routes.iter().map(|route| route.tls.as_deref()).collect()
+}
+
+#[test]
+fn flags_of_the_proxy_hold_for_all_listeners_unless_a_nearer_place_or_a_table_says_other() {
+    let folder = certificates();
+    let text = "tls-cert = \"DIR/a.pem\"\ntls-key = \"DIR/a.key\"\nsend-proxy = \"v1\"\nupstream-ca = \"DIR/a.pem\"\n\
+        [defaults]\nsend-proxy = \"v2\"\nupstream-tls = true\n\
+        [listener.a]\nlisten = 1\nupstream = \"a.test:1\"\n\
+        [[listener.a.route]]\nsni = \"x.test\"\ntls = \"t\"\nupstream = \"db\"\n\
+        [[listener.a.route]]\nsni = \"y.test\"\nupstream = \"web\"\n[[listener.a.route]]\nsni = \"z.test\"\nrefuse = true\n\
+        [listener.b]\nlisten = 2\nupstream = \"a.test:1\"\ntls-cert = \"off\"\n\
+        [listener.c]\nlisten = 3\nupstream = \"a.test:1\"\nsend-proxy = \"off\"\nupstream-tls = false\n\
+        tls-cert = \"DIR/b.pem\"\ntls-key = \"DIR/b.key\"\nclient-ca = \"DIR/a.pem\"\n\
+        [listener.d]\nlisten = 4\nupstream = \"10.0.0.1:1\"\nupstream-name = \"n.test\"\n\
+        [tls.t]\ncert = \"DIR/a.pem\"\nkey = \"DIR/a.key\"\n\
+        [upstream.db]\nservers = [\"a:1\"]\nsend-proxy = \"off\"\ntls = false\n\
+        [upstream.web]\nservers = [\"a:1\"]\ncheck = true\n";
+    let text = text.replace("DIR", folder.path().to_str().unwrap());
+    let plan = plan(&text);
+    let v2 = Some(ProxyVersion::V2);
+    assert_eq!(
+        manners(&plan),
+        [
+            ("db", None, false),
+            ("web", v2, true),
+            ("tls://a.test:1", v2, true),
+            ("a.test:1 of listener c", None, false),
+            ("tls://10.0.0.1:1 of listener d", v2, true),
+        ]
+    );
+    assert!(plan.upstreams[1].check.as_ref().unwrap().tls.is_some());
+    let asked = plan.upstreams[4].settings.tls.as_ref().unwrap().asks_for("10.0.0.1");
+    assert_eq!(asked.as_deref(), Some("n.test"));
+    let [a, b, c, d] = &plan.listeners[..] else { panic!("{plan:?}") };
+    let (top, own) = (Some("tls-cert of the top"), Some("tls-cert of listener c"));
+    assert_eq!(endings(a), [Some("t"), top, None, top]);
+    assert_eq!([endings(b), endings(c), endings(d)], [[None], [own], [top]]);
+    let ended: Vec<_> = plan.tls.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(ended, ["t", "tls-cert of listener c", "tls-cert of the top"]);
+    let with_ca = plan.tls.iter().filter(|one| one.files.as_ref().unwrap().client_ca.is_some());
+    assert_eq!(with_ca.map(|one| one.name.as_str()).collect::<Vec<_>>(), ["tls-cert of listener c"]);
+    assert_eq!(super::tests::plan(&text), plan);
+}
+
+#[test]
+fn what_is_wrong_with_a_flag_of_the_proxy_is_told_once_where_it_stands() {
+    let folder = certificates();
+    let two = "[listener.a]\nlisten = 1\nupstream = \"a:1\"\n[listener.b]\nlisten = 2\nupstream = \"b:1\"\n";
+    for (top, wanted) in [
+        (
+            "tls-cert = \"DIR/a.pem\"\n",
+            "1:1: error: 'tls-key' is missing: TLS ends with a certificate and its key",
+        ),
+        (
+            "client-ca = \"DIR/a.pem\"\ntls-key = \"DIR/a.key\"\n",
+            "1:1: error: 'tls-cert' is missing: TLS ends with a certificate and its key",
+        ),
+        (
+            "tls-cert = \"DIR/a.pem\"\ntls-key = \"/no/such\"\n",
+            "2:11: error: 'tls-key' cannot be \"/no/such\": no such file or directory",
+        ),
+        ("tls-cert = \"DIR/soon.pem\"\ntls-key = \"DIR/soon.key\"\n", "1:12: warning: 'tls-cert' is "),
+        (
+            "upstream-tls = true\nupstream-ca = \"/no/such\"\n",
+            "2:15: error: 'upstream-ca' cannot be \"/no/such\": no such file or directory",
+        ),
+        (
+            "upstream-tls = \"yes\"\n",
+            "1:16: error: 'upstream-tls' cannot be \"yes\": it must be true or false",
+        ),
+        ("upstream-name = \"a b\"\n", "1:17: error: 'upstream-name' cannot be \"a b\""),
+    ] {
+        let told = told_in(&folder, &format!("{top}{two}"));
+        assert!(told.len() == 1 && told[0].starts_with(wanted), "{top}: {told:?}");
+    }
+    let nameless = "upstream-tls = true\nupstream-ca = \"DIR/a.pem\"\n[listener.a]\nlisten = 1\nupstream = \"unix:/a\"\n";
+    let wanted = "5:12: error: TLS cannot be spoken to \"unix:/a\": its certificate must have a name";
+    assert_eq!(told_in(&folder, nameless), [wanted]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use std::{
     fs::{self, File},
     io,
     ops::Range,
-    path::Path,
+    path::{Path, PathBuf},
     slice,
     time::Duration,
 };
@@ -98,11 +98,47 @@ fn table(found: &mut Found<'_>, name: &str, section: &Section<'_>) -> Option<Pla
     };
     match ServerTls::load(files.clone()) {
         Ok(tls) => {
-            ends(found, &of_pairs, &tls);
+            ends(found, &of_pairs, "cert", &tls);
             Some(PlannedTls { name: name.to_owned(), files: Some(files), tls })
         }
         Err(mistakes) => {
             mistakes.iter().for_each(|mistake| tell(found, section, &of_pairs, mistake));
+            None
+        }
+    }
+}
+
+/// What a place of the file says that is no table of TLS: a certificate, its key, and the authorities of clients.
+pub fn of_place(found: &mut Found<'_>, name: &str, section: &Section<'_>) -> Option<PlannedTls> {
+    for key in ["tls-cert", "tls-key"].into_iter().filter(|key| !section.has(key)) {
+        let help = format!("write {key} = \"/path/of/it.pem\"");
+        section.missing(found, key, "TLS ends with a certificate and its key", &help);
+    }
+    let path = |key| section.word(key).map(|(path, _)| PathBuf::from(path));
+    let (Some(cert), Some(key)) = (path("tls-cert"), path("tls-key")) else {
+        ["tls-cert", "tls-key", "client-ca"].iter().for_each(|key| readable(found, section, key));
+        return None;
+    };
+    let files = ServerTlsFiles {
+        pairs: vec![CertificatePair { cert, key }],
+        client_ca: path("client-ca"),
+        client_cert: ClientCertificates::Required,
+        alpn: Vec::new(),
+    };
+    match ServerTls::load(files.clone()) {
+        Ok(tls) => {
+            ends(found, slice::from_ref(section), "tls-cert", &tls);
+            Some(PlannedTls { name: name.to_owned(), files: Some(files), tls })
+        }
+        Err(mistakes) => {
+            for mistake in &mistakes {
+                let key = match mistake.what {
+                    TlsKey::ClientCa => "client-ca",
+                    TlsKey::Key(_) => "tls-key",
+                    _ => "tls-cert",
+                };
+                tell_at(found, section, key, mistake);
+            }
             None
         }
     }
@@ -187,6 +223,11 @@ fn tell(found: &mut Found<'_>, section: &Section<'_>, pairs: &[Section<'_>], mis
         TlsKey::Name => (section, "name"),
         TlsKey::Alpn => (section, "alpn"),
     };
+    tell_at(found, section, key, mistake);
+}
+
+/// Tells a mistake of files at a key.
+pub fn tell_at(found: &mut Found<'_>, section: &Section<'_>, key: &str, mistake: &TlsFault) {
     let Some((value, span)) = section.word(key) else {
         return found.error(section.key_span(key), one_line(&mistake.text), "");
     };
@@ -197,11 +238,11 @@ fn tell(found: &mut Found<'_>, section: &Section<'_>, pairs: &[Section<'_>], mis
 }
 
 /// Warns of certificates that have ended, or end soon.
-fn ends(found: &mut Found<'_>, pairs: &[Section<'_>], tls: &ServerTls) {
+fn ends(found: &mut Found<'_>, pairs: &[Section<'_>], key: &str, tls: &ServerTls) {
     let now = Timestamp::now();
     for (path, end) in tls.ends_soon(WARNED_BEFORE_END) {
         let is_its = |(text, _): &(String, Range<usize>)| Path::new(text) == path;
-        let words = pairs.iter().filter_map(|pair| pair.word("cert").filter(is_its));
+        let words = pairs.iter().filter_map(|pair| pair.word(key).filter(is_its));
         let day = end.to_zoned(TimeZone::UTC).date();
         let days = usize::try_from(end.duration_since(now).as_hours() / 24).unwrap_or(0);
         let when = match end {
@@ -209,7 +250,7 @@ fn ends(found: &mut Found<'_>, pairs: &[Section<'_>], tls: &ServerTls) {
             _ => format!("ends on {day}, in {}", counted(days, "day")),
         };
         for (_, span) in words {
-            let text = format!("'cert' is {}: a certificate of it {when}", found.source.shown(&span));
+            let text = format!("'{key}' is {}: a certificate of it {when}", found.source.shown(&span));
             found.warn(span, text, "renew it");
         }
     }

@@ -5,6 +5,7 @@ use crate::{
         config_file::{
             form,
             mistakes::Found,
+            places::{Manner, Places},
             section::{Section, Word},
             shape::words,
             tls,
@@ -30,6 +31,7 @@ pub fn upstream(
     overrides: &Arc<[Override]>,
     name: &str,
     section: &Section<'_>,
+    places: &Places<'_>,
 ) -> PlannedUpstream {
     if !section.has("discover") && !section.has("servers") {
         let help = "write servers = [\"host:port\"], or discover = \"dns:NAME:PORT\"";
@@ -46,8 +48,9 @@ pub fn upstream(
         found.error(section.span.clone(), text, "put a letter into the name");
     }
     let discover = discover(found, section);
-    let speaks_tls = speaks_tls(found, section);
-    let tls = if speaks_tls { client(found, section, discover.as_ref()) } else { None };
+    let manner = places.manner();
+    let speaks_tls = speaks_tls(found, section, &manner);
+    let tls = if speaks_tls { client(found, section, discover.as_ref(), places) } else { None };
     let default = Check { tls: tls.clone(), ..Check::default() };
     let check = match (section.section("check"), section.truth("check")) {
         (Some(check_section), _) => {
@@ -55,7 +58,7 @@ pub fn upstream(
             check.tls = match check_section.truth("tls") {
                 Some(false) => None,
                 // Of a server to which no session speaks TLS.
-                Some(true) if tls.is_none() => client(found, section, discover.as_ref()),
+                Some(true) if tls.is_none() => client(found, section, discover.as_ref(), places),
                 _ => tls.clone(),
             };
             Some(check)
@@ -67,18 +70,19 @@ pub fn upstream(
         is_address: false,
         servers: servers(found, overrides, section),
         discover,
-        settings: GroupSettings { tls, ..settings(section) },
+        settings: GroupSettings { tls, ..settings(section, &manner) },
         check,
     }
 }
 
-/// Whether TLS is spoken to the servers of an upstream: its table says so, or their addresses do.
-fn speaks_tls(found: &mut Found<'_>, section: &Section<'_>) -> bool {
+/// Whether TLS is spoken to the servers of an upstream: its table says so, or their addresses do, or it is so everywhere.
+fn speaks_tls(found: &mut Found<'_>, section: &Section<'_>, manner: &Manner) -> bool {
     let addresses = server_words(section).into_iter();
     let addresses: Vec<_> =
         addresses.filter_map(|(text, span)| Some((form::address(&text).ok()?.is_tls, span))).collect();
     let is_addressed = addresses.iter().any(|(is_tls, _)| *is_tls);
     let says = section.truth("tls").or(section.section("tls").map(|_| true));
+    let says = says.or(manner.speaks_tls.then_some(true));
     let told = match says {
         Some(true) => None,
         Some(false) => addresses.iter().find(|(is_tls, _)| *is_tls).map(|(_, span)| (span, "'tls' is false")),
@@ -99,9 +103,18 @@ fn speaks_tls(found: &mut Found<'_>, section: &Section<'_>) -> bool {
 }
 
 /// How TLS is spoken to the servers of an upstream, whose certificates must have a name.
-fn client(found: &mut Found<'_>, section: &Section<'_>, discover: Option<&Discover>) -> Option<ClientTls> {
+fn client(
+    found: &mut Found<'_>,
+    section: &Section<'_>,
+    discover: Option<&Discover>,
+    places: &Places<'_>,
+) -> Option<ClientTls> {
     let table = section.section("tls");
-    if !table.as_ref().is_some_and(|table| table.has("name")) {
+    let is_named = match &table {
+        Some(table) => table.has("name"),
+        None => !section.has("tls") && places.manner().name.is_some(),
+    };
+    if !is_named {
         for (text, span) in server_words(section) {
             if form::address(&text).is_ok_and(|address| !address.has_name()) {
                 tls::nameless(found, span, "write tls = { name = \"HOST\" }");
@@ -111,6 +124,7 @@ fn client(found: &mut Found<'_>, section: &Section<'_>, discover: Option<&Discov
     let name = discover.map(|discover| discover.source.certificate_name().to_owned());
     match table {
         Some(table) => tls::client(found, &table, name),
+        None if !section.has("tls") => places.client(found, &section.span, name),
         None => tls::plain_client(found, &section.key_span("tls"), name),
     }
 }
@@ -203,7 +217,7 @@ fn check(found: &mut Found<'_>, section: &Section<'_>, default: Check) -> Check 
     }
 }
 
-fn settings(section: &Section<'_>) -> GroupSettings {
+fn settings(section: &Section<'_>, manner: &Manner) -> GroupSettings {
     let balance =
         |text: &str| Balance::VARIANTS.iter().find(|one| one.name() == text).copied().ok_or(String::new());
     let duration = |key| section.read(key, values::duration).flatten();
@@ -223,7 +237,10 @@ fn settings(section: &Section<'_>) -> GroupSettings {
         eject,
         slow_start: duration("slow-start"),
         cut_on_down: section.word("on-down").is_some_and(|(text, _)| text == "cut"),
-        send_proxy: section.read("send-proxy", str::parse::<ProxyVersion>),
+        send_proxy: match section.has("send-proxy") {
+            true => section.read("send-proxy", str::parse::<ProxyVersion>),
+            false => manner.send_proxy,
+        },
         tls: None,
     }
 }

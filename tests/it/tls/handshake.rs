@@ -256,6 +256,28 @@ fn amount(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn a_file_says_at_its_top_how_tls_is_spoken_on_both_legs_of_all_listeners() {
+    let authority = Authority::new();
+    let upstream = authority.fake(Wire::Tls13, |stream, _| echo(stream));
+    let [cert, key, ca] = ["a.pem", "a.key", "ca.pem"].map(|name| authority.file(name));
+    let text = format!(
+        "tls-cert = {cert:?}\ntls-key = {key:?}\nupstream-tls = true\nupstream-ca = {ca:?}\nupstream-name = \"a.test\"\n\
+         [listener.one]\nlisten = \"127.0.0.1:0\"\nupstream = \"{0}\"\n\
+         [listener.two]\nlisten = \"127.0.0.1:0\"\nupstream = \"{0}\"\ntls-cert = \"off\"\n",
+        upstream.address
+    );
+    let operated = Operated::run(&text, 2);
+    let [one, two] = [0, 1].map(|at| operated.server.addresses[at].parse().unwrap());
+    let mut secured = WireStream::connect(one, Some(authority.client(Wire::Tls13, None))).unwrap();
+    exchange(&mut secured, b"hello");
+    let mut plain = WireStream::connect(two, None).unwrap();
+    exchange(&mut plain, b"hello");
+    let shown = operated.json(&["show", "1"]).remove(0);
+    assert_eq!(shown["upstream_tls"]["peer"], "a.test", "{shown}");
+    assert!(operated.json(&["show", "2"])[0]["client_tls"].is_null());
+}
+
+#[test]
 fn what_came_of_handshakes_is_counted_for_programs_and_people() {
     let authority = Authority::new();
     let upstream = authority.fake(Wire::Tls13, |stream, _| echo(stream));
