@@ -103,7 +103,8 @@
 //! - A session counts the same alive and ended: `server/books.rs`; it leaves nothing behind: `tests/it/leaks.rs`.
 //! - An idle session is small: `session/session.rs`.
 //! - Nothing that a peer sends ends a line of the log or controls a terminal: `report/format.rs`.
-//! - An upgrade refuses no connection, loses no queue, and takes itself back if it fails: `tests/it/upgrade.rs`. A service manager
+//! - An upgrade refuses no connection, loses no queue, and takes itself back if it fails: `tests/it/upgrade.rs`. It loses no fault
+//!   and no change that was confirmed: `tests/it/upgrade/faults.rs`. A service manager
 //!   that does not read holds nothing up: `tests/it/notify.rs`.
 //! - A refused reload changes nothing, a reload loses no connection and no session: `tests/it/reload.rs`. The state of a server
 //!   goes with its address: `server/groups.rs`. A name server that fails changes nothing: `server/discover.rs`.

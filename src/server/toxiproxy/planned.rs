@@ -21,7 +21,8 @@ const UNIX: &str = "unix:";
 /// Where a proxy is to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProxyPlace {
-    Nowhere,
+    /// Nowhere yet; there once it is enabled, if that is a place.
+    Off(Option<Endpoint>),
     /// Where it does.
     Same,
     At(Endpoint),
@@ -41,10 +42,10 @@ pub fn put(plan: &mut Plan, template: &PlannedListener, proxies: Vec<ProxyLine>)
         let target = PlannedTarget::to(upstream.name.clone());
         let place = plan.listeners.iter().position(|one| one.name.as_ref() == Some(&name));
         let former = place.map_or(template, |place| &plan.listeners[place]);
-        let enabled = listen != ProxyPlace::Nowhere;
+        let enabled = !matches!(listen, ProxyPlace::Off(_));
         let endpoints = match listen {
-            ProxyPlace::At(endpoint) => vec![endpoint],
-            ProxyPlace::Nowhere | ProxyPlace::Same => former.endpoints.clone(),
+            ProxyPlace::At(endpoint) | ProxyPlace::Off(Some(endpoint)) => vec![endpoint],
+            ProxyPlace::Off(None) | ProxyPlace::Same => former.endpoints.clone(),
         };
         let planned = PlannedListener { name: Some(name), endpoints, target, enabled, ..former.clone() };
         match place {
@@ -69,18 +70,14 @@ pub fn with_api(
     let line = |(proxy, listen): &(NewProxy, Option<Endpoint>)| ProxyLine {
         name: proxy.name.clone(),
         upstream: proxy.upstream.clone(),
-        listen: listen.clone().map_or(ProxyPlace::Nowhere, ProxyPlace::At),
+        listen: match listen {
+            Some(endpoint) => ProxyPlace::At(endpoint.clone()),
+            None => ProxyPlace::Off(listen_endpoint(&proxy.listen).ok()),
+        },
     };
     put(&mut plan, &template, proxies.iter().map(line).collect());
-    for (planned, (proxy, _)) in plan.listeners.iter_mut().zip(&proxies) {
-        planned.faults.clone_from(&proxy.toxics);
-        if !proxy.enabled
-            && let Ok(endpoint) = listen_endpoint(&proxy.listen)
-        {
-            // Where a scenario may open it.
-            planned.endpoints = vec![endpoint];
-        }
-    }
+    let faults = proxies.iter().map(|(proxy, _)| &proxy.toxics);
+    plan.listeners.iter_mut().zip(faults).for_each(|(planned, faults)| planned.faults.clone_from(faults));
     let proxies = proxies.into_iter().map(|(proxy, _)| proxy).collect();
     Plan { api: Some(PlannedApi { endpoint, template, proxies }), ..plan }
 }

@@ -198,7 +198,9 @@ impl Proxies {
             }
             (true, false) => self.start(name).await?,
             (false, true) => self.stop(name).await?,
-            (true, true) | (false, false) => {}
+            // A scenario may enable it.
+            (false, false) => self.plan_off(name).await?,
+            (true, true) => {}
         }
         self.show(name)
     }
@@ -382,16 +384,20 @@ impl Proxies {
         }
         self.stop(&new.name).await?;
         self.operator.order_fault(&new.name, FaultOrder::Clear).await?;
-        self.arm(&new.name, &new.toxics).await?;
         let Proxy { listen, upstream, .. } = self.get(&new.name)?;
         let next = Proxy { listen: new.listen.clone(), upstream: new.upstream.clone(), enabled: false };
         self.set(&new.name, next);
+        // Its toxics are those of the new place.
+        self.plan_off(&new.name).await?;
+        self.arm(&new.name, &new.toxics).await?;
         if !new.enabled {
             return Ok(());
         }
         let started = self.start(&new.name).await;
         if started.is_err() {
             self.set(&new.name, Proxy { listen, upstream, enabled: false });
+            self.operator.order_fault(&new.name, FaultOrder::Clear).await?;
+            self.plan_off(&new.name).await?;
         }
         started
     }
@@ -422,8 +428,10 @@ impl Proxies {
             let endpoint = resolved(&one.listen).await.map_err(|why| ApiError::address(&why, LISTEN))?;
             listening.push((one, endpoint));
         }
-        let first = new.iter().filter(|one| !one.enabled || !one.toxics.is_empty());
-        let first: Vec<_> = first.map(|one| line(one, ProxyPlace::Nowhere)).collect();
+        let mut first = Vec::new();
+        for one in new.iter().filter(|one| !one.enabled || !one.toxics.is_empty()) {
+            first.push(line(one, ProxyPlace::Off(resolved(&one.listen).await.ok())));
+        }
         if !first.is_empty() {
             self.plan(first).await.map_err(|error| internal(&error))?;
         }
@@ -442,16 +450,25 @@ impl Proxies {
         Ok(())
     }
 
-    /// Listens for a proxy, to lead to its upstream. If that fails, nothing has changed.
+    /// Listens for a proxy, to lead to its upstream. If that fails, it is not enabled.
     async fn start(&self, name: &str) -> Result<(), ApiError> {
         let proxy = self.get(name)?;
         let endpoint = resolved(&proxy.listen).await.map_err(|why| ApiError::address(&why, LISTEN))?;
         let line = self.planned(name, ProxyPlace::At(endpoint.clone()))?;
-        let started = self.plan(vec![line]).await;
-        started.map_err(|error| ApiError::listen(&endpoint, &error))?;
+        if let Err(error) = self.plan(vec![line]).await {
+            self.plan_off(name).await?;
+            return Err(ApiError::listen(&endpoint, &error));
+        }
         let listen = self.bound(name).unwrap_or(proxy.listen);
         self.set(name, Proxy { listen, upstream: proxy.upstream, enabled: true });
         Ok(())
+    }
+
+    /// Has the plan have a proxy that is not enabled where it is to be once it is.
+    async fn plan_off(&self, name: &str) -> Result<(), ApiError> {
+        let place = resolved(&self.get(name)?.listen).await.ok();
+        let line = self.planned(name, ProxyPlace::Off(place))?;
+        self.plan(vec![line]).await.map_err(|error| internal(&error))
     }
 
     /// Closes the listener of a proxy, and ends its sessions.

@@ -8,7 +8,7 @@ use crate::support::{
     wait::{LIMIT, within},
 };
 use serde_json::json;
-use std::fs;
+use std::{fs, net::TcpListener};
 use tempfile::TempDir;
 
 #[test]
@@ -51,6 +51,31 @@ fn a_scenario_closes_a_proxy_and_the_api_shows_it_and_opens_it_again() {
     let opened = api.post("/proxies/a", json!({"enabled": true}));
     assert_eq!(listen(&opened), address);
     exchange(&mut connect(address), b"through");
+}
+
+#[test]
+fn a_scenario_enables_a_proxy_where_the_api_has_put_it() {
+    let (folder, echo) = (TempDir::new().unwrap(), Server::echo(&[]));
+    let steps = folder.path().join("steps.json");
+    let step = |name: &str| json!({"at_ms": 1, "repeat_ms": 50, "proxy": name, "enable": true});
+    fs::write(&steps, json!([step("a"), step("b")]).to_string()).unwrap();
+    let api = Api::start(&["--scenario", steps.to_str().unwrap()]);
+    let [moved, new] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    api.proxy("a", "127.0.0.1:9");
+    let upstream = echo.address().to_string();
+    let change = json!({"enabled": false, "listen": moved.to_string(), "upstream": upstream});
+    api.post("/proxies/a", change.clone());
+    let mut other = change;
+    (other["name"], other["listen"]) = (json!("b"), json!(new.to_string()));
+    api.post("/proxies", other);
+    for (name, address) in [("a", moved), ("b", new)] {
+        let shown = within(LIMIT, "the step", || {
+            let shown = api.get(&format!("/proxies/{name}"));
+            (shown["enabled"] == true).then_some(shown)
+        });
+        assert_eq!((listen(&shown), &shown["upstream"]), (address, &json!(upstream)));
+        exchange(&mut connect(address), b"through");
+    }
 }
 
 #[test]

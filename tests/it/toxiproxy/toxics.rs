@@ -6,7 +6,11 @@ use crate::support::{
     stream::{End, connect, is_silent, read_exactly, read_to_end},
 };
 use serde_json::{Value, json};
-use std::{io::Write, net::TcpStream, time::Duration};
+use std::{
+    io::{ErrorKind, Write},
+    net::TcpStream,
+    time::Duration,
+};
 use tempfile::TempDir;
 
 #[test]
@@ -111,6 +115,22 @@ fn accept_stall_on_a_unix_socket_is_refused_before_anything_changes() {
     off["enabled"] = json!(false);
     api.post("/proxies", off);
     refused("/proxies/off/toxics", stall[1].clone());
+}
+
+#[test]
+fn a_populate_judges_toxics_by_the_place_that_it_says() {
+    let (folder, api) = (TempDir::new().unwrap(), Api::start(&[]));
+    let socket = format!("unix:{}", folder.path().join("s").display());
+    let proxy = |listen: &str| json!({"name": "p", "listen": listen, "upstream": "127.0.0.1:9"});
+    api.post("/proxies", proxy(&socket));
+    let mut stalled = proxy("127.0.0.1:0");
+    stalled["toxics"] = json!([{"type": "accept_stall"}]);
+    let address = listen(&api.post("/populate", json!([stalled]))["proxies"][0]);
+    let tried = TcpStream::connect_timeout(&address, Duration::from_millis(300));
+    assert_eq!(tried.map_err(|error| error.kind()).err(), Some(ErrorKind::TimedOut));
+    // What cannot be there any more is gone with the place.
+    api.post("/populate", json!([proxy(&socket)]));
+    assert_eq!(api.get("/proxies/p/toxics"), json!([]));
 }
 
 /// A proxy of a server that echoes, under a toxic, with a session.
