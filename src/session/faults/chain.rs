@@ -30,6 +30,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// For how long what may pass can wait for the receiver before nothing more is taken: a receiver that is busy for a moment
+/// leaves no gap in the stream.
+const BEHIND_NS: u64 = 50_000_000;
+
 pub struct FaultChain {
     record: Arc<Record>,
     stream: Option<FaultStream>,
@@ -250,6 +254,11 @@ impl FaultChain {
             || self.links.iter().any(|link| !link.input.is_empty())
     }
 
+    /// Whether the receiver takes so little that its sender is to wait: the room is for what is delayed.
+    fn is_behind(&self) -> bool {
+        self.out.front().is_some_and(|held| now_ns().saturating_sub(held.came_ns) > BEHIND_NS)
+    }
+
     fn cost(&self) -> usize {
         self.links.iter().map(|link| link.input.cost()).sum::<usize>() + self.out.cost()
     }
@@ -282,7 +291,10 @@ impl Chain for FaultChain {
             return true;
         }
         let first = self.links.first().map_or(&self.out, |first| &first.input);
-        !first.is_full() && !self.stops_intake && self.record.listening.faults.held().has_room(self.cost())
+        !first.is_full()
+            && !self.stops_intake
+            && !self.is_behind()
+            && self.record.listening.faults.held().has_room(self.cost())
     }
 
     fn take(&mut self, parcel: Option<Parcel>) {
@@ -486,6 +498,21 @@ mod tests {
             Some(Parcel::Fin) => "fin".to_owned(),
             None => "abort".to_owned(),
         }
+    }
+
+    #[test]
+    fn nothing_more_is_taken_for_a_receiver_that_has_not_come_for_long_for_what_may_pass() {
+        shard::run(async {
+            let mut bench = Bench::new(&[(FaultKind::Latency, [1, 0, 0])]);
+            bench.send(b"one");
+            bench.send(b"two");
+            assert_eq!(bench.next().await, "one");
+            sleep(Duration::from_nanos(BEHIND_NS) + Duration::from_millis(5)).await;
+            assert!(!bench.chain.takes(), "the second was due long ago");
+            assert_eq!(bench.now(), ["two"]);
+            assert!(bench.chain.takes());
+        })
+        .unwrap();
     }
 
     #[test]
