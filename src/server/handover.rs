@@ -245,3 +245,50 @@ fn written(place: BoundPlace) -> Option<(String, usize, SocketAddr)> {
 fn read((endpoint, nth, address): &(String, usize, SocketAddr)) -> Result<BoundPlace, String> {
     Ok(BoundPlace::at(endpoint.parse()?, *nth, Address::Tcp(*address)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::faults::kind::FaultKind;
+
+    fn handover() -> Handover {
+        let toxic = Fault::new(FaultPlan::sample(FaultKind::Latency, [5, 1, 0]), false);
+        let listener = LeftListener {
+            key: "127.0.0.1:0".to_owned(),
+            begun: 7,
+            is_down: true,
+            places: vec![("127.0.0.1:0".to_owned(), 1, "127.0.0.1:99".parse().unwrap())],
+            faults: vec![LeftToxic::of(&toxic)],
+            own: vec!["[::1]:5".parse().unwrap()],
+        };
+        Handover {
+            seed: Some(u64::MAX),
+            proxies: Some(Vec::new()),
+            listeners: vec![listener],
+            scenario_ms: 9,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        let bytes = handover().bytes();
+        assert_eq!(Handover::read(&bytes).unwrap().bytes(), bytes);
+        // Another version may leave less, or more.
+        let read = Handover::read(br#"{"later":[1]}"#).unwrap();
+        assert_eq!(read.bytes(), Handover::default().bytes());
+    }
+
+    #[test]
+    fn what_is_cut_short_or_wrong_is_an_error() {
+        let bytes = handover().bytes();
+        for end in 0..bytes.len() {
+            assert!(Handover::read(&bytes[..end]).is_err(), "{end}");
+        }
+        let mut wrong = handover();
+        wrong.listeners[0].faults[0].toxic.insert("type".to_owned(), "gravity".into());
+        let left = wrong.listeners[0].faults[0].left().map(drop);
+        assert_eq!(left, Err("invalid toxic type".to_owned()));
+        wrong.listeners[0].places[0].0 = "nonsense".to_owned();
+        assert!(read(&wrong.listeners[0].places[0]).is_err());
+    }
+}

@@ -105,7 +105,7 @@ impl ListenAddress {
         let hold = || self.handles.lock().iter().find_map(|handle| handle.hold(&groups::options(planned)));
         let held = if planned.is_down { hold().map(Arc::new) } else { None };
         let (endpoint, address) = (self.endpoint.clone(), self.current.get().address.clone());
-        BoundPlace { endpoint, nth: self.nth, address, held }
+        BoundPlace { held, was_open: true, ..BoundPlace::at(endpoint, self.nth, address) }
     }
 
     /// Whether it is listened on still.
@@ -121,13 +121,15 @@ pub struct BoundPlace {
     /// As of a [`ListenAddress`].
     pub nth: usize,
     pub address: Address,
+    /// This process has listened there, and said so.
+    was_open: bool,
     /// While a fault has closed the listener: no other program is to get its port by chance.
     held: Option<Arc<HeldPort>>,
 }
 
 impl BoundPlace {
     pub fn at(endpoint: Endpoint, nth: usize, address: Address) -> Self {
-        BoundPlace { endpoint, nth, address, held: None }
+        BoundPlace { endpoint, nth, address, was_open: false, held: None }
     }
 
     fn is_of(&self, endpoint: &Endpoint, nth: usize) -> bool {
@@ -507,7 +509,7 @@ impl InForce {
                     .collect();
                 let passed = passed.pop_front().unwrap_or_default();
                 let former: Vec<_> = former_places.iter().filter(|one| one.is_of(endpoint, nth)).collect();
-                let is_back = was_down && !former.is_empty();
+                let is_back = was_down && former.iter().any(|one| one.was_open);
                 let made = if there.is_empty() {
                     open_all(&former, endpoint, &as_opened(planned, of_listener.faults()), passed, threads)?
                 } else {
@@ -616,8 +618,8 @@ fn held(planned: &PlannedListener, mut places: Vec<BoundPlace>) -> Result<Vec<Bo
         match place {
             Some(place) => place.held = Some(held),
             None => {
-                let (endpoint, address) = (endpoint.clone(), held.address().clone());
-                places.push(BoundPlace { endpoint, nth, address, held: Some(held) });
+                let place = BoundPlace::at(endpoint.clone(), nth, held.address().clone());
+                places.push(BoundPlace { held: Some(held), ..place });
             }
         }
     }

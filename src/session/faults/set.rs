@@ -76,9 +76,9 @@ pub enum FaultRefusal {
 }
 
 impl FaultGround {
-    /// Without a seed, one that cannot be guessed.
+    /// Without a seed, one that cannot be guessed. It is one that a file can give: whole numbers of TOML have a sign.
     pub fn new(seed: Option<u64>) -> Self {
-        FaultGround { seed: seed.unwrap_or_else(random), held: HeldTotal::default() }
+        FaultGround { seed: seed.unwrap_or_else(|| random() >> 1), held: HeldTotal::default() }
     }
 }
 
@@ -240,5 +240,16 @@ impl FaultSet {
         let value = change(&mut faults);
         self.count.store(faults.len(), Relaxed);
         value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_that_is_drawn_can_stand_in_a_file() {
+        assert!((0..100).all(|_| i64::try_from(FaultGround::new(None).seed).is_ok()));
+        assert_eq!(FaultGround::new(Some(u64::MAX)).seed, u64::MAX);
     }
 }

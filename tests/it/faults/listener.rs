@@ -420,8 +420,12 @@ fn a_proxy_that_is_made_while_it_is_down_has_its_port_at_once() {
         assert_eq!(api::listen(&api.post("/proxies/a", change.clone())), address, "{change}");
         assert!(is_refused(address), "{change}");
     }
+    let said =
+        || api.server.errors.all().iter().any(|line| line.contains(&format!("listening on {address}")));
+    assert!(!said());
     assert_eq!(api.call("DELETE", "/proxies/a/toxics/flap_downstream", "").status, 204);
     exchange(&mut connect(address), b"hello");
+    within(LIMIT, "it is told once it listens", || said().then_some(()));
 }
 
 #[test]

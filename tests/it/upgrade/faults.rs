@@ -219,6 +219,7 @@ fn accept_stall_holds() {
     operated.fault("remove --all");
     exchange(&mut connect(address), b"hello");
     assert!(operated.faults().is_empty());
+    operated.server.await_closes(2);
     let opened = operated.server.events().into_iter().filter(|event| event["event"] == "open").count();
     assert_eq!(opened, 2, "what filled the queues is no session");
     drop(successor);
