@@ -655,6 +655,21 @@ impl Bench {
         self.push(HeldPart::Bytes(held.unwrap_or_else(|_| panic!("it is memory"))));
     }
 
+    /// A stage goes, if it may, and comes again; the cost of what it hands on.
+    fn pause(&mut self, at: usize) -> usize {
+        if matches!(self.seats[at].fault.plan().kind, FaultKind::Timeout | FaultKind::ResetPeer) {
+            return 0;
+        }
+        self.seats[at].stage.leave();
+        let room = self.seats[at].stage.room();
+        let mut waits = std::mem::replace(&mut self.seats[at].input, HeldQueue::with_room(room));
+        let cost = waits.cost();
+        let next = self.seats.get_mut(at + 1).map_or(&mut self.output, |next| &mut next.input);
+        waits.drain_into(next, self.now);
+        self.step();
+        cost
+    }
+
     /// All stages go; what they held comes out.
     fn clear(&mut self) {
         self.is_blocked = false;
@@ -761,19 +776,7 @@ proptest! {
                 }
                 Act::Pause(at) => {
                     let at = at % bench.seats.len();
-                    let kind = bench.seats[at].fault.plan().kind;
-                    if !matches!(kind, FaultKind::Timeout | FaultKind::ResetPeer) {
-                        bench.seats[at].stage.leave();
-                        let mut waits = std::mem::take(&mut bench.seats[at].input);
-                        let room = bench.seats[at].stage.room();
-                        bench.seats[at].input = HeldQueue::with_room(room);
-                        let now = bench.now;
-                        handed_on[at + 1] += waits.cost();
-                        let next = bench.seats.get_mut(at + 1);
-                        let next = next.map_or(&mut bench.output, |next| &mut next.input);
-                        waits.drain_into(next, now);
-                        bench.step();
-                    }
+                    handed_on[at + 1] += bench.pause(at);
                 }
             }
             for ((seat, handed_on), room) in bench.seats.iter().zip(&handed_on).zip(&rooms) {
