@@ -52,7 +52,7 @@ pub struct Audit {
     /// authorities in place of the system's, in PEM
     #[argh(option, arg_name = "FILE")]
     cacert: Option<PathBuf>,
-    /// speak TLS with whoever answers; do not verify it
+    /// speak TLS without verifying the proxy
     #[argh(switch)]
     insecure: bool,
     /// the name in its certificate, if not that of --via
