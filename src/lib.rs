@@ -16,36 +16,42 @@
 //! ```
 //!
 //! # One connection's life
+//! The code of this walk is eight files, to be read in this order: `server/acceptor.rs`, `server/supervisor.rs`,
+//! `session/session.rs`, `session/upstream.rs`, `relay/pump.rs`, `relay/leg.rs`, `relay/link.rs`, `relay/direction.rs`. What else
+//! is named here has a page of its own, for a second visit.
+//!
 //! 1. [`cli`] makes a [`Plan`](server::plan::Plan) of the command line, and of the configuration file that it names.
 //!    [`server::server::run`] puts it [in force](server::in_force), starts the actors, waits for a signal or an operator, and
 //!    drains. A reload puts the next plan in force: what may fail comes first, and live sessions keep what they began with.
 //! 2. The [`Acceptor`](server::acceptor::Acceptor) of a listener only accepts. Each connection takes one of the
-//!    [`Slots`](runtime::limit::Slots): without a free slot it waits in the kernel's backlog.
-//! 3. The [`Supervisor`](server::supervisor::Supervisor) holds the set of a shard's live sessions. It numbers the connection,
-//!    opens its [`Record`](session::record::Record), asks who may connect ([`Access`](net::network::Access)) and how often
-//!    ([`session::sources`]), and starts its session, which stays on that shard.
+//!    [`Slots`](runtime::limit::Slots): without a free slot it waits in the kernel's backlog. Without a descriptor it queues with
+//!    the others that lack one ([`Shortage`](net::limits::Shortage)). It takes along the listener as its sessions know it
+//!    ([`Listening`](session::listening::Listening)).
+//! 3. The [`Supervisor`](server::supervisor::Supervisor) numbers the connection, opens its [`Record`](session::record::Record),
+//!    asks who may connect ([`Access`](net::network::Access)) and how often ([`session::sources`]), starts its session, which
+//!    stays on that shard, and puts it into the set of the [live ones](server::live).
 //! 4. The session actor ([`session::session`]) owns the near [`Leg`](relay::leg::Leg), the client's connection. Where its
 //!    listener wants it, the client first says who it is, by a PROXY header, and where it wants to go, by a ClientHello, and
 //!    TLS begins ([`session::opening`]). It asks the [`Target`](session::target::Target) of its listener for the other end.
 //! 5. An echo is joined to its own link; an origin ([`session::origin`]) answers as an HTTP server; otherwise the upstream
-//!    actor ([`session::upstream`]) takes the first [route](session::route) that fits, tries servers of its
-//!    [group](session::group) until one is [dialled](net::dial::dial) and has had its [preamble](session::preamble), and
+//!    actor ([`session::upstream`]) takes the first [route](session::route) that fits, [tries](session::attempts) servers of
+//!    its [group](session::group) until one is [dialled](net::dial::dial) and has had its [preamble](session::preamble), and
 //!    owns the far leg.
 //! 6. Around each leg runs a [`pump`](relay::pump::pump()): [`read_into`](relay::pump::read_into) moves the leg into a link,
 //!    [`write_from`](relay::pump::write_from) a link into the leg. Small chunks are copied, bulk is spliced
-//!    ([`relay::leg`]).
+//!    ([`relay::leg`]). What was read of a client early comes first ([`relay::early`]).
 //! 7. Across a [`link`](relay::link) goes a [`Parcel`](relay::link::Parcel): a [`Chunk`](relay::chunk::Chunk), or the end of
 //!    the stream. A link that is dropped without an end is an abort. If the writer waits for a chunk and nothing stands at
 //!    the gate, the reader writes it in the writer's place ([`deliver`](relay::link::LinkSender::deliver)).
-//! 8. Each [`Direction`](relay::direction::Direction) counts what it moves. Taps and dumps watch it at its
-//!    [`Gate`](relay::gate::Gate), a cut by FIN ends it there, and a [chain](session::faults::chain) of faults acts on it
-//!    there.
+//! 8. Each [`Direction`](relay::direction::Direction) counts what it moves. At its [`Gate`](relay::gate::Gate) stand taps and
+//!    dumps, which watch it, a cut by FIN, which ends it, and a [chain](session::faults::chain) of faults, which acts on it.
 //! 9. Whatever ends the session is one [`Outcome`](session::outcome::Outcome): its legs, a deadline
 //!    ([`session::deadline`]), a cut, the drain. The record makes one [`Cause`](session::cause::Cause) of it. If a peer is
 //!    gone, the other is reset after it has what was relayed before ([`settle`](net::socket::settle)); a deadline, a plain
 //!    cut and the end of a drain reset both at once. A cut by FIN is an [`Order`](session::order::Order); a plain cut drops
 //!    the session's task.
-//! 10. The supervisor books the end ([`server::books`]), and the reporter ([`report::reporter`]) tells it as one line.
+//! 10. The session leaves the set of the live ones, its end is booked ([`server::books`]), and the reporter
+//!     ([`report::reporter`]) tells it as one line.
 //!
 //! All of this happens on one [shard](runtime::shard): a thread that runs its own tasks and waits for its own sockets. A server
 //! has a [part](server::shards) on each of its shards, and a socket of each listener there; a connection goes to another shard

@@ -762,9 +762,17 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ("proxy --upstream udp:a:1", &["'--upstream' cannot be 'udp:a:1': UDP is out of scope"]),
         ("echo --listen udp://:53", &["UDP is out of scope"]),
         ("proxy --upstream tls:a:1", &["TLS is spoken to a target or an upstream, as in tls://host:443"]),
+    ] {
+        assert_refused(&line.split_whitespace().collect::<Vec<_>>(), parts);
+    }
+}
+
+#[test]
+fn an_option_of_tls_or_of_proxy_headers_that_cannot_be_is_answered_with_what_to_do() {
+    for (line, parts) in [
         (
             "proxy --upstream a:1 --tls-cert x",
-            &["option '--tls-cert' needs another one; write --tls-key FILE"],
+            &["option '--tls-cert' needs another one; write --tls-key FILE"][..],
         ),
         (
             "proxy --upstream a:1 --tls-key x",
@@ -806,9 +814,17 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ),
         ("echo --tls-cert a", &["unrecognized option '--tls-cert'"]),
         ("origin --tls-self-signed=yes", &["option '--tls-self-signed' takes no value"]),
+    ] {
+        assert_refused(&line.split_whitespace().collect::<Vec<_>>(), parts);
+    }
+}
+
+#[test]
+fn an_option_that_is_given_twice_or_without_its_value_is_answered_with_what_to_do() {
+    for (line, parts) in [
         (
             "proxy --upstream a --upstream b",
-            &["option '--upstream' is given 2 times", "write proxy LISTEN=UPSTREAM"],
+            &["option '--upstream' is given 2 times", "write proxy LISTEN=UPSTREAM"][..],
         ),
         (
             "proxy --listen 1 --listen :2 --upstream a:3 --upstream b:4",
@@ -826,7 +842,15 @@ fn a_wrong_command_line_is_answered_with_what_to_do() {
         ),
         ("proxy --upstream http://a:1/", &["'http://a:1/'", "it is a URL"]),
         ("proxy --upstream a:0", &["'--upstream' cannot be 'a:0'", "port 0"]),
-        ("client --via a:0", &["'--via' cannot be 'a:0'", "port 0"]),
+    ] {
+        assert_refused(&line.split_whitespace().collect::<Vec<_>>(), parts);
+    }
+}
+
+#[test]
+fn what_a_client_or_an_audit_cannot_do_is_answered_with_what_to_do() {
+    for (line, parts) in [
+        ("client --via a:0", &["'--via' cannot be 'a:0'", "port 0"][..]),
         ("client --body tcp://a:1", &["option '--body' is for http targets, and 'tcp://a:1' is none"]),
         ("client --send x http://a/b", &["option '--send' is for tcp targets, and 'http://a/b' is none"]),
         ("client --file x", &["option '--file' is for tcp targets", "'http://www.google.com/'"]),

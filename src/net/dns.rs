@@ -727,11 +727,11 @@ mod tests {
         let (found, asked) = after(|_| Vec::new());
         assert!(found.unwrap_err().ends_with(": it ended its answer early"));
         assert_eq!(asked, ["a.test A", "a.test A over TCP"]);
-        let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let why = ask(&servers(&[nobody]), "a.test", RecordKind::A).unwrap_err().to_string();
-        assert_eq!(why, format!("name server {nobody}: connection refused"));
+        let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let why = ask(&servers(&[closed]), "a.test", RecordKind::A).unwrap_err().to_string();
+        assert_eq!(why, format!("name server {closed}: connection refused"));
         let name = "a..test".to_owned() + &"x".repeat(300);
-        let why = ask(&servers(&[nobody]), &name, RecordKind::A).unwrap_err().to_string();
+        let why = ask(&servers(&[closed]), &name, RecordKind::A).unwrap_err().to_string();
         assert_eq!(why, format!("{name} is no domain name"));
     }
 

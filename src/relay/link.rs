@@ -10,14 +10,14 @@ use crate::{
         gate::{self, Chain},
         leg::Leg,
     },
-    runtime::local::{Between, LocalReceiver, LocalSender, local},
+    runtime::local::{Between, LocalReceiver, LocalSender, ReceiverGone, local},
 };
 use std::{
     cell::Cell,
     future::poll_fn,
     io,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 /// Chunks that may wait in a link. With the one being read and the one being written that is three chunks a direction:
@@ -51,9 +51,6 @@ enum Beside {
 
 /// Wakes the half-loops at both ends of a link, which may belong to other actors.
 pub struct Nudge(Rc<Between<Parcel, Offer, LINK_CHUNKS>>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReceiverGone;
 
 pub fn link() -> (LinkSender, LinkReceiver) {
     let (sender, receiver) = local();
@@ -122,8 +119,7 @@ impl LinkSender {
         waits: &mut Option<Box<Parcel>>,
         context: &Context<'_>,
     ) -> Poll<Result<(), ReceiverGone>> {
-        ready!(self.0.poll_send(waits, context));
-        Poll::Ready(if self.0.is_closed() { Err(ReceiverGone) } else { Ok(()) })
+        self.0.poll_send(waits, context)
     }
 
     /// Ready when the receiver is gone.

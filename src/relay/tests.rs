@@ -8,10 +8,10 @@ use crate::{
     relay::{
         chunk::{Chunk, ChunkSink, ChunkSource},
         direction::{Direction, Ways},
-        link::{LinkSender, Parcel, ReceiverGone, link},
+        link::{LinkSender, Parcel, link},
         pump::{LegEnd, ReadEnd, WriteEnd, pump, read_into, write_from},
     },
-    runtime::shard::run,
+    runtime::{local::ReceiverGone, shard::run},
 };
 use futures::{FutureExt, future::join};
 use proptest::prelude::*;

@@ -37,6 +37,9 @@ pub struct Between<T, X, const N: usize> {
     more: X,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiverGone;
+
 /// A queue for `N` messages.
 pub fn local<T, X: Default, const N: usize>() -> (LocalSender<T, X, N>, LocalReceiver<T, X, N>) {
     let between = Rc::new(Between {
@@ -69,10 +72,16 @@ impl<T, X, const N: usize> LocalSender<T, X, N> {
         Ok(())
     }
 
-    /// Sends the message that `waits`, if one does, once there is room for it.
-    pub fn poll_send(&self, waits: &mut Option<Box<T>>, context: &Context<'_>) -> Poll<()> {
-        let Some(message) = waits.take() else { return Poll::Ready(()) };
-        let Err(message) = self.try_send(*message) else { return Poll::Ready(()) };
+    /// Sends the message that `waits`, if one does, once there is room for it; fails if the receiver is gone.
+    pub fn poll_send(
+        &self,
+        waits: &mut Option<Box<T>>,
+        context: &Context<'_>,
+    ) -> Poll<Result<(), ReceiverGone>> {
+        let refused = waits.take().and_then(|message| self.try_send(*message).err());
+        let Some(message) = refused else {
+            return Poll::Ready(if self.is_closed() { Err(ReceiverGone) } else { Ok(()) });
+        };
         *waits = Some(Box::new(message));
         self.lacks_room.set(true);
         self.sender.register(context);

@@ -537,7 +537,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_has_one_checker_and_one_connection_a_period_whoever_keeps_it() {
+    fn a_server_has_one_checker_and_one_connection_a_period_with_any_number_of_keepers() {
         let (every, count) = (Duration::from_millis(100), Arc::new(AtomicUsize::new(0)));
         let counted = count.clone();
         let (server, _reports) = serve(move |mut stream| {

@@ -207,7 +207,7 @@ mod tests {
         })
     }
 
-    /// Waits until it was asked so often since the last look.
+    /// Waits until it was asked `count` times since the last look.
     async fn until_asked(fake: &FakeNameServer, count: usize) {
         let asked = Cell::new(0);
         until(|| asked.replace(asked.get() + fake.asked().len()) >= count).await;

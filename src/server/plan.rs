@@ -148,7 +148,7 @@ pub struct PlannedListener {
     pub mode: Option<u32>,
     pub target: PlannedTarget,
     pub access: Access,
-    /// Networks whose connections begin with a PROXY header; nobody else may connect. Empty: nobody sends one.
+    /// Networks whose connections begin with a PROXY header; no other address may connect. Empty: none is read.
     pub accept_proxy: Vec<Network>,
     /// What ends TLS, by the name of one of the plan's [`PlannedTls`], where no route says it; `None`: plain TCP.
     pub tls: Option<String>,

@@ -19,7 +19,7 @@ use std::{collections::VecDeque, pin::pin};
 
 /// Sessions that one operator taps at once: 128 MiB of pieces if the operator takes none of them.
 const SESSIONS_MAX: usize = 1024;
-/// So many pieces are told before it is looked whether others were lost.
+/// Pieces that are told before it is looked whether others were lost.
 const LOST_TOLD_AFTER: usize = 32;
 
 /// What some sessions move from now on; dropping it ends the taps.

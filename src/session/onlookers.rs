@@ -121,7 +121,7 @@ impl Onlookers {
         self.add(shown, |state, number, lost| state.waiters.push(Waiting { number, wanted, arrivals, lost }))
     }
 
-    /// No more sessions come: whoever looks on has seen all.
+    /// No more sessions come: the onlookers have seen all.
     pub fn end(&self) {
         let mut state = self.state.lock();
         state.over = true;
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_looks_on_at_the_end_or_after_it_is_told_of_it() {
+    fn an_onlooker_at_the_end_or_after_it_is_told_of_it() {
         let onlookers = Arc::new(Onlookers::default());
         let mut before = onlookers.follow_events();
         onlookers.end();

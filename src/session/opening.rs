@@ -42,7 +42,7 @@ const READ_BYTES: usize = 4096;
 /// What a listener asks of its clients before their streams begin.
 #[derive(Clone, Debug, Default)]
 pub struct OpeningRules {
-    /// Who must send a PROXY header, and nobody else may connect; empty: none is read.
+    /// Who must send a PROXY header; no other peer may connect. Empty: none is read.
     pub accept_proxy: Vec<Network>,
     /// Ends TLS for all clients, where no route says so.
     pub tls: Option<ServerTls>,

@@ -28,7 +28,7 @@ const NAMES_TOLD_MAX: usize = 8;
 pub struct Trust {
     /// `--cacert`: authorities in place of those of the system, or the server's very certificate.
     pub ca: Option<PathBuf>,
-    /// `--insecure`: whoever answers.
+    /// `--insecure`: any server.
     pub anybody: bool,
 }
 
@@ -68,8 +68,7 @@ impl TargetTls {
 
     /// What a user is warned of; none if the server has to prove who it is.
     pub fn warning(&self) -> Option<&'static str> {
-        let text =
-            "warning: --insecure: whoever is between here and the server can read and change all bytes";
+        let text = "warning: --insecure: a program between here and the server can read and change all bytes";
         (!self.tls.verifies()).then_some(text)
     }
 

@@ -19,6 +19,9 @@ const FLOORS: [&str; MOST_ROOMS] = [
 ];
 /// A function fits a screen.
 const FUNCTION_LINES: usize = 70;
+/// The walk through one connection's life takes a newcomer half an hour.
+const WALK_FILES: usize = 10;
+const WALK_LINES: usize = 1300;
 
 fn sources() -> Vec<Source> {
     let sources = source::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
@@ -70,6 +73,24 @@ fn a_function_fits_a_screen() {
         .map(|(source, function)| format!("{}: {} has {} lines", source.path, function.name, function.lines))
         .collect();
     assert!(long.is_empty(), "longer than {FUNCTION_LINES} lines: {long:#?}");
+}
+
+#[test]
+fn the_walk_of_the_tour_takes_half_an_hour() {
+    let sources = sources();
+    let tour = sources.iter().find(|source| source.path == "lib.rs").expect("lib.rs");
+    let (_, walk) = tour.text.split_once("The code of this walk").expect("the tour names its files");
+    let (walk, _) = walk.split_once("//! 1.").expect("the tour has steps");
+    let files: Vec<&str> = walk.split('`').skip(1).step_by(2).collect();
+    assert!((5..=WALK_FILES).contains(&files.len()), "{files:?}");
+    let lines = |file: &&str| {
+        let source = sources.iter().find(|source| source.path == **file);
+        let code = &source.unwrap_or_else(|| panic!("the tour names {file}")).code;
+        code.lines().filter(|line| !line.trim().is_empty()).count()
+    };
+    let lines: Vec<(&str, usize)> = files.iter().map(|file| (*file, lines(file))).collect();
+    let sum: usize = lines.iter().map(|(_, lines)| lines).sum();
+    assert!(sum <= WALK_LINES, "more than {WALK_LINES} lines of code: {sum}, {lines:?}");
 }
 
 #[test]

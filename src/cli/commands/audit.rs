@@ -56,7 +56,7 @@ pub struct Audit {
     /// authorities in place of the system's, in PEM
     #[argh(option, arg_name = "FILE")]
     cacert: Option<PathBuf>,
-    /// speak TLS with whoever answers; do not verify it
+    /// speak TLS without verifying the proxy
     #[argh(switch)]
     insecure: bool,
     /// offer it no newer version of TLS (default 1.3)

@@ -37,7 +37,7 @@ pub struct Client {
     /// authorities in place of the system's, in PEM
     #[argh(option, arg_name = "FILE")]
     cacert: Option<PathBuf>,
-    /// speak TLS with whoever answers, unverified
+    /// speak TLS without verifying the server
     #[argh(switch)]
     insecure: bool,
     /// begin each connection with a PROXY header

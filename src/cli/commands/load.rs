@@ -50,7 +50,7 @@ pub struct Load {
     /// authorities in place of the system's, in PEM
     #[argh(option, arg_name = "FILE")]
     cacert: Option<PathBuf>,
-    /// speak TLS with whoever answers, unverified
+    /// speak TLS without verifying the server
     #[argh(switch)]
     insecure: bool,
     /// resume sessions of TLS: fewer whole handshakes

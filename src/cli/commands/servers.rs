@@ -608,7 +608,7 @@ fn names(listen: &[Endpoint]) -> Vec<String> {
     names
 }
 
-/// What ends TLS for listeners at these addresses, with a certificate that nobody vouches for.
+/// What ends TLS for listeners at these addresses, with a certificate that no authority vouches for.
 fn self_signed(listen: &[Endpoint]) -> Result<PlannedTls, String> {
     let tls = ServerTls::self_signed(&names(listen), &[]);
     let tls = tls.map_err(|reason| format!("option '--tls-self-signed': {reason}"))?;

@@ -848,7 +848,7 @@ fn a_fault_has_what_its_table_says() {
 }
 
 #[test]
-fn what_is_wrong_with_a_fault_is_told_where_it_stands() {
+fn a_wrong_kind_or_key_of_a_fault_is_told_where_it_stands() {
     for (lines, wanted) in [
         ("name = \"x\"", "4:1: error: 'type' is missing: the fault does nothing"),
         (
@@ -879,6 +879,14 @@ fn what_is_wrong_with_a_fault_is_told_where_it_stands() {
             "type = \"noop\"\nstream = \"both\"",
             "6:10: error: 'stream' cannot be \"both\": it is none of the choices; write upstream or downstream",
         ),
+    ] {
+        assert_tells(&with_fault(lines), wanted);
+    }
+}
+
+#[test]
+fn a_wrong_value_of_a_fault_is_told_where_it_stands() {
+    for (lines, wanted) in [
         (
             "type = \"latency\"\nattributes = { lateny = 5 }",
             "6:16: error: 'lateny' is no attribute of latency",

@@ -169,7 +169,7 @@ fn pair(found: &mut Found<'_>, section: &Section<'_>, why: &str) -> Option<Certi
 /// say it, and none if that is the name of each server.
 pub fn client(found: &mut Found<'_>, section: &Section<'_>, name: Option<String>) -> Option<ClientTls> {
     if section.truth("verify") == Some(false) {
-        let text = "'verify' is false: whoever is between here and the server can read and change all bytes";
+        let text = "'verify' is false: a program between here and the server can read and change all bytes";
         found.warn(section.key_span("verify"), text, "name the server's authority in 'ca'");
     }
     let has_pair = section.has("cert") || section.has("key");

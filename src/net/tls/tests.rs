@@ -630,11 +630,10 @@ fn a_ticket_is_no_way_around_another_authority_of_clients() {
     assert!(resumes(&client(), &new, || (), &like_new), "of the same authorities");
 }
 
-#[test]
-fn all_faults_of_files_are_told_at_once() {
+/// A good pair, and files that are wrong in one way each, as their names say.
+fn wrong_files() -> Folder {
     let folder = Folder::new();
     let good = folder.pair("good", &["a.test"]);
-    let own = |cert: &str, key: &str| CertificatePair { cert: folder.path(cert), key: folder.path(key) };
     let good_text = |path: &PathBuf| fs::read_to_string(path).unwrap();
     folder.write("both.pem", &(folder.authority.pem() + &good_text(&good.cert)));
     folder.write("empty.pem", "");
@@ -646,6 +645,13 @@ fn all_faults_of_files_are_told_at_once() {
     );
     folder.write("torn.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
     folder.write("noise.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    folder
+}
+
+#[test]
+fn all_faults_of_files_are_told_at_once() {
+    let folder = wrong_files();
+    let own = |cert: &str, key: &str| CertificatePair { cert: folder.path(cert), key: folder.path(key) };
     let pairs = [
         own("missing.pem", "empty.pem"),
         own("empty.pem", "locked.key"),
@@ -698,9 +704,15 @@ fn all_faults_of_files_are_told_at_once() {
     ];
     let told: Vec<(TlsKey, String)> = faults.into_iter().map(|fault| (fault.what, fault.text)).collect();
     assert_eq!(told, expected);
+}
+
+#[test]
+fn all_faults_of_the_files_of_a_client_are_told_at_once() {
+    let folder = wrong_files();
+    let pair = CertificatePair { cert: folder.path("good.pem"), key: folder.path("locked.key") };
     let faults = ClientTls::load(ClientTlsFiles {
         name: Some("no name".to_owned()),
-        pair: Some(own("good.pem", "locked.key")),
+        pair: Some(pair),
         ..folder.trusting("empty.pem")
     });
     let told: Vec<TlsKey> = faults.unwrap_err().into_iter().map(|fault| fault.what).collect();

@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub static PAGE: KindPage = KindPage {
-    about: "flips bits of the byte at offset, and of one in every so many bytes after it",
+    about: "flips bits of the byte at offset, and of one byte in each run of every bytes after it",
     attributes: &[Attribute::bytes("offset"), Attribute::bytes("every"), Attribute::bits("bits")],
     check: |_| Ok(()),
     place: FaultPlace::Direction(|values| Box::new(Corrupt { values, passed: 0 })),
