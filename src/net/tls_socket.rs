@@ -601,3 +601,21 @@ impl SpareRooms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::shard::run;
+
+    #[test]
+    fn a_few_connections_of_the_program_hold_a_long_flight_at_a_time() {
+        let held = run(async {
+            let mut held: Vec<LongFlight> =
+                (0..LONG_FLIGHTS_MAX).filter_map(|_| LongFlight::begin()).collect();
+            let refused = LongFlight::begin().is_none();
+            held.pop();
+            (held.len(), refused, LongFlight::begin().is_some())
+        });
+        assert_eq!(held.unwrap(), (LONG_FLIGHTS_MAX - 1, true, true));
+    }
+}
