@@ -41,8 +41,10 @@ pub(super) fn run(
     down_sender: LinkSender,
 ) -> impl Future<Output = Outcome> {
     // Boxed: what dialling needs is not kept while the connection lives.
-    let reached = Box::pin(reach(reserved, record.clone(), context, routes, up_receiver));
+    let reached = Box::pin(reach(reserved, record.clone(), context.clone(), routes, up_receiver));
     async move {
+        // Kept to the last: the server waits until it is gone, and so until the far leg is closed.
+        let _ = &context;
         let (far, up_receiver, _seat) = match reached.await {
             Ok(reached) => reached,
             Err(outcome) => return outcome,
@@ -148,7 +150,29 @@ mod tests {
         session::target::Target,
     };
     use futures::future::join;
-    use std::net::TcpListener;
+    use std::{future::poll_fn, net::TcpListener, task::Poll};
+
+    #[test]
+    fn an_upstream_that_lives_holds_what_its_server_waits_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = Target::upstream(&listener.local_addr().unwrap().to_string());
+        let Target::Upstream(routes) = target.clone() else { unreachable!("it is one") };
+        let (record, context) = (Record::sample(1, target), Context::sample());
+        let ((_up_sender, up_receiver), (down_sender, _down_receiver)) = (link(), link());
+        shard::run(async {
+            let mut actor =
+                Box::pin(run(None, record.clone(), context.clone(), routes, up_receiver, down_sender));
+            let connected = poll_fn(|task| {
+                assert!(actor.as_mut().poll(task).is_pending());
+                if record.connected() { Poll::Ready(()) } else { Poll::Pending }
+            });
+            assert!(within(Some(Duration::from_secs(20)), connected).await.is_some());
+            assert_eq!(Arc::strong_count(&context), 2);
+            drop(actor);
+            assert_eq!(Arc::strong_count(&context), 1);
+        })
+        .unwrap();
+    }
 
     #[test]
     fn a_peer_that_takes_nothing_is_ended_by_the_kernel_and_that_is_a_stall() {
