@@ -1,5 +1,5 @@
 //! The gate of a direction: who watches the stream and what acts on it, and all that the half-loops have to heed of that in one
-//! word. [`crate::relay::leg`] ends a stream that is to finish, and [`crate::relay::link`] passes through a chain what
+//! word. [`crate::relay::leg`] ends a stream that is to finish, and [`crate::relay::beside`] passes through a chain what
 //! something acts on.
 //!
 //! An open gate costs one relaxed load a chunk, and the relay splices. With a watcher, a chain or an act the direction
@@ -55,27 +55,6 @@ pub trait Chains: Send + Sync {
 
     /// Whether something is to act on the stream.
     fn act(&self) -> bool;
-}
-
-/// The next parcel that passes `chain`, of those that `poll_next` gives.
-pub(super) fn poll_through(
-    chain: &mut dyn Chain,
-    mut poll_next: impl FnMut(&Context<'_>) -> Poll<Option<Parcel>>,
-    context: &mut Context<'_>,
-) -> Poll<Option<Parcel>> {
-    loop {
-        while chain.takes()
-            && let Poll::Ready(parcel) = poll_next(context)
-        {
-            chain.take(parcel);
-        }
-        let is_full = !chain.takes();
-        match chain.poll_next(context) {
-            // It made room, and nothing was asked for what may come into it.
-            Poll::Pending if is_full && chain.takes() => {}
-            next => return next,
-        }
-    }
 }
 
 /// What stands at the gate, in one word: the watchers in its low bits, the rest above them.

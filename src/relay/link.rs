@@ -4,12 +4,7 @@
 //! While the receiver waits for a chunk, the sender may write it itself, to where the receiver would ([`LinkSender::deliver`]).
 
 use crate::{
-    relay::{
-        chunk::Chunk,
-        direction::Direction,
-        gate::{self, Chain},
-        leg::Leg,
-    },
+    relay::{beside::Beside, chunk::Chunk, direction::Direction, leg::Leg},
     runtime::local::{Between, LocalReceiver, LocalSender, ReceiverGone, local},
 };
 use std::{
@@ -38,15 +33,7 @@ pub struct LinkReceiver(LocalReceiver<Parcel, Offer, LINK_CHUNKS>);
 #[derive(Default)]
 struct Offer {
     sink: Cell<Option<Rc<Leg>>>,
-    beside: Cell<Option<Box<Beside>>>,
-}
-
-/// What is seldom beside the link of a receiver: one of them costs no place for the other.
-enum Beside {
-    /// Why the sender could not write to the sink.
-    Failed(io::Error),
-    /// What acts on the stream.
-    Chain(Box<dyn Chain>),
+    beside: Beside,
 }
 
 /// Wakes the half-loops at both ends of a link, which may belong to other actors.
@@ -75,7 +62,7 @@ impl LinkSender {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Err(error) => {
                 // The end of the writing is the receiver's, as if it had written itself.
-                self.0.beside.set(Some(Box::new(Beside::Failed(error))));
+                self.0.beside.fail(error);
                 self.0.wake_receiver();
                 true
             }
@@ -93,24 +80,12 @@ impl LinkSender {
 
     /// Sends without waiting; what has no room comes back.
     pub fn try_send(&self, parcel: Parcel) -> Option<Box<Parcel>> {
-        let left = self.try_chain(parcel)?;
-        self.0.try_send(left).err().map(Box::new)
-    }
-
-    /// Has the chain take `parcel`, if there is one that does and nothing waits before it: also while the receiver is busy
-    /// writing. So time runs for it from now on.
-    fn try_chain(&self, parcel: Parcel) -> Option<Parcel> {
-        let Some(mut beside) = self.0.beside.take() else { return Some(parcel) };
-        let left = match &mut *beside {
-            Beside::Chain(chain) if !self.0.has_message() && chain.takes() => {
-                chain.take(Some(parcel));
-                self.0.wake_receiver();
-                None
-            }
-            _ => Some(parcel),
+        let left = if self.0.has_message() { Some(parcel) } else { self.0.beside.take_in(parcel) };
+        let Some(left) = left else {
+            self.0.wake_receiver();
+            return None;
         };
-        self.0.beside.set(Some(beside));
-        left
+        self.0.try_send(left).err().map(Box::new)
     }
 
     /// Sends what `waits`, if anything does.
@@ -136,36 +111,8 @@ impl LinkReceiver {
 
     /// The next parcel, once what acts on the `direction` lets it pass; none after an abort, and after `Fin`. Cancel-safe.
     /// Errors: that of a write which the sender did.
-    pub fn receive(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Parcel>>> {
-        poll_fn(|context| {
-            let chain = match self.0.beside.take().map(|beside| *beside) {
-                Some(Beside::Failed(error)) => return Poll::Ready(Err(error)),
-                Some(Beside::Chain(chain)) => Some(chain),
-                None => direction.gate.make_chain(),
-            };
-            match chain {
-                Some(chain) => self.poll_through(chain, direction, context),
-                None => self.0.poll_next(context),
-            }
-            .map(Ok)
-        })
-    }
-
-    /// The next parcel that passes `chain`, which stays until it is over.
-    fn poll_through(
-        &mut self,
-        mut chain: Box<dyn Chain>,
-        direction: &Direction,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Parcel>> {
-        let next = gate::poll_through(&mut *chain, |context| self.0.poll_next(context), context);
-        if chain.is_over() && next.is_pending() {
-            drop(chain);
-            direction.gate.rest();
-        } else {
-            self.0.beside.set(Some(Box::new(Beside::Chain(chain))));
-        }
-        next
+    pub fn receive(&self, direction: &Direction) -> impl Future<Output = io::Result<Option<Parcel>>> {
+        poll_fn(|context| self.0.beside.poll_next(direction, |context| self.0.poll_next(context), context))
     }
 
     /// Whether a parcel is there.
@@ -191,7 +138,7 @@ impl Drop for LinkReceiver {
     fn drop(&mut self) {
         // They go with their owner, and not with the sender.
         self.0.sink.take();
-        self.0.beside.take();
+        self.0.beside.clear();
     }
 }
 
@@ -200,7 +147,7 @@ mod tests {
     use super::*;
     use crate::{
         net::buffer::Buffer,
-        relay::gate::Chains,
+        relay::gate::{Chain, Chains},
         runtime::{clock::within, shard},
     };
     use futures::{FutureExt, executor::block_on};
@@ -216,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_sender_that_goes_without_an_end_is_an_abort() {
-        let (sender, mut receiver) = link();
+        let (sender, receiver) = link();
         block_on(sender.send(Chunk::Bytes(Buffer::holding(b"x")))).unwrap();
         drop(sender);
         assert!(matches!(block_on(receiver.receive(&Direction::new())), Ok(Some(Parcel::Data(_)))));
@@ -274,7 +221,7 @@ mod tests {
     fn a_chain_takes_what_comes_while_its_receiver_is_busy_and_goes_with_it() {
         let (direction, keeper) = (Direction::new(), Keeper::default());
         direction.gate.act(Arc::new(keeper.clone()));
-        let (sender, mut receiver) = link();
+        let (sender, receiver) = link();
         let data = || Parcel::Data(Chunk::Bytes(Buffer::holding(b"x")));
         assert!(sender.try_send(data()).is_none());
         assert!(receiver.receive(&direction).now_or_never().is_none());

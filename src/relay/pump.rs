@@ -162,7 +162,7 @@ fn pass_on(read: io::Result<Option<Chunk>>, link: &LinkSender, direction: &Direc
 
 /// Moves `link` into `sink` until one of them ends.
 pub fn write_from<'a>(
-    mut link: LinkReceiver,
+    link: LinkReceiver,
     mut sink: impl ChunkSink + 'a,
     direction: &'a Direction,
 ) -> impl Future<Output = WriteEnd> + 'a {

@@ -101,7 +101,7 @@ impl<T, X, const N: usize> LocalSender<T, X, N> {
 
 impl<T, X, const N: usize> LocalReceiver<T, X, N> {
     /// The next message; none when the sender is gone and all was taken.
-    pub fn poll_next(&mut self, context: &Context<'_>) -> Poll<Option<T>> {
+    pub fn poll_next(&self, context: &Context<'_>) -> Poll<Option<T>> {
         let next = self.try_next();
         self.is_idle.set(next.is_none());
         if next.is_none() && !self.sender_gone.get() {
@@ -115,7 +115,7 @@ impl<T, X, const N: usize> LocalReceiver<T, X, N> {
         Poll::Ready(next)
     }
 
-    fn try_next(&mut self) -> Option<T> {
+    fn try_next(&self) -> Option<T> {
         let mut queue = self.between.queue.take()?;
         let next = queue.1.try_next();
         self.between.queue.set(Some(queue));

@@ -64,9 +64,9 @@ fn an_abort_is_read_after_what_came_before_it_and_is_no_end() {
 #[test]
 fn what_is_written_waits_for_room_and_the_end_comes_after_all_of_it() {
     let two = Two { incoming: Direction::new(), outgoing: Direction::new() };
-    let (mut stream, _sender, mut receiver) = two.stream();
+    let (mut stream, _sender, receiver) = two.stream();
     let direction = Direction::new();
-    let mut next = || match block_on(receiver.receive(&direction)) {
+    let next = || match block_on(receiver.receive(&direction)) {
         Ok(Some(Parcel::Data(chunk))) => chunk.len(),
         Ok(Some(Parcel::Fin)) => 0,
         Ok(None) | Err(_) => unreachable!("the stream is not aborted"),
