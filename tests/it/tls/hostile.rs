@@ -46,6 +46,8 @@ fn keys_that_are_renewed_without_end_end_the_session() {
     let upstream = peer::takes_all();
     let between = Between::start(&authority, (Wire::Tls13, Wire::Tcp), upstream.address, &[]);
     let mut client = between.connect();
+    // Else they may come in the handshake, before the upstream is dialled.
+    upstream.await_reached();
     let process = between.operated.server.process();
     let before = process.resident_kib();
     for _ in 0..100_000 {
