@@ -45,7 +45,7 @@ const TICKETS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Connections of the program that may need more than [`MESSAGE_BYTES_MAX`] at a time: 64 MiB.
 const LONG_FLIGHTS_MAX: usize = 4;
 /// Reads that give nothing of the stream (a peer may send tickets without end), before other tasks have their turn.
-const RECEIPTS_MAX: usize = 4;
+const RECEIPTS_MAX: usize = 2;
 /// Free rooms that a shard keeps: 256 KiB.
 const SPARE_ROOMS: usize = 4;
 /// What a record has besides its bytes, and a KeyUpdate before it, at most.
