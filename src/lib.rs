@@ -44,7 +44,8 @@
 //!    the stream. A link that is dropped without an end is an abort. If the writer waits for a chunk and nothing stands at
 //!    the gate, the reader writes it in the writer's place ([`deliver`](relay::link::LinkSender::deliver)).
 //! 8. Each [`Direction`](relay::direction::Direction) counts what it moves. At its [`Gate`](relay::gate::Gate) stand taps and
-//!    dumps, which watch it, a cut by FIN, which ends it, and a [chain](session::faults::chain) of faults, which acts on it.
+//!    dumps, which watch it, a cut by FIN, which ends it, and a [chain](session::faults::chain) of faults, which acts on it
+//!    [beside](relay::beside) the link.
 //! 9. Whatever ends the session is one [`Outcome`](session::outcome::Outcome): its legs, a deadline
 //!    ([`session::deadline`]), a cut, the drain. The record makes one [`Cause`](session::cause::Cause) of it. If a peer is
 //!    gone, the other is reset after it has what was relayed before ([`settle`](net::socket::settle)); a deadline, a plain

@@ -180,7 +180,7 @@ fn check(folder: &Path) -> io::Result<()> {
     })
 }
 
-/// The sockets in the folder that are named by a pid, whoever listens there.
+/// The sockets in the folder that are named by a pid, whether or not a server listens there.
 pub fn sockets(folder: &Path) -> Vec<(u32, PathBuf)> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let named = |path: PathBuf| {

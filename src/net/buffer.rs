@@ -69,7 +69,7 @@ impl SpareBuffers {
 
     fn give(&self, room: Option<Box<Room>>) {
         let mut rooms = self.rooms.borrow_mut();
-        // A connection may have come from another shard with what was read of it.
+        // A record that another shard drops may still have what was read of its client early.
         self.in_use.set(self.in_use.get().saturating_sub(1));
         let kept = self.in_use.get().max(SPARE_BUFFERS);
         rooms.extend(room);

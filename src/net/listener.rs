@@ -292,7 +292,7 @@ fn bind_tcp(at: SocketAddr, options: &Options, is_another: bool) -> io::Result<O
 }
 
 impl ListenHandle {
-    /// Its port, for the time in which nobody listens at it; none if it is closed, or is no port of ours.
+    /// Its port, while no socket listens at it; none if it is closed, or is no port of ours.
     pub fn hold(&self, options: &Options) -> Option<HeldPort> {
         let opened = self.0.upgrade()?;
         let name = getsockname(&opened.descriptor).ok()?;

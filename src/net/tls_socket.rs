@@ -34,8 +34,8 @@ use std::{
 
 /// Room for a few records (RFC 8446 §5.2: at most 16,645 bytes each), so that few reads end in one, whose begin is then moved.
 const ROOM_BYTES: usize = 64 * 1024;
-/// The begin of a record that is shorter waits in memory of its own size. The rest of a longer one is under way; a client that
-/// makes its handshake is not trusted with that.
+/// The begin of a record that is shorter waits in memory of its own size. One that is longer keeps its room of 64 KiB: the rest
+/// of it is under way. A client that makes its handshake is not trusted with that.
 const BEGIN_BYTES: usize = 2 * 1024;
 /// The longest message that is put together in memory: rustls takes 64 KiB, in records of any size.
 const MESSAGE_BYTES_MAX: usize = 512 * 1024;
@@ -296,6 +296,11 @@ impl TlsSocket {
         Ok(self.encrypted.take())
     }
 
+    /// Whether a write has begun that must go on with the same bytes.
+    pub fn has_begun(&self) -> bool {
+        self.encrypted.get() > 0
+    }
+
     /// Ends our stream: close_notify, then FIN.
     pub fn poll_finish(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
         let mut session = self.session.borrow_mut();
@@ -313,7 +318,7 @@ impl TlsSocket {
     }
 }
 
-/// Whether a handshake failed because nobody vouches for who the peer says to be.
+/// Whether a handshake failed because no authority vouches for who the peer says to be.
 pub fn is_distrust(error: &io::Error) -> bool {
     let failure = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsFailure>());
     failure.is_some_and(|failure| matches!(failure.0, rustls::Error::InvalidCertificate(_)))
@@ -376,9 +381,9 @@ impl TlsSession {
             self.shrink();
             return Poll::Pending;
         }
-        if self.incoming.len() < MESSAGE_BYTES_MAX {
-            self.long_flight = None;
-        } else if let Err(text) = self.allow_long_flight() {
+        if self.incoming.len() >= MESSAGE_BYTES_MAX
+            && let Err(text) = self.allow_long_flight()
+        {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
         let room = self.incoming.free(ROOM_BYTES / 2);
@@ -398,7 +403,11 @@ impl TlsSession {
 
     /// Takes no more memory for what came than it needs while no more comes.
     fn shrink(&mut self) {
-        self.incoming.shrink(if self.machine.state().is_handshaking() { ROOM_BYTES } else { BEGIN_BYTES });
+        let is_trusted = !self.machine.state().is_handshaking() && self.incoming.bytes.len() <= ROOM_BYTES;
+        self.incoming.shrink(if is_trusted { BEGIN_BYTES } else { ROOM_BYTES });
+        if self.incoming.bytes.len() <= MESSAGE_BYTES_MAX {
+            self.long_flight = None;
+        }
     }
 
     /// Whether what came may be longer than a message. Errors: what is wrong with it, in words.

@@ -39,14 +39,16 @@ impl Beside {
     }
 
     /// The next parcel of those that `poll_link` gives, once what acts on the `direction` lets it pass.
+    /// Nothing begins to act on a parcel of which the sender has written a part, which `is_begun`.
     /// Errors: that of a write which the sender did.
     pub fn poll_next(
         &self,
         direction: &Direction,
+        is_begun: impl Fn() -> bool,
         poll_link: impl Fn(&Context<'_>) -> Poll<Option<Parcel>>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Option<Parcel>>> {
-        let Some(mut seldom) = self.0.take().or_else(|| Seldom::chain(direction)) else {
+        let Some(mut seldom) = self.0.take().or_else(|| Seldom::chain(direction, is_begun)) else {
             return poll_link(context).map(Ok);
         };
         let chain = match &mut *seldom {
@@ -73,7 +75,10 @@ impl Beside {
 
 impl Seldom {
     /// What is to act on the `direction`, if anything is.
-    fn chain(direction: &Direction) -> Option<Box<Self>> {
+    fn chain(direction: &Direction, is_begun: impl Fn() -> bool) -> Option<Box<Self>> {
+        if !direction.gate.is_chained() || is_begun() {
+            return None;
+        }
         direction.gate.make_chain().map(|chain| Box::new(Seldom::Chain(chain)))
     }
 }

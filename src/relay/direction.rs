@@ -46,7 +46,7 @@ impl Direction {
     }
 
     /// Notes that `bytes` came from the sender, and shows them to the watchers.
-    pub fn receive(&self, bytes: &[u8]) {
+    pub fn note_received(&self, bytes: &[u8]) {
         self.gate.show(self.received(), bytes);
         self.add_received(bytes.len());
     }

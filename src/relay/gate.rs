@@ -214,12 +214,12 @@ mod tests {
     #[test]
     fn a_watcher_is_shown_what_comes_between_its_coming_and_its_going() {
         let (direction, seen) = (Direction::new(), Arc::new(Seen::default()));
-        direction.receive(b"before");
+        direction.note_received(b"before");
         let watcher = direction.gate.watch(seen.clone());
-        direction.receive(b"while");
+        direction.note_received(b"while");
         direction.gate.unwatch(&watcher);
         direction.gate.unwatch(&watcher);
-        direction.receive(b"after");
+        direction.note_received(b"after");
         assert_eq!(*seen.0.lock().unwrap(), [(6, b"while".to_vec())]);
         assert!(direction.gate.is_open());
     }
@@ -228,7 +228,7 @@ mod tests {
     fn a_watcher_is_shown_the_end_after_the_last_byte() {
         let (direction, seen) = (Direction::new(), Arc::new(Seen::default()));
         direction.gate.watch(seen.clone());
-        direction.receive(b"last");
+        direction.note_received(b"last");
         direction.set_ended();
         assert_eq!(*seen.0.lock().unwrap(), [(0, b"last".to_vec()), (0, Vec::new())]);
     }

@@ -19,7 +19,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-/// One connection of a session. Dropping it resets the peer; [`Leg::close`] is the clean way.
+/// One connection of a session. Dropping it resets the peer; [`Leg::end`] is the clean way.
 pub enum Leg {
     /// TCP or UNIX; bulk is spliced.
     Plain(Socket),
@@ -99,6 +99,11 @@ impl Leg {
         }
     }
 
+    /// Whether a write has begun that must go on with the same bytes: they are encrypted.
+    pub fn has_begun(&self) -> bool {
+        matches!(self, Leg::Tls(tls) if tls.has_begun())
+    }
+
     /// Closes because we have all that we want, whether or not the peer has ended its stream. Over TLS our stream is ended
     /// first, if that takes no waiting.
     pub fn hang_up(self) {
@@ -106,7 +111,7 @@ impl Leg {
             // If it cannot be told, the peer takes it for a cut, and has nothing more to lose by that.
             let _ = tls.poll_finish(&Context::from_waker(Waker::noop()));
             // What is there and not read would have it reset.
-            self.may_have_more();
+            let _ = self.socket().read_away();
         }
         self.socket().close_when_dropped();
     }

@@ -25,6 +25,7 @@ pub enum Parcel {
     Fin,
 }
 
+/// It derefs to its [`Offer`], as the receiver does.
 pub struct LinkSender(LocalSender<Parcel, Offer, LINK_CHUNKS>);
 
 pub struct LinkReceiver(LocalReceiver<Parcel, Offer, LINK_CHUNKS>);
@@ -34,6 +35,16 @@ pub struct LinkReceiver(LocalReceiver<Parcel, Offer, LINK_CHUNKS>);
 struct Offer {
     sink: Cell<Option<Rc<Leg>>>,
     beside: Beside,
+}
+
+impl Offer {
+    /// Whether the sink must be given again what the sender tried to write.
+    fn sink_has_begun(&self) -> bool {
+        let sink = self.sink.take();
+        let has_begun = sink.as_ref().is_some_and(|leg| leg.has_begun());
+        self.sink.set(sink);
+        has_begun
+    }
 }
 
 /// Wakes the half-loops at both ends of a link, which may belong to other actors.
@@ -78,7 +89,7 @@ impl LinkSender {
         poll_fn(move |context| self.poll_send(&mut waits, context))
     }
 
-    /// Sends without waiting; what has no room comes back.
+    /// Sends without waiting; what has no room comes back. A chain that takes parcels gets it at once, if none waits before it.
     pub fn try_send(&self, parcel: Parcel) -> Option<Box<Parcel>> {
         let left = if self.0.has_message() { Some(parcel) } else { self.0.beside.take_in(parcel) };
         let Some(left) = left else {
@@ -112,7 +123,10 @@ impl LinkReceiver {
     /// The next parcel, once what acts on the `direction` lets it pass; none after an abort, and after `Fin`. Cancel-safe.
     /// Errors: that of a write which the sender did.
     pub fn receive(&self, direction: &Direction) -> impl Future<Output = io::Result<Option<Parcel>>> {
-        poll_fn(|context| self.0.beside.poll_next(direction, |context| self.0.poll_next(context), context))
+        poll_fn(|context| {
+            let is_begun = || self.0.sink_has_begun();
+            self.0.beside.poll_next(direction, is_begun, |context| self.0.poll_next(context), context)
+        })
     }
 
     /// Whether a parcel is there.

@@ -1,6 +1,6 @@
 //! Bytes and their ends: chunks, links, legs, and the pump around a leg. No addresses of peers, no targets.
 
-mod beside;
+pub mod beside;
 pub mod chunk;
 pub mod direction;
 pub mod early;

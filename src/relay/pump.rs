@@ -8,6 +8,7 @@
 //! | going on | failed | the peer takes no more, but what it sent before may still come: read on |
 //! | ended | failed | the peer ended its stream and then reset: it is gone |
 //! | refused | ended | the other side takes no more: what it sent is written, now reset this peer |
+//! | any | any | the kernel says that the connection is lost: the peer is gone, once nothing more comes of it |
 
 use crate::{
     relay::{
@@ -143,7 +144,7 @@ fn pass_on(read: io::Result<Option<Chunk>>, link: &LinkSender, direction: &Direc
     match read {
         Ok(Some(mut chunk)) => {
             match chunk.bytes() {
-                Some(bytes) => direction.receive(bytes),
+                Some(bytes) => direction.note_received(bytes),
                 None => direction.add_received(chunk.len()),
             }
             if link.deliver(&mut chunk, direction) {

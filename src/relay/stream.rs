@@ -115,7 +115,7 @@ impl AsyncWrite for LinkStream<'_> {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.ways.outgoing.receive(bytes);
+        self.ways.outgoing.note_received(bytes);
         let mut chunk = Chunk::Bytes(Buffer::holding(bytes));
         if !self.to_link.deliver(&mut chunk, self.ways.outgoing) {
             self.unsent = self.to_link.try_send(Parcel::Data(chunk));

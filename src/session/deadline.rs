@@ -206,7 +206,7 @@ impl<'a> Watch<'a> {
         let moved_ms = flowed_ms.max(self.delivery.moved_ms());
         let half_closed = client.ended() || upstream.ended();
         // What a fault holds is not the peer's to move.
-        let is_held = client.gate.is_held() || upstream.gate.is_held();
+        let is_held = self.record.is_held();
         let half_closed_ms = half_closed.then(|| if is_held { coarse_ms() } else { moved_ms });
         let dialling = self.record.dialling();
         let left = dialling && client.ended() && client.received() == 0;

@@ -63,8 +63,7 @@ impl Health {
         if record.dialling() {
             return Health::Dialling;
         }
-        let is_held = record.sides().iter().any(|(direction, _)| direction.gate.is_held());
-        if is_held && is_past(record.moved_ms(), STALLED_AFTER) {
+        if record.is_held() && is_past(record.moved_ms(), STALLED_AFTER) {
             return Health::Held;
         }
         if record.stalled_since_ms().is_some_and(|since_ms| is_past(since_ms, STALLED_AFTER)) {

@@ -190,6 +190,7 @@ fn live<'a>(
                 Either::Right((near_end, _)) => Ok(near_end),
             };
             match first {
+                // Clean: the far side goes on, or there is none.
                 Ok(near_end) => (Some(near_end), Outcome::Clean),
                 Err(far_outcome) => Box::pin(outlive(pump, far_outcome, record.to_client())).await,
             }

@@ -216,12 +216,12 @@ mod tests {
     #[test]
     fn every_tap_is_shown_what_it_asked_for_until_it_goes() {
         let record = record();
-        record.from_client.receive(b"before");
+        record.from_client.note_received(b"before");
         let mut both = Watcher::attach(&record, View::default()).unwrap();
         let view = View { from: Some(Side::Upstream), ..View::default() };
         let mut upstream = Watcher::attach(&record, view).unwrap();
-        record.from_client.receive(b"up");
-        record.from_upstream.receive(b"down");
+        record.from_client.note_received(b"up");
+        record.from_upstream.note_received(b"down");
         let shown = |watcher: &mut Watcher| match watcher.sights.try_next() {
             Some(Sight::Piece(piece)) => Some((piece.offset, piece.bytes.to_vec())),
             _ => None,
@@ -240,7 +240,7 @@ mod tests {
         let record = record();
         let watcher = Watcher::attach(&record, View::default()).unwrap();
         for _ in 0..PIECES + 3 {
-            record.from_client.receive(b"x");
+            record.from_client.note_received(b"x");
         }
         assert_eq!((watcher.take_lost(), watcher.take_lost()), (3, 0));
     }
@@ -261,8 +261,8 @@ mod tests {
         let record = record();
         let mut marked = Watcher::attach(&record, View { marks: true, ..View::default() }).unwrap();
         let mut plain = Watcher::attach(&record, View::default()).unwrap();
-        record.from_client.receive(b"a");
-        record.from_client.receive(b"b");
+        record.from_client.note_received(b"a");
+        record.from_client.note_received(b"b");
         record.from_client.set_ended();
         record.taps.mark(|| Mark::now(MarkKind::Reset, Some(Side::Upstream), 0));
         let mut shown = Vec::new();

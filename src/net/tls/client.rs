@@ -59,7 +59,7 @@ pub struct ClientTlsFiles {
     pub name: Option<String>,
     /// The client's own certificate, for servers that ask for one.
     pub pair: Option<CertificatePair>,
-    /// Off: whoever is between here and the server can read and change all bytes.
+    /// Off: a program between here and the server can read and change all bytes.
     pub verify: bool,
     /// The protocols that are offered, the best first.
     pub alpn: Vec<String>,

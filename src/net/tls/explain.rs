@@ -11,7 +11,7 @@ use std::fmt::Write;
 /// Of the names in a certificate, as many as are told.
 const NAMES_TOLD_MAX: usize = 8;
 
-/// Why nobody vouches for a certificate. rustls tells neither from the other.
+/// Why no authority vouches for a certificate. rustls tells neither from the other.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssuerFault {
     #[error("the certificate is self-signed")]

@@ -27,7 +27,7 @@ impl Two {
     }
 
     fn bring(&self, sender: &LinkSender, bytes: &[u8]) {
-        self.incoming.receive(bytes);
+        self.incoming.note_received(bytes);
         block_on(sender.send(Chunk::Bytes(Buffer::holding(bytes)))).unwrap();
     }
 }

@@ -42,6 +42,8 @@ pub struct FaultChain {
     links: Vec<ChainLink>,
     /// What may pass.
     out: HeldQueue,
+    /// Since when what the receiver is busy with might pass; none while it asks for more.
+    given_ns: Option<u64>,
     /// The sender's stream has ended, one way or another.
     has_end: bool,
     /// Bytes that the receiver will never get: it is not to blame that they wait.
@@ -76,6 +78,7 @@ impl FaultChain {
             meeting: None,
             links: Vec::new(),
             out: HeldQueue::with_room(STAGE_ROOM),
+            given_ns: None,
             has_end: false,
             has_swallowed: false,
             stops_intake: false,
@@ -256,7 +259,8 @@ impl FaultChain {
 
     /// Whether the receiver takes so little that its sender is to wait: the room is for what is delayed.
     fn is_behind(&self) -> bool {
-        self.out.front().is_some_and(|held| now_ns().saturating_sub(held.came_ns) > BEHIND_NS)
+        let since_ns = self.given_ns.or_else(|| Some(self.out.front()?.came_ns));
+        since_ns.is_some_and(|since_ns| now_ns().saturating_sub(since_ns) > BEHIND_NS)
     }
 
     fn cost(&self) -> usize {
@@ -309,13 +313,15 @@ impl Chain for FaultChain {
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Parcel>> {
+        self.given_ns = None;
         loop {
             let now_ns = now_ns();
             self.follow(now_ns);
             let due_ns = if self.out.is_empty() { self.advance(now_ns) } else { None };
             let next = self.out.pop();
             self.account();
-            if let Some(Held { part, .. }) = next {
+            if let Some(Held { came_ns, part }) = next {
+                self.given_ns = Some(came_ns);
                 self.direction().set_held(false);
                 return Poll::Ready(match part {
                     HeldPart::Bytes(bytes) => Some(Parcel::Data(bytes.into_chunk())),
@@ -508,9 +514,13 @@ mod tests {
             bench.send(b"two");
             assert_eq!(bench.next().await, "one");
             sleep(Duration::from_nanos(BEHIND_NS) + Duration::from_millis(5)).await;
-            assert!(!bench.chain.takes(), "the second was due long ago");
+            assert!(!bench.chain.takes(), "it is busy with the first since long ago");
             assert_eq!(bench.now(), ["two"]);
             assert!(bench.chain.takes());
+            bench.send(b"three");
+            assert_eq!(bench.next().await, "three");
+            sleep(Duration::from_nanos(BEHIND_NS) + Duration::from_millis(5)).await;
+            assert!(!bench.chain.takes(), "it is busy with the last");
         })
         .unwrap();
     }
@@ -676,6 +686,7 @@ mod tests {
                 assert_eq!(bench.next().await.as_bytes(), [b'a' + number]);
                 assert!(began.elapsed() > Duration::from_millis(2), "it was held");
                 assert_eq!(bench.next().await.as_bytes(), [b'A' + number]);
+                assert!(bench.now().is_empty());
                 until(false).await;
             }
         })

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_shut_once_nobody_passes_any_more() {
+    fn it_is_shut_once_no_acceptor_passes_any_more() {
         let shut = shard::run(async {
             let entrance = Entrance::default();
             let passing = [entrance.pass(), entrance.pass()];

@@ -1,6 +1,6 @@
 //! `cut`: at a byte of the stream, or after a while, the session ends for both peers.
 //!
-//! On TCP: true. FIN comes after exactly so many bytes, as of a program that has closed; RST as of one that has died. A cable
+//! On TCP: true. FIN comes after exactly that byte, as of a program that has closed; RST as of one that has died. A cable
 //! that is unplugged sends neither: that is `timeout` 0, in both streams.
 
 use crate::session::faults::{

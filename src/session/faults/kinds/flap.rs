@@ -1,7 +1,7 @@
 //! `flap`: the listener is there for a while, then closed, with its sessions cut, and so on.
 //!
 //! On TCP: true. While it is closed, connect() fails at once (ECONNREFUSED), as where a program restarts. Its port stays
-//! bound, so that the kernel gives it to nobody by chance.
+//! bound, so that the kernel gives it to no other program by chance.
 
 use crate::session::faults::kind::{Attribute, FaultPlace, KindPage};
 

@@ -1,4 +1,4 @@
-//! `limit_data`: passes so many bytes, and then ends both streams.
+//! `limit_data`: passes a number of bytes, and then ends both streams.
 //!
 //! On TCP: the receiver gets a clean end too early, as of a sender that has given up. The count stays when the limit changes.
 
