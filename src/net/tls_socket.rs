@@ -253,6 +253,10 @@ impl TlsSocket {
             if !session.plain.is_empty() || session.peer_closed {
                 continue;
             }
+            // An answer of TLS itself, which no write of ours takes along. How the connection is the writing finds.
+            if session.outgoing.len() > 0 && self.encrypted.get() == 0 {
+                let _ = session.poll_flush(&self.socket, context);
+            }
             if receipts == RECEIPTS_MAX && left.is_none() {
                 context.waker().wake_by_ref();
                 return Poll::Pending;

@@ -67,6 +67,21 @@ impl Beside {
         next.map(Ok)
     }
 
+    /// Time runs for what acts on the `direction` while the receiver is busy writing.
+    pub fn keep_time(
+        &self,
+        direction: &Direction,
+        poll_link: impl Fn(&Context<'_>) -> Poll<Option<Parcel>>,
+        context: &mut Context<'_>,
+    ) {
+        let Some(mut seldom) = self.0.take().or_else(|| Seldom::chain(direction, || false)) else { return };
+        if let Seldom::Chain(chain) = &mut *seldom {
+            fill(&mut **chain, poll_link, context);
+            chain.keep_time(context);
+        }
+        self.0.set(Some(seldom));
+    }
+
     /// Nothing is there from now on.
     pub fn clear(&self) {
         self.0.take();
@@ -90,16 +105,25 @@ fn poll_through(
     context: &mut Context<'_>,
 ) -> Poll<Option<Parcel>> {
     loop {
-        while chain.takes()
-            && let Poll::Ready(parcel) = poll_link(context)
-        {
-            chain.take(parcel);
-        }
+        fill(chain, &poll_link, context);
         let is_full = !chain.takes();
         match chain.poll_next(context) {
             // It made room, and nothing was asked for what may come into it.
             Poll::Pending if is_full && chain.takes() => {}
             next => return next,
         }
+    }
+}
+
+/// Has `chain` take what there is, as far as it does.
+fn fill(
+    chain: &mut dyn Chain,
+    poll_link: impl Fn(&Context<'_>) -> Poll<Option<Parcel>>,
+    context: &Context<'_>,
+) {
+    while chain.takes()
+        && let Poll::Ready(parcel) = poll_link(context)
+    {
+        chain.take(parcel);
     }
 }

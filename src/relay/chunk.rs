@@ -55,7 +55,7 @@ pub trait ChunkSink {
     }
 
     /// Writes the first bytes of `chunk`, takes them out of it, and says how many they were.
-    fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>>;
+    fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> + Unpin;
 
     /// Ends the stream after all that was written.
     fn poll_finish(&mut self, context: &Context<'_>) -> Poll<io::Result<()>>;

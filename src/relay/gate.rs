@@ -44,6 +44,9 @@ pub trait Chain {
     /// took.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Parcel>>;
 
+    /// Does what falls due while the receiver is busy writing, and has it polled again when the next does.
+    fn keep_time(&mut self, context: &mut Context<'_>);
+
     /// It holds nothing, and nothing is left that acts.
     fn is_over(&self) -> bool;
 }

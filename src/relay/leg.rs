@@ -245,7 +245,7 @@ impl ChunkSink for LegWriter<'_> {
         Some(self.leg.clone())
     }
 
-    fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> {
+    fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> + Unpin {
         poll_fn(move |context| self.leg.socket().poll_put(context, || self.leg.try_write(chunk)))
     }
 

@@ -11,6 +11,7 @@ use std::{
     cell::Cell,
     future::poll_fn,
     io,
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll},
 };
@@ -24,6 +25,9 @@ pub enum Parcel {
     /// The end of the stream; everything came before it.
     Fin,
 }
+
+/// What waits for room, if anything does. It is in a box: the half-loop would keep its place all the time.
+pub type Waiting = Option<Box<Parcel>>;
 
 /// It derefs to its [`Offer`], as the receiver does.
 pub struct LinkSender(LocalSender<Parcel, Offer, LINK_CHUNKS>);
@@ -80,17 +84,13 @@ impl LinkSender {
         }
     }
 
-    /// Sends what `waits`, if anything does, once there is room. It is in a box: the half-loop would keep its place all the
-    /// time.
-    pub fn send_waiting(
-        &self,
-        mut waits: Option<Box<Parcel>>,
-    ) -> impl Future<Output = Result<(), ReceiverGone>> {
+    /// Sends what `waits`, if anything does, once there is room.
+    pub fn send_waiting(&self, mut waits: Waiting) -> impl Future<Output = Result<(), ReceiverGone>> {
         poll_fn(move |context| self.poll_send(&mut waits, context))
     }
 
     /// Sends without waiting; what has no room comes back. A chain that takes parcels gets it at once, if none waits before it.
-    pub fn try_send(&self, parcel: Parcel) -> Option<Box<Parcel>> {
+    pub fn try_send(&self, parcel: Parcel) -> Waiting {
         let left = if self.0.has_message() { Some(parcel) } else { self.0.beside.take_in(parcel) };
         let Some(left) = left else {
             self.0.wake_receiver();
@@ -100,11 +100,7 @@ impl LinkSender {
     }
 
     /// Sends what `waits`, if anything does.
-    pub fn poll_send(
-        &self,
-        waits: &mut Option<Box<Parcel>>,
-        context: &Context<'_>,
-    ) -> Poll<Result<(), ReceiverGone>> {
+    pub fn poll_send(&self, waits: &mut Waiting, context: &Context<'_>) -> Poll<Result<(), ReceiverGone>> {
         self.0.poll_send(waits, context)
     }
 
@@ -127,6 +123,20 @@ impl LinkReceiver {
             let is_begun = || self.0.sink_has_begun();
             self.0.beside.poll_next(direction, is_begun, |context| self.0.poll_next(context), context)
         })
+    }
+
+    /// Polls the receiver's writing. While it waits, what acts on the `direction` does so.
+    pub fn meanwhile<W: Future + Unpin>(
+        &self,
+        write: &mut W,
+        direction: &Direction,
+        context: &mut Context<'_>,
+    ) -> Poll<W::Output> {
+        let writing = Pin::new(write).poll(context);
+        if writing.is_pending() {
+            self.0.beside.keep_time(direction, |context| self.0.poll_next(context), context);
+        }
+        writing
     }
 
     /// Whether a parcel is there.
@@ -225,6 +235,8 @@ mod tests {
         fn poll_next(&mut self, _context: &mut Context<'_>) -> Poll<Option<Parcel>> {
             Poll::Pending
         }
+
+        fn keep_time(&mut self, _context: &mut Context<'_>) {}
 
         fn is_over(&self) -> bool {
             false

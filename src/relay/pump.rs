@@ -179,7 +179,8 @@ pub fn write_from<'a>(
                 Err(end) => return end,
             };
             while !chunk.is_empty() {
-                match sink.write(&mut chunk).await {
+                let (mut write, link) = (sink.write(&mut chunk), &link);
+                match poll_fn(move |context| link.meanwhile(&mut write, direction, context)).await {
                     Ok(0) => return WriteEnd::Failed(io::ErrorKind::WriteZero.into()),
                     Ok(count) => direction.add_delivered(count),
                     Err(error) => return WriteEnd::Failed(error),

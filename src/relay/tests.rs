@@ -89,7 +89,18 @@ struct Choosy {
 }
 
 impl ChunkSink for Choosy {
-    async fn write(&mut self, chunk: &mut Chunk) -> io::Result<usize> {
+    fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> + Unpin {
+        Box::pin(self.written(chunk))
+    }
+
+    fn poll_finish(&mut self, _: &Context<'_>) -> Poll<io::Result<()>> {
+        self.written.lock().unwrap().finished = true;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Choosy {
+    async fn written(&mut self, chunk: &mut Chunk) -> io::Result<usize> {
         let (blocks, size) = self.steps.pop_front().unwrap_or((0, u8::MAX));
         block(blocks).await;
         let Chunk::Bytes(buffer) = chunk else { unreachable!("the source gives bytes") };
@@ -104,11 +115,6 @@ impl ChunkSink for Choosy {
         self.written.lock().unwrap().bytes.extend_from_slice(&buffer.bytes()[..count]);
         buffer.written(count);
         Ok(count)
-    }
-
-    fn poll_finish(&mut self, _: &Context<'_>) -> Poll<io::Result<()>> {
-        self.written.lock().unwrap().finished = true;
-        Poll::Ready(Ok(()))
     }
 }
 

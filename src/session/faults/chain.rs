@@ -5,7 +5,7 @@
 //! nothing, and the sender waits. A stage that goes hands on what waits before it.
 
 use crate::{
-    relay::{chunk::Chunk, direction::Direction, gate::Chain, link::Parcel},
+    relay::{chunk::Chunk, direction::Direction, gate::Chain, link::Parcel, pump::LAST_DELIVERY},
     runtime::{
         clock::{Sleep, now_ns, sleep_until},
         random::Lot,
@@ -44,6 +44,8 @@ pub struct FaultChain {
     out: HeldQueue,
     /// Since when what the receiver is busy with might pass; none while it asks for more.
     given_ns: Option<u64>,
+    /// Since when a stage would pass on what the next has no room for.
+    late_since_ns: Option<u64>,
     /// The sender's stream has ended, one way or another.
     has_end: bool,
     /// Bytes that the receiver will never get: it is not to blame that they wait.
@@ -51,6 +53,7 @@ pub struct FaultChain {
     stops_intake: bool,
     /// A stage has ended the session: nothing passes the one at that place any more.
     ending: Option<(usize, FaultEnd)>,
+    ended_ns: u64,
     /// When a stage is due, and what waits for that.
     armed: Option<(u64, Sleep)>,
     /// The memory that it was last said to hold.
@@ -79,10 +82,12 @@ impl FaultChain {
             links: Vec::new(),
             out: HeldQueue::with_room(STAGE_ROOM),
             given_ns: None,
+            late_since_ns: None,
             has_end: false,
             has_swallowed: false,
             stops_intake: false,
             ending: None,
+            ended_ns: 0,
             armed: None,
             told_cost: 0,
         }
@@ -138,7 +143,7 @@ impl FaultChain {
     fn advance(&mut self, now_ns: u64) -> Option<u64> {
         loop {
             let (mut wake_ns, mut has_moved) = (None::<u64>, false);
-            self.stops_intake = false;
+            (self.stops_intake, self.late_since_ns) = (false, None);
             let first = self.ending.map_or(0, |(at, _)| at + 1);
             let spare = HELD_MAX.saturating_sub(self.cost());
             for at in first..self.links.len() {
@@ -152,6 +157,7 @@ impl FaultChain {
                 self.stops_intake |= asks.stops_intake;
                 self.has_swallowed |= asks.swallows;
                 wake_ns = [wake_ns, asks.wake_ns].into_iter().flatten().min();
+                self.late_since_ns = [self.late_since_ns, asks.late_since_ns].into_iter().flatten().min();
                 if asks.shows {
                     self.faulted().tell(&self.links[at].met, &self.record);
                 }
@@ -172,7 +178,7 @@ impl FaultChain {
         let fault = self.links[at].met.fault.clone();
         fault.end(&self.record, end);
         self.faulted().tell(&self.links[at].met, &self.record);
-        self.ending = Some((at, end));
+        (self.ending, self.ended_ns) = (Some((at, end)), now_ns());
         for link in &mut self.links[..=at] {
             self.has_swallowed |= swallow(&link.met.fault, mem::take(&mut link.input));
         }
@@ -188,6 +194,17 @@ impl FaultChain {
             FaultEnd::Reset if self.record.orders.give(Order::Reset) => {}
             FaultEnd::Reset => self.push_after(at, HeldPart::Abort),
         }
+    }
+
+    /// Resets both peers if the receiver, which is to be reset after what has passed, takes none of that; or says when.
+    fn reset_late(&self, now_ns: u64) -> Option<u64> {
+        self.ending.filter(|(_, end)| *end == FaultEnd::Abort)?;
+        let moved_ns = self.direction().moved_ms().saturating_mul(1_000_000);
+        let due_ns = self.ended_ns.max(moved_ns).saturating_add(LAST_DELIVERY.as_nanos() as u64);
+        if due_ns <= now_ns {
+            self.record.orders.give(Order::Reset);
+        }
+        Some(due_ns).filter(|due_ns| *due_ns > now_ns)
     }
 
     fn push_after(&mut self, at: usize, part: HeldPart) {
@@ -259,7 +276,8 @@ impl FaultChain {
 
     /// Whether the receiver takes so little that its sender is to wait: the room is for what is delayed.
     fn is_behind(&self) -> bool {
-        let since_ns = self.given_ns.or_else(|| Some(self.out.front()?.came_ns));
+        let waits_ns = self.given_ns.or_else(|| Some(self.out.front()?.came_ns));
+        let since_ns = [waits_ns, self.late_since_ns].into_iter().flatten().min();
         since_ns.is_some_and(|since_ns| now_ns().saturating_sub(since_ns) > BEHIND_NS)
     }
 
@@ -336,6 +354,18 @@ impl Chain for FaultChain {
         }
     }
 
+    fn keep_time(&mut self, context: &mut Context<'_>) {
+        loop {
+            let now_ns = now_ns();
+            self.follow(now_ns);
+            let due_ns = [self.advance(now_ns), self.reset_late(now_ns)].into_iter().flatten().min();
+            self.account();
+            if self.poll_due(due_ns, now_ns, context).is_pending() {
+                return;
+            }
+        }
+    }
+
     fn is_over(&self) -> bool {
         self.links.is_empty() && self.out.is_empty() && self.ending.is_none() && !self.has_end
     }
@@ -390,7 +420,7 @@ impl ChainLink {
         };
         if is_on {
             self.stage.advance(&mut flow);
-        } else {
+        } else if left.is_none() {
             flow.pass_all();
         }
         (flow.asks, left)
@@ -661,6 +691,29 @@ mod tests {
             bench.remove("0");
             assert!(bench.now().is_empty());
             assert_eq!(bench.record.close().fault.as_deref(), Some("0"));
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn nothing_passes_a_stage_that_ends_the_session_because_it_pauses() {
+        shard::run(async {
+            for (kind, wrong) in [(FaultKind::Timeout, "abort"), (FaultKind::ResetPeer, "fin")] {
+                let schedule = Schedule { on_ms: 20, off_ms: HOUR_MS, ..Schedule::default() };
+                let record = Record::sample(1, Target::Origin);
+                let plan = FaultPlan { schedule, ..FaultPlan::sample(kind, [HOUR_MS, 0, 0]) };
+                let fault = record.listening.faults.add(plan, false).unwrap();
+                let mut bench = Bench::of(record);
+                bench.send(b"swallowed");
+                assert!(bench.now().is_empty());
+                while fault.acts(now_ns()).0 {
+                    sleep(Duration::from_millis(1)).await;
+                }
+                bench.send(b"after a hole");
+                bench.chain.take(Some(Parcel::Fin));
+                let passed = bench.now();
+                assert!(!passed.iter().any(|part| part == "after a hole" || part == wrong), "{passed:?}");
+            }
         })
         .unwrap();
     }

@@ -60,6 +60,8 @@ pub struct Flow<'a> {
 #[derive(Default)]
 pub(super) struct Asks {
     pub wake_ns: Option<u64>,
+    /// Since when what it holds would pass, had the next one room.
+    pub late_since_ns: Option<u64>,
     pub stops_intake: bool,
     /// It has taken bytes away.
     pub swallows: bool,
@@ -73,6 +75,11 @@ impl Flow<'_> {
     pub fn wake_at(&mut self, ns: u64) {
         let sooner = self.asks.wake_ns.map_or(ns, |wake_ns| wake_ns.min(ns));
         self.asks.wake_ns = Some(sooner);
+    }
+
+    /// What waits before it was due at that instant, and the next one has no room.
+    pub fn is_late_since(&mut self, ns: u64) {
+        self.asks.late_since_ns = Some(ns);
     }
 
     /// Nothing more is to be read of the sender for now.

@@ -180,13 +180,15 @@ impl AsRef<[u8]> for Piece {
 }
 
 impl ChunkSink for Printer<'_> {
-    async fn write(&mut self, chunk: &mut Chunk) -> io::Result<usize> {
+    fn write(&mut self, chunk: &mut Chunk) -> impl Future<Output = io::Result<usize>> + Unpin {
         let count = chunk.len();
         let whole = mem::replace(chunk, Chunk::Bytes(Buffer::holding(&[])));
-        if let Some(output) = &mut self.output {
-            output.write(Piece(whole)).await?;
-        }
-        Ok(count)
+        Box::pin(async move {
+            if let Some(output) = &mut self.output {
+                output.write(Piece(whole)).await?;
+            }
+            Ok(count)
+        })
     }
 
     fn poll_finish(&mut self, _: &Context<'_>) -> Poll<io::Result<()>> {

@@ -80,6 +80,19 @@ fn a_reset_of_a_live_session_reaches_both_peers() {
 }
 
 #[test]
+fn what_ends_sessions_by_time_does_so_while_a_receiver_takes_nothing() {
+    for fault in ["cut time=300ms", "cut time=300ms reset=1", "timeout 300ms", "reset_peer 300ms"] {
+        let upstream = peer::echoes();
+        let operated = Operated::proxy(upstream.address, &[]);
+        let mut client = operated.server.connect();
+        write_until_blocked(&mut client, WINDOW);
+        operated.fault(&format!("add {fault} --down"));
+        let close = operated.server.await_closes(1).remove(0);
+        assert_eq!(close["cause"], "fault", "{fault}: {close}");
+    }
+}
+
+#[test]
 fn a_cut_ends_by_fin_or_by_rst_as_it_says() {
     for (words, end, how) in
         [("add cut 5B", End::Fin, "ended both streams"), ("add cut 5B reset", End::Reset, "reset both peers")]

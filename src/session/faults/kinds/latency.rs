@@ -38,7 +38,7 @@ impl Stage for Latency {
                 return flow.wake_at(due);
             }
             if flow.output.is_full() {
-                return;
+                return flow.is_late_since(due);
             }
             self.due_ns.pop_front();
             if let Some(held) = flow.input.pop() {

@@ -80,11 +80,11 @@ impl Stage for Slicer {
 
     fn update(&mut self, values: Values) {
         self.values = values;
-        self.parts.clear();
+        (self.free_ns, self.parts) = (0, Vec::new());
     }
 
     fn leave(&mut self) -> Option<FaultEnd> {
-        self.parts.clear();
+        (self.free_ns, self.parts) = (0, Vec::new());
         None
     }
 }
