@@ -249,7 +249,18 @@ fn read((endpoint, nth, address): &(String, usize, SocketAddr)) -> Result<BoundP
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::faults::kind::FaultKind;
+    use crate::{
+        report::reporter::Reporter,
+        runtime::{mailbox::mailbox, shard},
+        server::{
+            books::{Books, Remembered},
+            listener_faults::ListenerFaults,
+            plan::{PlannedListener, PlannedTarget},
+            supervisors::{Common, Supervisors},
+        },
+        session::{context::Context, faults::kind::FaultKind},
+    };
+    use std::{collections::VecDeque, net::TcpStream, sync::atomic::AtomicU64};
 
     fn handover() -> Handover {
         let toxic = Fault::new(FaultPlan::sample(FaultKind::Latency, [5, 1, 0]), false);
@@ -290,5 +301,53 @@ mod tests {
         assert_eq!(left, Err("invalid toxic type".to_owned()));
         wrong.listeners[0].places[0].0 = "nonsense".to_owned();
         assert!(read(&wrong.listeners[0].places[0]).is_err());
+    }
+
+    #[test]
+    fn a_listener_whose_stall_ends_before_the_first_look_at_it_opens() {
+        let mut stall = FaultPlan::sample(FaultKind::AcceptStall, [0; 3]);
+        stall.schedule.expires_ms = 3_600_000;
+        let listener = LeftListener {
+            key: "web".to_owned(),
+            begun: 0,
+            is_down: false,
+            places: Vec::new(),
+            faults: vec![LeftToxic::of(&Fault::new(stall, false))],
+            own: Vec::new(),
+        };
+        let handover = Handover { listeners: vec![listener], ..Handover::default() };
+        let sample = Plan::sample();
+        let listener = PlannedListener {
+            endpoints: vec!["127.0.0.1:0".parse().unwrap()],
+            target: PlannedTarget::Echo,
+            backlog: 8,
+            ..sample.listeners[0].clone()
+        };
+        let plan = Plan { listeners: vec![listener], ..sample };
+        shard::run(async {
+            let before = handover.in_force(&plan).unwrap();
+            let prepared = before.prepare(plan, 1, VecDeque::new()).unwrap();
+            let in_force = PlanInForce::default();
+            in_force.set(prepared.next);
+            let (context, remembered) = (Context::sample(), Arc::new(Remembered::new(1)));
+            let common = Common { context, last_id: AtomicU64::new(0) };
+            let books = Books::new(&[], remembered.clone());
+            let (supervisors, _idle) = Supervisors::new(common, books, remembered, 1);
+            let (reporter, _finish) = Reporter::start(None).unwrap();
+            let (mut faults, _flapper) =
+                ListenerFaults::start(&in_force, &supervisors, &mailbox(1).0, &reporter);
+            let set = in_force.get().faults("web").unwrap();
+            assert!(set.entrance.is_shut());
+            faults.follow(now_ns() + 7_200_000_000_000).await;
+            assert!(!set.entrance.is_shut());
+            // The queue has places for more than one again.
+            let (_, address) = in_force.get().sockets("web").remove(0);
+            let limit = Duration::from_secs(20);
+            let connect =
+                || TcpStream::connect_timeout(&address.unwrap(), limit).map_err(|error| error.kind());
+            let clients: Result<Vec<_>, _> = (0..4).map(|_| connect()).collect();
+            assert_eq!(clients.map(|clients| clients.len()), Ok(4));
+        })
+        .unwrap();
     }
 }
