@@ -50,7 +50,11 @@ use crate::{
     session::{context::Context, event::What},
     text::{plain::takes_unicode, takes_colour, units::duration},
 };
-use futures::{FutureExt, lock::Mutex, select_biased};
+use futures::{
+    FutureExt,
+    lock::{Mutex, OwnedMutexGuard},
+    select_biased,
+};
 use std::{
     future::pending,
     io::{self, IsTerminal},
@@ -160,7 +164,7 @@ struct Running {
     estate: Estate,
     scenario: Option<Task<()>>,
     /// Held by a reload, or by a process that is being started: either passes on what the other leaves.
-    turn: Rc<Mutex<()>>,
+    turn: Arc<Mutex<()>>,
     keepers: Keepers,
     _certificates: CertificateWatch,
     surroundings: KeeperContext,
@@ -202,7 +206,7 @@ impl Running {
     ) -> Result<Self, Error> {
         let Prepared { next, opened, .. } = prepared;
         let (context, in_force) = (Arc::new(context), PlanInForce::default());
-        let (slots, turn) = (context.slots.clone(), Rc::<Mutex<()>>::default());
+        let (slots, turn) = (context.slots.clone(), Arc::<Mutex<()>>::default());
         let remembered = Arc::new(Remembered::new(plan.remember));
         let books = Books::new(&next.listenings(), remembered.clone());
         let common = Common { context: context.clone(), last_id: AtomicU64::new(0) };
@@ -379,20 +383,20 @@ impl Running {
 
     async fn until_stopped(mut self, mut signals: ServerSignals) -> Result<ServerOutcome, Error> {
         let mut failure = None;
-        let is_replaced = loop {
+        loop {
             match self.next_event(&mut signals).await {
-                Event::Stop => break false,
-                Event::Replaced => break true,
+                Event::Stop | Event::Replaced => break,
                 Event::Failed(error) => {
                     failure = Some(error);
-                    break false;
+                    break;
                 }
                 Event::Change(edit, reply) => {
-                    let answer = self.change(edit).await;
+                    let Some(turn) = self.await_turn(&mut signals).await else { break };
+                    let answer = self.change(edit, turn).await;
                     let _ = reply.try_send(answer);
                 }
                 Event::Reload(reply) => {
-                    let Some(answer) = self.reload(&mut signals).await else { break false };
+                    let Some(answer) = self.reload(&mut signals).await else { break };
                     // An asker that is gone gets nothing.
                     let _ = reply.map(|reply| reply.try_send(answer));
                     for door in std::mem::take(&mut self.retired) {
@@ -400,7 +404,9 @@ impl Running {
                     }
                 }
             }
-        };
+        }
+        // Whatever ended the loop: what the other process has taken over is its own.
+        let is_replaced = self.ending.is_replaced.load(Relaxed);
         self.begin_end(is_replaced);
         if is_replaced && let Some(mut api) = self.api.take() {
             // Its clients keep connections for their next request, which is for the process that has taken over.
@@ -475,7 +481,9 @@ impl Running {
             match order {
                 // Its listeners are as operators and faults want them until the drain begins.
                 Some(ServerOrder::Change(edit, reply)) => {
-                    let answer = self.change(edit).await;
+                    // No process is being started any more: nothing holds it for long.
+                    let turn = self.turn.clone().lock_owned().await;
+                    let answer = self.change(edit, turn).await;
                     let _ = reply.try_send(answer);
                 }
                 // Who asks is told that the server is ending.
@@ -485,12 +493,29 @@ impl Running {
         }
     }
 
+    /// Waits until the plan may be changed; none if the server is to stop before that, or another process has taken over.
+    async fn await_turn(&mut self, signals: &mut ServerSignals) -> Option<OwnedMutexGuard<()>> {
+        let mut turn = pin!(self.turn.clone().lock_owned().fuse());
+        loop {
+            select_biased! {
+                turn = turn => return (!self.ending.is_replaced.load(Relaxed)).then_some(turn),
+                signal = signals.next().fuse() => match signal {
+                    ServerSignal::Hangup if self.load.is_some() => self.again = true,
+                    ServerSignal::Stop | ServerSignal::Hangup => return None,
+                },
+            }
+        }
+    }
+
     /// Reads the plan again and puts it in force, or leaves everything as it is. Tells what it changed; none if the server is to
-    /// stop before that.
+    /// stop before that, or another process has taken over.
     async fn reload(&mut self, signals: &mut ServerSignals) -> Option<Result<Vec<String>, Mistakes>> {
         self.notify.reloading();
         let answer = match self.read(signals).await? {
-            Ok(next) => self.follow(next).await,
+            Ok(next) => {
+                let turn = self.await_turn(signals).await?;
+                self.follow(next, turn).await
+            }
             Err(mistakes) => Err(mistakes),
         };
         let (applied, lines) = match &answer {
@@ -528,9 +553,7 @@ impl Running {
     }
 
     /// Puts a plan in force; what that changes, in lines.
-    async fn follow(&mut self, mut next: Plan) -> Result<Vec<String>, Mistakes> {
-        let turn = self.turn.clone();
-        let _turn = turn.lock().await;
+    async fn follow(&mut self, mut next: Plan, _turn: OwnedMutexGuard<()>) -> Result<Vec<String>, Mistakes> {
         let in_force = self.in_force.get();
         let Some(old) = &in_force.plan else { return Ok(Vec::new()) };
         in_force.keep_down(&mut next);
@@ -542,9 +565,7 @@ impl Running {
     }
 
     /// Puts the plan in force that `edit` makes. Its upstreams are not looked at before a session is to reach them.
-    async fn change(&mut self, edit: PlanEdit) -> Result<(), Error> {
-        let turn = self.turn.clone();
-        let _turn = turn.lock().await;
+    async fn change(&mut self, edit: PlanEdit, _turn: OwnedMutexGuard<()>) -> Result<(), Error> {
         let in_force = self.in_force.get();
         let Some(old) = &in_force.plan else { return Ok(()) };
         let mut next = old.clone();
