@@ -40,6 +40,7 @@ use crate::{
         notify::Notify,
         operator::{Ending, OperatedServer, Operator, PlanEdit, ReloadReply, ServerOrder},
         plan::{LoadPlan, Mistakes, Plan},
+        scenario::ScenarioPlace,
         shards::Shards,
         side_door::SideDoor,
         supervisor::ServerOutcome,
@@ -125,7 +126,7 @@ pub async fn run(
     let exposed = exposed(&prepared.next, [&metrics, &agent, &api]);
     let beside = Beside { control, metrics, agent, api };
     let mut running = Running::start(plan, prepared, context, beside, load, reporter).await?;
-    running.start_scenario(handover.scenario_elapsed());
+    running.start_scenario(handover.scenario());
     left.iter().for_each(|name| running.notify.forget(name));
     running.notify.started(inherited.former.is_some());
     inherited.former.map_or(Ok(()), Former::tell_ready)?;
@@ -283,14 +284,13 @@ impl Running {
         self.accept(opened).await.map_err(|error| Error::new("cannot accept", error))
     }
 
-    /// Begins the scenario, or goes on with one that has run so long.
-    fn start_scenario(&mut self, elapsed: Duration) {
+    /// Begins the scenario, or goes on with it from there.
+    fn start_scenario(&mut self, from: ScenarioPlace) {
         let Some(scenario) = self.in_force.get().plan.as_ref().and_then(|plan| plan.scenario.clone()) else {
             return;
         };
-        self.estate.scenario_began.set(Instant::now().checked_sub(elapsed));
-        let events = self.reporter.events().clone();
-        self.scenario = Some(scenario.start(elapsed, self.operator.clone(), events));
+        let (progress, events) = (self.estate.scenario.clone(), self.reporter.events().clone());
+        self.scenario = Some(scenario.start(from, progress, self.operator.clone(), events));
     }
 
     /// Serves operators, scrapers and balancers.
