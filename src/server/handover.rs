@@ -255,7 +255,6 @@ mod tests {
             books::{Books, Remembered},
             listener_faults::ListenerFaults,
             operator::{OperatedServer, Operator},
-            plan::{PlannedListener, PlannedTarget},
             scenario::Scenario,
             supervisors::{Common, Supervisors},
         },
@@ -310,18 +309,6 @@ mod tests {
         assert!(read(&wrong.listeners[0].places[0]).is_err());
     }
 
-    /// A listener that echoes.
-    fn plan() -> Plan {
-        let sample = Plan::sample();
-        let listener = PlannedListener {
-            endpoints: vec!["127.0.0.1:0".parse().unwrap()],
-            target: PlannedTarget::Echo,
-            backlog: 8,
-            ..sample.listeners[0].clone()
-        };
-        Plan { listeners: vec![listener], ..sample }
-    }
-
     /// Without shards.
     fn supervisors() -> Supervisors {
         let (context, remembered) = (Context::sample(), Arc::new(Remembered::new(1)));
@@ -343,7 +330,7 @@ mod tests {
             own: Vec::new(),
         };
         let handover = Handover { listeners: vec![listener], ..Handover::default() };
-        let plan = plan();
+        let plan = Plan::sample_echo(1);
         shard::run(async {
             let before = handover.in_force(&plan).unwrap();
             let prepared = before.prepare(plan, 1, VecDeque::new()).unwrap();
@@ -373,7 +360,7 @@ mod tests {
         let steps = r#"[{"at_ms":0,"add":{"type":"noop"}},{"at_ms":0,"add":{"type":"noop","name":"x"}}]"#;
         shard::run(async {
             let (in_force, supervisors, ending) = (PlanInForce::default(), supervisors(), Arc::default());
-            in_force.set(InForce::default().prepare(plan(), 1, VecDeque::new()).unwrap().next);
+            in_force.set(InForce::default().prepare(Plan::sample_echo(1), 1, VecDeque::new()).unwrap().next);
             let (reporter, _finish) = Reporter::start(None).unwrap();
             let orders = mailbox(1).0;
             let (breaker, _task) = Breaker::start(&in_force, &supervisors, &reporter, &orders, &ending);

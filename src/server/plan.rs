@@ -404,4 +404,16 @@ impl Plan {
             api: None,
         }
     }
+
+    /// The same listener at so many free ports, which echoes.
+    pub fn sample_echo(ports: usize) -> Self {
+        let sample = Plan::sample();
+        let listener = PlannedListener {
+            endpoints: vec!["127.0.0.1:0".parse().unwrap(); ports],
+            target: PlannedTarget::Echo,
+            backlog: 8,
+            ..sample.listeners[0].clone()
+        };
+        Plan { listeners: vec![listener], ..sample }
+    }
 }

@@ -601,6 +601,7 @@ impl Running {
         kept.into_iter().for_each(Kept::put_in_force);
         coming.groups.begin();
         self.put_in_force(coming).await;
+        self.in_force.get().give_backlog(|one| fresh.iter().any(|fresh| Arc::ptr_eq(fresh, one)));
         for listening in &closed {
             self.shards.close(listening).await;
         }
@@ -610,6 +611,7 @@ impl Running {
             in_force.handles().for_each(|(name, handle)| self.passable.add(&name, handle));
             // The sockets of new shards are to be as their listeners' faults say.
             self.breaker.follow(Vec::new()).await;
+            in_force.give_backlog(|_| true);
         }
         self.change_program(old, &next);
         self.serve_doors(&next, doors);
