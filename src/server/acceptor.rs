@@ -53,6 +53,7 @@ pub(super) trait Accepts: 'static {
     fn readable(&self) -> impl Future<Output = ()>;
 
     /// Takes one connection, with all the descriptors that it needs and its slot; the future hands it on.
+    /// Drops the slot before it fails: a slot given back counts as a descriptor freed, and [`Shortage::note`] comes after.
     fn try_accept(&mut self, slot: Slot) -> io::Result<impl Future<Output = ()>>;
 }
 

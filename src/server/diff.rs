@@ -367,62 +367,14 @@ fn joined<T: ToString>(items: &[T]) -> String {
 mod tests {
     use super::*;
     use crate::{
-        control::place::Control,
-        net::{network::Access, proxy_header::ProxyVersion, tls::server::ServerTls},
-        report::format::{Dump, Log},
+        net::{proxy_header::ProxyVersion, tls::server::ServerTls},
         server::plan::PlannedTls,
         session::{
-            deadline::Deadlines,
             faults::{fault::Toxicity, kind::FaultKind},
             sources::SourceLimit,
         },
     };
     use std::slice;
-
-    /// One listener that leads to an address.
-    fn plan() -> Plan {
-        let listener = PlannedListener {
-            name: Some("web".into()),
-            endpoints: vec!["1".parse().unwrap()],
-            mode: None,
-            target: PlannedTarget::to("b:80".into()),
-            access: Access::default(),
-            accept_proxy: Vec::new(),
-            tls: None,
-            faults: Vec::new(),
-            enabled: true,
-            is_down: false,
-            accept_rate: None,
-            max_per_source: Some(SourceLimit { sessions: 2, prefix: 64 }),
-            backlog: 1,
-            deadlines: Deadlines::default(),
-            keepalive: None,
-            congestion: "cubic".parse().unwrap(),
-            splice: true,
-            dump: Dump::Off,
-            dump_limit: 1,
-        };
-        Plan {
-            listeners: vec![listener],
-            upstreams: vec![PlannedUpstream::address("b:80".parse().unwrap(), [].into())],
-            tls: Vec::new(),
-            max_sessions: None,
-            max_per_source: None,
-            drain_timeout: None,
-            drain_delay: Duration::ZERO,
-            log: Log::Off,
-            seed: None,
-            scenario: None,
-            threads: None,
-            busy_poll: None,
-            control: Control::Off,
-            group: None,
-            remember: 0,
-            metrics: None,
-            agent: None,
-            api: None,
-        }
-    }
 
     #[test]
     fn what_is_done_with_tls_and_proxy_is_told() {
@@ -435,10 +387,10 @@ mod tests {
         };
         let with = |files: &ServerTlsFiles| Plan {
             tls: vec![PlannedTls { name: "www".into(), files: Some(files.clone()), tls: tls.clone() }],
-            ..plan()
+            ..Plan::sample()
         };
-        assert_eq!(changes(&plan(), &with(&files)), ["tls www: added"]);
-        assert_eq!(changes(&with(&files), &plan()), ["tls www: removed"]);
+        assert_eq!(changes(&Plan::sample(), &with(&files)), ["tls www: added"]);
+        assert_eq!(changes(&with(&files), &Plan::sample()), ["tls www: removed"]);
         assert_eq!(changes(&with(&files), &with(&files)), [""; 0]);
         let other = ServerTlsFiles {
             pairs: vec![CertificatePair { cert: "b.pem".into(), key: "a.key".into() }],
@@ -456,7 +408,7 @@ mod tests {
         let mut renewed = with(&files);
         renewed.tls[0].tls = ServerTls::self_signed(&["b.test".to_owned()], &[]).unwrap();
         assert_eq!(changes(&with(&files), &renewed), ["tls www: certificates renewed"]);
-        let mut next = plan();
+        let mut next = Plan::sample();
         next.listeners[0].target = PlannedTarget::ending_tls(Some("www".into()), "b:80".into());
         next.listeners[0].accept_proxy = vec!["10.0.0.0/8".parse().unwrap()];
         next.listeners[0].deadlines.handshake = Some(Duration::from_secs(3));
@@ -465,9 +417,9 @@ mod tests {
             "listener web: accept-proxy: none to 10.0.0.0/8",
             "listener web: handshake-timeout: 10 s to 3 s",
         ];
-        assert_eq!(changes(&plan(), &next), expected);
+        assert_eq!(changes(&Plan::sample(), &next), expected);
         let named = |send_proxy| {
-            let mut plan = plan();
+            let mut plan = Plan::sample();
             (plan.upstreams[0].name, plan.upstreams[0].is_address) = ("db".into(), false);
             plan.upstreams[0].settings.send_proxy = send_proxy;
             plan
@@ -479,13 +431,13 @@ mod tests {
     #[test]
     fn faults_that_come_go_and_change_are_told() {
         let with = |faults: &[FaultPlan]| {
-            let mut plan = plan();
+            let mut plan = Plan::sample();
             plan.listeners[0].faults = faults.to_vec();
             plan
         };
         let slow = FaultPlan::sample(FaultKind::Latency, [120, 20, 0]);
         let noop = FaultPlan::sample(FaultKind::Noop, [0; 3]);
-        let lines = changes(&plan(), &with(slice::from_ref(&slow)));
+        let lines = changes(&Plan::sample(), &with(slice::from_ref(&slow)));
         let wanted =
             "listener web: fault latency_downstream added: latency downstream, latency=120ms jitter=20ms";
         assert_eq!(lines, [wanted]);
@@ -499,27 +451,27 @@ mod tests {
                       latency=2s jitter=20ms; toxicity: 100% to 25%; hits: all sessions to skip 3; \
                       acts: always to for 30s";
         assert_eq!(lines, [wanted]);
-        let lines = changes(&with(slice::from_ref(&slow)), &plan());
+        let lines = changes(&with(slice::from_ref(&slow)), &Plan::sample());
         let wanted =
             "listener web: fault latency_downstream removed: latency downstream, latency=120ms jitter=20ms";
         assert_eq!(lines, [wanted]);
-        let seeded = Plan { seed: Some(5), ..plan() };
-        assert_eq!(changes(&plan(), &seeded), ["seed, from the next start: auto to 5"]);
+        let seeded = Plan { seed: Some(5), ..Plan::sample() };
+        assert_eq!(changes(&Plan::sample(), &seeded), ["seed, from the next start: auto to 5"]);
     }
 
     #[test]
     fn what_makes_a_source_and_what_names_resolve_to_is_told() {
-        assert_eq!(changes(&plan(), &plan()), [""; 0]);
-        let mut next = plan();
+        assert_eq!(changes(&Plan::sample(), &Plan::sample()), [""; 0]);
+        let mut next = Plan::sample();
         next.listeners[0].max_per_source = Some(SourceLimit { sessions: 2, prefix: 48 });
-        assert_eq!(changes(&plan(), &next), ["listener web: source-prefix: 64 to 48"]);
+        assert_eq!(changes(&Plan::sample(), &next), ["listener web: source-prefix: 64 to 48"]);
         next.listeners[0].max_per_source = None;
-        assert_eq!(changes(&plan(), &next), ["listener web: max-per-source: 2 to off"]);
-        let mut next = plan();
+        assert_eq!(changes(&Plan::sample(), &next), ["listener web: max-per-source: 2 to off"]);
+        let mut next = Plan::sample();
         let other = Override { host: "b".into(), port: 80, addresses: Vec::new() };
         next.upstreams[0].servers[0].destination.overrides = [other].into();
-        assert_eq!(changes(&plan(), &next), ["resolve: another one"]);
+        assert_eq!(changes(&Plan::sample(), &next), ["resolve: another one"]);
         next.upstreams.clear();
-        assert_eq!(changes(&plan(), &next), [""; 0], "no server is named");
+        assert_eq!(changes(&Plan::sample(), &next), [""; 0], "no server is named");
     }
 }

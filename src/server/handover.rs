@@ -15,6 +15,7 @@ use crate::{
         in_force::{self, BoundPlace, InForce, PlanInForce},
         listener_faults,
         plan::Plan,
+        scenario::{ScenarioPlace, ScenarioProgress},
         toxiproxy::{self, NewProxy, Proxies, ProxyRequest},
     },
     session::faults::{
@@ -25,14 +26,7 @@ use crate::{
 use futures::lock::OwnedMutexGuard;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::{
-    cell::{Cell, OnceCell},
-    io,
-    net::SocketAddr,
-    rc::Rc,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{cell::OnceCell, io, net::SocketAddr, rc::Rc, sync::Arc};
 
 /// What is not said is as at any start.
 #[derive(Default, Serialize, Deserialize)]
@@ -43,8 +37,9 @@ pub struct Handover {
     /// Those of the API, in the order of the plan; none: there is no API, or it did not answer yet.
     proxies: Option<Vec<Map<String, Value>>>,
     listeners: Vec<LeftListener>,
-    /// Since when the scenario runs.
+    /// Where the scenario goes on.
     scenario_ms: u64,
+    scenario_step: usize,
 }
 
 /// A listener, by its key.
@@ -78,8 +73,7 @@ pub struct Estate {
     breaker: Breaker,
     /// There once the API answers.
     pub proxies: Rc<OnceCell<Rc<Proxies>>>,
-    /// When the scenario began.
-    pub scenario_began: Rc<Cell<Option<Instant>>>,
+    pub scenario: Rc<ScenarioProgress>,
 }
 
 /// While it is there, nothing of an [`Estate`] is changed.
@@ -91,8 +85,8 @@ pub struct Frozen {
 impl Estate {
     /// Without an API and a scenario, as long as these do not run.
     pub fn new(in_force: &PlanInForce, breaker: &Breaker) -> Self {
-        let (proxies, scenario_began) = Default::default();
-        Estate { in_force: in_force.clone(), breaker: breaker.clone(), proxies, scenario_began }
+        let (proxies, scenario) = Default::default();
+        Estate { in_force: in_force.clone(), breaker: breaker.clone(), proxies, scenario }
     }
 
     /// Waits until what is under way has been done.
@@ -126,9 +120,9 @@ impl Estate {
             let known = plan.filter_map(|planned| proxies.line(planned.name.as_deref()?));
             known.filter_map(|line| line.as_object().cloned()).collect()
         });
-        let scenario = self.scenario_began.get().map_or(Duration::ZERO, |began| began.elapsed());
-        let scenario_ms = u64::try_from(scenario.as_millis()).unwrap_or(u64::MAX);
-        Handover { seed: in_force.seed(), proxies, listeners: listeners.collect(), scenario_ms }
+        let ScenarioPlace { ms: scenario_ms, step: scenario_step } = self.scenario.place();
+        let (seed, listeners) = (in_force.seed(), listeners.collect());
+        Handover { seed, proxies, listeners, scenario_ms, scenario_step }
     }
 }
 
@@ -159,8 +153,8 @@ impl Handover {
         serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))
     }
 
-    pub fn scenario_elapsed(&self) -> Duration {
-        Duration::from_millis(self.scenario_ms)
+    pub fn scenario(&self) -> ScenarioPlace {
+        ScenarioPlace { ms: self.scenario_ms, step: self.scenario_step }
     }
 
     /// The plan, with the listeners of the API as they are left, and closed those that a fault has closed.
@@ -249,7 +243,29 @@ fn read((endpoint, nth, address): &(String, usize, SocketAddr)) -> Result<BoundP
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::faults::kind::FaultKind;
+    use crate::{
+        report::reporter::Reporter,
+        runtime::{
+            clock::{sleep, within},
+            limit::Slots,
+            mailbox::mailbox,
+            shard,
+        },
+        server::{
+            books::{Books, Remembered},
+            listener_faults::ListenerFaults,
+            operator::{OperatedServer, Operator},
+            scenario::Scenario,
+            supervisors::{Common, Supervisors},
+        },
+        session::{context::Context, faults::kind::FaultKind},
+    };
+    use std::{
+        collections::VecDeque,
+        net::TcpStream,
+        sync::atomic::AtomicU64,
+        time::{Duration, Instant, SystemTime},
+    };
 
     fn handover() -> Handover {
         let toxic = Fault::new(FaultPlan::sample(FaultKind::Latency, [5, 1, 0]), false);
@@ -266,6 +282,7 @@ mod tests {
             proxies: Some(Vec::new()),
             listeners: vec![listener],
             scenario_ms: 9,
+            scenario_step: 2,
         }
     }
 
@@ -290,5 +307,93 @@ mod tests {
         assert_eq!(left, Err("invalid toxic type".to_owned()));
         wrong.listeners[0].places[0].0 = "nonsense".to_owned();
         assert!(read(&wrong.listeners[0].places[0]).is_err());
+    }
+
+    /// Without shards.
+    fn supervisors() -> Supervisors {
+        let (context, remembered) = (Context::sample(), Arc::new(Remembered::new(1)));
+        let common = Common { context, last_id: AtomicU64::new(0) };
+        let books = Books::new(&[], remembered.clone());
+        Supervisors::new(common, books, remembered, 0).0
+    }
+
+    #[test]
+    fn a_listener_whose_stall_ends_before_the_first_look_at_it_opens() {
+        let mut stall = FaultPlan::sample(FaultKind::AcceptStall, [0; 3]);
+        stall.schedule.expires_ms = 3_600_000;
+        let listener = LeftListener {
+            key: "web".to_owned(),
+            begun: 0,
+            is_down: false,
+            places: Vec::new(),
+            faults: vec![LeftToxic::of(&Fault::new(stall, false))],
+            own: Vec::new(),
+        };
+        let handover = Handover { listeners: vec![listener], ..Handover::default() };
+        let plan = Plan::sample_echo(1);
+        shard::run(async {
+            let before = handover.in_force(&plan).unwrap();
+            let prepared = before.prepare(plan, 1, VecDeque::new()).unwrap();
+            let in_force = PlanInForce::default();
+            in_force.set(prepared.next);
+            let supervisors = supervisors();
+            let (reporter, _finish) = Reporter::start(None).unwrap();
+            let (mut faults, _flapper) =
+                ListenerFaults::start(&in_force, &supervisors, &mailbox(1).0, &reporter);
+            let set = in_force.get().faults("web").unwrap();
+            assert!(set.entrance.is_shut());
+            faults.follow(now_ns() + 7_200_000_000_000).await;
+            assert!(!set.entrance.is_shut());
+            // The queue has places for more than one again.
+            let (_, address) = in_force.get().sockets("web").remove(0);
+            let limit = Duration::from_secs(20);
+            let connect =
+                || TcpStream::connect_timeout(&address.unwrap(), limit).map_err(|error| error.kind());
+            let clients: Result<Vec<_>, _> = (0..4).map(|_| connect()).collect();
+            assert_eq!(clients.map(|clients| clients.len()), Ok(4));
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_step_of_a_scenario_that_waits_for_an_upgrade_is_left_to_the_other_process() {
+        let steps = r#"[{"at_ms":0,"add":{"type":"noop"}},{"at_ms":0,"add":{"type":"noop","name":"x"}}]"#;
+        shard::run(async {
+            let (in_force, supervisors, ending) = (PlanInForce::default(), supervisors(), Arc::default());
+            in_force.set(InForce::default().prepare(Plan::sample_echo(1), 1, VecDeque::new()).unwrap().next);
+            let (reporter, _finish) = Reporter::start(None).unwrap();
+            let orders = mailbox(1).0;
+            let (breaker, _task) = Breaker::start(&in_force, &supervisors, &reporter, &orders, &ending);
+            let estate = Estate::new(&in_force, &breaker);
+            let operator = Operator::new(OperatedServer {
+                breaker,
+                in_force: in_force.clone(),
+                load: None,
+                began: Instant::now(),
+                started: SystemTime::now(),
+                slots: Slots::new(1),
+                drain_timeout: Arc::default(),
+                supervisor: supervisors,
+                events: reporter.events().clone(),
+                ending,
+                orders,
+            });
+            let frozen = estate.freeze().await;
+            let scenario = Scenario::parse(steps).unwrap();
+            let events = reporter.events().clone();
+            let _scenario =
+                scenario.start(ScenarioPlace::default(), estate.scenario.clone(), operator, events);
+            sleep(Duration::from_millis(20)).await;
+            assert_eq!(estate.handover().scenario(), ScenarioPlace::default());
+            drop(frozen);
+            let is_done = async {
+                while estate.handover().scenario().ms == 0 {
+                    sleep(Duration::from_millis(1)).await;
+                }
+            };
+            assert_eq!(within(Some(Duration::from_secs(20)), is_done).await, Some(()));
+            assert_eq!(in_force.get().faults("web").unwrap().all().len(), 2);
+        })
+        .unwrap();
     }
 }

@@ -341,6 +341,16 @@ impl InForce {
         open.into_iter().filter(|one| one.nth == nth && Some(key(&one.planned)) == former).collect()
     }
 
+    /// Gives new sockets of these addresses their backlog, unless a fault keeps their queues full: one that ended before they
+    /// were in force did not know them.
+    pub fn give_backlog(&self, is_meant: impl Fn(&Arc<CurrentListening>) -> bool) {
+        for ListenAddress { current, planned, handles, .. } in &self.addresses {
+            if is_meant(current) && !current.get().faults.entrance.is_shut() {
+                handles.lock().iter().for_each(|socket| socket.set_backlog(planned.backlog));
+            }
+        }
+    }
+
     /// What ends TLS in `next` has what one of its name has learnt.
     fn leave_tls(&self, next: &Plan) {
         for next in &next.tls {
@@ -714,4 +724,26 @@ fn refuse_loop(upstream: &Destination, own: &[Address]) -> Result<(), Error> {
         return Err(Error::new(format!("cannot relay to {}", upstream.endpoint), reason));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{net::TcpStream, time::Duration};
+
+    #[test]
+    fn sockets_that_were_opened_during_a_stall_have_their_backlog_once_it_is_over() {
+        let first = InForce::default().prepare(Plan::sample_echo(1), 1, VecDeque::new()).unwrap();
+        let before = &first.next;
+        let set = before.faults("web").unwrap();
+        set.entrance.begin_shut();
+        let Prepared { next, opened, .. } = before.prepare(Plan::sample_echo(2), 1, VecDeque::new()).unwrap();
+        assert_eq!(opened.len(), 1, "the other stays");
+        set.entrance.open();
+        next.give_backlog(|current| Arc::ptr_eq(current, &opened[0].current));
+        let Address::Tcp(address) = &opened[0].current.get().address else { panic!() };
+        let connect = || TcpStream::connect_timeout(address, Duration::from_secs(20));
+        let clients: Result<Vec<_>, _> = (0..4).map(|_| connect().map_err(|error| error.kind())).collect();
+        assert_eq!(clients.map(|clients| clients.len()), Ok(4));
+    }
 }

@@ -105,7 +105,9 @@ impl ListenerFaults {
         for (key, planned, set) in in_force.planned() {
             // One of the same name that is gone has had other faults.
             self.stalled.retain(|one, stalled| one != key || Arc::ptr_eq(&stalled.set, set));
-            if keys.contains(key) && !self.stalled.contains_key(key) {
+            // A former process may have shut it, for a fault that has ended since.
+            let is_shut = keys.contains(key) || set.entrance.is_shut();
+            if is_shut && !self.stalled.contains_key(key) {
                 self.stalled.insert(key.clone(), Stalled::new(set.clone()));
             }
             // One that is about to go gives back what is planned now.

@@ -357,3 +357,63 @@ impl Default for Check {
         }
     }
 }
+
+#[cfg(test)]
+impl Plan {
+    /// One listener that leads to an address, for tests.
+    pub fn sample() -> Self {
+        let listener = PlannedListener {
+            name: Some("web".into()),
+            endpoints: vec!["1".parse().unwrap()],
+            mode: None,
+            target: PlannedTarget::to("b:80".into()),
+            access: Access::default(),
+            accept_proxy: Vec::new(),
+            tls: None,
+            faults: Vec::new(),
+            enabled: true,
+            is_down: false,
+            accept_rate: None,
+            max_per_source: Some(SourceLimit { sessions: 2, prefix: 64 }),
+            backlog: 1,
+            deadlines: Deadlines::default(),
+            keepalive: None,
+            congestion: "cubic".parse().unwrap(),
+            splice: true,
+            dump: Dump::Off,
+            dump_limit: 1,
+        };
+        Plan {
+            listeners: vec![listener],
+            upstreams: vec![PlannedUpstream::address("b:80".parse().unwrap(), [].into())],
+            tls: Vec::new(),
+            max_sessions: None,
+            max_per_source: None,
+            drain_timeout: None,
+            drain_delay: Duration::ZERO,
+            log: Log::Off,
+            seed: None,
+            scenario: None,
+            threads: None,
+            busy_poll: None,
+            control: Control::Off,
+            group: None,
+            remember: 0,
+            metrics: None,
+            agent: None,
+            api: None,
+        }
+    }
+
+    /// The same listener at so many free ports, which echoes.
+    pub fn sample_echo(ports: usize) -> Self {
+        let sample = Plan::sample();
+        let listener = PlannedListener {
+            endpoints: vec!["127.0.0.1:0".parse().unwrap(); ports],
+            target: PlannedTarget::Echo,
+            backlog: 8,
+            ..sample.listeners[0].clone()
+        };
+        Plan { listeners: vec![listener], ..sample }
+    }
+}

@@ -19,7 +19,9 @@ use crate::{
 };
 use serde_json::{Map, Value};
 use std::{
+    cell::Cell,
     fmt,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -55,6 +57,33 @@ enum Deed {
     Reset,
 }
 
+/// From where on a scenario is to be done: what comes before is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ScenarioPlace {
+    pub ms: u64,
+    /// Of the steps that come at `ms`, the first, by its number from 0.
+    pub step: usize,
+}
+
+/// How far a scenario is, for who hands it over.
+#[derive(Default)]
+pub struct ScenarioProgress {
+    /// When it was where; none: it does not run.
+    began: Cell<Option<(Instant, u64)>>,
+    /// The step that comes next, or is being done.
+    next: Cell<ScenarioPlace>,
+}
+
+impl ScenarioProgress {
+    /// Where another process goes on: a step that is due is done once it has been answered.
+    pub fn place(&self) -> ScenarioPlace {
+        let Some((began, ms)) = self.began.get() else { return ScenarioPlace::default() };
+        let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let later = ScenarioPlace { ms: ms.saturating_add(elapsed_ms).saturating_add(1), step: 0 };
+        self.next.get().min(later)
+    }
+}
+
 impl Scenario {
     /// Errors: what is wrong, and where: `LINE:COLUMN: error: …` of what is no JSON, else `step 3: …`.
     pub fn parse(file: &str) -> Result<Self, String> {
@@ -88,9 +117,18 @@ impl Scenario {
         Ok(Scenario { steps })
     }
 
-    /// Begins so long ago, and does what comes from now on; dropping the task ends it.
-    pub fn start(self, elapsed: Duration, operator: Operator, events: Events) -> Task<()> {
-        spawn(Actor { operator, events }.run(self.steps, elapsed))
+    /// Does what comes from there on; dropping the task ends it.
+    pub fn start(
+        self,
+        from: ScenarioPlace,
+        progress: Rc<ScenarioProgress>,
+        operator: Operator,
+        events: Events,
+    ) -> Task<()> {
+        let now = Instant::now();
+        progress.began.set(Some((now, from.ms)));
+        progress.next.set(from);
+        spawn(Actor { operator, events, progress }.run(self.steps, now, from))
     }
 }
 
@@ -135,8 +173,9 @@ impl Step {
         Ok(Step { at_ms, repeat_ms: repeat(step)?, listener, deed })
     }
 
-    /// When it comes first from `begin_ms` on; `u64::MAX`: never.
-    fn first_from(&self, begin_ms: u64) -> u64 {
+    /// When it comes first from there on, if this is its number; `u64::MAX`: never.
+    fn first_from(&self, from: ScenarioPlace, number: usize) -> u64 {
+        let begin_ms = from.ms.saturating_add(u64::from(number < from.step));
         match (begin_ms.saturating_sub(self.at_ms), self.repeat_ms) {
             (0, _) => self.at_ms,
             (_, 0) => u64::MAX,
@@ -179,23 +218,26 @@ impl fmt::Display for Deed {
 struct Actor {
     operator: Operator,
     events: Events,
+    progress: Rc<ScenarioProgress>,
 }
 
 impl Actor {
     /// Ends with the last step.
-    async fn run(self, steps: Vec<Step>, elapsed: Duration) {
-        let (now, begin_ms) = (Instant::now(), u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-        let after = |ms: u64| now + Duration::from_millis(ms.saturating_sub(begin_ms));
-        let mut due: Vec<u64> = steps.iter().map(|step| step.first_from(begin_ms)).collect();
+    async fn run(self, steps: Vec<Step>, now: Instant, from: ScenarioPlace) {
+        let after = |ms: u64| now + Duration::from_millis(ms.saturating_sub(from.ms));
+        let mut due: Vec<u64> =
+            steps.iter().enumerate().map(|(number, step)| step.first_from(from, number)).collect();
         // Of those that are due at once, the first of the file comes first.
         while let Some(next) =
             (0..due.len()).filter(|number| due[*number] < u64::MAX).min_by_key(|number| due[*number])
         {
+            self.progress.next.set(ScenarioPlace { ms: due[next], step: next });
             sleep_until(after(due[next])).await;
             self.take(next, &steps[next]).await;
             let again = steps[next].repeat_ms;
             due[next] = if again > 0 { due[next].saturating_add(again) } else { u64::MAX };
         }
+        self.progress.next.set(ScenarioPlace { ms: u64::MAX, step: 0 });
     }
 
     /// Does a step, and tells it.
@@ -215,6 +257,10 @@ impl Actor {
         };
         for name in &names {
             error = error.or(self.follow(name, &step.deed).await.err());
+        }
+        if error.is_some() && self.operator.is_replaced() {
+            // The other process does it, and tells it.
+            return;
         }
         let (step, did, listener) = (number + 1, step.deed.to_string(), step.listener.clone());
         self.events.tell(What::Step { step, listener, did, error });
@@ -278,9 +324,29 @@ mod tests {
             (5, 10, 36, 45),
             (u64::MAX, 10, 3, u64::MAX),
         ] {
-            let case = (at_ms, repeat_ms, begin_ms);
-            assert_eq!(step(at_ms, repeat_ms).first_from(begin_ms), first, "{case:?}");
+            let (case, from) = ((at_ms, repeat_ms, begin_ms), ScenarioPlace { ms: begin_ms, step: 0 });
+            assert_eq!(step(at_ms, repeat_ms).first_from(from, 0), first, "{case:?}");
         }
+        // Of those at one millisecond, the first two are done.
+        let from = ScenarioPlace { ms: 5, step: 2 };
+        let first = |repeat_ms| [0, 1, 2, 3].map(|number| step(5, repeat_ms).first_from(from, number));
+        assert_eq!(first(0), [u64::MAX, u64::MAX, 5, 5]);
+        assert_eq!(first(10), [15, 15, 5, 5]);
+    }
+
+    #[test]
+    fn another_process_goes_on_with_the_step_that_is_due_else_after_this_millisecond() {
+        let place = |ms, step| ScenarioPlace { ms, step };
+        let progress = ScenarioProgress::default();
+        assert_eq!(progress.place(), place(0, 0));
+        progress.began.set(Some((Instant::now(), 100)));
+        for next in [place(5, 3), place(100, 0)] {
+            progress.next.set(next);
+            assert_eq!(progress.place(), next);
+        }
+        progress.next.set(place(u64::MAX, 0));
+        let now = progress.place();
+        assert!(now.ms > 100 && now.ms < u64::MAX && now.step == 0, "{now:?}");
     }
 
     #[test]

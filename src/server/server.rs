@@ -40,6 +40,7 @@ use crate::{
         notify::Notify,
         operator::{Ending, OperatedServer, Operator, PlanEdit, ReloadReply, ServerOrder},
         plan::{LoadPlan, Mistakes, Plan},
+        scenario::ScenarioPlace,
         shards::Shards,
         side_door::SideDoor,
         supervisor::ServerOutcome,
@@ -50,7 +51,11 @@ use crate::{
     session::{context::Context, event::What},
     text::{plain::takes_unicode, takes_colour, units::duration},
 };
-use futures::{FutureExt, lock::Mutex, select_biased};
+use futures::{
+    FutureExt,
+    lock::{Mutex, OwnedMutexGuard},
+    select_biased,
+};
 use std::{
     future::pending,
     io::{self, IsTerminal},
@@ -121,7 +126,7 @@ pub async fn run(
     let exposed = exposed(&prepared.next, [&metrics, &agent, &api]);
     let beside = Beside { control, metrics, agent, api };
     let mut running = Running::start(plan, prepared, context, beside, load, reporter).await?;
-    running.start_scenario(handover.scenario_elapsed());
+    running.start_scenario(handover.scenario());
     left.iter().for_each(|name| running.notify.forget(name));
     running.notify.started(inherited.former.is_some());
     inherited.former.map_or(Ok(()), Former::tell_ready)?;
@@ -160,7 +165,7 @@ struct Running {
     estate: Estate,
     scenario: Option<Task<()>>,
     /// Held by a reload, or by a process that is being started: either passes on what the other leaves.
-    turn: Rc<Mutex<()>>,
+    turn: Arc<Mutex<()>>,
     keepers: Keepers,
     _certificates: CertificateWatch,
     surroundings: KeeperContext,
@@ -202,7 +207,7 @@ impl Running {
     ) -> Result<Self, Error> {
         let Prepared { next, opened, .. } = prepared;
         let (context, in_force) = (Arc::new(context), PlanInForce::default());
-        let (slots, turn) = (context.slots.clone(), Rc::<Mutex<()>>::default());
+        let (slots, turn) = (context.slots.clone(), Arc::<Mutex<()>>::default());
         let remembered = Arc::new(Remembered::new(plan.remember));
         let books = Books::new(&next.listenings(), remembered.clone());
         let common = Common { context: context.clone(), last_id: AtomicU64::new(0) };
@@ -279,14 +284,13 @@ impl Running {
         self.accept(opened).await.map_err(|error| Error::new("cannot accept", error))
     }
 
-    /// Begins the scenario, or goes on with one that has run so long.
-    fn start_scenario(&mut self, elapsed: Duration) {
+    /// Begins the scenario, or goes on with it from there.
+    fn start_scenario(&mut self, from: ScenarioPlace) {
         let Some(scenario) = self.in_force.get().plan.as_ref().and_then(|plan| plan.scenario.clone()) else {
             return;
         };
-        self.estate.scenario_began.set(Instant::now().checked_sub(elapsed));
-        let events = self.reporter.events().clone();
-        self.scenario = Some(scenario.start(elapsed, self.operator.clone(), events));
+        let (progress, events) = (self.estate.scenario.clone(), self.reporter.events().clone());
+        self.scenario = Some(scenario.start(from, progress, self.operator.clone(), events));
     }
 
     /// Serves operators, scrapers and balancers.
@@ -379,20 +383,20 @@ impl Running {
 
     async fn until_stopped(mut self, mut signals: ServerSignals) -> Result<ServerOutcome, Error> {
         let mut failure = None;
-        let is_replaced = loop {
+        loop {
             match self.next_event(&mut signals).await {
-                Event::Stop => break false,
-                Event::Replaced => break true,
+                Event::Stop | Event::Replaced => break,
                 Event::Failed(error) => {
                     failure = Some(error);
-                    break false;
+                    break;
                 }
                 Event::Change(edit, reply) => {
-                    let answer = self.change(edit).await;
+                    let Some(turn) = self.await_turn(&mut signals).await else { break };
+                    let answer = self.change(edit, turn).await;
                     let _ = reply.try_send(answer);
                 }
                 Event::Reload(reply) => {
-                    let Some(answer) = self.reload(&mut signals).await else { break false };
+                    let Some(answer) = self.reload(&mut signals).await else { break };
                     // An asker that is gone gets nothing.
                     let _ = reply.map(|reply| reply.try_send(answer));
                     for door in std::mem::take(&mut self.retired) {
@@ -400,7 +404,9 @@ impl Running {
                     }
                 }
             }
-        };
+        }
+        // Whatever ended the loop: what the other process has taken over is its own.
+        let is_replaced = self.ending.is_replaced.load(Relaxed);
         self.begin_end(is_replaced);
         if is_replaced && let Some(mut api) = self.api.take() {
             // Its clients keep connections for their next request, which is for the process that has taken over.
@@ -475,7 +481,9 @@ impl Running {
             match order {
                 // Its listeners are as operators and faults want them until the drain begins.
                 Some(ServerOrder::Change(edit, reply)) => {
-                    let answer = self.change(edit).await;
+                    // No process is being started any more: nothing holds it for long.
+                    let turn = self.turn.clone().lock_owned().await;
+                    let answer = self.change(edit, turn).await;
                     let _ = reply.try_send(answer);
                 }
                 // Who asks is told that the server is ending.
@@ -485,12 +493,29 @@ impl Running {
         }
     }
 
+    /// Waits until the plan may be changed; none if the server is to stop before that, or another process has taken over.
+    async fn await_turn(&mut self, signals: &mut ServerSignals) -> Option<OwnedMutexGuard<()>> {
+        let mut turn = pin!(self.turn.clone().lock_owned().fuse());
+        loop {
+            select_biased! {
+                turn = turn => return (!self.ending.is_replaced.load(Relaxed)).then_some(turn),
+                signal = signals.next().fuse() => match signal {
+                    ServerSignal::Hangup if self.load.is_some() => self.again = true,
+                    ServerSignal::Stop | ServerSignal::Hangup => return None,
+                },
+            }
+        }
+    }
+
     /// Reads the plan again and puts it in force, or leaves everything as it is. Tells what it changed; none if the server is to
-    /// stop before that.
+    /// stop before that, or another process has taken over.
     async fn reload(&mut self, signals: &mut ServerSignals) -> Option<Result<Vec<String>, Mistakes>> {
         self.notify.reloading();
         let answer = match self.read(signals).await? {
-            Ok(next) => self.follow(next).await,
+            Ok(next) => {
+                let turn = self.await_turn(signals).await?;
+                self.follow(next, turn).await
+            }
             Err(mistakes) => Err(mistakes),
         };
         let (applied, lines) = match &answer {
@@ -528,9 +553,7 @@ impl Running {
     }
 
     /// Puts a plan in force; what that changes, in lines.
-    async fn follow(&mut self, mut next: Plan) -> Result<Vec<String>, Mistakes> {
-        let turn = self.turn.clone();
-        let _turn = turn.lock().await;
+    async fn follow(&mut self, mut next: Plan, _turn: OwnedMutexGuard<()>) -> Result<Vec<String>, Mistakes> {
         let in_force = self.in_force.get();
         let Some(old) = &in_force.plan else { return Ok(Vec::new()) };
         in_force.keep_down(&mut next);
@@ -542,9 +565,7 @@ impl Running {
     }
 
     /// Puts the plan in force that `edit` makes. Its upstreams are not looked at before a session is to reach them.
-    async fn change(&mut self, edit: PlanEdit) -> Result<(), Error> {
-        let turn = self.turn.clone();
-        let _turn = turn.lock().await;
+    async fn change(&mut self, edit: PlanEdit, _turn: OwnedMutexGuard<()>) -> Result<(), Error> {
         let in_force = self.in_force.get();
         let Some(old) = &in_force.plan else { return Ok(()) };
         let mut next = old.clone();
@@ -580,6 +601,7 @@ impl Running {
         kept.into_iter().for_each(Kept::put_in_force);
         coming.groups.begin();
         self.put_in_force(coming).await;
+        self.in_force.get().give_backlog(|one| fresh.iter().any(|fresh| Arc::ptr_eq(fresh, one)));
         for listening in &closed {
             self.shards.close(listening).await;
         }
@@ -589,6 +611,7 @@ impl Running {
             in_force.handles().for_each(|(name, handle)| self.passable.add(&name, handle));
             // The sockets of new shards are to be as their listeners' faults say.
             self.breaker.follow(Vec::new()).await;
+            in_force.give_backlog(|_| true);
         }
         self.change_program(old, &next);
         self.serve_doors(&next, doors);

@@ -53,7 +53,6 @@ use std::{
     },
     pin::pin,
     process::{self, Child, Command, ExitStatus},
-    rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -167,7 +166,7 @@ impl Upgrade {
         estate: &Estate,
         ending: &Arc<Ending>,
         reporter: &Reporter,
-        turn: &Rc<Mutex<()>>,
+        turn: &Arc<Mutex<()>>,
     ) -> Result<Self, Error> {
         let (passable, estate, ending) = (passable.clone(), estate.clone(), ending.clone());
         let (reporter, turn) = (reporter.clone(), turn.clone());

@@ -5,7 +5,7 @@ mod faults;
 use crate::support::{
     fake::peer,
     manager::Manager,
-    operator::Talk,
+    operator::{Operated, Talk},
     pattern::pattern,
     proc::Process,
     program::binary_in_shell,
@@ -31,6 +31,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -272,8 +273,23 @@ impl Replaceable {
     }
 
     fn start(&self, flags: &[&str]) -> Server {
-        let words = format!("exec '{}' \"$@\"", self.path.display());
+        let words = self.words();
         Launch { mode: "echo", flags, shell: Some(&words), output: Output::Read }.start()
+    }
+
+    /// A shell's words that run it.
+    fn words(&self) -> String {
+        format!("exec '{}' \"$@\"", self.path.display())
+    }
+
+    /// From now on, what is started waits until the file is gone that this returns, and says there that it is there.
+    fn hold(&self) -> PathBuf {
+        let held = self.path.with_extension("held");
+        let name = held.display();
+        self.become_script(&format!(
+            "echo >'{name}'; while [ -e '{name}' ]; do sleep 0.01; done; exec \"$REAL\" \"$@\""
+        ));
+        held
     }
 
     /// From now on its name runs these words of a shell, whose `$REAL` is the real one.
@@ -383,6 +399,54 @@ fn a_stop_ends_a_start_that_is_under_way() {
     });
     assert_eq!(server.stop(), 0);
     within(LIMIT, "it is gone", || (!Path::new(&format!("/proc/{pid}")).exists()).then_some(()));
+}
+
+/// Long enough for a change that comes at 500 ms to wait for its turn.
+const CHANGE_WAITS: Duration = Duration::from_millis(1500);
+
+#[test]
+fn a_stop_ends_a_start_also_while_a_change_waits_for_it() {
+    let (program, folder) = (Replaceable::new(), TempDir::new().unwrap());
+    let control = folder.path().join("control");
+    let server = program.start(&["--control", control.to_str().unwrap()]);
+    let mut operated = Operated::of(server, control);
+    let held = program.hold();
+    operated.fault("add flap down=1h up=1h --after 500ms");
+    operated.server.signal(Signal::USR2);
+    within(LIMIT, "it is started", || held.exists().then_some(()));
+    thread::sleep(CHANGE_WAITS);
+    assert_eq!(operated.server.stop(), 0);
+    let lines = operated.server.errors.all();
+    assert!(!lines.iter().any(|line| line.contains("cannot start anew")), "{lines:?}");
+    // What was to be started is gone, or ends.
+    let _ = fs::remove_file(held);
+}
+
+#[test]
+fn what_waits_for_a_start_is_left_to_the_new_process() {
+    let (program, folder, peer) = (Replaceable::new(), TempDir::new().unwrap(), peer::echoes());
+    let file = folder.path().join("a.toml");
+    let write = |backlog: u32| {
+        let head = "control = \"off\"\nlog = \"json\"\n[listener.a]\nlisten = \"127.0.0.1:0\"\n";
+        fs::write(&file, format!("{head}backlog = {backlog}\nupstream = \"{}\"\n", peer.address)).unwrap();
+    };
+    write(10);
+    let mut command = binary_in_shell(&program.words());
+    command.arg("run").arg(&file).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut server = Server::of(command, 1, Output::Read);
+    let held = program.hold();
+    server.signal(Signal::USR2);
+    within(LIMIT, "it is started", || held.exists().then_some(()));
+    write(11);
+    server.signal(Signal::HUP);
+    thread::sleep(CHANGE_WAITS);
+    fs::remove_file(held).unwrap();
+    let successor = Successor::of(&server, 1);
+    assert_eq!(server.await_exit(), 0);
+    let lines = server.errors.all();
+    assert!(!lines.iter().any(|line| line.starts_with("reload")), "{lines:?}");
+    exchange(&mut server.connect(), b"by the successor");
+    drop(successor);
 }
 
 #[test]
