@@ -39,7 +39,7 @@ use crate::{
         keeper::{KeeperContext, Keepers},
         notify::Notify,
         operator::{Ending, OperatedServer, Operator, PlanEdit, ReloadReply, ServerOrder},
-        plan::{LoadPlan, Mistakes, Plan},
+        plan::{DRAIN_TIMEOUT, LoadPlan, Mistakes, Plan},
         scenario::ScenarioPlace,
         shards::Shards,
         side_door::SideDoor,
@@ -420,7 +420,11 @@ impl Running {
         drop(self.orders);
         self.shards.stop_accepting().await;
         self.agent.iter().for_each(Agent::go_down);
-        let limit = *self.drain_timeout.lock();
+        let limit = match *self.drain_timeout.lock() {
+            // Nothing is to wait for at a stop, but an upgrade is to be no sessions' end.
+            Some(Duration::ZERO) if is_replaced => Some(DRAIN_TIMEOUT),
+            limit => limit,
+        };
         let mut drain = Drain::begin(self.supervisors, limit, self.reporter).await;
         let end = loop {
             let again = select_biased! {

@@ -39,7 +39,7 @@ fn seeds(server: &Server) -> Vec<String> {
 #[test]
 fn the_api_goes_on_with_its_proxies_and_toxics() {
     let upstream = peer::echoes();
-    let mut api = Api::start(&["--drain-timeout", "60s"]);
+    let mut api = Api::start(&[]);
     let address = api.proxy("a", upstream.address);
     api.post("/proxies", json!({"name": "off", "upstream": "x", "listen": "localhost:0", "enabled": false}));
     api.proxy("stopped", "nonsense");
