@@ -29,7 +29,7 @@ pub enum Parcel {
 /// What waits for room, if anything does. It is in a box: the half-loop would keep its place all the time.
 pub type Waiting = Option<Box<Parcel>>;
 
-/// It derefs to its offer, as the receiver does.
+/// It derefs to its `Offer`, as the receiver does.
 pub struct LinkSender(LocalSender<Parcel, Offer, LINK_CHUNKS>);
 
 pub struct LinkReceiver(LocalReceiver<Parcel, Offer, LINK_CHUNKS>);
