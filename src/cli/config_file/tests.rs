@@ -590,6 +590,86 @@ fn what_a_file_says_of_tls_and_proxy_is_in_the_plan() {
     );
 }
 
+/// What a reload from one text to another says, in which `DIR` is the folder of certificates.
+#[track_caller]
+fn changed_in(folder: &TempDir, old: &str, new: &str) -> Vec<String> {
+    let folder = folder.path().to_str().unwrap();
+    let of = |text: &str| plan(&text.replace("DIR", folder));
+    diff::changes(&of(old), &of(new)).into_iter().map(|line| line.replace(folder, "DIR")).collect()
+}
+
+#[test]
+fn a_reload_tells_how_the_address_of_a_listener_is_spoken_to_otherwise() {
+    let folder = certificates();
+    let listener = "[listener.a]\nlisten = 1\nupstream = \"a.test:1\"\n";
+    let tls = "upstream-tls = true\nupstream-ca = \"DIR/a.pem\"\n";
+    let tls = |more: &str| format!("{tls}{more}");
+    for (old, new, wanted) in [
+        ("send-proxy = \"v1\"".to_owned(), "send-proxy = \"v2\"".to_owned(), &["send-proxy: v1 to v2"][..]),
+        ("send-proxy = \"v2\"".to_owned(), String::new(), &["send-proxy: v2 to off"]),
+        (String::new(), tls(""), &["upstream-tls: off to on"]),
+        (tls(""), tls("").replace("a.pem", "b.pem"), &["upstream-ca: DIR/a.pem to DIR/b.pem"]),
+        (
+            tls("upstream-name = \"one.test\""),
+            tls("upstream-name = \"two.test\""),
+            &["upstream-name: one.test to two.test"],
+        ),
+        (
+            tls(""),
+            tls("send-proxy = \"v1\"\nupstream-name = \"one.test\""),
+            &["send-proxy: off to v1", "upstream-name: the server's to one.test"],
+        ),
+    ] {
+        let wanted: Vec<_> = wanted.iter().map(|line| format!("listener a: {line}")).collect();
+        for place in [
+            |keys: &str, listener: &str| format!("{listener}{keys}\n"),
+            |keys: &str, listener: &str| format!("{keys}\n{listener}"),
+            |keys: &str, listener: &str| format!("[defaults]\n{keys}\n{listener}"),
+        ] {
+            let told = changed_in(&folder, &place(&old, listener), &place(&new, listener));
+            assert_eq!(told, wanted, "{old} to {new}");
+        }
+    }
+    let moved = [format!("{listener}send-proxy = \"v1\"\n"), format!("send-proxy = \"v1\"\n{listener}")];
+    assert_eq!(changed_in(&folder, &moved[0], &moved[1]), [""; 0], "another place for the same");
+    let other = moved[0].replace("a.test", "b.test").replace("v1", "v2");
+    let wanted = ["listener a: upstream a.test:1 to b.test:1", "listener a: send-proxy: v1 to v2"];
+    assert_eq!(changed_in(&folder, &moved[0], &other), wanted);
+    let renamed = moved[0].replace("listener.a", "listener.b");
+    assert_eq!(changed_in(&folder, &moved[0], &renamed), ["listener a: renamed to b"]);
+}
+
+#[test]
+fn a_reload_tells_how_tables_are_spoken_to_otherwise_by_a_key_of_the_top() {
+    let folder = certificates();
+    let text = "send-proxy = \"v1\"\nupstream-tls = true\nupstream-ca = \"DIR/a.pem\"\nupstream-name = \"one.test\"\n\
+        [listener.a]\nlisten = 1\nupstream = \"g\"\n\
+        [[listener.a.route]]\nfrom = \"::1\"\nupstream = \"a.test:1\"\n\
+        [[listener.a.route]]\nfrom = \"::2\"\nupstream = \"b.test:1\"\n\
+        [upstream.g]\nservers = [\"c.test:1\"]\n";
+    for (old, new, wanted) in [
+        ("v1", "v2", ["listener a: send-proxy: v1 to v2", "upstream g: send-proxy: v1 to v2"]),
+        (
+            "one.test",
+            "two.test",
+            ["listener a: upstream-name: one.test to two.test", "upstream g: tls.name: one.test to two.test"],
+        ),
+        (
+            "a.pem",
+            "b.pem",
+            ["listener a: upstream-ca: DIR/a.pem to DIR/b.pem", "upstream g: tls.ca: DIR/a.pem to DIR/b.pem"],
+        ),
+    ] {
+        assert_eq!(changed_in(&folder, text, &text.replace(old, new)), wanted);
+    }
+    let plain = text
+        .split_once("[listener")
+        .map(|(_, rest)| format!("send-proxy = \"v1\"\n[listener{rest}"))
+        .unwrap();
+    let wanted = ["listener a: upstream-tls: on to off", "upstream g: tls: on to off"];
+    assert_eq!(changed_in(&folder, text, &plain), wanted);
+}
+
 /// How each upstream of a plan is spoken to, in its order: its name, the PROXY header, and whether by TLS.
 fn manners(plan: &Plan) -> Vec<(&str, Option<ProxyVersion>, bool)> {
     let of = |one| {
