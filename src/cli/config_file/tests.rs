@@ -764,6 +764,80 @@ fn what_is_wrong_with_a_flag_of_the_proxy_is_told_once_where_it_stands() {
 }
 
 #[test]
+fn what_would_drop_tls_without_a_word_is_refused() {
+    let folder = certificates();
+    let to = |upstream: &str| format!("[listener.a]\nlisten = 1\nupstream = \"{upstream}\"\n");
+    let table = "[upstream.g]\nservers = [\"a.test:1\"]\n";
+    let not_spoken = "is about TLS, which is not spoken to the addresses of listener 'a'";
+    let not_used = "is about TLS, which is not spoken: no listener and no table uses it";
+    let off = "goes with a certificate, and 'tls-cert' is \"off\": TLS does not end";
+    let (ca, name) = ("upstream-ca = \"DIR/a.pem\"\n", "upstream-name = \"a.test\"\n");
+    let (key, client_ca) = ("tls-key = \"DIR/a.key\"\n", "client-ca = \"DIR/a.pem\"\n");
+    for (text, wanted) in [
+        (to("a:1") + ca, format!("4:1: error: 'upstream-ca' {not_spoken}")),
+        (to("a:1") + name, format!("4:1: error: 'upstream-name' {not_spoken}")),
+        (to("a:1") + ca + "upstream-tls = false\n", format!("4:1: error: 'upstream-ca' {not_spoken}")),
+        (
+            format!("upstream-tls = true\n{}upstream-tls = false\n{ca}", to("a:1")),
+            format!("6:1: error: 'upstream-ca' {not_spoken}"),
+        ),
+        (ca.to_owned() + &to("a:1"), format!("1:1: error: 'upstream-ca' {not_used}")),
+        (name.to_owned() + &to("g") + table, format!("1:1: error: 'upstream-name' {not_used}")),
+        (
+            ca.to_owned() + &to("g") + table + "tls = { ca = \"DIR/a.pem\" }\n",
+            format!("1:1: error: 'upstream-ca' {not_used}"),
+        ),
+        (format!("[defaults]\n{name}{}", to("a:1")), format!("2:1: error: 'upstream-name' {not_used}")),
+        (to("a:1") + "tls-cert = \"off\"\n" + key, format!("5:1: error: 'tls-key' {off}")),
+        (to("a:1") + "tls-cert = \"off\"\n" + client_ca, format!("5:1: error: 'client-ca' {off}")),
+        (format!("tls-cert = \"off\"\n{client_ca}{}", to("a:1")), format!("2:1: error: 'client-ca' {off}")),
+    ] {
+        assert_eq!(told_in(&folder, &text), [wanted], "{text}");
+    }
+    for text in [
+        to("tls://a:1") + ca,
+        to("a:1") + ca + "upstream-tls = true\n",
+        ca.to_owned() + &to("a:1") + "upstream-tls = true\n",
+        ca.to_owned() + &to("g") + &table.replace("a.test", "tls://a.test"),
+        ca.to_owned() + &to("g") + table + "check = { tls = true }\n",
+        to("a:1") + "[[listener.a.route]]\nfrom = \"::1\"\nupstream = \"tls://b:1\"\n[defaults]\n" + ca,
+    ] {
+        assert_eq!(told_in(&folder, &text), [""; 0], "{text}");
+    }
+    // The table of TLS is no misspelt key.
+    let text = client_ca.to_owned()
+        + &to("a:1")
+        + "[[listener.a.route]]\nfrom = \"::1\"\ntls = \"t\"\nupstream = \"a:1\"\n[tls.t]\ncert = \"DIR/a.pem\"\nkey = \"DIR/a.key\"\n";
+    let wanted = ["tls-cert", "tls-key"]
+        .map(|key| format!("1:1: error: '{key}' is missing: TLS ends with a certificate and its key"));
+    assert_eq!(told_in(&folder, &text), wanted);
+}
+
+#[test]
+fn what_a_listener_says_of_servers_that_have_a_table_is_a_warning() {
+    let folder = certificates();
+    let base = "[listener.a]\nlisten = 1\nupstream = \"g\"\n";
+    let table = "[upstream.g]\nservers = [\"a.test:1\"]\n";
+    let why = "is not used: it is for addresses, and listener 'a' leads only to [upstream.g]";
+    for (key, value, instead) in [
+        ("upstream-tls", "true", "tls = true"),
+        ("upstream-ca", "\"a.pem\"", "tls = { ca = \"a.pem\" }"),
+        ("upstream-name", "\"b.test\"", "tls = { name = \"b.test\" }"),
+        ("send-proxy", "\"v2\"", "send-proxy = \"v2\""),
+    ] {
+        let text = format!("{base}{key} = {value}\n{table}");
+        assert_eq!(told_in(&folder, &text), [format!("4:1: warning: '{key}' {why}")]);
+        let help = format!("write {instead} in [upstream.g], or leave it out");
+        assert_eq!(reading(&text).mistakes[0].help.as_deref(), Some(help.as_str()));
+        assert!(reading(&text).plan.is_some());
+    }
+    let both = format!(
+        "{base}send-proxy = \"v2\"\n[[listener.a.route]]\nfrom = \"::1\"\nupstream = \"a:1\"\n{table}"
+    );
+    assert_eq!(told(&both), [""; 0], "one route leads to an address");
+}
+
+#[test]
 fn all_faults_are_found_in_one_run() {
     let text = "thread = 1\nlog = xml\n[listener.a]\nlisten = \":x\"\nupstream = \"nope\"\n[upstream.b]\nservers = []\n[tls.t]\ncert = \"/no/such\"\nkey = \"/no/such\"\n";
     let lines: Vec<String> = told(text)
