@@ -20,7 +20,7 @@ use crate::{
 use jiff::{Span, Timestamp, tz::TimeZone};
 use proptest::prelude::*;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs, num::NonZeroUsize, time::Duration};
 use tempfile::TempDir;
 
 /// A file that is valid, to which tests add.
@@ -74,6 +74,29 @@ fn a_key_that_is_none_is_told_with_what_was_meant() {
     }
     let text = BASE.replace("upstream = ", "threads = 2\nupstream = ");
     assert_tells(&text, "3:1: error: 'threads' belongs at the top of the file");
+}
+
+#[test]
+fn a_certificate_that_each_reload_would_make_is_told_with_what_makes_one() {
+    let wanted = "error: 'tls-self-signed' is no key of a file: each reload would make another certificate";
+    let key = "tls-self-signed = true\n";
+    let texts = [
+        (1, format!("{key}{BASE}")),
+        (2, format!("[defaults]\n{key}{BASE}")),
+        (3, BASE.replace("upstream = ", &format!("{key}upstream = "))),
+    ];
+    for (line, text) in texts {
+        assert_tells(&text, &format!("{line}:1: {wanted}"));
+        let mistakes = reading(&text).mistakes;
+        let help = mistakes[0].help.as_deref().unwrap();
+        for part in ["[tls.NAME] with cert and key", "openssl req -x509 ", "-keyout own.key -out own.pem"] {
+            assert!(help.contains(part), "{help}");
+        }
+        let topic = include_str!("../../text/topics/tls.md");
+        let line =
+            help.split("; ").nth(1).and_then(|line| line.strip_suffix(" makes a certificate and its key"));
+        assert!(topic.contains(line.unwrap()), "the topic has the same line");
+    }
 }
 
 #[test]
