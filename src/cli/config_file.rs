@@ -26,7 +26,7 @@ mod warnings;
 use crate::{
     cli::{Answer, Reload},
     error::reason,
-    net::limits::{self, TooManySessions},
+    net::limits,
     server::{
         explain::{Question, explain},
         groups::Groups,
@@ -43,10 +43,8 @@ use shape::Shape;
 use std::{
     fs::File,
     io::{self, IsTerminal, Read},
-    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
 };
 use toml::de::DeTable;
 
@@ -217,15 +215,9 @@ impl Reading {
 
     /// More sessions than the descriptors of a process allow. A server says it itself when it starts.
     fn warn_of_descriptors(&mut self) {
-        let Some((plan, sessions)) = self.plan.as_ref().and_then(|plan| Some((plan, plan.max_sessions?)))
-        else {
-            return;
-        };
-        let threads = plan.threads.or_else(|| thread::available_parallelism().ok());
-        limits::reserve(threads.map_or(1, NonZeroUsize::get), plan.listeners.len());
+        let Some(plan) = &self.plan else { return };
         limits::raise_descriptor_limit();
-        let dials = plan.listeners.iter().any(|listener| listener.target.dials());
-        let Err(shortage) = TooManySessions::check(sessions, dials) else { return };
+        let Err(shortage) = plan.check_sessions() else { return };
         let key = "max-sessions";
         let Some(at) = self.source.text.find(key) else { return };
         let help = Some("raise the limit, as with LimitNOFILE= of systemd".to_owned());

@@ -44,8 +44,11 @@ struct OfShards(AtomicUsize);
 
 /// Reserves what `shards` hold, each with as many `listeners`.
 pub fn reserve(shards: usize, listeners: usize) {
-    let each = DESCRIPTORS_A_SHARD + DESCRIPTORS_A_LISTENER * listeners;
-    shared::<OfShards>().0.store(shards.saturating_sub(1) * each, Relaxed);
+    shared::<OfShards>().0.store(beyond_the_first(shards, listeners), Relaxed);
+}
+
+fn beyond_the_first(shards: usize, listeners: usize) -> usize {
+    shards.saturating_sub(1) * (DESCRIPTORS_A_SHARD + DESCRIPTORS_A_LISTENER * listeners)
 }
 
 fn reserved() -> usize {
@@ -139,8 +142,18 @@ pub struct TooManySessions {
 impl TooManySessions {
     /// Fails if `sessions` at once, of which some `dial`, may run out of descriptors.
     pub fn check(sessions: usize, dial: bool) -> Result<(), Self> {
+        Self::beside(reserved(), sessions, dial)
+    }
+
+    /// The same of a server that is to begin, with as many `shards`, each with as many `listeners`.
+    pub fn of_start(shards: usize, listeners: usize, sessions: usize, dial: bool) -> Result<(), Self> {
+        let reserved = RESERVED_DESCRIPTORS + beyond_the_first(shards, listeners);
+        Self::beside(reserved, sessions, dial)
+    }
+
+    fn beside(reserved: usize, sessions: usize, dial: bool) -> Result<(), Self> {
         let each = if dial { DESCRIPTORS_A_SESSION } else { 1 };
-        let needed = sessions.saturating_mul(each).saturating_add(reserved());
+        let needed = sessions.saturating_mul(each).saturating_add(reserved);
         let limit = descriptor_limit();
         if needed > limit { Err(TooManySessions { sessions, needed, limit }) } else { Ok(()) }
     }

@@ -4,6 +4,7 @@ use crate::{
     net::{
         dial::Override,
         tls::{
+            client::{ClientTls, ClientTlsFiles},
             files::CertificatePair,
             server::{ClientCertificates, ServerTlsFiles},
         },
@@ -11,7 +12,10 @@ use crate::{
     server::plan::{
         Check, Lead, Plan, PlannedListener, PlannedRoute, PlannedServer, PlannedTarget, PlannedUpstream,
     },
-    session::{faults::fault::FaultPlan, group::RETRIES},
+    session::{
+        faults::fault::FaultPlan,
+        group::{Eject, GroupSettings, RETRIES},
+    },
     text::{escape::Escaped, units::duration},
 };
 use std::{collections::BTreeSet, fmt::Display, path::PathBuf, time::Duration};
@@ -94,7 +98,7 @@ fn listeners(old: &Plan, new: &Plan, lines: &mut Vec<String>) {
     let (mut gone, mut came) = (Vec::new(), Vec::new());
     for former in &old.listeners {
         match new.listeners.iter().find(|one| listener_name(one) == listener_name(former)) {
-            Some(next) => listener(&listener_name(next), former, next, lines),
+            Some(next) => listener((old, former), (new, next), lines),
             None => gone.push(former),
         }
     }
@@ -108,7 +112,7 @@ fn listeners(old: &Plan, new: &Plan, lines: &mut Vec<String>) {
         if let Some(index) = gone.iter().position(|former| former.endpoints == next.endpoints) {
             let former = gone.remove(index);
             lines.push(format!("listener {}: renamed to {name}", listener_name(former)));
-            listener(&name, former, next, lines);
+            listener((old, former), (new, next), lines);
         } else {
             lines.push(format!("listener {name}: added, on {}", joined(&next.endpoints)));
         }
@@ -122,15 +126,20 @@ fn listeners(old: &Plan, new: &Plan, lines: &mut Vec<String>) {
     }
 }
 
-fn listener(name: &str, old: &PlannedListener, new: &PlannedListener, lines: &mut Vec<String>) {
-    let mut own = Vec::new();
+/// Each listener stands beside its plan, which has what it leads to.
+fn listener(
+    (old_plan, old): (&Plan, &PlannedListener),
+    (new_plan, new): (&Plan, &PlannedListener),
+    lines: &mut Vec<String>,
+) {
+    let (name, mut own) = (listener_name(new), Vec::new());
     for endpoint in new.endpoints.iter().filter(|one| !old.endpoints.contains(one)) {
         own.push(format!("address {endpoint} added"));
     }
     for endpoint in old.endpoints.iter().filter(|one| !new.endpoints.contains(one)) {
         own.push(format!("address {endpoint} removed"));
     }
-    target(&old.target, &new.target, &mut own);
+    target(&leads(old_plan, &old.target), &leads(new_plan, &new.target), &mut own);
     let limit = |one: &PlannedListener| or_off(one.max_per_source.map(|limit| limit.sessions));
     let mode = |one: &PlannedListener| {
         one.mode.map_or_else(|| "as it comes".to_owned(), |mode| format!("{mode:04o}"))
@@ -204,24 +213,106 @@ fn fault_changes(old: &FaultPlan, new: &FaultPlan) -> Vec<String> {
     own
 }
 
-fn target(old: &PlannedTarget, new: &PlannedTarget, own: &mut Vec<String>) {
+/// Where a route leads.
+#[derive(Clone, Copy)]
+struct Led<'p> {
+    route: &'p PlannedRoute,
+    /// None: it refuses.
+    upstream: Option<&'p PlannedUpstream>,
+}
+
+impl<'p> Led<'p> {
+    /// The upstream if it is a bare address: what is said of that stands in the listener.
+    fn address(self) -> Option<&'p PlannedUpstream> {
+        self.upstream.filter(|upstream| upstream.is_address)
+    }
+
+    /// An upstream as the file names it; of an address, without the manner in which it is spoken to.
+    fn shown(self) -> String {
+        match (self.address(), &self.route.lead) {
+            (Some(upstream), _) => joined(&upstream.servers.iter().map(address).collect::<Vec<_>>()),
+            (None, Lead::Upstream(name)) => name.clone(),
+            (None, Lead::Refuse) => String::new(),
+        }
+    }
+
+    fn leads_as(self, other: Led<'_>) -> bool {
+        let (route, other_route) = (self.route, other.route);
+        route.condition == other_route.condition
+            && route.tls == other_route.tls
+            && (route.lead == Lead::Refuse) == (other_route.lead == Lead::Refuse)
+            && self.shown() == other.shown()
+    }
+
+    /// Whether it takes all connections, and passes on what comes.
+    fn is_plain(self) -> bool {
+        self.route.condition.is_empty() && self.route.tls.is_none() && self.route.lead != Lead::Refuse
+    }
+}
+
+/// The routes of a target with what they lead to; none of a target that has no routes.
+fn leads<'p>(plan: &'p Plan, target: &'p PlannedTarget) -> Vec<Led<'p>> {
+    let PlannedTarget::Routes(routes) = target else { return Vec::new() };
+    let upstream = |route: &PlannedRoute| match &route.lead {
+        Lead::Upstream(name) => plan.upstreams.iter().find(|upstream| upstream.name == *name),
+        Lead::Refuse => None,
+    };
+    routes.iter().map(|route| Led { route, upstream: upstream(route) }).collect()
+}
+
+fn target(old: &[Led<'_>], new: &[Led<'_>], own: &mut Vec<String>) {
+    let is_same = old.len() == new.len() && old.iter().zip(new).all(|(old, new)| old.leads_as(*new));
+    match (old, new) {
+        _ if is_same => {}
+        ([old], [new]) if old.is_plain() && new.is_plain() => {
+            own.push(format!("upstream {} to {}", old.shown(), new.shown()));
+        }
+        _ => own.push("routes changed".to_owned()),
+    }
+    let mut told = Vec::new();
+    for new in new.iter().filter_map(|led| led.address()) {
+        let olds = || old.iter().filter_map(|led| led.address());
+        // An address may be there twice, with TLS and without it.
+        let is_nearer = |former: &&PlannedUpstream| former.name == new.name;
+        let is_there = |former: &&PlannedUpstream| former.servers == new.servers;
+        let former = olds().find(is_nearer).or_else(|| olds().find(is_there)).or_else(|| olds().next());
+        if let Some(former) = former {
+            manner(&former.settings, &new.settings, &mut told);
+        }
+    }
+    let mut known = BTreeSet::new();
+    own.extend(told.into_iter().filter(|line| known.insert(line.clone())));
+}
+
+/// How the addresses of a listener are spoken to.
+fn manner(old: &GroupSettings, new: &GroupSettings, own: &mut Vec<String>) {
+    changed(own, "send-proxy", or_off(old.send_proxy), or_off(new.send_proxy));
+    match (&old.tls, &new.tls) {
+        (Some(old), Some(new)) => client_tls(old, new, ["upstream-tls", "upstream-ca", "upstream-name"], own),
+        (old, new) => changed(own, "upstream-tls", on_or_off(old.is_some()), on_or_off(new.is_some())),
+    }
+}
+
+fn on_or_off(is_on: bool) -> &'static str {
+    if is_on { "on" } else { "off" }
+}
+
+/// What is said otherwise of TLS to servers; `keys` are those of all of it, of the authorities, and of the name.
+fn client_tls(old: &ClientTls, new: &ClientTls, [all, ca, name]: [&str; 3], own: &mut Vec<String>) {
     if old == new {
         return;
     }
-    // It leads all to one upstream, and passes on what comes.
-    let only = |target: &PlannedTarget| match target {
-        PlannedTarget::Routes(routes) => match &routes[..] {
-            [PlannedRoute { condition, tls: None, lead: Lead::Upstream(name) }] if condition.is_empty() => {
-                Some(name.clone())
-            }
-            _ => None,
-        },
-        PlannedTarget::Echo | PlannedTarget::Origin => None,
+    let (before, after) = (old.files(), new.files());
+    let authorities = |files: &ClientTlsFiles| {
+        files.ca.as_ref().map_or_else(|| "the system's".to_owned(), |path| path.display().to_string())
     };
-    own.push(match (only(old), only(new)) {
-        (Some(old), Some(new)) => format!("upstream {old} to {new}"),
-        _ => "routes changed".to_owned(),
-    });
+    let expected = |files: &ClientTlsFiles| files.name.clone().unwrap_or_else(|| "the server's".to_owned());
+    changed(own, ca, authorities(before), authorities(after));
+    changed(own, name, expected(before), expected(after));
+    let rest = |files: &ClientTlsFiles| ClientTlsFiles { ca: None, name: None, ..files.clone() };
+    if before == after || rest(before) != rest(after) {
+        own.push(format!("{all}: another one, or other certificates"));
+    }
 }
 
 fn certificates(old: &Plan, new: &Plan, lines: &mut Vec<String>) {
@@ -322,17 +413,14 @@ fn upstream(old: &PlannedUpstream, new: &PlannedUpstream, lines: &mut Vec<String
     changed(&mut own, "slow-start", time(was.slow_start), time(is.slow_start));
     let on_down = |cuts: bool| if cuts { "cut" } else { "keep" };
     changed(&mut own, "on-down", on_down(was.cut_on_down), on_down(is.cut_on_down));
-    let eject = |eject: Option<crate::session::group::Eject>| {
+    let eject = |eject: Option<Eject>| {
         or_off(eject.map(|eject| format!("{} failures for {}", eject.failures, duration(eject.time))))
     };
     changed(&mut own, "eject", eject(was.eject), eject(is.eject));
     changed(&mut own, "send-proxy", or_off(was.send_proxy), or_off(is.send_proxy));
-    let spoken = |upstream: &PlannedUpstream| if upstream.settings.tls.is_some() { "on" } else { "off" };
-    match (&old.settings.tls, &new.settings.tls) {
-        (Some(old), Some(new)) if old != new => {
-            own.push("tls: another one, or other certificates".to_owned())
-        }
-        _ => changed(&mut own, "tls", spoken(old), spoken(new)),
+    match (&was.tls, &is.tls) {
+        (Some(old), Some(new)) => client_tls(old, new, ["tls", "tls.ca", "tls.name"], &mut own),
+        (old, new) => changed(&mut own, "tls", on_or_off(old.is_some()), on_or_off(new.is_some())),
     }
     check(old.check.as_ref(), new.check.as_ref(), &mut own);
     if old.discover != new.discover {

@@ -7,6 +7,7 @@ use crate::{
     net::{
         dial::{Destination, Override},
         endpoint::Endpoint,
+        limits::TooManySessions,
         network::{Access, Network},
         options::{Congestion, Keepalive},
         tls::{
@@ -27,6 +28,7 @@ use std::{
     num::{NonZeroU32, NonZeroUsize},
     path::Path,
     sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -96,6 +98,25 @@ pub struct Plan {
     pub agent: Option<Endpoint>,
     /// toxiproxy's API, by which listeners come and go; `None`: there is none.
     pub api: Option<PlannedApi>,
+}
+
+impl Plan {
+    /// How many shards it wants.
+    pub fn shards(&self) -> usize {
+        self.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+    }
+
+    /// The addresses that are listened on.
+    pub fn endpoints(&self) -> usize {
+        self.listeners.iter().map(|listener| listener.endpoints.len()).sum()
+    }
+
+    /// Fails if the sessions that it allows by itself may run out of descriptors.
+    pub fn check_sessions(&self) -> Result<(), TooManySessions> {
+        let dial = self.listeners.iter().any(|listener| listener.target.dials());
+        let check = |sessions| TooManySessions::of_start(self.shards(), self.endpoints(), sessions, dial);
+        self.max_sessions.map_or(Ok(()), check)
+    }
 }
 
 /// Where toxiproxy's API is, and what it makes.

@@ -6,7 +6,7 @@ use crate::{
     net::{
         address::Address,
         endpoint::Endpoint,
-        limits::{self, TooManySessions},
+        limits,
         listener::{ListenSocket, Listener},
         options::Options,
         passed::{AGENT, API, CONTROL, METRICS, Passable, Passed},
@@ -59,14 +59,12 @@ use futures::{
 use std::{
     future::pending,
     io::{self, IsTerminal},
-    num::NonZeroUsize,
     pin::pin,
     rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -90,10 +88,10 @@ pub async fn run(
     mut passed: Passed,
     load: Option<LoadPlan>,
 ) -> Result<ServerOutcome, Error> {
-    let threads = threads(&plan);
+    let threads = plan.shards();
     let handover = passed.state.take().map_or(Ok(Handover::default()), |state| Handover::read(&state))?;
     let plan = handover.adapt(plan)?;
-    limits::reserve(threads, plan.listeners.iter().map(|one| one.endpoints.len()).sum());
+    limits::reserve(threads, plan.endpoints());
     let descriptors = limits::raise_descriptor_limit();
     set_pipes(&plan);
     let signals =
@@ -109,9 +107,7 @@ pub async fn run(
     let (reporter, finish) =
         Reporter::start(wanted).map_err(|error| Error::new("cannot start the reporter", error))?;
     let shortage = match plan.max_sessions {
-        Some(sessions) => {
-            TooManySessions::check(sessions, prepared.next.dials()).err().map(|asked| asked.warning())
-        }
+        Some(_) => plan.check_sessions().err().map(|shortage| shortage.warning()),
         None => limits::few_sessions(descriptors),
     };
     shortage.iter().for_each(|line| reporter.warn(line));
@@ -211,7 +207,7 @@ impl Running {
         let remembered = Arc::new(Remembered::new(plan.remember));
         let books = Books::new(&next.listenings(), remembered.clone());
         let common = Common { context: context.clone(), last_id: AtomicU64::new(0) };
-        let (supervisors, idle) = Supervisors::new(common, books, remembered.clone(), threads(&plan));
+        let (supervisors, idle) = Supervisors::new(common, books, remembered.clone(), plan.shards());
         let (orders_address, orders) = mailbox(ORDERS);
         let drain_timeout = Arc::new(Lock::new(plan.drain_timeout));
         let (ending, passable) = (Arc::<Ending>::default(), Passable::default());
@@ -562,7 +558,7 @@ impl Running {
         let Some(old) = &in_force.plan else { return Ok(Vec::new()) };
         in_force.keep_down(&mut next);
         let changes = diff::changes(&in_force.as_it_is().unwrap_or_else(|| old.clone()), &next);
-        let threads = threads(&next).max(self.shards.active());
+        let threads = next.shards().max(self.shards.active());
         let prepared = in_force.prepare(next.clone(), threads, Default::default())?.without_loops()?;
         self.install(&in_force, old, next, prepared).await?;
         Ok(changes)
@@ -575,7 +571,7 @@ impl Running {
         let mut next = old.clone();
         in_force.keep_faults(&mut next);
         edit(&mut next, &in_force)?;
-        let threads = threads(&next).max(self.shards.active());
+        let threads = next.shards().max(self.shards.active());
         let prepared = in_force.prepare(next.clone(), threads, Default::default())?;
         self.install(&in_force, old, next, prepared).await
     }
@@ -588,7 +584,7 @@ impl Running {
         next: Plan,
         prepared: Prepared,
     ) -> Result<(), Error> {
-        let threads = threads(&next);
+        let threads = next.shards();
         let doors = self.open_doors(old, &next)?;
         self.shards.grow(threads)?;
         let Prepared { next: coming, opened, kept, closed } = prepared;
@@ -660,7 +656,7 @@ impl Running {
     /// Puts in force what concerns the whole program.
     /// What an operator has set stays where the plan says the same as before.
     fn change_program(&self, old: &Plan, plan: &Plan) {
-        limits::reserve(self.shards.active(), plan.listeners.iter().map(|one| one.endpoints.len()).sum());
+        limits::reserve(self.shards.active(), plan.endpoints());
         set_pipes(plan);
         if plan.max_sessions != old.max_sessions {
             let most = limits::share(limits::raise_descriptor_limit()).sessions;
@@ -679,11 +675,6 @@ struct Doors {
     metrics: Option<Option<Listener>>,
     agent: Option<Option<Listener>>,
     control: Option<Option<Listener>>,
-}
-
-/// How many shards a plan wants.
-fn threads(plan: &Plan) -> usize {
-    plan.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
 }
 
 /// What a reload says that changes nothing.

@@ -3,7 +3,7 @@
 use crate::support::{
     fake::peer,
     lines::Lines,
-    program::{Program, Run, binary, run_binary},
+    program::{Program, Run, binary, binary_in_shell, run_binary, run_text},
     stream::{connect, exchange, read_exactly},
     wait::{LIMIT, within},
 };
@@ -164,6 +164,31 @@ fn a_certificate_that_ends_soon_is_a_warning_of_the_check_and_of_the_start() {
     let mut program = Program::start(command.stderr(Stdio::piped()));
     let errors = Lines::of(program.stderr.take().unwrap());
     within(LIMIT, "the warning", || errors.all().into_iter().find(|line| line.contains(&warning)));
+    program.signal(Signal::TERM);
+    assert_eq!(program.await_exit(), 0, "{:?}", errors.all());
+}
+
+#[test]
+fn the_check_and_the_start_count_the_same_descriptors() {
+    let listener =
+        "[listener.web]\nlisten = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\nupstream = \"127.0.0.1:9\"\n";
+    let file = Written::new(format!("max-sessions = 5000\nthreads = 3\n{listener}"));
+    // Of each session two, and beside the first shard's part those of two more with two listeners each.
+    let warning = "max-sessions 5000 needs 10110 descriptors, but the limit is 400 (ulimit -n)";
+    let command = |words: &[&str]| {
+        let mut command = binary_in_shell("ulimit -n 400; exec \"$0\" \"$@\"");
+        command.args(words);
+        command
+    };
+    let checked = run_text(command(&["check", &file.path]));
+    assert!(checked.stderr.contains(warning), "{}", checked.stderr);
+    let mut command = command(&["run", &file.path, "--control", "off"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let mut program = Program::start(command.stderr(Stdio::piped()));
+    let errors = Lines::of(program.stderr.take().unwrap());
+    let told =
+        within(LIMIT, "the warning", || errors.all().into_iter().find(|line| line.contains(" needs ")));
+    assert!(told.contains(warning), "{told}");
     program.signal(Signal::TERM);
     assert_eq!(program.await_exit(), 0, "{:?}", errors.all());
 }

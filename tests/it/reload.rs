@@ -98,6 +98,20 @@ fn a_file_that_says_the_same_changes_nothing() {
 }
 
 #[test]
+fn what_the_server_of_an_address_is_sent_otherwise_is_told() {
+    let (web, peer) = (free(), peer::echoes());
+    let text = |version: &str| listener("web", web, peer.address) + &format!("send-proxy = {version:?}\n");
+    let mut server = Reloaded::start(&text("v1"), 1);
+    let wanted = "listener web: send-proxy: v1 to v2";
+    server.write(&text("v2"));
+    assert_eq!(server.ctl(&["diff"]).1, format!("{wanted}\n"));
+    assert_eq!(server.reload(&text("v2")), [wanted]);
+    let applied = within(LIMIT, "the reload", || server.configs().first().cloned());
+    assert_eq!(applied["changes"], serde_json::json!([wanted]));
+    assert_eq!(server.reload(&text("off")), ["listener web: send-proxy: v2 to off"]);
+}
+
+#[test]
 fn a_listener_comes_and_goes_and_its_sessions_live_on() {
     let (web, more, peer) = (free(), free(), peer::echoes());
     let mut server = Reloaded::start(&listener("web", web, peer.address), 1);

@@ -9,11 +9,11 @@ use crate::{
             keys::{FileOptions, repeats},
             listened::Listened,
             mistakes::Found,
-            places::Places,
+            places::{self, Destinations, Places},
             section::{Section, Word},
             shape::in_order,
             tls,
-            upstreams::upstream,
+            upstreams::{self, upstream},
             warnings,
         },
         values::UpstreamAddress,
@@ -55,6 +55,8 @@ pub struct Meaning<'f, 'a> {
     known: BTreeSet<String>,
     /// The tables of upstreams that a route leads to.
     used: BTreeSet<String>,
+    /// Whether a route leads to an address to which TLS is spoken.
+    over_tls: bool,
 }
 
 /// A route, and where it stands.
@@ -78,8 +80,21 @@ const PER_SOURCE: &str = "max-per-source";
 impl<'f, 'a> Meaning<'f, 'a> {
     pub fn new(options: &'f FileOptions, found: &'f mut Found<'a>, typed: &'f GivenOptions) -> Self {
         let (tables, tls, tls_used, ended, addresses, known, used) = Default::default();
-        let overrides = Arc::default();
-        Meaning { options, found, typed, overrides, tables, tls, tls_used, ended, addresses, known, used }
+        let (overrides, over_tls) = (Arc::default(), false);
+        Meaning {
+            options,
+            found,
+            typed,
+            overrides,
+            tables,
+            tls,
+            tls_used,
+            ended,
+            addresses,
+            known,
+            used,
+            over_tls,
+        }
     }
 
     /// The plan, if its parts make one.
@@ -100,6 +115,7 @@ impl<'f, 'a> Meaning<'f, 'a> {
             .map(|(name, section)| upstream(self.found, &self.overrides, name, section, &places));
         let mut planned: Vec<_> = planned.collect();
         warnings::unused(self.found, &upstreams, &self.used);
+        self.shared_flags(top, &upstreams, &places);
         planned.append(&mut self.addresses);
         let mut tls = tls::tables(self.found, top, &self.tls_used);
         tls.extend(std::mem::take(&mut self.ended).into_values().flatten());
@@ -110,6 +126,20 @@ impl<'f, 'a> Meaning<'f, 'a> {
             self.found.error(top.key_span("group"), text, "write control = \"/path/of/a.sock\"");
         }
         Some(plan)
+    }
+
+    /// Tells what is said for all listeners and tables, and is for none of them.
+    fn shared_flags(&mut self, top: &Section<'_>, upstreams: &[(String, Section<'_>)], places: &Places<'_>) {
+        let manner = places.manner();
+        let is_followed =
+            self.over_tls || upstreams.iter().any(|(_, section)| upstreams::follows(section, &manner));
+        for section in [top.section("defaults"), Some(top.clone())].into_iter().flatten() {
+            places::beside_off(self.found, &section);
+            if !is_followed {
+                let why = "which is not spoken: no listener and no table uses it";
+                places::without_tls(self.found, &section, why);
+            }
+        }
     }
 
     /// The options of the command line that a section has.
@@ -195,6 +225,10 @@ impl<'f, 'a> Meaning<'f, 'a> {
     fn routes<'t>(&mut self, name: &str, section: &Section<'t>, places: &Places<'t>) -> Vec<PlacedRoute> {
         let own = Led { listener: name, of_file: places, places: &places.of_listener(name, section) };
         let ended = self.ended(own.places);
+        places::beside_off(self.found, section);
+        let destinations = Destinations::of(section, &own.places.manner());
+        destinations.judge(self.found, name, section);
+        self.over_tls |= destinations.over_tls;
         let mut routes = Vec::new();
         for route in section.sections("route") {
             let lead = self.lead(&route, &own);

@@ -3,6 +3,7 @@
 
 use crate::cli::{
     config_file::{
+        keys::Kind,
         mistakes::Found,
         shape::{in_order, whole, words},
     },
@@ -109,8 +110,9 @@ impl<'t> Section<'t> {
 
     /// Tells that a key is missing, unless it is probably there: misspelt, or in a line that is no TOML.
     pub fn missing(&self, found: &mut Found<'_>, key: &str, why: &str, help: &str) {
+        let is_key = |name: &str| Kind::ALL.iter().any(|kind| kind.own().iter().any(|key| key.name == name));
         let is_misspelt = |(name, _): (&Spanned<DeString<'_>>, _)| {
-            name.get_ref() != key && nearest(name.get_ref(), [key].into_iter()).is_some()
+            !is_key(name.get_ref()) && nearest(name.get_ref(), [key].into_iter()).is_some()
         };
         if !found.may_have_meant(key) && !self.table.iter().any(is_misspelt) {
             found.error(self.span.clone(), format!("'{key}' is missing: {why}"), help);

@@ -17,6 +17,12 @@ use std::ops::{Range, RangeInclusive};
 use strum::VariantArray;
 use toml::de::{DeString, DeTable, DeValue};
 
+/// Why a flag of `proxy` is no key, and what to write in its place.
+const SELF_SIGNED_WHY: &str = "each reload would make another certificate";
+const SELF_SIGNED_HELP: &str = "write tls-cert and tls-key, or a table [tls.NAME] with cert and key; \
+    openssl req -x509 -newkey rsa:2048 -nodes -days 365 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+    -keyout own.key -out own.pem makes a certificate and its key";
+
 /// What a run of the file's keys finds.
 pub struct Shape<'f, 'a> {
     pub options: &'f FileOptions,
@@ -232,6 +238,9 @@ impl Shape<'_, '_> {
                 "write it in a [[listener.NAME.route]], which may have nothing but it and an upstream"
                     .to_owned(),
             ),
+            _ if kind.takes("idle-timeout") && key == "tls-self-signed" => {
+                (format!("'{shown}' is no key of a file: {SELF_SIGNED_WHY}"), SELF_SIGNED_HELP.to_owned())
+            }
             _ if kind == Kind::Fault && is_attribute(key) => (
                 format!("'{shown}' is no key of {}; it belongs in its attributes", kind.title()),
                 format!("write attributes = {{ {key} = … }}"),

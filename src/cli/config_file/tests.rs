@@ -20,7 +20,7 @@ use crate::{
 use jiff::{Span, Timestamp, tz::TimeZone};
 use proptest::prelude::*;
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs, num::NonZeroUsize, time::Duration};
 use tempfile::TempDir;
 
 /// A file that is valid, to which tests add.
@@ -74,6 +74,29 @@ fn a_key_that_is_none_is_told_with_what_was_meant() {
     }
     let text = BASE.replace("upstream = ", "threads = 2\nupstream = ");
     assert_tells(&text, "3:1: error: 'threads' belongs at the top of the file");
+}
+
+#[test]
+fn a_certificate_that_each_reload_would_make_is_told_with_what_makes_one() {
+    let wanted = "error: 'tls-self-signed' is no key of a file: each reload would make another certificate";
+    let key = "tls-self-signed = true\n";
+    let texts = [
+        (1, format!("{key}{BASE}")),
+        (2, format!("[defaults]\n{key}{BASE}")),
+        (3, BASE.replace("upstream = ", &format!("{key}upstream = "))),
+    ];
+    for (line, text) in texts {
+        assert_tells(&text, &format!("{line}:1: {wanted}"));
+        let mistakes = reading(&text).mistakes;
+        let help = mistakes[0].help.as_deref().unwrap();
+        for part in ["[tls.NAME] with cert and key", "openssl req -x509 ", "-keyout own.key -out own.pem"] {
+            assert!(help.contains(part), "{help}");
+        }
+        let topic = include_str!("../../text/topics/tls.md");
+        let line =
+            help.split("; ").nth(1).and_then(|line| line.strip_suffix(" makes a certificate and its key"));
+        assert!(topic.contains(line.unwrap()), "the topic has the same line");
+    }
 }
 
 #[test]
@@ -590,6 +613,86 @@ fn what_a_file_says_of_tls_and_proxy_is_in_the_plan() {
     );
 }
 
+/// What a reload from one text to another says, in which `DIR` is the folder of certificates.
+#[track_caller]
+fn changed_in(folder: &TempDir, old: &str, new: &str) -> Vec<String> {
+    let folder = folder.path().to_str().unwrap();
+    let of = |text: &str| plan(&text.replace("DIR", folder));
+    diff::changes(&of(old), &of(new)).into_iter().map(|line| line.replace(folder, "DIR")).collect()
+}
+
+#[test]
+fn a_reload_tells_how_the_address_of_a_listener_is_spoken_to_otherwise() {
+    let folder = certificates();
+    let listener = "[listener.a]\nlisten = 1\nupstream = \"a.test:1\"\n";
+    let tls = "upstream-tls = true\nupstream-ca = \"DIR/a.pem\"\n";
+    let tls = |more: &str| format!("{tls}{more}");
+    for (old, new, wanted) in [
+        ("send-proxy = \"v1\"".to_owned(), "send-proxy = \"v2\"".to_owned(), &["send-proxy: v1 to v2"][..]),
+        ("send-proxy = \"v2\"".to_owned(), String::new(), &["send-proxy: v2 to off"]),
+        (String::new(), tls(""), &["upstream-tls: off to on"]),
+        (tls(""), tls("").replace("a.pem", "b.pem"), &["upstream-ca: DIR/a.pem to DIR/b.pem"]),
+        (
+            tls("upstream-name = \"one.test\""),
+            tls("upstream-name = \"two.test\""),
+            &["upstream-name: one.test to two.test"],
+        ),
+        (
+            tls(""),
+            tls("send-proxy = \"v1\"\nupstream-name = \"one.test\""),
+            &["send-proxy: off to v1", "upstream-name: the server's to one.test"],
+        ),
+    ] {
+        let wanted: Vec<_> = wanted.iter().map(|line| format!("listener a: {line}")).collect();
+        for place in [
+            |keys: &str, listener: &str| format!("{listener}{keys}\n"),
+            |keys: &str, listener: &str| format!("{keys}\n{listener}"),
+            |keys: &str, listener: &str| format!("[defaults]\n{keys}\n{listener}"),
+        ] {
+            let told = changed_in(&folder, &place(&old, listener), &place(&new, listener));
+            assert_eq!(told, wanted, "{old} to {new}");
+        }
+    }
+    let moved = [format!("{listener}send-proxy = \"v1\"\n"), format!("send-proxy = \"v1\"\n{listener}")];
+    assert_eq!(changed_in(&folder, &moved[0], &moved[1]), [""; 0], "another place for the same");
+    let other = moved[0].replace("a.test", "b.test").replace("v1", "v2");
+    let wanted = ["listener a: upstream a.test:1 to b.test:1", "listener a: send-proxy: v1 to v2"];
+    assert_eq!(changed_in(&folder, &moved[0], &other), wanted);
+    let renamed = moved[0].replace("listener.a", "listener.b");
+    assert_eq!(changed_in(&folder, &moved[0], &renamed), ["listener a: renamed to b"]);
+}
+
+#[test]
+fn a_reload_tells_how_tables_are_spoken_to_otherwise_by_a_key_of_the_top() {
+    let folder = certificates();
+    let text = "send-proxy = \"v1\"\nupstream-tls = true\nupstream-ca = \"DIR/a.pem\"\nupstream-name = \"one.test\"\n\
+        [listener.a]\nlisten = 1\nupstream = \"g\"\n\
+        [[listener.a.route]]\nfrom = \"::1\"\nupstream = \"a.test:1\"\n\
+        [[listener.a.route]]\nfrom = \"::2\"\nupstream = \"b.test:1\"\n\
+        [upstream.g]\nservers = [\"c.test:1\"]\n";
+    for (old, new, wanted) in [
+        ("v1", "v2", ["listener a: send-proxy: v1 to v2", "upstream g: send-proxy: v1 to v2"]),
+        (
+            "one.test",
+            "two.test",
+            ["listener a: upstream-name: one.test to two.test", "upstream g: tls.name: one.test to two.test"],
+        ),
+        (
+            "a.pem",
+            "b.pem",
+            ["listener a: upstream-ca: DIR/a.pem to DIR/b.pem", "upstream g: tls.ca: DIR/a.pem to DIR/b.pem"],
+        ),
+    ] {
+        assert_eq!(changed_in(&folder, text, &text.replace(old, new)), wanted);
+    }
+    let plain = text
+        .split_once("[listener")
+        .map(|(_, rest)| format!("send-proxy = \"v1\"\n[listener{rest}"))
+        .unwrap();
+    let wanted = ["listener a: upstream-tls: on to off", "upstream g: tls: on to off"];
+    assert_eq!(changed_in(&folder, text, &plain), wanted);
+}
+
 /// How each upstream of a plan is spoken to, in its order: its name, the PROXY header, and whether by TLS.
 fn manners(plan: &Plan) -> Vec<(&str, Option<ProxyVersion>, bool)> {
     let of = |one| {
@@ -681,6 +784,80 @@ fn what_is_wrong_with_a_flag_of_the_proxy_is_told_once_where_it_stands() {
     let nameless = "upstream-tls = true\nupstream-ca = \"DIR/a.pem\"\n[listener.a]\nlisten = 1\nupstream = \"unix:/a\"\n";
     let wanted = "5:12: error: TLS cannot be spoken to \"unix:/a\": its certificate must have a name";
     assert_eq!(told_in(&folder, nameless), [wanted]);
+}
+
+#[test]
+fn what_would_drop_tls_without_a_word_is_refused() {
+    let folder = certificates();
+    let to = |upstream: &str| format!("[listener.a]\nlisten = 1\nupstream = \"{upstream}\"\n");
+    let table = "[upstream.g]\nservers = [\"a.test:1\"]\n";
+    let not_spoken = "is about TLS, which is not spoken to the addresses of listener 'a'";
+    let not_used = "is about TLS, which is not spoken: no listener and no table uses it";
+    let off = "goes with a certificate, and 'tls-cert' is \"off\": TLS does not end";
+    let (ca, name) = ("upstream-ca = \"DIR/a.pem\"\n", "upstream-name = \"a.test\"\n");
+    let (key, client_ca) = ("tls-key = \"DIR/a.key\"\n", "client-ca = \"DIR/a.pem\"\n");
+    for (text, wanted) in [
+        (to("a:1") + ca, format!("4:1: error: 'upstream-ca' {not_spoken}")),
+        (to("a:1") + name, format!("4:1: error: 'upstream-name' {not_spoken}")),
+        (to("a:1") + ca + "upstream-tls = false\n", format!("4:1: error: 'upstream-ca' {not_spoken}")),
+        (
+            format!("upstream-tls = true\n{}upstream-tls = false\n{ca}", to("a:1")),
+            format!("6:1: error: 'upstream-ca' {not_spoken}"),
+        ),
+        (ca.to_owned() + &to("a:1"), format!("1:1: error: 'upstream-ca' {not_used}")),
+        (name.to_owned() + &to("g") + table, format!("1:1: error: 'upstream-name' {not_used}")),
+        (
+            ca.to_owned() + &to("g") + table + "tls = { ca = \"DIR/a.pem\" }\n",
+            format!("1:1: error: 'upstream-ca' {not_used}"),
+        ),
+        (format!("[defaults]\n{name}{}", to("a:1")), format!("2:1: error: 'upstream-name' {not_used}")),
+        (to("a:1") + "tls-cert = \"off\"\n" + key, format!("5:1: error: 'tls-key' {off}")),
+        (to("a:1") + "tls-cert = \"off\"\n" + client_ca, format!("5:1: error: 'client-ca' {off}")),
+        (format!("tls-cert = \"off\"\n{client_ca}{}", to("a:1")), format!("2:1: error: 'client-ca' {off}")),
+    ] {
+        assert_eq!(told_in(&folder, &text), [wanted], "{text}");
+    }
+    for text in [
+        to("tls://a:1") + ca,
+        to("a:1") + ca + "upstream-tls = true\n",
+        ca.to_owned() + &to("a:1") + "upstream-tls = true\n",
+        ca.to_owned() + &to("g") + &table.replace("a.test", "tls://a.test"),
+        ca.to_owned() + &to("g") + table + "check = { tls = true }\n",
+        to("a:1") + "[[listener.a.route]]\nfrom = \"::1\"\nupstream = \"tls://b:1\"\n[defaults]\n" + ca,
+    ] {
+        assert_eq!(told_in(&folder, &text), [""; 0], "{text}");
+    }
+    // The table of TLS is no misspelt key.
+    let text = client_ca.to_owned()
+        + &to("a:1")
+        + "[[listener.a.route]]\nfrom = \"::1\"\ntls = \"t\"\nupstream = \"a:1\"\n[tls.t]\ncert = \"DIR/a.pem\"\nkey = \"DIR/a.key\"\n";
+    let wanted = ["tls-cert", "tls-key"]
+        .map(|key| format!("1:1: error: '{key}' is missing: TLS ends with a certificate and its key"));
+    assert_eq!(told_in(&folder, &text), wanted);
+}
+
+#[test]
+fn what_a_listener_says_of_servers_that_have_a_table_is_a_warning() {
+    let folder = certificates();
+    let base = "[listener.a]\nlisten = 1\nupstream = \"g\"\n";
+    let table = "[upstream.g]\nservers = [\"a.test:1\"]\n";
+    let why = "is not used: it is for addresses, and listener 'a' leads only to [upstream.g]";
+    for (key, value, instead) in [
+        ("upstream-tls", "true", "tls = true"),
+        ("upstream-ca", "\"a.pem\"", "tls = { ca = \"a.pem\" }"),
+        ("upstream-name", "\"b.test\"", "tls = { name = \"b.test\" }"),
+        ("send-proxy", "\"v2\"", "send-proxy = \"v2\""),
+    ] {
+        let text = format!("{base}{key} = {value}\n{table}");
+        assert_eq!(told_in(&folder, &text), [format!("4:1: warning: '{key}' {why}")]);
+        let help = format!("write {instead} in [upstream.g], or leave it out");
+        assert_eq!(reading(&text).mistakes[0].help.as_deref(), Some(help.as_str()));
+        assert!(reading(&text).plan.is_some());
+    }
+    let both = format!(
+        "{base}send-proxy = \"v2\"\n[[listener.a.route]]\nfrom = \"::1\"\nupstream = \"a:1\"\n{table}"
+    );
+    assert_eq!(told(&both), [""; 0], "one route leads to an address");
 }
 
 #[test]

@@ -75,6 +75,13 @@ pub fn upstream(
     }
 }
 
+/// Whether TLS is spoken to servers of a table, by sessions or by checks, as the places say it that hold for all tables.
+pub fn follows(section: &Section<'_>, manner: &Manner) -> bool {
+    let is_tls = |(text, _): &Word| form::address(text).is_ok_and(|address| address.is_tls);
+    let is_checked = || section.section("check").and_then(|check| check.truth("tls")) == Some(true);
+    !section.has("tls") && (manner.speaks_tls || server_words(section).iter().any(is_tls) || is_checked())
+}
+
 /// Whether TLS is spoken to the servers of an upstream: its table says so, or their addresses do, or it is so everywhere.
 fn speaks_tls(found: &mut Found<'_>, section: &Section<'_>, manner: &Manner) -> bool {
     let addresses = server_words(section).into_iter();

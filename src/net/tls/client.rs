@@ -133,6 +133,11 @@ impl ClientTls {
         }
     }
 
+    /// What it was made of.
+    pub fn files(&self) -> &ClientTlsFiles {
+        &self.0.files
+    }
+
     /// The file of those whose word is taken for who a server is; none: those of the system.
     pub fn authorities(&self) -> Option<&Path> {
         self.0.files.ca.as_deref()
