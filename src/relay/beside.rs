@@ -91,10 +91,9 @@ impl Beside {
 impl Seldom {
     /// What is to act on the `direction`, if anything is.
     fn chain(direction: &Direction, is_begun: impl Fn() -> bool) -> Option<Box<Self>> {
-        if !direction.gate.is_chained() || is_begun() {
-            return None;
-        }
-        direction.gate.make_chain().map(|chain| Box::new(Seldom::Chain(chain)))
+        let is_free = direction.gate.is_chained() && !is_begun();
+        let chain = if is_free { direction.gate.make_chain() } else { None };
+        chain.map(|chain| Box::new(Seldom::Chain(chain)))
     }
 }
 

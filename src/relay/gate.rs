@@ -165,9 +165,6 @@ impl Gate {
 
     /// The chain that is to act on the stream; none: none is.
     pub(super) fn make_chain(&self) -> Option<Box<dyn Chain>> {
-        if !self.is_chained() {
-            return None;
-        }
         self.standing.get()?.chains.lock().as_ref()?.chain()
     }
 

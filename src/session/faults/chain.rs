@@ -16,7 +16,7 @@ use crate::{
             faulted::{Faulted, Met},
             held::{HELD_MAX, Held, HeldBytes, HeldPart, HeldQueue},
             kind::FaultPlace,
-            stage::{Asks, FaultEnd, Flow, STAGE_ROOM, Stage},
+            stage::{Asks, FaultEnd, Flow, STAGE_ROOM, Stage, sooner},
         },
         order::Order,
         record::Record,
@@ -156,8 +156,8 @@ impl FaultChain {
                 has_moved |= waited != (link.input.bytes(), link.input.runs().len());
                 self.stops_intake |= asks.stops_intake;
                 self.has_swallowed |= asks.swallows;
-                wake_ns = [wake_ns, asks.wake_ns].into_iter().flatten().min();
-                self.late_since_ns = [self.late_since_ns, asks.late_since_ns].into_iter().flatten().min();
+                wake_ns = sooner(wake_ns, asks.wake_ns);
+                self.late_since_ns = sooner(self.late_since_ns, asks.late_since_ns);
                 if asks.shows {
                     self.faulted().tell(&self.links[at].met, &self.record);
                 }
@@ -277,8 +277,8 @@ impl FaultChain {
     /// Whether the receiver takes so little that its sender is to wait: the room is for what is delayed.
     fn is_behind(&self) -> bool {
         let waits_ns = self.given_ns.or_else(|| Some(self.out.front()?.came_ns));
-        let since_ns = [waits_ns, self.late_since_ns].into_iter().flatten().min();
-        since_ns.is_some_and(|since_ns| now_ns().saturating_sub(since_ns) > BEHIND_NS)
+        sooner(waits_ns, self.late_since_ns)
+            .is_some_and(|since_ns| now_ns().saturating_sub(since_ns) > BEHIND_NS)
     }
 
     fn cost(&self) -> usize {
@@ -358,7 +358,7 @@ impl Chain for FaultChain {
         loop {
             let now_ns = now_ns();
             self.follow(now_ns);
-            let due_ns = [self.advance(now_ns), self.reset_late(now_ns)].into_iter().flatten().min();
+            let due_ns = sooner(self.advance(now_ns), self.reset_late(now_ns));
             self.account();
             if self.poll_due(due_ns, now_ns, context).is_pending() {
                 return;

@@ -70,11 +70,15 @@ pub(super) struct Asks {
     pub shows: bool,
 }
 
+/// The earlier of two instants, as far as there are any.
+pub(super) fn sooner(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
+}
+
 impl Flow<'_> {
     /// Has the stage called again at that instant, if nothing calls it sooner.
     pub fn wake_at(&mut self, ns: u64) {
-        let sooner = self.asks.wake_ns.map_or(ns, |wake_ns| wake_ns.min(ns));
-        self.asks.wake_ns = Some(sooner);
+        self.asks.wake_ns = sooner(self.asks.wake_ns, Some(ns));
     }
 
     /// What waits before it was due at that instant, and the next one has no room.

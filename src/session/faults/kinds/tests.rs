@@ -8,7 +8,7 @@ use crate::{
         fault::{Fault, FaultPlan, Values},
         held::{Held, HeldBytes, HeldPart, HeldQueue},
         kind::{FaultKind, FaultPlace, MILLISECONDS_MAX},
-        stage::{Asks, FaultEnd, Flow, STAGE_ROOM, Stage},
+        stage::{Asks, FaultEnd, Flow, STAGE_ROOM, Stage, sooner},
     },
 };
 use proptest::prelude::*;
@@ -125,7 +125,7 @@ impl Bench {
                 stage.advance(&mut flow);
                 let Asks { wake_ns, stops_intake, end, .. } = flow.asks;
                 moved |= waited != (input.bytes(), input.runs().len());
-                self.wake = [self.wake, wake_ns].into_iter().flatten().min();
+                self.wake = sooner(self.wake, wake_ns);
                 self.stops_intake |= stops_intake;
                 if let Some(end) = end {
                     self.ended = Some((at, end, self.now - BEGIN));
