@@ -46,7 +46,7 @@ pub struct Prepared {
 /// # Errors
 /// Where there is no free port, or its files cannot be written.
 pub fn prepare(server: Server, setup: Setup) -> io::Result<Prepared> {
-    // Nobody listens here; the kernel does not give the port out again so soon.
+    // No program listens here; the kernel does not give the port out again so soon.
     let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
     let command = match server {
         Server::Direct => return Err(io::Error::other("a direct connection has no server")),

@@ -35,7 +35,7 @@ const PUBLISHED_LATE_MS: [[f64; 2]; 3] = [[0.33, 0.48], [0.43, 0.73], [0.73, 1.0
 const RATES: [u64; 4] = [100, 1000, 10_000, 50_000];
 /// Alike: percent off over a second, and milliseconds to the first byte.
 const PUBLISHED_RATES: [[f64; 2]; 4] = [[0.5, 100.0], [0.4, 34.0], [1.0, 5.0], [5.5, 2.0]];
-/// So many that the memory which the first of them take to be there is a small part.
+/// Enough that the memory which the first of them take to be there is a small part.
 const TRANSFER_BYTES: u64 = 1 << 30;
 const TRANSFER_LATENCY_MS: u64 = 50;
 /// Alike: seconds without a toxic and with latency, and resident memory with latency.
@@ -81,7 +81,7 @@ pub fn compare(bench: &Bench<'_>) -> io::Result<(Vec<Table>, FaultFigures)> {
     Ok((tables, figures))
 }
 
-/// Whether the last row is what was published: nobody was there to be measured.
+/// Whether the last row is what was published: no peer was there to be measured.
 fn is_alone(running: &[Faulty]) -> bool {
     running.iter().all(|faulty| faulty.breaker == Breaker::Switchboard)
 }

@@ -17,7 +17,7 @@ pub const OTHER: &str = "OTHER";
 /// Who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
-    /// Nobody between: the limit.
+    /// No server between: the limit.
     Direct,
     /// This project.
     Switchboard,
@@ -93,7 +93,7 @@ impl Server {
 }
 
 impl Running {
-    /// Nobody: clients reach the upstream itself.
+    /// None: clients reach the upstream itself.
     pub fn direct(address: SocketAddr) -> Self {
         Running { server: Server::Direct, address, child: None }
     }
@@ -102,7 +102,7 @@ impl Running {
         Running { server, address, child: Some(child) }
     }
 
-    /// Its process; none where there is nobody between.
+    /// Its process; none where there is no server between.
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::pid)
     }

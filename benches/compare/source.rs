@@ -1,4 +1,4 @@
-//! An upstream of this process: it is asked for a number of bytes and sends so many. Its clients count and do not verify.
+//! An upstream of this process: it is asked for a number of bytes and sends them. Its clients count and do not verify.
 
 use std::{
     io::{self, Read, Write},

@@ -35,7 +35,7 @@ const FILLERS_A_SOCKET: usize = 16;
 const FILLERS_MAX: usize = 256;
 /// Within one machine a connection is there at once, unless the processor is busy.
 const FILL_WAIT: Duration = Duration::from_millis(5);
-/// If the queues are not full after so many rounds, something else takes from them.
+/// If the queues are not full after this number of rounds, something else takes from them.
 const ROUNDS_MAX: usize = 64;
 
 /// Kept by the breaker.

@@ -426,7 +426,7 @@ impl Plan {
         }
     }
 
-    /// The same listener at so many free ports, which echoes.
+    /// The same listener at a number of free ports, which echoes.
     pub fn sample_echo(ports: usize) -> Self {
         let sample = Plan::sample();
         let listener = PlannedListener {

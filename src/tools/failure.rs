@@ -28,7 +28,7 @@ pub enum Fault {
     Reset,
     /// The peer does not speak TLS as it should.
     Handshake,
-    /// Nobody whom we trust vouches for who the server says to be.
+    /// No authority that we trust vouches for who the server says to be.
     Untrusted,
     /// A fault in this program.
     Internal,

@@ -106,7 +106,7 @@ impl TargetTls {
 
 /// What a certificate says of itself, for people.
 fn certificate(leaf: &ReadCertificate<'_>) -> String {
-    let subject = leaf.subject().unwrap_or_else(|| "nobody".to_owned());
+    let subject = leaf.subject().unwrap_or_else(|| "no name".to_owned());
     let names = match &leaf.names()[..] {
         [] => "no name".to_owned(),
         names => listed(names, NAMES_TOLD_MAX),

@@ -30,7 +30,7 @@ proxy() {
     serve "$1" run "$TMP/$1.toml"
 }
 
-# said NAME TEXT COUNT: the proxy of that name has said so many times.
+# said NAME TEXT COUNT: the proxy of that name has said COUNT times.
 said() { [ "$(grep -c -- "$2" "$TMP/$1.err" || true)" = "$3" ]; }
 
 # load SECONDS: 200 clients a second for so long; not one is lost.

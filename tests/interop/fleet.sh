@@ -16,7 +16,7 @@ fi
 
 need haproxy unshare ip
 for way in "" "--map-root-user"; do
-    # A network of its own: its ports and its addresses are nobody else's.
+    # A network of its own: its ports and its addresses are its own.
     if unshare $way --net true 2>/dev/null; then NETWORK=(unshare $way --net); break; fi
 done
 [ -n "${NETWORK:-}" ] || { skip "needs a network namespace"; exit 0; }

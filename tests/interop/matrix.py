@@ -349,7 +349,7 @@ def urgent_reply(talk):
 
 
 def refused(port, listener):
-    """Nobody listens at the upstream's port."""
+    """No program listens at the upstream's port."""
     try:
         client = Talk(port, listener).client
     except ConnectionRefusedError:

@@ -194,7 +194,7 @@ fn the_check_and_the_start_count_the_same_descriptors() {
 }
 
 #[test]
-fn a_certificate_that_is_not_there_is_told_even_if_nobody_uses_it() {
+fn a_certificate_that_is_not_there_is_told_even_if_no_route_uses_it() {
     let file =
         Written::new(format!("{VALID}[tls.x]\ncert = \"/no/such/cert.pem\"\nkey = \"/no/such/key.pem\"\n"));
     let checked = file.check();

@@ -61,7 +61,7 @@ fn server(name_server: &NameServer, discover: &str, more: &str) -> (Server, Name
     (Server::of_upstream(file.path(), &upstream), file)
 }
 
-/// The servers of so many sessions, one after the other.
+/// The servers of a number of sessions, one after the other.
 fn reached(server: &Server, count: usize) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     for _ in 0..count {

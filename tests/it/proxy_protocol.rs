@@ -314,17 +314,17 @@ fn the_announced_source_decides_the_route_and_the_server() {
 }
 
 #[test]
-fn a_header_of_nobody_leaves_the_peer_as_the_source() {
+fn a_header_without_an_address_leaves_the_peer_as_the_source() {
     let upstream = peer::takes_all();
     let operated = Operated::proxy(upstream.address, &[&ACCEPT[..], &["--send-proxy", "v1"]].concat());
-    let of_nobody: [&[u8]; 5] = [
+    let of_no_address: [&[u8]; 5] = [
         b"PROXY UNKNOWN\r\n",
         b"PROXY UNKNOWN 192.0.2.7 198.51.100.1 5000 443\r\n",
         &v2(0x20, 0x11, &ADDRESSES),
         &v2(0x20, 0xff, &[1, 2, 3]),
         &v2(0x21, 0x00, &[]),
     ];
-    for header in of_nobody {
+    for header in of_no_address {
         let client = connect_with(operated.server.address(), header);
         client.shutdown(Shutdown::Write).unwrap();
         let (address, local) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
@@ -412,7 +412,7 @@ fn what_a_header_says_besides_goes_on() {
 }
 
 #[test]
-fn a_check_says_that_it_is_for_nobody() {
+fn a_check_says_that_it_is_for_no_client() {
     for (version, said) in [("v1", b"PROXY UNKNOWN\r\n".to_vec()), ("v2", v2(0x20, 0, &[]))] {
         let upstream = peer::takes_all();
         let text = format!(

@@ -22,7 +22,7 @@ pub struct TlsFacts {
     pub sni: Option<String>,
     /// Whether the handshake went on with a session of before.
     pub resumed: bool,
-    /// Who the peer was proved to be: the common name of its certificate, or else the first host name. None: nobody.
+    /// Who the peer was proved to be: the common name of its certificate, or else the first host name. None: its name is not proved.
     pub peer: Option<String>,
 }
 

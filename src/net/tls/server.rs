@@ -68,7 +68,7 @@ impl ServerTls {
         Ok(ServerTls(Arc::new(Inner { source: Source::Files(files), now })))
     }
 
-    /// With a certificate that nobody vouches for, made now and good for a year. Errors: why there cannot be one.
+    /// With a certificate that no authority vouches for, made now and good for a year. Errors: why there cannot be one.
     pub fn self_signed(names: &[String], alpn: &[String]) -> Result<Self, String> {
         let config = configure(vec![self_signed_pair(names)?], None, protocols(alpn)?);
         let now = Renewable::new(MadeOfFiles { config: Arc::new(config), material: Arc::default() });

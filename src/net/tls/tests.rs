@@ -262,7 +262,7 @@ fn both_sides_tell_what_they_agreed_on() {
     assert_eq!(facts, TlsFacts { peer, ..expected.clone() });
     let json = serde_json::to_string(&facts).unwrap();
     assert_eq!(serde_json::from_str::<TlsFacts>(&json).unwrap(), facts);
-    // Who is not verified is nobody.
+    // A peer that is not verified has no name.
     let blind = client_of(ClientTlsFiles { verify: false, ..folder.trusting("ca.pem") });
     let wire = Wire::between(&blind, "10.0.0.1", &server).through();
     let facts = TlsFacts::of_client(&wire.client, &blind, "10.0.0.1");

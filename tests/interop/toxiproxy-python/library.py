@@ -67,7 +67,7 @@ def connect(proxy):
 
 
 def receive(client, size):
-    """So many bytes, or fewer where the stream ends before."""
+    """That number of bytes, or fewer where the stream ends before."""
     data = b""
     while len(data) < size and (piece := client.recv(size - len(data))):
         data += piece

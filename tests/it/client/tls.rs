@@ -366,7 +366,7 @@ fn a_record_that_was_changed_on_the_way_breaks_the_connection() {
     let authority = Authority::new();
     let server = authority.fake(Wire::Tls13, |mut stream, _| {
         let bytes = read_exactly(&mut stream, 1);
-        // A record of application data that nobody has encrypted.
+        // A record of application data that is not encrypted.
         stream.stream.write_all(b"\x17\x03\x03\x00\x14aaaaaaaaaaaaaaaaaaaa").unwrap();
         read_to_end(&mut stream.stream);
         Received { bytes, end: End::Fin }

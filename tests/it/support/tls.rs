@@ -95,7 +95,7 @@ impl Authority {
         self.write(&format!("{name}.pem"), &certificate.pem());
     }
 
-    /// Makes `NAME.pem` and `NAME.key`, which nobody vouches for.
+    /// Makes `NAME.pem` and `NAME.key`, which no authority vouches for.
     pub fn self_sign(&self, name: &str, params: CertificateParams) {
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();

@@ -1,5 +1,5 @@
-//! Records with nothing in them: those of a stream are legal (RFC 8446 §5.1), those of handshakes and alerts are not, and of
-//! neither a peer may send so many that others suffer.
+//! Records with nothing in them: those of a stream are legal (RFC 8446 §5.1), those of handshakes and alerts are not, and a
+//! flood of neither makes others suffer.
 
 use super::{Between, WIRES};
 use crate::support::{

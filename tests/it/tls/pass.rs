@@ -35,7 +35,7 @@ fn hello(sni: Option<&str>, alpn: &[&str], padding: usize) -> Vec<u8> {
     [&[1][..], &vector(3, &body)].concat()
 }
 
-/// With its length before it, in so many bytes.
+/// With its length before it, in a number of bytes.
 fn vector(size: usize, bytes: &[u8]) -> Vec<u8> {
     [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[4 - size..], bytes].concat()
 }

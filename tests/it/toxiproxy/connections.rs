@@ -58,7 +58,7 @@ fn the_connection_that_is_silent_longest_gives_way_by_fin_after_a_second() {
 }
 
 #[test]
-fn a_body_that_does_not_come_keeps_nobody_out() {
+fn a_body_that_does_not_come_keeps_no_client_out() {
     let api = with_few();
     let mut waiting: Vec<TcpStream> = (0..FEW).map(|_| api.connect()).collect();
     for client in &mut waiting {

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Whether nobody listens there.
+/// Whether no server listens there.
 fn refuses(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_err()
 }

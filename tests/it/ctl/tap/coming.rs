@@ -97,7 +97,7 @@ fn a_reset_is_shown_with_its_side_and_what_happened_before_the_tap_with_its_time
 #[test]
 fn all_sessions_are_shown_those_that_are_there_and_those_that_come() {
     let operated = Operated::start("echo", &[]);
-    let mut nobody = ask(&operated, r#"{"command":"tap","all":true}"#);
+    let mut before = ask(&operated, r#"{"command":"tap","all":true}"#);
     let mut first = operated.server.connect();
     exchange(&mut first, b"1");
     let mut all = operated.talk();
@@ -110,10 +110,10 @@ fn all_sessions_are_shown_those_that_are_there_and_those_that_come() {
         let pieces = pieces.filter(|item| item["hex"].is_string());
         pieces.map(|item| (item["session"].as_u64().unwrap(), item["hex"].as_str().unwrap().into())).collect()
     };
-    assert_eq!(seen(&mut nobody, 4), [(1, "31".into()), (2, "32".into())]);
+    assert_eq!(seen(&mut before, 4), [(1, "31".into()), (2, "32".into())]);
     assert_eq!(seen(&mut all, 2), [(2, "32".into())]);
     // A line ends it, and every tap is off.
-    for mut talk in [nobody, all] {
+    for mut talk in [before, all] {
         talk.say("");
         assert_eq!(talk.line().unwrap()["ok"], true);
     }

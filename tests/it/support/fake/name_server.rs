@@ -75,7 +75,7 @@ fn answer(query: &[u8], names: &BTreeMap<String, Says>) -> Option<Vec<u8>> {
         Some(_) => (0, Vec::new()),
         None => (3, Vec::new()),
     };
-    // An answer with recursion available; one question, so many records.
+    // An answer with recursion available; one question, and the number of records.
     let header = [&query[..2], &[0x81, 0x80 | code, 0, 1, 0, records.len() as u8, 0, 0, 0, 0]].concat();
     let mut answer = [&header, &query[12..end + 4]].concat();
     for data in records {
