@@ -235,8 +235,8 @@ impl Destination {
         Ok(found.into_iter().map(Address::Tcp).collect())
     }
 
-    /// Resolves `name`. The resolver needs a descriptor too, and does not say if it found none: then it is asked again, with
-    /// the one that the dial has reserved.
+    /// Resolves `name`. The resolver needs a descriptor too: if it may have found none it is asked again, with the one that the
+    /// dial has reserved.
     async fn look_up(
         &self,
         name: &str,
@@ -244,20 +244,24 @@ impl Destination {
         reserved: &mut Option<Reserved>,
         progress: &mut Progress,
     ) -> io::Result<Vec<SocketAddr>> {
+        let queue = descriptors();
         let mut place = None;
         loop {
+            let others_wait = || place.is_none() && queue.waiting() > 0;
+            let others_waited = others_wait();
             let found = resolve(name, port, &self.overrides).await;
-            if found.is_ok() || !out_of_descriptors() {
-                progress.short = false;
+            let is_short =
+                |error| classify(error) == AcceptError::Resources || others_waited || others_wait();
+            progress.short = found.as_ref().is_err_and(is_short);
+            if !progress.short {
                 return found;
             }
-            progress.short = true;
             pipe::give_back();
             // While it waits no session begins, so that what it gives up is not taken by one.
             if place.is_some() {
                 sleep(LOOKUP_PAUSE).await;
             }
-            place.get_or_insert_with(|| descriptors().join(Rank::Dial));
+            place.get_or_insert_with(|| queue.join(Rank::Dial));
             *reserved = None;
         }
     }
@@ -412,12 +416,6 @@ async fn claim(family: AddressFamily) -> io::Result<OwnedFd> {
             result => return result,
         }
     }
-}
-
-/// Whether the process, or the system, has no descriptor to give, or had none a moment ago.
-fn out_of_descriptors() -> bool {
-    let probe = stream_socket(AddressFamily::UNIX);
-    descriptors().waiting() > 0 || probe.is_err_and(|error| classify(&error) == AcceptError::Resources)
 }
 
 /// Connects to one address; waits while there is no descriptor. Dropping the future ends the attempt.

@@ -5,13 +5,25 @@
 
 use crate::{
     error::reason,
-    net::dial::Override,
-    runtime::{blocking::blocking, clock::coarse_ms, limit::Slots, lock::Lock, shard::shared, task::contain},
+    net::{
+        dial::Override,
+        listener::{AcceptError, classify},
+        socket::stream_socket,
+    },
+    runtime::{
+        blocking::blocking,
+        clock::coarse_ms,
+        limit::{Slots, descriptors},
+        lock::Lock,
+        shard::shared,
+        task::contain,
+    },
 };
 use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
+use rustix::{io::Errno, net::AddressFamily};
 use std::{
     collections::{HashSet, VecDeque},
     io,
@@ -39,7 +51,8 @@ struct Lookup {
 }
 
 /// The addresses of `host`, in the system's order of preference (RFC 6724), families interleaved (RFC 8305 §4).
-/// Fails if the name has no address. There is no time limit here.
+/// Fails if the name has no address; with `EMFILE` if the resolver may not have had the descriptors that it needs. There is no
+/// time limit here.
 pub async fn resolve(host: &str, port: u16, overrides: &[Override]) -> io::Result<Vec<SocketAddr>> {
     let fixed = overrides.iter().find(|entry| entry.port == port && entry.host.eq_ignore_ascii_case(host));
     if let Some(entry) = fixed {
@@ -47,7 +60,9 @@ pub async fn resolve(host: &str, port: u16, overrides: &[Override]) -> io::Resul
     }
     match shared_lookup(host).await {
         Ok(addresses) => Ok(interleave(&addresses, port)),
-        Err(error) => Err(io::Error::new(error.kind(), reason(&error))),
+        Err(error) => Err(error
+            .raw_os_error()
+            .map_or_else(|| io::Error::new(error.kind(), reason(&error)), io::Error::from_raw_os_error)),
     }
 }
 
@@ -77,12 +92,22 @@ fn ask(host: &str) -> io::Result<Vec<IpAddr>> {
     Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
 
+fn has_no_descriptor() -> bool {
+    stream_socket(AddressFamily::UNIX).is_err_and(|error| classify(&error) == AcceptError::Resources)
+}
+
 async fn lookup(slots: Slots, host: String, ask: fn(&str) -> io::Result<Vec<IpAddr>>) -> Answer {
     // The slot goes with the thread: a lookup that no session awaits any more still holds its thread.
     let slot = slots.take().await;
+    let queue = descriptors();
     let work = move || {
         let _slot = slot;
-        ask(&host)
+        let shortages = queue.shortages();
+        // The resolver does not say that it had no descriptor.
+        ask(&host).map_err(|error| match queue.shortages() != shortages || has_no_descriptor() {
+            true => Errno::MFILE.into(),
+            false => error,
+        })
     };
     let found = contain(blocking(work)).await;
     let found = found.map_err(|panicked| io::Error::other(panicked.to_string())).flatten()?;
@@ -108,10 +133,14 @@ fn interleave(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::{clock::within, shard::run};
+    use crate::runtime::{
+        clock::within,
+        limit::WaitQueue,
+        shard::run,
+    };
     use std::{
         sync::{
-            RwLock,
+            OnceLock, RwLock,
             atomic::{AtomicUsize, Ordering::SeqCst},
         },
         thread,
@@ -147,6 +176,25 @@ mod tests {
         drop(silent);
         let answer = run(within(Some(LIMIT), next)).unwrap().expect("the next one has its turn");
         assert_eq!(answer.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_lookup_that_fails_while_others_find_no_descriptor_has_had_none() {
+        fn unknown(_: &str) -> io::Result<Vec<IpAddr>> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+        static QUEUE: OnceLock<Arc<WaitQueue>> = OnceLock::new();
+        let in_a_shortage = |name: &str| {
+            QUEUE.get().unwrap().note_shortage();
+            unknown(name)
+        };
+        run(async {
+            let fails = async |ask| lookup(Slots::new(1), "unknown.test".into(), ask).await.unwrap_err();
+            let _ = QUEUE.set(descriptors());
+            assert_eq!(classify(&*fails(in_a_shortage).await), AcceptError::Resources);
+            assert_eq!(fails(unknown).await.kind(), io::ErrorKind::NotFound);
+        })
+        .unwrap();
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Poll, Waker},
     time::{Duration, Instant},
@@ -171,6 +171,8 @@ pub struct WaitQueue {
     state: Lock<WaitState>,
     /// The length, for a look without the lock.
     waiting: AtomicUsize,
+    /// How often there was nothing free.
+    shortages: AtomicU64,
 }
 
 #[derive(Default)]
@@ -207,6 +209,15 @@ impl WaitQueue {
     /// How many wait: more than none means that every descriptor is in use while a connection could be accepted or dialled.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How often an actor has found nothing free. Rises for as long as there is a shortage and actors that look.
+    pub fn shortages(&self) -> u64 {
+        self.shortages.load(Ordering::Relaxed)
+    }
+
+    pub fn note_shortage(&self) {
+        self.shortages.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes the last place of a rank.
@@ -257,6 +268,7 @@ impl WaitPlace {
     }
 
     pub fn failed(&mut self) {
+        self.queue.note_shortage();
         let freed = self.queue.state.lock().freed;
         self.failed = Some((freed, sleep(LOOK_EVERY)));
     }
