@@ -133,11 +133,7 @@ fn interleave(addresses: &[IpAddr], port: u16) -> Vec<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::{
-        clock::within,
-        limit::WaitQueue,
-        shard::run,
-    };
+    use crate::runtime::{clock::within, limit::WaitQueue, shard::run};
     use std::{
         sync::{
             OnceLock, RwLock,

@@ -30,8 +30,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// For how long what may pass can wait for the receiver before nothing more is taken: a receiver that is busy for a moment
-/// leaves no gap in the stream.
+/// For how long what may pass can wait for the receiver before less is taken: a receiver that is busy for a moment leaves no
+/// gap in the stream.
 const BEHIND_NS: u64 = 50_000_000;
 
 pub struct FaultChain {
@@ -46,6 +46,9 @@ pub struct FaultChain {
     given_ns: Option<u64>,
     /// Since when a stage would pass on what the next has no room for.
     late_since_ns: Option<u64>,
+    /// How many bytes may be taken while it is behind: half of those that have passed. Nothing for nothing; but all or nothing
+    /// would have the stream swing between a burst and a gap.
+    credit: isize,
     /// The sender's stream has ended, one way or another.
     has_end: bool,
     /// Bytes that the receiver will never get: it is not to blame that they wait.
@@ -83,6 +86,7 @@ impl FaultChain {
             out: HeldQueue::with_room(STAGE_ROOM),
             given_ns: None,
             late_since_ns: None,
+            credit: 0,
             has_end: false,
             has_swallowed: false,
             stops_intake: false,
@@ -274,7 +278,7 @@ impl FaultChain {
             || self.links.iter().any(|link| !link.input.is_empty())
     }
 
-    /// Whether the receiver takes so little that its sender is to wait: the room is for what is delayed.
+    /// Whether the receiver takes so little that its sender is to be slower still: the room is for what is delayed.
     fn is_behind(&self) -> bool {
         let waits_ns = self.given_ns.or_else(|| Some(self.out.front()?.came_ns));
         sooner(waits_ns, self.late_since_ns)
@@ -315,7 +319,7 @@ impl Chain for FaultChain {
         let first = self.links.first().map_or(&self.out, |first| &first.input);
         !first.is_full()
             && !self.stops_intake
-            && !self.is_behind()
+            && (self.credit > 0 || !self.is_behind())
             && self.record.listening.faults.held().has_room(self.cost())
     }
 
@@ -323,7 +327,10 @@ impl Chain for FaultChain {
         let now_ns = now_ns();
         self.follow(now_ns);
         match parcel {
-            Some(Parcel::Data(chunk)) => self.take_chunk(chunk, now_ns),
+            Some(Parcel::Data(chunk)) => {
+                self.credit = if self.is_behind() { self.credit - chunk.len() as isize } else { 0 };
+                self.take_chunk(chunk, now_ns);
+            }
             Some(Parcel::Fin) => self.take_end(HeldPart::Fin, now_ns),
             None => self.take_end(HeldPart::Abort, now_ns),
         }
@@ -331,6 +338,7 @@ impl Chain for FaultChain {
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Parcel>> {
+        let was_behind = self.is_behind();
         self.given_ns = None;
         loop {
             let now_ns = now_ns();
@@ -342,7 +350,13 @@ impl Chain for FaultChain {
                 self.given_ns = Some(came_ns);
                 self.direction().set_held(false);
                 return Poll::Ready(match part {
-                    HeldPart::Bytes(bytes) => Some(Parcel::Data(bytes.into_chunk())),
+                    HeldPart::Bytes(bytes) => {
+                        let chunk = bytes.into_chunk();
+                        if was_behind {
+                            self.credit = (self.credit + chunk.len() as isize / 2).min(STAGE_ROOM as isize);
+                        }
+                        Some(Parcel::Data(chunk))
+                    }
                     HeldPart::Fin => Some(Parcel::Fin),
                     HeldPart::Abort => None,
                 });
@@ -551,6 +565,26 @@ mod tests {
             assert_eq!(bench.next().await, "three");
             sleep(Duration::from_nanos(BEHIND_NS) + Duration::from_millis(5)).await;
             assert!(!bench.chain.takes(), "it is busy with the last");
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn for_a_receiver_that_is_slow_half_as_much_is_taken_as_it_takes() {
+        shard::run(async {
+            let mut bench = Bench::new(&[(FaultKind::Latency, [1, 0, 0])]);
+            (0..20).for_each(|_| bench.send(&[b'a'; 100]));
+            sleep(Duration::from_millis(5)).await;
+            let mut taken = 0;
+            for _ in 0..20 {
+                bench.next().await;
+                sleep(Duration::from_nanos(BEHIND_NS) + Duration::from_millis(1)).await;
+                while bench.chain.takes() {
+                    bench.send(&[b'b'; 10]);
+                    taken += 10;
+                }
+            }
+            assert!((900..=1000).contains(&taken), "{taken} of 1900 bytes");
         })
         .unwrap();
     }
