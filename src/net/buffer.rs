@@ -39,6 +39,8 @@ pub struct Buffer {
 struct Room {
     start: usize,
     end: usize,
+    /// Whether other bytes are there that follow these at once.
+    more: bool,
     bytes: [u8; BUFFER_BYTES],
 }
 
@@ -86,8 +88,9 @@ impl SpareBuffers {
 impl Buffer {
     pub fn take() -> Self {
         let spare = own::<SpareBuffers>().take();
-        let mut room = spare.unwrap_or_else(|| Box::new(Room { start: 0, end: 0, bytes: [0; BUFFER_BYTES] }));
-        (room.start, room.end) = (0, 0);
+        let mut room = spare
+            .unwrap_or_else(|| Box::new(Room { start: 0, end: 0, more: false, bytes: [0; BUFFER_BYTES] }));
+        (room.start, room.end, room.more) = (0, 0, false);
         Buffer { room: Some(room) }
     }
 
@@ -125,6 +128,15 @@ impl Buffer {
     pub fn written(&mut self, count: usize) {
         let room = self.inner_mut();
         room.start = (room.start + count).min(room.end);
+    }
+
+    /// Says whether other bytes are there to follow these at once.
+    pub fn set_more(&mut self, more: bool) {
+        self.inner_mut().more = more;
+    }
+
+    pub fn has_more(&self) -> bool {
+        self.room.as_ref().expect(TAKEN_BY_DROP).more
     }
 
     fn inner_mut(&mut self) -> &mut Room {

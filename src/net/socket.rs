@@ -223,8 +223,18 @@ impl Socket {
     /// Writes what the socket takes at once of `bytes`.
     /// Errors: `WouldBlock`, or that of the connection.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_send(bytes, SendFlags::NOSIGNAL)
+    }
+
+    /// As [`Socket::try_write`]; the kernel may wait for the bytes that follow if `buffer` has more.
+    pub fn try_write_buffer(&self, buffer: &Buffer) -> io::Result<usize> {
+        let more = if buffer.has_more() { SendFlags::MORE } else { SendFlags::empty() };
+        self.try_send(buffer.bytes(), SendFlags::NOSIGNAL | more)
+    }
+
+    fn try_send(&self, bytes: &[u8], flags: SendFlags) -> io::Result<usize> {
         self.try_put(|| {
-            let count = retry(|| send(&self.descriptor, bytes, SendFlags::NOSIGNAL))?;
+            let count = retry(|| send(&self.descriptor, bytes, flags))?;
             Ok((count, count < bytes.len()))
         })
     }

@@ -46,6 +46,8 @@ const TICKETS_BYTES_MAX: usize = 16 * 1024 * 1024;
 const LONG_FLIGHTS_MAX: usize = 4;
 /// Reads that give nothing of the stream (a peer may send tickets without end), before other tasks have their turn.
 const RECEIPTS_MAX: usize = 2;
+/// Records that are decrypted before the first of them is passed on: what is known to follow goes out in large segments.
+const AT_ONCE: usize = 4;
 /// Free rooms that a shard keeps: 256 KiB.
 const SPARE_ROOMS: usize = 4;
 /// What a record has besides its bytes, and a KeyUpdate before it, at most.
@@ -167,19 +169,7 @@ impl TlsSocket {
     }
 
     fn new(socket: Socket, machine: Machine, early: &[u8]) -> Self {
-        let mut incoming = Room::default();
-        incoming.append(early);
-        let session = TlsSession {
-            machine,
-            incoming,
-            plain: VecDeque::new(),
-            outgoing: Room::default(),
-            peer_closed: false,
-            closed: false,
-            failure: None,
-            long_flight: None,
-        };
-        TlsSocket { socket, session: RefCell::new(session), encrypted: Cell::new(0) }
+        TlsSocket { socket, session: RefCell::new(TlsSession::new(machine, early)), encrypted: Cell::new(0) }
     }
 
     pub fn socket(&self) -> &Socket {
@@ -240,7 +230,7 @@ impl TlsSocket {
         let mut session = self.session.borrow_mut();
         let mut receipts = 0;
         loop {
-            if let Some(buffer) = session.plain.pop_front() {
+            if let Some(buffer) = session.take_plain() {
                 return Poll::Ready(Ok(Some(buffer)));
             }
             if session.peer_closed {
@@ -329,26 +319,54 @@ pub fn is_distrust(error: &io::Error) -> bool {
 }
 
 impl TlsSession {
+    fn new(machine: Machine, early: &[u8]) -> Self {
+        let mut incoming = Room::default();
+        incoming.append(early);
+        TlsSession {
+            machine,
+            incoming,
+            plain: VecDeque::new(),
+            outgoing: Room::default(),
+            peer_closed: false,
+            closed: false,
+            failure: None,
+            long_flight: None,
+        }
+    }
+
     /// Decrypts the next bytes of what came, and answers what is to be answered.
     fn advance(&mut self) -> io::Result<()> {
         self.drive(&Goal::Advance)
     }
 
+    /// The first of what is decrypted.
+    fn take_plain(&mut self) -> Option<Buffer> {
+        let mut first = self.plain.pop_front()?;
+        first.set_more(!self.plain.is_empty());
+        Some(first)
+    }
+
     /// Goes on until the goal is reached, or bytes came or are needed. After a failure, which leaves the alert about it in
-    /// `outgoing`, it fails alike.
+    /// `outgoing`, it fails alike; first what came before that is to be read.
     fn drive(&mut self, goal: &Goal<'_>) -> io::Result<()> {
         if let Some(failure) = &self.failure {
             return Err(TlsFailure(failure.clone()).into());
         }
         loop {
-            match self.step(goal).map_err(|error| self.fail(error))? {
-                Step::Again if matches!(goal, Goal::Advance) && !self.plain.is_empty() => return Ok(()),
-                Step::Again => {}
-                Step::PeerClosed => self.peer_closed = true,
-                Step::Blocked if matches!(goal, Goal::Advance) => return Ok(()),
+            match self.step(goal) {
+                Err(error) => {
+                    let failure = self.fail(error);
+                    return if self.plain.is_empty() { Err(failure.into()) } else { Ok(()) };
+                }
+                Ok(Step::Again) if matches!(goal, Goal::Advance) && self.plain.len() >= AT_ONCE => {
+                    return Ok(());
+                }
+                Ok(Step::Again) => {}
+                Ok(Step::PeerClosed) => self.peer_closed = true,
+                Ok(Step::Blocked) if matches!(goal, Goal::Advance) => return Ok(()),
                 // It happens only to one whose stream has ended.
-                Step::Blocked => return Err(io::ErrorKind::BrokenPipe.into()),
-                Step::Reached => return Ok(()),
+                Ok(Step::Blocked) => return Err(io::ErrorKind::BrokenPipe.into()),
+                Ok(Step::Reached) => return Ok(()),
             }
         }
     }
@@ -618,7 +636,81 @@ impl SpareRooms {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::shard::run;
+    use crate::{
+        net::tls::{client::ClientTlsFiles, server::ServerTls},
+        runtime::shard::run,
+    };
+    use rustls::ClientConnection;
+    use std::io::Write;
+
+    /// A client, and a server's session with it after the handshake.
+    fn connected() -> (ClientConnection, TlsSession) {
+        let tls = ServerTls::self_signed(&["localhost".to_owned()], &[]).unwrap();
+        let machine = UnbufferedServerConnection::new(tls.config()).unwrap();
+        let mut server = TlsSession::new(Machine::Server(machine), &[]);
+        let files = ClientTlsFiles { verify: false, ..ClientTlsFiles::default() };
+        let mut client = ClientTls::load(files).unwrap().connection("localhost").unwrap();
+        while client.is_handshaking() || server.machine.state().is_handshaking() {
+            server.incoming.append(&sent(&mut client));
+            server.advance().unwrap();
+            client.read_tls(&mut &*server.outgoing.filled_mut()).unwrap();
+            server.outgoing.discard(server.outgoing.len());
+            client.process_new_packets().unwrap();
+        }
+        (client, server)
+    }
+
+    fn sent(client: &mut ClientConnection) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut bytes).unwrap();
+        }
+        bytes
+    }
+
+    /// The records that can be read now, and of each whether it says that more follows.
+    fn read(server: &mut TlsSession) -> Vec<(String, bool)> {
+        let text = |buffer: Buffer| (String::from_utf8(buffer.bytes().to_vec()).unwrap(), buffer.has_more());
+        std::iter::from_fn(|| server.take_plain()).map(text).collect()
+    }
+
+    #[test]
+    fn of_records_that_came_together_each_says_whether_more_follows() {
+        run(async {
+            let (mut client, mut server) = connected();
+            for text in ["1", "2", "3", "4", "5", "6"] {
+                client.writer().write_all(text.as_bytes()).unwrap();
+            }
+            let shown = |parts: &[(&str, bool)]| -> Vec<_> {
+                parts.iter().map(|(text, more)| ((*text).to_owned(), *more)).collect()
+            };
+            server.incoming.append(&sent(&mut client));
+            server.advance().unwrap();
+            let first = shown(&[("1", true), ("2", true), ("3", true), ("4", false)]);
+            assert_eq!(read(&mut server), first);
+            server.advance().unwrap();
+            assert_eq!(read(&mut server), shown(&[("5", true), ("6", false)]));
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn what_came_before_a_broken_record_is_read_first() {
+        run(async {
+            let (mut client, mut server) = connected();
+            client.writer().write_all(b"whole").unwrap();
+            client.writer().write_all(b"broken").unwrap();
+            let mut bytes = sent(&mut client);
+            *bytes.last_mut().unwrap() ^= 1;
+            server.incoming.append(&bytes);
+            server.advance().unwrap();
+            assert_eq!(read(&mut server), [("whole".to_owned(), false)]);
+            let error = server.advance().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            assert!(server.outgoing.len() > 0, "no alert");
+        })
+        .unwrap();
+    }
 
     #[test]
     fn a_few_connections_of_the_program_hold_a_long_flight_at_a_time() {

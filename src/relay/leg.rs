@@ -61,7 +61,10 @@ impl Leg {
     pub fn try_write(&self, chunk: &mut Chunk) -> io::Result<usize> {
         match (self, chunk) {
             (_, Chunk::Bytes(buffer)) => {
-                let count = self.try_write_bytes(buffer.bytes())?;
+                let count = match self {
+                    Leg::Plain(socket) => socket.try_write_buffer(buffer),
+                    Leg::Tls(tls) => tls.try_write(buffer.bytes()),
+                }?;
                 buffer.written(count);
                 Ok(count)
             }

@@ -64,7 +64,11 @@ impl HeldBytes {
     /// Errors: a chunk that is no memory, which a gate that is not open does not let pass.
     pub fn of(chunk: Chunk) -> Result<Self, Chunk> {
         match chunk {
-            Chunk::Bytes(buffer) if buffer.bytes().len() > SMALL_BYTES => Ok(HeldBytes::Whole(buffer)),
+            Chunk::Bytes(mut buffer) if buffer.bytes().len() > SMALL_BYTES => {
+                // What follows may come later now, or never.
+                buffer.set_more(false);
+                Ok(HeldBytes::Whole(buffer))
+            }
             Chunk::Bytes(buffer) => Ok(HeldBytes::Small(buffer.bytes().into())),
             piped @ Chunk::Piped(_) => Err(piped),
         }
