@@ -26,7 +26,7 @@ use std::{
     future::poll_fn,
     io,
     os::fd::OwnedFd,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -43,7 +43,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 const REST_BYTES: usize = 64 * 1024;
 const REST_READS: usize = 16;
 
-/// At most one task at a time may read, one write, and one watch for an abort.
+/// One task at a time may wait for it, to read, to write, or for an abort.
 pub struct Socket {
     // Drop order: the registration's slot is free before the descriptor's number is.
     registration: Registration,
@@ -361,7 +361,7 @@ impl Socket {
     /// A peer that accepted and reset at once was reached; what it sent before is still to be read.
     pub fn connect_result(&self) -> io::Result<()> {
         // The kernel announces an error together with the end of the wait; without one there is nothing to ask for.
-        if self.poll_aborted(&Context::from_waker(Waker::noop())).is_pending() {
+        if !self.registration.aborted() {
             return Ok(());
         }
         match sockopt::socket_error(&self.descriptor)? {

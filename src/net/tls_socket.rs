@@ -53,7 +53,7 @@ const SPARE_ROOMS: usize = 4;
 /// What a record has besides its bytes, and a KeyUpdate before it, at most.
 const RECORD_OVERHEAD: usize = 512;
 
-/// A socket that speaks TLS. At most one task at a time may read, one write, and one watch for an abort.
+/// A socket that speaks TLS. One task at a time may wait for it, to read, to write, or for an abort.
 pub struct TlsSocket {
     socket: Socket,
     session: RefCell<TlsSession>,

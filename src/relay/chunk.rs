@@ -42,7 +42,7 @@ impl Chunk {
 pub trait ChunkSource {
     /// The next chunk; none at the end of the stream. If the gate of `direction` is not open, the chunk is in memory.
     /// Cancel-safe.
-    fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>>;
+    fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> + Unpin;
 
     /// The end of the stream was passed on: if its other half ends now, both have.
     fn ended(&mut self) {}

@@ -7,7 +7,8 @@ use crate::{
         direction::Direction,
     },
 };
-use std::{collections::VecDeque, future::poll_fn, io, pin::pin, task::Poll};
+use futures::FutureExt;
+use std::{collections::VecDeque, future::poll_fn, io, task::Poll};
 
 pub type Early = VecDeque<Buffer>;
 
@@ -24,14 +25,14 @@ impl<S: ChunkSource> EarlyReader<S> {
 }
 
 impl<S: ChunkSource> ChunkSource for EarlyReader<S> {
-    fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> {
+    fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> + Unpin {
         poll_fn(move |context| {
             if let Some(buffer) = self.early.as_mut().and_then(|early| early.pop_front()) {
                 return Poll::Ready(Ok(Some(Chunk::Bytes(buffer))));
             }
             self.early = None;
             // Made anew for each poll: a source keeps its state in itself, so that a read may be dropped.
-            pin!(self.source.read(direction)).poll(context)
+            self.source.read(direction).poll_unpin(context)
         })
     }
 
@@ -44,13 +45,14 @@ impl<S: ChunkSource> ChunkSource for EarlyReader<S> {
 mod tests {
     use super::*;
     use futures::executor::block_on;
+    use std::future::ready;
 
     /// One chunk, and the end.
     struct Once(Option<Chunk>);
 
     impl ChunkSource for Once {
-        async fn read(&mut self, _: &Direction) -> io::Result<Option<Chunk>> {
-            Ok(self.0.take())
+        fn read(&mut self, _: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> + Unpin {
+            ready(Ok(self.0.take()))
         }
     }
 

@@ -6,9 +6,10 @@
 //! copies; it splices again once its watchers and its chain are gone; an act stays.
 
 use crate::{relay::link::Parcel, runtime::lock::Lock};
+use once_cell::race::OnceBox;
 use std::{
     sync::{
-        Arc, OnceLock, Weak,
+        Arc, Weak,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
     task::{Context, Poll},
@@ -65,7 +66,7 @@ pub trait Chains: Send + Sync {
 pub struct Gate {
     word: AtomicU32,
     /// Boxed: most sessions never need it.
-    standing: OnceLock<Box<Standing>>,
+    standing: OnceBox<Standing>,
 }
 
 /// Who stands at the gate.
@@ -120,7 +121,7 @@ impl Gate {
 
     /// The watchers and what acts, if there ever was one.
     fn standing(&self) -> Option<&Standing> {
-        if self.is_open() { None } else { self.standing.get().map(|standing| &**standing) }
+        if self.is_open() { None } else { self.standing.get() }
     }
 
     /// Shows the watchers a chunk that begins `offset` bytes into the stream.

@@ -212,7 +212,7 @@ impl<'a> LegReader<'a> {
 // Both wait by hand: as async functions they would hold the state of every call they make, for as long as they wait.
 
 impl ChunkSource for LegReader<'_> {
-    fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> {
+    fn read(&mut self, direction: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> + Unpin {
         poll_fn(move |context| {
             if direction.gate.finishes() {
                 return Poll::Ready(self.read_rest(context));

@@ -15,16 +15,19 @@ use crate::{
         chunk::{Chunk, ChunkSink, ChunkSource},
         direction::{Direction, Ways},
         leg::Leg,
-        link::{LinkReceiver, LinkSender, Parcel},
+        link::{LinkReceiver, LinkSender, Parcel, Waiting},
     },
     runtime::{clock::standstill, task::yield_now},
 };
-use futures::future::{LocalBoxFuture, MaybeDone, maybe_done};
+use futures::{
+    FutureExt,
+    future::{LocalBoxFuture, MaybeDone, maybe_done},
+};
 use pin_project_lite::pin_project;
 use std::{
     future::poll_fn,
     io, mem,
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -97,27 +100,17 @@ pub fn read_into<'a>(
     async move {
         let mut passed: u8 = 0;
         loop {
-            let read = {
-                let mut read = pin!(source.read(direction));
-                poll_fn(|context| match read.as_mut().poll(context) {
-                    Poll::Pending => link.poll_closed(context).map(|()| Read::Refused),
-                    Poll::Ready(read) => Poll::Ready(pass_on(read, &link, direction)),
-                })
-                .await
-            };
-            match read {
-                Read::Delivered => {}
-                Read::Sent { waits, is_last } => {
-                    if link.send_waiting(waits).await.is_err() {
-                        return ReadEnd::Refused;
-                    }
-                    if is_last {
-                        source.ended();
-                        return ReadEnd::Finished;
-                    }
-                }
+            let (waits, is_last) = match passed_on(source.read(direction), &link, direction).await {
+                Read::Passed { waits, is_last } => (waits, is_last),
                 Read::Refused => return ReadEnd::Refused,
                 Read::Failed(error) => return ReadEnd::Failed(error),
+            };
+            if link.send_waiting(waits).await.is_err() {
+                return ReadEnd::Refused;
+            }
+            if is_last {
+                source.ended();
+                return ReadEnd::Finished;
             }
             passed = passed.wrapping_add(1);
             if passed.is_multiple_of(TURN) {
@@ -129,15 +122,24 @@ pub fn read_into<'a>(
 
 /// What became of what was read.
 enum Read {
-    /// It is written, in the receiver's place.
-    Delivered,
-    /// It is sent, or it waits for room; the last is the end of the stream.
-    Sent {
-        waits: Option<Box<Parcel>>,
+    /// It is written, in the receiver's place, or sent, or it waits for room; the last is the end of the stream.
+    Passed {
+        waits: Waiting,
         is_last: bool,
     },
     Refused,
     Failed(io::Error),
+}
+
+fn passed_on<'a>(
+    mut read: impl Future<Output = io::Result<Option<Chunk>>> + Unpin + 'a,
+    link: &'a LinkSender,
+    direction: &'a Direction,
+) -> impl Future<Output = Read> + 'a {
+    poll_fn(move |context| match read.poll_unpin(context) {
+        Poll::Pending => link.poll_closed(context).map(|()| Read::Refused),
+        Poll::Ready(read) => Poll::Ready(pass_on(read, link, direction)),
+    })
 }
 
 fn pass_on(read: io::Result<Option<Chunk>>, link: &LinkSender, direction: &Direction) -> Read {
@@ -147,15 +149,13 @@ fn pass_on(read: io::Result<Option<Chunk>>, link: &LinkSender, direction: &Direc
                 Some(bytes) => direction.note_received(bytes),
                 None => direction.add_received(chunk.len()),
             }
-            if link.deliver(&mut chunk, direction) {
-                Read::Delivered
-            } else {
-                Read::Sent { waits: link.try_send(Parcel::Data(chunk)), is_last: false }
-            }
+            let is_written = link.deliver(&mut chunk, direction);
+            let waits = if is_written { None } else { link.try_send(Parcel::Data(chunk)) };
+            Read::Passed { waits, is_last: false }
         }
         Ok(None) => {
             direction.set_ended();
-            Read::Sent { waits: link.try_send(Parcel::Fin), is_last: true }
+            Read::Passed { waits: link.try_send(Parcel::Fin), is_last: true }
         }
         Err(error) => Read::Failed(error),
     }

@@ -17,7 +17,7 @@ use futures::{FutureExt, future::join};
 use proptest::prelude::*;
 use std::{
     collections::VecDeque,
-    future::{pending, poll_fn},
+    future::poll_fn,
     io,
     pin::pin,
     sync::{Arc, Mutex},
@@ -61,7 +61,13 @@ struct Scripted {
 }
 
 impl ChunkSource for Scripted {
-    async fn read(&mut self, _: &Direction) -> io::Result<Option<Chunk>> {
+    fn read(&mut self, _: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> + Unpin {
+        Box::pin(self.next())
+    }
+}
+
+impl Scripted {
+    async fn next(&mut self) -> io::Result<Option<Chunk>> {
         let (blocks, size) = self.steps.front().copied().unwrap_or((0, 1));
         block(blocks).await;
         self.steps.pop_front();
@@ -206,12 +212,12 @@ enum Writing {
 
 /// Gives no byte.
 impl ChunkSource for Reading {
-    async fn read(&mut self, _: &Direction) -> io::Result<Option<Chunk>> {
-        match self {
-            Reading::GoesOn | Reading::Refused => pending().await,
-            Reading::Ended => Ok(None),
-            Reading::Failed => Err(io::ErrorKind::ConnectionReset.into()),
-        }
+    fn read(&mut self, _: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> + Unpin {
+        poll_fn(|_| match self {
+            Reading::GoesOn | Reading::Refused => Poll::Pending,
+            Reading::Ended => Poll::Ready(Ok(None)),
+            Reading::Failed => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+        })
     }
 }
 

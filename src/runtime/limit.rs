@@ -24,8 +24,10 @@ use std::{
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Clone)]
-pub struct Slots {
-    state: Arc<Lock<State>>,
+pub struct Slots(Arc<SlotCount>);
+
+struct SlotCount {
+    state: Lock<State>,
     /// What held a slot has closed its descriptors when it gives it back.
     descriptors: Arc<WaitQueue>,
 }
@@ -44,13 +46,13 @@ pub struct Slot {
 impl Slots {
     pub fn new(limit: usize) -> Self {
         let state = State { taken: 0, limit, paused: false, waiting: VecDeque::new() };
-        Slots { state: Arc::new(Lock::new(state)), descriptors: descriptors() }
+        Slots(Arc::new(SlotCount { state: Lock::new(state), descriptors: descriptors() }))
     }
 
     /// Waits for a free slot. Cancel-safe.
     pub async fn take(&self) -> Slot {
         poll_fn(|context| {
-            let mut state = self.state.lock();
+            let mut state = self.0.state.lock();
             if state.taken < state.limit && !state.paused {
                 state.taken += 1;
                 return Poll::Ready(Slot { slots: self.clone() });
@@ -74,18 +76,18 @@ impl Slots {
     }
 
     pub fn paused(&self) -> bool {
-        self.state.lock().paused
+        self.0.state.lock().paused
     }
 
     /// Whether all are taken while a waiter wants one.
     pub fn wanted(&self) -> bool {
-        let state = self.state.lock();
+        let state = self.0.state.lock();
         !state.paused && state.taken >= state.limit && !state.waiting.is_empty()
     }
 
     /// Makes a change that a waiter may have waited for.
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.state.lock();
+        let mut state = self.0.state.lock();
         change(&mut state);
         let woken = std::mem::take(&mut state.waiting);
         drop(state);
@@ -94,7 +96,7 @@ impl Slots {
 
     /// How many are taken, and the limit.
     pub fn count(&self) -> (usize, usize) {
-        let state = self.state.lock();
+        let state = self.0.state.lock();
         (state.taken, state.limit)
     }
 }
@@ -104,7 +106,7 @@ impl Drop for Slot {
         // Every waiter looks again: waiters are few (one a listener, one a lookup), and a waiter that has been dropped
         // must not swallow the only wake-up.
         self.slots.change(|state| state.taken -= 1);
-        self.slots.descriptors.freed();
+        self.slots.0.descriptors.freed();
     }
 }
 

@@ -1,5 +1,5 @@
 //! Readiness: one edge-triggered epoll (epoll(7)) for every socket of a shard. A socket is registered once; an event sets its
-//! flags and wakes the tasks that wait.
+//! flags and wakes the task that waits.
 //!
 //! A registration ends with its socket: the kernel drops it when the last descriptor of the socket closes, and a generation in
 //! each event's token keeps late events of a closed socket from a new one in the same slot. A socket that another shard or

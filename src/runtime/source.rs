@@ -1,4 +1,4 @@
-//! What is known of one socket's readiness, and the tasks that wait for it. Lives as long as the socket is registered.
+//! What is known of one socket's readiness, and the task that waits for it. Lives as long as the socket is registered.
 
 use crate::runtime::waker::WakerCell;
 use rustix::event::epoll::EventFlags;
@@ -8,13 +8,13 @@ use std::{
     task::{Context, Poll},
 };
 
-/// At most three tasks wait for a socket: one each way, and one for an abort.
+/// One task waits for a socket, for any of what may come.
 #[derive(Default)]
 pub struct Source {
     flags: Cell<u8>,
-    read: WakerCell,
-    write: WakerCell,
-    abort: WakerCell,
+    /// The flags that the task waits for.
+    awaited: Cell<u8>,
+    task: WakerCell,
 }
 
 const READABLE: u8 = 1;
@@ -33,7 +33,7 @@ impl Source {
         Source { flags, ..Source::default() }
     }
 
-    /// Notes events of the kernel and wakes the tasks that wait for them.
+    /// Notes events of the kernel and wakes the task if it waits for one of them.
     pub(super) fn notify(&self, events: EventFlags) {
         let ended = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR;
         let flags = [
@@ -46,18 +46,20 @@ impl Source {
         .into_iter()
         .fold(0, |flags, (means, flag)| if events.intersects(means) { flags | flag } else { flags });
         self.flags.set(self.flags.get() | flags);
-        for (flag, waker) in [(READABLE, &self.read), (WRITABLE, &self.write), (ABORTED, &self.abort)] {
-            if flags & flag != 0 {
-                waker.wake();
-            }
+        let awaited = self.awaited.get();
+        if flags & awaited != 0 {
+            self.awaited.set(awaited & !flags);
+            // What else it waits for may come before it looks again.
+            self.task.wake_and_keep();
         }
     }
 
-    fn poll(&self, flag: u8, waker: &WakerCell, context: &Context<'_>) -> Poll<()> {
+    fn poll(&self, flag: u8, context: &Context<'_>) -> Poll<()> {
         if self.flags.get() & flag != 0 {
             return Poll::Ready(());
         }
-        waker.register(context);
+        self.awaited.set(self.awaited.get() | flag);
+        self.task.register(context);
         Poll::Pending
     }
 
@@ -69,15 +71,15 @@ impl Source {
     }
 
     pub fn poll_readable(&self, context: &Context<'_>) -> Poll<()> {
-        self.poll(READABLE, &self.read, context)
+        self.poll(READABLE, context)
     }
 
     pub fn poll_writable(&self, context: &Context<'_>) -> Poll<()> {
-        self.poll(WRITABLE, &self.write, context)
+        self.poll(WRITABLE, context)
     }
 
     pub fn poll_aborted(&self, context: &Context<'_>) -> Poll<()> {
-        self.poll(ABORTED, &self.abort, context)
+        self.poll(ABORTED, context)
     }
 
     /// Does a read whose result says whether it `drained` the socket: took less than it had room for.
@@ -134,7 +136,24 @@ impl Source {
 mod tests {
     use super::*;
     use futures::FutureExt;
-    use std::future::poll_fn;
+    use std::{
+        future::poll_fn,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::Relaxed},
+        },
+        task::{Wake, Waker},
+    };
+
+    /// How often a task was woken.
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
 
     /// Whether a read need not wait.
     fn readable(source: &Source) -> bool {
@@ -160,6 +179,23 @@ mod tests {
             source.read(|| Ok(((), true))).unwrap();
             assert_eq!(readable(&source), goes_on, "{events:?}");
         }
+    }
+
+    #[test]
+    fn the_task_is_woken_by_what_it_waits_for_and_by_each_of_it() {
+        let (source, wakes) = (Source::new(false), Arc::new(Wakes::default()));
+        let waker = Waker::from(wakes.clone());
+        let context = Context::from_waker(&waker);
+        let woken = |events| {
+            source.notify(events);
+            wakes.0.swap(0, Relaxed)
+        };
+        assert!(source.poll_writable(&context).is_pending() && source.poll_aborted(&context).is_pending());
+        assert_eq!(woken(EventFlags::IN), 0);
+        assert_eq!(woken(EventFlags::IN | EventFlags::OUT), 1);
+        // It has not looked yet, and is woken once for each.
+        assert_eq!(woken(EventFlags::OUT), 0);
+        assert_eq!(woken(EventFlags::ERR), 1);
     }
 
     #[test]

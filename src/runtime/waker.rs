@@ -22,4 +22,12 @@ impl WakerCell {
             waker.wake();
         }
     }
+
+    /// Wakes the task that waits; it goes on waiting.
+    pub fn wake_and_keep(&self) {
+        if let Some(waker) = self.0.take() {
+            waker.wake_by_ref();
+            self.0.set(Some(waker));
+        }
+    }
 }

@@ -15,7 +15,7 @@ use crate::{
     text::units::per_second,
 };
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     iter::repeat_n,
     sync::Arc,
     time::{Duration, Instant},
@@ -49,8 +49,8 @@ pub struct Rates {
 #[derive(Default)]
 pub struct Look {
     at: Option<Instant>,
-    /// Sessions that have moved a byte.
-    sessions: HashMap<u64, Seen>,
+    /// Sessions that have moved a byte, in the order of their numbers.
+    sessions: Vec<Seen>,
     totals: Bytes,
     /// The newest last.
     pub past: VecDeque<PastSecond>,
@@ -59,6 +59,7 @@ pub struct Look {
 /// A session at a look.
 #[derive(Clone, Copy)]
 struct Seen {
+    session: u64,
     bytes: Bytes,
     rates: Bytes,
 }
@@ -112,11 +113,13 @@ impl Look {
         Look { at: self.at.map(|at| at + quiet), sessions: self.sessions.clone(), totals: self.totals, past }
     }
 
-    /// The look after this one.
+    /// The look after this one; the `records` are in the order of their numbers.
     fn next(&self, at: Instant, records: &[Arc<Record>], totals: Bytes, live: u64) -> Self {
         let span = self.at.map(|before| at.duration_since(before));
+        // No larger than it has to be: it is there as long as the sessions are.
+        let mut sessions = Vec::with_capacity(records.len());
         let moved = records.iter().filter(|record| bytes(record) != (0, 0));
-        let sessions = moved.map(|record| (record.id, self.seen(record, span))).collect();
+        sessions.extend(moved.map(|record| self.seen(record, span)));
         let mut past = self.past.clone();
         if let Some(span) = span {
             let (client_rate, upstream_rate) =
@@ -131,20 +134,26 @@ impl Look {
 
     fn seen(&self, record: &Record, span: Option<Duration>) -> Seen {
         let now = bytes(record);
-        match (self.sessions.get(&record.id), span) {
+        let rates = match (self.find(record), span) {
             (Some(before), Some(span)) => {
                 let latest =
                     each(now, before.bytes, |now, before| per_second(now.saturating_sub(before), span));
-                Seen { bytes: now, rates: each(before.rates, latest, |old, new| smoothed(old, new, span)) }
+                each(before.rates, latest, |old, new| smoothed(old, new, span))
             }
-            _ => Seen { bytes: now, rates: since_begin(record) },
-        }
+            _ => since_begin(record),
+        };
+        Seen { session: record.id, bytes: now, rates }
+    }
+
+    fn find(&self, record: &Record) -> Option<&Seen> {
+        let at = self.sessions.binary_search_by_key(&record.id, |seen| seen.session);
+        self.sessions.get(at.ok()?)
     }
 
     /// What a session moves a second.
     pub fn of(&self, record: &Record) -> Bytes {
         let still = Duration::from_millis(coarse_ms().saturating_sub(record.moved_ms()));
-        match self.sessions.get(&record.id) {
+        match self.find(record) {
             _ if still >= STILL_AFTER => (0, 0),
             Some(seen) => seen.rates,
             None => since_begin(record),
@@ -208,6 +217,19 @@ mod tests {
         assert!(rates[..10].iter().all(|rate| (900..=1000).contains(rate)), "{rates:?}");
         assert!(rates[10] > 600 && rates[13] < 300 && rates[19] < 50, "{rates:?}");
         assert!(rates[10..].is_sorted_by(|before, after| before >= after), "{rates:?}");
+    }
+
+    #[test]
+    fn each_session_has_its_own_rate_and_one_that_moved_nothing_has_none() {
+        let records = [1, 4, 9].map(|id| Record::sample(id, Target::Origin));
+        let look = (0..9).fold(Look::default(), |look, second| {
+            records[0].from_client.add_received(1000);
+            records[2].from_client.add_received(3000);
+            look.next(Instant::now() + second * SECOND, &records, (0, 0), 3)
+        });
+        let [one, silent, other] = records.map(|record| look.of(&record).0);
+        assert!((900..=1000).contains(&one) && (2700..=3000).contains(&other), "{one} {other}");
+        assert_eq!(silent, 0);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::{
     session::{
         cause::Cause,
         context::Context,
-        delivery::{Delivery, Queue},
+        delivery::{self, Queue},
         record::Record,
     },
 };
@@ -86,7 +86,6 @@ pub struct Watch<'a> {
     record: &'a Record,
     context: &'a Context,
     deadlines: Arc<Deadlines>,
-    delivery: Delivery,
     /// When the queues were last looked at, and how long after that they are again if nothing flows.
     looked_ms: u64,
     look_after_ms: u32,
@@ -116,7 +115,6 @@ impl<'a> Watch<'a> {
             record,
             context,
             deadlines,
-            delivery: Delivery::default(),
             looked_ms: 0,
             look_after_ms: LOOK_AFTER_MS,
             asked: 0,
@@ -171,7 +169,7 @@ impl<'a> Watch<'a> {
 
     fn look(&mut self, now_ms: u64) {
         let flowed = self.flowed_ms() >= self.looked_ms;
-        let moved = self.delivery.look(self.record, now_ms);
+        let moved = delivery::look(self.record, now_ms);
         self.look_after_ms =
             if flowed || moved { LOOK_AFTER_MS } else { self.look_after_ms.saturating_mul(2) };
         self.looked_ms = now_ms;
@@ -182,9 +180,14 @@ impl<'a> Watch<'a> {
         self.record.from_client.moved_ms().max(self.record.from_upstream.moved_ms())
     }
 
+    /// The kernel's queues towards the client and towards the upstream, at the last look.
+    fn queues(&self) -> [Queue; 2] {
+        [self.record.to_client_queue.last(), self.record.to_upstream_queue.last()]
+    }
+
     /// Whether the kernel's queues may hold something.
     fn is_unsettled(&self) -> bool {
-        self.delivery.waits() || self.flowed_ms() >= self.looked_ms
+        self.queues().iter().any(|queue| queue.bytes() > 0) || self.flowed_ms() >= self.looked_ms
     }
 
     /// Since when an end by FIN may take [`FIN_GRACE`]. One that a fault made takes as long as faults hold what goes before it.
@@ -201,9 +204,9 @@ impl<'a> Watch<'a> {
     fn earliest(&self) -> Option<(u64, Due)> {
         let Deadlines { idle, half_close, stall, lifetime, .. } = *self.deadlines;
         let (client, upstream) = (&self.record.from_client, &self.record.from_upstream);
-        let Delivery { to_client, to_upstream } = self.delivery;
+        let [to_client, to_upstream] = self.queues();
         let flowed_ms = self.flowed_ms();
-        let moved_ms = flowed_ms.max(self.delivery.moved_ms());
+        let moved_ms = flowed_ms.max(to_client.moved_ms()).max(to_upstream.moved_ms());
         let half_closed = client.ended() || upstream.ended();
         // What a fault holds is not the peer's to move.
         let is_held = self.record.is_held();

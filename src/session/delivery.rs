@@ -16,45 +16,52 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 #[derive(Clone, Copy, Default)]
 pub struct Queue {
     unacknowledged: u32,
-    /// Bytes of the stream that the peer had acknowledged.
-    acknowledged: u64,
     moved_ms: u64,
 }
 
-/// The queues towards both peers.
-#[derive(Clone, Copy, Default)]
-pub struct Delivery {
-    /// Towards the client.
-    pub to_client: Queue,
-    /// Towards the upstream.
-    pub to_upstream: Queue,
-}
-
-/// What the last look found in the queue towards one side, for operators.
+/// The queue towards one side, as the looks find it.
 #[derive(Default)]
 pub struct SeenQueue {
     unacknowledged: AtomicU32,
-    moved_ms: AtomicU64,
     /// Bytes that it held when its connection was ended by force.
     lost: AtomicU32,
+    /// Bytes of the stream that the peer had acknowledged.
+    acknowledged: AtomicU64,
+    moved_ms: AtomicU64,
 }
 
 impl SeenQueue {
-    fn note(&self, queue: Queue) {
-        self.unacknowledged.store(queue.unacknowledged, Relaxed);
-        self.moved_ms.store(queue.moved_ms, Relaxed);
+    /// The queue at the last look.
+    pub fn last(&self) -> Queue {
+        Queue { unacknowledged: self.unacknowledged.load(Relaxed), moved_ms: self.moved_ms.load(Relaxed) }
     }
 
-    /// The queue, if nothing flowed since `flowed_ms`; else it is another by now, and taken to be empty.
+    /// The same, if nothing flowed since `flowed_ms`; else it is another by now, and taken to be empty.
     pub fn get(&self, flowed_ms: u64) -> Queue {
-        let (unacknowledged, moved_ms) = (self.unacknowledged.load(Relaxed), self.moved_ms.load(Relaxed));
-        let is_current = moved_ms >= flowed_ms;
-        Queue { unacknowledged: if is_current { unacknowledged } else { 0 }, acknowledged: 0, moved_ms }
+        let last = self.last();
+        let is_current = last.moved_ms >= flowed_ms;
+        Queue { unacknowledged: if is_current { last.unacknowledged } else { 0 }, ..last }
     }
 
     /// Bytes that our kernel had taken for the peer, and that went with its connection.
     pub fn lost(&self) -> u64 {
         self.lost.load(Relaxed).into()
+    }
+
+    fn look(&self, ends: Option<(&Address, &Address)>, delivered: u64, now_ms: u64) {
+        let left = match ends.map(|(local, peer)| unacknowledged(local, peer)) {
+            Some(SendQueue::Bytes(left)) => left,
+            Some(SendQueue::Unknown) => return,
+            Some(SendQueue::Gone) | None => 0,
+        };
+        let acknowledged = delivered.saturating_sub(left.into());
+        let (left_before, acknowledged_before) =
+            (self.unacknowledged.swap(left, Relaxed), self.acknowledged.swap(acknowledged, Relaxed));
+        // A queue that was empty at the last look may have shrunk just before this one.
+        let moved = if left_before == 0 { left > 0 } else { acknowledged > acknowledged_before };
+        if moved {
+            self.moved_ms.store(now_ms, Relaxed);
+        }
     }
 }
 
@@ -73,43 +80,19 @@ impl Queue {
     pub fn waiting_since_ms(&self) -> Option<u64> {
         (self.unacknowledged > 0).then_some(self.moved_ms)
     }
-
-    fn look(&mut self, ends: Option<(&Address, &Address)>, delivered: u64, now_ms: u64) {
-        let left = match ends.map(|(local, peer)| unacknowledged(local, peer)) {
-            Some(SendQueue::Bytes(left)) => left,
-            Some(SendQueue::Unknown) => return,
-            Some(SendQueue::Gone) | None => 0,
-        };
-        let acknowledged = delivered.saturating_sub(left.into());
-        // A queue that was empty at the last look may have shrunk just before this one.
-        let moved = if self.unacknowledged == 0 { left > 0 } else { acknowledged > self.acknowledged };
-        if moved {
-            self.moved_ms = now_ms;
-        }
-        (self.unacknowledged, self.acknowledged) = (left, acknowledged);
-    }
 }
 
-impl Delivery {
-    /// Looks at both queues at `now_ms`; says whether one of them moved.
-    pub fn look(&mut self, record: &Record, now_ms: u64) -> bool {
-        let before = self.moved_ms();
-        self.to_client.look(ends(record, Side::Client), record.to_client().delivered(), now_ms);
-        self.to_upstream.look(ends(record, Side::Upstream), record.from_client.delivered(), now_ms);
-        record.to_client_queue.note(self.to_client);
-        record.to_upstream_queue.note(self.to_upstream);
-        self.moved_ms() > before
-    }
+/// Looks at both queues of a session at `now_ms`; says whether one of them moved.
+pub fn look(record: &Record, now_ms: u64) -> bool {
+    let before = moved_ms(record);
+    record.to_client_queue.look(ends(record, Side::Client), record.to_client().delivered(), now_ms);
+    record.to_upstream_queue.look(ends(record, Side::Upstream), record.from_client.delivered(), now_ms);
+    moved_ms(record) > before
+}
 
-    /// Whether something lay in a queue at the last look.
-    pub fn waits(&self) -> bool {
-        self.to_client.unacknowledged > 0 || self.to_upstream.unacknowledged > 0
-    }
-
-    /// When one of them was last seen to move, in milliseconds of the coarse clock; 0 before.
-    pub fn moved_ms(&self) -> u64 {
-        self.to_client.moved_ms.max(self.to_upstream.moved_ms)
-    }
+/// When one of its queues was last seen to move, in milliseconds of the coarse clock; 0 before.
+fn moved_ms(record: &Record) -> u64 {
+    record.to_client_queue.last().moved_ms.max(record.to_upstream_queue.last().moved_ms)
 }
 
 /// Our address and the peer's of the leg towards one side, if it is there.

@@ -6,10 +6,8 @@ use crate::runtime::{
     mailbox::{Mailbox, Sender, mailbox},
 };
 use futures::task::AtomicWaker;
-use std::{
-    sync::OnceLock,
-    task::{Context, Poll},
-};
+use once_cell::race::OnceBox;
+use std::task::{Context, Poll};
 
 /// Orders that may wait for a session, which takes them at its next poll: an operator sends one at a time.
 const ORDERS: usize = 8;
@@ -30,7 +28,7 @@ pub type Inbox = Box<Mailbox<Order>>;
 /// Where a session takes its orders.
 #[derive(Default)]
 pub struct Orders {
-    opened: OnceLock<Box<Opened>>,
+    opened: OnceBox<Opened>,
     session: AtomicWaker,
 }
 

@@ -20,6 +20,7 @@ use crate::{
     },
     text::safe::SafeText,
 };
+use once_cell::race::OnceBox;
 use serde::{Deserialize, Serialize};
 use std::{
     sync::{Arc, OnceLock},
@@ -43,14 +44,14 @@ pub struct Record {
     pub to_client_queue: SeenQueue,
     pub to_upstream_queue: SeenQueue,
     /// Boxed: a session of one address has none.
-    choice: OnceLock<Box<Selection>>,
+    choice: OnceBox<Selection>,
     /// Boxed: most sessions have none.
-    introduction: OnceLock<Box<Introduction>>,
+    introduction: OnceBox<Introduction>,
     dial: OnceLock<Dial>,
     /// Boxed: nearly no session has any.
-    faulted: OnceLock<Box<Faulted>>,
+    faulted: OnceBox<Faulted>,
     /// Boxed: there is none for nearly all of its life.
-    ending: OnceLock<Box<Ending>>,
+    ending: OnceBox<Ending>,
     pub taps: Taps,
     pub orders: Orders,
 }
@@ -135,11 +136,11 @@ impl Record {
             from_upstream: Direction::new(),
             to_client_queue: SeenQueue::default(),
             to_upstream_queue: SeenQueue::default(),
-            choice: OnceLock::new(),
-            introduction: OnceLock::new(),
+            choice: OnceBox::new(),
+            introduction: OnceBox::new(),
             dial: OnceLock::new(),
-            faulted: OnceLock::new(),
-            ending: OnceLock::new(),
+            faulted: OnceBox::new(),
+            ending: OnceBox::new(),
             taps: Taps::default(),
             orders: Orders::default(),
         }
@@ -184,7 +185,7 @@ impl Record {
 
     /// The faults that it has met, if there was any.
     pub fn faulted(&self) -> Option<&Faulted> {
-        self.faulted.get().map(|faulted| &**faulted)
+        self.faulted.get()
     }
 
     /// The same; it is there from now on.
@@ -240,7 +241,7 @@ impl Record {
 
     /// Which way it went, once that is decided, if there was a choice.
     pub fn choice(&self) -> Option<&Selection> {
-        self.choice.get().map(|choice| &**choice)
+        self.choice.get()
     }
 
     /// What the client says before its stream, as far as it is known. It is there from now on.
@@ -250,7 +251,7 @@ impl Record {
 
     /// The same, if it was asked for.
     pub fn introduced(&self) -> Option<&Introduction> {
-        self.introduction.get().map(|introduction| &**introduction)
+        self.introduction.get()
     }
 
     /// Who the client is: the address that its PROXY header names, else its own.
@@ -411,7 +412,7 @@ impl Record {
 
     /// The side whose stream ended first, if one did by itself: a cut by FIN ends both.
     pub fn first_closer(&self) -> Option<Side> {
-        match self.ending.get().map(|ending| &**ending) {
+        match self.ending.get() {
             Some(Ending { cause: Cause::Cut | Cause::Fault, first_closer, .. }) => *first_closer,
             _ => self.first_to_end(),
         }
@@ -458,7 +459,7 @@ impl Record {
             first_byte: self.first_byte(),
             error: self.ending.get().and_then(|ending| ending.error.clone()),
             fault: self.ending.get().and_then(|ending| ending.fault.clone()),
-            choice: self.choice.get().cloned(),
+            choice: self.choice().cloned().map(Box::new),
             introduced: self.introduced().and_then(Introduction::told),
         }
     }

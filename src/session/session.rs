@@ -9,12 +9,12 @@ use crate::{
         direction::{Direction, Ways},
         early::EarlyReader,
         leg::{Leg, LegReader, LegWriter},
-        link::{Nudge, link},
+        link::Nudge,
         pump::{LAST_DELIVERY, LegEnd, pump},
     },
     runtime::{
         clock::while_moving,
-        task::{Task, contain, spawn},
+        task::{Panicked, Task, contain, spawn},
     },
     session::{
         cause::Cause,
@@ -85,12 +85,11 @@ fn run(
 ) -> impl Future<Output = ()> {
     async move {
         let near = match Socket::new(accepted, true) {
-            Ok(socket) => Rc::new(Leg::Plain(socket)),
+            Ok(socket) => socket,
             Err(error) => return record.conclude(Outcome::NoResources(error)),
         };
-        let mut watch = begin(&near, &record, &context);
+        let (near, mut watch) = begin(near, &record, &context);
         let (mut orders, nudges) = (None, Nudges::new());
-        let wake = || nudges.get().into_iter().flatten().for_each(Nudge::wake);
         let mut life = pin!(live(near, reserved, &record, &context, &nudges));
         let outcome = loop {
             let next_event = |task: &mut task::Context<'_>| {
@@ -111,7 +110,7 @@ fn run(
                 }
                 Event::Order(Order::Heed) => {
                     record.note_heeded();
-                    wake();
+                    wake(&nudges);
                 }
                 Event::Order(Order::Reset) => {
                     delivery::note_lost(&record);
@@ -128,7 +127,7 @@ fn run(
                     record.conclude(Outcome::CutByFin);
                     record.finish();
                     watch.limit_finish();
-                    wake();
+                    wake(&nudges);
                 }
             }
         };
@@ -136,8 +135,12 @@ fn run(
     }
 }
 
+fn wake(nudges: &Nudges) {
+    nudges.get().into_iter().flatten().for_each(Nudge::wake);
+}
+
 /// Tells the start, and sets the deadlines.
-fn begin<'a>(near: &Leg, record: &'a Arc<Record>, context: &'a Context) -> Watch<'a> {
+fn begin<'a>(near: Socket, record: &'a Arc<Record>, context: &'a Context) -> (Rc<Leg>, Watch<'a>) {
     // Where a PROXY header names the source, it is told with it.
     if !record.awaits_header() {
         record.tell_open(&context.events);
@@ -148,9 +151,9 @@ fn begin<'a>(near: &Leg, record: &'a Arc<Record>, context: &'a Context) -> Watch
     let deadlines = settings.deadlines.get();
     // An accepted socket has the user timeout of its listener, which was made before an operator changed it.
     if deadlines.stall != settings.options.user_timeout && record.client.ip().is_some() {
-        let _ = near.socket().set_user_timeout(&settings.options_by(&deadlines));
+        let _ = near.set_user_timeout(&settings.options_by(&deadlines));
     }
-    Watch::new(record, deadlines, context)
+    (Rc::new(Leg::Plain(near)), Watch::new(record, deadlines, context))
 }
 
 /// The session's life, if nothing ends it from outside: the client's stream is joined to the target once it begins.
@@ -174,11 +177,9 @@ fn live<'a>(
         if record.awaits_header() {
             begin_faults(&near, record, context)?;
         }
-        let (up_sender, up_receiver) = link();
-        let up_nudge = up_receiver.nudge();
-        let Joined { down_receiver, mut far } =
-            record.listening.target.join(reserved, record, context, up_receiver);
-        let _ = nudges.set([up_nudge, down_receiver.nudge()]);
+        let joined = record.listening.target.join(reserved, record, context);
+        let Joined { up_sender, down_receiver, nudges: of_links, mut far } = joined;
+        let _ = nudges.set(of_links);
         let (near_end, far_outcome) = {
             let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
             let early = record.introduced().and_then(Introduction::take_early);
@@ -186,13 +187,13 @@ fn live<'a>(
             let mut pump = pin!(pump(reader, LegWriter::new(&near), up_sender, down_receiver, ways));
             // The far end first: what has happened there is older than what this poll finds here.
             let first = match select(&mut far, pump.as_mut()).await {
-                Either::Left((far_end, _)) => Err(far_end.unwrap_or_else(Outcome::Panicked)),
+                Either::Left((far_end, _)) => Err(Box::pin(outlive(pump, far_end, record.to_client()))),
                 Either::Right((near_end, _)) => Ok(near_end),
             };
             match first {
                 // Clean: the far side goes on, or there is none.
                 Ok(near_end) => (Some(near_end), Outcome::Clean),
-                Err(far_outcome) => Box::pin(outlive(pump, far_outcome, record.to_client())).await,
+                Err(outliving) => outliving.await,
             }
         };
         Ok(Box::pin(end_legs(near, near_end, far, far_outcome, record)).await)
@@ -214,10 +215,10 @@ fn begin_faults(near: &Leg, record: &Arc<Record>, context: &Context) -> Result<(
 /// Goes on with the near leg once the far side has ended.
 async fn outlive(
     pump: Pin<&mut impl Future<Output = LegEnd>>,
-    far_outcome: Outcome,
+    far_end: Result<Outcome, Panicked>,
     to_client: &Direction,
 ) -> (Option<LegEnd>, Outcome) {
-    match far_outcome {
+    match far_end.unwrap_or_else(Outcome::Panicked) {
         Outcome::Clean => (Some(pump.await), Outcome::Clean),
         // What came of the far side is still delivered.
         fault => (while_moving(LAST_DELIVERY, pump, || to_client.motion()).await, fault),
@@ -266,8 +267,8 @@ mod tests {
 
     /// What a session and its upstream hold while nothing flows, in bytes; the rest of an idle session is its record, two
     /// links without a queue, two registrations and a place on the clock.
-    const SESSION_BYTES_MAX: usize = 624;
-    const UPSTREAM_BYTES_MAX: usize = 352;
+    const SESSION_BYTES_MAX: usize = 504;
+    const UPSTREAM_BYTES_MAX: usize = 304;
 
     #[test]
     fn an_idle_session_is_small() {

@@ -12,6 +12,7 @@ use crate::{
         record::Record,
     },
 };
+use once_cell::race::OnceBox;
 use std::{
     sync::{
         Arc, OnceLock, Weak,
@@ -58,7 +59,7 @@ pub struct View {
 /// How many taps a session has, and how it ended, for them. Without taps it is a pointer.
 #[derive(Default)]
 pub struct Taps {
-    attached: OnceLock<Box<Attached>>,
+    attached: OnceBox<Attached>,
 }
 
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use crate::{
     net::dial::Reserved,
-    relay::link::{LinkReceiver, LinkSender, link},
+    relay::link::{LinkReceiver, LinkSender, Nudge, link},
     runtime::task::{Task, spawn},
     session::{
         context::Context, event::Mode, origin, outcome::Outcome, record::Record, route::Routes, upstream,
@@ -23,8 +23,12 @@ pub enum Target {
 
 /// The other end of a session, once it is joined.
 pub struct Joined {
+    /// What the client sends.
+    pub up_sender: LinkSender,
     /// What the client is sent.
     pub down_receiver: LinkReceiver,
+    /// What wakes the half-loops at both ends of both.
+    pub nudges: [Nudge; 2],
     /// The actor at the far end; it never ends if the session is joined to itself.
     pub far: Fuse<Task<Outcome>>,
 }
@@ -73,29 +77,25 @@ impl Target {
     }
 
     /// Opens the far end of the session of `record`, with the socket that is reserved for it.
-    pub fn join(
-        &self,
-        reserved: Option<Reserved>,
-        record: &Arc<Record>,
-        context: &Arc<Context>,
-        up_receiver: LinkReceiver,
-    ) -> Joined {
-        match self {
-            Target::Echo => Joined { down_receiver: up_receiver, far: Fuse::terminated() },
-            Target::Origin => Joined::to(|down_sender| origin::start(record, up_receiver, down_sender)),
-            Target::Upstream(routes) => Joined::to(|down_sender| {
+    pub fn join(&self, reserved: Option<Reserved>, record: &Arc<Record>, context: &Arc<Context>) -> Joined {
+        let (up_sender, up_receiver) = link();
+        let up_nudge = up_receiver.nudge();
+        let (down_receiver, far) = match self {
+            Target::Echo => (up_receiver, Fuse::terminated()),
+            Target::Origin => far_end(|down_sender| origin::start(record, up_receiver, down_sender)),
+            Target::Upstream(routes) => far_end(|down_sender| {
                 let (record, context, routes) = (record.clone(), context.clone(), routes.clone());
                 spawn(upstream::run(reserved, record, context, routes, up_receiver, down_sender))
             }),
-        }
+        };
+        Joined { up_sender, nudges: [up_nudge, down_receiver.nudge()], down_receiver, far }
     }
 }
 
-impl Joined {
-    fn to(start: impl FnOnce(LinkSender) -> Task<Outcome>) -> Self {
-        let (down_sender, down_receiver) = link();
-        Joined { down_receiver, far: start(down_sender).fuse() }
-    }
+/// The actor that is to be started at the other end of a link, and what comes of it.
+fn far_end(start: impl FnOnce(LinkSender) -> Task<Outcome>) -> (LinkReceiver, Fuse<Task<Outcome>>) {
+    let (down_sender, down_receiver) = link();
+    (down_receiver, start(down_sender).fuse())
 }
 
 impl fmt::Display for Target {

@@ -65,22 +65,26 @@ pub(super) fn run(
                 }
             }
         };
-        match end {
-            LegEnd::Clean => {
-                far.end().await;
-                Outcome::Clean
-            }
-            LegEnd::PeerGone(error) => {
-                record.note_gone(Side::Upstream, &error);
-                Outcome::UpstreamGone(Loss::new(error, &record.from_client))
-            }
-            LegEnd::OtherGone => {
-                Box::pin(far.settle()).await;
-                delivery::note_lost_towards(&record, Side::Upstream);
-                Outcome::Aborted
-            }
+        let is_clean = match is_clean(end, &record) {
+            Ok(is_clean) => is_clean,
+            Err(outcome) => return outcome,
+        };
+        if is_clean {
+            far.end().await;
+            return Outcome::Clean;
         }
+        Box::pin(far.settle()).await;
+        delivery::note_lost_towards(&record, Side::Upstream);
+        Outcome::Aborted
     }
+}
+
+/// Whether both streams ended; else the session's other side is gone.
+/// Errors: the upstream is gone.
+fn is_clean(end: LegEnd, record: &Record) -> Result<bool, Outcome> {
+    let LegEnd::PeerGone(error) = end else { return Ok(matches!(end, LegEnd::Clean)) };
+    record.note_gone(Side::Upstream, &error);
+    Err(Outcome::UpstreamGone(Loss::new(error, &record.from_client)))
 }
 
 /// Has the kernel find an upstream that has vanished.

@@ -147,7 +147,13 @@ struct Feed {
 }
 
 impl ChunkSource for Feed {
-    async fn read(&mut self, _: &Direction) -> io::Result<Option<Chunk>> {
+    fn read(&mut self, _: &Direction) -> impl Future<Output = io::Result<Option<Chunk>>> + Unpin {
+        Box::pin(self.next())
+    }
+}
+
+impl Feed {
+    async fn next(&mut self) -> io::Result<Option<Chunk>> {
         let Words { header, payload } = &mut self.words;
         let buffer = Buffer::holding(&mem::take(header));
         // What is read once may come late, and a server may wait for the header before it speaks.
