@@ -432,9 +432,8 @@ mod tests {
 
     #[test]
     fn the_shortest_deadlines_cost_one_look_a_tick() {
-        let sleeping = Sleeping::new();
         for limit in (1..=10).map(Duration::from_millis).chain([Duration::from_nanos(1)]) {
-            let context = Context::sample();
+            let (sleeping, context) = (Sleeping::new(), Context::sample());
             let mut watch =
                 Watch::new(&sleeping.record, (Deadlines { stall: Some(limit), ..OFF }).into(), &context);
             let begin_ms = coarse_ms();
