@@ -12,7 +12,7 @@ use crate::{
     runtime::shard::{own, shared},
 };
 use rustls::{
-    ClientConfig, CommonState, HandshakeKind, ServerConfig,
+    AlertDescription, ClientConfig, CommonState, HandshakeKind, PeerMisbehaved, ServerConfig,
     client::UnbufferedClientConnection,
     pki_types::ServerName,
     server::UnbufferedServerConnection,
@@ -50,6 +50,8 @@ const RECEIPTS_MAX: usize = 2;
 const SPARE_ROOMS: usize = 4;
 /// What a record has besides its bytes, and a KeyUpdate before it, at most.
 const RECORD_OVERHEAD: usize = 512;
+/// A record of an alert that ends the connection, up to what it says: type, version, length, level (RFC 8446 §5.1, §6).
+const FATAL_ALERT: &[u8] = &[21, 3, 3, 0, 2, 2];
 
 /// A socket that speaks TLS. At most one task at a time may read, one write, and one watch for an abort.
 pub struct TlsSocket {
@@ -369,9 +371,28 @@ impl TlsSession {
 
     /// Encodes the alert about it, if there is one. Nothing that came is looked at again: rustls would judge it a second time.
     fn fail(&mut self, error: rustls::Error) -> TlsFailure {
+        let before = self.outgoing.len();
         while self.machine.state().wants_write() && self.step(&Goal::Advance).is_ok() {}
+        if self.outgoing.len() == before {
+            self.alert(&error);
+        }
         self.failure = Some(error.clone());
         TlsFailure(error)
+    }
+
+    /// Says what rustls leaves unsaid of a message that is too long, or interrupted by another: by decode_error, as of every
+    /// message whose length is wrong, and unexpected_message (RFC 8446 §6.2, §5.1). Later, only rustls could encrypt it.
+    fn alert(&mut self, error: &rustls::Error) {
+        let description = match error {
+            rustls::Error::InvalidMessage(_) => AlertDescription::DecodeError,
+            rustls::Error::PeerMisbehaved(PeerMisbehaved::MessageInterleavedWithHandshakeMessage) => {
+                AlertDescription::UnexpectedMessage
+            }
+            _ => return,
+        };
+        if self.machine.state().protocol_version().is_none() {
+            self.outgoing.append(&[FATAL_ALERT, &[description.into()]].concat());
+        }
     }
 
     /// Reads what is there, at most what is `left`; 0 is the end of the stream.
