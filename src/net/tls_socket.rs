@@ -9,7 +9,10 @@ use crate::{
         socket::Socket,
         tls::{client::ClientTls, explain::explain},
     },
-    runtime::shard::{own, shared},
+    runtime::{
+        shard::{own, shared},
+        turn::{LongTurn, long_turn},
+    },
 };
 use rustls::{
     AlertDescription, ClientConfig, CommonState, HandshakeKind, PeerMisbehaved, ServerConfig,
@@ -44,12 +47,15 @@ const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 const TICKETS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Connections of the program that may need more than [`MESSAGE_BYTES_MAX`] at a time: 64 MiB.
 const LONG_FLIGHTS_MAX: usize = 4;
-/// Reads that give nothing of the stream (a peer may send tickets without end), before other tasks have their turn.
-const RECEIPTS_MAX: usize = 2;
+/// What is looked at that gives nothing of the stream, before other tasks have their turn: some 0.4 ms of tickets, which a peer
+/// may send without end. A record is looked at as a whole.
+const PIECE_BYTES: usize = 16 * 1024;
 /// Free rooms that a shard keeps: 256 KiB.
 const SPARE_ROOMS: usize = 4;
 /// What a record has besides its bytes, and a KeyUpdate before it, at most.
 const RECORD_OVERHEAD: usize = 512;
+/// Type, version, length (RFC 8446 §5.1).
+const RECORD_HEADER_BYTES: usize = 5;
 /// A record of an alert that ends the connection, up to what it says: type, version, length, level (RFC 8446 §5.1, §6).
 const FATAL_ALERT: &[u8] = &[21, 3, 3, 0, 2, 2];
 
@@ -70,6 +76,13 @@ struct TlsSession {
     machine: Machine,
     /// Records that came and are not decrypted.
     incoming: Room,
+    /// How much of that was shown to the machine: the records up to the first, and all up to the second.
+    records_shown: usize,
+    shown: usize,
+    /// How much was shown since it last gave something of the stream.
+    barren: usize,
+    /// What is barren without end waits for its turn.
+    turn: LongTurn,
     /// Decrypted, and not read yet.
     plain: VecDeque<Buffer>,
     /// Records that are to be sent.
@@ -174,6 +187,10 @@ impl TlsSocket {
         let session = TlsSession {
             machine,
             incoming,
+            records_shown: 0,
+            shown: 0,
+            barren: 0,
+            turn: LongTurn::default(),
             plain: VecDeque::new(),
             outgoing: Room::default(),
             peer_closed: false,
@@ -201,25 +218,35 @@ impl TlsSocket {
     /// Makes the handshake. If it fails, the peer is sent the alert that says why.
     /// Errors: `InvalidData` for the peer's fault or ours, `UnexpectedEof`, or that of the connection.
     pub async fn handshake(&self) -> io::Result<()> {
-        poll_fn(|context| self.poll_handshake(context)).await
+        loop {
+            // Keys are exchanged and signed for: some 0.2 ms, in which no other task of the shard goes on.
+            long_turn().await;
+            let advanced = self.session.borrow_mut().advance();
+            // Also after a failure: the alert.
+            if let Err(error) = poll_fn(|context| self.poll_flush(context)).await {
+                return Err(advanced.err().unwrap_or(error));
+            }
+            let is_all = advanced?;
+            if !self.look(CommonState::is_handshaking) {
+                return Ok(());
+            }
+            if is_all && poll_fn(|context| self.poll_receive(context)).await? == 0 {
+                let text = "the stream ended in the handshake";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+            }
+        }
     }
 
-    fn poll_handshake(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
+        self.session.borrow_mut().poll_flush(&self.socket, context)
+    }
+
+    fn poll_receive(&self, context: &Context<'_>) -> Poll<io::Result<usize>> {
         let mut session = self.session.borrow_mut();
-        loop {
-            let advanced = session.advance();
-            // Also after a failure: the alert.
-            if let Err(error) = ready!(session.poll_flush(&self.socket, context)) {
-                return Poll::Ready(Err(advanced.err().unwrap_or(error)));
-            }
-            advanced?;
-            if !session.machine.state().is_handshaking() {
-                return Poll::Ready(Ok(()));
-            }
-            if session.peer_closed || ready!(session.poll_receive(&self.socket, context, None))? == 0 {
-                let text = "the stream ended in the handshake";
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, text)));
-            }
+        if session.peer_closed {
+            Poll::Ready(Ok(0))
+        } else {
+            session.poll_receive(&self.socket, context, None)
         }
     }
 
@@ -240,7 +267,6 @@ impl TlsSocket {
         mut left: Option<&mut u32>,
     ) -> Poll<io::Result<Option<Buffer>>> {
         let mut session = self.session.borrow_mut();
-        let mut receipts = 0;
         loop {
             if let Some(buffer) = session.plain.pop_front() {
                 return Poll::Ready(Ok(Some(buffer)));
@@ -248,10 +274,14 @@ impl TlsSocket {
             if session.peer_closed {
                 return Poll::Ready(Ok(None));
             }
-            if let Err(error) = session.advance() {
-                let _ = session.poll_flush(&self.socket, context);
-                return Poll::Ready(Err(error));
+            if session.barren > PIECE_BYTES && left.is_none() {
+                ready!(session.turn.poll(context));
             }
+            let advanced = session.advance();
+            if advanced.is_err() {
+                let _ = session.poll_flush(&self.socket, context);
+            }
+            let is_all = advanced?;
             if !session.plain.is_empty() || session.peer_closed {
                 continue;
             }
@@ -259,12 +289,7 @@ impl TlsSocket {
             if session.outgoing.len() > 0 && self.encrypted.get() == 0 {
                 let _ = session.poll_flush(&self.socket, context);
             }
-            if receipts == RECEIPTS_MAX && left.is_none() {
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            receipts += 1;
-            if ready!(session.poll_receive(&self.socket, context, left.as_deref_mut()))? == 0 {
+            if is_all && ready!(session.poll_receive(&self.socket, context, left.as_deref_mut()))? == 0 {
                 let text = "the stream ended without close_notify";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, text)));
             }
@@ -331,9 +356,45 @@ pub fn is_distrust(error: &io::Error) -> bool {
 }
 
 impl TlsSession {
-    /// Decrypts the next bytes of what came, and answers what is to be answered.
-    fn advance(&mut self) -> io::Result<()> {
-        self.drive(&Goal::Advance)
+    /// Decrypts the next records of what came, and answers what is to be answered; says whether that was all that came, or
+    /// all up to bytes of the stream. Else it is for the next turn.
+    fn advance(&mut self) -> io::Result<bool> {
+        let mut piece = 0;
+        loop {
+            if self.shown < self.incoming.len() {
+                if piece >= PIECE_BYTES {
+                    return Ok(false);
+                }
+                piece += self.show_record();
+            }
+            self.drive(&Goal::Advance)?;
+            if !self.plain.is_empty() {
+                self.barren = 0;
+                return Ok(true);
+            }
+            if self.peer_closed || self.shown == self.incoming.len() {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Shows the machine the next record, or what there is of it: its head may be wrong. Says how much that is.
+    fn show_record(&mut self) -> usize {
+        let rest = &self.incoming.filled_mut()[self.records_shown..];
+        let payload = rest.get(3..RECORD_HEADER_BYTES).and_then(|length| length.try_into().ok());
+        let record = payload.map(|length| RECORD_HEADER_BYTES + usize::from(u16::from_be_bytes(length)));
+        match record.filter(|record| *record <= rest.len()) {
+            Some(record) => {
+                self.records_shown += record;
+                self.shown = self.shown.max(self.records_shown);
+                self.barren += record;
+                record
+            }
+            None => {
+                self.shown = self.incoming.len();
+                0
+            }
+        }
     }
 
     /// Goes on until the goal is reached, or bytes came or are needed. After a failure, which leaves the alert about it in
@@ -356,7 +417,7 @@ impl TlsSession {
     }
 
     fn step(&mut self, goal: &Goal<'_>) -> Result<Step, rustls::Error> {
-        let (incoming, outgoing) = (self.incoming.filled_mut(), &mut self.outgoing);
+        let (incoming, outgoing) = (&mut self.incoming.filled_mut()[..self.shown], &mut self.outgoing);
         let (discard, step) = match &mut self.machine {
             Machine::Client(machine) => {
                 step(machine.process_tls_records(incoming), goal, &mut self.plain, outgoing)
@@ -366,6 +427,8 @@ impl TlsSession {
             }
         };
         self.incoming.discard(discard);
+        self.records_shown = self.records_shown.saturating_sub(discard);
+        self.shown = self.shown.saturating_sub(discard);
         step
     }
 
@@ -412,7 +475,8 @@ impl TlsSession {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
         let room = self.incoming.free(ROOM_BYTES / 2);
-        let size = left.as_deref().map_or(room.len(), |&left| room.len().min(left as usize));
+        let most = left.as_deref().map_or(ROOM_BYTES, |&left| left as usize);
+        let size = room.len().min(most).min(ROOM_BYTES);
         let received = socket.poll_read(context, &mut room[..size]);
         match &received {
             Poll::Ready(Ok(count)) => {
