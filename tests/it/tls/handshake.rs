@@ -343,6 +343,11 @@ fn a_client_that_still_has_to_make_its_handshake_is_shown_so() {
     let opening = || operated.json(&["list", "--health", "opening"]);
     within(LIMIT, "they wait", || (opening().len() == 2).then_some(()));
     assert!(opening().iter().all(|one| one["phase"] == "opening"), "{:?}", opening());
+    let shown = operated.json(&["show", &opening()[0]["session"].to_string()]).remove(0);
+    assert_eq!(
+        (&shown["spliced"], &shown["splice_off"]),
+        (&false.into(), &"its stream has not begun".into())
+    );
     assert!(operated.ctl(&["stats"]).stdout.contains("2 open · 2 opening · 0 ended"));
     let metrics = scrape::scrape(scrape::address(&operated.server));
     assert_eq!(
