@@ -56,7 +56,8 @@
 //!
 //! All of this happens on one [shard](runtime::shard): a thread that runs its own tasks and waits for its own sockets. A server
 //! has a [part](server::shards) on each of its shards, and a socket of each listener there; a connection goes to another shard
-//! only if that one has fewer sessions ([`server::supervisors`]).
+//! only if that one has fewer sessions ([`server::supervisors`]). What computes for long, as a handshake of TLS does, waits for
+//! its [turn](runtime::turn).
 //!
 //! Beside this walk stands the [`Operator`](server::operator::Operator): the verbs that look into a running server and change
 //! it. The control socket ([`server::control`]) and the metrics pages ([`server::http`]) encode its answers, and the
@@ -102,6 +103,7 @@
 //! - TLS changes nothing of that: close_notify is an end, and an end without it is none: `tests/it/tls/ends.rs`.
 //! - Nothing is relayed of a client that does not say what it has to: `tests/it/proxy_protocol.rs`, `tests/it/tls/handshake.rs`.
 //! - Every wait on a peer has a limit: `tests/it/deadline.rs`; every end has one named cause: `tests/it/cause.rs`.
+//! - Between two pieces of work that compute for long, every task that is ready goes on: `runtime/turn.rs`.
 //! - No observer holds up the traffic: `session/tap.rs`, `tests/it/stdio.rs`.
 //! - A dropped task drops what it owns, and a panic stays in its task: `runtime/task.rs`; what a shard owns, another does not
 //!   see, and a shard that fails is a value to its owner: `runtime/shard.rs`.

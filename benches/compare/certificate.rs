@@ -10,7 +10,7 @@ use switchboard::{
     tools::tls::TargetTls,
 };
 
-const NAME: &str = "localhost";
+pub const NAME: &str = "localhost";
 
 /// How the clients of a case speak TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,9 +12,11 @@
 //! program again); the load runs here, on one thread.
 //!
 //! `load` is `switchboard load` beside wrk and redis-benchmark on the same servers. `faults` is `switchboard faults` beside
-//! toxiproxy where it is found.
+//! toxiproxy where it is found. `hostile` is what hostile peers cost the others of a server, in both layouts;
+//! `ATTACKS=NAME;…` are the kinds to look at alone.
 #![forbid(unsafe_code)]
 
+mod attack;
 mod bench;
 mod calls;
 mod case;
@@ -24,6 +26,7 @@ mod command;
 mod faults;
 mod faulty;
 mod generators;
+mod hostile;
 mod idle;
 mod layout;
 mod measure;
@@ -84,6 +87,11 @@ fn compare(mut arguments: Vec<String>) -> Result<(), Box<dyn Error>> {
                 report.add(&outcome.table());
                 findings.outcomes.push(outcome);
             }
+        }
+        if options.wants_case(hostile::NAME, false) {
+            let (table, ratios) = hostile::compare(&bench)?;
+            report.add(&table);
+            findings.hostile.extend(ratios);
         }
         if number == 0 {
             look_closer(&bench, &mut report, &mut findings)?;

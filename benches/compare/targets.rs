@@ -21,6 +21,8 @@ pub struct Findings {
     pub calls: Option<f64>,
     pub start: Option<Start>,
     pub faults: Option<FaultFigures>,
+    /// p99 of a neighbour beside the same hostile peers elsewhere, by its name.
+    pub hostile: Vec<(String, f64)>,
 }
 
 /// What is to be reached, and what would be better still.
@@ -83,6 +85,7 @@ const LATE_MS: Goal = AtMost(1.0, None);
 const EARLY: Goal = AtMost(0.0, None);
 const RATE_ERROR: Goal = AtMost(1.0, None);
 const API_CALL_MS: Goal = AtMost(50.0, None);
+const HOSTILE: Goal = AtMost(2.0, None);
 const FAILED: Goal = AtMost(0.0, None);
 
 impl Goal {
@@ -165,6 +168,10 @@ impl Findings {
             rows.push(RATE_ERROR.row("faults", "% off, the worst bandwidth", faults.rate_error));
             rows.push(API_CALL_MS.row("faults", "ms of an API call, p99, sessions stalled", faults.call_ms));
         }
+        let worst = self.hostile.iter().max_by(|(_, one), (_, other)| one.total_cmp(other));
+        rows.extend(worst.map(|(name, ratio)| {
+            HOSTILE.row("hostile", &format!("p99 × elsewhere, the worst: {name}"), *ratio)
+        }));
         for outcome in self.outcomes.iter().filter(|outcome| outcome.failures() > 0) {
             let case = format!("{}, {}", outcome.name, outcome.layout);
             rows.push(FAILED.row(&case, "connections that failed", outcome.failures() as f64));

@@ -107,6 +107,14 @@ impl HelloReader {
         }
     }
 
+    /// How many bytes the message has, as its header says; the least that it can have while that is not whole.
+    pub fn announced(&self) -> usize {
+        let count = self.message.len().min(MESSAGE_HEADER_BYTES);
+        let mut header = [0; MESSAGE_HEADER_BYTES];
+        header[..count].copy_from_slice(&self.message[..count]);
+        MESSAGE_HEADER_BYTES + big_endian(&header[1..])
+    }
+
     fn read_on(&mut self, so_far: &[u8]) -> Result<Option<ClientHello>, NoHello> {
         loop {
             let missing = self.missing()?;
@@ -132,16 +140,13 @@ impl HelloReader {
 
     /// How many bytes are missing of the message, or of its header while that is not whole.
     fn missing(&self) -> Result<usize, NoHello> {
-        let count = self.message.len().min(MESSAGE_HEADER_BYTES);
-        let mut header = [CLIENT_HELLO, 0, 0, 0];
-        header[..count].copy_from_slice(&self.message[..count]);
-        let [kind, length @ ..] = header;
-        // The least that it can be while the header is not whole.
-        let length = big_endian(&length);
-        if kind != CLIENT_HELLO || (count == MESSAGE_HEADER_BYTES && length < BODY_BYTES_MIN) {
+        let (count, announced) = (self.message.len().min(MESSAGE_HEADER_BYTES), self.announced());
+        let is_hello = self.message.first().is_none_or(|kind| *kind == CLIENT_HELLO);
+        let is_short = count == MESSAGE_HEADER_BYTES && announced < MESSAGE_HEADER_BYTES + BODY_BYTES_MIN;
+        if !is_hello || is_short {
             return Err(NoHello::Malformed);
         }
-        let missing = (MESSAGE_HEADER_BYTES + length) - self.message.len();
+        let missing = announced - self.message.len();
         if self.taken + missing > HELLO_BYTES_MAX {
             return Err(NoHello::TooLong);
         }

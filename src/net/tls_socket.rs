@@ -9,10 +9,13 @@ use crate::{
         socket::Socket,
         tls::{client::ClientTls, explain::explain},
     },
-    runtime::shard::{own, shared},
+    runtime::{
+        shard::{own, shared},
+        turn::{LongTurn, long_turn},
+    },
 };
 use rustls::{
-    ClientConfig, CommonState, HandshakeKind, ServerConfig,
+    AlertDescription, ClientConfig, CommonState, HandshakeKind, PeerMisbehaved, ServerConfig,
     client::UnbufferedClientConnection,
     pki_types::ServerName,
     server::UnbufferedServerConnection,
@@ -44,14 +47,19 @@ const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 const TICKETS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Connections of the program that may need more than [`MESSAGE_BYTES_MAX`] at a time: 64 MiB.
 const LONG_FLIGHTS_MAX: usize = 4;
-/// Reads that give nothing of the stream (a peer may send tickets without end), before other tasks have their turn.
-const RECEIPTS_MAX: usize = 2;
 /// Records that are decrypted before the first of them is passed on: what is known to follow goes out in large segments.
 const AT_ONCE: usize = 4;
+/// What is looked at that gives nothing of the stream, before other tasks have their turn: some 0.4 ms of tickets, which a peer
+/// may send without end. A record is looked at as a whole.
+const PIECE_BYTES: usize = 16 * 1024;
 /// Free rooms that a shard keeps: 256 KiB.
 const SPARE_ROOMS: usize = 4;
 /// What a record has besides its bytes, and a KeyUpdate before it, at most.
 const RECORD_OVERHEAD: usize = 512;
+/// Type, version, length (RFC 8446 §5.1).
+const RECORD_HEADER_BYTES: usize = 5;
+/// A record of an alert that ends the connection, up to what it says: type, version, length, level (RFC 8446 §5.1, §6).
+const FATAL_ALERT: &[u8] = &[21, 3, 3, 0, 2, 2];
 
 /// A socket that speaks TLS. One task at a time may wait for it, to read, to write, or for an abort.
 pub struct TlsSocket {
@@ -70,6 +78,13 @@ struct TlsSession {
     machine: Machine,
     /// Records that came and are not decrypted.
     incoming: Room,
+    /// How much of that was shown to the machine: the records up to the first, and all up to the second.
+    records_shown: usize,
+    shown: usize,
+    /// How much was shown since it last gave something of the stream.
+    barren: usize,
+    /// What is barren without end waits for its turn.
+    turn: LongTurn,
     /// Decrypted, and not read yet.
     plain: VecDeque<Buffer>,
     /// Records that are to be sent.
@@ -189,25 +204,35 @@ impl TlsSocket {
     /// Makes the handshake. If it fails, the peer is sent the alert that says why.
     /// Errors: `InvalidData` for the peer's fault or ours, `UnexpectedEof`, or that of the connection.
     pub async fn handshake(&self) -> io::Result<()> {
-        poll_fn(|context| self.poll_handshake(context)).await
+        loop {
+            // Keys are exchanged and signed for: some 0.2 ms, in which no other task of the shard goes on.
+            long_turn().await;
+            let advanced = self.session.borrow_mut().advance();
+            // Also after a failure: the alert.
+            if let Err(error) = poll_fn(|context| self.poll_flush(context)).await {
+                return Err(advanced.err().unwrap_or(error));
+            }
+            let is_all = advanced?;
+            if !self.look(CommonState::is_handshaking) {
+                return Ok(());
+            }
+            if is_all && poll_fn(|context| self.poll_receive(context)).await? == 0 {
+                let text = "the stream ended in the handshake";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+            }
+        }
     }
 
-    fn poll_handshake(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(&self, context: &Context<'_>) -> Poll<io::Result<()>> {
+        self.session.borrow_mut().poll_flush(&self.socket, context)
+    }
+
+    fn poll_receive(&self, context: &Context<'_>) -> Poll<io::Result<usize>> {
         let mut session = self.session.borrow_mut();
-        loop {
-            let advanced = session.advance();
-            // Also after a failure: the alert.
-            if let Err(error) = ready!(session.poll_flush(&self.socket, context)) {
-                return Poll::Ready(Err(advanced.err().unwrap_or(error)));
-            }
-            advanced?;
-            if !session.machine.state().is_handshaking() {
-                return Poll::Ready(Ok(()));
-            }
-            if session.peer_closed || ready!(session.poll_receive(&self.socket, context, None))? == 0 {
-                let text = "the stream ended in the handshake";
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, text)));
-            }
+        if session.peer_closed {
+            Poll::Ready(Ok(0))
+        } else {
+            session.poll_receive(&self.socket, context, None)
         }
     }
 
@@ -228,7 +253,6 @@ impl TlsSocket {
         mut left: Option<&mut u32>,
     ) -> Poll<io::Result<Option<Buffer>>> {
         let mut session = self.session.borrow_mut();
-        let mut receipts = 0;
         loop {
             if let Some(buffer) = session.take_plain() {
                 return Poll::Ready(Ok(Some(buffer)));
@@ -236,10 +260,14 @@ impl TlsSocket {
             if session.peer_closed {
                 return Poll::Ready(Ok(None));
             }
-            if let Err(error) = session.advance() {
-                let _ = session.poll_flush(&self.socket, context);
-                return Poll::Ready(Err(error));
+            if session.barren > PIECE_BYTES && left.is_none() {
+                ready!(session.turn.poll(context));
             }
+            let advanced = session.advance();
+            if advanced.is_err() {
+                let _ = session.poll_flush(&self.socket, context);
+            }
+            let is_all = advanced?;
             if !session.plain.is_empty() || session.peer_closed {
                 continue;
             }
@@ -247,12 +275,7 @@ impl TlsSocket {
             if session.outgoing.len() > 0 && self.encrypted.get() == 0 {
                 let _ = session.poll_flush(&self.socket, context);
             }
-            if receipts == RECEIPTS_MAX && left.is_none() {
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            receipts += 1;
-            if ready!(session.poll_receive(&self.socket, context, left.as_deref_mut()))? == 0 {
+            if is_all && ready!(session.poll_receive(&self.socket, context, left.as_deref_mut()))? == 0 {
                 let text = "the stream ended without close_notify";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, text)));
             }
@@ -325,6 +348,10 @@ impl TlsSession {
         TlsSession {
             machine,
             incoming,
+            records_shown: 0,
+            shown: 0,
+            barren: 0,
+            turn: LongTurn::default(),
             plain: VecDeque::new(),
             outgoing: Room::default(),
             peer_closed: false,
@@ -334,9 +361,50 @@ impl TlsSession {
         }
     }
 
-    /// Decrypts the next bytes of what came, and answers what is to be answered.
-    fn advance(&mut self) -> io::Result<()> {
-        self.drive(&Goal::Advance)
+    /// Decrypts the next records of what came, and answers what is to be answered; says whether that was all that came, or
+    /// gave bytes of the stream. Else it is for the next turn. What came before a failure is to be read first.
+    fn advance(&mut self) -> io::Result<bool> {
+        let mut piece = 0;
+        loop {
+            if self.shown < self.incoming.len() {
+                if piece >= PIECE_BYTES {
+                    return Ok(false);
+                }
+                piece += self.show_record();
+            }
+            let before = self.plain.len();
+            let driven = self.drive(&Goal::Advance);
+            if self.plain.len() > before {
+                (self.barren, piece) = (0, 0);
+            }
+            if self.plain.is_empty() {
+                driven?;
+            } else if driven.is_err() || self.plain.len() >= AT_ONCE {
+                return Ok(true);
+            }
+            if self.peer_closed || self.shown == self.incoming.len() {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Shows the machine the next record, or what there is of it: its head may be wrong. Says how much that is.
+    fn show_record(&mut self) -> usize {
+        let rest = &self.incoming.filled_mut()[self.records_shown..];
+        let payload = rest.get(3..RECORD_HEADER_BYTES).and_then(|length| length.try_into().ok());
+        let record = payload.map(|length| RECORD_HEADER_BYTES + usize::from(u16::from_be_bytes(length)));
+        match record.filter(|record| *record <= rest.len()) {
+            Some(record) => {
+                self.records_shown += record;
+                self.shown = self.shown.max(self.records_shown);
+                self.barren += record;
+                record
+            }
+            None => {
+                self.shown = self.incoming.len();
+                0
+            }
+        }
     }
 
     /// The first of what is decrypted.
@@ -347,32 +415,25 @@ impl TlsSession {
     }
 
     /// Goes on until the goal is reached, or bytes came or are needed. After a failure, which leaves the alert about it in
-    /// `outgoing`, it fails alike; first what came before that is to be read.
+    /// `outgoing`, it fails alike.
     fn drive(&mut self, goal: &Goal<'_>) -> io::Result<()> {
         if let Some(failure) = &self.failure {
             return Err(TlsFailure(failure.clone()).into());
         }
         loop {
-            match self.step(goal) {
-                Err(error) => {
-                    let failure = self.fail(error);
-                    return if self.plain.is_empty() { Err(failure.into()) } else { Ok(()) };
-                }
-                Ok(Step::Again) if matches!(goal, Goal::Advance) && self.plain.len() >= AT_ONCE => {
-                    return Ok(());
-                }
-                Ok(Step::Again) => {}
-                Ok(Step::PeerClosed) => self.peer_closed = true,
-                Ok(Step::Blocked) if matches!(goal, Goal::Advance) => return Ok(()),
+            match self.step(goal).map_err(|error| self.fail(error))? {
+                Step::Again => {}
+                Step::PeerClosed => self.peer_closed = true,
+                Step::Blocked if matches!(goal, Goal::Advance) => return Ok(()),
                 // It happens only to one whose stream has ended.
-                Ok(Step::Blocked) => return Err(io::ErrorKind::BrokenPipe.into()),
-                Ok(Step::Reached) => return Ok(()),
+                Step::Blocked => return Err(io::ErrorKind::BrokenPipe.into()),
+                Step::Reached => return Ok(()),
             }
         }
     }
 
     fn step(&mut self, goal: &Goal<'_>) -> Result<Step, rustls::Error> {
-        let (incoming, outgoing) = (self.incoming.filled_mut(), &mut self.outgoing);
+        let (incoming, outgoing) = (&mut self.incoming.filled_mut()[..self.shown], &mut self.outgoing);
         let (discard, step) = match &mut self.machine {
             Machine::Client(machine) => {
                 step(machine.process_tls_records(incoming), goal, &mut self.plain, outgoing)
@@ -382,14 +443,35 @@ impl TlsSession {
             }
         };
         self.incoming.discard(discard);
+        self.records_shown = self.records_shown.saturating_sub(discard);
+        self.shown = self.shown.saturating_sub(discard);
         step
     }
 
     /// Encodes the alert about it, if there is one. Nothing that came is looked at again: rustls would judge it a second time.
     fn fail(&mut self, error: rustls::Error) -> TlsFailure {
+        let before = self.outgoing.len();
         while self.machine.state().wants_write() && self.step(&Goal::Advance).is_ok() {}
+        if self.outgoing.len() == before {
+            self.alert(&error);
+        }
         self.failure = Some(error.clone());
         TlsFailure(error)
+    }
+
+    /// Says what rustls leaves unsaid of a message that is too long, or interrupted by another: by decode_error, as of every
+    /// message whose length is wrong, and unexpected_message (RFC 8446 §6.2, §5.1). Later, only rustls could encrypt it.
+    fn alert(&mut self, error: &rustls::Error) {
+        let description = match error {
+            rustls::Error::InvalidMessage(_) => AlertDescription::DecodeError,
+            rustls::Error::PeerMisbehaved(PeerMisbehaved::MessageInterleavedWithHandshakeMessage) => {
+                AlertDescription::UnexpectedMessage
+            }
+            _ => return,
+        };
+        if self.machine.state().protocol_version().is_none() {
+            self.outgoing.append(&[FATAL_ALERT, &[description.into()]].concat());
+        }
     }
 
     /// Reads what is there, at most what is `left`; 0 is the end of the stream.
@@ -409,7 +491,8 @@ impl TlsSession {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
         let room = self.incoming.free(ROOM_BYTES / 2);
-        let size = left.as_deref().map_or(room.len(), |&left| room.len().min(left as usize));
+        let most = left.as_deref().map_or(ROOM_BYTES, |&left| left as usize);
+        let size = room.len().min(most).min(ROOM_BYTES);
         let received = socket.poll_read(context, &mut room[..size]);
         match &received {
             Poll::Ready(Ok(count)) => {

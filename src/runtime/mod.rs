@@ -16,4 +16,5 @@ pub mod shard;
 pub mod signals;
 pub mod source;
 pub mod task;
+pub mod turn;
 pub mod waker;

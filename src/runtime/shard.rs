@@ -4,8 +4,8 @@
 //! A task runs on the shard that began it, so it need not be `Send`. The thread itself waits for events: an event costs no
 //! hand-off between threads. Other threads wake a task through a locked list, and end the wait if the shard is asleep.
 //!
-//! A round of `Shard::drive`: the program, the tasks that are ready, what other threads woke, the sleepers that are due;
-//! when nothing is left to do, it waits for events, as `pace.rs` says.
+//! A round of `Shard::drive`: the program, the tasks that are ready, what other threads woke, the sleepers that are due, one
+//! task that has to compute for long (`turn.rs`); when nothing is left to do, it waits for events, as `pace.rs` says.
 
 use crate::runtime::{
     clock::Clock,
@@ -14,6 +14,7 @@ use crate::runtime::{
     pace::Pace,
     readiness::Poller,
     task::Panicked,
+    turn::Turns,
 };
 use async_task::Runnable;
 use futures::{
@@ -60,6 +61,7 @@ pub struct Shard {
     remote: Arc<Remote>,
     pub(super) clock: Rc<Clock>,
     pub(super) readiness: Poller,
+    pub(super) turns: Turns,
     /// Bulk was moved since the last wait.
     pub(super) bulk: Cell<bool>,
     owned: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
@@ -169,9 +171,11 @@ impl Shard {
             self.run_ready();
             self.take_woken();
             let due = self.clock.wake_due();
-            if self.has_work() {
+            if self.has_work() || self.turns.are_awaited() {
                 // What always has something to do must not keep events out.
                 self.look();
+                // The tasks of these events are before it in the queue.
+                self.turns.give_next();
             } else {
                 pace.wait(self, due);
             }
@@ -251,6 +255,7 @@ impl Here {
             remote: Arc::new(remote),
             clock: Rc::default(),
             readiness,
+            turns: Turns::default(),
             bulk: Cell::new(false),
             owned: RefCell::default(),
             program,

@@ -738,6 +738,7 @@ fn listed(record: &Record, rates: &Look, draining: bool) -> ListedSession {
     let (client_rate, upstream_rate) = rates.of(record);
     let [to_client, to_upstream] = record.queues();
     let client_takes = if record.listening.target.loops() { to_client } else { to_upstream };
+    let age_ms = whole_milliseconds(record.age());
     ListedSession {
         session: record.id,
         mode: Named::Known(record.mode()),
@@ -745,8 +746,9 @@ fn listed(record: &Record, rates: &Look, draining: bool) -> ListedSession {
         client: shown(&record.client),
         upstream: upstream(record).map(shown),
         phase: Named::Known(phase(record, draining)),
-        age_ms: whole_milliseconds(record.age()),
-        idle_ms: coarse_ms().saturating_sub(record.moved_ms()),
+        age_ms,
+        // The clocks of the two are not read in the same moment.
+        idle_ms: coarse_ms().saturating_sub(record.moved_ms()).min(age_ms),
         client_bytes: record.client_bytes(),
         upstream_bytes: record.upstream_bytes(),
         client_rate,
@@ -870,6 +872,8 @@ fn splice_off(record: &Record) -> Option<&'static str> {
     let are_open = record.sides().iter().all(|(direction, _)| direction.gate.is_open());
     if !record.listening.settings.splice {
         Some("--splice off")
+    } else if record.opening() {
+        Some("its stream has not begun")
     } else if !record.may_splice() {
         Some("tls")
     } else if record.taps.count() > 0 {

@@ -55,11 +55,9 @@ impl Mark {
         Mark { about: Some(about), ..self }
     }
 
-    /// That dialling is over, for a session that began at `began_ns`.
-    pub fn dial(dial: &Dial, began_ns: u64) -> Self {
-        let took = dial.resolve.unwrap_or_default() + dial.connect.unwrap_or_default();
-        let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        let at_ns = if dial.connect.is_some() { began_ns.saturating_add(took_ns) } else { now_ns() };
+    /// That dialling was over at `at_ns`, for a session that began at `began_ns`: its client may have had to say something
+    /// first, and several servers may have been tried.
+    pub fn dial(dial: &Dial, began_ns: u64, at_ns: u64) -> Self {
         let mark = Mark::at(MarkKind::Dial, Some(Side::Upstream), began_ns, at_ns);
         let resolved = dial.resolve.map_or(String::new(), |time| format!(", resolved in {}", duration(time)));
         mark.about(match (&dial.upstream, dial.connect) {
@@ -76,7 +74,8 @@ impl Mark {
         let at = |kind, from, ns| Mark::at(kind, from, began_ns, ns);
         let about = EscapedAddress(&record.client).to_string();
         let mut marks = vec![at(MarkKind::Open, Some(Side::Client), began_ns).about(about)];
-        marks.extend(record.dial().map(|dial| Mark::dial(dial, began_ns)));
+        let dialled = record.dial().zip(record.dialled_ns());
+        marks.extend(dialled.map(|(dial, at_ns)| Mark::dial(dial, began_ns, at_ns)));
         for (direction, side) in record.sides() {
             marks.extend(direction.first_ns().map(|ns| at(MarkKind::FirstByte, Some(side), ns)));
             marks.extend(direction.end_ns().map(|ns| at(MarkKind::Fin, Some(side), ns)));
@@ -119,5 +118,7 @@ mod tests {
         );
         let dial = Mark::past(&record).remove(1);
         assert_eq!(dial.about.as_deref(), Some("127.0.0.1:9 in 1 ns"));
+        // What came before the dialling is part of its time, though no part of the connecting.
+        assert_eq!(dial.after.as_nanos(), u128::from(record.dialled_ns().unwrap() - record.began_ns()));
     }
 }

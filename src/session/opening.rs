@@ -5,7 +5,9 @@ use crate::{
     net::{
         address::Address,
         buffer::{BUFFER_BYTES, Buffer},
-        client_hello::{ClientHello, FirstWords, HelloReader, POSTGRES_TLS, PostgresRequest},
+        client_hello::{
+            ClientHello, FirstWords, HELLO_BYTES_MAX, HelloReader, NoHello, POSTGRES_TLS, PostgresRequest,
+        },
         network::Network,
         proxy_header::{ProxyHeader, ProxyRead},
         socket::{Socket, settle},
@@ -54,6 +56,8 @@ struct Client<'c> {
     bytes: Vec<u8>,
     /// How many bytes came of what is awaited.
     came: &'c Cell<usize>,
+    /// How many bytes its ClientHello has, as it says, if that is more than is read.
+    too_long: Option<usize>,
 }
 
 /// What a client asks before its hello.
@@ -103,7 +107,7 @@ async fn hear_out(socket: Socket, record: &Arc<Record>, context: &Context) -> Re
     let introduction = record.introduction();
     let left = || limit.map(|limit| limit.saturating_sub(begin.elapsed()));
     let came = Cell::new(0);
-    let mut client = Client { socket, bytes: Vec::new(), came: &came };
+    let mut client = Client { socket, bytes: Vec::new(), came: &came, too_long: None };
     let late = |cause, what: &str| {
         let text = format!("{what} within {}", duration(limit.unwrap_or_default()));
         Outcome::Refused(cause, with_amount(&text, came.get()).into())
@@ -240,7 +244,10 @@ impl Client<'_> {
         loop {
             match reader.read(&self.bytes) {
                 FirstWords::Hello(hello) => return Ok(Some(hello)),
-                FirstWords::Other(_) => return Ok(None),
+                FirstWords::Other(why) => {
+                    self.too_long = (why == NoHello::TooLong).then(|| reader.announced());
+                    return Ok(None);
+                }
                 FirstWords::Incomplete => {
                     let goes_on =
                         if is_postgres { self.read_more(record).await } else { self.wait(record).await };
@@ -272,10 +279,15 @@ impl Client<'_> {
         introduction: &Introduction,
     ) -> Result<Rc<Leg>, Outcome> {
         let is_heard = introduction.hello.get().is_some();
-        let came = self.came.get();
+        let (came, too_long) = (self.came.get(), self.too_long);
         let failed = |error: io::Error| match Loss::new(error, record.to_client()).outcome_of_handshake() {
             // What came is no hello.
             Outcome::Refused(cause, why) if !is_heard => {
+                let announced = |count: usize| {
+                    let (announced, most) = (bytes(count as u64), bytes(HELLO_BYTES_MAX as u64));
+                    format!("client: its ClientHello is to have {announced}, and {most} are taken")
+                };
+                let why = too_long.map_or(why, |count| announced(count).into());
                 Outcome::Refused(cause, with_amount(&why, came).into())
             }
             failed => failed,

@@ -47,7 +47,8 @@ pub struct Record {
     choice: OnceBox<Selection>,
     /// Boxed: most sessions have none.
     introduction: OnceBox<Introduction>,
-    dial: OnceLock<Dial>,
+    /// And when it was over, in nanoseconds of [`now_ns`].
+    dial: OnceLock<(Dial, u64)>,
     /// Boxed: nearly no session has any.
     faulted: OnceBox<Faulted>,
     /// Boxed: there is none for nearly all of its life.
@@ -333,10 +334,8 @@ impl Record {
 
     pub fn set_dial(&self, dial: Dial) {
         // First: a tap that comes now finds it there.
-        let _ = self.dial.set(dial);
-        if let Some(dial) = self.dial() {
-            self.taps.mark(|| Mark::dial(dial, self.began_ns));
-        }
+        let (dial, at_ns) = self.dial.get_or_init(|| (dial, now_ns()));
+        self.taps.mark(|| Mark::dial(dial, self.began_ns, *at_ns));
     }
 
     /// Notes that a side has reset its connection or vanished, for the taps; how the session ends is judged later.
@@ -347,7 +346,12 @@ impl Record {
 
     /// How dialling went, once it is over.
     pub fn dial(&self) -> Option<&Dial> {
-        self.dial.get()
+        self.dial.get().map(|(dial, _)| dial)
+    }
+
+    /// When dialling was over, in nanoseconds of [`now_ns`].
+    pub fn dialled_ns(&self) -> Option<u64> {
+        self.dial.get().map(|(_, at_ns)| *at_ns)
     }
 
     /// Whether the client still has to say something before its stream.
@@ -443,7 +447,7 @@ impl Record {
     }
 
     pub fn close(&self) -> Close {
-        let dial = self.dial.get();
+        let dial = self.dial();
         Close {
             session: self.id,
             mode: self.mode(),

@@ -5,6 +5,7 @@ use crate::{
         Config,
         commands::fault_words::{self, FaultOptions},
         values,
+        words::nearest,
     },
     control::{
         client::ServerChoice,
@@ -221,10 +222,15 @@ impl Ctl {
             ["show" | "cut"] => {
                 return Err(format!("'{}' needs the number of a session; 'ctl list' shows them", words[0]));
             }
-            [first, .., last] if COMMANDS.split([',', ' ']).any(|known| known == first) => {
+            [first, .., last] if names().any(|known| known == first) => {
                 return Err(format!("unexpected argument '{last}' after '{first}'"));
             }
-            [other, ..] => return Err(format!("ctl does not know '{other}'; write {COMMANDS}")),
+            [other, ..] => {
+                return Err(match nearest(other, names()) {
+                    Some(nearest) => format!("ctl does not know '{other}'; did you mean '{nearest}'?"),
+                    None => format!("ctl does not know '{other}'; write {COMMANDS}"),
+                });
+            }
         }))
     }
 
@@ -361,6 +367,11 @@ impl Ctl {
 
 const COMMANDS: &str = "servers, list, show, closed, stats, events, tap, cut, pause, resume, drain, ready, reload, \
                         diff, explain, server, fault, get or set";
+
+/// Each of them.
+fn names() -> impl Iterator<Item = &'static str> {
+    COMMANDS.split([',', ' ']).filter(|name| !matches!(*name, "" | "or"))
+}
 
 /// The path of a file that the server is to read.
 fn absolute(file: &str) -> Result<String, String> {

@@ -14,9 +14,9 @@ use crate::{
     relay::{
         chunk::{Chunk, ChunkSink, ChunkSource},
         direction::{Direction, Ways},
-        gate::ChunkWatcher,
+        gate::{Chain, Chains, ChunkWatcher},
         leg::{Leg, LegReader, LegWriter},
-        link::link,
+        link::{Parcel, link},
         pump::{LegEnd, pump},
     },
     runtime::{
@@ -35,7 +35,10 @@ use std::{
     os::fd::OwnedFd,
     pin::pin,
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::Poll,
     thread,
     time::Duration,
@@ -452,6 +455,62 @@ fn a_leg_of_tls_is_a_byte_stream_in_any_steps_that_ends_when_it_is_closed() {
             let ((), received) = join(write, read).await;
             assert!(received == sent, "{} bytes came", received.len());
         }
+    };
+    shard::run(within(Some(LIMIT), run)).unwrap().expect("the test ends");
+}
+
+/// Counts how often what is to act on the stream was asked for.
+#[derive(Default)]
+struct Asked(AtomicUsize);
+
+impl Chains for Asked {
+    fn chain(&self) -> Option<Box<dyn Chain>> {
+        self.0.fetch_add(1, Relaxed);
+        None
+    }
+
+    fn act(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn nothing_begins_to_act_on_a_chunk_of_which_tls_has_encrypted_a_part() {
+    let run = async {
+        let (near, far) = secured().await;
+        let (leg, direction, asked) = (Rc::new(near), Direction::new(), Arc::<Asked>::default());
+        let (sender, receiver) = link();
+        receiver.offer(leg.clone());
+        assert!(receiver.receive(&direction).now_or_never().is_none());
+        // The sender writes in the receiver's place, until the peer's kernel is full.
+        let mut count = 0;
+        let mut chunk = loop {
+            let mut chunk = Chunk::Bytes(Buffer::holding(&WHOLE));
+            count += 1;
+            if !sender.deliver(&mut chunk, &direction) {
+                break chunk;
+            }
+        };
+        assert!(leg.has_begun() && chunk.len() == BUFFER_BYTES);
+        assert!(sender.try_send(Parcel::Data(chunk)).is_none());
+        direction.gate.act(asked.clone());
+        let Ok(Some(Parcel::Data(begun))) = receiver.receive(&direction).await else { panic!("it passes") };
+        assert_eq!((begun.len(), asked.0.load(Relaxed)), (BUFFER_BYTES, 0));
+        chunk = begun;
+        let write = async {
+            let mut writer = LegWriter::new(&leg);
+            while !chunk.is_empty() {
+                writer.write(&mut chunk).await.unwrap();
+            }
+            // What comes next is acted on.
+            assert!(receiver.receive(&direction).now_or_never().is_none());
+            poll_fn(|context| leg.poll_finish(context)).await.unwrap();
+        };
+        let mut received = Vec::new();
+        let mut far = &far;
+        join(write, async { far.read_to_end(&mut received).await.unwrap() }).await;
+        assert!(received == WHOLE.repeat(count), "{} bytes came", received.len());
+        assert_eq!(asked.0.load(Relaxed), 1);
     };
     shard::run(within(Some(LIMIT), run)).unwrap().expect("the test ends");
 }

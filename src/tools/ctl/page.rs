@@ -13,6 +13,7 @@ use crate::{
         safe::SafeText,
         table::{Colour, span},
         units::{self, bytes, duration, rate},
+        wrap::{WIDTH, wrap},
     },
 };
 use std::time::Duration;
@@ -347,31 +348,23 @@ pub fn numbers(stats: &ServerStats) -> String {
 
 /// A server and its totals.
 pub fn stats(greeting: &Greeting, stats: &ServerStats) -> Vec<Line> {
-    let about = format!(
-        "switchboard {}, {}, pid {}, up {}",
-        greeting.version,
-        greeting.about(),
-        greeting.pid,
-        span(stats.uptime_ms)
-    );
+    let about =
+        format!("switchboard {}, pid {}, up {}", greeting.version, greeting.pid, span(stats.uptime_ms));
     let moved = |label: &str, all: u64, second: u64| {
         labelled(label, format!("{:>10} {:>12}", bytes(all), rate(second)))
     };
     let heads = labelled("", format!("{:>10} {:>12}", "MOVED", "A SECOND"));
-    let mut lines = vec![
-        Line { text: about, tone: Tone::Head },
+    let mut lines = vec![Line { text: about, tone: Tone::Head }];
+    lines.extend(wrap(&greeting.about(), WIDTH, 2).into_iter().map(Line::from));
+    let opened = units::count(stats.opened);
+    lines.extend([
         numbers(stats).into(),
-        format!(
-            "{} opened, at most {} at once",
-            units::count(stats.opened),
-            units::count(stats.max_sessions as u64)
-        )
-        .into(),
+        format!("{opened} opened, at most {} at once", units::count(stats.max_sessions as u64)).into(),
         Line::default(),
         Line { tone: Tone::Dim, ..heads },
         moved("↑ client", stats.client_bytes, stats.client_rate),
         moved("↓ upstream", stats.upstream_bytes, stats.upstream_rate),
-    ];
+    ]);
     let handshakes = handshakes(stats);
     if !handshakes.is_empty() {
         lines.push(Line::default());
@@ -428,6 +421,18 @@ mod tests {
         assert_eq!(numbers(&stats), "42 open · 2 stalled · 1 half-closed · 909 ended (3 failed)");
         let stats = ServerStats { paused: true, ..ServerStats::default() };
         assert_eq!(numbers(&stats), "0 open · 0 ended · PAUSED");
+    }
+
+    #[test]
+    fn totals_of_a_server_fit_80_columns_however_many_listeners_it_has() {
+        let listeners: Vec<_> = (8000..8020).map(|port| format!("127.0.0.1:{port}")).collect();
+        let greeting = json!({"switchboard": 1, "version": "0.1.0", "pid": 4_194_304, "mode": "proxy",
+            "listeners": listeners});
+        let lines = stats(&from_value(greeting).unwrap(), &ServerStats::default());
+        assert!(lines.iter().all(|line| width(&line.text) <= WIDTH), "{lines:?}");
+        let text: Vec<_> = lines.into_iter().map(|line| line.text).collect();
+        assert!(text[0].starts_with("switchboard 0.1.0, pid 4194304, up "), "{text:?}");
+        assert!(text.join(" ").contains("127.0.0.1:8019"), "{text:?}");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! [`connection::Connection`], as the clients are. All of this runs under [`crate::runtime::shard`]; sending and receiving
 //! allocate nothing. [`command`] runs it on one thread or on several, and prints what came of it.
 
-mod arrivals;
+pub mod arrivals;
 mod client;
 pub mod command;
 pub mod condition;

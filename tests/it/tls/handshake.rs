@@ -71,6 +71,26 @@ fn what_is_no_tls_gets_an_alert_and_the_end_and_no_upstream() {
 }
 
 #[test]
+fn a_hello_that_is_announced_too_long_gets_decode_error_and_is_told_with_its_length() {
+    const DECODE_ERROR: u8 = 50;
+    let authority = Authority::new();
+    let upstream = Fake::start(|_, _| panic!("nothing is relayed"));
+    let between = Between::start(&authority, (Wire::Tls13, Wire::Tcp), upstream.address, &[]);
+    // A handshake of 16 MiB, and one of 64 KiB, whose header comes in records of a byte each.
+    let long = [&[22, 3, 1, 16, 0, 1, 0xff, 0xff, 0xff][..], &[7; 4093]].concat();
+    let apart: Vec<u8> = [1, 1, 0, 0].into_iter().flat_map(|byte| [22, 3, 1, 0, 1, byte]).collect();
+    for (sent, words) in [(long, "is to have 16 MiB"), (apart, "is to have 64 KiB")] {
+        let mut client = between.operated.server.connect();
+        client.write_all(&sent).unwrap();
+        let received = read_to_end(&mut client);
+        let alert = vec![ALERT, 3, 3, 0, 2, 2, DECODE_ERROR];
+        assert_eq!(received, Received { bytes: alert, end: End::Fin }, "{words}");
+        let close = between.operated.server.await_close(client.local_addr().unwrap());
+        assert_error(&close, "tls_client", words);
+    }
+}
+
+#[test]
 fn a_client_that_ends_or_resets_in_its_handshake_is_told() {
     let authority = Authority::new();
     let upstream = peer::echoes();
@@ -323,6 +343,11 @@ fn a_client_that_still_has_to_make_its_handshake_is_shown_so() {
     let opening = || operated.json(&["list", "--health", "opening"]);
     within(LIMIT, "they wait", || (opening().len() == 2).then_some(()));
     assert!(opening().iter().all(|one| one["phase"] == "opening"), "{:?}", opening());
+    let shown = operated.json(&["show", &opening()[0]["session"].to_string()]).remove(0);
+    assert_eq!(
+        (&shown["spliced"], &shown["splice_off"]),
+        (&false.into(), &"its stream has not begun".into())
+    );
     assert!(operated.ctl(&["stats"]).stdout.contains("2 open · 2 opening · 0 ended"));
     let metrics = scrape::scrape(scrape::address(&operated.server));
     assert_eq!(

@@ -5,9 +5,10 @@ use crate::support::{
     fake::{Fake, peer},
     stream::{End, Received, connect, exchange, read_exactly, read_to_end},
     tls::{Authority, Wire, WireEnd, WireStream, echo, hello_of},
+    tls_records::RecordStream,
     wait::{LIMIT, within},
 };
-use rustls::{ServerConfig, pki_types::CertificateDer, server::ProducesTickets};
+use rustls::{ContentType, ServerConfig, pki_types::CertificateDer, server::ProducesTickets};
 use std::{
     io::Write,
     net::Shutdown,
@@ -59,6 +60,25 @@ fn keys_that_are_renewed_without_end_end_the_session() {
     let close = between.await_cause(client.address(), "tls_client");
     assert!(close["error"].as_str().unwrap().contains("TooManyKeyUpdateRequests"), "{close}");
     assert!(process.resident_kib().saturating_sub(before) < 2048);
+}
+
+#[test]
+fn what_tls_answers_by_itself_goes_out_though_no_byte_of_the_stream_follows() {
+    const RECORD_HEADER_BYTES: usize = 5;
+    let authority = Authority::new();
+    let upstream = peer::echoes();
+    let between = Between::start(&authority, (Wire::Tls12, Wire::Tcp), upstream.address, &[]);
+    let mut config = authority.client(Wire::Tls12, None);
+    let hello = hello_of(&config).split_off(RECORD_HEADER_BYTES);
+    config.enable_secret_extraction = true;
+    let mut client = WireStream::connect(between.operated.server.address(), Some(config)).unwrap();
+    exchange(&mut client, b"hello");
+    // A client that begins another handshake gets the alert no_renegotiation (RFC 5246 §7.2.2), and goes on.
+    let mut records = RecordStream::new(client);
+    let record = records.record(ContentType::Handshake, &hello);
+    records.stream.write_all(&record).unwrap();
+    let answer = read_exactly(&mut records.stream, RECORD_HEADER_BYTES);
+    assert_eq!(answer[0], u8::from(ContentType::Alert));
 }
 
 /// A server that does this much more than others.

@@ -76,8 +76,9 @@ fn a_reset_is_shown_with_its_side_and_what_happened_before_the_tap_with_its_time
     let upstream = peer::takes_all();
     let operated = Operated::proxy(upstream.address, &[]);
     let mut client = operated.server.connect();
+    // Else its first byte may come before the dialling is over.
+    operated.server.await_event("connect", |_| true);
     client.write_all(b"before").unwrap();
-    upstream.await_reached();
     within(LIMIT, "it is there", || (operated.only_session()["client_bytes"] == 6).then_some(()));
     let mut talk = operated.talk();
     talk.say(r#"{"command":"tap","session":1,"marks":true}"#);
