@@ -60,6 +60,8 @@ pub struct FaultFigures {
     pub early: usize,
     /// Percent, the worst of the rates.
     pub rate_error: f64,
+    /// The rate of a transfer behind latency, of that behind a fault that does nothing.
+    pub latency_rate: f64,
     /// Milliseconds of an API call at p99, sessions being stalled.
     pub call_ms: f64,
 }
@@ -74,7 +76,7 @@ pub fn compare(bench: &Bench<'_>) -> io::Result<(Vec<Table>, FaultFigures)> {
     let tables = vec![
         latency(bench, &running, &mut figures)?,
         bandwidth(bench, &running, source, &mut figures)?,
-        transfer(bench, &running, source)?,
+        transfer(bench, &running, source, &mut figures)?,
         round_trip(bench, &breakers)?,
         calls(bench, &running, source, &mut figures)?,
     ];
@@ -228,7 +230,12 @@ struct Transfer {
     resident_mib: f64,
 }
 
-fn transfer(bench: &Bench<'_>, running: &[Faulty], source: SocketAddr) -> io::Result<Table> {
+fn transfer(
+    bench: &Bench<'_>,
+    running: &[Faulty],
+    source: SocketAddr,
+    figures: &mut FaultFigures,
+) -> io::Result<Table> {
     let title =
         format!("faults, {}: 1 GiB from the upstream, from its first byte to its last", bench.layout.name);
     let head = ["", "fault", "seconds", "MiB/s", "× noop", "CPU ms", "resident MiB"];
@@ -248,6 +255,9 @@ fn transfer(bench: &Bench<'_>, running: &[Faulty], source: SocketAddr) -> io::Re
         let noop = middle(1, |transfer| transfer.seconds);
         for (number, kind) in kinds.into_iter().enumerate() {
             let seconds = middle(number, |transfer| transfer.seconds);
+            if faulty.breaker == Breaker::Switchboard && kind == Some("latency") {
+                figures.latency_rate = noop / seconds;
+            }
             let label = kind.map_or("none", |kind| if kind == "latency" { "latency 50 ms" } else { kind });
             table.add(vec![
                 faulty.breaker.name().to_owned(),

@@ -84,6 +84,7 @@ const SIZE_MIB: Goal = AtMost(6.0, None);
 const LATE_MS: Goal = AtMost(1.0, None);
 const EARLY: Goal = AtMost(0.0, None);
 const RATE_ERROR: Goal = AtMost(1.0, None);
+const LATENCY_RATE: Goal = AtLeast(0.8, None);
 const API_CALL_MS: Goal = AtMost(50.0, None);
 const HOSTILE: Goal = AtMost(2.0, None);
 const FAILED: Goal = AtMost(0.0, None);
@@ -166,6 +167,7 @@ impl Findings {
             rows.push(LATE_MS.row("faults", "ms late, p95 of the worst latency", faults.late_ms));
             rows.push(EARLY.row("faults", "round trips before the latency", faults.early as f64));
             rows.push(RATE_ERROR.row("faults", "% off, the worst bandwidth", faults.rate_error));
+            rows.push(LATENCY_RATE.row("faults", "rate behind 50 ms × that of a noop", faults.latency_rate));
             rows.push(API_CALL_MS.row("faults", "ms of an API call, p99, sessions stalled", faults.call_ms));
         }
         let worst = self.hostile.iter().max_by(|(_, one), (_, other)| one.total_cmp(other));

@@ -159,9 +159,10 @@ fn a_reset_comes_after_its_timeout_in_either_stream() {
         for ms in [0, 100] {
             let ground = Ground::new();
             ground.add(json!({"type": "reset_peer", "stream": stream, "attributes": {"timeout": ms}}));
-            let (mut client, begin) = (ground.client(), Instant::now());
-            client.write_all(b"hello").unwrap();
-            assert_eq!(read_to_end(&mut client).end, End::Reset, "{stream} {ms}");
+            let (begin, mut client) = (Instant::now(), ground.client());
+            // It may be here before that is written.
+            let is_reset = client.write_all(b"hello").is_err() || read_to_end(&mut client).end == End::Reset;
+            assert!(is_reset, "{stream} {ms}");
             assert!(begin.elapsed() >= Duration::from_millis(ms), "{stream} {ms}");
         }
     }
@@ -175,7 +176,7 @@ fn toxicity_decides_whether_a_timeout_ends_a_session() {
     round_trip(&mut ground.client(), b"through");
     ground.remove("t");
     ground.add(toxic(1.0));
-    let (mut client, begin) = (ground.client(), Instant::now());
+    let (begin, mut client) = (Instant::now(), ground.client());
     client.write_all(b"swallowed").unwrap();
     let received = read_to_end(&mut client);
     assert_eq!((received.bytes.len(), received.end), (0, End::Fin));
