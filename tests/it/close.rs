@@ -214,9 +214,9 @@ fn a_client_that_ends_its_stream_during_the_dial_keeps_it_until_the_connect_time
     // A close looks like the end of one direction, and a client that only listens ends its own at once.
     let upstream = unreachable::never_accepts();
     let server = Server::proxy(upstream.address, &["--connect-timeout", "1500ms"]);
+    let began = Instant::now();
     let client = server.connect();
     let address = client.local_addr().unwrap();
-    let began = Instant::now();
     drop(client);
     assert_eq!(server.await_close(address)["cause"], "connect_timeout");
     assert!(began.elapsed() >= Duration::from_millis(1200), "after {:?}", began.elapsed());

@@ -143,8 +143,8 @@ fn a_fault_acts_and_pauses_in_turns() {
     let operated = Operated::start("echo", &[]);
     let mut client = operated.server.connect();
     exchange(&mut client, b"hello");
-    operated.fault(&format!("add latency {LONG} --after 1ms --on 1s --off 300ms"));
     let begin = Instant::now();
+    operated.fault(&format!("add latency {LONG} --after 1ms --on 1s --off 300ms"));
     client.write_all(b"a").unwrap();
     assert_eq!(read_exactly(&mut client, 1), b"a", "the pause lets it through");
     assert!(begin.elapsed() >= Duration::from_millis(500), "{:?}", begin.elapsed());

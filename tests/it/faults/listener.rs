@@ -68,8 +68,8 @@ fn while_accept_stall_is_there_connects_time_out_and_live_sessions_go_on() {
 fn accept_stall_begins_and_ends_by_its_schedule() {
     let operated = Operated::start("echo", &THREADS);
     let address = operated.server.address();
-    operated.fault("add accept_stall --for 500ms");
     let begin = Instant::now();
+    operated.fault("add accept_stall --for 500ms");
     let client = bounded(try_connect(address, LIMIT).unwrap());
     assert!(begin.elapsed() >= Duration::from_millis(450), "{:?}", begin.elapsed());
     drop(client);

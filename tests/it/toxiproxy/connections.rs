@@ -46,8 +46,8 @@ fn hundreds_of_connections_are_kept_side_by_side() {
 fn the_connection_that_is_silent_longest_gives_way_by_fin_after_a_second() {
     let api = with_few();
     let mut clients: Vec<TcpStream> = (0..FEW).map(|_| api.connect()).collect();
-    clients.iter_mut().for_each(ask);
     let begin = Instant::now();
+    clients.iter_mut().for_each(ask);
     // It is silent no more.
     ask(&mut clients[0]);
     ask(&mut api.connect());
