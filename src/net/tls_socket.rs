@@ -206,6 +206,8 @@ impl TlsSocket {
     pub async fn handshake(&self) -> io::Result<()> {
         loop {
             // Keys are exchanged and signed for: some 0.2 ms, in which no other task of the shard goes on.
+            // Many may wait for that at once, in no more memory than what they said.
+            self.session.borrow_mut().incoming.shrink(ROOM_BYTES);
             long_turn().await;
             let advanced = self.session.borrow_mut().advance();
             // Also after a failure: the alert.
