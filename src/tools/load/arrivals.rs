@@ -1,7 +1,7 @@
 //! An open loop's arrivals: operations are due by a schedule, whether or not a client is free to begin them.
 //!
 //! A free client takes the next one. If that is not due yet, the client waits in a queue, so that clients take turns;
-//! [`Arrivals::dispatch`] hands out operations as they become due, with one timer for all clients that wait.
+//! `Arrivals::dispatch` hands out operations as they become due, with one timer for all clients that wait.
 
 use crate::runtime::clock::{Sleep, sleep_until};
 use futures::channel::oneshot;
