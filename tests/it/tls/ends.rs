@@ -257,7 +257,7 @@ fn a_drain_lets_sessions_go_on_and_resets_what_is_left() {
             stream.write_all(&received).unwrap();
             stream.receive()
         });
-        let mut between = Between::start(&authority, wires, upstream.address, &["--drain-timeout", "1s"]);
+        let mut between = Between::start(&authority, wires, upstream.address, &["--drain-timeout", "3s"]);
         let mut client = between.connect();
         between.operated.server.await_event("connect", |_| true);
         between.operated.server.signal(Signal::TERM);
