@@ -103,7 +103,7 @@
 //! - TLS changes nothing of that: close_notify is an end, and an end without it is none: `tests/it/tls/ends.rs`.
 //! - Nothing is relayed of a client that does not say what it has to: `tests/it/proxy_protocol.rs`, `tests/it/tls/handshake.rs`.
 //! - Every wait on a peer has a limit: `tests/it/deadline.rs`; every end has one named cause: `tests/it/cause.rs`.
-//! - Between two pieces of work that compute for long, every task that is ready goes on: `runtime/turn.rs`.
+//! - Work that computes for long and work that does not take turns, and neither keeps the other waiting: `runtime/turn.rs`.
 //! - No observer holds up the traffic: `session/tap.rs`, `tests/it/stdio.rs`.
 //! - A dropped task drops what it owns, and a panic stays in its task: `runtime/task.rs`; what a shard owns, another does not
 //!   see, and a shard that fails is a value to its owner: `runtime/shard.rs`.

@@ -229,7 +229,8 @@ impl Destination {
         let begin = Instant::now();
         let found = self.look_up(name, port, reserved, progress).await;
         progress.resolve = Some(begin.elapsed());
-        let failed = |error| (DialFailureKind::NoAddress, format!("cannot resolve {name}: {error}"));
+        let failed =
+            |error| (DialFailureKind::NoAddress, format!("cannot resolve {name}: {}", reason(&error)));
         let found = found.map_err(failed)?;
         own::<NamesAreV6>().0.set(found.first().is_some_and(SocketAddr::is_ipv6));
         Ok(found.into_iter().map(Address::Tcp).collect())

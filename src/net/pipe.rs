@@ -2,7 +2,7 @@
 
 use crate::{
     net::buffer::Buffer,
-    runtime::{clock::coarse_ms, lock::Lock, shard::shared},
+    runtime::{clock::coarse_ms, limit::descriptors, lock::Lock, shard::shared},
 };
 use rustix::{
     io::read,
@@ -124,6 +124,8 @@ impl Pipes {
         let ends = Ends::open(&self.live);
         if ends.is_none() {
             self.note_shortage();
+            // What else failed for want of a descriptor meanwhile may not say so.
+            descriptors().note_shortage();
         }
         ends.map(|ends| Pipe { ends: Some(Box::new(ends)) })
     }

@@ -204,11 +204,13 @@ impl TlsSocket {
     /// Makes the handshake. If it fails, the peer is sent the alert that says why.
     /// Errors: `InvalidData` for the peer's fault or ours, `UnexpectedEof`, or that of the connection.
     pub async fn handshake(&self) -> io::Result<()> {
+        let mut goes_on = false;
         loop {
-            // Keys are exchanged and signed for: some 0.2 ms, in which no other task of the shard goes on.
-            // Many may wait for that at once, in no more memory than what they said.
-            self.session.borrow_mut().incoming.shrink(ROOM_BYTES);
-            long_turn().await;
+            if self.session.borrow_mut().may_compute() {
+                // Keys are exchanged and signed for: some 0.2 ms, in which no other task of the shard goes on.
+                long_turn(goes_on).await;
+                goes_on = true;
+            }
             let advanced = self.session.borrow_mut().advance();
             // Also after a failure: the alert.
             if let Err(error) = poll_fn(|context| self.poll_flush(context)).await {
@@ -390,12 +392,28 @@ impl TlsSession {
         }
     }
 
+    /// Whether a handshake has something to compute now. Many may wait for their turn to do so at once: what came takes no
+    /// more memory than it needs.
+    fn may_compute(&mut self) -> bool {
+        let begins = matches!(self.machine, Machine::Client(_)) && self.incoming.len() == 0;
+        let computes = begins || self.next_record().is_some();
+        if computes {
+            self.incoming.shrink(ROOM_BYTES);
+        }
+        computes
+    }
+
+    /// How much the next record has that was not shown yet, if it came as a whole.
+    fn next_record(&mut self) -> Option<usize> {
+        let rest = &self.incoming.filled_mut()[self.records_shown..];
+        let payload = rest.get(3..RECORD_HEADER_BYTES)?.try_into().ok()?;
+        let record = RECORD_HEADER_BYTES + usize::from(u16::from_be_bytes(payload));
+        (record <= rest.len()).then_some(record)
+    }
+
     /// Shows the machine the next record, or what there is of it: its head may be wrong. Says how much that is.
     fn show_record(&mut self) -> usize {
-        let rest = &self.incoming.filled_mut()[self.records_shown..];
-        let payload = rest.get(3..RECORD_HEADER_BYTES).and_then(|length| length.try_into().ok());
-        let record = payload.map(|length| RECORD_HEADER_BYTES + usize::from(u16::from_be_bytes(length)));
-        match record.filter(|record| *record <= rest.len()) {
+        match self.next_record() {
             Some(record) => {
                 self.records_shown += record;
                 self.shown = self.shown.max(self.records_shown);

@@ -50,6 +50,10 @@ use std::{
 
 /// Polls of tasks between two looks for events, if there is always a task to poll: some 100 µs of small messages.
 const POLLS_BETWEEN_LOOKS: usize = 128;
+/// And the time between them, which is looked at after every few polls: those of bulk are long.
+const LOOK_AFTER: (Duration, usize) = (Duration::from_millis(1), 8);
+/// The same while tasks wait for their turn to compute: about as long as one of them does.
+const TURN_AFTER: (Duration, usize) = (Duration::from_micros(500), 1);
 
 thread_local! {
     static HERE: RefCell<Option<Rc<Shard>>> = const { RefCell::new(None) };
@@ -184,11 +188,16 @@ impl Shard {
 
     /// Polls the tasks that are ready, and those that they wake, until none is left or it is time to look for events.
     fn run_ready(&self) {
-        for _ in 0..POLLS_BETWEEN_LOOKS {
+        let (limit, every) = if self.turns.are_awaited() { TURN_AFTER } else { LOOK_AFTER };
+        let mut begin = None;
+        for polls in 1..=POLLS_BETWEEN_LOOKS {
             // Not in the condition: the borrow would last as long as the poll.
             let next = self.ready.borrow_mut().pop_front();
             let Some(task) = next else { return };
             task.run();
+            if polls.is_multiple_of(every) && begin.get_or_insert_with(Instant::now).elapsed() >= limit {
+                return;
+            }
         }
     }
 

@@ -245,7 +245,10 @@ impl Client<'_> {
             match reader.read(&self.bytes) {
                 FirstWords::Hello(hello) => return Ok(Some(hello)),
                 FirstWords::Other(why) => {
-                    self.too_long = (why == NoHello::TooLong).then(|| reader.announced());
+                    let announced = reader.announced();
+                    // One of many records may be so by their heads alone.
+                    self.too_long =
+                        (why == NoHello::TooLong && announced > HELLO_BYTES_MAX).then_some(announced);
                     return Ok(None);
                 }
                 FirstWords::Incomplete => {
