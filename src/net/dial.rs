@@ -43,6 +43,10 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 const ATTEMPTS_MAX: usize = 3;
 /// How long a name whose lookup found no descriptor waits for the next lookup.
 const LOOKUP_PAUSE: Duration = Duration::from_millis(250);
+/// How often a name that has no address is looked up again because descriptors are few, though none was seen to be missing.
+const LOOKUPS_IN_DOUBT: u32 = 3;
+/// So few are few: lookups read a file or two each, and some go on at a time.
+const DESCRIPTORS_OF_LOOKUPS: usize = 16;
 /// How long to wait for room in a UNIX listener's backlog before asking again.
 const UNIX_BACKLOG_PAUSE: Duration = Duration::from_millis(20);
 
@@ -246,14 +250,17 @@ impl Destination {
         progress: &mut Progress,
     ) -> io::Result<Vec<SocketAddr>> {
         let queue = descriptors();
-        let mut place = None;
+        let (mut place, mut doubts) = (None, LOOKUPS_IN_DOUBT);
         loop {
             let others_wait = || place.is_none() && queue.waiting() > 0;
             let others_waited = others_wait();
             let found = resolve(name, port, &self.overrides).await;
-            let is_short =
-                |error| classify(error) == AcceptError::Resources || others_waited || others_wait();
-            progress.short = found.as_ref().is_err_and(is_short);
+            progress.short = found.as_ref().is_err_and(|error| {
+                let is_short = classify(error) == AcceptError::Resources || others_waited || others_wait();
+                let is_doubtful = !is_short && doubts > 0 && are_descriptors_few();
+                doubts -= u32::from(is_doubtful);
+                is_short || is_doubtful
+            });
             if !progress.short {
                 return found;
             }
@@ -417,6 +424,12 @@ async fn claim(family: AddressFamily) -> io::Result<OwnedFd> {
             result => return result,
         }
     }
+}
+
+/// Whether lookups that go on at the same time may take each other's descriptors.
+fn are_descriptors_few() -> bool {
+    let open = (0..DESCRIPTORS_OF_LOOKUPS).map(|_| stream_socket(AddressFamily::UNIX));
+    open.collect::<io::Result<Vec<OwnedFd>>>().is_err_and(|error| classify(&error) == AcceptError::Resources)
 }
 
 /// Connects to one address; waits while there is no descriptor. Dropping the future ends the attempt.

@@ -217,22 +217,13 @@ impl Socket {
     }
 
     pub fn poll_write(&self, context: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_put(context, || self.try_write(bytes))
+        self.poll_put(context, || self.try_write(bytes, false))
     }
 
-    /// Writes what the socket takes at once of `bytes`.
+    /// Writes what the socket takes at once of `bytes`. With `more`, other bytes follow at once, as in [`Socket::write_all`].
     /// Errors: `WouldBlock`, or that of the connection.
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.try_send(bytes, SendFlags::NOSIGNAL)
-    }
-
-    /// As [`Socket::try_write`]; the kernel may wait for the bytes that follow if `buffer` has more.
-    pub fn try_write_buffer(&self, buffer: &Buffer) -> io::Result<usize> {
-        let more = if buffer.has_more() { SendFlags::MORE } else { SendFlags::empty() };
-        self.try_send(buffer.bytes(), SendFlags::NOSIGNAL | more)
-    }
-
-    fn try_send(&self, bytes: &[u8], flags: SendFlags) -> io::Result<usize> {
+    pub fn try_write(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
+        let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
         self.try_put(|| {
             let count = retry(|| send(&self.descriptor, bytes, flags))?;
             Ok((count, count < bytes.len()))

@@ -564,7 +564,7 @@ impl TlsSession {
     /// Errors: `WouldBlock` if some of it still does.
     fn flush(&mut self, socket: &Socket) -> io::Result<()> {
         while self.outgoing.len() > 0 {
-            let count = socket.try_write(self.outgoing.filled_mut())?;
+            let count = socket.try_write(self.outgoing.filled_mut(), false)?;
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }

@@ -61,10 +61,7 @@ impl Leg {
     pub fn try_write(&self, chunk: &mut Chunk) -> io::Result<usize> {
         match (self, chunk) {
             (_, Chunk::Bytes(buffer)) => {
-                let count = match self {
-                    Leg::Plain(socket) => socket.try_write_buffer(buffer),
-                    Leg::Tls(tls) => tls.try_write(buffer.bytes()),
-                }?;
+                let count = self.try_write_bytes(buffer.bytes(), buffer.has_more())?;
                 buffer.written(count);
                 Ok(count)
             }
@@ -74,9 +71,9 @@ impl Leg {
         }
     }
 
-    fn try_write_bytes(&self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write_bytes(&self, bytes: &[u8], more: bool) -> io::Result<usize> {
         match self {
-            Leg::Plain(socket) => socket.try_write(bytes),
+            Leg::Plain(socket) => socket.try_write(bytes, more),
             Leg::Tls(tls) => tls.try_write(bytes),
         }
     }
@@ -91,7 +88,7 @@ impl Leg {
 
     /// Writes some of `bytes`. If it waits, bytes that begin with the same must come again.
     pub fn poll_write(&self, context: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.socket().poll_put(context, || self.try_write_bytes(bytes))
+        self.socket().poll_put(context, || self.try_write_bytes(bytes, false))
     }
 
     /// Ends our stream.

@@ -120,6 +120,8 @@ impl LinkReceiver {
     /// Errors: that of a write which the sender did.
     pub fn receive(&self, direction: &Direction) -> impl Future<Output = io::Result<Option<Parcel>>> {
         poll_fn(|context| {
+            // A chain that takes nothing does not ask the link, and is to be nudged nevertheless.
+            self.0.listen(context);
             let is_begun = || self.0.sink_has_begun();
             self.0.beside.poll_next(direction, is_begun, |context| self.0.poll_next(context), context)
         })
@@ -135,6 +137,7 @@ impl LinkReceiver {
         let writing = Pin::new(write).poll(context);
         if writing.is_pending() {
             self.0.beside.keep_time(direction, |context| self.0.poll_next(context), context);
+            self.0.listen(context);
         }
         writing
     }
@@ -209,9 +212,12 @@ mod tests {
         assert!(shard::run(within(Some(Duration::from_secs(20)), polled_again)).unwrap().is_some());
     }
 
-    /// Takes all and passes nothing on; counts what it was given.
+    /// Takes all, if it is not closed, and passes nothing on; counts what it was given.
     #[derive(Clone, Default)]
-    struct Keeper(Arc<AtomicUsize>);
+    struct Keeper {
+        taken: Arc<AtomicUsize>,
+        is_closed: bool,
+    }
 
     impl Chains for Keeper {
         fn chain(&self) -> Option<Box<dyn Chain>> {
@@ -225,11 +231,11 @@ mod tests {
 
     impl Chain for Keeper {
         fn takes(&self) -> bool {
-            true
+            !self.is_closed
         }
 
         fn take(&mut self, _parcel: Option<Parcel>) {
-            self.0.fetch_add(1, Relaxed);
+            self.taken.fetch_add(1, Relaxed);
         }
 
         fn poll_next(&mut self, _context: &mut Context<'_>) -> Poll<Option<Parcel>> {
@@ -251,14 +257,40 @@ mod tests {
         let data = || Parcel::Data(Chunk::Bytes(Buffer::holding(b"x")));
         assert!(sender.try_send(data()).is_none());
         assert!(receiver.receive(&direction).now_or_never().is_none());
-        assert_eq!(keeper.0.load(Relaxed), 1, "what waited in the link, first");
+        assert_eq!(keeper.taken.load(Relaxed), 1, "what waited in the link, first");
         for _ in 0..3 * LINK_CHUNKS {
             assert!(sender.try_send(data()).is_none());
         }
-        assert_eq!(keeper.0.load(Relaxed), 1 + 3 * LINK_CHUNKS);
+        assert_eq!(keeper.taken.load(Relaxed), 1 + 3 * LINK_CHUNKS);
         assert!(!receiver.has_parcel());
         drop(receiver);
-        assert_eq!(Arc::strong_count(&keeper.0), 2, "the direction's, and this one");
+        assert_eq!(Arc::strong_count(&keeper.taken), 2, "the direction's, and this one");
+    }
+
+    #[test]
+    fn a_nudge_reaches_a_receiver_also_while_its_chain_takes_nothing_or_it_writes() {
+        for writes in [false, true] {
+            let direction = Direction::new();
+            direction.gate.act(Arc::new(Keeper { is_closed: true, ..Keeper::default() }));
+            let (_sender, receiver) = link();
+            let (nudge, mut polls) = (receiver.nudge(), 0);
+            let mut next = pin!(receiver.receive(&direction));
+            let polled_again = poll_fn(|context| {
+                polls += 1;
+                if writes {
+                    let mut write = std::future::pending::<()>();
+                    assert!(receiver.meanwhile(&mut write, &direction, context).is_pending());
+                } else {
+                    assert!(next.as_mut().poll(context).is_pending());
+                }
+                nudge.wake();
+                if polls == 2 { Poll::Ready(()) } else { Poll::Pending }
+            });
+            assert!(
+                shard::run(within(Some(Duration::from_secs(20)), polled_again)).unwrap().is_some(),
+                "{writes}"
+            );
+        }
     }
 
     #[test]

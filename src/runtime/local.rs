@@ -115,6 +115,11 @@ impl<T, X, const N: usize> LocalReceiver<T, X, N> {
         Poll::Ready(next)
     }
 
+    /// Has [`Between::wake_receiver`] wake this task, though it asks for no message.
+    pub fn listen(&self, context: &Context<'_>) {
+        self.receiver.register(context);
+    }
+
     fn try_next(&self) -> Option<T> {
         let mut queue = self.between.queue.take()?;
         let next = queue.1.try_next();

@@ -3,13 +3,13 @@
 use crate::support::{
     fake::peer,
     operator::Operated,
-    stream::{End, Received, exchange, is_silent, read_exactly, read_to_end, write_until_blocked},
+    stream::{End, Received, bounded, exchange, is_silent, read_exactly, read_to_end, write_until_blocked},
     wait::{LIMIT, within},
 };
 use serde_json::{Value, json};
 use std::{
     io::Write,
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     thread,
     time::Duration,
 };
@@ -48,6 +48,32 @@ fn a_limit_ends_both_streams_after_exactly_so_many_bytes() {
     let stats = operated.faults()[0]["stats"].clone();
     let counts = ["hit", "passed_bytes", "cuts", "resets"].map(|key| stats[key].as_u64());
     assert_eq!(counts, [Some(1), Some(100), Some(1), Some(0)]);
+}
+
+#[test]
+fn what_a_fault_held_passes_once_it_goes_also_after_the_other_stream_has_ended() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let upstream = listener.local_addr().unwrap();
+    for fault in ["stall 0", "bandwidth 0", "latency 1h"] {
+        for ends_before in [false, true] {
+            let operated = Operated::proxy(upstream, &[]);
+            let mut client = operated.server.connect();
+            let mut far = bounded(listener.accept().unwrap().0);
+            far.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(read_to_end(&mut client).end, End::Fin);
+            operated.fault(&format!("add {fault} --up --name holds"));
+            client.write_all(b"held").unwrap();
+            if ends_before {
+                client.shutdown(Shutdown::Write).unwrap();
+            }
+            assert!(is_silent(&mut far, WINDOW), "{fault}");
+            operated.fault("remove --all");
+            assert_eq!(read_exactly(&mut far, 4), b"held", "{fault}");
+            let _ = client.shutdown(Shutdown::Write);
+            assert_eq!(read_to_end(&mut far).end, End::Fin, "{fault}");
+            assert_eq!(operated.server.await_closes(1)[0]["cause"], "done");
+        }
+    }
 }
 
 #[test]

@@ -214,7 +214,7 @@ async fn find(config: &Load) -> Result<Address, Failure> {
     let dialled = dialled.map_err(|error| Failure::new(Fault::Connect, error.text))?;
     // A proxy that waits for a header must not take this connection for a fault.
     if let Ok(header) = own_header(config.send_proxy, &dialled.socket) {
-        let _ = dialled.socket.try_write(&header);
+        let _ = dialled.socket.try_write(&header, false);
     }
     dialled.socket.close();
     Ok(dialled.address)
