@@ -8,7 +8,7 @@ use crate::{
         listener::{AcceptError, classify},
         options::Options,
         pipe,
-        resolve::resolve,
+        resolve::{lacks_descriptors, resolve},
         socket::{Socket, stream_socket},
     },
     runtime::{
@@ -45,7 +45,7 @@ const ATTEMPTS_MAX: usize = 3;
 const LOOKUP_PAUSE: Duration = Duration::from_millis(250);
 /// How often a name that has no address is looked up again because descriptors are few, though none was seen to be missing.
 const LOOKUPS_IN_DOUBT: u32 = 3;
-/// So few are few: lookups read a file or two each, and some go on at a time.
+/// Fewer are few: lookups that go on at the same time read a file or two each, and may take each other's descriptors.
 const DESCRIPTORS_OF_LOOKUPS: usize = 16;
 /// How long to wait for room in a UNIX listener's backlog before asking again.
 const UNIX_BACKLOG_PAUSE: Duration = Duration::from_millis(20);
@@ -257,7 +257,7 @@ impl Destination {
             let found = resolve(name, port, &self.overrides).await;
             progress.short = found.as_ref().is_err_and(|error| {
                 let is_short = classify(error) == AcceptError::Resources || others_waited || others_wait();
-                let is_doubtful = !is_short && doubts > 0 && are_descriptors_few();
+                let is_doubtful = !is_short && doubts > 0 && lacks_descriptors(DESCRIPTORS_OF_LOOKUPS);
                 doubts -= u32::from(is_doubtful);
                 is_short || is_doubtful
             });
@@ -424,12 +424,6 @@ async fn claim(family: AddressFamily) -> io::Result<OwnedFd> {
             result => return result,
         }
     }
-}
-
-/// Whether lookups that go on at the same time may take each other's descriptors.
-fn are_descriptors_few() -> bool {
-    let open = (0..DESCRIPTORS_OF_LOOKUPS).map(|_| stream_socket(AddressFamily::UNIX));
-    open.collect::<io::Result<Vec<OwnedFd>>>().is_err_and(|error| classify(&error) == AcceptError::Resources)
 }
 
 /// Connects to one address; waits while there is no descriptor. Dropping the future ends the attempt.

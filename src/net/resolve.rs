@@ -28,6 +28,7 @@ use std::{
     collections::{HashSet, VecDeque},
     io,
     net::{IpAddr, SocketAddr, ToSocketAddrs},
+    os::fd::OwnedFd,
     sync::Arc,
 };
 
@@ -92,8 +93,10 @@ fn ask(host: &str) -> io::Result<Vec<IpAddr>> {
     Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
 
-fn has_no_descriptor() -> bool {
-    stream_socket(AddressFamily::UNIX).is_err_and(|error| classify(&error) == AcceptError::Resources)
+/// Whether the process, or the system, has fewer than `count` descriptors to give.
+pub(super) fn lacks_descriptors(count: usize) -> bool {
+    let open = (0..count).map(|_| stream_socket(AddressFamily::UNIX));
+    open.collect::<io::Result<Vec<OwnedFd>>>().is_err_and(|error| classify(&error) == AcceptError::Resources)
 }
 
 async fn lookup(slots: Slots, host: String, ask: fn(&str) -> io::Result<Vec<IpAddr>>) -> Answer {
@@ -104,7 +107,7 @@ async fn lookup(slots: Slots, host: String, ask: fn(&str) -> io::Result<Vec<IpAd
         let _slot = slot;
         let shortages = queue.shortages();
         // The resolver does not say that it had no descriptor.
-        ask(&host).map_err(|error| match queue.shortages() != shortages || has_no_descriptor() {
+        ask(&host).map_err(|error| match queue.shortages() != shortages || lacks_descriptors(1) {
             true => Errno::MFILE.into(),
             false => error,
         })
