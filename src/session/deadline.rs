@@ -11,6 +11,7 @@ use crate::{
     },
 };
 use std::{
+    num::NonZeroU64,
     ops::ControlFlow,
     pin::Pin,
     sync::Arc,
@@ -91,8 +92,10 @@ pub struct Watch<'a> {
     look_after_ms: u32,
     /// How often the session asked whether another one needs what its dial holds.
     asked: u32,
+    /// How long after it begins anything falls due at the soonest.
+    soonest_ms: u64,
     /// Since when the session ends by FIN, if an operator said so.
-    cut_ms: Option<u64>,
+    cut_ms: Option<NonZeroU64>,
     /// When the sleeper fires, and the sleeper.
     armed: Option<(u64, Sleep)>,
 }
@@ -114,6 +117,7 @@ impl<'a> Watch<'a> {
         Watch {
             record,
             context,
+            soonest_ms: soonest_ms(&deadlines),
             deadlines,
             looked_ms: 0,
             look_after_ms: LOOK_AFTER_MS,
@@ -125,14 +129,13 @@ impl<'a> Watch<'a> {
 
     /// From now on the finish that an operator ordered may take `FIN_GRACE`. A second call gives it no more.
     pub fn limit_finish(&mut self) {
-        self.cut_ms.get_or_insert_with(coarse_ms);
+        self.cut_ms = self.cut_ms.or(NonZeroU64::new(coarse_ms()));
     }
 
     /// Ready when a deadline has passed; says which.
     pub fn poll_expired(&mut self, context: &mut task::Context<'_>) -> Poll<Cause> {
         loop {
-            let Some((due_ms, _)) = self.earliest() else { return Poll::Pending };
-            if self.armed.as_ref().is_none_or(|(armed_ms, _)| due_ms < *armed_ms) {
+            if !self.is_armed() {
                 let now_ms = coarse_ms();
                 let due_ms = match self.advance(now_ms) {
                     ControlFlow::Break(cause) => return Poll::Ready(cause),
@@ -146,6 +149,14 @@ impl<'a> Watch<'a> {
             ready!(Pin::new(sleeper).poll(context));
             self.armed = None;
         }
+    }
+
+    /// Whether the sleeper fires no later than anything falls due.
+    fn is_armed(&self) -> bool {
+        let Some((armed_ms, _)) = &self.armed else { return false };
+        // While bytes flow that needs no more than a look at the clock of the last one.
+        *armed_ms <= self.flowed_ms() + self.soonest_ms
+            || self.earliest().is_none_or(|(due_ms, _)| due_ms >= *armed_ms)
     }
 
     /// Does what is due at `now_ms`, and says when something is due next; none: never. It looks once at most, because the
@@ -192,7 +203,7 @@ impl<'a> Watch<'a> {
 
     /// Since when an end by FIN may take [`FIN_GRACE`]. One that a fault made takes as long as faults hold what goes before it.
     fn finish_since_ms(&self, is_held: bool, moved_ms: u64) -> Option<u64> {
-        let cut_ms = self.cut_ms?;
+        let cut_ms = self.cut_ms?.get();
         Some(match self.record.cause() {
             Cause::Fault if is_held => coarse_ms(),
             Cause::Fault => cut_ms.max(moved_ms),
@@ -238,6 +249,14 @@ impl<'a> Watch<'a> {
         .flatten()
         .min_by_key(|(due_ms, _)| *due_ms)
     }
+}
+
+/// The least time from when anything begins until it falls due: a lifetime begins with the session, and is in sight from then on.
+fn soonest_ms(Deadlines { idle, half_close, stall, .. }: &Deadlines) -> u64 {
+    let looks =
+        [idle, half_close, stall].into_iter().flatten().map(|limit| (*limit / LOOKS).max(TICK).min(*limit));
+    let soonest = looks.min().unwrap_or(Duration::MAX).as_millis();
+    u64::try_from(soonest.min(LOOK_AFTER_MS.into())).unwrap_or(u64::MAX)
 }
 
 fn due(since_ms: Option<u64>, limit: Option<Duration>, what: Due) -> Option<(u64, Due)> {
@@ -359,6 +378,36 @@ mod tests {
         record.from_client.add_delivered(1);
         record.from_client.set_ended();
         assert_eq!(earliest(&record), Some(Cause::HalfCloseTimeout));
+    }
+
+    #[test]
+    fn what_begins_while_bytes_flow_is_not_missed_by_the_sleeper() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let short = Deadlines { stall: ms(30), half_close: ms(9), ..DEADLINES };
+        let life = Deadlines { lifetime: ms(20), ..DEADLINES };
+        for deadlines in [DEADLINES, short, life, Deadlines { idle: ms(500), ..OFF }] {
+            let (record, context) = (Record::sample(1, Target::upstream("127.0.0.1:1")), Context::sample());
+            record.set_dial(Dial { upstream: None, local: None, resolve: None, connect: None });
+            let mut watch = Watch::new(&record, deadlines.into(), &context);
+            let flows: [&dyn Fn(); 6] = [
+                &|| (),
+                &|| record.from_client.add_received(2),
+                &|| record.from_client.add_delivered(1),
+                &|| record.from_upstream.add_received(1),
+                &|| record.from_upstream.set_ended(),
+                &|| record.from_client.set_ended(),
+            ];
+            let missed = run(poll_fn(|context| {
+                assert!(watch.poll_expired(context).is_pending());
+                let armed_ms = watch.armed.as_ref().unwrap().0;
+                let is_missed = |flow: &&dyn Fn()| {
+                    flow();
+                    watch.is_armed() && watch.earliest().is_some_and(|(due_ms, _)| due_ms < armed_ms)
+                };
+                Poll::Ready(flows.iter().filter(|flow| is_missed(flow)).count())
+            }));
+            assert_eq!(missed.unwrap(), 0, "{deadlines:?}");
+        }
     }
 
     #[test]
