@@ -152,13 +152,23 @@ impl Shard {
 
     fn own<T: 'static>(&self, make: impl FnOnce() -> Rc<T>) -> Rc<T> {
         let id = TypeId::of::<T>();
-        let found = find(&self.owned.borrow(), id);
+        let found = self.find_owned(id);
         let value = found.unwrap_or_else(|| {
             let value: Rc<dyn Any> = make();
             self.owned.borrow_mut().push((id, value.clone()));
             value
         });
         value.downcast().expect("a value is kept under its type")
+    }
+
+    /// What is asked for often comes to stand first: each message of a session takes a buffer, and gives it back.
+    fn find_owned(&self, id: TypeId) -> Option<Rc<dyn Any>> {
+        let mut owned = self.owned.borrow_mut();
+        let place = owned.iter().position(|(of, _)| *of == id)?;
+        if place > 0 {
+            owned.swap(place - 1, place);
+        }
+        Some(owned[place.saturating_sub(1)].1.clone())
     }
 
     /// Runs the program to its end.
