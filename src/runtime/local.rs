@@ -2,30 +2,34 @@
 //! for a waiter. What both have to know beside the messages (`X`) stands between them.
 //!
 //! The queue itself is there from the first message until the receiver waits for another: between two that are silent there
-//! is none.
+//! is none. The shard keeps some for the next two that speak.
 
 use crate::runtime::{
     mailbox::{MessageQueue, Refused, Sender, queue as queue_of},
+    shard::own,
     waker::WakerCell,
 };
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     ops::Deref,
     rc::Rc,
     task::{Context, Poll},
 };
 
-pub struct LocalSender<T, X, const N: usize> {
+/// Empty queues that a shard keeps: making one takes three allocations, and a short connection uses three.
+const SPARE_QUEUES: usize = 16;
+
+pub struct LocalSender<T: 'static, X, const N: usize> {
     between: Rc<Between<T, X, N>>,
 }
 
-pub struct LocalReceiver<T, X, const N: usize> {
+pub struct LocalReceiver<T: 'static, X, const N: usize> {
     between: Rc<Between<T, X, N>>,
 }
 
 /// What both ends know. It derefs to what their owner put there.
-pub struct Between<T, X, const N: usize> {
-    queue: Cell<Option<(Sender<T>, MessageQueue<T>)>>,
+pub struct Between<T: 'static, X, const N: usize> {
+    queue: Cell<Option<Queue<T>>>,
     sender: WakerCell,
     sender_gone: Cell<bool>,
     /// The sender waits for room.
@@ -36,6 +40,11 @@ pub struct Between<T, X, const N: usize> {
     is_idle: Cell<bool>,
     more: X,
 }
+
+type Queue<T> = (Sender<T>, MessageQueue<T>);
+
+/// Empty queues for `N` messages.
+struct SpareQueues<T, const N: usize>(RefCell<Vec<Queue<T>>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiverGone;
@@ -55,6 +64,26 @@ pub fn local<T, X: Default, const N: usize>() -> (LocalSender<T, X, N>, LocalRec
     (LocalSender { between: between.clone() }, LocalReceiver { between })
 }
 
+impl<T, const N: usize> Default for SpareQueues<T, N> {
+    fn default() -> Self {
+        SpareQueues(RefCell::default())
+    }
+}
+
+impl<T, const N: usize> SpareQueues<T, N> {
+    fn take(&self) -> Queue<T> {
+        let spare = self.0.borrow_mut().pop();
+        spare.unwrap_or_else(|| queue_of(N))
+    }
+
+    fn give(&self, queue: Queue<T>) {
+        let mut spare = self.0.borrow_mut();
+        if spare.len() < SPARE_QUEUES {
+            spare.push(queue);
+        }
+    }
+}
+
 impl<T, X, const N: usize> LocalSender<T, X, N> {
     /// Sends without waiting; what has no room comes back. What has no receiver is dropped.
     pub fn try_send(&self, message: T) -> Result<(), T> {
@@ -62,7 +91,7 @@ impl<T, X, const N: usize> LocalSender<T, X, N> {
         if self.is_closed() {
             return Ok(());
         }
-        let queue = self.between.queue.take().unwrap_or_else(|| queue_of(N));
+        let queue = self.between.queue.take().unwrap_or_else(|| own::<SpareQueues<T, N>>().take());
         let sent = queue.0.try_send(message);
         self.between.queue.set(Some(queue));
         match sent {
@@ -105,7 +134,7 @@ impl<T, X, const N: usize> LocalReceiver<T, X, N> {
         let next = self.try_next();
         self.is_idle.set(next.is_none());
         if next.is_none() && !self.sender_gone.get() {
-            self.between.queue.set(None);
+            self.between.give_queue_back();
             self.receiver.register(context);
             return Poll::Pending;
         }
@@ -133,6 +162,13 @@ impl<T, X, const N: usize> LocalReceiver<T, X, N> {
 }
 
 impl<T, X, const N: usize> Between<T, X, N> {
+    /// There is no queue any more, nor what was in it.
+    fn give_queue_back(&self) {
+        if let Some(queue) = self.queue.take().filter(|(_, queue)| queue.is_empty()) {
+            own::<SpareQueues<T, N>>().give(queue);
+        }
+    }
+
     /// Whether a message is there.
     pub fn has_message(&self) -> bool {
         let queue = self.queue.take();
@@ -191,7 +227,7 @@ impl<T, X, const N: usize> Drop for LocalSender<T, X, N> {
 impl<T, X, const N: usize> Drop for LocalReceiver<T, X, N> {
     fn drop(&mut self) {
         self.receiver_gone.set(true);
-        self.between.queue.set(None);
+        self.between.give_queue_back();
         self.sender.wake();
     }
 }
