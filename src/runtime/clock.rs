@@ -3,6 +3,7 @@
 
 use crate::runtime::{shard::Shard, waker::WakerCell};
 use futures::future::{Either, select};
+use pin_project_lite::pin_project;
 use rustix::time::{ClockId, clock_gettime};
 use std::{
     cell::RefCell,
@@ -60,11 +61,32 @@ pub fn sleep(duration: Duration) -> Sleep {
 }
 
 /// The value of `future`; none if it takes longer than `limit`. Without a limit it may take for ever.
-pub async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
-    let Some(limit) = limit else { return Some(future.await) };
-    match select(std::pin::pin!(future), sleep(limit)).await {
-        Either::Left((value, _)) => Some(value),
-        Either::Right(_) => None,
+pub fn within<F: Future>(limit: Option<Duration>, future: F) -> Within<F> {
+    Within { future, end: limit.map(|limit| Instant::now() + limit.min(SLEEP_MAX)), sleep: None }
+}
+
+pin_project! {
+    /// See [`within`]. An async function would keep the future twice: as passed, and as pinned.
+    #[must_use = "it is nothing until it is awaited"]
+    pub struct Within<F> {
+        #[pin]
+        future: F,
+        end: Option<Instant>,
+        sleep: Option<Sleep>,
+    }
+}
+
+impl<F: Future> Future for Within<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(value) = this.future.poll(context) {
+            return Poll::Ready(Some(value));
+        }
+        let Some(end) = *this.end else { return Poll::Pending };
+        let sleep = this.sleep.get_or_insert_with(|| sleep_until(end));
+        Pin::new(sleep).poll(context).map(|()| None)
     }
 }
 

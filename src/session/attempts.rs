@@ -119,7 +119,13 @@ impl Attempts<'_> {
         let dialled = dial_with(reserved, destination, self.options, limit, &own).await?;
         let Dialled { socket, address, local, resolve, connect } = dialled;
         let spent = resolve.unwrap_or_default() + connect;
-        let leg = self.greet(socket, &destination.endpoint, limit, spent).await;
+        let preamble = Preamble::of(&self.group.settings, self.record);
+        let leg = if preamble.is_empty() {
+            Ok(Leg::Plain(socket))
+        } else {
+            // Boxed: it is rare, and has room for a handshake.
+            Box::pin(self.greet(socket, preamble, &destination.endpoint, limit, spent)).await
+        };
         let leg = leg.map_err(|(kind, text)| DialError { kind, text, resolve })?;
         Ok(Reached { leg, address, local, resolve, connect, place })
     }
@@ -128,14 +134,11 @@ impl Attempts<'_> {
     async fn greet(
         &self,
         socket: Socket,
+        preamble: Preamble<'_>,
         endpoint: &Endpoint,
         limit: Option<Duration>,
         spent: Duration,
     ) -> Result<Leg, (DialFailureKind, String)> {
-        let preamble = Preamble::of(&self.group.settings, self.record);
-        if preamble.is_empty() {
-            return Ok(Leg::Plain(socket));
-        }
         // What the client has sent by now goes with it.
         yield_now().await;
         let given = preamble.give(socket, endpoint, self.record, self.up_receiver.has_parcel());
