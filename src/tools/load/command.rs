@@ -91,6 +91,9 @@ fn tell(
     for problem in cases.iter().filter_map(|case| case.problem.as_ref()) {
         let _ = writeln!(notes, "failed: {problem}");
     }
+    if run["requests"] == 0 && !run["errors_by_cause"]["not_http"].is_null() {
+        let _ = writeln!(notes, "what came is not HTTP; tcp://{} takes any bytes", config.target.endpoint());
+    }
     let is_good = cases.iter().all(|case| case.problem.is_none());
     if !config.report.is_empty() {
         let page = Some(html::Page(outcome).to_string());

@@ -74,6 +74,17 @@ fn answers_that_are_wrong_are_found() {
 }
 
 #[test]
+fn a_server_that_speaks_no_http_is_said_how_to_be_loaded() {
+    let echo = Server::start("echo", &[]);
+    let of = |target: &str| run(&[target, "-c", "1", "--requests", "2"]);
+    // An address alone is one of HTTP, and the request comes back.
+    let run = of(&echo.address().to_string());
+    let target = format!("tcp://{}", echo.address());
+    assert!(run.notes.contains(&format!("not HTTP; {target} takes any bytes")), "{run:?}");
+    assert_eq!(of(&target).code, Some(0));
+}
+
+#[test]
 fn what_a_server_says_reaches_no_terminal() {
     const ESCAPES: &str =
         "HTTP/1.1 200 \u{1b}[2J\r\nX: \u{1b}]0;title\u{7}\r\nContent-Length: 4\r\n\r\n\u{1b}[2J";
