@@ -48,6 +48,10 @@ async fn watch(in_force: &PlanInForce, tell: &impl Fn(bool, String)) {
     loop {
         sleep(LOOK_EVERY).await;
         let in_force = in_force.get();
+        // No thread is woken for a plan without files to look at.
+        if !in_force.plan.as_ref().is_some_and(speaks_tls) {
+            continue;
+        }
         for (name, renewal) in blocking(move || look(&in_force.plan)).await {
             match renewal {
                 TlsRenewal::Same => drop(told.remove(&name)),
@@ -65,6 +69,10 @@ async fn watch(in_force: &PlanInForce, tell: &impl Fn(bool, String)) {
             }
         }
     }
+}
+
+fn speaks_tls(plan: &Plan) -> bool {
+    !plan.tls.is_empty() || plan.upstreams.iter().any(|one| one.settings.tls.is_some())
 }
 
 /// Looks at the files of everything in a plan that speaks TLS; it waits for the file system.

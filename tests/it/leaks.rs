@@ -143,6 +143,18 @@ fn threads_do_not_grow_with_sessions() {
 }
 
 #[test]
+fn the_threads_that_look_up_names_go_when_there_is_none_to_look_up() {
+    const AT_ONCE: usize = 20;
+    let upstream = peer::echoes();
+    let server = Server::proxy(format!("localhost:{}", upstream.address.port()), &[]);
+    let mut clients: Vec<TcpStream> = (0..AT_ONCE).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(|client| exchange(client, b"in"));
+    // Each would be woken twice a second, as long as the program lives.
+    let pool = |number: usize| server.process().niceness(&format!("blocking-{number}"));
+    within(LIMIT, "they go", || (1..=AT_ONCE).all(|number| pool(number).is_none()).then_some(()));
+}
+
+#[test]
 fn an_idle_server_is_idle() {
     let server = Server::echo(&[]);
     let mut clients: Vec<TcpStream> = (0..50).map(|_| server.connect()).collect();
