@@ -21,9 +21,8 @@ const GAPS: usize = 4;
 const EVENTS_MAX: usize = 2;
 /// An event is looked for as long as this many times the longest of the last gaps.
 const GAPS_TO_LOOK: u32 = 2;
-/// Waits without looking after a look in vain; after each further one in a row twice as many.
-const REST: u32 = 4;
-/// The most of them: what one look costs is a thousandth of them.
+/// After a look in vain the next wait does not look; after each further one twice as many do not, up to so many: what one look
+/// costs is a thousandth of them. After one that finds something it is half as many.
 const REST_MAX: u32 = 1024;
 
 /// The last gaps between events, and the longest time to look.
@@ -85,7 +84,7 @@ impl Rest {
 
     /// Notes a look.
     fn note(&mut self, has_found: bool) {
-        self.waits = if has_found { 0 } else { (self.waits * 2).clamp(REST, REST_MAX) };
+        self.waits = if has_found { self.waits / 2 } else { (self.waits * 2).clamp(1, REST_MAX) };
         self.left = self.waits;
     }
 }
@@ -115,16 +114,16 @@ mod tests {
     }
 
     #[test]
-    fn looks_in_vain_become_rarer_until_one_finds_something() {
+    fn looks_in_vain_become_rarer_and_others_more_frequent() {
         let mut rest = Rest::default();
         let after = |rest: &mut Rest, has_found| {
             rest.note(has_found);
             waits(rest)
         };
         assert_eq!(waits(&mut rest), 0);
-        assert_eq!([(); 3].map(|()| after(&mut rest, false)), [4, 8, 16]);
-        assert_eq!([(); 2].map(|()| after(&mut rest, true)), [0, 0]);
-        assert_eq!([(); 10].map(|()| after(&mut rest, false))[7..], [512, 1024, 1024]);
+        assert_eq!([(); 3].map(|()| after(&mut rest, false)), [1, 2, 4]);
+        assert_eq!([(); 4].map(|()| after(&mut rest, true)), [2, 1, 0, 0]);
+        assert_eq!([(); 12].map(|()| after(&mut rest, false))[9..], [512, 1024, 1024]);
     }
 
     #[test]
@@ -139,7 +138,7 @@ mod tests {
             assert!(begin.elapsed() >= soon / 2, "{:?}", begin.elapsed());
             pace.rest.left
         });
-        assert_eq!(left.unwrap(), REST);
+        assert_eq!(left.unwrap(), 1);
     }
 
     #[test]
