@@ -1,9 +1,12 @@
 //! Hostile peers, each kind at a rate that is stated: clients of a listener that ends TLS, and servers that are spoken TLS to.
 //!
 //! They cost themselves little, so that what is measured beside them is the server and not this machine: hellos are made
-//! once, records of nothing are encrypted by hand.
+//! once, records of nothing are encrypted by hand. And they give way to all others (`SCHED_IDLE`, sched(7)): they stand for
+//! other machines. With a common priority, one that writes its records would keep the processor on which a neighbour's peer or
+//! the server waits, until the next tick (up to 4 ms).
 
-use crate::certificate;
+use crate::{certificate, child::quiet};
+use rustix::thread::gettid;
 use rustls::{
     ClientConfig, ClientConnection, ConnectionTrafficSecrets, ContentType, ProtocolVersion, RootCertStore,
     ServerConfig, ServerConnection, SupportedCipherSuite, SupportedProtocolVersion,
@@ -20,6 +23,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        mpsc,
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -116,6 +120,11 @@ impl Attack {
         }
     }
 
+    /// Whether a server does what it is asked to, and computes for it, as it would for anyone.
+    pub fn is_work(self) -> bool {
+        matches!(self, Attack::Handshakes | Attack::HelloBurst | Attack::Tickets | Attack::LongChain)
+    }
+
     /// How many threads do it, and how often each begins anew.
     fn pace(self) -> (usize, Duration) {
         match self {
@@ -136,7 +145,7 @@ impl Attack {
         let means = Means::new()?;
         let siege = |number: usize| {
             let (over, done, means) = (over.clone(), done.clone(), means.clone());
-            thread::spawn(move || {
+            begin_idle(move || {
                 // They are not in step.
                 let mut due = Instant::now() + every * number as u32 / count as u32;
                 while !over.load(Relaxed) {
@@ -150,7 +159,7 @@ impl Attack {
                 }
             })
         };
-        let threads = (0..count).map(siege).collect();
+        let threads = (0..count).map(siege).collect::<io::Result<_>>()?;
         Ok(Siege { over, done, threads })
     }
 
@@ -219,6 +228,31 @@ impl Drop for Siege {
             let _ = thread.join();
         }
     }
+}
+
+/// Begins a thread that gives way to all others, as do those that it begins.
+/// Errors: it cannot be made one that does.
+fn begin_idle(work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    let (tell, answer) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        let made = make_idle();
+        let is_idle = made.is_ok();
+        // It is waited for.
+        let _ = tell.send(made);
+        if is_idle {
+            work();
+        }
+    });
+    answer.recv().map_err(io::Error::other)??;
+    Ok(thread)
+}
+
+/// Has this thread run only where no other wants to.
+fn make_idle() -> io::Result<()> {
+    let mut chrt = quiet("chrt");
+    chrt.args(["-i", "-p", "0", &gettid().to_string()]);
+    let status = chrt.status().map_err(|error| io::Error::other(format!("chrt (of util-linux): {error}")))?;
+    if status.success() { Ok(()) } else { Err(io::Error::other(format!("chrt: {status}"))) }
 }
 
 /// A hello each of some clients, a byte a second each, until it is over.
@@ -373,12 +407,12 @@ fn serve(chain: Vec<CertificateDer<'static>>, tickets: usize) -> io::Result<Sock
     let config = Arc::new(config);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
-    thread::spawn(move || {
+    begin_idle(move || {
         for stream in listener.incoming().flatten() {
             let config = config.clone();
             thread::spawn(move || answer(stream, config));
         }
-    });
+    })?;
     Ok(address)
 }
 

@@ -1,10 +1,14 @@
 //! What hostile peers cost others: round trips of two neighbours, one in plain text and one over TLS, while each kind of
 //! hostile peer is at work on the same server.
 //!
-//! Clients, upstream, hostile peers and server share the processors of this machine. So each attack is made three times: not
-//! at all (quiet), on another instance of the server that runs beside on the same processors (elsewhere), and on the
-//! neighbours' own (here). What `here` has beyond `elsewhere` is the server's doing; what `elsewhere` has beyond `quiet` is
-//! the machine's. Round trips are due by a schedule and their latencies count from then: none is left out because the one
+//! Clients, upstream, hostile peers and server share the processors of this machine. Hostile peers give way to all others
+//! (`attack.rs`); a second instance of the server would not. So each attack is made three times: not at all (quiet), on another
+//! instance that runs beside on the same processors (elsewhere), and on the neighbours' own (here). What `here` has beyond
+//! `elsewhere` is the server's doing; what `elsewhere` has beyond `quiet` is the machine's: another program that computes.
+//!
+//! The goal is 2 × quiet where the server ends or ignores what it is sent. Where it does what it is asked to, for long
+//! (`Attack::is_work`), it has that work on a processor that the neighbours' clients need as well: there it is 2 × elsewhere.
+//! Round trips are due by a schedule and their latencies count from then: none is left out because the one
 //! before was late. A figure is the least of the rounds: other programs of the machine can only add to it, and an attack is
 //! there in each round.
 
@@ -62,8 +66,18 @@ struct Ours {
 /// The p99 in microseconds of a neighbour, quiet, elsewhere and here, of each round.
 type Rounds = [Vec<f64>; PLACES];
 
-/// A row for each attack and neighbour; and by name, what each neighbour's p99 here is to that elsewhere.
-pub fn compare(bench: &Bench<'_>) -> io::Result<(Table, Vec<(String, f64)>)> {
+/// What a neighbour's p99 here is to that of the place that it is judged by.
+#[derive(Debug)]
+pub struct Harm {
+    /// The attack, the neighbour and the layout.
+    pub name: String,
+    pub ratio: f64,
+    /// To that elsewhere; else to the quiet one.
+    pub is_to_elsewhere: bool,
+}
+
+/// A row for each attack and neighbour; and the harm of each.
+pub fn compare(bench: &Bench<'_>) -> io::Result<(Table, Vec<Harm>)> {
     let head = [
         "",
         "hostile peers",
@@ -79,7 +93,7 @@ pub fn compare(bench: &Bench<'_>) -> io::Result<(Table, Vec<(String, f64)>)> {
         "{NAME}, {}: p99 of 64 B there and back, {RATE}/s, of neighbours of hostile peers",
         bench.layout.name
     );
-    let (mut table, mut ratios) = (Table::new(title, &head), Vec::new());
+    let (mut table, mut harms) = (Table::new(title, &head), Vec::new());
     let hostile = HostileServers::start()?;
     for &server in bench.servers {
         let program = match server {
@@ -101,12 +115,14 @@ pub fn compare(bench: &Bench<'_>) -> io::Result<(Table, Vec<(String, f64)>)> {
                 table.add(cells);
                 if server == Server::Switchboard {
                     let name = format!("{}, {neighbour}, {}", attack.name(), bench.layout.name);
-                    ratios.push((name, ratio(ELSEWHERE)));
+                    let is_to_elsewhere = attack.is_work();
+                    let ratio = ratio(if is_to_elsewhere { ELSEWHERE } else { QUIET });
+                    harms.push(Harm { name, ratio, is_to_elsewhere });
                 }
             }
         }
     }
-    Ok((table, ratios))
+    Ok((table, harms))
 }
 
 /// Of each neighbour; and how often a second the attack on the server of both was made.

@@ -89,9 +89,9 @@ fn compare(mut arguments: Vec<String>) -> Result<(), Box<dyn Error>> {
             }
         }
         if options.wants_case(hostile::NAME, false) {
-            let (table, ratios) = hostile::compare(&bench)?;
+            let (table, harms) = hostile::compare(&bench)?;
             report.add(&table);
-            findings.hostile.extend(ratios);
+            findings.hostile.extend(harms);
         }
         if number == 0 {
             look_closer(&bench, &mut report, &mut findings)?;

@@ -2,6 +2,7 @@
 
 use crate::{
     faults::FaultFigures,
+    hostile::Harm,
     idle::Cost,
     layout::{PINNED, UNPINNED},
     measure::{Outcome, Sample},
@@ -21,8 +22,7 @@ pub struct Findings {
     pub calls: Option<f64>,
     pub start: Option<Start>,
     pub faults: Option<FaultFigures>,
-    /// p99 of a neighbour beside the same hostile peers elsewhere, by its name.
-    pub hostile: Vec<(String, f64)>,
+    pub hostile: Vec<Harm>,
 }
 
 /// What is to be reached, and what would be better still.
@@ -170,10 +170,13 @@ impl Findings {
             rows.push(LATENCY_RATE.row("faults", "rate behind 50 ms × that of a noop", faults.latency_rate));
             rows.push(API_CALL_MS.row("faults", "ms of an API call, p99, sessions stalled", faults.call_ms));
         }
-        let worst = self.hostile.iter().max_by(|(_, one), (_, other)| one.total_cmp(other));
-        rows.extend(worst.map(|(name, ratio)| {
-            HOSTILE.row("hostile", &format!("p99 × elsewhere, the worst: {name}"), *ratio)
-        }));
+        for (to, is_to_elsewhere) in [("quiet", false), ("elsewhere", true)] {
+            let harms = self.hostile.iter().filter(|harm| harm.is_to_elsewhere == is_to_elsewhere);
+            let worst = harms.max_by(|one, other| one.ratio.total_cmp(&other.ratio));
+            rows.extend(worst.map(|Harm { name, ratio, .. }| {
+                HOSTILE.row("hostile", &format!("p99 × {to}, the worst: {name}"), *ratio)
+            }));
+        }
         for outcome in self.outcomes.iter().filter(|outcome| outcome.failures() > 0) {
             let case = format!("{}, {}", outcome.name, outcome.layout);
             rows.push(FAILED.row(&case, "connections that failed", outcome.failures() as f64));
