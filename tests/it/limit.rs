@@ -17,6 +17,7 @@ use serde_json::Value;
 use std::{
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
+    ops::Range,
     thread,
     time::{Duration, Instant},
 };
@@ -251,15 +252,18 @@ fn assert_operable(operated: &Operated, sessions: usize) {
 fn out_of_descriptors_operators_and_health_checks_are_served_and_sessions_move_bulk() {
     // More than the descriptors that are for operators: each of them is used again.
     const LOOKS: usize = 20;
+    // One of 8 of 100.
+    const OF_OPERATORS: Range<u32> = 88..100;
     let upstream = peer::echoes();
-    for threads in ["1", "2"] {
+    for (mode, threads) in [("proxy", "1"), ("proxy", "2"), ("echo", "1"), ("echo", "2")] {
         let folder = TempDir::new().unwrap();
         let socket = folder.path().join("control");
         let (upstream, control) = (upstream.address.to_string(), socket.to_str().unwrap());
         let beside = ["--control", control, "--metrics", "0", "--threads", threads];
-        let flags = [&["--max-sessions", "5000", "--upstream", &upstream], &beside[..]].concat();
+        let to: &[&str] = if mode == "proxy" { &["--upstream", &upstream] } else { &[] };
+        let flags = [&["--max-sessions", "5000"], to, &beside].concat();
         let shell = Some("ulimit -n 100; exec \"$0\" \"$@\"");
-        let server = Launch { mode: "proxy", flags: &flags, shell, output: Output::Read }.start();
+        let server = Launch { mode, flags: &flags, shell, output: Output::Read }.start();
         let operated = Operated::of(server, socket);
         let mut first = operated.server.connect();
         exchange(&mut first, b"in");
@@ -272,6 +276,10 @@ fn out_of_descriptors_operators_and_health_checks_are_served_and_sessions_move_b
             drop(crowd.remove(look));
             crowd.push(operated.server.connect());
         }
+        let process = operated.server.process();
+        within(LIMIT, "sessions have none of them", || {
+            OF_OPERATORS.into_iter().all(|number| process.descriptor(number).is_none()).then_some(())
+        });
         drop(crowd);
         exchange(&mut operated.server.connect(), b"at last");
         exchange(&mut first, b"to the end");
