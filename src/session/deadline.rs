@@ -74,8 +74,8 @@ const SHORTAGE_ASKED_EVERY_MS: u64 = 500;
 
 /// How long a session that is to end by FIN may take to deliver what is under way; then it ends by RST.
 const FIN_GRACE: Duration = Duration::from_secs(5);
-/// How long a session is quiet before its queues are looked at. A look that finds nothing moved doubles the time to the
-/// next one.
+/// How long a session is quiet before its queues are looked at; one that is not has them looked at for its stall timeout alone. A
+/// look that finds nothing moved doubles the time to the next one.
 const LOOK_AFTER_MS: u32 = 250;
 /// But there are this many looks in the course of the shortest deadline that they serve: it is late by at most one of them.
 const LOOKS: u32 = 8;
@@ -234,6 +234,8 @@ impl<'a> Watch<'a> {
         let served = [idle, half_close.filter(|_| half_closed), stall].into_iter().flatten().min();
         let quiet = if flowed_ms >= self.looked_ms { LOOK_AFTER_MS } else { self.look_after_ms };
         let look_after = served.map(|limit| Duration::from_millis(quiet.into()).min(limit / LOOKS).max(TICK));
+        let looked_ms = self.looked_ms.max(self.record.began_ms());
+        let is_unsettled = self.is_unsettled();
         let give_up_ms = moved_ms + DIAL_KEPT_MS + u64::from(self.asked) * SHORTAGE_ASKED_EVERY_MS;
         [
             due(Some(moved_ms), idle, Due::End(Cause::IdleTimeout)),
@@ -243,7 +245,9 @@ impl<'a> Watch<'a> {
             due(Some(self.record.began_ms()), lifetime, Due::End(Cause::Lifetime)),
             due(self.finish_since_ms(is_held, moved_ms), Some(FIN_GRACE), Due::End(Cause::Cut)),
             left.then_some((give_up_ms, Due::GiveUp)),
-            due(self.is_unsettled().then_some(flowed_ms.max(self.looked_ms)), look_after, Due::Look),
+            due(is_unsettled.then_some(flowed_ms.max(looked_ms)), look_after, Due::Look),
+            // One peer may take nothing while bytes of the other flow.
+            due(is_unsettled.then_some(looked_ms), stall.map(|limit| (limit / LOOKS).max(TICK)), Due::Look),
         ]
         .into_iter()
         .flatten()
