@@ -136,12 +136,16 @@ impl<'a> Watch<'a> {
     pub fn poll_expired(&mut self, context: &mut task::Context<'_>) -> Poll<Cause> {
         loop {
             if !self.is_armed() {
+                self.begin_anew();
                 let now_ms = coarse_ms();
-                let due_ms = match self.advance(now_ms) {
+                let next = match self.advance(now_ms) {
                     ControlFlow::Break(cause) => return Poll::Ready(cause),
-                    ControlFlow::Continue(None) => return Poll::Pending,
-                    ControlFlow::Continue(Some(due_ms)) => due_ms,
+                    ControlFlow::Continue(next) => next,
                 };
+                // What the upstream's task writes to the client wakes this one only if it is told to.
+                let rests = self.looks() && next.is_none_or(|due_ms| due_ms > self.soon_ms());
+                self.record.to_client().gate.set_awaited(rests);
+                let Some(due_ms) = next else { return Poll::Pending };
                 // The coarse clock may lag by a tick; a deadline never comes early.
                 self.armed = Some((due_ms, sleep(Duration::from_millis(due_ms - now_ms) + TICK)));
             }
@@ -155,8 +159,25 @@ impl<'a> Watch<'a> {
     fn is_armed(&self) -> bool {
         let Some((armed_ms, _)) = &self.armed else { return false };
         // While bytes flow that needs no more than a look at the clock of the last one.
-        *armed_ms <= self.flowed_ms() + self.soonest_ms
-            || self.earliest().is_none_or(|(due_ms, _)| due_ms >= *armed_ms)
+        *armed_ms <= self.soon_ms() || self.earliest().is_none_or(|(due_ms, _)| due_ms >= *armed_ms)
+    }
+
+    /// Whether the queues are looked at once bytes have flowed.
+    fn looks(&self) -> bool {
+        self.deadlines.idle.or(self.deadlines.stall).is_some()
+    }
+
+    /// What begins from now on falls due no sooner.
+    fn soon_ms(&self) -> u64 {
+        self.flowed_ms() + self.soonest_ms
+    }
+
+    /// After a rest of the session: the queues were empty until the byte that ended it.
+    fn begin_anew(&mut self) {
+        let rested = self.armed.as_ref().is_some_and(|(armed_ms, _)| *armed_ms > self.soon_ms());
+        if rested && self.queues().iter().all(|queue| queue.bytes() == 0) {
+            self.looked_ms = self.looked_ms.max(self.flowed_ms());
+        }
     }
 
     /// Does what is due at `now_ms`, and says when something is due next; none: never. It looks once at most, because the
@@ -260,7 +281,7 @@ fn soonest_ms(Deadlines { idle, half_close, stall, .. }: &Deadlines) -> u64 {
     let looks =
         [idle, half_close, stall].into_iter().flatten().map(|limit| (*limit / LOOKS).max(TICK).min(*limit));
     let soonest = looks.min().unwrap_or(Duration::MAX).as_millis();
-    u64::try_from(soonest.min(LOOK_AFTER_MS.into())).unwrap_or(u64::MAX)
+    u64::try_from(soonest.min(LOOK_AFTER_MS.into())).unwrap_or(0)
 }
 
 fn due(since_ms: Option<u64>, limit: Option<Duration>, what: Due) -> Option<(u64, Due)> {

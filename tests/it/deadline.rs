@@ -254,6 +254,20 @@ fn what_lies_in_the_kernel_for_a_client_that_takes_nothing_stalls_only_so_long()
 }
 
 #[test]
+fn a_client_that_only_listens_and_takes_nothing_stalls_only_so_long_after_the_session_rested() {
+    const STALL: Duration = Duration::from_secs(2);
+    for way in THROUGH {
+        let upstream = peer::replies_after_a_rest(pattern(94, 200_000), Duration::from_secs(1));
+        let route = way.to(upstream.address, &["--stall-timeout", "2s"]);
+        let client = route.connect();
+        SockRef::from(&client).set_recv_buffer_size(4096).unwrap();
+        let close = route.await_cause(client.local_addr().unwrap(), "stall_timeout").unwrap();
+        let lived = Duration::from_secs_f64(close["duration_ms"].as_f64().unwrap() / 1000.0);
+        assert!(lived >= STALL && lived < STALL + SLACK, "{close}");
+    }
+}
+
+#[test]
 fn a_client_that_takes_nothing_stalls_only_so_long_also_while_it_sends() {
     const STALL: Duration = Duration::from_secs(2);
     // What it does not take lies in the kernel alone; or here as well.
