@@ -17,11 +17,6 @@ use std::{
     time::Duration,
 };
 
-/// How much later than our own deadline the kernel's is. Our deadline can still ask what the queue holds; the kernel's
-/// drops the queue.
-const KERNEL_LATER: Duration = Duration::from_secs(2);
-/// `TCP_USER_TIMEOUT` is an int of milliseconds: 24.8 days. The kernel refuses more.
-const USER_TIMEOUT_MS_MAX: u32 = i32::MAX.unsigned_abs();
 /// `MAX_TCP_KEEPIDLE` and `MAX_TCP_KEEPINTVL` (include/net/tcp.h).
 pub const KEEPALIVE_SECONDS_MAX: u64 = 32_767;
 /// `MAX_TCP_KEEPCNT`.
@@ -44,8 +39,6 @@ static SYSTEM_PACES: LazyLock<bool> =
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     pub keepalive: Option<Keepalive>,
-    /// Our deadline for bytes that wait to be taken; the kernel has one too (RFC 5482, `TCP_USER_TIMEOUT`), a little later.
-    pub user_timeout: Option<Duration>,
     pub congestion: Congestion,
     /// Whether the last segment of the handshake waits for our first bytes (`TCP_QUICKACK` off, tcp(7)), some 40 ms at most.
     /// A connection that is reset before is none to the peer's program: HAProxy's checks do so.
@@ -88,10 +81,6 @@ impl Options {
         self.apply_to_dialled(descriptor, address);
         let _ = sockopt::set_tcp_nodelay(descriptor, true);
         self.apply_watch(descriptor);
-        // It counts where an operator switches the user timeout off.
-        if let Some(keepalive) = self.keepalive.filter(|_| self.user_timeout.is_some()) {
-            set_keepalive_probes(descriptor, keepalive.probes);
-        }
     }
 
     /// As [`Options::apply_to_listener`], of a socket that is to be connected to `address`. What watches over a connection
@@ -114,32 +103,17 @@ impl Options {
         }
     }
 
-    /// Sets what finds a peer that has vanished. On a socket that connects, it is set once that is done: it would bound the
-    /// handshake, which has a limit of its own.
+    /// Sets what finds a peer that has vanished while nothing is under way to it. What is, our own deadline watches: the kernel's
+    /// (RFC 5482, `TCP_USER_TIMEOUT`) also ends a peer that takes bytes all the time, if its window never has room for a whole
+    /// buffer of the queue (net/ipv4/tcp_timer.c, `tcp_probe_timer`).
     pub(super) fn apply_watch(&self, descriptor: &OwnedFd) {
         if let Some(keepalive) = self.keepalive {
             let longest = Duration::from_secs(KEEPALIVE_SECONDS_MAX);
             let _ = sockopt::set_tcp_keepidle(descriptor, keepalive.idle.min(longest));
             let _ = sockopt::set_tcp_keepintvl(descriptor, keepalive.interval.min(longest));
             let _ = sockopt::set_socket_keepalive(descriptor, true);
-            // A user timeout overrides the number of probes (tcp(7)).
-            if self.user_timeout.is_none() {
-                set_keepalive_probes(descriptor, keepalive.probes);
-            }
+            let _ = sockopt::set_tcp_keepcnt(descriptor, keepalive.probes.min(KEEPALIVE_PROBES_MAX));
         }
-        if self.user_timeout.is_some() {
-            let _ = self.apply_user_timeout(descriptor);
-        }
-    }
-
-    /// Sets the user timeout alone; without one, the system's default.
-    pub(super) fn apply_user_timeout(&self, descriptor: &OwnedFd) -> io::Result<()> {
-        // Zero is the system's default.
-        let limit_ms = self.user_timeout.map_or(0, |limit| {
-            let limit_ms = limit.saturating_add(KERNEL_LATER).as_millis();
-            u32::try_from(limit_ms).unwrap_or(USER_TIMEOUT_MS_MAX).min(USER_TIMEOUT_MS_MAX)
-        });
-        Ok(sockopt::set_tcp_user_timeout(descriptor, limit_ms)?)
     }
 }
 
@@ -149,10 +123,6 @@ pub(super) fn clamp_window(descriptor: &OwnedFd, bytes: u64) {
     // The kernel doubles what it is told.
     let size = usize::try_from(bytes.min(WINDOW_MAX)).unwrap_or_default();
     let _ = sockopt::set_socket_recv_buffer_size(descriptor, size);
-}
-
-fn set_keepalive_probes(descriptor: &OwnedFd, probes: u32) {
-    let _ = sockopt::set_tcp_keepcnt(descriptor, probes.min(KEEPALIVE_PROBES_MAX));
 }
 
 /// Whether close(2) is to send RST and drop what is queued (`SO_LINGER` of no time, socket(7)), or FIN after it. When a
@@ -242,7 +212,6 @@ mod tests {
         let forever = Duration::from_secs(u64::MAX);
         let options = Options {
             keepalive: Some(Keepalive { idle: forever, interval: forever, probes: u32::MAX }),
-            user_timeout: Some(forever),
             congestion: "nosuch".parse().unwrap(),
             ..Options::default()
         };

@@ -364,11 +364,6 @@ impl Socket {
         Ok(())
     }
 
-    /// On a TCP socket that is connected; on another it fails.
-    pub fn set_user_timeout(&self, options: &Options) -> io::Result<()> {
-        options.apply_user_timeout(&self.descriptor)
-    }
-
     /// Has the kernel offer the peer a window of some `bytes` from now on. What it has offered before stays offered (RFC 9293
     /// §3.8.6); it goes no lower than 1 KiB.
     pub fn clamp_window(&self, bytes: u64) {

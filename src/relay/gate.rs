@@ -24,6 +24,9 @@ const CHAINED: u32 = 1 << 29;
 /// The chain holds what the receiver might take: that this gets nothing is not its doing.
 const HELD: u32 = 1 << 28;
 
+/// The receiver's task is to be woken by the next chunk: what watches over its session sleeps for long.
+const AWAITED: u32 = 1 << 27;
+
 /// A watcher of one direction. It must not wait.
 pub trait ChunkWatcher: Send + Sync {
     /// Shows a chunk that begins `offset` bytes into the stream.
@@ -79,7 +82,19 @@ struct Standing {
 impl Gate {
     /// Whether the stream passes without being looked at.
     pub fn is_open(&self) -> bool {
+        self.word.load(Relaxed) & !AWAITED == 0
+    }
+
+    /// Whether the sender may write in the receiver's place: nothing acts on the stream, and the receiver need not know.
+    pub fn is_free(&self) -> bool {
         self.word.load(Relaxed) == 0
+    }
+
+    /// Whether the receiver's task is to be woken by the next chunk.
+    pub fn set_awaited(&self, is_awaited: bool) {
+        if is_awaited != (self.word.load(Relaxed) & AWAITED != 0) {
+            self.set(AWAITED, is_awaited);
+        }
     }
 
     /// Whether the stream is to end after what its sender's leg has received.

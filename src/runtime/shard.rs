@@ -161,14 +161,14 @@ impl Shard {
         value.downcast().expect("a value is kept under its type")
     }
 
-    /// What is asked for often comes to stand first: each message of a session takes a buffer, and gives it back.
+    /// What was asked for last stands first: each message of a session takes a buffer, and gives it back.
     fn find_owned(&self, id: TypeId) -> Option<Rc<dyn Any>> {
         let mut owned = self.owned.borrow_mut();
         let place = owned.iter().position(|(of, _)| *of == id)?;
         if place > 0 {
-            owned.swap(place - 1, place);
+            owned.swap(0, place);
         }
-        Some(owned[place.saturating_sub(1)].1.clone())
+        Some(owned[0].1.clone())
     }
 
     /// Runs the program to its end.

@@ -194,9 +194,8 @@ impl ListenerState {
 
 /// The options of the sockets of a listener's sessions.
 pub fn options(planned: &PlannedListener) -> Options {
-    let congestion = planned.congestion.clone();
-    let (keepalive, user_timeout) = (planned.keepalive, planned.deadlines.stall);
-    Options { keepalive, user_timeout, congestion, ..Options::default() }
+    let (keepalive, congestion) = (planned.keepalive, planned.congestion.clone());
+    Options { keepalive, congestion, ..Options::default() }
 }
 
 /// The group of `planned`, which follows `former`. Of the servers that others `left`, it takes those that it has.

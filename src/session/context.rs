@@ -57,13 +57,6 @@ struct Dump {
     limit: usize,
 }
 
-impl Settings {
-    /// The options of a leg whose session has these `deadlines`: an operator may have changed them since.
-    pub fn options_by(&self, deadlines: &Deadlines) -> Options {
-        Options { user_timeout: deadlines.stall, ..self.options.clone() }
-    }
-}
-
 impl OwnAddresses {
     pub fn get(&self) -> Arc<[Address]> {
         self.0.lock().0.clone()

@@ -74,8 +74,8 @@ const SHORTAGE_ASKED_EVERY_MS: u64 = 500;
 
 /// How long a session that is to end by FIN may take to deliver what is under way; then it ends by RST.
 const FIN_GRACE: Duration = Duration::from_secs(5);
-/// How long a session is quiet before its queues are looked at. A look that finds nothing moved doubles the time to the
-/// next one.
+/// How long a session is quiet before its queues are looked at; one that is not has them looked at for its stall timeout alone. A
+/// look that finds nothing moved doubles the time to the next one.
 const LOOK_AFTER_MS: u32 = 250;
 /// But there are this many looks in the course of the shortest deadline that they serve: it is late by at most one of them.
 const LOOKS: u32 = 8;
@@ -136,12 +136,16 @@ impl<'a> Watch<'a> {
     pub fn poll_expired(&mut self, context: &mut task::Context<'_>) -> Poll<Cause> {
         loop {
             if !self.is_armed() {
+                self.begin_anew();
                 let now_ms = coarse_ms();
-                let due_ms = match self.advance(now_ms) {
+                let next = match self.advance(now_ms) {
                     ControlFlow::Break(cause) => return Poll::Ready(cause),
-                    ControlFlow::Continue(None) => return Poll::Pending,
-                    ControlFlow::Continue(Some(due_ms)) => due_ms,
+                    ControlFlow::Continue(next) => next,
                 };
+                // What the upstream's task writes to the client wakes this one only if it is told to.
+                let rests = self.looks() && next.is_none_or(|due_ms| due_ms > self.soon_ms());
+                self.record.to_client().gate.set_awaited(rests);
+                let Some(due_ms) = next else { return Poll::Pending };
                 // The coarse clock may lag by a tick; a deadline never comes early.
                 self.armed = Some((due_ms, sleep(Duration::from_millis(due_ms - now_ms) + TICK)));
             }
@@ -155,8 +159,25 @@ impl<'a> Watch<'a> {
     fn is_armed(&self) -> bool {
         let Some((armed_ms, _)) = &self.armed else { return false };
         // While bytes flow that needs no more than a look at the clock of the last one.
-        *armed_ms <= self.flowed_ms() + self.soonest_ms
-            || self.earliest().is_none_or(|(due_ms, _)| due_ms >= *armed_ms)
+        *armed_ms <= self.soon_ms() || self.earliest().is_none_or(|(due_ms, _)| due_ms >= *armed_ms)
+    }
+
+    /// Whether the queues are looked at once bytes have flowed.
+    fn looks(&self) -> bool {
+        self.deadlines.idle.or(self.deadlines.stall).is_some()
+    }
+
+    /// What begins from now on falls due no sooner.
+    fn soon_ms(&self) -> u64 {
+        self.flowed_ms() + self.soonest_ms
+    }
+
+    /// After a rest of the session: the queues were empty until the byte that ended it.
+    fn begin_anew(&mut self) {
+        let rested = self.armed.as_ref().is_some_and(|(armed_ms, _)| *armed_ms > self.soon_ms());
+        if rested && self.queues().iter().all(|queue| queue.bytes() == 0) {
+            self.looked_ms = self.looked_ms.max(self.flowed_ms());
+        }
     }
 
     /// Does what is due at `now_ms`, and says when something is due next; none: never. It looks once at most, because the
@@ -234,6 +255,8 @@ impl<'a> Watch<'a> {
         let served = [idle, half_close.filter(|_| half_closed), stall].into_iter().flatten().min();
         let quiet = if flowed_ms >= self.looked_ms { LOOK_AFTER_MS } else { self.look_after_ms };
         let look_after = served.map(|limit| Duration::from_millis(quiet.into()).min(limit / LOOKS).max(TICK));
+        let looked_ms = self.looked_ms.max(self.record.began_ms());
+        let is_unsettled = self.is_unsettled();
         let give_up_ms = moved_ms + DIAL_KEPT_MS + u64::from(self.asked) * SHORTAGE_ASKED_EVERY_MS;
         [
             due(Some(moved_ms), idle, Due::End(Cause::IdleTimeout)),
@@ -243,7 +266,9 @@ impl<'a> Watch<'a> {
             due(Some(self.record.began_ms()), lifetime, Due::End(Cause::Lifetime)),
             due(self.finish_since_ms(is_held, moved_ms), Some(FIN_GRACE), Due::End(Cause::Cut)),
             left.then_some((give_up_ms, Due::GiveUp)),
-            due(self.is_unsettled().then_some(flowed_ms.max(self.looked_ms)), look_after, Due::Look),
+            due(is_unsettled.then_some(flowed_ms.max(looked_ms)), look_after, Due::Look),
+            // One peer may take nothing while bytes of the other flow.
+            due(is_unsettled.then_some(looked_ms), stall.map(|limit| (limit / LOOKS).max(TICK)), Due::Look),
         ]
         .into_iter()
         .flatten()
@@ -256,7 +281,7 @@ fn soonest_ms(Deadlines { idle, half_close, stall, .. }: &Deadlines) -> u64 {
     let looks =
         [idle, half_close, stall].into_iter().flatten().map(|limit| (*limit / LOOKS).max(TICK).min(*limit));
     let soonest = looks.min().unwrap_or(Duration::MAX).as_millis();
-    u64::try_from(soonest.min(LOOK_AFTER_MS.into())).unwrap_or(u64::MAX)
+    u64::try_from(soonest.min(LOOK_AFTER_MS.into())).unwrap_or(0)
 }
 
 fn due(since_ms: Option<u64>, limit: Option<Duration>, what: Due) -> Option<(u64, Due)> {

@@ -1,7 +1,8 @@
 //! What the kernel still delivers when this program has nothing left to do: bytes that are written and not yet acknowledged.
 //!
 //! A slow reader of a reply that lies in the kernel's queue is neither idle nor stalled, though no byte moves through here.
-//! So while a session is quiet its queues are looked at, ever more rarely while nothing moves, until they are empty.
+//! So while a session is quiet its queues are looked at, ever more rarely while nothing moves, until they are empty. While bytes of
+//! one peer flow, they are looked at for the other, which may take none.
 
 use crate::{
     net::{
@@ -51,8 +52,8 @@ impl SeenQueue {
     fn look(&self, ends: Option<(&Address, &Address)>, delivered: u64, now_ms: u64) {
         let left = match ends.map(|(local, peer)| unacknowledged(local, peer)) {
             Some(SendQueue::Bytes(left)) => left,
-            Some(SendQueue::Unknown) => return,
-            Some(SendQueue::Gone) | None => 0,
+            // What cannot be known ends no session.
+            Some(SendQueue::Unknown | SendQueue::Gone) | None => 0,
         };
         let acknowledged = delivered.saturating_sub(left.into());
         let (left_before, acknowledged_before) =

@@ -61,8 +61,8 @@ impl Loss {
         Loss { error, waiting: towards.waiting() > 0 }
     }
 
-    /// The cause, if it was the peer of this `side`. The kernel's user timeout ends a connection whose peer took nothing
-    /// (RFC 5482). A stream of TLS that ends without close_notify was cut (RFC 8446 §6.1). Else the peer reset it.
+    /// The cause, if it was the peer of this `side`. The kernel gives up a connection whose peer answers nothing (RFC 9293
+    /// §3.8.3). A stream of TLS that ends without close_notify was cut (RFC 8446 §6.1). Else the peer reset it.
     pub fn cause(&self, side: Side) -> Cause {
         let is_client = side == Side::Client;
         let of_side = |client, upstream| if is_client { client } else { upstream };

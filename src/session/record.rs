@@ -213,8 +213,10 @@ impl Record {
 
     /// The kernel's queues towards the client and towards the upstream, as they were last seen.
     pub fn queues(&self) -> [Queue; 2] {
-        let flowed_ms = self.moved_ms();
-        [&self.to_client_queue, &self.to_upstream_queue].map(|queue| queue.get(flowed_ms))
+        [
+            self.to_client_queue.get(self.to_client().moved_ms()),
+            self.to_upstream_queue.get(self.from_client.moved_ms()),
+        ]
     }
 
     /// Since when bytes wait for a side that takes none of them, here or in the kernel, by the coarse clock.

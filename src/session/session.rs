@@ -147,12 +147,7 @@ fn begin<'a>(near: Socket, record: &'a Arc<Record>, context: &'a Context) -> (Rc
         context.events.onlookers().meet(record);
     }
     context.dump(record);
-    let settings = &record.listening.settings;
-    let deadlines = settings.deadlines.get();
-    // An accepted socket has the user timeout of its listener, which was made before an operator changed it.
-    if deadlines.stall != settings.options.user_timeout && record.client.ip().is_some() {
-        let _ = near.set_user_timeout(&settings.options_by(&deadlines));
-    }
+    let deadlines = record.listening.settings.deadlines.get();
     (Rc::new(Leg::Plain(near)), Watch::new(record, deadlines, context))
 }
 

@@ -89,10 +89,9 @@ fn is_clean(end: LegEnd, record: &Record) -> Result<bool, Outcome> {
 
 /// Has the kernel find an upstream that has vanished.
 fn watch_peer(far: &Leg, record: &Record) {
-    let settings = &record.listening.settings;
     // A UNIX socket has no peer that could.
     if record.dial().is_some_and(|dial| dial.local.is_some()) {
-        far.socket().watch_peer(&settings.options_by(&settings.deadlines.get()));
+        far.socket().watch_peer(&record.listening.settings.options);
     }
 }
 
@@ -148,12 +147,10 @@ async fn reach(
 mod tests {
     use super::*;
     use crate::{
-        net::buffer::{BUFFER_BYTES, Buffer},
-        relay::{chunk::Chunk, link::link},
+        relay::link::link,
         runtime::{clock::within, shard},
         session::target::Target,
     };
-    use futures::future::join;
     use std::{future::poll_fn, net::TcpListener, task::Poll};
 
     #[test]
@@ -176,29 +173,5 @@ mod tests {
             assert_eq!(Arc::strong_count(&context), 1);
         })
         .unwrap();
-    }
-
-    #[test]
-    fn a_peer_that_takes_nothing_is_ended_by_the_kernel_and_that_is_a_stall() {
-        const LIMIT: Option<Duration> = Some(Duration::from_secs(20));
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let target = Target::upstream(&listener.local_addr().unwrap().to_string());
-        let Target::Upstream(routes) = target.clone() else { unreachable!("it is one") };
-        let record = Record::sample(1, target);
-        // Nothing here watches our own deadline: the kernel's is the one that ends the connection.
-        record.listening.settings.deadlines.change(|deadlines| deadlines.stall = Some(Duration::ZERO));
-        let ((up_sender, up_receiver), (down_sender, _down_receiver)) = (link(), link());
-        let actor = run(None, record.clone(), Context::sample(), routes, up_receiver, down_sender);
-        let upload = async {
-            loop {
-                record.from_client.add_received(BUFFER_BYTES);
-                if up_sender.send(Chunk::Bytes(Buffer::holding(&[0; BUFFER_BYTES]))).await.is_err() {
-                    break;
-                }
-            }
-        };
-        let ended = shard::run(within(LIMIT, join(actor, upload))).unwrap();
-        let Some((Outcome::UpstreamGone(loss), ())) = ended else { panic!("it did not end so: {ended:?}") };
-        assert_eq!(loss.cause(Side::Upstream), Cause::StallTimeout, "{loss:?}");
     }
 }

@@ -6,10 +6,10 @@ use crate::support::{
     pattern::pattern,
     stream::{End, Received, read_exactly, read_to_end},
 };
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 use std::{
     io::Write,
-    net::Shutdown,
+    net::{Shutdown, TcpStream},
     thread,
     time::{Duration, Instant},
 };
@@ -74,6 +74,24 @@ fn a_slow_reader_that_takes_something_now_and_then_is_not_stalled() {
         }
         // It is alive: more comes than was in any buffer.
         read_exactly(&mut client, 64 << 20);
+    }
+}
+
+#[test]
+fn a_slow_reader_whose_window_never_holds_a_whole_buffer_is_not_stalled() {
+    const STALL: Duration = Duration::from_secs(5);
+    let upstream = peer::pushes_without_end();
+    let route = Way::Spliced.to(upstream.address, &["--stall-timeout", "5s"]);
+    let address = route.server().unwrap().address();
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // Before it connects: the kernel offers a window of it, and no larger one after.
+    socket.set_recv_buffer_size(16 << 10).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let mut client = TcpStream::from(socket);
+    let begin = Instant::now();
+    while begin.elapsed() < STALL * 2 {
+        read_exactly(&mut client, 2000);
+        thread::sleep(Duration::from_millis(100));
     }
 }
 

@@ -91,7 +91,7 @@ fn tell(
     for problem in cases.iter().filter_map(|case| case.problem.as_ref()) {
         let _ = writeln!(notes, "failed: {problem}");
     }
-    if run["requests"] == 0 && !run["errors_by_cause"]["not_http"].is_null() {
+    if config.tls.is_none() && run["requests"] == 0 && !run["errors_by_cause"]["not_http"].is_null() {
         let _ = writeln!(notes, "what came is not HTTP; tcp://{} takes any bytes", config.target.endpoint());
     }
     let is_good = cases.iter().all(|case| case.problem.is_none());

@@ -75,6 +75,15 @@ pub fn speaks_first(greeting: Vec<u8>) -> Fake {
     })
 }
 
+/// Sends after a pause, then reads to the end of the stream and closes.
+pub fn replies_after_a_rest(reply: Vec<u8>, pause: Duration) -> Fake {
+    Fake::start(move |mut stream, _| {
+        thread::sleep(pause);
+        stream.write_all(&reply).unwrap();
+        read_to_end(&mut stream)
+    })
+}
+
 /// Sends and closes.
 pub fn speaks_and_closes(words: Vec<u8>) -> Fake {
     Fake::start(move |mut stream, _| {
