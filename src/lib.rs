@@ -25,8 +25,8 @@
 //!    drains. A reload puts the next plan in force: what may fail comes first, and live sessions keep what they began with.
 //! 2. The [`Acceptor`](server::acceptor::Acceptor) of a listener only accepts. Each connection takes one of the
 //!    [`Slots`](runtime::limit::Slots): without a free slot it waits in the kernel's backlog. Without a descriptor it queues with
-//!    the others that lack one ([`Shortage`](net::limits::Shortage)). It takes along the listener as its sessions know it
-//!    ([`Listening`](session::listening::Listening)).
+//!    the others that lack one ([`Shortage`](net::limits::Shortage)); the last ones are for operators ([`net::ceiling`]). It
+//!    takes along the listener as its sessions know it ([`Listening`](session::listening::Listening)).
 //! 3. The [`Supervisor`](server::supervisor::Supervisor) numbers the connection, opens its [`Record`](session::record::Record),
 //!    asks who may connect ([`Access`](net::network::Access)) and how often ([`session::sources`]), starts its session, which
 //!    stays on that shard, and puts it into the set of the [live ones](server::live).
@@ -104,6 +104,7 @@
 //! - Nothing is relayed of a client that does not say what it has to: `tests/it/proxy_protocol.rs`, `tests/it/tls/handshake.rs`.
 //! - Every wait on a peer has a limit: `tests/it/deadline.rs`; every end has one named cause: `tests/it/cause.rs`.
 //! - Work that computes for long and work that does not take turns, and neither keeps the other waiting: `runtime/turn.rs`.
+//! - Sessions that take every descriptor shut out no operator and no health check: `net/ceiling.rs`, `tests/it/limit.rs`.
 //! - No observer holds up the traffic: `session/tap.rs`, `tests/it/stdio.rs`.
 //! - A dropped task drops what it owns, and a panic stays in its task: `runtime/task.rs`; what a shard owns, another does not
 //!   see, and a shard that fails is a value to its owner: `runtime/shard.rs`.

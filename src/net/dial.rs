@@ -4,6 +4,7 @@ use crate::{
     error::reason,
     net::{
         address::{self, Address},
+        ceiling,
         endpoint::{Endpoint, Host},
         listener::{AcceptError, classify},
         options::Options,
@@ -174,7 +175,7 @@ impl Destination {
             Err(_) if own::<NamesAreV6>().0.get() => AddressFamily::INET6,
             Err(_) => AddressFamily::INET,
         };
-        stream_socket(family).map(|socket| Reserved { socket, family })
+        session_socket(family).map(|socket| Reserved { socket, family })
     }
 
     /// The address to connect to; an error if that is a name, with its port.
@@ -358,7 +359,7 @@ impl Race<'_> {
         }
         let family = address.family();
         let reserved = self.reserved.take().map(|reserved| Ok(reserved.socket));
-        match reserved.unwrap_or_else(|| stream_socket(family)) {
+        match reserved.unwrap_or_else(|| session_socket(family)) {
             Err(error) if classify(&error) == AcceptError::Resources => {
                 self.claim = Some((address, Box::pin(claim(family))));
             }
@@ -411,12 +412,17 @@ impl Race<'_> {
     }
 }
 
+/// A socket with a descriptor that a session may have.
+fn session_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    stream_socket(family).and_then(ceiling::below)
+}
+
 /// A socket, once there are a descriptor and memory for it.
 async fn claim(family: AddressFamily) -> io::Result<OwnedFd> {
     let mut place = descriptors().join(Rank::Dial);
     loop {
         place.turn().await;
-        match stream_socket(family) {
+        match session_socket(family) {
             Err(error) if classify(&error) == AcceptError::Resources => {
                 pipe::give_back();
                 place.failed();

@@ -2,7 +2,10 @@
 //! reaches it.
 
 use crate::{
-    net::pipe::{self, PIPE_DESCRIPTORS, PIPES_MAX},
+    net::{
+        ceiling,
+        pipe::{self, PIPE_DESCRIPTORS, PIPES_MAX},
+    },
     runtime::{
         limit::{Rank, WaitPlace, WaitQueue, descriptors},
         shard::shared,
@@ -20,8 +23,12 @@ use std::{
 /// Standard streams, epolls, signals and listeners (about 20), lookups under way (32), connections to the admin server (16)
 /// and for control.
 const RESERVED_DESCRIPTORS: usize = 96;
-/// A shard's epoll, its eventfd, and its way to ask the kernel.
-const DESCRIPTORS_A_SHARD: usize = 3;
+/// Of the reserve, what no session gets whatever the limit of sessions: the connections to the admin server and for control
+/// (17 each), and what operators have the server open. A part of few descriptors.
+const OPERATORS_DESCRIPTORS: usize = 48;
+const OPERATORS_SHARE: usize = 8;
+/// A shard's epoll, its eventfd, its way to ask the kernel, and its spare number.
+const DESCRIPTORS_A_SHARD: usize = 4;
 /// A shard's socket, and the one that it has made for the far leg of the next session.
 const DESCRIPTORS_A_LISTENER: usize = 2;
 /// The client's socket and the upstream's.
@@ -42,9 +49,18 @@ const SHORTAGE_TOLD_EVERY: Duration = Duration::from_secs(30);
 #[derive(Default)]
 struct OfShards(AtomicUsize);
 
-/// Reserves what `shards` hold, each with as many `listeners`.
-pub fn reserve(shards: usize, listeners: usize) {
+/// Raises the limit as [`raise_descriptor_limit`], and reserves what `shards` hold, each with as many `listeners`, and the last
+/// descriptors for operators.
+pub fn reserve(shards: usize, listeners: usize) -> usize {
     shared::<OfShards>().0.store(beyond_the_first(shards, listeners), Relaxed);
+    let descriptors = raise_descriptor_limit();
+    ceiling::set(of_sessions(descriptors));
+    descriptors
+}
+
+/// The others are for operators.
+fn of_sessions(descriptors: usize) -> usize {
+    descriptors - (descriptors / OPERATORS_SHARE).min(OPERATORS_DESCRIPTORS)
 }
 
 fn beyond_the_first(shards: usize, listeners: usize) -> usize {
@@ -70,10 +86,12 @@ pub fn raise_descriptor_limit() -> usize {
     descriptor_limit()
 }
 
-/// Reads the limit again, which another program may have changed (prlimit(1)), and gives pipes their share of it.
+/// Reads the limit again, which another program may have changed (prlimit(1)), and gives pipes and operators their share of it.
 pub fn read_again() {
+    let descriptors = descriptor_limit();
+    ceiling::set(of_sessions(descriptors));
     if pipe::count().1 > 0 {
-        pipe::set_limit(share(descriptor_limit()).pipes.max(1));
+        pipe::set_limit(share(descriptors).pipes.max(1));
     }
 }
 
@@ -208,6 +226,16 @@ mod tests {
             }
         }
         assert_eq!(share(20_000), Share { sessions: 9440, pipes: 512 });
+    }
+
+    #[test]
+    fn operators_have_the_last_descriptors_and_the_default_of_sessions_needs_none_of_them() {
+        assert_eq!([0, 64, 100, 1024].map(of_sessions), [0, 56, 88, 976]);
+        for descriptors in [256, 1024, 1 << 20] {
+            let Share { sessions, pipes } = share(descriptors);
+            let most = sessions * DESCRIPTORS_A_SESSION + pipes * PIPE_DESCRIPTORS;
+            assert!(most + RESERVED_DESCRIPTORS - OPERATORS_DESCRIPTORS <= of_sessions(descriptors));
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::{
     net::{
         address::{self, Address, is_abstract},
+        ceiling::{SpareNumber, spare_number},
         endpoint::{Endpoint, Host},
         options::Options,
         socket::{Socket, stream_socket},
@@ -31,6 +32,7 @@ use std::{
         },
     },
     path::{Path, PathBuf},
+    rc::Rc,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -66,6 +68,8 @@ pub struct ListenHandle(Weak<Opened>);
 pub struct Listener {
     registration: Registration,
     socket: ListenSocket,
+    /// Of sessions, which leave the last descriptors to operators.
+    spare: Option<Rc<SpareNumber>>,
 }
 
 /// A port of ours at which nothing listens: connections are refused, and the kernel gives it to no program that asks for any.
@@ -367,7 +371,14 @@ impl Listener {
         } else {
             Registration::new(descriptor, false)
         };
-        Ok(Listener { registration: registration?, socket })
+        Ok(Listener { registration: registration?, socket, spare: None })
+    }
+
+    /// As [`Listener::open`], for sessions: connections get only descriptors below the [`ceiling`](crate::net::ceiling).
+    pub fn bounded(socket: ListenSocket) -> io::Result<Self> {
+        let mut listener = Self::open(socket)?;
+        listener.spare = Some(spare_number());
+        Ok(listener)
     }
 
     /// As [`ListenSocket::bind`], for this thread's shard.
@@ -410,9 +421,18 @@ impl Listener {
     /// taken to another shard.
     pub fn try_accept_if(&self, prepare: impl FnOnce() -> io::Result<()>) -> io::Result<(OwnedFd, Address)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let accept = || Ok((acceptfrom_with(self.descriptor(), flags)?, false));
-        let accepted = self.registration.read(|| prepare().and_then(|()| accept()).map_err(|e| self.lack(e)));
+        let spare = self.spare.as_deref();
+        let accept = || {
+            spare.map_or(Ok(()), SpareNumber::fill)?;
+            prepare()?;
+            Ok((acceptfrom_with(self.descriptor(), flags)?, false))
+        };
+        let accepted = self.registration.read(|| accept().map_err(|e| self.lack(e)));
         let (descriptor, peer) = accepted.inspect_err(|error| self.socket.errors.note(error))?;
+        let descriptor = match spare {
+            Some(spare) => spare.lower(descriptor)?,
+            None => descriptor,
+        };
         let peer = peer.as_ref().map_or_else(Address::unnamed, Address::from_kernel);
         Ok((descriptor, peer))
     }

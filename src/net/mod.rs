@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod buffer;
+pub mod ceiling;
 pub mod client_hello;
 pub mod dial;
 pub mod dns;

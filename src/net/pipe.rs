@@ -1,7 +1,7 @@
 //! Kernel pipes as owned pieces of a stream (splice(2)), from a bounded pool. Without a pipe, the relay copies.
 
 use crate::{
-    net::buffer::Buffer,
+    net::{buffer::Buffer, ceiling},
     runtime::{clock::coarse_ms, limit::descriptors, lock::Lock, shard::shared},
 };
 use rustix::{
@@ -214,6 +214,7 @@ impl Drop for Pipe {
 impl Ends {
     fn open(live: &Arc<AtomicUsize>) -> Option<Self> {
         let (read, write) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).ok()?;
+        let (read, write) = (ceiling::below(read).ok()?, ceiling::below(write).ok()?);
         live.fetch_add(1, Ordering::Relaxed);
         let ends = Ends { read, write, held: 0, live: live.clone() };
         // Over the soft limit on pages the kernel gives pipes of two pages (pipe(7)); copying is cheaper than those.

@@ -142,7 +142,7 @@ impl Acceptor {
     ) -> io::Result<Self> {
         let reserved = current.get().target.reserve().ok().flatten();
         let name = socket.address().to_string();
-        let listener = SessionListener { listener: Listener::open(socket)?, current, reserved, admission };
+        let listener = SessionListener { listener: Listener::bounded(socket)?, current, reserved, admission };
         Ok(Self::over(name, listener, slots, reporter))
     }
 

@@ -27,7 +27,8 @@ use futures::{FutureExt, select_biased};
 use serde::Serialize;
 use std::{io, path::PathBuf, pin::pin, rc::Rc, time::Duration};
 
-/// Operators at once, and one that waits until another gives way. Each has a descriptor of the reserve.
+/// Operators at once, and one that waits until another gives way. No session gets the descriptors of these
+/// ([`crate::net::ceiling`]).
 const CONNECTIONS_MAX: usize = 16;
 /// Of the control socket.
 const BACKLOG: i32 = 16;

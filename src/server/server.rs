@@ -91,8 +91,7 @@ pub async fn run(
     let threads = plan.shards();
     let handover = passed.state.take().map_or(Ok(Handover::default()), |state| Handover::read(&state))?;
     let plan = handover.adapt(plan)?;
-    limits::reserve(threads, plan.endpoints());
-    let descriptors = limits::raise_descriptor_limit();
+    let descriptors = limits::reserve(threads, plan.endpoints());
     set_pipes(&plan);
     let signals =
         ServerSignals::new(load.is_some()).map_err(|error| Error::new("cannot take signals over", error))?;
@@ -656,10 +655,10 @@ impl Running {
     /// Puts in force what concerns the whole program.
     /// What an operator has set stays where the plan says the same as before.
     fn change_program(&self, old: &Plan, plan: &Plan) {
-        limits::reserve(self.shards.active(), plan.endpoints());
+        let descriptors = limits::reserve(self.shards.active(), plan.endpoints());
         set_pipes(plan);
         if plan.max_sessions != old.max_sessions {
-            let most = limits::share(limits::raise_descriptor_limit()).sessions;
+            let most = limits::share(descriptors).sessions;
             self.context.slots.set_limit(plan.max_sessions.unwrap_or(most));
         }
         if plan.drain_timeout != old.drain_timeout {

@@ -174,7 +174,7 @@ fn the_check_and_the_start_count_the_same_descriptors() {
         "[listener.web]\nlisten = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\nupstream = \"127.0.0.1:9\"\n";
     let file = Written::new(format!("max-sessions = 5000\nthreads = 3\n{listener}"));
     // Of each session two, and beside the first shard's part those of two more with two listeners each.
-    let warning = "max-sessions 5000 needs 10110 descriptors, but the limit is 400 (ulimit -n)";
+    let warning = "max-sessions 5000 needs 10112 descriptors, but the limit is 400 (ulimit -n)";
     let command = |words: &[&str]| {
         let mut command = binary_in_shell("ulimit -n 400; exec \"$0\" \"$@\"");
         command.args(words);

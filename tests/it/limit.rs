@@ -2,7 +2,9 @@
 
 use crate::support::{
     fake::{peer, unreachable},
+    operator::Operated,
     pattern::pattern,
+    scrape,
     server::{Launch, Output, Server},
     stream::{End, connect, connect_from, exchange, is_silent, read_exactly, read_to_end, reset},
     wait::{LIMIT, within},
@@ -15,10 +17,12 @@ use serde_json::Value;
 use std::{
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
+    ops::Range,
     thread,
     time::{Duration, Instant},
 };
 use switchboard::net::listener::{AcceptError, classify};
+use tempfile::TempDir;
 
 /// A server with at most 64 open descriptors.
 fn start_poor(mode: &str, flags: &[&str]) -> Server {
@@ -232,6 +236,53 @@ fn out_of_descriptors_every_session_that_begins_is_served_and_the_others_wait() 
             event["event"] == "close" && event["cause"] != "client_reset" && event["cause"] != "done"
         });
         assert_eq!(close, None, "{host}");
+    }
+}
+
+/// A server with at least so many live sessions answers an operator, a health check and a scraper.
+fn assert_operable(operated: &Operated, sessions: usize) {
+    let listed = operated.json(&["list"]).len();
+    assert!(listed >= sessions, "{listed} sessions");
+    let admin = scrape::address(&operated.server);
+    assert_eq!(scrape::get(admin, "/healthz").status, 200);
+    scrape::scrape(admin);
+}
+
+#[test]
+fn out_of_descriptors_operators_and_health_checks_are_served_and_sessions_move_bulk() {
+    // More than the descriptors that are for operators: each of them is used again.
+    const LOOKS: usize = 20;
+    // One of 8 of 100.
+    const OF_OPERATORS: Range<u32> = 88..100;
+    let upstream = peer::echoes();
+    for (mode, threads) in [("proxy", "1"), ("proxy", "2"), ("echo", "1"), ("echo", "2")] {
+        let folder = TempDir::new().unwrap();
+        let socket = folder.path().join("control");
+        let (upstream, control) = (upstream.address.to_string(), socket.to_str().unwrap());
+        let beside = ["--control", control, "--metrics", "0", "--threads", threads];
+        let to: &[&str] = if mode == "proxy" { &["--upstream", &upstream] } else { &[] };
+        let flags = [&["--max-sessions", "5000"], to, &beside].concat();
+        let shell = Some("ulimit -n 100; exec \"$0\" \"$@\"");
+        let server = Launch { mode, flags: &flags, shell, output: Output::Read }.start();
+        let operated = Operated::of(server, socket);
+        let mut first = operated.server.connect();
+        exchange(&mut first, b"in");
+        let mut crowd: Vec<TcpStream> = (0..120).map(|_| operated.server.connect()).collect();
+        operated.server.await_warning("pauses accepting");
+        for look in 0..LOOKS {
+            assert_operable(&operated, 20);
+            exchange(&mut first, &pattern(look as u64, 1_000_000));
+            // Another session takes its descriptors.
+            drop(crowd.remove(look));
+            crowd.push(operated.server.connect());
+        }
+        let process = operated.server.process();
+        within(LIMIT, "sessions have none of them", || {
+            OF_OPERATORS.into_iter().all(|number| process.descriptor(number).is_none()).then_some(())
+        });
+        drop(crowd);
+        exchange(&mut operated.server.connect(), b"at last");
+        exchange(&mut first, b"to the end");
     }
 }
 
