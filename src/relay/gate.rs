@@ -85,12 +85,12 @@ impl Gate {
         self.word.load(Relaxed) & !AWAITED == 0
     }
 
-    /// Whether the sender may write in the receiver's place: nothing acts on the stream, and the receiver need not know.
-    pub fn is_free(&self) -> bool {
-        self.word.load(Relaxed) == 0
+    /// Whether the receiver's task was to be woken by this chunk. The next one need not wake it.
+    pub fn take_awaited(&self) -> bool {
+        self.word.load(Relaxed) & AWAITED != 0 && self.word.fetch_and(!AWAITED, Relaxed) & AWAITED != 0
     }
 
-    /// Whether the receiver's task is to be woken by the next chunk.
+    /// Says whether the receiver's task is to be woken by the next chunk, though the sender writes that itself.
     pub fn set_awaited(&self, is_awaited: bool) {
         if is_awaited != (self.word.load(Relaxed) & AWAITED != 0) {
             self.set(AWAITED, is_awaited);

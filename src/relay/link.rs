@@ -60,10 +60,10 @@ pub fn link() -> (LinkSender, LinkReceiver) {
 }
 
 impl LinkSender {
-    /// Writes what can be written of `chunk` in the receiver's place, if the receiver waits for it and the gate leaves it free to
-    /// do so; says whether that was all. The rest is to be sent.
+    /// Writes what can be written of `chunk` in the receiver's place, if the receiver waits for it and nothing acts on the
+    /// stream; says whether that was all. The rest is to be sent.
     pub fn deliver(&self, chunk: &mut Chunk, direction: &Direction) -> bool {
-        if !self.0.is_idle() || !direction.gate.is_free() {
+        if !self.0.is_idle() || !direction.gate.is_open() {
             return false;
         }
         let Some(sink) = self.0.sink.take() else { return false };
@@ -72,6 +72,9 @@ impl LinkSender {
         match written {
             Ok(count) => {
                 direction.add_delivered(count);
+                if direction.gate.take_awaited() {
+                    self.0.rouse_receiver();
+                }
                 chunk.is_empty()
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,

@@ -186,6 +186,11 @@ impl<T, X, const N: usize> Between<T, X, N> {
         self.sender.wake();
     }
 
+    /// Has the receiver's task polled, which goes on waiting for a message.
+    pub fn rouse_receiver(&self) {
+        self.receiver.wake();
+    }
+
     /// Has the receiver look again, though no message comes.
     pub fn wake_receiver(&self) {
         self.is_idle.set(false);

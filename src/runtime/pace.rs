@@ -3,14 +3,15 @@
 //!
 //! Looking costs the processor and wins what falling asleep and waking cost. It pays only if the next event is nearly there:
 //! after short gaps in a row, with one or two events each (the two legs of a session that answers), and never in bulk, where
-//! buffers are deep. After a look in vain it is rarer: the event may come from a program that waits for this core.
+//! buffers are deep.
 //!
-//! It never yields (sched_yield(2)): that gives up what is left of the thread's share. A program that computes then has the core
-//! until the next tick, for some ms, even if another core is idle, and no event is seen meanwhile.
+//! Between two looks it yields (sched_yield(2)): the event may come from a program that waits for this core. One that computes has
+//! it then until the next tick, for some ms, even if another core is idle, and no event is seen meanwhile. So after a yield that
+//! took long the thread goes without looking for a while.
 
 use crate::runtime::shard::Shard;
 use std::{
-    hint,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -21,9 +22,10 @@ const GAPS: usize = 4;
 const EVENTS_MAX: usize = 2;
 /// An event is looked for as long as this many times the longest of the last gaps.
 const GAPS_TO_LOOK: u32 = 2;
-/// After a look in vain the next wait does not look; after each further one twice as many do not, up to so many: what one look
-/// costs is a thousandth of them. After one that finds something it is half as many.
-const REST_MAX: u32 = 1024;
+/// Whoever has the core for so long after a yield computes: a peer that answers takes some 10 µs.
+const LONG_YIELD: Duration = Duration::from_micros(300);
+/// Waits without looking after a yield that took long: it may cost the next events of one wait in so many.
+const REST: u32 = 1024;
 
 /// The last gaps between events, and the longest time to look.
 pub(super) struct Pace {
@@ -31,21 +33,22 @@ pub(super) struct Pace {
     /// None is a gap after which looking is not worth it.
     gaps: [Option<Duration>; GAPS],
     next: usize,
-    rest: Rest,
+    /// Waits that are still to go without looking.
+    rest: u32,
 }
 
-/// How seldom it is looked after looks in vain.
-#[derive(Default)]
-struct Rest {
-    /// Waits without looking: after the last look in vain, and those that are left.
-    waits: u32,
-    left: u32,
+/// How a look ended.
+struct Look {
+    /// There were so many events, or there is something else to do. None if it was in vain.
+    found: Option<usize>,
+    /// Another program computed on this core meanwhile.
+    is_lost: bool,
 }
 
 impl Pace {
     /// Looks for an event for at most `look_for` before it sleeps.
     pub(super) fn new(look_for: Option<Duration>) -> Self {
-        Pace { look_for, gaps: [None; GAPS], next: 0, rest: Rest::default() }
+        Pace { look_for, gaps: [None; GAPS], next: 0, rest: 0 }
     }
 
     /// Waits until there are events, which it takes, or until there is something else to do, or `due`.
@@ -55,12 +58,13 @@ impl Pace {
             return;
         };
         let begin = Instant::now();
-        let limit = self.look_limit(most).filter(|_| self.rest.is_over());
-        let found = limit.and_then(|limit| look(shard, due, begin, limit));
-        if limit.is_some() {
-            self.rest.note(found.is_some());
+        let limit = self.look_limit(most).filter(|_| self.rest == 0);
+        self.rest = self.rest.saturating_sub(1);
+        let looked = limit.map(|limit| look(shard, due, begin, limit));
+        if looked.as_ref().is_some_and(|look| look.is_lost) {
+            self.rest = REST;
         }
-        let events = found.unwrap_or_else(|| shard.sleep(due));
+        let events = looked.and_then(|look| look.found).unwrap_or_else(|| shard.sleep(due));
         let gap = begin.elapsed();
         let is_short = gap < most && events <= EVENTS_MAX && !shard.bulk.take();
         self.gaps[self.next] = is_short.then_some(gap);
@@ -74,32 +78,21 @@ impl Pace {
     }
 }
 
-impl Rest {
-    /// Whether this wait may look.
-    fn is_over(&mut self) -> bool {
-        let is_over = self.left == 0;
-        self.left = self.left.saturating_sub(1);
-        is_over
-    }
-
-    /// Notes a look.
-    fn note(&mut self, has_found: bool) {
-        self.waits = if has_found { self.waits / 2 } else { (self.waits * 2).clamp(1, REST_MAX) };
-        self.left = self.waits;
-    }
-}
-
-/// Looks for events until `limit` after `begin`; says how many there were. None if there is still nothing to do.
-fn look(shard: &Shard, due: Option<Instant>, begin: Instant, limit: Duration) -> Option<usize> {
+/// Looks for events until `limit` after `begin`.
+fn look(shard: &Shard, due: Option<Instant>, begin: Instant, limit: Duration) -> Look {
+    let mut looked = Duration::ZERO;
     loop {
+        let elapsed = begin.elapsed();
+        let is_lost = elapsed.saturating_sub(looked) >= LONG_YIELD;
         let events = shard.look();
         if events > 0 || shard.is_called(due) {
-            return Some(events);
+            return Look { found: Some(events), is_lost };
         }
-        if begin.elapsed() >= limit {
-            return None;
+        if is_lost || elapsed >= limit {
+            return Look { found: None, is_lost };
         }
-        hint::spin_loop();
+        looked = elapsed;
+        thread::yield_now();
     }
 }
 
@@ -108,37 +101,31 @@ mod tests {
     use super::*;
     use crate::runtime::shard;
 
-    /// How many of the next waits rest, up to the first that may look.
-    fn waits(rest: &mut Rest) -> u32 {
-        (0..).take_while(|_| !rest.is_over()).count().try_into().unwrap()
-    }
-
     #[test]
-    fn looks_in_vain_become_rarer_and_others_more_frequent() {
-        let mut rest = Rest::default();
-        let after = |rest: &mut Rest, has_found| {
-            rest.note(has_found);
-            waits(rest)
-        };
-        assert_eq!(waits(&mut rest), 0);
-        assert_eq!([(); 3].map(|()| after(&mut rest, false)), [1, 2, 4]);
-        assert_eq!([(); 4].map(|()| after(&mut rest, true)), [2, 1, 0, 0]);
-        assert_eq!([(); 12].map(|()| after(&mut rest, false))[9..], [512, 1024, 1024]);
-    }
-
-    #[test]
-    fn a_look_in_vain_ends_in_a_sleep_and_is_noted() {
+    fn a_look_in_vain_ends_in_a_sleep_and_one_that_rests_does_not_look() {
         let soon = Duration::from_millis(100);
         let left = shard::run(async {
             let shard = Shard::here().unwrap();
             let mut pace = Pace::new(Some(Duration::from_micros(200)));
             pace.gaps = [Some(Duration::from_micros(10)); GAPS];
+            pace.rest = 2;
             let begin = Instant::now();
             pace.wait(&shard, Some(begin + soon));
             assert!(begin.elapsed() >= soon / 2, "{:?}", begin.elapsed());
-            pace.rest.left
+            pace.rest
         });
         assert_eq!(left.unwrap(), 1);
+    }
+
+    #[test]
+    fn a_yield_that_took_long_is_seen() {
+        let lost = shard::run(async {
+            let shard = Shard::here().unwrap();
+            // As if the core had been another's since then.
+            let begin = Instant::now() - LONG_YIELD;
+            look(&shard, None, begin, Duration::from_secs(10)).is_lost
+        });
+        assert!(lost.unwrap());
     }
 
     #[test]

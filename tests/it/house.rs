@@ -168,12 +168,6 @@ fn nothing_outside_tests_unwraps() {
     only(&[], &["unwrap()", "todo!", "unimplemented!"]);
 }
 
-/// What waits for the processor may keep it for ms, in which the thread sees no event (`runtime/pace.rs`).
-#[test]
-fn no_thread_yields_its_processor() {
-    only(&[], &["thread::yield_now", "sched_yield"]);
-}
-
 #[test]
 fn unsafe_code_is_forbidden() {
     for root in sources().iter().filter(|source| source.is_in(&["lib.rs", "main.rs"])) {
