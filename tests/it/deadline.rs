@@ -240,6 +240,8 @@ fn the_shortest_and_the_longest_deadlines_freeze_nothing_as_flags_and_when_they_
 fn what_lies_in_the_kernel_for_a_client_that_takes_nothing_stalls_only_so_long() {
     // More than the client's buffer holds, and less than the program's kernel takes.
     const REPLY: usize = 200_000;
+    // Before a look that came too late could have begun it anew, twice.
+    const SOONER: Duration = Duration::from_millis(1900);
     for way in THROUGH {
         let upstream = peer::half_closes_first(pattern(91, REPLY));
         let route = way.to(upstream.address, &["--stall-timeout", VALUE]);
@@ -249,7 +251,7 @@ fn what_lies_in_the_kernel_for_a_client_that_takes_nothing_stalls_only_so_long()
         let close = route.await_cause(client.local_addr().unwrap(), "stall_timeout").unwrap();
         let elapsed = begin.elapsed();
         assert_eq!(close["upstream_bytes"], REPLY, "{close}");
-        assert!(elapsed >= DEADLINE && elapsed < DEADLINE + SLACK, "{elapsed:?}");
+        assert!(elapsed >= DEADLINE && elapsed < DEADLINE + SOONER, "{elapsed:?}");
     }
 }
 

@@ -126,3 +126,11 @@ fn the_longest_durations_end_nothing_and_the_shortest_end_it_at_once() {
     let end = client.read(&mut [0]);
     assert!(matches!(end, Ok(0)) || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
 }
+
+#[test]
+fn a_stall_timeout_beyond_what_the_kernel_counts_fails_no_connection() {
+    // The kernel counts such times in an int of milliseconds: 24.8 days.
+    let upstream = peer::echoes();
+    let server = Server::proxy(upstream.address, &["--stall-timeout", "25d"]);
+    exchange(&mut server.connect(), b"there and back");
+}
