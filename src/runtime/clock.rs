@@ -57,12 +57,16 @@ const SLEEP_MAX: Duration = Duration::from_secs(1000 * 31_557_600);
 
 /// Ends after `duration`, or after a thousand years.
 pub fn sleep(duration: Duration) -> Sleep {
-    sleep_until(Instant::now() + duration.min(SLEEP_MAX))
+    sleep_until(after(duration))
+}
+
+fn after(duration: Duration) -> Instant {
+    Instant::now() + duration.min(SLEEP_MAX)
 }
 
 /// The value of `future`; none if it takes longer than `limit`. Without a limit it may take for ever.
 pub fn within<F: Future>(limit: Option<Duration>, future: F) -> Within<F> {
-    Within { future, end: limit.map(|limit| Instant::now() + limit.min(SLEEP_MAX)), sleep: None }
+    Within { future, end: limit.map(after), sleep: None }
 }
 
 pin_project! {

@@ -194,7 +194,7 @@ impl<T, X, const N: usize> Between<T, X, N> {
     /// Has the receiver look again, though no message comes.
     pub fn wake_receiver(&self) {
         self.is_idle.set(false);
-        self.receiver.wake();
+        self.rouse_receiver();
     }
 }
 
