@@ -285,11 +285,12 @@ mod tests {
         },
     };
     use futures::{FutureExt, future::ready};
+    use socket2::{Domain, Socket, Type};
     use std::{
         cell::{Cell, RefCell},
         fs,
         io::{Read, Write},
-        net::{TcpListener, TcpStream},
+        net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
         os::unix::net::UnixListener,
         rc::Rc,
         sync::{
@@ -396,8 +397,11 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_in_words() {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert_eq!(ask_once(&to(free), &check("", "")), Err("connect refused".into()));
+        // Nobody listens there, nor can.
+        let reserved = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        reserved.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        let refuses = to(reserved.local_addr().unwrap().as_socket().unwrap());
+        assert_eq!(ask_once(&refuses, &check("", "")), Err("connect refused".into()));
         let held = TcpListener::bind("127.0.0.1:0").unwrap();
         let silent = to(held.local_addr().unwrap());
         assert_eq!(ask_once(&silent, &check("x", "y")), Err("no answer within 500 ms".into()));

@@ -2,6 +2,7 @@
 
 use crate::support::{
     manager::{passing, start_passing},
+    port,
     program::{self, Program},
     server::{Launch, Output},
     stream::{self, exchange},
@@ -163,7 +164,7 @@ fn a_server_is_started_by_systemd_at_the_first_connection() {
     if !Path::new(ACTIVATE).exists() {
         return eprintln!("skipped: {ACTIVATE} is not installed (package systemd)");
     }
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = port::unused();
     let mut activate = Command::new(ACTIVATE);
     activate.args(["-l", &address.to_string(), "--fdname=web", env!("CARGO_BIN_EXE_switchboard")]);
     activate.args(["echo", "--listen", "fd:web", "--control", "off"]);

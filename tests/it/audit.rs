@@ -8,7 +8,7 @@ use crate::support::{
     fake::{
         Fake,
         faulty_relay::{Fault, FaultyRelay},
-        nothing,
+        nothing, unreachable,
     },
     lines::Lines,
     program::{Program, binary},
@@ -218,7 +218,7 @@ fn assert_ends(audit: Audit, code: i32, words: &str) {
 
 #[test]
 fn a_proxy_that_is_not_there_or_leads_elsewhere_ends_with_3() {
-    let nowhere = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let (nowhere, _reserved) = unreachable::refuses();
     assert_ends(Audit::of(nowhere, &[]).0, 3, "connection refused");
     let elsewhere = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let (audit, origin) = Audit::of(elsewhere.local_addr().unwrap(), &[]);

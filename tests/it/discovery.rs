@@ -4,12 +4,11 @@ use crate::support::{
     fake::{
         Fake,
         name_server::{NameServer, Says},
-        peer,
+        peer, unreachable,
     },
     server::Server,
     stream::{End, Received, exchange, read_to_end},
 };
-use socket2::{Domain, Socket, Type};
 use std::{
     collections::BTreeSet,
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener},
@@ -138,10 +137,8 @@ fn services_have_ports_and_weights_and_higher_priorities_are_backups() {
     let name_server = NameServer::start();
     let fakes: Vec<Fake> = (0..3).map(|_| peer::echoes()).collect();
     let port = |at: usize| fakes[at].address.port();
-    // Nothing listens there, and nothing else will.
-    let reserved = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    reserved.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-    let closed = reserved.local_addr().unwrap().as_socket().unwrap().port();
+    let (closed, _reserved) = unreachable::refuses();
+    let closed = closed.port();
     name_server.says("one.test", addresses(&[1]));
     let services = [(1, 1, port(0), "one.test"), (1, 3, port(1), "one.test"), (2, 1, port(2), "one.test")];
     name_server.says("_db._tcp.test", Says::Services(services.into()));

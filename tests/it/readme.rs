@@ -2,6 +2,7 @@
 
 use crate::support::{
     lines::Lines,
+    port,
     program::{Program, binary, run},
     wait::{LIMIT, within},
 };
@@ -9,7 +10,6 @@ use rustix::process::Signal;
 use std::{
     collections::{BTreeSet, HashMap},
     fs,
-    net::TcpListener,
     path::Path,
     process::{Command, Stdio},
 };
@@ -57,10 +57,7 @@ struct Stage {
 
 impl Stage {
     fn new() -> Stage {
-        // All are held until the last is known: no two are the same.
-        let held = PORTS.map(|port| (port, TcpListener::bind("127.0.0.1:0").unwrap()));
-        let port = |listener: &TcpListener| listener.local_addr().unwrap().port().to_string();
-        let ports = held.iter().map(|(name, listener)| (*name, port(listener))).collect();
+        let ports = PORTS.map(|port| (port, port::unused().port().to_string())).into();
         Stage { ports, folder: TempDir::new().unwrap(), running: Vec::new() }
     }
 

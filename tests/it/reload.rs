@@ -3,6 +3,7 @@
 use crate::support::{
     fake::{peer, unreachable},
     operator::run,
+    port,
     program::binary,
     server::Server,
     stream::{End, connect, connect_from, exchange, read_to_end},
@@ -73,11 +74,7 @@ impl Reloaded {
     }
 }
 
-/// A listener with a name, at an address of its own; that address stays free until it is listened on.
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
+/// A listener with a name, at an address of its own.
 fn listener(name: &str, listen: SocketAddr, upstream: impl ToString) -> String {
     format!("[listener.{name}]\nlisten = \"{listen}\"\nupstream = \"{}\"\n", upstream.to_string())
 }
@@ -89,7 +86,7 @@ fn refuses(address: SocketAddr) -> bool {
 
 #[test]
 fn a_file_that_says_the_same_changes_nothing() {
-    let (web, peer) = (free(), peer::echoes());
+    let (web, peer) = (port::unused(), peer::echoes());
     let mut server = Reloaded::start(&listener("web", web, peer.address), 1);
     let same = format!("# a comment\n{}idle-timeout = \"60m\"\n", listener("web", web, peer.address));
     assert_eq!(server.reload(&same), ["nothing has changed"]);
@@ -99,7 +96,7 @@ fn a_file_that_says_the_same_changes_nothing() {
 
 #[test]
 fn what_the_server_of_an_address_is_sent_otherwise_is_told() {
-    let (web, peer) = (free(), peer::echoes());
+    let (web, peer) = (port::unused(), peer::echoes());
     let text = |version: &str| listener("web", web, peer.address) + &format!("send-proxy = {version:?}\n");
     let mut server = Reloaded::start(&text("v1"), 1);
     let wanted = "listener web: send-proxy: v1 to v2";
@@ -113,7 +110,7 @@ fn what_the_server_of_an_address_is_sent_otherwise_is_told() {
 
 #[test]
 fn a_listener_comes_and_goes_and_its_sessions_live_on() {
-    let (web, more, peer) = (free(), free(), peer::echoes());
+    let (web, more, peer) = (port::unused(), port::unused(), peer::echoes());
     let mut server = Reloaded::start(&listener("web", web, peer.address), 1);
     let mut before = connect(web);
     exchange(&mut before, b"before");
@@ -130,7 +127,7 @@ fn a_listener_comes_and_goes_and_its_sessions_live_on() {
 
 #[test]
 fn a_listener_that_is_renamed_keeps_its_socket() {
-    let (web, peer) = (free(), peer::echoes());
+    let (web, peer) = (port::unused(), peer::echoes());
     let mut server = Reloaded::start(&listener("web", web, peer.address), 1);
     exchange(&mut connect(web), b"in");
     let told = server.reload(&listener("site", web, peer.address));
@@ -149,7 +146,7 @@ fn a_listener_that_is_renamed_keeps_its_socket() {
 
 #[test]
 fn new_connections_follow_new_rules_and_live_ones_keep_theirs() {
-    let (web, one, other) = (free(), peer::echoes(), peer::half_closes_first(b"other".to_vec()));
+    let (web, one, other) = (port::unused(), peer::echoes(), peer::half_closes_first(b"other".to_vec()));
     let mut server = Reloaded::start(&listener("web", web, one.address), 1);
     let mut before = connect(web);
     exchange(&mut before, b"one");
@@ -167,7 +164,7 @@ fn new_connections_follow_new_rules_and_live_ones_keep_theirs() {
 
 #[test]
 fn a_fault_anywhere_changes_nothing_and_says_where() {
-    let (web, more, peer) = (free(), free(), peer::echoes());
+    let (web, more, peer) = (port::unused(), port::unused(), peer::echoes());
     let good = listener("web", web, peer.address);
     let mut server = Reloaded::start(&good, 1);
     let mut before = connect(web);
@@ -201,7 +198,7 @@ fn a_fault_anywhere_changes_nothing_and_says_where() {
 
 #[test]
 fn a_hangup_reloads_and_tells_it() {
-    let (web, more, peer) = (free(), free(), peer::echoes());
+    let (web, more, peer) = (port::unused(), port::unused(), peer::echoes());
     let server = Reloaded::start(&listener("web", web, peer.address), 1);
     server.write(&(listener("web", web, peer.address) + &listener("more", more, peer.address)));
     server.server.signal(Signal::HUP);
@@ -213,7 +210,7 @@ fn a_hangup_reloads_and_tells_it() {
 
 #[test]
 fn what_an_operator_said_of_a_server_outlives_a_reload_and_another_name() {
-    let (web, one, other) = (free(), peer::echoes(), peer::echoes());
+    let (web, one, other) = (port::unused(), peer::echoes(), peer::echoes());
     let group = |name: &str, weight: u32| {
         let servers =
             format!("[\"{}\", {{ address = \"{}\", weight = {weight} }}]", one.address, other.address);
@@ -242,7 +239,7 @@ fn what_an_operator_said_of_a_server_outlives_a_reload_and_another_name() {
 
 #[test]
 fn a_server_that_is_removed_keeps_its_sessions_and_is_shown_until_they_end() {
-    let (web, one, other) = (free(), peer::echoes(), peer::echoes());
+    let (web, one, other) = (port::unused(), peer::echoes(), peer::echoes());
     let group = |servers: &[SocketAddr]| {
         let servers: Vec<String> = servers.iter().map(|one| format!("\"{one}\"")).collect();
         listener("web", web, "db") + &format!("[upstream.db]\nservers = [{}]\n", servers.join(", "))
@@ -272,7 +269,7 @@ fn a_server_that_is_removed_keeps_its_sessions_and_is_shown_until_they_end() {
 
 #[test]
 fn limits_of_the_program_follow_a_reload() {
-    let (web, peer) = (free(), peer::echoes());
+    let (web, peer) = (port::unused(), peer::echoes());
     let text = |max: &str| {
         format!("max-sessions = {max}\nmax-per-source = 10\n") + &listener("web", web, peer.address)
     };
@@ -298,7 +295,7 @@ fn limits_of_the_program_follow_a_reload() {
 #[test]
 fn reloads_under_load_lose_no_connection_and_change_no_transfer() {
     const RELOADS: usize = 20;
-    let (web, more, one, other) = (free(), free(), peer::echoes(), peer::echoes());
+    let (web, more, one, other) = (port::unused(), port::unused(), peer::echoes(), peer::echoes());
     let (_refusing, _kept) = unreachable::refuses();
     let text = |turn: usize| {
         let to = if turn.is_multiple_of(2) { one.address } else { other.address };
@@ -338,7 +335,7 @@ fn reloads_under_load_lose_no_connection_and_change_no_transfer() {
 
 #[test]
 fn threads_come_and_go_and_no_connection_is_lost() {
-    let (web, peer) = (free(), peer::echoes());
+    let (web, peer) = (port::unused(), peer::echoes());
     let text = |threads: usize| listener("web", web, peer.address).replacen("", &format!("# {threads}\n"), 1);
     let server = Reloaded::start(&text(2), 1);
     let count = |server: &Reloaded| {
@@ -381,7 +378,7 @@ fn threads_come_and_go_and_no_connection_is_lost() {
 
 #[test]
 fn a_refused_reload_changes_no_limit_and_no_state_of_a_server() {
-    let (web, one) = (free(), peer::echoes());
+    let (web, one) = (port::unused(), peer::echoes());
     let (down, _kept) = unreachable::refuses();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let group = |check: &str| {
@@ -417,7 +414,7 @@ fn a_refused_reload_changes_no_limit_and_no_state_of_a_server() {
 #[test]
 fn a_group_may_have_servers_of_several_families_and_a_reload_may_go_from_one_to_another() {
     let folder = tempfile::tempdir().unwrap();
-    let (web, one) = (free(), peer::echoes());
+    let (web, one) = (port::unused(), peer::echoes());
     let Ok(six) = TcpListener::bind("[::1]:0") else { return };
     let six_address = six.local_addr().unwrap();
     thread::spawn(move || {
@@ -453,7 +450,7 @@ fn a_group_may_have_servers_of_several_families_and_a_reload_may_go_from_one_to_
 
 #[test]
 fn a_file_that_does_not_end_keeps_no_server_from_stopping() {
-    let (web, peer) = (free(), peer::echoes());
+    let (web, peer) = (port::unused(), peer::echoes());
     let mut server = Reloaded::start(&listener("web", web, peer.address), 1);
     fs::remove_file(server.file()).unwrap();
     let mkfifo = std::process::Command::new("mkfifo").arg(server.file()).status().unwrap();
@@ -465,7 +462,7 @@ fn a_file_that_does_not_end_keeps_no_server_from_stopping() {
 
 #[test]
 fn the_control_socket_moves_after_the_answer_and_metrics_move_without_a_gap() {
-    let (web, peer, metrics) = (free(), peer::echoes(), free());
+    let (web, peer, metrics) = (port::unused(), peer::echoes(), port::unused());
     let mut server = Reloaded::start(&listener("web", web, peer.address), 1);
     let file = fs::read_to_string(server.file()).unwrap();
     let moved = server.folder.path().join("moved");
@@ -487,12 +484,12 @@ fn the_control_socket_moves_after_the_answer_and_metrics_move_without_a_gap() {
 
 #[test]
 fn the_queue_of_a_listener_that_goes_is_served_once_there_is_room() {
-    let (web, peer) = (free(), peer::echoes());
+    let (web, peer) = (port::unused(), peer::echoes());
     let mut server = Reloaded::start(&listener("web", web, peer.address), 1);
     assert_eq!(server.ctl(&["pause"]).0, 0);
     let mut waiting: Vec<_> = (0..10).map(|_| connect(web)).collect();
     waiting.iter_mut().for_each(|client| client.write_all(b"waits").unwrap());
-    let other = free();
+    let other = port::unused();
     server.reload(&listener("web", other, peer.address));
     assert_eq!(server.ctl(&["resume"]).0, 0);
     for client in &mut waiting {
@@ -507,7 +504,7 @@ fn the_queue_of_a_listener_that_goes_is_served_once_there_is_room() {
 #[test]
 fn those_who_may_not_connect_have_a_line_a_second_and_each_is_counted() {
     const COUNT: usize = 40;
-    let (web, peer) = (free(), peer::echoes());
+    let (web, peer) = (port::unused(), peer::echoes());
     let text = listener("web", web, peer.address) + "deny = \"127.0.0.2\"\n";
     let server = Reloaded::start(&text, 1);
     for _ in 0..COUNT {

@@ -3,6 +3,7 @@
 use crate::support::{
     fake::peer,
     lines::Lines,
+    port,
     program::{self, Program, binary, run_binary},
     server::Server,
     stream::{End, connect, exchange, read_exactly, read_to_end},
@@ -261,14 +262,9 @@ fn every_interface_means_both_families() {
     }
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 #[test]
 fn a_proxy_to_itself_is_refused_at_start() {
-    let port = free_port();
+    let port = port::unused().port();
     let address = format!("127.0.0.1:{port}");
     let itself = [("--listen", address.as_str()), ("--upstream", address.as_str())];
     for listen in [address.clone(), port.to_string(), format!("0.0.0.0:{port}"), format!(":{port}")] {
@@ -282,7 +278,7 @@ fn a_proxy_to_itself_is_refused_at_start() {
 #[test]
 fn a_loop_that_shows_only_later_does_not_eat_the_descriptors() {
     // Only resolving it tells that this name, in capitals, leads to the listener.
-    let port = free_port();
+    let port = port::unused().port();
     let listen = format!("127.0.0.1:{port}");
     let server = Server::proxy(format!("LOCALHOST:{port}"), &["--listen", &listen]);
     let before = server.process().descriptors().len();

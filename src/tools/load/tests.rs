@@ -10,9 +10,10 @@ use crate::{
         shared::Shared,
     },
 };
+use socket2::{Domain, Socket, Type};
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
@@ -164,7 +165,10 @@ fn every_reset_connection_is_counted() {
 
 #[test]
 fn a_refused_connection_is_counted() {
-    let target = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody listens there, nor can.
+    let reserved = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    reserved.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let target = reserved.local_addr().unwrap().as_socket().unwrap();
     let each = [vec![Step::Connect], round_trip(), vec![Step::Close]].concat();
     let report = play(target, 2, Script { each, ..Script::default() }, Some(4));
     assert_eq!(report.failures, [(Failure::Refused, 4)].into());

@@ -8,6 +8,7 @@ pub mod manager;
 pub mod openmetrics;
 pub mod operator;
 pub mod pattern;
+pub mod port;
 pub mod proc;
 pub mod program;
 pub mod rooms;

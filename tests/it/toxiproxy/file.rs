@@ -2,13 +2,14 @@
 
 use crate::support::{
     api::{Api, listen},
+    port,
     program::binary,
     server::Server,
     stream::{End, connect, exchange, read_to_end},
     wait::{LIMIT, within},
 };
 use serde_json::json;
-use std::{fs, net::TcpListener};
+use std::fs;
 use tempfile::TempDir;
 
 #[test]
@@ -60,7 +61,7 @@ fn a_scenario_enables_a_proxy_where_the_api_has_put_it() {
     let step = |name: &str| json!({"at_ms": 1, "repeat_ms": 50, "proxy": name, "enable": true});
     fs::write(&steps, json!([step("a"), step("b")]).to_string()).unwrap();
     let api = Api::start(&["--scenario", steps.to_str().unwrap()]);
-    let [moved, new] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let [moved, new] = [port::unused(), port::unused()];
     api.proxy("a", "127.0.0.1:9");
     let upstream = echo.address().to_string();
     let change = json!({"enabled": false, "listen": moved.to_string(), "upstream": upstream});
