@@ -122,7 +122,7 @@ impl Attack {
 
     /// Whether a server does what it is asked to, and computes for it, as it would for anyone.
     pub fn is_work(self) -> bool {
-        matches!(self, Attack::Handshakes | Attack::HelloBurst | Attack::Tickets | Attack::LongChain)
+        matches!(self, Attack::Handshakes | Attack::HelloBurst | Attack::LongChain)
     }
 
     /// How many threads do it, and how often each begins anew.

@@ -10,7 +10,7 @@ use crate::{
         tls::{client::ClientTls, explain::explain},
     },
     runtime::{
-        shard::{own, shared},
+        shard::own,
         turn::{LongTurn, long_turn},
     },
 };
@@ -28,10 +28,7 @@ use std::{
     fmt,
     future::poll_fn,
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -42,11 +39,9 @@ const ROOM_BYTES: usize = 64 * 1024;
 const BEGIN_BYTES: usize = 2 * 1024;
 /// The longest message that is put together in memory: rustls takes 64 KiB, in records of any size.
 const MESSAGE_BYTES_MAX: usize = 512 * 1024;
-/// The same of what a server sends after its handshake. rustls keeps tickets that stand close together for as long as no
-/// record ends where one of them ends: that is room for 100,000 and more.
-const TICKETS_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Connections of the program that may need more than [`MESSAGE_BYTES_MAX`] at a time: 64 MiB.
-const LONG_FLIGHTS_MAX: usize = 4;
+/// What a peer sends in a row after its handshake that gives nothing of the stream: two of the longest tickets (RFC 8446
+/// §4.6.1), or a thousand usual ones. Each costs a key, and a server may send them without end.
+const BARREN_BYTES_MAX: usize = 160 * 1024;
 /// Records that are decrypted before the first of them is passed on: what is known to follow goes out in large segments.
 const AT_ONCE: usize = 4;
 /// What is looked at that gives nothing of the stream, before other tasks have their turn: some 0.4 ms of tickets, which a peer
@@ -92,8 +87,6 @@ struct TlsSession {
     peer_closed: bool,
     closed: bool,
     failure: Option<rustls::Error>,
-    /// That `incoming` holds more than [`MESSAGE_BYTES_MAX`].
-    long_flight: Option<LongFlight>,
 }
 
 /// Bytes in a row; without any it takes no memory.
@@ -107,13 +100,6 @@ struct Room {
 /// The free rooms of a shard.
 #[derive(Default)]
 struct SpareRooms(RefCell<Vec<Vec<u8>>>);
-
-/// How many connections of the program hold a long flight.
-#[derive(Default)]
-struct LongFlights(AtomicUsize);
-
-/// One of them, until it is dropped.
-struct LongFlight(Arc<LongFlights>);
 
 /// A connection that broke the rules of TLS, or whose handshake failed.
 #[derive(Debug)]
@@ -171,7 +157,7 @@ impl TlsSocket {
     /// The client's side of `socket`, once the handshake with the server of `host`, a name or an IP address, is through.
     /// Errors: as [`TlsSocket::handshake`]; a name that no certificate can have is `InvalidData`.
     pub async fn connect(socket: Socket, tls: &ClientTls, host: &str) -> io::Result<Self> {
-        let name = tls.server_name(host).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
+        let name = tls.server_name(host).map_err(invalid)?;
         let session = Self::client(socket, tls.config(), name)?;
         if let Err(error) = session.handshake().await {
             // The server reads the alert before the end.
@@ -218,6 +204,7 @@ impl TlsSocket {
             }
             let is_all = advanced?;
             if !self.look(CommonState::is_handshaking) {
+                self.session.borrow_mut().barren = 0;
                 return Ok(());
             }
             if is_all && poll_fn(|context| self.poll_receive(context)).await? == 0 {
@@ -339,6 +326,10 @@ impl TlsSocket {
     }
 }
 
+fn invalid(why: impl Into<Box<dyn StdError + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
 /// Whether a handshake failed because no authority vouches for who the peer says to be.
 pub fn is_distrust(error: &io::Error) -> bool {
     let failure = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsFailure>());
@@ -361,7 +352,6 @@ impl TlsSession {
             peer_closed: false,
             closed: false,
             failure: None,
-            long_flight: None,
         }
     }
 
@@ -383,6 +373,7 @@ impl TlsSession {
             }
             if self.plain.is_empty() {
                 driven?;
+                self.bound_barren()?;
             } else if driven.is_err() || self.plain.len() >= AT_ONCE {
                 return Ok(true);
             }
@@ -390,6 +381,14 @@ impl TlsSession {
                 return Ok(true);
             }
         }
+    }
+
+    /// Errors: too much came without a byte of the stream. All but tickets rustls bounds itself.
+    fn bound_barren(&self) -> io::Result<()> {
+        if self.barren > BARREN_BYTES_MAX && !self.machine.state().is_handshaking() {
+            return Err(invalid("the peer sends tickets without end"));
+        }
+        Ok(())
     }
 
     /// Whether a handshake has something to compute now. Many may wait for their turn to do so at once: what came takes no
@@ -505,10 +504,8 @@ impl TlsSession {
             self.shrink();
             return Poll::Pending;
         }
-        if self.incoming.len() >= MESSAGE_BYTES_MAX
-            && let Err(text) = self.allow_long_flight()
-        {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
+        if self.incoming.len() >= MESSAGE_BYTES_MAX {
+            return Poll::Ready(Err(invalid("a message is too long")));
         }
         let room = self.incoming.free(ROOM_BYTES / 2);
         let most = left.as_deref().map_or(ROOM_BYTES, |&left| left as usize);
@@ -530,23 +527,6 @@ impl TlsSession {
     fn shrink(&mut self) {
         let is_trusted = !self.machine.state().is_handshaking() && self.incoming.bytes.len() <= ROOM_BYTES;
         self.incoming.shrink(if is_trusted { BEGIN_BYTES } else { ROOM_BYTES });
-        if self.incoming.bytes.len() <= MESSAGE_BYTES_MAX {
-            self.long_flight = None;
-        }
-    }
-
-    /// Whether what came may be longer than a message. Errors: what is wrong with it, in words.
-    fn allow_long_flight(&mut self) -> Result<(), &'static str> {
-        if matches!(self.machine, Machine::Server(_)) || self.machine.state().is_handshaking() {
-            return Err("a message is too long");
-        }
-        if self.incoming.len() >= TICKETS_BYTES_MAX {
-            return Err("the peer sends tickets without end");
-        }
-        if self.long_flight.is_none() {
-            self.long_flight = LongFlight::begin();
-        }
-        self.long_flight.as_ref().map(|_| ()).ok_or("the peer sends many tickets, and so do too many others")
     }
 
     fn poll_flush(&mut self, socket: &Socket, context: &Context<'_>) -> Poll<io::Result<()>> {
@@ -571,22 +551,6 @@ impl TlsSession {
             self.outgoing.discard(count);
         }
         Ok(())
-    }
-}
-
-impl LongFlight {
-    /// None if there are too many.
-    fn begin() -> Option<Self> {
-        let flights = shared::<LongFlights>();
-        let more = |count| (count < LONG_FLIGHTS_MAX).then_some(count + 1);
-        flights.0.fetch_update(Relaxed, Relaxed, more).ok()?;
-        Some(LongFlight(flights))
-    }
-}
-
-impl Drop for LongFlight {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -813,17 +777,5 @@ mod tests {
             assert!(server.outgoing.len() > 0, "no alert");
         })
         .unwrap();
-    }
-
-    #[test]
-    fn a_few_connections_of_the_program_hold_a_long_flight_at_a_time() {
-        let held = run(async {
-            let mut held: Vec<LongFlight> =
-                (0..LONG_FLIGHTS_MAX).filter_map(|_| LongFlight::begin()).collect();
-            let refused = LongFlight::begin().is_none();
-            held.pop();
-            (held.len(), refused, LongFlight::begin().is_some())
-        });
-        assert_eq!(held.unwrap(), (LONG_FLIGHTS_MAX - 1, true, true));
     }
 }
