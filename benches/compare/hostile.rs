@@ -10,7 +10,8 @@
 //! (`Attack::is_work`), it has that work on a processor that the neighbours' clients need as well: there it is 2 × elsewhere.
 //! Round trips are due by a schedule and their latencies count from then: none is left out because the one
 //! before was late. A figure is the least of the rounds: other programs of the machine can only add to it, and an attack is
-//! there in each round.
+//! there in each round. Quiet is one condition, whatever attack it is held against: a neighbour's is the median of the quiet
+//! figures of all rows, of which one alone may be twice another.
 
 use crate::{
     attack::{Attack, Ground, HostileServers, Siege},
@@ -66,6 +67,14 @@ struct Ours {
 /// The p99 in microseconds of a neighbour, quiet, elsewhere and here, of each round.
 type Rounds = [Vec<f64>; PLACES];
 
+/// What an attack did to both neighbours: their p99 in microseconds, in each place.
+struct Row {
+    attack: Attack,
+    /// How often a second it was made here.
+    done: f64,
+    p99: [[f64; PLACES]; 2],
+}
+
 /// What a neighbour's p99 here is to that of the place that it is judged by.
 #[derive(Debug)]
 pub struct Harm {
@@ -86,7 +95,7 @@ pub fn compare(bench: &Bench<'_>) -> io::Result<(Table, Vec<Harm>)> {
         "quiet µs",
         "elsewhere µs",
         "here µs",
-        "× quiet",
+        "× quiet (median)",
         "× elsewhere",
     ];
     let title = format!(
@@ -103,20 +112,28 @@ pub fn compare(bench: &Bench<'_>) -> io::Result<(Table, Vec<Harm>)> {
         };
         let start = || Ours::start(bench, &program, hostile);
         let (here, elsewhere) = (start()?, start()?);
-        for attack in Attack::ALL.into_iter().filter(|attack| is_wanted(*attack)) {
-            let (rounds, done) = rounds(bench, attack, &here, &elsewhere)?;
-            for (neighbour, rounds) in NEIGHBOURS.into_iter().zip(rounds) {
-                let p99 = rounds.map(|values| values.into_iter().fold(f64::INFINITY, f64::min));
-                let ratio = |to: usize| p99[HERE] / p99[to];
+        let attacks = Attack::ALL.into_iter().filter(|attack| is_wanted(*attack));
+        let rows: io::Result<Vec<Row>> = attacks
+            .map(|attack| {
+                let (rounds, done) = rounds(bench, attack, &here, &elsewhere)?;
+                let least = |values: Vec<f64>| values.into_iter().fold(f64::INFINITY, f64::min);
+                Ok(Row { attack, done, p99: rounds.map(|rounds| rounds.map(least)) })
+            })
+            .collect();
+        let rows = rows?;
+        let quiet = [0, 1].map(|at| median(rows.iter().map(|row: &Row| row.p99[at][QUIET]).collect()));
+        for Row { attack, done, p99 } in rows {
+            for ((neighbour, p99), quiet) in NEIGHBOURS.into_iter().zip(p99).zip(quiet) {
+                let (to_quiet, to_elsewhere) = (p99[HERE] / quiet, p99[HERE] / p99[ELSEWHERE]);
                 let mut cells = vec![server.name().to_owned(), attack.name().to_owned(), three(done)];
                 cells.push(neighbour.to_owned());
                 cells.extend(p99.map(three));
-                cells.extend([two(ratio(QUIET)), two(ratio(ELSEWHERE))]);
+                cells.extend([two(to_quiet), two(to_elsewhere)]);
                 table.add(cells);
                 if server == Server::Switchboard {
                     let name = format!("{}, {neighbour}, {}", attack.name(), bench.layout.name);
                     let is_to_elsewhere = attack.is_work();
-                    let ratio = ratio(if is_to_elsewhere { ELSEWHERE } else { QUIET });
+                    let ratio = if is_to_elsewhere { to_elsewhere } else { to_quiet };
                     harms.push(Harm { name, ratio, is_to_elsewhere });
                 }
             }
