@@ -4,6 +4,7 @@ use crate::runtime::{
     lock::Lock,
     shard::{own, shared},
 };
+use memmap2::MmapMut;
 use std::{
     cell::{Cell, RefCell},
     sync::{
@@ -21,6 +22,10 @@ const SPARE_BUFFERS: usize = 16;
 
 /// The free buffers of a shard, and their number, for others to see.
 struct SpareBuffers {
+    #[expect(
+        clippy::vec_box,
+        reason = "a buffer moves through links as its one pointer, which the pool takes and gives"
+    )]
     rooms: RefCell<Vec<Box<Room>>>,
     in_use: Cell<usize>,
     count: Arc<AtomicUsize>,
@@ -41,7 +46,9 @@ struct Room {
     end: usize,
     /// Whether other bytes are there that follow these at once.
     more: bool,
-    bytes: [u8; BUFFER_BYTES],
+    /// Pages of its own, not of the heap: they go back to the system when it is dropped, whatever lives on beside it, and
+    /// those that no byte came into were never there.
+    bytes: MmapMut,
 }
 
 /// Free buffers of the program.
@@ -85,11 +92,18 @@ impl SpareBuffers {
     }
 }
 
+impl Room {
+    /// Panics if the system has no memory, or the process has all the mappings that it may have (`vm.max_map_count`).
+    fn new() -> Box<Self> {
+        let bytes = MmapMut::map_anon(BUFFER_BYTES).expect("memory for a buffer");
+        Box::new(Room { start: 0, end: 0, more: false, bytes })
+    }
+}
+
 impl Buffer {
     pub fn take() -> Self {
         let spare = own::<SpareBuffers>().take();
-        let mut room = spare
-            .unwrap_or_else(|| Box::new(Room { start: 0, end: 0, more: false, bytes: [0; BUFFER_BYTES] }));
+        let mut room = spare.unwrap_or_else(Room::new);
         (room.start, room.end, room.more) = (0, 0, false);
         Buffer { room: Some(room) }
     }
@@ -156,6 +170,7 @@ impl Drop for Buffer {
 mod tests {
     use super::*;
     use crate::runtime::shard;
+    use std::fs;
 
     #[test]
     fn as_many_free_buffers_are_kept_as_are_in_use_and_a_few_in_the_end() {
@@ -170,6 +185,24 @@ mod tests {
             assert_eq!(kept(), SPARE_BUFFERS);
         })
         .unwrap();
+    }
+
+    #[test]
+    fn what_a_burst_took_goes_back_to_the_system_though_what_came_between_stays() {
+        const BURST: usize = 4096;
+        let resident = || {
+            let status = fs::read_to_string("/proc/self/status").unwrap();
+            let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"));
+            kib.unwrap().trim().parse::<usize>().unwrap() * 1024
+        };
+        let (buffers, between): (Vec<Buffer>, Vec<Box<[u8]>>) = (0..BURST)
+            .map(|_| (Buffer::holding(&[7; BUFFER_BYTES]), vec![7; 600].into_boxed_slice()))
+            .unzip();
+        let full = resident();
+        drop(buffers);
+        let left = resident();
+        assert!(full.saturating_sub(left) > BURST * BUFFER_BYTES / 4 * 3, "{full} B, then {left} B");
+        drop(between);
     }
 
     #[test]
