@@ -37,15 +37,17 @@ const ROOM_BYTES: usize = 64 * 1024;
 /// The begin of a record that is shorter waits in memory of its own size. One that is longer keeps its room of 64 KiB: the rest
 /// of it is under way. A client that makes its handshake is not trusted with that.
 const BEGIN_BYTES: usize = 2 * 1024;
-/// The longest message that is put together in memory: rustls takes 64 KiB, in records of any size.
+/// What a peer's handshake has in memory at most: rustls takes messages of 64 KiB, in records of any size.
 const MESSAGE_BYTES_MAX: usize = 512 * 1024;
-/// What a peer sends in a row after its handshake that gives nothing of the stream: two of the longest tickets (RFC 8446
-/// §4.6.1), or a thousand usual ones. Each costs a key, and a server may send them without end.
+/// What a peer sends after its handshake that gives nothing of the stream: two of the longest tickets (RFC 8446 §4.6.1), or some
+/// hundred usual ones. Each costs a key, and a server may send them without end.
 const BARREN_BYTES_MAX: usize = 160 * 1024;
+/// For how much of that a byte of the stream makes up.
+const MAKES_UP_FOR: usize = 64;
 /// Records that are decrypted before the first of them is passed on: what is known to follow goes out in large segments.
 const AT_ONCE: usize = 4;
-/// What is looked at that gives nothing of the stream, before other tasks have their turn: some 0.4 ms of tickets, which a peer
-/// may send without end. A record is looked at as a whole.
+/// What is looked at that gives nothing of the stream, before other tasks have their turn: some 0.4 ms of tickets. A record is
+/// looked at as a whole.
 const PIECE_BYTES: usize = 16 * 1024;
 /// Free rooms that a shard keeps: 256 KiB.
 const SPARE_ROOMS: usize = 4;
@@ -76,9 +78,9 @@ struct TlsSession {
     /// How much of that was shown to the machine: the records up to the first, and all up to the second.
     records_shown: usize,
     shown: usize,
-    /// How much was shown since it last gave something of the stream.
+    /// How much was shown that gave nothing of the stream, and that what it gave does not make up for.
     barren: usize,
-    /// What is barren without end waits for its turn.
+    /// What is barren for long waits for its turn.
     turn: LongTurn,
     /// Decrypted, and not read yet.
     plain: VecDeque<Buffer>,
@@ -204,7 +206,6 @@ impl TlsSocket {
             }
             let is_all = advanced?;
             if !self.look(CommonState::is_handshaking) {
-                self.session.borrow_mut().barren = 0;
                 return Ok(());
             }
             if is_all && poll_fn(|context| self.poll_receive(context)).await? == 0 {
@@ -251,7 +252,7 @@ impl TlsSocket {
             if session.peer_closed {
                 return Poll::Ready(Ok(None));
             }
-            if session.barren > PIECE_BYTES && left.is_none() {
+            if session.barren > PIECE_BYTES && left.is_none() && session.next_record().is_some() {
                 ready!(session.turn.poll(context));
             }
             let advanced = session.advance();
@@ -360,16 +361,23 @@ impl TlsSession {
     fn advance(&mut self) -> io::Result<bool> {
         let mut piece = 0;
         loop {
+            let mut record = 0;
             if self.shown < self.incoming.len() {
                 if piece >= PIECE_BYTES {
                     return Ok(false);
                 }
-                piece += self.show_record();
+                record = self.show_record();
             }
-            let before = self.plain.len();
+            let (before, is_handshaking) = (self.plain.len(), self.machine.state().is_handshaking());
             let driven = self.drive(&Goal::Advance);
-            if self.plain.len() > before {
-                (self.barren, piece) = (0, 0);
+            let came: usize = self.plain.iter().skip(before).map(|buffer| buffer.bytes().len()).sum();
+            for barren in [&mut piece, &mut self.barren] {
+                // A record of the stream may be padded (RFC 8446 §5.4).
+                *barren =
+                    if came > 0 { barren.saturating_sub(MAKES_UP_FOR * came) } else { *barren + record };
+            }
+            if is_handshaking {
+                self.barren = 0;
             }
             if self.plain.is_empty() {
                 driven?;
@@ -383,12 +391,12 @@ impl TlsSession {
         }
     }
 
-    /// Errors: too much came without a byte of the stream. All but tickets rustls bounds itself.
+    /// Errors: too much came that is not of the stream. What a client may send of that, rustls bounds itself.
     fn bound_barren(&self) -> io::Result<()> {
-        if self.barren > BARREN_BYTES_MAX && !self.machine.state().is_handshaking() {
-            return Err(invalid("the peer sends tickets without end"));
+        match self.barren > BARREN_BYTES_MAX {
+            true => Err(invalid("the peer sends tickets without end")),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// Whether a handshake has something to compute now. Many may wait for their turn to do so at once: what came takes no
@@ -416,7 +424,6 @@ impl TlsSession {
             Some(record) => {
                 self.records_shown += record;
                 self.shown = self.shown.max(self.records_shown);
-                self.barren += record;
                 record
             }
             None => {

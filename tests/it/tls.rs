@@ -10,10 +10,13 @@ mod postgres;
 mod renewal;
 
 use crate::support::{
+    fake::Fake,
     operator::Operated,
+    stream::Received,
     tls::{Authority, Wire, WireStream},
+    tls_records::RecordStream,
 };
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 /// What the client and the upstream speak.
 const WIRES: [(Wire, Wire); 5] = [
@@ -23,6 +26,24 @@ const WIRES: [(Wire, Wire); 5] = [
     (Wire::Tcp, Wire::Tls13),
     (Wire::Tls13, Wire::Tls12),
 ];
+
+/// What an alert says that ends a stream: level, description (RFC 8446 §6.1).
+const CLOSE_NOTIFY: [u8; 2] = [1, 0];
+
+/// An upstream whose records are the test's.
+fn upstream_of_records(
+    authority: &Authority,
+    wire: Wire,
+    behave: impl Fn(RecordStream) -> Received + Send + Sync + 'static,
+) -> Fake {
+    let mut config = authority.server(wire, "a");
+    config.enable_secret_extraction = true;
+    config.send_tls13_tickets = 0;
+    let config = Arc::new(config);
+    Fake::start(move |stream, _| {
+        behave(RecordStream::new(WireStream::accept(stream, Some(config.clone())).unwrap()))
+    })
+}
 
 /// The program between a client and an upstream.
 struct Between<'a> {

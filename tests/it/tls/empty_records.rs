@@ -1,7 +1,7 @@
 //! Records with nothing in them: those of a stream are legal (RFC 8446 §5.1), those of handshakes and alerts are not, and a
 //! flood of neither makes others suffer.
 
-use super::{Between, WIRES};
+use super::{Between, CLOSE_NOTIFY, WIRES, upstream_of_records};
 use crate::support::{
     fake::{Fake, peer},
     stream::{End, Received, connect, exchange, read_to_end},
@@ -22,7 +22,6 @@ use std::{
 const FEW: usize = 32;
 /// Some 6 MB of records.
 const MANY: usize = 200_000;
-const CLOSE_NOTIFY: [u8; 2] = [1, 0];
 const PIECE: usize = 1000;
 
 /// A client of the program whose records are the test's.
@@ -31,21 +30,6 @@ fn client_of(between: &Between<'_>) -> RecordStream {
     config.enable_secret_extraction = true;
     let address = between.operated.server.address();
     RecordStream::new(WireStream::connect(address, Some(config)).unwrap())
-}
-
-/// An upstream whose records are the test's.
-fn upstream(
-    authority: &Authority,
-    wire: Wire,
-    behave: impl Fn(RecordStream) -> Received + Send + Sync + 'static,
-) -> Fake {
-    let mut config = authority.server(wire, "a");
-    config.enable_secret_extraction = true;
-    config.send_tls13_tickets = 0;
-    let config = Arc::new(config);
-    Fake::start(move |stream, _| {
-        behave(RecordStream::new(WireStream::accept(stream, Some(config.clone())).unwrap()))
-    })
 }
 
 /// Sends a stream in which empty records are scattered, and its end.
@@ -124,7 +108,7 @@ fn empty_records_between_others_change_nothing_on_either_leg() {
             between.await_cause(client.local_addr().unwrap(), "done");
         }
         if wires.1.is_tls() {
-            let fake = upstream(&authority, wires.1, |peer| {
+            let fake = upstream_of_records(&authority, wires.1, |peer| {
                 await_end(&mut send_scattered(peer));
                 Received { bytes: Vec::new(), end: End::Fin }
             });
@@ -215,7 +199,7 @@ fn an_empty_alert_ends_the_session_on_either_leg() {
             assert_eq!(fake.await_received().end, End::Reset, "{wires:?}");
         }
         if wires.1.is_tls() {
-            let fake = upstream(&authority, wires.1, |mut peer| {
+            let fake = upstream_of_records(&authority, wires.1, |mut peer| {
                 let records = peer.empty_records(ContentType::Alert, PIECE);
                 let _ = peer.stream.write_all(&records);
                 await_end(&mut peer.stream);

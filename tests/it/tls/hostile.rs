@@ -1,6 +1,6 @@
 //! Peers that would have the program work or remember without end.
 
-use super::{Between, WIRES};
+use super::{Between, CLOSE_NOTIFY, WIRES, upstream_of_records};
 use crate::support::{
     fake::{Fake, peer},
     stream::{End, Received, connect, exchange, read_exactly, read_to_end},
@@ -10,8 +10,8 @@ use crate::support::{
 };
 use rustls::{ContentType, ServerConfig, pki_types::CertificateDer, server::ProducesTickets};
 use std::{
-    io::Write,
-    net::Shutdown,
+    io::{self, Write},
+    net::{Shutdown, SocketAddr},
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -159,6 +159,92 @@ fn many_tickets_are_taken_and_tickets_without_end_are_refused_and_others_have_th
         assert!(grown < 8 * 1024, "{grown} KiB more");
         assert!(slowest < LIMIT / 6, "{slowest:?}");
     }
+}
+
+/// A ticket as a server sends it after its handshake (RFC 8446 §4.6.1).
+fn ticket(length: u16) -> Vec<u8> {
+    const NEW_SESSION_TICKET: [u8; 2] = [4, 0];
+    const LIFETIME_AGE_AND_NONCE: [u8; 10] = [0, 0, 4, 0, 0, 0, 0, 0, 1, 7];
+    let ticket = vec![7; length.into()];
+    let body = [&LIFETIME_AGE_AND_NONCE, &length.to_be_bytes()[..], &ticket, &[0, 0]].concat();
+    [&NEW_SESSION_TICKET, &u16::try_from(body.len()).unwrap().to_be_bytes()[..], &body].concat()
+}
+
+#[test]
+fn bytes_of_the_stream_make_up_for_some_tickets_between_them_and_one_does_not_for_many() {
+    const COUNT: usize = 2000;
+    let authority = Authority::new();
+    for (length, words, is_served) in [(100, &b"words"[..], true), (16_000, b"w", false)] {
+        let upstream = upstream_of_records(&authority, Wire::Tls13, move |mut peer| {
+            for _ in 0..COUNT {
+                let ticket = peer.record(ContentType::Handshake, &ticket(length));
+                let words = peer.record(ContentType::ApplicationData, words);
+                if peer.stream.write_all(&[ticket, words].concat()).is_err() {
+                    break;
+                }
+            }
+            let end = peer.record(ContentType::Alert, &CLOSE_NOTIFY);
+            let _ = peer.stream.write_all(&end);
+            let _ = peer.stream.shutdown(Shutdown::Write);
+            read_to_end(&mut peer.stream)
+        });
+        let between = Between::start(&authority, (Wire::Tcp, Wire::Tls13), upstream.address, &[]);
+        let mut client = between.connect();
+        client.finish();
+        let received = client.receive();
+        let close = between.operated.server.await_close(client.address());
+        if is_served {
+            assert_eq!(received, Received { bytes: words.repeat(COUNT), end: End::Fin });
+            assert_eq!(close["cause"], "done", "{close}");
+        } else {
+            assert_eq!(received.end, End::Reset);
+            assert!(received.bytes.len() < 20, "{} bytes", received.bytes.len());
+            assert_eq!(close["error"], "upstream: the peer sends tickets without end", "{close}");
+            assert_eq!(close["cause"], "tls_upstream", "{close}");
+        }
+    }
+}
+
+/// Leads to this server of TLS 1.2; each record of its handshake comes as records of one byte.
+fn splitting(server: SocketAddr) -> Fake {
+    const HANDSHAKE: u8 = 22;
+    Fake::start(move |mut near, _| {
+        let mut far = connect(server);
+        let [mut from_near, mut to_far] = [&near, &far].map(|stream| stream.try_clone().unwrap());
+        let up = thread::spawn(move || {
+            let _ = io::copy(&mut from_near, &mut to_far);
+            let _ = to_far.shutdown(Shutdown::Write);
+        });
+        loop {
+            let head = read_exactly(&mut far, 5);
+            let payload = read_exactly(&mut far, u16::from_be_bytes([head[3], head[4]]).into());
+            if head[0] != HANDSHAKE {
+                near.write_all(&[head, payload].concat()).unwrap();
+                break;
+            }
+            let records: Vec<u8> = payload.iter().flat_map(|byte| [HANDSHAKE, 3, 3, 0, 1, *byte]).collect();
+            near.write_all(&records).unwrap();
+        }
+        let _ = io::copy(&mut far, &mut near);
+        let _ = near.shutdown(Shutdown::Write);
+        up.join().unwrap();
+        Received { bytes: Vec::new(), end: End::Fin }
+    })
+}
+
+#[test]
+fn a_long_handshake_in_small_records_counts_for_nothing_after_it() {
+    let authority = Authority::new();
+    let leaf = authority.leaf("a");
+    let chain: Vec<CertificateDer<'static>> = vec![leaf.clone(); 50_000 / leaf.len()];
+    let upstream = fake_of(authority.server_of_chain(Wire::Tls12, chain, "a"));
+    let splitter = splitting(upstream.address);
+    let between = Between::start(&authority, (Wire::Tcp, Wire::Tls12), splitter.address, &[]);
+    let mut client = between.connect();
+    exchange(&mut client, b"hello");
+    client.finish();
+    assert_eq!(client.receive(), Received { bytes: Vec::new(), end: End::Fin });
+    between.await_cause(client.address(), "done");
 }
 
 #[test]
