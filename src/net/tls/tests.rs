@@ -2,6 +2,7 @@
 
 use super::{
     certificate::ReadCertificate,
+    classical_provider,
     client::{ClientTls, ClientTlsFiles},
     explain::explain,
     facts::TlsFacts,
@@ -15,7 +16,8 @@ use rcgen::{
     KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, date_time_ymd,
 };
 use rustls::{
-    ClientConfig, ClientConnection, Error, RootCertStore, ServerConnection,
+    ClientConfig, ClientConnection, Error, RootCertStore, ServerConnection, SupportedCipherSuite,
+    crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
     version,
 };
@@ -593,6 +595,28 @@ fn a_session_of_tls_1_2_is_resumed_by_its_ticket() {
     assert_eq!((&*first.version, first.resumed, second.resumed), ("TLSv1.2", false, true));
     assert_eq!(first.suite, "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384");
     assert_eq!(second.key_exchange, None);
+}
+
+#[test]
+fn keys_that_cannot_be_renewed_serve_for_the_whole_session_and_others_are_renewed() {
+    for provider in [provider(), classical_provider()] {
+        let ours = provider.cipher_suites.iter();
+        let theirs = aws_lc_rs::DEFAULT_CIPHER_SUITES.iter();
+        assert_eq!(ours.len(), theirs.len());
+        for (ours, theirs) in ours.zip(theirs) {
+            assert_eq!(ours.suite(), theirs.suite());
+            match (ours, theirs) {
+                (SupportedCipherSuite::Tls12(ours), SupportedCipherSuite::Tls12(_)) => {
+                    assert_eq!(ours.common.confidentiality_limit, u64::MAX, "{ours:?}");
+                }
+                (SupportedCipherSuite::Tls13(ours), SupportedCipherSuite::Tls13(theirs)) => {
+                    let limits = [ours, theirs].map(|suite| suite.common.confidentiality_limit);
+                    assert_eq!(limits[0], limits[1], "{ours:?}");
+                }
+                _ => panic!("{ours:?} in place of {theirs:?}"),
+            }
+        }
+    }
 }
 
 #[test]
