@@ -727,7 +727,10 @@ mod tests {
         let (found, asked) = after(|_| Vec::new());
         assert!(found.unwrap_err().ends_with(": it ended its answer early"));
         assert_eq!(asked, ["a.test A", "a.test A over TCP"]);
-        let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // It takes datagrams of one sender only; all others learn that the port is closed.
+        let reserved = UdpSocket::bind("127.0.0.1:0").unwrap();
+        reserved.connect("127.0.0.1:9").unwrap();
+        let closed = reserved.local_addr().unwrap();
         let why = ask(&servers(&[closed]), "a.test", RecordKind::A).unwrap_err().to_string();
         assert_eq!(why, format!("name server {closed}: connection refused"));
         let name = "a..test".to_owned() + &"x".repeat(300);
