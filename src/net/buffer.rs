@@ -68,9 +68,9 @@ impl Default for SpareBuffers {
 }
 
 impl SpareBuffers {
-    fn take(&self) -> Option<Box<Room>> {
+    fn take(&self) -> Box<Room> {
         let mut rooms = self.rooms.borrow_mut();
-        let room = rooms.pop();
+        let room = rooms.pop().unwrap_or_else(Room::new);
         self.in_use.set(self.in_use.get() + 1);
         self.count.store(rooms.len(), Relaxed);
         room
@@ -102,8 +102,7 @@ impl Room {
 
 impl Buffer {
     pub fn take() -> Self {
-        let spare = own::<SpareBuffers>().take();
-        let mut room = spare.unwrap_or_else(Room::new);
+        let mut room = own::<SpareBuffers>().take();
         (room.start, room.end, room.more) = (0, 0, false);
         Buffer { room: Some(room) }
     }
@@ -195,14 +194,16 @@ mod tests {
             let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"));
             kib.unwrap().trim().parse::<usize>().unwrap() * 1024
         };
-        let (buffers, between): (Vec<Buffer>, Vec<Box<[u8]>>) = (0..BURST)
-            .map(|_| (Buffer::holding(&[7; BUFFER_BYTES]), vec![7; 600].into_boxed_slice()))
-            .unzip();
-        let full = resident();
-        drop(buffers);
-        let left = resident();
-        assert!(full.saturating_sub(left) > BURST * BUFFER_BYTES / 4 * 3, "{full} B, then {left} B");
-        drop(between);
+        let given_back = || {
+            let (buffers, _between): (Vec<Buffer>, Vec<Box<[u8]>>) = (0..BURST)
+                .map(|_| (Buffer::holding(&[7; BUFFER_BYTES]), vec![7; 600].into_boxed_slice()))
+                .unzip();
+            let full = resident();
+            drop(buffers);
+            full.saturating_sub(resident())
+        };
+        // Other tests of the process may take memory meanwhile.
+        assert!((0..5).any(|_| given_back() > BURST * BUFFER_BYTES / 4 * 3));
     }
 
     #[test]
