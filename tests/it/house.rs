@@ -168,6 +168,12 @@ fn nothing_outside_tests_unwraps() {
     only(&[], &["unwrap()", "todo!", "unimplemented!"]);
 }
 
+/// What waits for the processor may keep it for ms, in which the thread sees no event: only who then rests may yield.
+#[test]
+fn a_thread_yields_its_processor_only_where_that_is_watched() {
+    only(&["runtime/pace.rs"], &["thread::yield_now", "sched_yield"]);
+}
+
 #[test]
 fn unsafe_code_is_forbidden() {
     for root in sources().iter().filter(|source| source.is_in(&["lib.rs", "main.rs"])) {
