@@ -512,6 +512,20 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     one == other || number(one).is_some_and(|one| number(other) == Some(one))
 }
 
+/// What tests dial in vain.
+#[cfg(test)]
+pub mod fake {
+    use socket2::{Domain, Socket, Type};
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    /// An address that refuses connections as long as the socket lives: nobody else can listen there.
+    pub fn refuses() -> (SocketAddr, Socket) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        (socket.local_addr().unwrap().as_socket().unwrap(), socket)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -271,7 +271,7 @@ fn not_held(check: &Check) -> String {
 mod tests {
     use super::*;
     use crate::{
-        net::endpoint::Endpoint,
+        net::{dial::fake::refuses, endpoint::Endpoint},
         runtime::{
             blocking::blocking,
             clock::sleep,
@@ -285,12 +285,11 @@ mod tests {
         },
     };
     use futures::{FutureExt, future::ready};
-    use socket2::{Domain, Socket, Type};
     use std::{
         cell::{Cell, RefCell},
         fs,
         io::{Read, Write},
-        net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+        net::{TcpListener, TcpStream},
         os::unix::net::UnixListener,
         rc::Rc,
         sync::{
@@ -397,11 +396,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_in_words() {
-        // Nobody listens there, nor can.
-        let reserved = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        reserved.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-        let refuses = to(reserved.local_addr().unwrap().as_socket().unwrap());
-        assert_eq!(ask_once(&refuses, &check("", "")), Err("connect refused".into()));
+        let (refusing, _reserved) = refuses();
+        assert_eq!(ask_once(&to(refusing), &check("", "")), Err("connect refused".into()));
         let held = TcpListener::bind("127.0.0.1:0").unwrap();
         let silent = to(held.local_addr().unwrap());
         assert_eq!(ask_once(&silent, &check("x", "y")), Err("no answer within 500 ms".into()));

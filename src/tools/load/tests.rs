@@ -1,6 +1,7 @@
 //! The engine against small servers of threads: what is right passes, and each kind of wrong is found.
 
 use crate::{
+    net::dial::fake::refuses,
     runtime::{mailbox::mailbox, shard},
     tools::load::{
         failure::Failure,
@@ -10,10 +11,9 @@ use crate::{
         shared::Shared,
     },
 };
-use socket2::{Domain, Socket, Type};
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
@@ -165,10 +165,7 @@ fn every_reset_connection_is_counted() {
 
 #[test]
 fn a_refused_connection_is_counted() {
-    // Nobody listens there, nor can.
-    let reserved = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    reserved.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-    let target = reserved.local_addr().unwrap().as_socket().unwrap();
+    let (target, _reserved) = refuses();
     let each = [vec![Step::Connect], round_trip(), vec![Step::Close]].concat();
     let report = play(target, 2, Script { each, ..Script::default() }, Some(4));
     assert_eq!(report.failures, [(Failure::Refused, 4)].into());
