@@ -20,14 +20,14 @@ const HAS_VERSIONS: &str = "the provider has suites of TLS 1.2 and 1.3";
 /// Protocols are sent with a length of one byte (RFC 7301 §3.1).
 const PROTOCOL_BYTES_MAX: usize = 255;
 
-static PROVIDER: LazyLock<CryptoProvider> = LazyLock::new(|| {
+static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     let mut provider = aws_lc_rs::default_provider();
     for suite in &mut provider.cipher_suites {
         if let SupportedCipherSuite::Tls12(limited) = suite {
             *suite = SupportedCipherSuite::Tls12(Box::leak(Box::new(without_end(limited))));
         }
     }
-    provider
+    Arc::new(provider)
 });
 
 /// A suite whose keys serve for as many records as a session has. TLS 1.2 cannot renew them, and rustls ends a session by
@@ -41,12 +41,12 @@ fn without_end(limited: &Tls12CipherSuite) -> Tls12CipherSuite {
 
 /// The cryptography of all of the program's TLS. The process has no default that another library could set.
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(PROVIDER.clone())
+    PROVIDER.clone()
 }
 
 /// The same, without key exchanges that outlive quantum computers.
 fn classical_provider() -> Arc<CryptoProvider> {
-    let mut provider = PROVIDER.clone();
+    let mut provider = CryptoProvider::clone(&PROVIDER);
     provider.kx_groups.retain(|group| group.name() != NamedGroup::X25519MLKEM768);
     Arc::new(provider)
 }

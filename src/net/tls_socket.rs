@@ -137,7 +137,7 @@ impl StdError for TlsFailure {}
 
 impl From<TlsFailure> for io::Error {
     fn from(failure: TlsFailure) -> Self {
-        io::Error::new(io::ErrorKind::InvalidData, failure)
+        invalid(failure)
     }
 }
 
