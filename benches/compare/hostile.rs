@@ -113,15 +113,14 @@ pub fn compare(bench: &Bench<'_>) -> io::Result<(Table, Vec<Harm>)> {
         let start = || Ours::start(bench, &program, hostile);
         let (here, elsewhere) = (start()?, start()?);
         let attacks = Attack::ALL.into_iter().filter(|attack| is_wanted(*attack));
-        let rows: io::Result<Vec<Row>> = attacks
+        let rows = attacks
             .map(|attack| {
                 let (rounds, done) = rounds(bench, attack, &here, &elsewhere)?;
                 let least = |values: Vec<f64>| values.into_iter().fold(f64::INFINITY, f64::min);
                 Ok(Row { attack, done, p99: rounds.map(|rounds| rounds.map(least)) })
             })
-            .collect();
-        let rows = rows?;
-        let quiet = [0, 1].map(|at| median(rows.iter().map(|row: &Row| row.p99[at][QUIET]).collect()));
+            .collect::<io::Result<Vec<Row>>>()?;
+        let quiet = [0, 1].map(|at| median(rows.iter().map(|row| row.p99[at][QUIET]).collect()));
         for Row { attack, done, p99 } in rows {
             for ((neighbour, p99), quiet) in NEIGHBOURS.into_iter().zip(p99).zip(quiet) {
                 let (to_quiet, to_elsewhere) = (p99[HERE] / quiet, p99[HERE] / p99[ELSEWHERE]);
