@@ -58,10 +58,10 @@ eventually() {
 # listens PORT: a program of this machine does.
 listens() { grep -qE ":$(printf %04X "$1") [0-9A-F]+:0000 0A" /proc/net/tcp /proc/net/tcp6; }
 
-# free_port: prints one without a listener, below the range that clients get.
+# free_port: prints one without a listener, below the range that clients get, and each once: what it is for may listen late.
 free_port() {
     local port
-    while port=$((20000 + RANDOM % 12000)); listens "$port"; do :; done
+    while port=$((20000 + RANDOM % 12000)); listens "$port" || ! mkdir "$TMP/port.$port" 2>/dev/null; do :; done
     echo "$port"
 }
 

@@ -83,7 +83,7 @@ cuts() { within 30 python3 "$TMP/cuts.py" "$1" "$2" "192.0.2.7:4321 198.51.100.9
 # tells PORT: of the client's TLS, which HAProxy ends, its header tells us, and ours the next HAProxy.
 tells() {
     within 10 curl -sS --fail --cacert "$TMP/cert.pem" --resolve "localhost:$1:127.0.0.1" "https://localhost:$1/tlv" -o "$TMP/said"
-    grep -qx "localhost id-[0-9]*" "$TMP/said"
+    grep -x "localhost id-[0-9]*" "$TMP/said" || { cat "$TMP/said"; return 1; }
 }
 
 # passes PORT: HAProxy's own header of TLS has more; all of it arrives.
