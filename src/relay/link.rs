@@ -5,7 +5,7 @@
 
 use crate::{
     relay::{beside::Beside, chunk::Chunk, direction::Direction, leg::Leg},
-    runtime::local::{Between, LocalReceiver, LocalSender, ReceiverGone, local},
+    runtime::local::{Between, LocalReceiver, LocalSender, Next, ReceiverGone, local},
 };
 use std::{
     cell::Cell,
@@ -27,12 +27,12 @@ pub enum Parcel {
 }
 
 /// What waits for room, if anything does. It is in a box: the half-loop would keep its place all the time.
-pub type Waiting = Option<Box<Parcel>>;
+pub type Waiting = Option<Box<Chunk>>;
 
 /// It derefs to its `Offer`, as the receiver does.
-pub struct LinkSender(LocalSender<Parcel, Offer, LINK_CHUNKS>);
+pub struct LinkSender(LocalSender<Chunk, Offer, LINK_CHUNKS>);
 
-pub struct LinkReceiver(LocalReceiver<Parcel, Offer, LINK_CHUNKS>);
+pub struct LinkReceiver(LocalReceiver<Chunk, Offer, LINK_CHUNKS>);
 
 /// Where the receiver writes, and what is beside the link.
 #[derive(Default)]
@@ -52,7 +52,7 @@ impl Offer {
 }
 
 /// Wakes the half-loops at both ends of a link, which may belong to other actors.
-pub struct Nudge(Rc<Between<Parcel, Offer, LINK_CHUNKS>>);
+pub struct Nudge(Rc<Between<Chunk, Offer, LINK_CHUNKS>>);
 
 pub fn link() -> (LinkSender, LinkReceiver) {
     let (sender, receiver) = local();
@@ -92,14 +92,28 @@ impl LinkSender {
         poll_fn(move |context| self.poll_send(&mut waits, context))
     }
 
-    /// Sends without waiting; what has no room comes back. A chain that takes parcels gets it at once, if none waits before it.
-    pub fn try_send(&self, parcel: Parcel) -> Waiting {
+    /// Sends without waiting; what has no room comes back.
+    pub fn try_send(&self, chunk: Chunk) -> Waiting {
+        match self.pass_by(Parcel::Data(chunk)) {
+            Some(Parcel::Data(chunk)) => self.0.try_send(chunk).err().map(Box::new),
+            _ => None,
+        }
+    }
+
+    /// Ends the stream after all that was sent. The end needs no room.
+    pub fn end(&self) {
+        if self.pass_by(Parcel::Fin).is_some() {
+            self.0.end();
+        }
+    }
+
+    /// A chain that takes parcels gets it at once, if none waits before it. Else it comes back.
+    fn pass_by(&self, parcel: Parcel) -> Option<Parcel> {
         let left = if self.0.has_message() { Some(parcel) } else { self.0.beside.take_in(parcel) };
-        let Some(left) = left else {
+        if left.is_none() {
             self.0.wake_receiver();
-            return None;
-        };
-        self.0.try_send(left).err().map(Box::new)
+        }
+        left
     }
 
     /// Sends what `waits`, if anything does.
@@ -126,7 +140,7 @@ impl LinkReceiver {
             // A chain that takes nothing does not ask the link, and is to be nudged nevertheless.
             self.0.listen(context);
             let is_begun = || self.0.sink_has_begun();
-            self.0.beside.poll_next(direction, is_begun, |context| self.0.poll_next(context), context)
+            self.0.beside.poll_next(direction, is_begun, |context| self.poll_next(context), context)
         })
     }
 
@@ -139,14 +153,23 @@ impl LinkReceiver {
     ) -> Poll<W::Output> {
         let writing = Pin::new(write).poll(context);
         if writing.is_pending() {
-            self.0.beside.keep_time(direction, |context| self.0.poll_next(context), context);
+            self.0.beside.keep_time(direction, |context| self.poll_next(context), context);
             self.0.listen(context);
         }
         writing
     }
 
-    /// Whether a parcel is there.
-    pub fn has_parcel(&self) -> bool {
+    /// What is next in the link.
+    fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Parcel>> {
+        self.0.poll_next(context).map(|next| match next {
+            Next::Message(chunk) => Some(Parcel::Data(chunk)),
+            Next::All => Some(Parcel::Fin),
+            Next::Gone => None,
+        })
+    }
+
+    /// Whether a chunk is there.
+    pub fn has_chunk(&self) -> bool {
         self.0.has_message()
     }
 
@@ -257,7 +280,7 @@ mod tests {
         let (direction, keeper) = (Direction::new(), Keeper::default());
         direction.gate.act(Arc::new(keeper.clone()));
         let (sender, receiver) = link();
-        let data = || Parcel::Data(Chunk::Bytes(Buffer::holding(b"x")));
+        let data = || Chunk::Bytes(Buffer::holding(b"x"));
         assert!(sender.try_send(data()).is_none());
         assert!(receiver.receive(&direction).now_or_never().is_none());
         assert_eq!(keeper.taken.load(Relaxed), 1, "what waited in the link, first");
@@ -265,7 +288,7 @@ mod tests {
             assert!(sender.try_send(data()).is_none());
         }
         assert_eq!(keeper.taken.load(Relaxed), 1 + 3 * LINK_CHUNKS);
-        assert!(!receiver.has_parcel());
+        assert!(!receiver.has_chunk());
         drop(receiver);
         assert_eq!(Arc::strong_count(&keeper.taken), 2, "the direction's, and this one");
     }

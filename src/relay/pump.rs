@@ -150,12 +150,13 @@ fn pass_on(read: io::Result<Option<Chunk>>, link: &LinkSender, direction: &Direc
                 None => direction.add_received(chunk.len()),
             }
             let is_written = link.deliver(&mut chunk, direction);
-            let waits = if is_written { None } else { link.try_send(Parcel::Data(chunk)) };
+            let waits = if is_written { None } else { link.try_send(chunk) };
             Read::Passed { waits, is_last: false }
         }
         Ok(None) => {
             direction.set_ended();
-            Read::Passed { waits: link.try_send(Parcel::Fin), is_last: true }
+            link.end();
+            Read::Passed { waits: None, is_last: true }
         }
         Err(error) => Read::Failed(error),
     }

@@ -6,7 +6,7 @@ use crate::{
         chunk::Chunk,
         direction::Ways,
         leg::Leg,
-        link::{LinkReceiver, LinkSender, Parcel},
+        link::{LinkReceiver, LinkSender, Parcel, Waiting},
     },
 };
 use futures::io::{AsyncRead, AsyncWrite};
@@ -51,8 +51,8 @@ pub struct LinkStream<'a> {
     unread: Option<Buffer>,
     /// The peer ended its stream.
     finished: bool,
-    /// A parcel that waits for room in the link.
-    unsent: Option<Box<Parcel>>,
+    /// What waits for room in the link.
+    unsent: Waiting,
 }
 
 impl<'a> LinkStream<'a> {
@@ -118,7 +118,7 @@ impl AsyncWrite for LinkStream<'_> {
         self.ways.outgoing.note_received(bytes);
         let mut chunk = Chunk::Bytes(Buffer::holding(bytes));
         if !self.to_link.deliver(&mut chunk, self.ways.outgoing) {
-            self.unsent = self.to_link.try_send(Parcel::Data(chunk));
+            self.unsent = self.to_link.try_send(chunk);
         }
         Poll::Ready(Ok(bytes.len()))
     }
@@ -132,7 +132,7 @@ impl AsyncWrite for LinkStream<'_> {
         ready!(self.poll_sent(context))?;
         if !self.ways.outgoing.ended() {
             self.ways.outgoing.set_ended();
-            self.unsent = self.to_link.try_send(Parcel::Fin);
+            self.to_link.end();
         }
         self.poll_sent(context)
     }

@@ -8,7 +8,7 @@ use crate::{
     relay::{
         chunk::{Chunk, ChunkSink, ChunkSource},
         direction::{Direction, Ways},
-        link::{LinkSender, Parcel, link},
+        link::{LinkSender, link},
         pump::{LegEnd, ReadEnd, WriteEnd, pump, read_into, write_from},
     },
     runtime::{local::ReceiverGone, shard::run},
@@ -27,12 +27,13 @@ use std::{
 impl LinkSender {
     /// Waits for room, then sends a chunk, which is lost if the receiver is gone.
     pub fn send(&self, chunk: Chunk) -> impl Future<Output = Result<(), ReceiverGone>> {
-        self.send_waiting(self.try_send(Parcel::Data(chunk)))
+        self.send_waiting(self.try_send(chunk))
     }
 
     /// Ends the stream after all that was sent.
     pub fn finish(&self) -> impl Future<Output = Result<(), ReceiverGone>> {
-        self.send_waiting(self.try_send(Parcel::Fin))
+        self.end();
+        self.send_waiting(None)
     }
 }
 

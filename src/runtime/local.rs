@@ -2,7 +2,7 @@
 //! for a waiter. What both have to know beside the messages (`X`) stands between them.
 //!
 //! The queue itself is there from the first message until the receiver waits for another: between two that are silent there
-//! is none. The shard keeps some for the next two that speak.
+//! is none. The shard keeps some for the next two that speak. That there is nothing more to come takes no place in it.
 
 use crate::runtime::{
     mailbox::{MessageQueue, Refused, Sender, queue as queue_of},
@@ -32,6 +32,8 @@ pub struct Between<T: 'static, X, const N: usize> {
     queue: Cell<Option<Queue<T>>>,
     sender: WakerCell,
     sender_gone: Cell<bool>,
+    /// The sender said that this was all, and the receiver was not told yet.
+    is_all: Cell<bool>,
     /// The sender waits for room.
     lacks_room: Cell<bool>,
     receiver: WakerCell,
@@ -49,12 +51,23 @@ struct SpareQueues<T, const N: usize>(RefCell<Vec<Queue<T>>>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiverGone;
 
+/// What a receiver gets.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next<T> {
+    Message(T),
+    /// The sender said that this was all.
+    All,
+    /// The sender is gone.
+    Gone,
+}
+
 /// A queue for `N` messages.
 pub fn local<T, X: Default, const N: usize>() -> (LocalSender<T, X, N>, LocalReceiver<T, X, N>) {
     let between = Rc::new(Between {
         queue: Cell::default(),
         sender: WakerCell::default(),
         sender_gone: Cell::default(),
+        is_all: Cell::default(),
         lacks_room: Cell::default(),
         receiver: WakerCell::default(),
         receiver_gone: Cell::default(),
@@ -101,6 +114,12 @@ impl<T, X, const N: usize> LocalSender<T, X, N> {
         Ok(())
     }
 
+    /// Says that this was all, once what was sent is taken. It takes no waiting.
+    pub fn end(&self) {
+        self.is_all.set(true);
+        self.between.wake_receiver();
+    }
+
     /// Sends the message that `waits`, if one does, once there is room for it; fails if the receiver is gone.
     pub fn poll_send(
         &self,
@@ -129,19 +148,25 @@ impl<T, X, const N: usize> LocalSender<T, X, N> {
 }
 
 impl<T, X, const N: usize> LocalReceiver<T, X, N> {
-    /// The next message; none when the sender is gone and all was taken.
-    pub fn poll_next(&self, context: &Context<'_>) -> Poll<Option<T>> {
+    /// The next message; when all were taken, how they ended.
+    pub fn poll_next(&self, context: &Context<'_>) -> Poll<Next<T>> {
         let next = self.try_next();
         self.is_idle.set(next.is_none());
-        if next.is_none() && !self.sender_gone.get() {
-            self.between.give_queue_back();
-            self.receiver.register(context);
-            return Poll::Pending;
+        if let Some(message) = next {
+            if self.lacks_room.replace(false) {
+                self.sender.wake();
+            }
+            return Poll::Ready(Next::Message(message));
         }
-        if self.lacks_room.replace(false) {
-            self.sender.wake();
+        if self.is_all.replace(false) {
+            return Poll::Ready(Next::All);
         }
-        Poll::Ready(next)
+        if self.sender_gone.get() {
+            return Poll::Ready(Next::Gone);
+        }
+        self.between.give_queue_back();
+        self.receiver.register(context);
+        Poll::Pending
     }
 
     /// Has [`Between::wake_receiver`] wake this task, though it asks for no message.

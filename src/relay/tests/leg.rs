@@ -492,7 +492,7 @@ fn nothing_begins_to_act_on_a_chunk_of_which_tls_has_encrypted_a_part() {
             }
         };
         assert!(leg.has_begun() && chunk.len() == BUFFER_BYTES);
-        assert!(sender.try_send(Parcel::Data(chunk)).is_none());
+        assert!(sender.try_send(chunk).is_none());
         direction.gate.act(asked.clone());
         let Ok(Some(Parcel::Data(begun))) = receiver.receive(&direction).await else { panic!("it passes") };
         assert_eq!((begun.len(), asked.0.load(Relaxed)), (BUFFER_BYTES, 0));
