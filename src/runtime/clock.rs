@@ -1,4 +1,4 @@
-//! The clock of a shard: an ordered list of sleepers. A sleeper costs a list entry and no system call: the shard wakes those
+//! The clock of a shard: a heap of sleepers. A sleeper costs an entry in it and no system call: the shard wakes those
 //! that are due, and sleeps itself until the next is.
 
 use crate::runtime::{shard::Shard, waker::WakerCell};
@@ -7,7 +7,8 @@ use pin_project_lite::pin_project;
 use rustix::time::{ClockId, clock_gettime};
 use std::{
     cell::RefCell,
-    collections::BTreeSet,
+    cmp::Reverse,
+    collections::BinaryHeap,
     mem,
     num::NonZeroU64,
     pin::Pin,
@@ -25,11 +26,16 @@ pub(super) struct Clock {
 
 #[derive(Default)]
 struct Sleepers {
-    /// When they are due, in nanoseconds, and their places.
-    due: BTreeSet<(u64, u32)>,
+    /// The first is due next. Nearly every sleeper leaves long before it is due, and leaves its entry behind.
+    due: BinaryHeap<Reverse<Due>>,
+    /// Entries whose sleepers have left.
+    left: usize,
     places: Vec<Place>,
     free: Vec<u32>,
 }
+
+/// When a sleeper is due, in nanoseconds, and its place.
+type Due = (u64, u32);
 
 #[derive(Default)]
 struct Place {
@@ -37,6 +43,9 @@ struct Place {
     due_ns: Option<NonZeroU64>,
     waker: WakerCell,
 }
+
+/// Entries whose sleepers have left, beside as many whose sleepers have not, before they are cleared away.
+const LEFT_MAX: usize = 64;
 
 /// A future that ends at an instant. Dropping it takes it off the clock.
 #[must_use = "it sleeps only while it is awaited"]
@@ -144,13 +153,13 @@ impl Clock {
         let mut now = None;
         loop {
             let mut sleepers = self.sleepers.borrow_mut();
-            let (due_ns, number) = *sleepers.due.first()?;
-            let when = self.begin + Duration::from_nanos(due_ns);
+            let due = sleepers.first()?;
+            let when = self.begin + Duration::from_nanos(due.0);
             if when > *now.get_or_insert_with(Instant::now) {
                 return Some(when);
             }
-            sleepers.due.pop_first();
-            let Place { waker, .. } = mem::take(&mut sleepers.places[number as usize]);
+            sleepers.due.pop();
+            let Place { waker, .. } = mem::take(sleepers.place(due));
             drop(sleepers);
             waker.wake();
         }
@@ -167,20 +176,54 @@ impl Clock {
             u32::try_from(sleepers.places.len() - 1).expect("memory does not hold as many sleepers")
         });
         sleepers.places[number as usize].due_ns = Some(due_ns);
-        sleepers.due.insert((due_ns.get(), number));
+        sleepers.due.push(Reverse((due_ns.get(), number)));
         number
     }
 
     fn take_off(&self, number: u32) {
         let mut sleepers = self.sleepers.borrow_mut();
         let place = mem::take(&mut sleepers.places[number as usize]);
-        if let Some(due_ns) = place.due_ns {
-            sleepers.due.remove(&(due_ns.get(), number));
+        if place.due_ns.is_some() {
+            sleepers.left += 1;
         }
         sleepers.free.push(number);
+        sleepers.clear_away();
         // Not under the borrow: nothing says what goes with the last waker of a task.
         drop(sleepers);
         drop(place);
+    }
+}
+
+impl Sleepers {
+    fn place(&mut self, (_, number): Due) -> &mut Place {
+        &mut self.places[number as usize]
+    }
+
+    /// Whose sleeper has not left. A place may have another by then, which is due at another time, or at the same.
+    fn is_held(places: &[Place], (due_ns, number): Due) -> bool {
+        places[number as usize].due_ns.is_some_and(|due| due.get() == due_ns)
+    }
+
+    /// That of the sleeper who is due next.
+    fn first(&mut self) -> Option<Due> {
+        loop {
+            let Reverse(due) = *self.due.peek()?;
+            if Self::is_held(&self.places, due) {
+                return Some(due);
+            }
+            self.due.pop();
+            // Two entries of a place that are due at the same time count as held both.
+            self.left = self.left.saturating_sub(1);
+        }
+    }
+
+    /// Clears entries away whose sleepers have left, once most are: a sleeper costs a step or two of that.
+    fn clear_away(&mut self) {
+        if self.left > LEFT_MAX + self.due.len() / 2 {
+            let places = &self.places;
+            self.due.retain(|Reverse(due)| Self::is_held(places, *due));
+            self.left = 0;
+        }
     }
 }
 
@@ -248,6 +291,40 @@ mod tests {
             assert!(due().unwrap() >= first + Duration::from_secs(2));
             drop(another);
             assert_eq!(due(), None);
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn sleepers_that_come_and_go_take_no_room_and_hide_no_other() {
+        const LIVE: usize = 100;
+        run(async {
+            let clock = Shard::here().unwrap().clock.clone();
+            let when = Instant::now() + Duration::from_secs(60);
+            let sleepers: Vec<_> = (0..LIVE).map(|_| sleep_until(when)).collect();
+            let soon = sleep(Duration::from_millis(20));
+            for _ in 0..10_000 {
+                // The next one has its place, and is due when it was.
+                drop(sleep_until(when));
+            }
+            let entries = clock.sleepers.borrow().due.len();
+            assert!((LIVE + 1..=2 * (LIVE + LEFT_MAX + 2)).contains(&entries), "{entries}");
+            soon.await;
+            drop(sleepers);
+            assert_eq!(clock.wake_due(), None);
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_place_whose_sleepers_are_due_at_one_time_is_woken_once_for_the_last() {
+        run(async {
+            let when = Instant::now() + Duration::from_millis(20);
+            drop(sleep_until(when));
+            sleep_until(when).await;
+            assert!(Instant::now() >= when);
+            // What is left of the first is nobody's.
+            assert_eq!(Shard::here().unwrap().clock.wake_due(), None);
         })
         .unwrap();
     }
