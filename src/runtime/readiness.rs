@@ -162,11 +162,11 @@ impl Deref for Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         // A shard that has ended has no slots to give back, and another on the same thread has none of this one's.
-        if let Some(shard) = Shard::here() {
+        Shard::look_at(|shard| {
             let mut sources = shard.readiness.sources.borrow_mut();
             if sources.find(self.token).is_some_and(|source| Rc::ptr_eq(&source, &self.source)) {
                 sources.remove(self.token);
             }
-        }
+        });
     }
 }

@@ -106,8 +106,7 @@ pub fn run_looking<T>(look_for: Option<Duration>, program: impl Future<Output = 
 
 /// What this thread owns of a type, made at first use; outside a shard, a new one.
 pub fn own<T: Default + 'static>() -> Rc<T> {
-    let Some(shard) = Shard::here() else { return Rc::default() };
-    shard.own(|| Rc::new(T::default()))
+    Shard::look_at(|shard| shard.own(|| Rc::new(T::default()))).unwrap_or_default()
 }
 
 /// What the shards of the program share of a type, made at first use; outside a shard, a new one.
@@ -118,9 +117,7 @@ pub fn shared<T: Default + Send + Sync + 'static>() -> Arc<T> {
 
 /// Says that bulk is moved. Buffers are deep there, and a sleep delays no peer: looking again and again is not worth it.
 pub fn note_bulk() {
-    if let Some(shard) = Shard::here() {
-        shard.bulk.set(true);
-    }
+    Shard::look_at(|shard| shard.bulk.set(true));
 }
 
 /// Waits until a socket of the program has had an event since the last call. For one observer, which need not look while
@@ -147,7 +144,12 @@ pub(super) fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> as
 impl Shard {
     /// That of this thread, while it runs a program.
     pub(super) fn here() -> Option<Rc<Shard>> {
-        HERE.try_with(|here| here.borrow().clone()).ok().flatten()
+        Self::look_at(Clone::clone)
+    }
+
+    /// What `look` makes of the same. It runs no task and ends no shard.
+    pub(super) fn look_at<T>(look: impl FnOnce(&Rc<Shard>) -> T) -> Option<T> {
+        HERE.try_with(|here| here.borrow().as_ref().map(look)).ok().flatten()
     }
 
     fn own<T: 'static>(&self, make: impl FnOnce() -> Rc<T>) -> Rc<T> {
@@ -328,9 +330,15 @@ fn find<V: Clone>(kept: &[(TypeId, V)], id: TypeId) -> Option<V> {
 impl Remote {
     /// Puts a woken task into the queue of its shard.
     fn schedule(remote: &Arc<Self>, task: Runnable) {
-        match Shard::here() {
-            Some(shard) if Arc::ptr_eq(&shard.remote, remote) => shard.ready.borrow_mut().push_back(task),
-            _ => remote.hand_over(task),
+        let mut task = Some(task);
+        Shard::look_at(|shard| {
+            if Arc::ptr_eq(&shard.remote, remote) {
+                shard.ready.borrow_mut().extend(task.take());
+            }
+        });
+        // That of another shard.
+        if let Some(task) = task {
+            remote.hand_over(task);
         }
     }
 
