@@ -118,7 +118,7 @@ impl Leg {
 
     /// Whether the peer may send more than was read of its stream, though that has ended: by an operator, or by close_notify.
     /// close(2) answers that by a RST, which overtakes what is under way (RFC 2525 §2.17): [`Leg::settle`] first.
-    fn may_have_more(&self) -> bool {
+    pub fn may_have_more(&self) -> bool {
         let goes_on = || !matches!(self, Leg::Tls(tls) if tls.peer_has_closed());
         !self.socket().has_ended() && self.socket().read_away().is_some_and(|has_more| has_more || goes_on())
     }

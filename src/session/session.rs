@@ -71,7 +71,7 @@ pub fn start<E: Future<Output = ()> + 'static>(
         if let Err(panicked) = end {
             record.conclude(Outcome::Panicked(panicked));
         }
-        Box::pin(ended())
+        ended()
     }))
 }
 
@@ -175,23 +175,32 @@ fn live<'a>(
         let joined = record.listening.target.join(reserved, record, context);
         let Joined { up_sender, down_receiver, nudges: of_links, mut far } = joined;
         let _ = nudges.set(of_links);
-        let (near_end, far_outcome) = {
+        let ends = {
             let ways = Ways { incoming: &record.from_client, outgoing: record.to_client() };
             let early = record.introduced().and_then(Introduction::take_early);
             let reader = EarlyReader::new(early, LegReader::new(&near, record.may_splice()));
             let mut pump = pin!(pump(reader, LegWriter::new(&near), up_sender, down_receiver, ways));
             // The far end first: what has happened there is older than what this poll finds here.
-            let first = match select(&mut far, pump.as_mut()).await {
-                Either::Left((far_end, _)) => Err(Box::pin(outlive(pump, far_end, record.to_client()))),
-                Either::Right((near_end, _)) => Ok(near_end),
+            let first = loop {
+                match select(&mut far, pump.as_mut()).await {
+                    // The near leg goes on.
+                    Either::Left((Ok(Outcome::Clean), _)) => {}
+                    Either::Left((fault, _)) => {
+                        break Err(Box::pin(outlive(pump, fault, record.to_client())));
+                    }
+                    Either::Right((near_end, _)) => break Ok(near_end),
+                }
             };
             match first {
-                // Clean: the far side goes on, or there is none.
+                // Clean: the far side goes on, or has ended so, or there is none.
                 Ok(near_end) => (Some(near_end), Outcome::Clean),
                 Err(outliving) => outliving.await,
             }
         };
-        Ok(Box::pin(end_legs(near, near_end, far, far_outcome, record)).await)
+        Ok(match close(near, ends, far, record) {
+            None => Outcome::Clean,
+            Some(ending) => ending.await,
+        })
     }
 }
 
@@ -207,25 +216,39 @@ fn begin_faults(near: &Leg, record: &Arc<Record>, context: &Context) -> Result<(
     refused.map_or(Ok(()), Err)
 }
 
-/// Goes on with the near leg once the far side has ended.
+/// Goes on with the near leg once the far side has failed: what came of it is still delivered.
 async fn outlive(
     pump: Pin<&mut impl Future<Output = LegEnd>>,
-    far_end: Result<Outcome, Panicked>,
+    fault: Result<Outcome, Panicked>,
     to_client: &Direction,
-) -> (Option<LegEnd>, Outcome) {
-    match far_end.unwrap_or_else(Outcome::Panicked) {
-        Outcome::Clean => (Some(pump.await), Outcome::Clean),
-        // What came of the far side is still delivered.
-        fault => (while_moving(LAST_DELIVERY, pump, || to_client.motion()).await, fault),
-    }
+) -> Ends {
+    let fault = fault.unwrap_or_else(Outcome::Panicked);
+    (while_moving(LAST_DELIVERY, pump, || to_client.motion()).await, fault)
 }
 
-/// Ends the near leg as its pump ended, and waits for the far side if it goes on; if it does not, `far_outcome` is how it ended.
+/// How the near leg and the far side ended; the leg's end is none if it does not matter any more.
+type Ends = (Option<LegEnd>, Outcome);
+
+/// Closes the near leg after a clean end, if there is nothing to wait for; else that is to be waited for. Boxed: it is rare.
+fn close(
+    near: Rc<Leg>,
+    ends: Ends,
+    far: Fuse<Task<Outcome>>,
+    record: &Record,
+) -> Option<Pin<Box<impl Future<Output = Outcome>>>> {
+    let is_clean = matches!(ends, (Some(LegEnd::Clean), Outcome::Clean)) && far.is_terminated();
+    if !is_clean || near.may_have_more() {
+        return Some(Box::pin(end_legs(near, ends, far, record)));
+    }
+    near.close();
+    None
+}
+
+/// Ends the near leg as its pump ended, and waits for the far side if it goes on.
 async fn end_legs(
     near: Rc<Leg>,
-    near_end: Option<LegEnd>,
+    (near_end, far_outcome): Ends,
     mut far: Fuse<Task<Outcome>>,
-    far_outcome: Outcome,
     record: &Record,
 ) -> Outcome {
     let mut client_gone = None;
