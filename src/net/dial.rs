@@ -15,7 +15,7 @@ use crate::{
     runtime::{
         clock::{Sleep, sleep, within},
         limit::{Rank, descriptors},
-        shard::own,
+        shard,
     },
 };
 use futures::FutureExt;
@@ -138,32 +138,28 @@ pub async fn dial(
     Ok(dialled)
 }
 
+// Plain functions that return an async block, where sessions dial: an async function stores each argument twice, as passed and
+// as used.
+
 /// As [`dial`]; the first attempt uses `reserved`, and [`Socket::watch_peer`] is left to the caller.
-pub async fn dial_with(
+pub fn dial_with<'a>(
     reserved: Option<Reserved>,
-    destination: &Destination,
-    options: &Options,
+    destination: &'a Destination,
+    options: &'a Options,
     limit: Option<Duration>,
-    own: &[Address],
-) -> Result<Dialled, DialError> {
-    let mut progress = Progress::default();
-    let begin = Instant::now();
-    let reach = destination.reach(reserved, options, own, &mut progress);
-    let (kind, text) = match within(limit, reach).await {
-        Some(Ok(dialled)) => return Ok(dialled),
-        Some(Err(failure)) => failure,
-        None => {
-            let (endpoint, seconds) = (&destination.endpoint, begin.elapsed().as_secs_f64());
-            if progress.short {
-                let text = format!("no descriptor was free to reach {endpoint} within {seconds:.1} s");
-                (DialFailureKind::Resources, text)
-            } else {
-                let missed = if progress.resolved { "answer" } else { "resolve" };
-                (DialFailureKind::TimedOut, format!("{endpoint} did not {missed} within {seconds:.1} s"))
-            }
-        }
-    };
-    Err(DialError { kind, text, resolve: progress.resolve })
+    own: &'a [Address],
+) -> impl Future<Output = Result<Dialled, DialError>> + 'a {
+    async move {
+        let mut progress = Progress::default();
+        let begin = Instant::now();
+        let reach = destination.reach(reserved, options, own, &mut progress);
+        let reached = within(limit, reach).await;
+        reached.unwrap_or_else(|| Err(destination.late(begin, &progress))).map_err(|(kind, text)| DialError {
+            kind,
+            text,
+            resolve: progress.resolve,
+        })
+    }
 }
 
 impl Destination {
@@ -172,7 +168,7 @@ impl Destination {
     pub fn reserve(&self) -> io::Result<Reserved> {
         let family = match self.target() {
             Ok(address) => address.family(),
-            Err(_) if own::<NamesAreV6>().0.get() => AddressFamily::INET6,
+            Err(_) if shard::own::<NamesAreV6>().0.get() => AddressFamily::INET6,
             Err(_) => AddressFamily::INET,
         };
         session_socket(family).map(|socket| Reserved { socket, family })
@@ -190,55 +186,97 @@ impl Destination {
         }
     }
 
-    async fn reach(
+    fn reach<'a>(
+        &'a self,
+        reserved: Option<Reserved>,
+        options: &'a Options,
+        own: &'a [Address],
+        progress: &'a mut Progress,
+    ) -> impl Future<Output = Result<Dialled, Failure>> + 'a {
+        async move {
+            let Ok(address) = self.target() else {
+                return Box::pin(self.reach_name(reserved, options, own, progress)).await;
+            };
+            if is_own(&address, own) {
+                return Err(self.loops());
+            }
+            progress.resolved = true;
+            let begin = Instant::now();
+            // One address has nobody to race.
+            let connected = connect_alone(&address, reserved, options, progress).await;
+            self.dialled(connected.map(|socket| (socket, address)), None, begin)
+        }
+    }
+
+    async fn reach_name(
         &self,
-        mut reserved: Option<Reserved>,
+        reserved: Option<Reserved>,
         options: &Options,
         own: &[Address],
         progress: &mut Progress,
     ) -> Result<Dialled, Failure> {
-        let mut addresses = self.addresses(&mut reserved, progress).await?;
-        progress.resolved = true;
-        let begin = Instant::now();
-        let found = addresses.len();
-        addresses.retain(|address| !is_own(address, own));
-        if addresses.is_empty() && found > 0 {
-            let text = format!("{} is this proxy's own listener", self.endpoint);
-            return Err((DialFailureKind::Refused, text));
-        }
-        // The family was a guess: of a name, or of a group's first server.
-        let needed = addresses.front().map(Address::family);
-        let reserved = reserved.filter(|reserved| Some(reserved.family) == needed);
-        let (claim, worst, made) = (None, None, 0);
-        let (count, attempts) = (addresses.len(), VecDeque::new());
-        let race =
-            Race { options, progress, reserved, count, waiting: addresses, attempts, claim, worst, made };
-        let (socket, address) = race.run().await.map_err(|error| self.failed(&error))?;
+        let race = self.resolved(reserved, options, own, progress).await?;
+        let (resolve, begin) = (race.progress.resolve, Instant::now());
+        self.dialled(race.run().await, resolve, begin)
+    }
+
+    fn dialled(
+        &self,
+        connected: io::Result<(Socket, Address)>,
+        resolve: Option<Duration>,
+        begin: Instant,
+    ) -> Result<Dialled, Failure> {
+        let (socket, address) = connected.map_err(|error| self.failed(&error))?;
         let local = socket.local_address().ok().filter(|_| address.ip().is_some());
         // Our own request can meet itself on a port without a listener (simultaneous open, RFC 9293 §3.5).
         if local.as_ref() == Some(&address) {
             return Err(self.failed(&io::ErrorKind::ConnectionRefused.into()));
         }
-        Ok(Dialled { socket, address, local, resolve: progress.resolve, connect: begin.elapsed() })
+        Ok(Dialled { socket, address, local, resolve, connect: begin.elapsed() })
     }
 
-    async fn addresses(
+    /// The race of the addresses of the name that it is.
+    async fn resolved<'a>(
         &self,
-        reserved: &mut Option<Reserved>,
-        progress: &mut Progress,
-    ) -> Result<VecDeque<Address>, Failure> {
-        let (name, port) = match self.target() {
-            Ok(address) => return Ok([address].into()),
-            Err(name) => name,
-        };
+        mut reserved: Option<Reserved>,
+        options: &'a Options,
+        own: &[Address],
+        progress: &'a mut Progress,
+    ) -> Result<Race<'a>, Failure> {
+        let (name, port) = self.target().expect_err("it is a name");
         let begin = Instant::now();
-        let found = self.look_up(name, port, reserved, progress).await;
+        let found = self.look_up(name, port, &mut reserved, progress).await;
         progress.resolve = Some(begin.elapsed());
         let failed =
             |error| (DialFailureKind::NoAddress, format!("cannot resolve {name}: {}", reason(&error)));
         let found = found.map_err(failed)?;
-        own::<NamesAreV6>().0.set(found.first().is_some_and(SocketAddr::is_ipv6));
-        Ok(found.into_iter().map(Address::Tcp).collect())
+        shard::own::<NamesAreV6>().0.set(found.first().is_some_and(SocketAddr::is_ipv6));
+        progress.resolved = true;
+        let (own, waiting): (VecDeque<_>, VecDeque<_>) =
+            found.into_iter().map(Address::Tcp).partition(|address| is_own(address, own));
+        if waiting.is_empty() && !own.is_empty() {
+            return Err(self.loops());
+        }
+        let needed = waiting.front().map(Address::family);
+        let reserved = reserved.filter(|reserved| Some(reserved.family) == needed);
+        let (count, attempts) = (waiting.len(), VecDeque::new());
+        let (claim, worst, made) = (None, None, 0);
+        Ok(Race { options, progress, reserved, count, waiting, attempts, claim, worst, made })
+    }
+
+    /// It was not reached in the time since `begin`.
+    fn late(&self, begin: Instant, progress: &Progress) -> Failure {
+        let (endpoint, seconds) = (&self.endpoint, begin.elapsed().as_secs_f64());
+        if progress.short {
+            let text = format!("no descriptor was free to reach {endpoint} within {seconds:.1} s");
+            return (DialFailureKind::Resources, text);
+        }
+        let missed = if progress.resolved { "answer" } else { "resolve" };
+        (DialFailureKind::TimedOut, format!("{endpoint} did not {missed} within {seconds:.1} s"))
+    }
+
+    fn loops(&self) -> Failure {
+        (DialFailureKind::Refused, format!("{} is this proxy's own listener", self.endpoint))
     }
 
     /// Resolves `name`. The resolver needs a descriptor too: if it may have found none it is asked again, with the one that the
@@ -370,7 +408,8 @@ impl Race<'_> {
     fn begin(&mut self, address: Address, descriptor: io::Result<OwnedFd>) {
         match descriptor {
             Ok(descriptor) => {
-                let attempt = Box::pin(connected(descriptor, address.clone(), self.options));
+                let (options, to) = (self.options, address.clone());
+                let attempt = Box::pin(async move { connected(descriptor, &to, options).await });
                 self.attempts.push_back((address, attempt));
                 self.made += 1;
             }
@@ -432,14 +471,38 @@ async fn claim(family: AddressFamily) -> io::Result<OwnedFd> {
     }
 }
 
+/// Connects to the only address that there is, with what is `reserved` if that fits: it was a guess, of a group's first server.
+fn connect_alone<'a>(
+    address: &'a Address,
+    reserved: Option<Reserved>,
+    options: &'a Options,
+    progress: &'a mut Progress,
+) -> impl Future<Output = io::Result<Socket>> + 'a {
+    let family = address.family();
+    let reserved = reserved.filter(|reserved| reserved.family == family);
+    let descriptor = reserved.map_or_else(|| session_socket(family), |reserved| Ok(reserved.socket));
+    let is_short = descriptor.as_ref().is_err_and(|error| classify(error) == AcceptError::Resources);
+    async move {
+        let descriptor = if is_short {
+            progress.short = true;
+            let claimed = Box::pin(claim(family)).await;
+            progress.short = false;
+            claimed
+        } else {
+            descriptor
+        };
+        connected(descriptor?, address, options).await
+    }
+}
+
 /// Connects to one address; waits while there is no descriptor. Dropping the future ends the attempt.
 pub async fn open(address: Address, options: &Options) -> io::Result<Socket> {
-    watched(connected(claim(address.family()).await?, address, options).await?, options)
+    watched(connected(claim(address.family()).await?, &address, options).await?, options)
 }
 
 /// As [`open`], but having no descriptor is an error too.
 pub async fn open_at_once(address: &Address, options: &Options) -> io::Result<Socket> {
-    watched(connected(stream_socket(address.family())?, address.clone(), options).await?, options)
+    watched(connected(stream_socket(address.family())?, address, options).await?, options)
 }
 
 fn watched(socket: Socket, options: &Options) -> io::Result<Socket> {
@@ -449,31 +512,41 @@ fn watched(socket: Socket, options: &Options) -> io::Result<Socket> {
     Ok(socket)
 }
 
-async fn connected(descriptor: OwnedFd, address: Address, options: &Options) -> io::Result<Socket> {
-    match &address {
-        Address::Tcp(address) => {
-            options.apply_to_dialled(&descriptor, address.ip());
-            match connect(&descriptor, address) {
-                Ok(()) | Err(Errno::INPROGRESS) => {}
-                Err(error) => return Err(error.into()),
-            }
-            let socket = Socket::new(descriptor, false)?;
-            socket.writable().await;
-            socket.connect_result()?;
-            Ok(socket)
-        }
-        Address::Unix(path) => {
-            let address = address::unix(path)?;
-            // Unlike TCP, a full backlog is an error at once, and cannot be waited for (unix(7)).
-            while let Err(error) = connect(&descriptor, &address) {
-                if error != Errno::AGAIN {
-                    return Err(error.into());
-                }
-                sleep(UNIX_BACKLOG_PAUSE).await;
-            }
-            Socket::new(descriptor, true)
-        }
+fn connected<'a>(
+    descriptor: OwnedFd,
+    address: &'a Address,
+    options: &'a Options,
+) -> impl Future<Output = io::Result<Socket>> + 'a {
+    async move {
+        let socket = match address {
+            Address::Tcp(address) => connecting(descriptor, address, options)?,
+            Address::Unix(path) => return Box::pin(connected_unix(descriptor, path)).await,
+        };
+        poll_fn(|context| socket.poll_writable(context)).await;
+        socket.connect_result()?;
+        Ok(socket)
     }
+}
+
+/// It can be written to once it is connected, or has failed.
+fn connecting(descriptor: OwnedFd, address: &SocketAddr, options: &Options) -> io::Result<Socket> {
+    options.apply_to_dialled(&descriptor, address.ip());
+    match connect(&descriptor, address) {
+        Ok(()) | Err(Errno::INPROGRESS) => Socket::new(descriptor, false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn connected_unix(descriptor: OwnedFd, path: &Path) -> io::Result<Socket> {
+    let address = address::unix(path)?;
+    // Unlike TCP, a full backlog is an error at once, and cannot be waited for (unix(7)).
+    while let Err(error) = connect(&descriptor, &address) {
+        if error != Errno::AGAIN {
+            return Err(error.into());
+        }
+        sleep(UNIX_BACKLOG_PAUSE).await;
+    }
+    Socket::new(descriptor, true)
 }
 
 /// Whether `destination` can be seen, without resolving it, to be one of the listeners `own`.

@@ -55,6 +55,13 @@ pub(super) struct NotReached {
     pub outcome: Outcome,
 }
 
+impl Reached {
+    fn by(dialled: Dialled, leg: impl FnOnce(Socket) -> Leg, place: Place) -> Self {
+        let Dialled { socket, address, local, resolve, connect } = dialled;
+        Reached { leg: leg(socket), address, local, resolve, connect, place }
+    }
+}
+
 impl NotReached {
     fn by(error: DialError) -> Self {
         NotReached { resolve: error.resolve, outcome: Outcome::NotReached(Box::new(error)) }
@@ -64,11 +71,12 @@ impl NotReached {
 impl Attempts<'_> {
     /// Tries until one is reached or none is left to try, the first with the socket that is `reserved`. Which of them could not
     /// be reached, and how it went.
-    pub async fn run(self, mut reserved: Option<Reserved>) -> (Vec<Tried>, Result<Reached, NotReached>) {
-        let Attempts { group, record, context, .. } = self;
+    pub async fn run(&self, mut reserved: Option<Reserved>) -> (Vec<Tried>, Result<Reached, NotReached>) {
+        let Attempts { group, record, context, .. } = *self;
         let limit = group.settings.connect_timeout.or(record.listening.settings.deadlines.get().connect);
         let (mut told, mut tried, mut last, mut waited) = (Vec::new(), Vec::new(), None, 0);
-        while let Some(place) = group.choose(record.source().ip(), &tried) {
+        loop {
+            let Some(place) = group.choose(record.source().ip(), &tried) else { break };
             let (server, was_last_resort) = (place.server.clone(), place.is_last_resort);
             let begin = Instant::now();
             let error = match self.reach(place, reserved.take(), limit).await {
@@ -108,29 +116,41 @@ impl Attempts<'_> {
     }
 
     /// Connects to the server of `place`, and has it ready for the client's stream, both within `limit`.
-    async fn reach(
+    // A plain function that returns an async block: an async function stores each argument twice, as passed and as used.
+    fn reach(
         &self,
         place: Place,
         reserved: Option<Reserved>,
         limit: Option<Duration>,
-    ) -> Result<Reached, DialError> {
-        let destination = &place.server.destination;
-        let own = self.context.own.of(&self.record.listening.address);
-        let dialled = dial_with(reserved, destination, self.options, limit, &own).await?;
-        let Dialled { socket, address, local, resolve, connect } = dialled;
-        let spent = resolve.unwrap_or_default() + connect;
-        let preamble = Preamble::of(&self.group.settings, self.record);
-        let leg = if preamble.is_empty() {
-            Ok(Leg::Plain(socket))
-        } else {
+    ) -> impl Future<Output = Result<Reached, DialError>> {
+        async move {
+            let own = self.context.own.of(&self.record.listening.address);
+            let destination = &place.server.destination;
+            let dialled = dial_with(reserved, destination, self.options, limit, &own).await?;
+            let preamble = Preamble::of(&self.group.settings, self.record);
+            if preamble.is_empty() {
+                return Ok(Reached::by(dialled, Leg::Plain, place));
+            }
             // Boxed: it is rare, and has room for a handshake.
-            Box::pin(self.greet(socket, preamble, &destination.endpoint, limit, spent)).await
-        };
-        let leg = leg.map_err(|(kind, text)| DialError { kind, text, resolve })?;
-        Ok(Reached { leg, address, local, resolve, connect, place })
+            Box::pin(self.greeted(dialled, preamble, limit, place)).await
+        }
     }
 
     /// Gives a server what comes before the client's stream, within what is left of `limit`.
+    async fn greeted(
+        &self,
+        dialled: Dialled,
+        preamble: Preamble<'_>,
+        limit: Option<Duration>,
+        place: Place,
+    ) -> Result<Reached, DialError> {
+        let Dialled { socket, address, local, resolve, connect } = dialled;
+        let (endpoint, spent) = (&place.server.destination.endpoint, resolve.unwrap_or_default() + connect);
+        let greeted = self.greet(socket, preamble, endpoint, limit, spent).await;
+        let leg = greeted.map_err(|(kind, text)| DialError { kind, text, resolve })?;
+        Ok(Reached { leg, address, local, resolve, connect, place })
+    }
+
     async fn greet(
         &self,
         socket: Socket,
@@ -141,7 +161,7 @@ impl Attempts<'_> {
     ) -> Result<Leg, (DialFailureKind, String)> {
         // What the client has sent by now goes with it.
         yield_now().await;
-        let given = preamble.give(socket, endpoint, self.record, self.up_receiver.has_parcel());
+        let given = preamble.give(socket, endpoint, self.record, self.up_receiver.has_chunk());
         match within(limit.map(|limit| limit.saturating_sub(spent)), given).await {
             Some(given) => given.map_err(|error| {
                 (DialFailureKind::Handshake, format!("no TLS with {endpoint}: {}", reason(&error)))
