@@ -15,10 +15,10 @@ use std::{
 
 /// One buffer's size: a page-multiple that holds most requests and replies whole. A read that fills it is bulk.
 pub const BUFFER_BYTES: usize = 16 * 1024;
-/// Free buffers that a shard keeps for reuse at least: 256 KiB. Nearly every chunk is written in the poll that read it, so that
+/// Free buffers that a shard keeps for reuse at least: 512 KiB. Nearly every chunk is written in the poll that read it, so that
 /// more are in use only while receivers are slow or dialled, or faults hold what comes; then as many are kept as are in use:
 /// memory that comes and goes at the rate of a stream would else be taken from the system, and zeroed, for each chunk.
-const SPARE_BUFFERS: usize = 16;
+const SPARE_BUFFERS: usize = 32;
 
 /// The free buffers of a shard, and their number, for others to see.
 struct SpareBuffers {

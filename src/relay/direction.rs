@@ -57,7 +57,7 @@ impl Direction {
         if self.waiting() == 0 {
             self.waiting_since_ms.store(now, Relaxed);
         }
-        if self.received.fetch_add(count as u64, Relaxed) == 0 {
+        if add(&self.received, count) == 0 {
             self.first_ns.store(now_ns(), Relaxed);
         }
         self.moved_ms.store(now, Relaxed);
@@ -66,7 +66,7 @@ impl Direction {
     /// Notes that our kernel took `count` bytes for the receiver.
     pub fn add_delivered(&self, count: usize) {
         let now = coarse_ms();
-        self.delivered.fetch_add(count as u64, Relaxed);
+        add(&self.delivered, count);
         self.waiting_since_ms.store(now, Relaxed);
         self.moved_ms.store(now, Relaxed);
     }
@@ -130,6 +130,13 @@ impl Direction {
         let since = || if self.gate.is_held() { coarse_ms() } else { self.waiting_since_ms.load(Relaxed) };
         (self.waiting() > 0).then(since)
     }
+}
+
+/// Adds to a number that only its shard writes, and others read: that takes no lock of the bus. Says what it was.
+fn add(number: &AtomicU64, count: usize) -> u64 {
+    let before = number.load(Relaxed);
+    number.store(before.wrapping_add(count as u64), Relaxed);
+    before
 }
 
 #[cfg(test)]
