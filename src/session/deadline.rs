@@ -255,7 +255,7 @@ impl<'a> Watch<'a> {
         let served = [idle, half_close.filter(|_| half_closed), stall].into_iter().flatten().min();
         let quiet = if flowed_ms >= self.looked_ms { LOOK_AFTER_MS } else { self.look_after_ms };
         let look_after = served.map(|limit| Duration::from_millis(quiet.into()).min(limit / LOOKS).max(TICK));
-        let is_unsettled = self.is_unsettled();
+        let (looked_ms, is_unsettled) = (self.looked_ms, self.is_unsettled());
         let give_up_ms = moved_ms + DIAL_KEPT_MS + u64::from(self.asked) * SHORTAGE_ASKED_EVERY_MS;
         [
             due(Some(moved_ms), idle, Due::End(Cause::IdleTimeout)),
@@ -265,9 +265,9 @@ impl<'a> Watch<'a> {
             due(Some(self.record.began_ms()), lifetime, Due::End(Cause::Lifetime)),
             due(self.finish_since_ms(is_held, moved_ms), Some(FIN_GRACE), Due::End(Cause::Cut)),
             left.then_some((give_up_ms, Due::GiveUp)),
-            due(is_unsettled.then_some(flowed_ms.max(self.looked_ms)), look_after, Due::Look),
+            due(is_unsettled.then_some(flowed_ms.max(looked_ms)), look_after, Due::Look),
             // One peer may take nothing while bytes of the other flow.
-            due(is_unsettled.then_some(self.looked_ms), stall.map(|limit| (limit / LOOKS).max(TICK)), Due::Look),
+            due(is_unsettled.then_some(looked_ms), stall.map(|limit| (limit / LOOKS).max(TICK)), Due::Look),
         ]
         .into_iter()
         .flatten()
