@@ -332,8 +332,10 @@ impl Remote {
     fn schedule(remote: &Arc<Self>, task: Runnable) {
         let mut task = Some(task);
         Shard::look_at(|shard| {
-            if Arc::ptr_eq(&shard.remote, remote) {
-                shard.ready.borrow_mut().extend(task.take());
+            if Arc::ptr_eq(&shard.remote, remote)
+                && let Some(task) = task.take()
+            {
+                shard.ready.borrow_mut().push_back(task);
             }
         });
         // That of another shard.
