@@ -13,7 +13,7 @@ use crate::{
         socket::{Socket, stream_socket},
     },
     runtime::{
-        clock::{Sleep, sleep, within},
+        clock::{Sleep, sleep, within_from},
         limit::{Rank, descriptors},
         shard,
     },
@@ -112,8 +112,9 @@ pub struct Reserved {
 #[derive(Default)]
 struct NamesAreV6(Cell<bool>);
 
-#[derive(Default)]
 struct Progress {
+    /// When the dial began.
+    began: Instant,
     resolved: bool,
     resolve: Option<Duration>,
     /// It waits for a descriptor, and for no peer.
@@ -150,15 +151,12 @@ pub fn dial_with<'a>(
     own: &'a [Address],
 ) -> impl Future<Output = Result<Dialled, DialError>> + 'a {
     async move {
-        let mut progress = Progress::default();
-        let begin = Instant::now();
+        let began = Instant::now();
+        let mut progress = Progress { began, resolved: false, resolve: None, short: false };
         let reach = destination.reach(reserved, options, own, &mut progress);
-        let reached = within(limit, reach).await;
-        reached.unwrap_or_else(|| Err(destination.late(begin, &progress))).map_err(|(kind, text)| DialError {
-            kind,
-            text,
-            resolve: progress.resolve,
-        })
+        let reached = within_from(began, limit, reach).await;
+        let reached = reached.unwrap_or_else(|| Err(destination.late(&progress)));
+        reached.map_err(|(kind, text)| DialError { kind, text, resolve: progress.resolve })
     }
 }
 
@@ -201,10 +199,10 @@ impl Destination {
                 return Err(self.loops());
             }
             progress.resolved = true;
-            let begin = Instant::now();
+            let began = progress.began;
             // One address has nobody to race.
             let connected = connect_alone(&address, reserved, options, progress).await;
-            self.dialled(connected.map(|socket| (socket, address)), None, begin)
+            self.dialled(connected.map(|socket| (socket, address)), None, began)
         }
     }
 
@@ -264,9 +262,9 @@ impl Destination {
         Ok(Race { options, progress, reserved, count, waiting, attempts, claim, worst, made })
     }
 
-    /// It was not reached in the time since `begin`.
-    fn late(&self, begin: Instant, progress: &Progress) -> Failure {
-        let (endpoint, seconds) = (&self.endpoint, begin.elapsed().as_secs_f64());
+    /// It was not reached in time.
+    fn late(&self, progress: &Progress) -> Failure {
+        let (endpoint, seconds) = (&self.endpoint, progress.began.elapsed().as_secs_f64());
         if progress.short {
             let text = format!("no descriptor was free to reach {endpoint} within {seconds:.1} s");
             return (DialFailureKind::Resources, text);

@@ -66,16 +66,21 @@ const SLEEP_MAX: Duration = Duration::from_secs(1000 * 31_557_600);
 
 /// Ends after `duration`, or after a thousand years.
 pub fn sleep(duration: Duration) -> Sleep {
-    sleep_until(after(duration))
+    sleep_until(after(Instant::now(), duration))
 }
 
-fn after(duration: Duration) -> Instant {
-    Instant::now() + duration.min(SLEEP_MAX)
+fn after(began: Instant, duration: Duration) -> Instant {
+    began + duration.min(SLEEP_MAX)
 }
 
 /// The value of `future`; none if it takes longer than `limit`. Without a limit it may take for ever.
 pub fn within<F: Future>(limit: Option<Duration>, future: F) -> Within<F> {
-    Within { future, end: limit.map(after), sleep: None }
+    within_from(Instant::now(), limit, future)
+}
+
+/// As [`within`], where it is known when the time `began`.
+pub fn within_from<F: Future>(began: Instant, limit: Option<Duration>, future: F) -> Within<F> {
+    Within { future, end: limit.map(|limit| after(began, limit)), sleep: None }
 }
 
 pin_project! {

@@ -63,7 +63,7 @@ impl Books {
         listener(&mut self.sums, record).closed[record.cause() as usize] += 1;
         add_moved(&mut self.sums, record);
         add_failed(&mut self.sums, record);
-        self.sums.lives.observe(record.age());
+        self.sums.lives.observe(ended.close.duration);
         self.remembered.add(ended);
     }
 

@@ -5,6 +5,7 @@ pub mod cause;
 pub mod context;
 pub mod deadline;
 pub mod delivery;
+mod ends;
 pub mod event;
 pub mod faults;
 pub mod group;

@@ -6,40 +6,37 @@
 use crate::{
     net::{dial::Reserved, socket::Socket},
     relay::{
-        direction::{Direction, Ways},
+        direction::Ways,
         early::EarlyReader,
         leg::{Leg, LegReader, LegWriter},
         link::Nudge,
-        pump::{LAST_DELIVERY, LegEnd, pump},
+        pump::pump,
     },
-    runtime::{
-        clock::while_moving,
-        task::{Panicked, Task, contain, spawn},
-    },
+    runtime::task::{Task, contain, spawn},
     session::{
         cause::Cause,
         context::Context,
         deadline::Watch,
         delivery,
-        event::Side,
+        ends::{close, outlive},
         faults::{faulted::OpeningFaults, stage::FaultEnd},
         introduction::Introduction,
         opening,
         order::Order,
-        outcome::{Loss, Outcome},
+        outcome::Outcome,
         record::Record,
         target::Joined,
     },
 };
 use futures::{
     FutureExt,
-    future::{Either, Fuse, FusedFuture, select},
+    future::{Either, select},
 };
 use std::{
     cell::OnceCell,
     future::poll_fn,
     os::fd::OwnedFd,
-    pin::{Pin, pin},
+    pin::pin,
     rc::Rc,
     sync::Arc,
     task::{self, Poll},
@@ -214,68 +211,6 @@ fn begin_faults(near: &Leg, record: &Arc<Record>, context: &Context) -> Result<(
     }
     let refused = refused_by.clone().map(|plan| Outcome::Fault { plan, end: FaultEnd::Reset });
     refused.map_or(Ok(()), Err)
-}
-
-/// Goes on with the near leg once the far side has failed: what came of it is still delivered.
-async fn outlive(
-    pump: Pin<&mut impl Future<Output = LegEnd>>,
-    fault: Result<Outcome, Panicked>,
-    to_client: &Direction,
-) -> Ends {
-    let fault = fault.unwrap_or_else(Outcome::Panicked);
-    (while_moving(LAST_DELIVERY, pump, || to_client.motion()).await, fault)
-}
-
-/// How the near leg and the far side ended; the leg's end is none if it does not matter any more.
-type Ends = (Option<LegEnd>, Outcome);
-
-/// Closes the near leg after a clean end, if there is nothing to wait for; else that is to be waited for. Boxed: it is rare.
-fn close(
-    near: Rc<Leg>,
-    ends: Ends,
-    far: Fuse<Task<Outcome>>,
-    record: &Record,
-) -> Option<Pin<Box<impl Future<Output = Outcome>>>> {
-    let is_clean = matches!(ends, (Some(LegEnd::Clean), Outcome::Clean)) && far.is_terminated();
-    if !is_clean || near.may_have_more() {
-        return Some(Box::pin(end_legs(near, ends, far, record)));
-    }
-    near.close();
-    None
-}
-
-/// Ends the near leg as its pump ended, and waits for the far side if it goes on.
-async fn end_legs(
-    near: Rc<Leg>,
-    (near_end, far_outcome): Ends,
-    mut far: Fuse<Task<Outcome>>,
-    record: &Record,
-) -> Outcome {
-    let mut client_gone = None;
-    match near_end {
-        Some(LegEnd::Clean) => near.end().await,
-        Some(LegEnd::OtherGone) => {
-            near.settle().await;
-            delivery::note_lost_towards(record, Side::Client);
-        }
-        Some(LegEnd::PeerGone(error)) => {
-            record.note_gone(Side::Client, &error);
-            client_gone = Some(Loss::new(error, record.to_client()));
-        }
-        // The upstream is gone and the client takes nothing more.
-        None => {}
-    }
-    match (far_outcome, client_gone) {
-        (Outcome::Clean | Outcome::Aborted, Some(loss)) => {
-            // What the client sent may still be on its way; a dial serves no client any more.
-            if !far.is_terminated() && record.connected() {
-                while_moving(LAST_DELIVERY, &mut far, || record.from_client.motion()).await;
-            }
-            Outcome::ClientGone(loss)
-        }
-        _ if !far.is_terminated() => far.await.unwrap_or_else(Outcome::Panicked),
-        (far_outcome, _) => far_outcome,
-    }
 }
 
 #[cfg(test)]
