@@ -1,8 +1,10 @@
 //! Recycled buffers for small pieces: taken when a socket is readable, given back when the bytes are written.
 
 use crate::runtime::{
+    clock::sleep,
     lock::Lock,
     shard::{own, shared},
+    task::{Task, spawn},
 };
 use memmap2::MmapMut;
 use std::{
@@ -11,14 +13,18 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 /// One buffer's size: a page-multiple that holds most requests and replies whole. A read that fills it is bulk.
 pub const BUFFER_BYTES: usize = 16 * 1024;
-/// Free buffers that a shard keeps for reuse at least: 512 KiB. Nearly every chunk is written in the poll that read it, so that
+/// Free buffers that a shard keeps for reuse at least while some are used: 512 KiB. Nearly every chunk is written in the poll that read it, so that
 /// more are in use only while receivers are slow or dialled, or faults hold what comes; then as many are kept as are in use:
 /// memory that comes and goes at the rate of a stream would else be taken from the system, and zeroed, for each chunk.
 const SPARE_BUFFERS: usize = 32;
+/// What a shard keeps of them once none was taken for [`REST`]: the memory of a burst that is over is not its own.
+const SPARE_AT_REST: usize = 2;
+const REST: Duration = Duration::from_secs(1);
 
 /// The free buffers of a shard, and their number, for others to see.
 struct SpareBuffers {
@@ -29,6 +35,10 @@ struct SpareBuffers {
     rooms: RefCell<Vec<Box<Room>>>,
     in_use: Cell<usize>,
     count: Arc<AtomicUsize>,
+    /// One was taken since that was last asked.
+    was_taken: Cell<bool>,
+    /// Waits for a rest, while more are spare than are kept in one.
+    rest: RefCell<Option<Task<()>>>,
 }
 
 /// The numbers of free buffers of all shards.
@@ -60,8 +70,13 @@ pub fn spare() -> usize {
 
 impl Default for SpareBuffers {
     fn default() -> Self {
-        let spare =
-            SpareBuffers { rooms: RefCell::default(), in_use: Cell::default(), count: Arc::default() };
+        let spare = SpareBuffers {
+            rooms: RefCell::default(),
+            in_use: Cell::default(),
+            count: Arc::default(),
+            was_taken: Cell::default(),
+            rest: RefCell::default(),
+        };
         shared::<SpareCounts>().0.lock().push(spare.count.clone());
         spare
     }
@@ -72,6 +87,7 @@ impl SpareBuffers {
         let mut rooms = self.rooms.borrow_mut();
         let room = rooms.pop().unwrap_or_else(Room::new);
         self.in_use.set(self.in_use.get() + 1);
+        self.was_taken.set(true);
         self.count.store(rooms.len(), Relaxed);
         room
     }
@@ -89,6 +105,31 @@ impl SpareBuffers {
             }
         }
         self.count.store(rooms.len(), Relaxed);
+        if rooms.len() > SPARE_AT_REST {
+            self.rest.borrow_mut().get_or_insert_with(|| spawn(rest()));
+        }
+    }
+
+    /// Gives those back that are not kept in a rest, if none was taken since the last call.
+    fn rests(&self) -> bool {
+        let rests = !self.was_taken.replace(false);
+        if rests {
+            let mut rooms = self.rooms.borrow_mut();
+            rooms.truncate(SPARE_AT_REST);
+            self.count.store(rooms.len(), Relaxed);
+            *self.rest.borrow_mut() = None;
+        }
+        rests
+    }
+}
+
+/// Gives the spare buffers of this shard back once it rests.
+async fn rest() {
+    loop {
+        sleep(REST).await;
+        if own::<SpareBuffers>().rests() {
+            return;
+        }
     }
 }
 
@@ -169,7 +210,7 @@ impl Drop for Buffer {
 mod tests {
     use super::*;
     use crate::runtime::shard;
-    use std::fs;
+    use std::{fs, time::Instant};
 
     #[test]
     fn as_many_free_buffers_are_kept_as_are_in_use_and_a_few_in_the_end() {
@@ -182,6 +223,17 @@ mod tests {
             assert!(kept() <= 3 * SPARE_BUFFERS + 1 && kept() >= 2 * SPARE_BUFFERS, "{}", kept());
             held.clear();
             assert_eq!(kept(), SPARE_BUFFERS);
+            // Those that were in use go in a rest, and are there again after it.
+            for _ in 0..2 {
+                let begin = Instant::now();
+                while kept() > SPARE_AT_REST {
+                    assert!(begin.elapsed() < REST * 20);
+                    sleep(REST / 10).await;
+                }
+                held.extend((0..SPARE_BUFFERS).map(|_| Buffer::take()));
+                held.clear();
+                assert_eq!(kept(), SPARE_BUFFERS);
+            }
         })
         .unwrap();
     }

@@ -213,6 +213,15 @@ impl Shard {
         }
     }
 
+    /// Runs until nothing is ready: tasks whose owner has gone are dropped by being run, and may be the owners of others.
+    fn run_out(&self) {
+        self.take_woken();
+        while !self.ready.borrow().is_empty() {
+            self.run_ready();
+            self.take_woken();
+        }
+    }
+
     fn take_woken(&self) {
         if self.remote.pending.swap(false, SeqCst) {
             let woken = self.remote.woken.lock().as_mut().map(mem::take);
@@ -294,12 +303,10 @@ impl Here {
 
 impl Drop for Here {
     fn drop(&mut self) {
-        // Tasks whose owner has gone are dropped by being run, and may be the owners of others.
-        self.0.take_woken();
-        while !self.0.ready.borrow().is_empty() {
-            self.0.run_ready();
-            self.0.take_woken();
-        }
+        self.0.run_out();
+        // What the shard itself owns may own tasks too.
+        drop(self.0.owned.take());
+        self.0.run_out();
         *self.0.remote.woken.lock() = None;
         drop(HERE.take());
     }
