@@ -41,7 +41,8 @@ impl<'a> Bench<'a> {
     }
 
     /// Starts a server and waits until it accepts; `extra` are further arguments of Switchboard.
-    pub fn start(&self, server: Server, setup: Setup, extra: &[&str]) -> io::Result<Running> {
+    pub fn start(&self, server: Server, mut setup: Setup, extra: &[&str]) -> io::Result<Running> {
+        setup.upstream.set_ip(server.own_loopback().into());
         if server == Server::Direct {
             return Ok(Running::direct(setup.upstream));
         }

@@ -3,7 +3,7 @@
 use crate::{child::Child, usage};
 use std::{
     io,
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -66,6 +66,12 @@ impl Server {
             Server::Nginx => "nginx",
             Server::Socat => "socat",
         }
+    }
+
+    /// Where it finds the upstream, which is at every address. Each has one of its own: what the connections of another leave in
+    /// TIME-WAIT takes ports towards that other's address, and who came next would have to look for free ones.
+    pub fn own_loopback(self) -> Ipv4Addr {
+        Ipv4Addr::new(127, 0, 1, 1 + self as u8)
     }
 
     /// Whether it is one of those that Switchboard is to be level with. socat, a process a connection, is not.

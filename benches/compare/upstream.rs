@@ -6,7 +6,7 @@ use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnord
 use std::{
     future::poll_fn,
     io::{self, Read, Write},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     process::Stdio,
     task::Poll,
     thread,
@@ -14,7 +14,7 @@ use std::{
 use switchboard::{
     net::{
         address::Address,
-        endpoint::Endpoint,
+        endpoint::{Endpoint, Host},
         listener::{AcceptError, Listener, classify},
         options::Options,
         socket::Socket,
@@ -54,7 +54,8 @@ impl Upstream {
         let mut command = quiet(&program.to_string_lossy());
         let mut child = Child::start(command.arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()))?;
         let line = child.first_line()?;
-        let addresses: Vec<SocketAddr> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let mut addresses: Vec<SocketAddr> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+        addresses.iter_mut().for_each(|address| address.set_ip(Ipv4Addr::LOCALHOST.into()));
         if addresses.len() != SERVICES.len() {
             return Err(io::Error::other(format!("the upstream said {line:?}")));
         }
@@ -77,7 +78,8 @@ pub fn serve() -> io::Result<()> {
         let mut addresses = Vec::new();
         let mut running: FuturesUnordered<LocalBoxFuture<'_, ()>> = FuturesUnordered::new();
         for service in SERVICES {
-            let listener = Listener::bind(&Endpoint::loopback(0), BACKLOG, &Options::default())?;
+            let everywhere = Endpoint::Tcp { host: Host::Ip(Ipv4Addr::UNSPECIFIED.into()), port: 0 };
+            let listener = Listener::bind(&everywhere, BACKLOG, &Options::default())?;
             if let Address::Tcp(address) = listener.address() {
                 addresses.push(address.to_string());
             }
