@@ -9,7 +9,7 @@
 //! All of it runs in a network namespace of its own, with one congestion control for all. Every traffic case runs twice:
 //! pinned (the server has a processor and one thread) and unpinned (a thread for each processor, the peers alike); in
 //! rounds, each server in turn. It shows medians over the rounds. A server is a child process, and so is the upstream (this
-//! program again); the load runs here, on one thread.
+//! program again), which each server finds at an address of its own; the load runs here, on one thread.
 //!
 //! `load` is `switchboard load` beside wrk and redis-benchmark on the same servers. `faults` is `switchboard faults` beside
 //! toxiproxy where it is found. `hostile` is what hostile peers cost the others of a server, in both layouts;
