@@ -12,9 +12,11 @@ use crate::{
         direction::Direction,
     },
 };
+use futures::{FutureExt, future::OptionFuture};
 use std::{
     future::poll_fn,
     io,
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
 };
@@ -118,20 +120,27 @@ impl Leg {
 
     /// Whether the peer may send more than was read of its stream, though that has ended: by an operator, or by close_notify.
     /// close(2) answers that by a RST, which overtakes what is under way (RFC 2525 §2.17): [`Leg::settle`] first.
-    pub fn may_have_more(&self) -> bool {
+    fn may_have_more(&self) -> bool {
         let goes_on = || !matches!(self, Leg::Tls(tls) if tls.peer_has_closed());
         !self.socket().has_ended() && self.socket().read_away().is_some_and(|has_more| has_more || goes_on())
     }
 
     /// Closes after both streams have ended; nothing that was written is lost, whatever the peer sends yet.
     pub fn end(self: Rc<Self>) -> impl Future<Output = ()> {
-        async move {
-            if self.may_have_more() {
-                // Boxed: it is rare.
-                Box::pin(self.settle()).await;
-            }
+        OptionFuture::from(self.end_at_once()).map(drop)
+    }
+
+    /// As [`Leg::end`]; gives what is to be waited for, if anything is. Boxed: it is rare.
+    pub fn end_at_once(self: Rc<Self>) -> Option<Pin<Box<impl Future<Output = ()> + use<>>>> {
+        // It is asked once: to look takes away what was there.
+        if !self.may_have_more() {
             self.close();
+            return None;
         }
+        Some(Box::pin(async move {
+            self.settle().await;
+            self.close();
+        }))
     }
 
     /// As [`Leg::end`], if the peer sends nothing after its stream.

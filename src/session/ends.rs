@@ -17,7 +17,10 @@ use crate::{
         record::Record,
     },
 };
-use futures::future::{Fuse, FusedFuture};
+use futures::{
+    FutureExt,
+    future::{Fuse, FusedFuture, LocalBoxFuture},
+};
 use std::{pin::Pin, rc::Rc};
 
 /// Goes on with the near leg once the far side has failed: what came of it is still delivered.
@@ -39,13 +42,12 @@ pub(super) fn close(
     ends: Ends,
     far: Fuse<Task<Outcome>>,
     record: &Record,
-) -> Option<Pin<Box<impl Future<Output = Outcome>>>> {
+) -> Option<LocalBoxFuture<'_, Outcome>> {
     let is_clean = matches!(ends, (Some(LegEnd::Clean), Outcome::Clean)) && far.is_terminated();
-    if !is_clean || near.may_have_more() {
+    if !is_clean {
         return Some(Box::pin(end_legs(near, ends, far, record)));
     }
-    near.close();
-    None
+    near.end_at_once().map(|settled| settled.map(|()| Outcome::Clean).boxed_local())
 }
 
 /// Ends the near leg as its pump ended, and waits for the far side if it goes on.

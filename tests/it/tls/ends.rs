@@ -315,6 +315,41 @@ fn a_peer_that_goes_on_after_its_close_notify_loses_nothing_of_what_it_is_sent()
 }
 
 #[test]
+fn a_client_that_sends_again_after_its_close_notify_loses_nothing_of_what_it_is_sent() {
+    /// More than the kernels hold while the client reads nothing.
+    const SENT: usize = 12_000_000;
+    /// What the program's kernel holds when it has written all, and more than the client's does.
+    const LAST: usize = 400_000;
+    const PAUSE: Duration = Duration::from_millis(300);
+    let authority = Authority::new();
+    for wires in [(Wire::Tls13, Wire::Tcp), (Wire::Tls12, Wire::Tcp)] {
+        let upstream = authority.fake(wires.1, |mut stream, _| {
+            stream.write_all(&pattern(9, SENT)).unwrap();
+            stream.finish();
+            stream.receive()
+        });
+        let between = Between::start(&authority, wires, upstream.address, &[]);
+        let mut client = between.connect();
+        SockRef::from(&client.stream).set_recv_buffer_size(64 * 1024).unwrap();
+        client.with_tls(|tls| tls.send_close_notify()).unwrap();
+        // Its stream goes on below TLS, where nothing reads any more.
+        thread::sleep(PAUSE);
+        client.stream.write_all(&[0; 5000]).unwrap();
+        let mut bytes = read_exactly(&mut client, SENT - LAST);
+        thread::sleep(PAUSE);
+        // A socket that were closed by now would answer this by a RST.
+        client.stream.write_all(&[0; 100]).unwrap();
+        thread::sleep(PAUSE);
+        let (rest, end) = client.read_to_end();
+        bytes.extend(rest);
+        assert!(matches!(end, WireEnd::Clean | WireEnd::CleanThenReset), "{wires:?}: {end:?}");
+        assert!(bytes == pattern(9, SENT), "{wires:?}: {} bytes", bytes.len());
+        assert_eq!(upstream.await_received().end, End::Fin, "{wires:?}");
+        between.await_cause(client.address(), "done");
+    }
+}
+
+#[test]
 fn a_client_is_reset_without_close_notify_if_its_upstream_is_not_reached() {
     let authority = Authority::new();
     let (refuses, _reserved) = unreachable::refuses();
