@@ -48,9 +48,9 @@
 //!    [beside](relay::beside) the link.
 //! 9. Whatever ends the session is one [`Outcome`](session::outcome::Outcome): its legs, a deadline
 //!    ([`session::deadline`]), a cut, the drain. The record makes one [`Cause`](session::cause::Cause) of it. If a peer is
-//!    gone, the other is reset after it has what was relayed before ([`settle`](net::socket::settle)); a deadline, a plain
-//!    cut and the end of a drain reset both at once (`session/ends.rs`). A cut by FIN is an
-//!    [`Order`](session::order::Order); a plain cut drops the session's task.
+//!    gone, the other is reset after it has what was relayed before (`session/ends.rs`, [`settle`](net::socket::settle)); a
+//!    deadline, a plain cut and the end of a drain reset both at once. A cut by FIN is an [`Order`](session::order::Order); a
+//!    plain cut drops the session's task.
 //! 10. The session leaves the set of the live ones, its end is booked ([`server::books`]), and the reporter
 //!     ([`report::reporter`]) tells it as one line.
 //!

@@ -18,9 +18,10 @@ use std::{
 
 /// One buffer's size: a page-multiple that holds most requests and replies whole. A read that fills it is bulk.
 pub const BUFFER_BYTES: usize = 16 * 1024;
-/// Free buffers that a shard keeps for reuse at least while some are used: 512 KiB. Nearly every chunk is written in the poll that read it, so that
-/// more are in use only while receivers are slow or dialled, or faults hold what comes; then as many are kept as are in use:
-/// memory that comes and goes at the rate of a stream would else be taken from the system, and zeroed, for each chunk.
+/// Free buffers that a shard keeps for reuse at least, while it does not rest: 512 KiB. Nearly every chunk is written in the poll
+/// that read it, so that more are in use only while receivers are slow or dialled, or faults hold what comes; then as many are
+/// kept as are in use: memory that comes and goes at the rate of a stream would else be taken from the system, and zeroed, for
+/// each chunk.
 const SPARE_BUFFERS: usize = 32;
 /// What a shard keeps of them once none was taken for [`REST`]: the memory of a burst that is over is not its own.
 const SPARE_AT_REST: usize = 2;

@@ -108,6 +108,13 @@ pub struct Reserved {
     family: AddressFamily,
 }
 
+impl Reserved {
+    /// It, if a dial to this `family` can use it: that was a guess, of a name, or of a group's first server.
+    fn fitting(self, family: AddressFamily) -> Option<Self> {
+        (self.family == family).then_some(self)
+    }
+}
+
 /// Whether the last name that this shard looked up led to an IPv6 address: the next one probably does too.
 #[derive(Default)]
 struct NamesAreV6(Cell<bool>);
@@ -192,8 +199,9 @@ impl Destination {
         progress: &'a mut Progress,
     ) -> impl Future<Output = Result<Dialled, Failure>> + 'a {
         async move {
-            let Ok(address) = self.target() else {
-                return Box::pin(self.reach_name(reserved, options, own, progress)).await;
+            let address = match self.target() {
+                Ok(address) => address,
+                Err(name) => return Box::pin(self.reach_name(name, reserved, options, own, progress)).await,
             };
             if is_own(&address, own) {
                 return Err(self.loops());
@@ -208,12 +216,13 @@ impl Destination {
 
     async fn reach_name(
         &self,
+        name: (&str, u16),
         reserved: Option<Reserved>,
         options: &Options,
         own: &[Address],
         progress: &mut Progress,
     ) -> Result<Dialled, Failure> {
-        let race = self.resolved(reserved, options, own, progress).await?;
+        let race = self.resolved(name, reserved, options, own, progress).await?;
         let (resolve, begin) = (race.progress.resolve, Instant::now());
         self.dialled(race.run().await, resolve, begin)
     }
@@ -236,12 +245,12 @@ impl Destination {
     /// The race of the addresses of the name that it is.
     async fn resolved<'a>(
         &self,
+        (name, port): (&str, u16),
         mut reserved: Option<Reserved>,
         options: &'a Options,
         own: &[Address],
         progress: &'a mut Progress,
     ) -> Result<Race<'a>, Failure> {
-        let (name, port) = self.target().expect_err("it is a name");
         let begin = Instant::now();
         let found = self.look_up(name, port, &mut reserved, progress).await;
         progress.resolve = Some(begin.elapsed());
@@ -255,8 +264,7 @@ impl Destination {
         if waiting.is_empty() && !own.is_empty() {
             return Err(self.loops());
         }
-        let needed = waiting.front().map(Address::family);
-        let reserved = reserved.filter(|reserved| Some(reserved.family) == needed);
+        let reserved = waiting.front().and_then(|first| reserved?.fitting(first.family()));
         let (count, attempts) = (waiting.len(), VecDeque::new());
         let (claim, worst, made) = (None, None, 0);
         Ok(Race { options, progress, reserved, count, waiting, attempts, claim, worst, made })
@@ -469,7 +477,7 @@ async fn claim(family: AddressFamily) -> io::Result<OwnedFd> {
     }
 }
 
-/// Connects to the only address that there is, with what is `reserved` if that fits: it was a guess, of a group's first server.
+/// Connects to the only address that there is, with what is `reserved` if that fits.
 fn connect_alone<'a>(
     address: &'a Address,
     reserved: Option<Reserved>,
@@ -477,7 +485,7 @@ fn connect_alone<'a>(
     progress: &'a mut Progress,
 ) -> impl Future<Output = io::Result<Socket>> + 'a {
     let family = address.family();
-    let reserved = reserved.filter(|reserved| reserved.family == family);
+    let reserved = reserved.and_then(|reserved| reserved.fitting(family));
     let descriptor = reserved.map_or_else(|| session_socket(family), |reserved| Ok(reserved.socket));
     let is_short = descriptor.as_ref().is_err_and(|error| classify(error) == AcceptError::Resources);
     async move {

@@ -164,7 +164,7 @@ impl Clock {
                 return Some(when);
             }
             sleepers.due.pop();
-            let Place { waker, .. } = mem::take(sleepers.place(due));
+            let Place { waker, .. } = mem::take(&mut sleepers.places[due.1 as usize]);
             drop(sleepers);
             waker.wake();
         }
@@ -200,10 +200,6 @@ impl Clock {
 }
 
 impl Sleepers {
-    fn place(&mut self, (_, number): Due) -> &mut Place {
-        &mut self.places[number as usize]
-    }
-
     /// Whose sleeper has not left. A place may have another by then, which is due at another time, or at the same.
     fn is_held(places: &[Place], (due_ns, number): Due) -> bool {
         places[number as usize].due_ns.is_some_and(|due| due.get() == due_ns)

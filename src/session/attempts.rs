@@ -55,13 +55,6 @@ pub(super) struct NotReached {
     pub outcome: Outcome,
 }
 
-impl Reached {
-    fn by(dialled: Dialled, leg: impl FnOnce(Socket) -> Leg, place: Place) -> Self {
-        let Dialled { socket, address, local, resolve, connect } = dialled;
-        Reached { leg: leg(socket), address, local, resolve, connect, place }
-    }
-}
-
 impl NotReached {
     fn by(error: DialError) -> Self {
         NotReached { resolve: error.resolve, outcome: Outcome::NotReached(Box::new(error)) }
@@ -129,7 +122,8 @@ impl Attempts<'_> {
             let dialled = dial_with(reserved, destination, self.options, limit, &own).await?;
             let preamble = Preamble::of(&self.group.settings, self.record);
             if preamble.is_empty() {
-                return Ok(Reached::by(dialled, Leg::Plain, place));
+                let Dialled { socket, address, local, resolve, connect } = dialled;
+                return Ok(Reached { leg: Leg::Plain(socket), address, local, resolve, connect, place });
             }
             // Boxed: it is rare, and has room for a handshake.
             Box::pin(self.greeted(dialled, preamble, limit, place)).await
